@@ -1,0 +1,150 @@
+"""StageClock: where every second of a job went.
+
+A stage is timed while its own code runs. When one stage pulls frames from another (stages are lazy
+iterators), the inner stage pauses the outer one, so the rows add up and nothing is counted twice.
+CPU time is the thread's own plus that of the threads which a codec started for the stage.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+_T = TypeVar("_T")
+_TASKS = "/proc/self/task"
+
+
+@dataclass(frozen=True, slots=True)
+class StageTiming:
+    """One row of the timing table. `wall_s` and `cpu_s` are the stage's own, nested stages excluded."""
+
+    stage: str
+    wall_s: float
+    cpu_s: float
+    items: int
+
+    @property
+    def items_per_s(self) -> float:
+        """Items (frames, for most stages) a second of the stage's own wall time; 0 where none were counted."""
+        return self.items / self.wall_s if self.items and self.wall_s > 0 else 0.0
+
+
+class _Stage:
+    __slots__ = ("adopted", "cpu_s", "items", "wall_s")
+
+    def __init__(self) -> None:
+        self.wall_s = 0.0
+        self.cpu_s = 0.0
+        self.items = 0
+        self.adopted: dict[int, float] = {}  # thread id -> CPU seconds when last seen
+
+
+class StageClock:
+    """Accumulates wall and CPU seconds per stage, in the order in which the stages first ran.
+
+    One clock serves one thread; what codec threads burn is added through `adopting`.
+    """
+
+    def __init__(self) -> None:
+        self._stages: dict[str, _Stage] = {}
+        self._running: list[_Stage] = []
+        self._wall_mark = time.perf_counter()
+        self._cpu_mark = time.thread_time()
+        self._started_wall = self._wall_mark
+        self._started_cpu = time.process_time()
+        self._owner = threading.get_ident()
+
+    @contextmanager
+    def stage(self, name: str, items: int = 0) -> Iterator[None]:
+        """Time the block as `name`, pausing the stage around it, and add `items` to its count."""
+        if threading.get_ident() != self._owner:
+            raise RuntimeError("a StageClock belongs to the thread that made it")
+        stage = self._stages.setdefault(name, _Stage())
+        self._charge()
+        self._running.append(stage)
+        try:
+            yield
+        finally:
+            self._charge()
+            self._running.pop()
+            stage.items += items
+            _refresh(stage.adopted)
+
+    def timed(self, name: str, things: Iterable[_T]) -> Iterator[_T]:
+        """Yield from `things`, timing each step as `name` and counting one item for each."""
+        iterator = iter(things)
+        while True:
+            with self.stage(name):
+                try:
+                    thing = next(iterator)
+                except StopIteration:
+                    return
+            self._stages[name].items += 1
+            yield thing
+
+    @contextmanager
+    def adopting(self, name: str) -> Iterator[None]:
+        """Charge the CPU time of every thread that starts inside the block to stage `name` from now on.
+
+        Codecs start their threads when they open; wrap the opening. Where the system has no
+        /proc, nothing is adopted and that time shows up as "other".
+        """
+        before = _thread_ids()
+        try:
+            yield
+        finally:
+            stage = self._stages.setdefault(name, _Stage())
+            for thread_id in _thread_ids() - before:
+                stage.adopted[thread_id] = 0.0
+            _refresh(stage.adopted)
+
+    def timings(self) -> tuple[StageTiming, ...]:
+        """The rows so far, then "other": what the process spent outside every stage."""
+        self._charge()
+        rows = []
+        for name, stage in self._stages.items():
+            _refresh(stage.adopted)
+            cpu_s = stage.cpu_s + sum(stage.adopted.values())
+            rows.append(StageTiming(name, stage.wall_s, cpu_s, stage.items))
+        wall_s = self.wall_s - sum(row.wall_s for row in rows)
+        cpu_s = self.cpu_s - sum(row.cpu_s for row in rows)
+        rows.append(StageTiming("other", max(0.0, wall_s), max(0.0, cpu_s), 0))
+        return tuple(rows)
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds since the clock was made."""
+        return time.perf_counter() - self._started_wall
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds of the whole process since the clock was made."""
+        return time.process_time() - self._started_cpu
+
+    def _charge(self) -> None:
+        wall, cpu = time.perf_counter(), time.thread_time()
+        if self._running:
+            self._running[-1].wall_s += wall - self._wall_mark
+            self._running[-1].cpu_s += cpu - self._cpu_mark
+        self._wall_mark, self._cpu_mark = wall, cpu
+
+
+def _thread_ids() -> set[int]:
+    try:
+        return {int(name) for name in os.listdir(_TASKS)}
+    except FileNotFoundError:  # not Linux
+        return set()
+
+
+def _refresh(adopted: dict[int, float]) -> None:
+    """Read each thread's CPU clock; a thread that has ended keeps what was last read."""
+    for thread_id in adopted:
+        # The clock id of another thread of this process: clock_gettime(2), CPUCLOCK_PERTHREAD | CPUCLOCK_SCHED.
+        clock_id = (~thread_id << 3) | 6
+        try:
+            adopted[thread_id] = time.clock_gettime(clock_id)
+        except OSError:
+            continue

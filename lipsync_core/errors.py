@@ -1,0 +1,144 @@
+"""Every way a job can fail, with the stable code and exit status that all front ends report.
+
+    LipSyncError                      exit 1   INTERNAL
+    ├── OptionError                   exit 2   BAD_OPTION
+    ├── InputError                    exit 3   INPUT_INVALID
+    │   ├── InputMissingError                  FILE_NOT_FOUND
+    │   ├── NotAFileError                      NOT_A_FILE
+    │   ├── UnreadableMediaError               MEDIA_UNREADABLE
+    │   ├── TruncatedMediaError                MEDIA_TRUNCATED
+    │   ├── NoVideoError                       NO_VIDEO
+    │   └── NoAudioError                       NO_AUDIO
+    ├── FaceError                     exit 4   NO_FACE
+    ├── OutputError                   exit 5   OUTPUT_UNWRITABLE
+    │   └── DiskFullError                      DISK_FULL
+    ├── ModelError                    exit 6   MODEL_INVALID
+    │   ├── ModelMissingError                  MODEL_MISSING
+    │   ├── ModelCorruptError                  MODEL_CORRUPT
+    │   └── LicenceError                       LICENCE_NOT_ACCEPTED
+    └── TransientError                exit 75  TRANSIENT      (the only one worth a retry)
+
+Exit 130 (INTERRUPTED) belongs to Ctrl-C and is raised by the command line, not from here.
+"""
+
+from typing import ClassVar
+
+
+class LipSyncError(Exception):
+    """Something went wrong that this product has a name for.
+
+    The message is one line that says what is wrong; `remedy` says what to do about it.
+    """
+
+    code: ClassVar[str] = "INTERNAL"
+    exit_status: ClassVar[int] = 1
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.remedy}" if self.remedy else self.message
+
+
+class OptionError(LipSyncError):
+    """An option has a value that cannot be used."""
+
+    code = "BAD_OPTION"
+    exit_status = 2
+
+
+class InputError(LipSyncError):
+    """An input file cannot be used."""
+
+    code = "INPUT_INVALID"
+    exit_status = 3
+
+
+class InputMissingError(InputError):
+    """The input path does not exist, or this user may not read it."""
+
+    code = "FILE_NOT_FOUND"
+
+
+class NotAFileError(InputError):
+    """The input path is a directory or a device."""
+
+    code = "NOT_A_FILE"
+
+
+class UnreadableMediaError(InputError):
+    """FFmpeg recognises no media in the file, or decodes nothing from it."""
+
+    code = "MEDIA_UNREADABLE"
+
+
+class TruncatedMediaError(InputError):
+    """The file ends before the media that its own index announces."""
+
+    code = "MEDIA_TRUNCATED"
+
+
+class NoVideoError(InputError):
+    """The file given as video holds no picture."""
+
+    code = "NO_VIDEO"
+
+
+class NoAudioError(InputError):
+    """The file given as audio holds no sample of sound."""
+
+    code = "NO_AUDIO"
+
+
+class FaceError(LipSyncError):
+    """Fewer frames than asked for could be synced because no usable face was found."""
+
+    code = "NO_FACE"
+    exit_status = 4
+
+
+class OutputError(LipSyncError):
+    """The output cannot be written."""
+
+    code = "OUTPUT_UNWRITABLE"
+    exit_status = 5
+
+
+class DiskFullError(OutputError):
+    """The file system of the output has no room left."""
+
+    code = "DISK_FULL"
+
+
+class ModelError(LipSyncError):
+    """A model cannot be used."""
+
+    code = "MODEL_INVALID"
+    exit_status = 6
+
+
+class ModelMissingError(ModelError):
+    """The model's files are not installed."""
+
+    code = "MODEL_MISSING"
+
+
+class ModelCorruptError(ModelError):
+    """The model's file does not have the registered sha256."""
+
+    code = "MODEL_CORRUPT"
+
+
+class LicenceError(ModelError):
+    """The model's licence forbids commercial use and has not been accepted."""
+
+    code = "LICENCE_NOT_ACCEPTED"
+
+
+class TransientError(LipSyncError):
+    """Something outside this machine failed in a way that may pass: network, registry, storage."""
+
+    code = "TRANSIENT"
+    exit_status = 75

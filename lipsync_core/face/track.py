@@ -1,0 +1,106 @@
+"""FaceTrack: where one person's face is in every source frame, and the contract of those who find it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsync_core.clock import StageClock
+from lipsync_core.face.landmarks import FIVE_POINTS, KEPT
+from lipsync_core.media.decode import SourceFrame
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FaceTrack:
+    """One identity followed through the first N frames of a video.
+
+    A frame without a face has score 0 and NaN in `boxes` and `landmarks`.
+    Coordinates are pixels of the decoded (coded, unrotated) frame; pixel centres lie on integers.
+    """
+
+    tracker: str  # name and version of who made it, such as "mediapipe/1"
+    frame_pts: NDArray[np.int64]  # (N,) in units of time_base, ascending, the first frame at 0
+    time_base: Fraction  # seconds
+    last_duration: int  # how long the last frame lasts, in units of time_base
+    is_complete: bool  # the track covers the whole video, not only its beginning
+    boxes: NDArray[np.float32]  # (N, 4) x0 y0 x1 y1
+    scores: NDArray[np.float32]  # (N,) 0..1
+    landmarks: NDArray[np.float32]  # (N, K, 3) x y z; K = 5 (FIVE_POINTS) or len(KEPT) (mesh)
+
+    def __post_init__(self) -> None:
+        count = len(self.frame_pts)
+        if self.boxes.shape != (count, 4) or self.scores.shape != (count,):
+            raise ValueError(f"boxes {self.boxes.shape} and scores {self.scores.shape} for {count} frames")
+        if self.landmarks.shape not in {(count, len(FIVE_POINTS), 3), (count, len(KEPT), 3)}:
+            raise ValueError(f"landmarks of shape {self.landmarks.shape} for {count} frames")
+
+    def __len__(self) -> int:
+        return len(self.frame_pts)
+
+    def __repr__(self) -> str:
+        found = int((self.scores > 0).sum())
+        return f"FaceTrack({self.tracker}, {len(self)} frames, face in {found}, landmarks {self.landmarks.shape})"
+
+    @property
+    def is_mesh(self) -> bool:
+        """The landmarks are mesh points (rows named by `landmarks.KEPT`), not five points."""
+        return self.landmarks.shape[1] == len(KEPT)
+
+    @property
+    def has_face(self) -> NDArray[np.bool_]:
+        """(N,) where a face was found."""
+        found: NDArray[np.bool_] = self.scores > 0
+        return found
+
+    @property
+    def duration_s(self) -> Fraction:
+        """From the first frame's start to the last frame's end."""
+        if not len(self):
+            return Fraction(0)
+        return (int(self.frame_pts[-1]) + self.last_duration) * self.time_base
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class TrackedFace:
+    """The followed face in one source frame, as handed to observers while the track is being made.
+
+    Coordinates are raw (not smoothed) pixels of the decoded frame.
+    """
+
+    frame_index: int
+    box: NDArray[np.float32]  # (4,) x0 y0 x1 y1
+    score: float
+    landmarks: NDArray[np.float32]  # (K, 3)
+
+
+class ClipObserver(Protocol):
+    """Looks at every frame of the track pass, so that a generator's own analysis costs no second decode."""
+
+    def observe(self, frame: SourceFrame, face: TrackedFace) -> None:
+        """Called once per frame that has a face, in order."""
+
+    def findings(self) -> dict[str, NDArray[np.generic]]:
+        """Named arrays, small, stored beside the face track."""
+
+
+class FaceTracker(Protocol):
+    """Follows one face through frames."""
+
+    @property
+    def name(self) -> str:
+        """Name and version; results of different versions are never mixed."""
+
+    @property
+    def parameters(self) -> str:
+        """What else the result depends on, as one canonical string."""
+
+    def track(
+        self, frames: Iterable[SourceFrame], clock: StageClock, observer: ClipObserver | None = None
+    ) -> FaceTrack:
+        """Consume `frames` (in order, from the first) and return where the face is in each.
+
+        Never raises for a frame without a face. `is_complete` is left True; who cut the frames short corrects it.
+        """

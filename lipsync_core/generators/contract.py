@@ -1,0 +1,74 @@
+"""The contract of a generator: audio and a tracked face in, edited mouth pixels out.
+
+It comes in two halves so that a service can cut it between pools. `infer` makes one compact row per
+output frame and may run on a GPU; `Painter.paint` turns a row into pixels beside the blender.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsync_core.face.track import ClipObserver, FaceTrack
+from lipsync_core.media.planes import Box
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorSpec:
+    """What a generator is and what it needs."""
+
+    name: str
+    version: str
+    licence: str
+    needs_mesh: bool  # a five-point track is not enough
+    crop_px: int | None  # side of the face crops that `infer` wants; None when it wants none
+
+
+class Conditions(Protocol):
+    """What a generator heard in the audio, ready to be asked about any moment."""
+
+    def at(self, times_s: NDArray[np.float64]) -> NDArray[np.float32]:
+        """(M, ...) one row per output frame; `times_s` (M,) are the middles of the frames."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Painted:
+    """An edited region."""
+
+    pixels: NDArray[np.uint8]  # (h, w, 3) RGB
+    mask: NDArray[np.float32]  # (h, w) 0..1, 0 where the source stays untouched
+
+
+class Painter(Protocol):
+    """Paints edits into the frames of one clip."""
+
+    def region(self, frame_index: int) -> Box | None:
+        """The box of source pixels to hand to `paint`, or None where this face cannot be painted well."""
+
+    def paint(self, region: NDArray[np.uint8], frame_index: int, edit: NDArray[np.float32]) -> Painted:
+        """Apply one edit to `region` ((h, w, 3) RGB, the pixels of `region(frame_index)`)."""
+
+
+class Generator(Protocol):
+    """Makes a face speak."""
+
+    @property
+    def spec(self) -> GeneratorSpec:
+        """Name, version, licence and needs."""
+
+    def observer(self) -> ClipObserver | None:
+        """A fresh observer for the track pass, or None when the face track alone is enough."""
+
+    def listen(self, speech: Iterable[NDArray[np.int16]]) -> Conditions:
+        """Hear the whole audio: blocks of 16 kHz mono int16, consumed once, memory bounded."""
+
+    def infer(self, crops: Iterator[NDArray[np.uint8]] | None, conditions: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(M, ...) edits, one row per output frame.
+
+        `crops` yields (crop_px, crop_px, 3) RGB, one per output frame, when the spec asks for them.
+        """
+
+    def painter(self, track: FaceTrack, findings: dict[str, NDArray[np.generic]]) -> Painter:
+        """A painter for the clip of `track`, with what this generator's observer found in it."""

@@ -1,0 +1,53 @@
+"""What a user may ask of a job."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from lipsync_core.errors import OptionError
+
+Length = Literal["audio", "video"]
+Extend = Literal["pingpong", "loop", "freeze"]
+
+#: x264's presets, fastest first.
+PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
+MAX_CRF = 51
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """Options of one lip-sync job, checked when made.
+
+    Raises:
+        OptionError: a value is outside its range.
+    """
+
+    model: str = "auto"
+    tracker: str = "auto"
+    length: Length = "audio"
+    extend: Extend = "pingpong"
+    face: int | None = None  # 0 is the leftmost; None follows the largest
+    encoder: str = "x264"
+    crf: int = 20
+    preset: str = "veryfast"
+    start_s: Fraction = Fraction(0)
+    end_s: Fraction | None = None  # of the result, exclusive
+    min_synced: float = 0.0  # share of output frames, 0..1; at 0 one frame is enough
+
+    def __post_init__(self) -> None:
+        if self.length not in ("audio", "video"):
+            raise OptionError(f"length is {self.length!r}", "choose audio or video")
+        if self.extend not in ("pingpong", "loop", "freeze"):
+            raise OptionError(f"extend is {self.extend!r}", "choose pingpong, loop or freeze")
+        if self.face is not None and self.face < 0:
+            raise OptionError(f"face is {self.face}", "count faces from 0, left to right, or say largest")
+        if not 0 <= self.crf <= MAX_CRF:
+            raise OptionError(f"crf is {self.crf}", f"choose 0 (lossless) to {MAX_CRF}; 20 is the default")
+        if self.preset not in PRESETS:
+            raise OptionError(f"preset is {self.preset!r}", f"choose one of {', '.join(PRESETS)}")
+        if self.start_s < 0:
+            raise OptionError(f"start is {float(self.start_s)} s", "choose 0 or more")
+        if self.end_s is not None and self.end_s <= self.start_s:
+            raise OptionError(f"end ({float(self.end_s)} s) is not after start ({float(self.start_s)} s)")
+        if not 0.0 <= self.min_synced <= 1.0:
+            raise OptionError(f"min-synced is {self.min_synced}", "choose a share from 0 to 1")

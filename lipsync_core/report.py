@@ -1,0 +1,72 @@
+"""What a job did: counted frames, timed stages, named models."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from fractions import Fraction
+from pathlib import Path
+
+from lipsync_core.clock import StageTiming
+
+
+class Outcome(IntEnum):
+    """What happened to one output frame."""
+
+    SYNCED = 0
+    PASSED_NO_FACE = 1
+    PASSED_LOW_SCORE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class FrameCounts:
+    """Output frames by outcome."""
+
+    synced: int
+    passed_no_face: int
+    passed_low_score: int
+
+    @property
+    def total(self) -> int:
+        """All output frames."""
+        return self.synced + self.passed_no_face + self.passed_low_score
+
+    @property
+    def synced_share(self) -> float:
+        """0..1; 0 where there is no frame."""
+        return self.synced / self.total if self.total else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is: `done` of `total` items of one stage; `total` is None while unknown."""
+
+    stage: str
+    done: int
+    total: int | None
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """The account of one finished job."""
+
+    output: Path
+    output_bytes: int
+    duration_s: Fraction  # of the output's video
+    width_px: int
+    height_px: int
+    model: str  # name and version
+    model_licence: str
+    model_reason: str  # why this model: asked for, or the best installed
+    tracker: str
+    track_was_cached: bool
+    blender: str
+    encoder: str
+    audio: str  # "copy (aac)" or "aac 192 kb/s"
+    frames: FrameCounts
+    stages: tuple[StageTiming, ...]
+    wall_s: float
+    cpu_s: float
+    peak_rss_bytes: int
