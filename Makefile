@@ -1,0 +1,62 @@
+# make demo   sets everything up and lip-syncs a face: demo/out.mp4, demo/compare.mp4
+# make test   sets everything up and runs the whole suite
+# make check  types, lint, format and the direction of imports
+# make bench  the figures of the README, as ratios
+# make clean  removes what the targets above made (make distclean: the virtual environment as well)
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PINS := pyproject.toml constraints.txt
+MODEL := mediapipe-face
+
+.PHONY: demo test check bench models clean distclean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.installed-demo models demo/face.mp4
+	$(BIN)/lipsync run demo/face.mp4 demo/speech.wav -o demo/out.mp4
+	@$(BIN)/python demo/compare.py demo/face.mp4 demo/out.mp4 demo/compare.mp4
+	@echo "The result is demo/out.mp4; beside its source: demo/compare.mp4"
+
+demo/face.mp4: demo/make_face_clip.py | $(VENV)/.installed-demo
+	$(BIN)/python demo/make_face_clip.py $@
+
+test: $(VENV)/.installed models
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed
+	$(BIN)/python -m mypy
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m pytest -q tests/test_architecture.py
+
+bench: $(VENV)/.installed models demo/face.mp4
+	set -e; for script in benchmarks/*.py; do $(BIN)/python "$$script"; done
+
+models: | $(BIN)/lipsync
+	@$(BIN)/lipsync models pull --quiet $(MODEL)
+
+# The demo needs less than the tests do; whichever comes first makes the command.
+$(BIN)/lipsync: | $(BIN)/python
+	@test -e $@ || $(MAKE) --no-print-directory $(VENV)/.installed-demo
+
+$(VENV)/.installed: $(PINS) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --compile -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.installed-demo
+
+$(VENV)/.installed-demo: $(PINS) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --compile -c constraints.txt -e '.[demo]'
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "lipsync needs Python 3.11 or newer; name one with: make PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "Python has no venv module; install it with: sudo apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf build demo/*.mp4 benchmarks/results .mypy_cache .pytest_cache .ruff_cache
+
+distclean: clean
+	rm -rf $(VENV) *.egg-info
