@@ -1,0 +1,271 @@
+"""What a media file holds, and the one place where files are opened and FFmpeg's errors translated."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from lipsync_core.errors import (
+    InputError,
+    InputMissingError,
+    NoAudioError,
+    NotAFileError,
+    NoVideoError,
+    TruncatedMediaError,
+    UnreadableMediaError,
+)
+from lipsync_core.media.truncation import is_missing_index, is_missing_samples
+
+_FALLBACK_RATE = Fraction(25)
+# A file name is never a list of files or an address, and a playlist inside a file never leads to the network.
+_OPEN_OPTIONS = {"protocol_whitelist": "file", "pattern_type": "none"}
+_IMAGE_BY_NAME = "image2"
+# First bytes of image files (their specifications) and FFmpeg's demuxer for each.
+_IMAGE_FORMATS = (
+    (b"\x89PNG\r\n\x1a\n", "png_pipe"),
+    (b"\xff\xd8\xff", "jpeg_pipe"),
+    (b"RIFF", "webp_pipe"),
+    (b"BM", "bmp_pipe"),
+)
+_GET_A_WHOLE_FILE = "copy or download the file again"
+
+
+@dataclass(frozen=True, slots=True)
+class ColourTags:
+    """How numbers become colours: FFmpeg's (and H.273's) code points; range is 1 limited, 2 full, 0 unknown."""
+
+    matrix: int
+    range: int
+    primaries: int
+    transfer: int
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """The first picture stream of a file, as stored: unrotated, before any conversion."""
+
+    codec: str
+    width_px: int
+    height_px: int
+    pix_fmt: str
+    frame_rate: Fraction  # the average, frames a second
+    time_base: Fraction  # seconds
+    frame_count: int | None  # as the file claims
+    duration_s: Fraction | None
+    rotation_deg: int  # counter-clockwise, as FFmpeg reports the display matrix
+    sample_aspect_ratio: Fraction  # 1 where unknown
+    colour: ColourTags
+    is_still: bool  # one image, not a video
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    """The first sound stream of a file."""
+
+    codec: str
+    rate_hz: int
+    channels: int
+    layout: str
+    bit_rate: int | None  # bits a second
+    duration_s: Fraction | None
+
+
+@dataclass(frozen=True, slots=True)
+class MediaInfo:
+    """What a file holds. The cover image of a piece of music does not count as video."""
+
+    path: Path
+    container: str
+    size_bytes: int
+    video: VideoInfo | None
+    audio: AudioInfo | None
+
+
+def probe(path: Path) -> MediaInfo:
+    """Read what `path` holds.
+
+    Raises:
+        InputMissingError: nothing there, or not readable by this user.
+        NotAFileError: a directory or a device.
+        UnreadableMediaError: empty, or nothing that FFmpeg knows.
+        TruncatedMediaError: the file ends before its own index says.
+    """
+    with open_media(path) as container:
+        stream = video_stream(container)
+        return MediaInfo(
+            path=path,
+            container=container.format.name,
+            size_bytes=path.stat().st_size,
+            video=_video_info(container, stream) if stream is not None else None,
+            audio=_audio_info(container, container.streams.audio[0]) if container.streams.audio else None,
+        )
+
+
+def require_video(path: Path) -> VideoInfo:
+    """The video of `path`.
+
+    Raises:
+        NoVideoError: it has no picture stream, or one without a frame.
+        InputError: as `probe`.
+    """
+    info = probe(path)
+    if info.video is None:
+        raise NoVideoError(f"{path} holds no video", "give a video or an image of a face")
+    if info.video.width_px <= 0 or not _has_frame(path, "video"):
+        raise NoVideoError(f"{path} has a video stream without a frame", _GET_A_WHOLE_FILE)
+    return info.video
+
+
+def require_audio(path: Path) -> AudioInfo:
+    """The audio of `path`, which may be a video file.
+
+    Raises:
+        NoAudioError: it has no sound stream, or one without samples.
+        InputError: as `probe`.
+    """
+    info = probe(path)
+    if info.audio is None:
+        raise NoAudioError(f"{path} holds no audio", "give a sound file, or a video with sound")
+    if info.audio.rate_hz <= 0 or not _has_frame(path, "audio"):
+        raise NoAudioError(f"{path} has an audio stream without samples", "give a file with sound in it")
+    return info.audio
+
+
+@contextmanager
+def open_media(path: Path) -> Iterator[InputContainer]:
+    """Open `path` for demuxing and decoding; FFmpeg's errors inside the block become this product's.
+
+    Raises: as `probe`.
+    """
+    size_bytes = _readable_size(path)
+    try:
+        with _open(path) as container:
+            if is_missing_samples(container, size_bytes):
+                raise TruncatedMediaError(f"{path} is cut off: its index lists more than it holds", _GET_A_WHOLE_FILE)
+            yield container
+    except av.FFmpegError as exc:
+        raise _translated(exc, path) from exc
+
+
+def video_stream(container: InputContainer) -> VideoStream | None:
+    """The first picture stream that is no cover image, or None."""
+    return next((stream for stream in container.streams.video if not _is_cover(stream)), None)
+
+
+def is_still(container: InputContainer) -> bool:
+    """`container` is an image file."""
+    return container.format.name.endswith("_pipe") or container.format.name == _IMAGE_BY_NAME
+
+
+def _readable_size(path: Path) -> int:
+    try:
+        status = path.stat()
+        if not (stat.S_ISREG(status.st_mode)):
+            kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise NotAFileError(f"{path} is {kind}", "give a media file")
+        if not os.access(path, os.R_OK):
+            raise InputMissingError(f"{path} may not be read by this user", "check its permissions")
+    except FileNotFoundError as exc:
+        raise InputMissingError(f"{path} does not exist", "check the name") from exc
+    except (OSError, ValueError) as exc:  # a name too long, a folder that may not be entered, a zero byte
+        reason = exc.strerror if isinstance(exc, OSError) else str(exc)
+        raise InputMissingError(f"{str(path)!r} cannot be opened: {reason}", "check the name and permissions") from exc
+    if status.st_size == 0:
+        raise UnreadableMediaError(f"{path} is empty (zero bytes)", _GET_A_WHOLE_FILE)
+    return status.st_size
+
+
+def _open(path: Path) -> InputContainer:
+    address = f"file:{path.absolute()}"
+    container = av.open(address, options=_OPEN_OPTIONS, metadata_errors="replace")
+    if container.format.name != _IMAGE_BY_NAME:
+        return container
+    # FFmpeg judged the image by the ending of its name; go by its first bytes instead where they are known.
+    with path.open("rb") as file:
+        head = file.read(8)
+    image_format = next((name for magic, name in _IMAGE_FORMATS if head.startswith(magic)), None)
+    if image_format is None:
+        return container
+    container.close()
+    return av.open(address, format=image_format, options=_OPEN_OPTIONS, metadata_errors="replace")
+
+
+def _translated(exc: av.FFmpegError, path: Path) -> InputError:
+    if is_missing_index(path):
+        return TruncatedMediaError(f"{path} is cut off: its index is missing or incomplete", _GET_A_WHOLE_FILE)
+    return UnreadableMediaError(f"{path} cannot be read as media ({exc.strerror})", "check that FFmpeg can play it")
+
+
+def _is_cover(stream: VideoStream) -> bool:
+    return bool(Disposition(stream.disposition) & Disposition.attached_pic)
+
+
+def _video_info(container: InputContainer, stream: VideoStream) -> VideoInfo:
+    codec = stream.codec_context
+    return VideoInfo(
+        codec=codec.name,
+        width_px=codec.width,
+        height_px=codec.height,
+        pix_fmt=codec.pix_fmt or "none",
+        frame_rate=stream.average_rate or stream.guessed_rate or _FALLBACK_RATE,
+        time_base=stream.time_base or Fraction(1, 25),
+        frame_count=stream.frames or None,
+        duration_s=_duration_s(container, stream),
+        rotation_deg=_rotation_deg(container, stream),
+        sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
+        colour=ColourTags(
+            int(codec.colorspace), int(codec.color_range), int(codec.color_primaries), int(codec.color_trc)
+        ),
+        is_still=is_still(container),
+    )
+
+
+def _audio_info(container: InputContainer, stream: AudioStream) -> AudioInfo:
+    codec = stream.codec_context
+    return AudioInfo(
+        codec=codec.name,
+        rate_hz=codec.sample_rate,
+        channels=codec.channels,
+        layout=codec.layout.name,
+        bit_rate=codec.bit_rate or None,
+        duration_s=_duration_s(container, stream),
+    )
+
+
+def _duration_s(container: InputContainer, stream: VideoStream | AudioStream) -> Fraction | None:
+    if stream.duration and stream.time_base:
+        return stream.duration * stream.time_base
+    return Fraction(container.duration, av.time_base) if container.duration else None
+
+
+def _rotation_deg(container: InputContainer, stream: VideoStream) -> int:
+    """Read from the first picture, where PyAV exposes the display matrix; 0 where none decodes."""
+    frame = _first_frame(container, stream)
+    return frame.rotation if isinstance(frame, av.VideoFrame) else 0
+
+
+def _has_frame(path: Path, kind: str) -> bool:
+    with open_media(path) as container:
+        stream = video_stream(container) if kind == "video" else container.streams.audio[0]
+        return stream is not None and _first_frame(container, stream) is not None
+
+
+def _first_frame(container: InputContainer, stream: VideoStream | AudioStream) -> av.VideoFrame | av.AudioFrame | None:
+    """The first frame that decodes, or None."""
+    for packet in container.demux(stream):
+        try:
+            frame = next(iter(packet.decode()), None)
+        except av.error.InvalidDataError:
+            continue  # a damaged packet; a later one may decode
+        if isinstance(frame, av.VideoFrame | av.AudioFrame):
+            return frame
+    return None
