@@ -1,0 +1,140 @@
+"""Finds every face in a picture: BlazeFace, full-range model.
+
+Method and constants (192 px input in [-1, 1], one anchor on each cell of a 48 x 48 grid, offsets in
+input pixels, sigmoid scores, blended non-maximum suppression) are those published with the model:
+Bazarevsky et al. 2019, "BlazeFace: Sub-millisecond neural face detection on mobile GPUs", and the
+MediaPipe full-range model card and graph.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsync_core.face.tflite import TfliteModel
+
+_GRID = 48
+_MIN_SCORE = 0.5
+_SAME_FACE_IOU = 0.3
+_MAX_LOGIT = 80.0  # keeps exp() finite
+#: A far face is looked for in square tiles of half the longer side, half a tile apart: it then fills
+#: twice as many of the model's 192 pixels.
+_TILE_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detection:
+    """One face that the detector saw, in pixels of the picture it was given."""
+
+    score: float  # 0..1
+    box: NDArray[np.float32]  # (4,) x0 y0 x1 y1, brow to chin
+    eyes: NDArray[np.float32]  # (2, 2) centres x y, the one on the left of an upright face first
+
+    def __repr__(self) -> str:
+        return f"Detection({self.score:.2f}, box {self.box.round().astype(int).tolist()})"
+
+    @property
+    def centre(self) -> NDArray[np.float32]:
+        """(2,) x y of the middle of the box."""
+        middle: NDArray[np.float32] = self.box.reshape(2, 2).mean(axis=0)
+        return middle
+
+    @property
+    def size_px(self) -> float:
+        """The longer side of the box."""
+        return float((self.box[2:] - self.box[:2]).max())
+
+
+class FaceDetector:
+    """The detector network and what turns its numbers into faces.
+
+    Raises:
+        ModelError: the file is not a model that can be run.
+    """
+
+    def __init__(self, model: Path) -> None:
+        self._model = TfliteModel(model)
+        cells = (np.arange(_GRID, dtype=np.float32) + 0.5) / _GRID
+        self._anchors = np.stack(np.meshgrid(cells, cells), axis=-1).reshape(-1, 2)  # (2304, 2) x y in 0..1
+
+    def detect(self, picture: NDArray[np.uint8]) -> list[Detection]:
+        """Faces in `picture` ((h, w, 3) RGB, face upright within about 45 degrees), best first."""
+        height, width = picture.shape[:2]
+        side = max(height, width)
+        left, top = (side - width) // 2, (side - height) // 2
+        square = np.zeros((side, side, 3), np.uint8)
+        square[top : top + height, left : left + width] = picture
+        size = self._model.size_px
+        method = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+        small = cv2.resize(square, (size, size), interpolation=method).astype(np.float32) / 127.5 - 1
+        offsets, logits = self._model.run(small)  # (1, 2304, 16), (1, 2304, 1)
+        scores = 1 / (1 + np.exp(-np.clip(logits[0, :, 0], -_MAX_LOGIT, _MAX_LOGIT)))
+        likely = scores > _MIN_SCORE
+        if not likely.any():
+            return []
+        points = offsets[0, likely].reshape(-1, 8, 2) / size  # centre, width height, six face points
+        points[:, 0] += self._anchors[likely]
+        points[:, 2:] += self._anchors[likely, np.newaxis]
+        boxes = np.concatenate([points[:, 0] - points[:, 1] / 2, points[:, 0] + points[:, 1] / 2], axis=1)
+        # From shares of the square to pixels, whose centres lie on integers.
+        corner = np.array([left, top], np.float32) + 0.5
+        return _blend(scores[likely], boxes * side - np.tile(corner, 2), points[:, 2:4] * side - corner)
+
+    def detect_far(self, picture: NDArray[np.uint8]) -> list[Detection]:
+        """Faces too small for `detect`, looked for in overlapping tiles of `picture`; best first."""
+        found = []
+        for left, top, tile in _tiles(picture):
+            offset = np.array([left, top], np.float32)
+            for face in self.detect(tile):
+                found.append(Detection(face.score, face.box + np.tile(offset, 2), face.eyes + offset))
+        if not found:
+            return []
+        scores = np.array([face.score for face in found])
+        return _blend(scores, np.array([face.box for face in found]), np.array([face.eyes for face in found]))
+
+
+def _tiles(picture: NDArray[np.uint8]) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
+    """(left, top, pixels) of overlapping tiles that cover the picture."""
+    height, width = picture.shape[:2]
+    side = round(max(height, width) * _TILE_SHARE)
+    for top in _starts(height, side):
+        for left in _starts(width, side):
+            yield left, top, picture[top : top + side, left : left + side]
+
+
+def _starts(length: int, side: int) -> Sequence[int]:
+    """Where tiles of `side` begin so that they cover `length` and overlap by at least a third of a tile."""
+    if length <= side:
+        return (0,)
+    steps = int(np.ceil((length - side) / (side * 2 / 3)))
+    return [round(k * (length - side) / steps) for k in range(steps + 1)]
+
+
+def _blend(scores: NDArray[np.floating], boxes: NDArray[np.floating], eyes: NDArray[np.floating]) -> list[Detection]:
+    """Merge overlapping candidates into their score-weighted mean (the paper's answer to jitter)."""
+    faces = []
+    left = np.argsort(-scores)
+    while left.size:
+        best = left[0]
+        same = overlap(boxes[best], boxes[left]) > _SAME_FACE_IOU
+        same[0] = True
+        group = left[same]
+        weights = scores[group] / scores[group].sum()
+        box = np.tensordot(weights, boxes[group], 1).astype(np.float32)
+        faces.append(Detection(float(scores[best]), box, np.tensordot(weights, eyes[group], 1).astype(np.float32)))
+        left = left[~same]
+    return faces
+
+
+def overlap(box: NDArray[np.floating], boxes: NDArray[np.floating]) -> NDArray[np.floating]:
+    """(N,) intersection over union of `box` (4,) with each of `boxes` (N, 4)."""
+    low = np.maximum(box[:2], boxes[:, :2])
+    high = np.minimum(box[2:], boxes[:, 2:])
+    shared = np.maximum(high - low, 0).prod(axis=1)
+    area = (box[2:] - box[:2]).prod()
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    joint: NDArray[np.floating] = shared / np.maximum(area + areas - shared, 1e-6)
+    return joint

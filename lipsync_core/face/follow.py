@@ -1,0 +1,101 @@
+"""Keeps to one person from frame to frame, through blurs, blanks, cuts and other people."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsync_core.face.cuts import CutDetector
+from lipsync_core.face.detect import Detection, FaceDetector, overlap
+from lipsync_core.face.mesh import FaceCrop, FaceMesh, MeshFitter, crop_of_detection, crop_of_mesh
+from lipsync_core.face.search import find_faces
+
+_MIN_PRESENCE = 0.5
+#: A face that was lost is the same person again only for this long; then the choice is made anew.
+_MEMORY_S = Fraction(1)
+#: Frames between two tries to find far faces (they cost six times a plain try) while none is seen.
+_FAR_EVERY = 6
+#: A mesh that moves further than this share of its size from one frame to the next, or grows by more
+#: than this factor, has probably slipped off the face.
+_MAX_STEP = 0.5
+_MAX_GROWTH = 1.5
+#: A detection belongs to a known face when its centre is within this share of the face's size, and
+#: their sizes differ by no more than this factor (the detector's box ends at the brow, the mesh's does not).
+_NEAR = 0.6
+_LIKE_SIZE = 2.0
+
+
+class FaceFollower:
+    """Follows one face through the frames of one clip, in order."""
+
+    def __init__(self, detector: FaceDetector, fitter: MeshFitter, wanted: int | None) -> None:
+        self._detector = detector
+        self._fitter = fitter
+        self._wanted = wanted
+        self._cuts = CutDetector()
+        self._mesh: FaceMesh | None = None  # where the face was last seen in this shot
+        self._seen_s = Fraction(0)  # and when
+        self._is_lost = True
+        self._misses = 0  # frames since a face was last seen
+
+    def follow(self, picture: av.VideoFrame, time_s: Fraction) -> FaceMesh | None:
+        """The followed face in the next frame, shown at `time_s`, or None where it is not to be seen."""
+        if self._cuts.is_cut(picture):
+            self._forget()
+        elif self._is_lost and time_s - self._seen_s > _MEMORY_S:
+            self._mesh = None
+        found = None
+        if self._mesh is not None and not self._is_lost:
+            found = self._step(picture, self._mesh)
+        if found is None:
+            found = self._search(picture)
+        self._is_lost = found is None
+        self._misses = self._misses + 1 if found is None else 0
+        if found is not None:
+            self._mesh, self._seen_s = found, time_s
+        return found
+
+    def _forget(self) -> None:
+        self._mesh, self._is_lost, self._misses = None, True, 0
+
+    def _step(self, picture: av.VideoFrame, before: FaceMesh) -> FaceMesh | None:
+        """The mesh fitted from its last place, or None where that does not hold."""
+        mesh = self._fitter.fit(picture, crop_of_mesh(before))
+        if mesh.presence < _MIN_PRESENCE or not _is_near(mesh.box, before.box, _MAX_STEP, _MAX_GROWTH):
+            return None
+        return mesh
+
+    def _search(self, picture: av.VideoFrame) -> FaceMesh | None:
+        """The mesh of a detected face: of the person lost just now, else of the one to be chosen."""
+        faces = find_faces(self._detector, picture, look_far=self._misses % _FAR_EVERY == 0)
+        if self._mesh is not None:
+            candidates = _nearest(faces, self._mesh.box)
+        elif self._wanted is None:
+            candidates = sorted(faces, key=lambda face: -face.size_px)
+        else:
+            candidates = faces[self._wanted : self._wanted + 1]
+        for face in candidates:
+            mesh = self._settle(picture, crop_of_detection(face))
+            if mesh.presence >= _MIN_PRESENCE:
+                return mesh
+        return None
+
+    def _settle(self, picture: av.VideoFrame, crop: FaceCrop) -> FaceMesh:
+        """Fit twice: a detector's box is looser than a mesh's."""
+        mesh = self._fitter.fit(picture, crop)
+        return self._fitter.fit(picture, crop_of_mesh(mesh)) if mesh.presence >= _MIN_PRESENCE else mesh
+
+
+def _nearest(faces: Sequence[Detection], box: NDArray[np.float32]) -> list[Detection]:
+    """Those faces that may be the one last seen in `box`, best overlap first."""
+    near = [face for face in faces if _is_near(face.box, box, _NEAR, _LIKE_SIZE)]
+    return sorted(near, key=lambda face: -float(overlap(box, face.box[np.newaxis])[0]))
+
+
+def _is_near(box: NDArray[np.float32], other: NDArray[np.float32], max_step: float, max_growth: float) -> bool:
+    """Whether two boxes may be the same face: centres within `max_step` of the size, sizes alike."""
+    sizes = float((box[2:] - box[:2]).max()), float((other[2:] - other[:2]).max())
+    shift = float(np.linalg.norm((box[:2] + box[2:]) - (other[:2] + other[2:])) / 2)
+    return shift <= max_step * max(sizes) and max(sizes) <= max_growth * max(min(sizes), 1e-3)
