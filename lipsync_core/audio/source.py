@@ -1,0 +1,165 @@
+"""Decoded sound as one unbroken row of samples: the one reader behind speech analysis and the output's audio."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from lipsync_core.errors import NoAudioError
+from lipsync_core.media.probe import open_media
+
+#: Timestamps that run ahead of the samples by more than this mean that sound is missing there. Below it they are
+#: jitter: Matroska rounds to 1 ms, transport streams and phone recordings wobble by a frame (20 to 40 ms).
+MAX_JITTER_S = Fraction(50, 1000)
+#: A longer jump is a fault of the timestamps (a spliced transport stream), not a pause: nothing is filled in.
+MAX_GAP_S = Fraction(60)
+_SILENCE_BLOCK = 16384  # samples
+_UNSIGNED_MIDDLE = 128  # silence in 8-bit unsigned samples
+#: FFmpeg's own default layout for each channel count (av_channel_layout_default), for files that name none.
+_DEFAULT_LAYOUTS = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AudioCut:
+    """The part [start_s, end_s) of the first audio stream of `path`; its first sample is t = 0."""
+
+    path: Path
+    start_s: Fraction = Fraction(0)
+    end_s: Fraction | None = None
+
+
+def decode_sound(cut: AudioCut) -> Iterator[av.AudioFrame]:
+    """The samples of `cut`, in frames of one sample format, channel layout and rate: those of the first frame.
+
+    Each frame's pts counts samples from the start of the cut, in units of 1/rate. Holes in the source's timestamps
+    become silence, overlaps are ignored, damaged packets are skipped, and a delay before the first sample is dropped.
+
+    Raises:
+        NoAudioError: there is no audio stream, or no sample inside the cut.
+        InputError: the file cannot be read.
+    """
+    count = 0
+    for frame in _trimmed(_unbroken(_uniform(_decoded(cut.path))), cut):
+        count += frame.samples
+        yield frame
+    if count == 0:
+        remedy = "choose an earlier start" if cut.start_s > 0 else "give a file with sound in it"
+        raise NoAudioError(f"{cut.path} has no audio sample from {float(cut.start_s):g} s on", remedy)
+
+
+def flush(resampler: av.AudioResampler) -> list[av.AudioFrame]:
+    """What a resampler still holds (PyAV gives a None of its own where it had nothing to convert)."""
+    return [frame for frame in resampler.resample(None) if frame is not None]
+
+
+def _decoded(path: Path) -> Iterator[av.AudioFrame]:
+    with open_media(path) as container:
+        if not container.streams.audio:
+            raise NoAudioError(f"{path} holds no audio", "give a sound file, or a video with sound")
+        for packet in container.demux(container.streams.audio[0]):
+            try:
+                frames = packet.decode()
+            except av.FFmpegError as exc:
+                _log.debug("%s: skipped a damaged audio packet at %s: %s", path, packet.pts, exc)
+                continue
+            yield from (_with_named_layout(frame) for frame in frames if frame.samples > 0)
+
+
+def _with_named_layout(frame: av.AudioFrame) -> av.AudioFrame:
+    """Say where the channels stand if the file did not: FFmpeg cannot mix channels it has no names for."""
+    channels = frame.layout.nb_channels
+    if not frame.layout.name.endswith(" channels"):
+        return frame
+    if channels <= len(_DEFAULT_LAYOUTS):
+        return _like(frame, frame.to_ndarray(), _DEFAULT_LAYOUTS[channels - 1])
+    samples = frame.to_ndarray()  # (C, N) planar or (1, N * C) interleaved
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, channels).T  # (C, N)
+    mean = samples.mean(axis=0, keepdims=True).astype(samples.dtype)  # (1, N)
+    return _like(frame, mean, "mono")
+
+
+def _like(frame: av.AudioFrame, samples: np.ndarray, layout: str) -> av.AudioFrame:
+    """A frame of other samples and layout with the format, rate and time of `frame`."""
+    copy = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format=frame.format.name, layout=layout)
+    copy.sample_rate = frame.sample_rate
+    copy.pts = frame.pts
+    copy.time_base = frame.time_base
+    return copy
+
+
+def _uniform(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
+    """Convert what differs from the first frame (broadcasts switch from stereo to 5.1 in the middle)."""
+    wanted: tuple[str, str, int] | None = None
+    current: tuple[str, str, int] | None = None
+    resampler = av.AudioResampler()
+    for frame in frames:
+        shape = (frame.format.name, frame.layout.name, frame.sample_rate)
+        wanted = wanted or shape
+        if shape != current:
+            yield from flush(resampler)
+            resampler = av.AudioResampler(*wanted)
+            current = shape
+        yield from resampler.resample(frame) if shape != wanted else (frame,)
+    yield from flush(resampler)
+
+
+def _unbroken(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
+    """Put silence where the timestamps leave a hole."""
+    anchor_s: Fraction | None = None  # where the stream's clock stands at sample 0
+    count = 0
+    for frame in frames:
+        if frame.pts is not None and frame.time_base is not None:
+            time_s = frame.pts * frame.time_base
+            anchor_s = time_s if anchor_s is None else anchor_s
+            gap_s = time_s - anchor_s - Fraction(count, frame.sample_rate)
+            if MAX_JITTER_S < gap_s <= MAX_GAP_S:
+                missing = round(gap_s * frame.sample_rate)
+                count += missing
+                yield from _silence(frame, missing)
+            elif abs(gap_s) > MAX_JITTER_S:
+                anchor_s += gap_s
+        count += frame.samples
+        yield frame
+
+
+def _silence(like: av.AudioFrame, count: int) -> Iterator[av.AudioFrame]:
+    channels = like.layout.nb_channels
+    value = _UNSIGNED_MIDDLE if like.format.name.startswith("u8") else 0
+    dtype = like.to_ndarray().dtype
+    for first in range(0, count, _SILENCE_BLOCK):
+        length = min(_SILENCE_BLOCK, count - first)
+        shape = (channels, length) if like.format.is_planar else (1, length * channels)
+        yield _like(like, np.full(shape, value, dtype), like.layout.name)
+
+
+def _trimmed(frames: Iterable[av.AudioFrame], cut: AudioCut) -> Iterator[av.AudioFrame]:
+    """Keep the samples inside `cut` and count pts from its start."""
+    position = 0
+    for frame in frames:
+        rate = frame.sample_rate
+        start = round(cut.start_s * rate)
+        end = None if cut.end_s is None else round(cut.end_s * rate)
+        if end is not None and position >= end:
+            return
+        first = max(0, start - position)
+        last = frame.samples if end is None else min(frame.samples, end - position)
+        position += frame.samples
+        if first >= last:
+            continue
+        piece = frame if (first, last) == (0, frame.samples) else _slice(frame, first, last)
+        piece.pts = position - frame.samples + first - start
+        piece.time_base = Fraction(1, rate)
+        yield piece
+
+
+def _slice(frame: av.AudioFrame, first: int, last: int) -> av.AudioFrame:
+    samples = frame.to_ndarray()
+    width = 1 if frame.format.is_planar else frame.layout.nb_channels
+    return _like(frame, samples[:, first * width : last * width], frame.layout.name)

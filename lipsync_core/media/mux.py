@@ -1,0 +1,160 @@
+"""The output movie: encoded pictures and the given sound, interleaved in one file."""
+
+from __future__ import annotations  # av.Packet takes its type argument in annotations only
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.video.stream import VideoStream
+
+from lipsync_core.audio.source import AudioCut
+from lipsync_core.clock import StageClock
+from lipsync_core.media.encode import EncoderOptions, PictureSpec, find_encoder
+from lipsync_core.media.output import MUXERS, atomic_output, output_errors
+from lipsync_core.media.soundtrack import Soundtrack, add_soundtrack
+
+__all__ = ["AudioCut", "MovieWriter"]
+
+_STAGE = "mux"
+_SILENT = "none"
+#: Ticks a second, at least, for the durations in the movie's header and edit lists (FFmpeg's own 1000 shortens the
+#: last picture by up to a millisecond).
+_MIN_TIMESCALE = 48000
+
+
+class MovieWriter:
+    """Writes one movie, picture by picture; use it as a context manager.
+
+    `output` appears when the block ends without an error, with its index in front (faststart), and is untouched
+    otherwise. Sound is read and written as the pictures advance, so memory does not grow with the length; all of it
+    up to the end of the cut is written, however long the pictures last.
+
+    Raises:
+        OutputError: the output cannot be written, or the encoder cannot make such pictures.
+        OptionError: no such encoder.
+        InputError: the sound cannot be read.
+    """
+
+    def __init__(
+        self,
+        output: Path,
+        picture_spec: PictureSpec,
+        encoder_options: EncoderOptions,
+        audio: AudioCut | None,
+        metadata: Mapping[str, str],
+        clock: StageClock,
+    ) -> None:
+        self._output = output
+        self._time_base = picture_spec.time_base
+        self._clock = clock
+        encoder = find_encoder(encoder_options.encoder)
+        with ExitStack() as stack:
+            partial = stack.enter_context(atomic_output(output))
+            self._container = stack.enter_context(_open_container(partial, _timescale(picture_spec.time_base)))
+            self._container.metadata.update(metadata)
+            with output_errors(output):
+                self._encoder = encoder.open(self._container, picture_spec, encoder_options, clock)
+            self._sound = _add_sound(self._container, audio, clock)
+            self._stack = stack.pop_all()
+        self._next_sound: av.Packet[AudioStream] | None = None
+
+    @property
+    def audio_note(self) -> str:
+        """What was done to the sound: "copy (aac)", "aac 192 kb/s", or "none"."""
+        return self._sound.note
+
+    def write(self, picture: av.VideoFrame, pts: int, duration: int) -> None:
+        """Add a picture shown at `pts` for `duration` (both in the spec's time base), and the sound up to there.
+
+        The picture's own times are overwritten.
+
+        Raises:
+            OutputError: the picture does not fit the spec, or cannot be written (DiskFullError: no room).
+            InputError: the sound cannot be read.
+        """
+        with output_errors(self._output):
+            packets = self._encoder.encode(picture, pts, duration)
+        self._mux(packets)
+        self._write_sound((pts + duration) * self._time_base)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if exc is not None:
+            self._stack.__exit__(exc_type, exc, traceback)
+            return
+        with self._stack:
+            self._finish()
+
+    def _finish(self) -> None:
+        with output_errors(self._output):
+            packets = self._encoder.flush()
+        self._mux(packets)
+        self._write_sound(None)
+        with self._clock.stage(_STAGE), output_errors(self._output):
+            self._container.start_encoding()
+            self._container.close()
+
+    def _mux(self, packets: list[av.Packet[VideoStream]]) -> None:
+        with self._clock.stage(_STAGE), output_errors(self._output):
+            self._container.mux(packets)
+
+    def _write_sound(self, until_s: Fraction | None) -> None:
+        """Write the sound that starts before `until_s`; None: all that is left."""
+        with self._clock.stage(_STAGE):
+            while True:
+                packet = next(self._sound.packets, None) if self._next_sound is None else self._next_sound
+                self._next_sound = packet
+                if packet is None or (until_s is not None and _time_s(packet) >= until_s):
+                    return
+                self._next_sound = None
+                with output_errors(self._output):
+                    self._container.mux(packet)
+
+
+@contextmanager
+def _open_container(partial: Path, timescale: int) -> Iterator[OutputContainer]:
+    """An MP4 or MOV to be filled and closed inside the block, and let go of after an error.
+
+    Closing a started file makes FFmpeg finish it, faststart's second pass over everything included. Without its
+    name it cannot be read again, so that pass ends at once.
+    """
+    options = {"movflags": "+faststart", "movie_timescale": str(timescale)}
+    container = av.open(str(partial), "w", format=MUXERS[partial.suffix], container_options=options)
+    try:
+        yield container
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        with suppress(av.FFmpegError, OSError):
+            container.close()
+        raise
+
+
+def _timescale(time_base: Fraction) -> int:
+    """The smallest doubling of the pictures' own unit that is fine enough, so that their duration stays exact."""
+    scale = time_base.denominator
+    while scale < _MIN_TIMESCALE:
+        scale *= 2
+    return scale
+
+
+def _add_sound(container: OutputContainer, audio: AudioCut | None, clock: StageClock) -> Soundtrack:
+    if audio is None:
+        nothing: Iterator[av.Packet[AudioStream]] = iter(())
+        return Soundtrack(_SILENT, nothing)
+    with clock.stage(_STAGE):
+        return add_soundtrack(container, audio)
+
+
+def _time_s(packet: av.Packet[AudioStream]) -> Fraction:
+    return (packet.dts or 0) * packet.time_base

@@ -1,0 +1,111 @@
+"""The output file: checked before the work, complete or absent after it."""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+
+from lipsync_core.errors import DiskFullError, OutputError
+
+#: FFmpeg's muxer for each file ending. (By itself it takes .m4v for a raw MPEG-4 stream.)
+MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_STEM_LENGTH = 40  # characters; keeps the partial file's name within the 255 bytes of common file systems
+
+
+def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
+    """Refuse an output that could not be written, before any work is done.
+
+    Raises:
+        OutputError: the ending is not .mp4, .m4v or .mov; the folder is missing or not writable; the path is a
+            directory, a device or a file that may not be replaced; or it is one of `inputs`.
+    """
+    with output_errors(path):
+        if path.suffix.lower() not in MUXERS:
+            ending = f"ends in {path.suffix!r}" if path.suffix else "has no ending"
+            raise OutputError(f"output {path} {ending}", f"choose one of {', '.join(MUXERS)}")
+        if not path.parent.is_dir():
+            raise OutputError(f"the folder {path.parent} does not exist", "create it, or choose another output")
+        if path.is_dir():
+            raise OutputError(f"output {path} is a directory", "add a file name")
+        if path.exists():
+            _check_existing(path, inputs)
+        _create(_partial_beside(path.resolve())).unlink()
+
+
+@contextmanager
+def atomic_output(path: Path, inputs: Iterable[Path] = ()) -> Iterator[Path]:
+    """A hidden file in the folder of `path` to write to; it becomes `path` when the block ends without an error.
+
+    On any exception, an interrupt included, it is removed and `path` stays as it was.
+
+    Raises:
+        OutputError: as `check_output`, or the finished file cannot be moved into place.
+        DiskFullError: no room.
+    """
+    check_output(path, inputs)
+    target = path.resolve()
+    partial = _partial_beside(target)
+    try:
+        with output_errors(path):
+            _create(partial)
+        yield partial
+        with output_errors(path):
+            _sync(partial)
+            partial.replace(target)
+            _sync(target.parent)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def output_errors(path: Path) -> Iterator[None]:
+    """Translate what FFmpeg and the system say while `path` is written.
+
+    Raises:
+        DiskFullError: no room on the file system, in the quota or under the size limit.
+        OutputError: any other failure to write.
+    """
+    try:
+        yield
+    except (av.FFmpegError, OSError) as exc:
+        if exc.errno in _FULL:
+            remedy = "free some space, or choose an output on another disk"
+            raise DiskFullError(f"no room left to write {path}", remedy) from exc
+        raise OutputError(
+            f"cannot write {path}: {exc.strerror or exc}", "check the folder and its permissions"
+        ) from exc
+
+
+def _check_existing(path: Path, inputs: Iterable[Path]) -> None:
+    if not path.is_file():
+        raise OutputError(f"output {path} is not a regular file", "choose another name")
+    if any(source.exists() and path.samefile(source) for source in inputs):
+        raise OutputError(f"output {path} is also an input", "choose another name")
+    with path.open("r+b"):
+        pass  # opening is the check: it knows about permissions, read-only mounts and programs that are running
+
+
+def _partial_beside(target: Path) -> Path:
+    name = f".{target.stem[:_STEM_LENGTH]}.{secrets.token_hex(4)}.partial{target.suffix.lower()}"
+    return target.with_name(name)
+
+
+def _create(partial: Path) -> Path:
+    """An empty file with the permissions that the user's umask gives."""
+    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    return partial
+
+
+def _sync(path: Path) -> None:
+    """Wait until the disk has it: some file systems find out only now that they are full."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
