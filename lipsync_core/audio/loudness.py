@@ -1,0 +1,123 @@
+"""How loud and how open a voice sounds, 100 times a second, measured while the sound streams by."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsync_core.audio.phones import FRAME, RATE_HZ
+from lipsync_core.smoothing import gaussian
+
+LEVELS_HZ = RATE_HZ // FRAME  # 100
+
+_FULL_SCALE = 32768.0
+_SPECTRUM = 512  # samples, 32 ms
+_LOUDNESS = 400  # samples, 25 ms, the middle of the spectrum's
+_FLOOR_DB = -90.0
+_CHUNK_FRAMES = 1000  # measured at once, so that 10 s in one block cost as little memory as in many
+
+# Vowels with an open jaw have their first formant above 550 Hz, close ones below 480 Hz
+# (Peterson and Barney 1952, table II); the bands are the study's.
+_OPEN_BAND_HZ = (550.0, 1100.0)
+_CLOSE_BAND_HZ = (150.0, 480.0)
+_CUE_DB = (-15.0, 10.0)  # the band ratio that counts as 0 and as 1
+
+# A clip whose loud parts (95th percentile) stay below this is silence or noise.
+_SILENT_DB = -52.0
+_MOST_RANGE_DB = 40.0
+_LEAST_RANGE_DB = 15.0
+_LOUDEST = 1.1
+_SMOOTHING = 2.0  # frames
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Levels:
+    """Two measurements of a sound at times i / 100 s."""
+
+    level_db: NDArray[np.float32]  # (N,) dB below full scale, -90..0, without any constant offset
+    openness_db: NDArray[np.float32]  # (N,) energy of the open-vowel band over that of the close-vowel band
+
+    def __post_init__(self) -> None:
+        if self.level_db.ndim != 1 or self.level_db.shape != self.openness_db.shape:
+            raise ValueError(f"levels of shapes {self.level_db.shape} and {self.openness_db.shape}")
+
+    def __len__(self) -> int:
+        return len(self.level_db)
+
+
+class LevelMeter:
+    """Measures the levels of a stream that something else consumes.
+
+    Holds 10 s of samples and the levels (8 bytes per 10 ms), never the whole sound.
+    """
+
+    def __init__(self) -> None:
+        self._held = np.zeros(_SPECTRUM // 2, np.int16)  # the first frame's middle is the first sample
+        self._levels: list[Levels] = []
+        self._samples = 0
+        self._frames = 0
+
+    def watch(self, blocks: Iterable[NDArray[np.int16]]) -> Iterator[NDArray[np.int16]]:
+        """Hand on 16 kHz mono int16 `blocks` ((n,) each) unchanged, measuring them on the way."""
+        for block in blocks:
+            self._hear(block)
+            yield block
+
+    def levels(self) -> Levels:
+        """What was measured up to now: one frame for every 10 ms begun."""
+        frames = -(-self._samples // FRAME) - self._frames
+        needed = max(0, (frames - 1) * FRAME + _SPECTRUM - len(self._held))
+        rest = _measure(np.concatenate([self._held, np.zeros(needed, np.int16)]), frames)
+        parts = [*self._levels, rest]
+        return Levels(np.concatenate([p.level_db for p in parts]), np.concatenate([p.openness_db for p in parts]))
+
+    def _hear(self, block: NDArray[np.int16]) -> None:
+        self._samples += len(block)
+        self._held = np.concatenate([self._held, block])
+        while (frames := min((len(self._held) - _SPECTRUM) // FRAME + 1, _CHUNK_FRAMES)) >= _CHUNK_FRAMES:
+            self._levels.append(_measure(self._held, frames))
+            self._held = self._held[frames * FRAME :].copy()
+            self._frames += frames
+
+
+def scaled_loudness(level_db: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(N,) loudness relative to the clip: 0 at its quietest 5 %, 1 at its loudest 5 %, 1.1 at most.
+
+    All 0 where even the loudest parts are below -52 dBFS.
+    """
+    if not len(level_db):
+        return np.zeros(0)
+    high = float(np.percentile(level_db, 95))
+    if high < _SILENT_DB:
+        return np.zeros(len(level_db))
+    level = np.maximum(level_db.astype(np.float64), high - 1.5 * _MOST_RANGE_DB)
+    low = min(max(float(np.percentile(level, 5)), high - _MOST_RANGE_DB), high - _LEAST_RANGE_DB)
+    return np.clip((gaussian(level, _SMOOTHING) - low) / (high - low), 0.0, _LOUDEST)
+
+
+def scaled_openness(openness_db: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(N,) 0..1: how open the vowel sounds by its first formant."""
+    low, high = _CUE_DB
+    return gaussian(np.clip((openness_db.astype(np.float64) - low) / (high - low), 0.0, 1.0), _SMOOTHING)
+
+
+def _measure(samples: NDArray[np.int16], frames: int) -> Levels:
+    """Levels of the first `frames` windows of `samples`."""
+    if frames <= 0:
+        return Levels(np.zeros(0, np.float32), np.zeros(0, np.float32))
+    windows = np.lib.stride_tricks.sliding_window_view(samples, _SPECTRUM)[::FRAME][:frames].astype(np.float32)
+    windows -= windows.mean(axis=1, keepdims=True)  # (frames, 512)
+    margin = (_SPECTRUM - _LOUDNESS) // 2
+    power = np.square(windows[:, margin:-margin] / _FULL_SCALE).mean(axis=1)
+    spectrum = np.abs(np.fft.rfft(windows * np.hanning(_SPECTRUM), axis=1)) ** 2  # (frames, 257)
+    open_energy = spectrum[:, _bins(_OPEN_BAND_HZ)].sum(axis=1) + 1.0
+    close_energy = spectrum[:, _bins(_CLOSE_BAND_HZ)].sum(axis=1) + 1.0
+    level_db = 10.0 * np.log10(power + 10 ** (_FLOOR_DB / 10))
+    openness_db = 10.0 * np.log10(open_energy / close_energy)
+    return Levels(level_db.astype(np.float32), openness_db.astype(np.float32))
+
+
+def _bins(band_hz: tuple[float, float]) -> NDArray[np.bool_]:
+    frequencies_hz = np.fft.rfftfreq(_SPECTRUM, 1 / RATE_HZ)
+    return (frequencies_hz > band_hz[0]) & (frequencies_hz < band_hz[1])
