@@ -1,0 +1,109 @@
+"""The `lipsync` command: its subcommands, and the one place where failures become exit statuses."""
+
+import importlib.metadata
+import os
+import sys
+from dataclasses import dataclass
+
+import click
+
+from lipsync_cli.doctor import doctor
+from lipsync_cli.failures import SUCCESS, exit_table, report_failure, write_stdout
+from lipsync_cli.models import models
+from lipsync_cli.probe import probe
+from lipsync_cli.run import run
+from lipsync_cli.signals import interruptible
+
+_MEANINGS = {
+    0: "done",
+    1: "a fault of this program; of doctor: something is missing",
+    2: "an option cannot be used",
+    3: "an input file cannot be used",
+    4: "too few frames with a usable face",
+    5: "the output cannot be written",
+    6: "a model cannot be used",
+    75: "a download failed; try again",
+    130: "stopped by Ctrl-C; nothing is left behind (143: by SIGTERM)",
+}
+
+
+@dataclass(slots=True)
+class Invocation:
+    """What holds for one run of the command, whichever subcommand it is."""
+
+    is_debug: bool
+
+
+def _remember_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.ensure_object(Invocation).is_debug = True
+
+
+debug_option = click.option(
+    "--debug",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_remember_debug,
+    help="Show the traceback of an error.  [env: LIPSYNC_DEBUG=1]",
+)
+
+
+def _epilog() -> str:
+    rows = [f"  {status:3}  {_MEANINGS[status]}" for status, _ in exit_table()]
+    return "\b\nExit status:\n" + "\n".join(rows)
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True},
+    invoke_without_command=True,
+    epilog=_epilog(),
+)
+@click.version_option(importlib.metadata.version("lipsync"), message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Make the person in a video speak a given audio track.
+
+    \b
+    lipsync run face.mp4 speech.wav -o out.mp4
+    """
+    if ctx.invoked_subcommand is None:
+        write_stdout(ctx.get_help())
+
+
+for command in (run, probe, models, doctor):
+    cli.add_command(command)
+
+
+def _give_debug(command: click.Command) -> None:
+    """Let --debug stand anywhere on the line: before the subcommand or behind it."""
+    debug_option(command)
+    if isinstance(command, click.Group):
+        for child in command.commands.values():
+            _give_debug(child)
+
+
+_give_debug(cli)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit status; no exception leaves it."""
+    invocation = Invocation(is_debug=os.environ.get("LIPSYNC_DEBUG", "0") not in ("", "0"))
+    try:
+        with interruptible():
+            _invoke(sys.argv[1:] if arguments is None else arguments, invocation)
+    except click.exceptions.Exit as exc:
+        return exc.exit_code
+    except BaseException as exc:  # the outermost frame: SystemExit of a library or a signal included
+        return report_failure(exc, invocation.is_debug)
+    return SUCCESS
+
+
+def _invoke(arguments: list[str], invocation: Invocation) -> None:
+    for stream in (sys.stdout, sys.stderr):  # file names need not be UTF-8, and terminals need not be either
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    # Not `cli.main()`: that one would turn a signal into click.Abort and an empty line.
+    with cli.make_context("lipsync", arguments, obj=invocation) as ctx:
+        cli.invoke(ctx)
+    sys.stdout.flush()

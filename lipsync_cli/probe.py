@@ -1,0 +1,106 @@
+"""`lipsync probe`: what a media file holds, as the product sees it."""
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lipsync_cli.failures import write_stdout
+
+if TYPE_CHECKING:
+    from lipsync_core.media.probe import AudioInfo, MediaInfo, VideoInfo
+
+SCHEMA = "lipsync.probe/1"
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
+def probe(file: Path, as_json: bool) -> None:
+    """Say what FILE holds: container, video, audio."""
+    from lipsync_core.media.probe import probe as probe_media
+
+    info = probe_media(file)
+    write_stdout(json.dumps(_fields(info), indent=2) if as_json else "\n".join(_lines(info)))
+
+
+def _lines(info: "MediaInfo") -> list[str]:
+    return [
+        f"file   {info.path}",
+        f"       {info.container}, {info.size_bytes} bytes",
+        f"video  {_video_text(info.video) if info.video else 'none'}",
+        f"audio  {_audio_text(info.audio) if info.audio else 'none'}",
+    ]
+
+
+def _video_text(video: "VideoInfo") -> str:
+    kind = "still image, " if video.is_still else ""
+    parts = [f"{kind}{video.codec}, {video.width_px}x{video.height_px}, {video.pix_fmt}"]
+    if not video.is_still:
+        parts.append(f"{video.frame_rate} frames/s ({float(video.frame_rate):.3f})")
+        parts.append(_duration_text(video.duration_s))
+    if video.rotation_deg:
+        parts.append(f"rotated by {video.rotation_deg}°")
+    if video.sample_aspect_ratio != 1:
+        parts.append(f"pixels {video.sample_aspect_ratio.numerator}:{video.sample_aspect_ratio.denominator}")
+    return ", ".join(parts)
+
+
+def _audio_text(audio: "AudioInfo") -> str:
+    rate = f", {audio.bit_rate / 1000:.0f} kb/s" if audio.bit_rate else ""
+    return f"{audio.codec}, {audio.rate_hz} Hz, {audio.layout}{rate}, {_duration_text(audio.duration_s)}"
+
+
+def _duration_text(duration_s: Fraction | None) -> str:
+    return "duration unknown" if duration_s is None else f"{float(duration_s):.3f} s"
+
+
+def _fields(info: "MediaInfo") -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "path": str(info.path),
+        "container": info.container,
+        "size_bytes": info.size_bytes,
+        "video": _video_fields(info.video) if info.video else None,
+        "audio": _audio_fields(info.audio) if info.audio else None,
+    }
+
+
+def _video_fields(video: "VideoInfo") -> dict[str, Any]:
+    colour = video.colour
+    return {
+        "codec": video.codec,
+        "width_px": video.width_px,
+        "height_px": video.height_px,
+        "pix_fmt": video.pix_fmt,
+        "frame_rate": str(video.frame_rate),
+        "time_base": str(video.time_base),
+        "frame_count": video.frame_count,
+        "duration_s": _seconds(video.duration_s),
+        "rotation_deg": video.rotation_deg,
+        "sample_aspect_ratio": str(video.sample_aspect_ratio),
+        "colour": {
+            "matrix": colour.matrix,
+            "range": colour.range,
+            "primaries": colour.primaries,
+            "transfer": colour.transfer,
+        },
+        "is_still": video.is_still,
+    }
+
+
+def _audio_fields(audio: "AudioInfo") -> dict[str, Any]:
+    return {
+        "codec": audio.codec,
+        "rate_hz": audio.rate_hz,
+        "channels": audio.channels,
+        "layout": audio.layout,
+        "bit_rate": audio.bit_rate,
+        "duration_s": _seconds(audio.duration_s),
+    }
+
+
+def _seconds(duration_s: Fraction | None) -> float | None:
+    return None if duration_s is None else float(duration_s)

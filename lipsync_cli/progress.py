@@ -1,0 +1,80 @@
+"""Shows how far a job is: one bar on a terminal, now and then a line elsewhere; always on standard error."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from lipsync_core.report import Progress, ProgressCallback
+
+LINE_INTERVAL_S = 5.0
+
+
+@contextmanager
+def shown_progress(is_quiet: bool) -> Iterator[ProgressCallback | None]:
+    """A callback that shows progress until the block ends, or None where nobody wants to see it."""
+    if is_quiet:
+        yield None
+    elif sys.stderr.isatty():
+        with _bar() as callback:
+            yield callback
+    else:
+        yield ProgressLines()
+
+
+class ProgressLines:
+    """Writes a line when a stage is first heard of after a while, and then every `LINE_INTERVAL_S`."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._stage_started_s = 0.0
+        self._next_line_s = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        """Take note of `progress`, and say so when a line is due."""
+        now_s = time.monotonic()
+        if progress.stage != self._stage:
+            self._stage, self._stage_started_s = progress.stage, now_s
+        if now_s >= self._next_line_s:
+            self._next_line_s = now_s + LINE_INTERVAL_S
+            click.echo(describe(progress, now_s - self._stage_started_s), err=True)
+
+
+def describe(progress: Progress, elapsed_s: float) -> str:
+    """One line: the stage, how many of how many, the rate and the time left, as far as they are known."""
+    parts = [f"{progress.stage}: {progress.done}" + (f" of {progress.total}" if progress.total else "")]
+    if progress.done and elapsed_s > 0:
+        rate_hz = progress.done / elapsed_s
+        parts.append(f"{rate_hz:.1f}/s")
+        if progress.total:
+            parts.append(f"{max(0, progress.total - progress.done) / rate_hz:.0f} s left")
+    return ", ".join(parts)
+
+
+@contextmanager
+def _bar() -> Iterator[ProgressCallback]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description:<8}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:>10}"),
+        TimeRemainingColumn(compact=True),
+    )
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
+        task_id = bar.add_task("starting", total=None, rate="")
+
+        def show(progress: Progress) -> None:
+            task = bar.tasks[0]
+            if progress.stage != task.description:
+                bar.reset(task_id, description=progress.stage, total=progress.total, rate="")
+            rate = f"{task.speed:.1f}/s" if task.speed else ""
+            bar.update(task_id, completed=progress.done, total=progress.total, rate=rate)
+
+        yield show

@@ -1,0 +1,99 @@
+"""The report of a finished job: as text for people and as JSON for programs (described in docs/report.md)."""
+
+import json
+
+from lipsync_core.clock import StageTiming
+from lipsync_core.report import FrameCounts, JobReport
+
+SCHEMA = "lipsync.report/1"
+_MIB = 1024 * 1024
+
+
+def render_json(report: JobReport) -> str:
+    """One JSON object."""
+    frames = report.frames
+    fields = {
+        "schema": SCHEMA,
+        "output": {
+            "path": str(report.output),
+            "bytes": report.output_bytes,
+            "duration_s": float(report.duration_s),
+            "width_px": report.width_px,
+            "height_px": report.height_px,
+        },
+        "model": {"name": report.model, "licence": report.model_licence, "reason": report.model_reason},
+        "tracker": {"name": report.tracker, "cached": report.track_was_cached},
+        "blender": report.blender,
+        "encoder": report.encoder,
+        "audio": report.audio,
+        "frames": {
+            "total": frames.total,
+            "synced": frames.synced,
+            "passed_no_face": frames.passed_no_face,
+            "passed_low_score": frames.passed_low_score,
+            "synced_share": frames.synced_share,
+        },
+        "stages": [_stage_fields(row, report.wall_s) for row in report.stages],
+        "wall_s": report.wall_s,
+        "cpu_s": report.cpu_s,
+        "peak_rss_bytes": report.peak_rss_bytes,
+    }
+    return json.dumps(fields, indent=2)
+
+
+def render_text(report: JobReport) -> str:
+    """The timing table and the facts below it, at most 80 columns wide except for file names."""
+    return "\n".join([*_timing_lines(report), "", *_fact_lines(report)])
+
+
+def _stage_fields(row: StageTiming, wall_s: float) -> dict[str, str | float]:
+    return {
+        "stage": row.stage,
+        "wall_s": row.wall_s,
+        "cpu_s": row.cpu_s,
+        "share": _share(row.wall_s, wall_s),
+        "items": row.items,
+        "items_per_s": row.items_per_s,
+    }
+
+
+def _timing_lines(report: JobReport) -> list[str]:
+    width = max([len("stage"), *(len(row.stage) for row in report.stages)])
+    header = f"{'stage':<{width}}  {'wall s':>8}  {'CPU s':>8}  {'share':>6}  {'frames/s':>9}"
+    rule = "-" * len(header)
+    rows = [_timing_line(row, report.wall_s, width) for row in report.stages]
+    rate = f"{_share(report.frames.total, report.wall_s):9.1f}"
+    total = f"{'total':<{width}}  {report.wall_s:8.2f}  {report.cpu_s:8.2f}  {'100 %':>6}  {rate}"
+    return [header, rule, *rows, rule, total]
+
+
+def _timing_line(row: StageTiming, wall_s: float, width: int) -> str:
+    rate = f"{row.items_per_s:9.1f}" if row.items else ""
+    percent = f"{_share(row.wall_s, wall_s):.0%}".replace("%", " %")
+    return f"{row.stage:<{width}}  {row.wall_s:8.2f}  {row.cpu_s:8.2f}  {percent:>6}  {rate}".rstrip()
+
+
+def _fact_lines(report: JobReport) -> list[str]:
+    cached = "from the cache" if report.track_was_cached else "tracked now"
+    return [
+        f"frames   {_frames_text(report.frames)}",
+        f"model    {report.model}, {report.model_licence} ({report.model_reason})",
+        f"tracker  {report.tracker}, {cached}",
+        f"encoder  {report.encoder}; blend: {report.blender}; audio: {report.audio}",
+        f"memory   {report.peak_rss_bytes / _MIB:.0f} MiB at most",
+        f"output   {report.output}",
+        f"         {report.width_px}x{report.height_px}, {float(report.duration_s):.2f} s, "
+        f"{report.output_bytes / _MIB:.1f} MiB",
+    ]
+
+
+def _frames_text(frames: FrameCounts) -> str:
+    text = f"{frames.synced} of {frames.total} synced ({frames.synced_share:.1%})".replace("%", " %")
+    passed = {"without a face": frames.passed_no_face, "with a poor view of it": frames.passed_low_score}
+    reasons = [f"{count} {why}" for why, count in passed.items() if count]
+    return text + (f"; passed through: {', '.join(reasons)}" if reasons else "")
+
+
+def _share(part: float, whole: float) -> float:
+    """`part` of `whole`, 0..1; 0 of nothing."""
+    return part / whole if whole > 0 else 0.0

@@ -1,0 +1,72 @@
+"""`lipsync run`: one job, from two files to one."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lipsync_cli.failures import write_stdout
+from lipsync_cli.progress import shown_progress
+from lipsync_cli.report import render_json, render_text
+from lipsync_cli.values import FaceChoice, Moment, home_option, workspace_at
+from lipsync_core.options import PRESETS, JobOptions
+
+_DEFAULTS = JobOptions()
+_FILE = click.Path(path_type=Path)
+
+
+@click.command(epilog="An existing OUT is replaced, at the very end and in one step; until then it is not touched.")
+@click.argument("video", type=_FILE)
+@click.argument("audio", type=_FILE)
+@click.option("-o", "--output", type=_FILE, required=True, metavar="OUT.mp4", help="Where the result goes.")
+@click.option(
+    "--model", metavar="NAME", default=_DEFAULTS.model, help="Generator: auto (the best installed) or viseme."
+)
+@click.option("--tracker", metavar="NAME", default=_DEFAULTS.tracker, help="Face tracker: auto or mediapipe.")
+@click.option(
+    "--length",
+    type=click.Choice(["audio", "video"]),
+    default=_DEFAULTS.length,
+    help="Which input the result lasts as long as.",
+)
+@click.option(
+    "--extend",
+    type=click.Choice(["pingpong", "loop", "freeze"]),
+    default=_DEFAULTS.extend,
+    help="How a video shorter than the result goes on.",
+)
+@click.option("--face", type=FaceChoice(), show_default="largest", help="Whom to sync: largest, or 0 for the leftmost.")
+@click.option("--crf", type=int, default=_DEFAULTS.crf, help="x264 quality: 0 is lossless, 51 the worst.")
+@click.option("--preset", type=click.Choice(PRESETS), metavar="NAME", default=_DEFAULTS.preset, help="x264 preset.")
+@click.option(
+    "--start", "start_s", type=Moment(), default="0", help="Where in the result to start: seconds or [HH:]MM:SS."
+)
+@click.option("--end", "end_s", type=Moment(), show_default="its end", help="Where in the result to stop.")
+@click.option(
+    "--min-synced",
+    type=float,
+    default=_DEFAULTS.min_synced,
+    help="Fail when a smaller share of the frames (0 to 1) gets synced; at 0, when none does.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Write the report to standard output as one JSON object.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress and no report; with --json, no progress.")
+@home_option
+def run(video: Path, audio: Path, output: Path, home: Path | None, as_json: bool, quiet: bool, **chosen: Any) -> None:
+    """Make the face in VIDEO speak AUDIO.
+
+    VIDEO is any video or still image that FFmpeg reads, AUDIO any file with sound, a video as well.
+    --start and --end cut the result: the frames between them are those of the whole result.
+
+    \b
+    Names that begin with a dash go behind two dashes:
+      lipsync run -o out.mp4 -- -a.mp4 -b.wav
+    """
+    options = JobOptions(**chosen)
+    from lipsync_core.pipeline import lip_sync
+
+    with shown_progress(quiet) as progress:
+        report = lip_sync(video, audio, output, options, workspace_at(home), progress)
+    if as_json:
+        write_stdout(render_json(report))
+    elif not quiet:
+        write_stdout(render_text(report))

@@ -1,0 +1,59 @@
+"""Option values that click does not know: moments, faces, and the folder of this product's files."""
+
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import click
+
+from lipsync_core.workspace import Workspace
+
+_MOMENT = re.compile(r"(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):)?(?P<seconds>\d+(?:\.\d*)?|\.\d+)", re.ASCII)
+
+
+class Moment(click.ParamType[Fraction]):
+    """Seconds, or [HH:]MM:SS, either with a decimal part; exact."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        """The moment in seconds."""
+        if isinstance(value, Fraction):
+            return value
+        found = _MOMENT.fullmatch(str(value))
+        if found is None:
+            self.fail(f"{str(value)!r} is not a time; write seconds (12.5) or [HH:]MM:SS (1:02.5)", param, ctx)
+        hours, minutes = int(found["hours"] or 0), int(found["minutes"] or 0)
+        seconds = Fraction(found["seconds"])
+        if found["minutes"] is not None and (seconds >= 60 or (found["hours"] is not None and minutes >= 60)):
+            self.fail(f"{str(value)!r} is not a time; minutes and seconds stay below 60", param, ctx)
+        return hours * 3600 + minutes * 60 + seconds
+
+
+class FaceChoice(click.ParamType[int | None]):
+    """Which face to follow: the largest (None), or an index counted from the left."""
+
+    name = "largest|N"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """The index, or None for `largest`."""
+        text = str(value)
+        if text == "largest":
+            return None
+        if not (text.isascii() and text.isdigit()):
+            self.fail(f"{text!r} is neither 'largest' nor a number; faces count from 0, left to right", param, ctx)
+        return int(text)
+
+
+home_option = click.option(
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="LIPSYNC_HOME",
+    metavar="DIR",
+    help="Folder of models and cached face tracks, instead of the user's own.  [env: LIPSYNC_HOME]",
+)
+
+
+def workspace_at(home: Path | None) -> Workspace:
+    """The workspace below `home`, or the user's own."""
+    return Workspace.default() if home is None else Workspace.below(home)
