@@ -104,7 +104,7 @@ def _x264_check() -> Check:
         av.codec.Codec("libx264", "w")
     except ImportError:
         return Check(name, False, "PyAV is missing", _pip_install("av>=18,<19"))
-    except av.FFmpegError:
+    except ValueError:  # PyAV's UnknownCodecError
         remedy = _pip_install("av>=18,<19", "--force-reinstall", "--only-binary=av")
         return Check(name, False, "this build of PyAV has no libx264", remedy)
     return Check(name, True, f"in PyAV {av.__version__}")

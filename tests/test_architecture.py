@@ -1,0 +1,174 @@
+"""The rules of the house, read from the source by its syntax tree. Each rule has a twin that breaks it."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# Imports go from a later package to an earlier one, never back.
+LAYERS = ("lipsync_core", "tasks", "flows", "lipsync_cli")
+FOREIGN_TO_THE_CORE = frozenset(
+    "alembic argparse boto3 botocore click prefect psycopg pydantic rich sqlalchemy typer".split()  # noqa: SIM905
+)
+MAX_MODULE_LINES = 300
+MAX_FUNCTION_LINES = 40
+MAX_PARAMETERS = 8
+FORBIDDEN_STEMS = {"common", "helpers", "manager", "misc", "utils"}
+MAX_SPEECH_BYTES = 400_000
+MAX_PICTURE_BYTES = 400_000
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+Rule = Callable[[Path, str], Iterator[str]]
+
+
+def tracked_files() -> list[Path]:
+    """What the repository holds, as paths relative to its root; files about to be added as well."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listing = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    return [Path(name) for name in listing.split("\0") if name and (ROOT / name).is_file()]
+
+
+def product_modules() -> list[Path]:
+    return [path for path in tracked_files() if path.suffix == ".py" and path.parts[0] in LAYERS]
+
+
+def imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: relative imports hide their direction"
+            yield node.lineno, node.module or ""
+
+
+def functions(tree: ast.Module) -> Iterator[Function]:
+    return (node for node in ast.walk(tree) if isinstance(node, Function))
+
+
+def imports_point_one_way(path: Path, source: str) -> Iterator[str]:
+    allowed = LAYERS[: LAYERS.index(path.parts[0]) + 1]
+    for line, module in imports(ast.parse(source)):
+        layer = module.split(".")[0]
+        if layer in LAYERS and layer not in allowed:
+            yield f"{path}:{line} imports {module}"
+
+
+def core_knows_no_front_end(path: Path, source: str) -> Iterator[str]:
+    if path.parts[0] != "lipsync_core":
+        return
+    for line, module in imports(ast.parse(source)):
+        if module.split(".")[0] in FOREIGN_TO_THE_CORE:
+            yield f"{path}:{line} imports {module}"
+
+
+def core_reads_no_environment(path: Path, source: str) -> Iterator[str]:
+    if path.parts[0] != "lipsync_core":
+        return
+    for node in ast.walk(ast.parse(source)):
+        names = [node.attr] if isinstance(node, ast.Attribute) else []
+        if isinstance(node, ast.ImportFrom) and node.module == "os":
+            names = [alias.name for alias in node.names]
+        if {"environ", "environb", "getenv"} & set(names):
+            yield f"{path}:{node.lineno} reads the environment"
+
+
+def core_prints_nothing(path: Path, source: str) -> Iterator[str]:
+    if path.parts[0] != "lipsync_core":
+        return
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
+            yield f"{path}:{node.lineno} prints"
+
+
+def modules_are_short_and_named(path: Path, source: str) -> Iterator[str]:
+    lines = len(source.splitlines())
+    if lines >= MAX_MODULE_LINES:
+        yield f"{path} has {lines} lines"
+    if path.stem in FORBIDDEN_STEMS:
+        yield f"{path} says nothing by its name"
+
+
+def functions_are_short(path: Path, source: str) -> Iterator[str]:
+    for node in functions(ast.parse(source)):
+        lines = (node.end_lineno or node.lineno) - node.lineno + 1
+        if lines > MAX_FUNCTION_LINES:
+            yield f"{path}:{node.lineno} {node.name} has {lines} lines"
+
+
+def parameters_are_few(path: Path, source: str) -> Iterator[str]:
+    for node in functions(ast.parse(source)):
+        names = [each.arg for each in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+        count = len([name for name in names if name not in ("self", "cls")])
+        if count > MAX_PARAMETERS:
+            yield f"{path}:{node.lineno} {node.name} has {count} parameters"
+
+
+def public_things_are_documented(path: Path, source: str) -> Iterator[str]:
+    tree = ast.parse(source)
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+    for node in (*tree.body, *classes, *(child for each in classes for child in each.body)):
+        if isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_") and not ast.get_docstring(node):
+            yield f"{path}:{node.lineno} {node.name} has no docstring"
+
+
+RULES: tuple[tuple[Rule, str], ...] = (
+    (imports_point_one_way, "from lipsync_cli.main import main"),
+    (core_knows_no_front_end, "def f():\n    import boto3.session"),
+    (core_reads_no_environment, "import os\nhome = os.environ['HOME']"),
+    (core_reads_no_environment, "from os import getenv"),
+    (core_prints_nothing, "print('here')"),
+    (modules_are_short_and_named, "\n" * MAX_MODULE_LINES),
+    (functions_are_short, "def f():\n" + "    pass\n" * MAX_FUNCTION_LINES),
+    (parameters_are_few, "def f(a, b, c, d, e, f, /, g, *, h, i): ..."),
+    (public_things_are_documented, "class Box:\n    '''A box.'''\n    def area(self): ..."),
+)
+
+
+@pytest.mark.parametrize("rule", dict.fromkeys(rule for rule, _ in RULES), ids=lambda rule: rule.__name__)
+def test_the_product_keeps_the_rule(rule: Rule) -> None:
+    broken = [line for path in product_modules() for line in rule(path, (ROOT / path).read_text(encoding="utf-8"))]
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize(("rule", "source"), RULES, ids=lambda value: getattr(value, "__name__", ""))
+def test_the_rule_finds_what_breaks_it(rule: Rule, source: str) -> None:
+    assert list(rule(Path("lipsync_core/media/sample.py"), source))
+
+
+def test_a_name_that_says_nothing_is_found() -> None:
+    assert list(modules_are_short_and_named(Path("lipsync_core/utils.py"), ""))
+
+
+def test_no_file_names_a_package_index_or_this_machine() -> None:
+    # Put together here, so that this file does not hold what it looks for.
+    hosts = "|".join(re.escape(host) for host in ("pypi" + ".org", "python" + "hosted.org", "opt/" + "pypi"))
+    folders = r"(?<![\w.}])/(?:" + "|".join(("work", "root", "tmp")) + r")(?![\w-])"
+    pattern = re.compile(f"{hosts}|{folders}")
+    for sample in ("index-url = https://" + "pypi" + ".org/simple", 'Path("/' + 'tmp/x")'):
+        assert pattern.search(sample)
+    found = [
+        f"{path}:{number}: {line.strip()}"
+        for path in tracked_files()
+        if not is_binary(path)
+        for number, line in enumerate((ROOT / path).read_text(encoding="utf-8").splitlines(), 1)
+        if pattern.search(line)
+    ]
+    assert not found, "\n".join(found)
+
+
+def is_binary(path: Path) -> bool:
+    return b"\0" in (ROOT / path).read_bytes()[:65536]
+
+
+def test_the_only_media_are_the_demo_speech_and_the_pictures_of_the_documentation() -> None:
+    for path in filter(is_binary, tracked_files()):
+        size_bytes = (ROOT / path).stat().st_size
+        if path == Path("demo/speech.wav"):
+            assert size_bytes <= MAX_SPEECH_BYTES
+        else:
+            assert path.parts[0] == "docs" and path.suffix in (".jpg", ".png"), f"{path} is binary"
+            assert size_bytes <= MAX_PICTURE_BYTES, f"{path} is large"
