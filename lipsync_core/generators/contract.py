@@ -6,7 +6,7 @@ output frame and may run on a GPU; `Painter.paint` turns a row into pixels besid
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,10 +45,13 @@ class Painter(Protocol):
     """Paints edits into the frames of one clip."""
 
     def region(self, frame_index: int) -> Box | None:
-        """The box of source pixels to hand to `paint`, or None where this face cannot be painted well."""
+        """The box of source pixels that `paint` wants, or None where this face cannot be painted well.
 
-    def paint(self, region: NDArray[np.uint8], frame_index: int, edit: NDArray[np.float32]) -> Painted:
-        """Apply one edit to `region` ((h, w, 3) RGB, the pixels of `region(frame_index)`)."""
+        It may reach beyond the frame; the caller clips it.
+        """
+
+    def paint(self, region: NDArray[np.uint8], box: Box, frame_index: int, edit: NDArray[Any]) -> Painted:
+        """Apply one edit to `region` ((h, w, 3) RGB, the source's pixels in `box`, which lies inside the frame)."""
 
 
 class Generator(Protocol):
@@ -64,7 +67,7 @@ class Generator(Protocol):
     def listen(self, speech: Iterable[NDArray[np.int16]]) -> Conditions:
         """Hear the whole audio: blocks of 16 kHz mono int16, consumed once, memory bounded."""
 
-    def infer(self, crops: Iterator[NDArray[np.uint8]] | None, conditions: NDArray[np.float32]) -> NDArray[np.float32]:
+    def infer(self, crops: Iterator[NDArray[np.uint8]] | None, conditions: NDArray[np.float32]) -> NDArray[Any]:
         """(M, ...) edits, one row per output frame.
 
         `crops` yields (crop_px, crop_px, 3) RGB, one per output frame, when the spec asks for them.

@@ -1,0 +1,178 @@
+"""The inner mouth that the clip itself shows: the observer of the track pass that finds it.
+
+One open mouth with visible teeth is borrowed for the whole clip; a fixed one does not flicker.
+"""
+
+import heapq
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsync_core.face.landmarks import (
+    CHEEKS,
+    LOWER_INNER_LIP,
+    LOWER_OUTER_LIP,
+    MOUTH_CORNERS,
+    NOSE_TIP,
+    UPPER_INNER_LIP,
+    rows,
+)
+from lipsync_core.face.track import TrackedFace
+from lipsync_core.generators.viseme.canonical import (
+    SIDE_PX,
+    apply_transform,
+    canonical_transforms,
+    face_template,
+    inverse_transform,
+    scale_of,
+)
+from lipsync_core.media.decode import SourceFrame
+from lipsync_core.media.planes import Box, read_region
+
+_CANDIDATES = 12
+_MIN_GAP = 0.10  # in mouth widths: below, too little of the inside shows
+_MIN_TOOTH_SHARE = 0.08
+_CORNERS = rows(MOUTH_CORNERS)
+_UPPER = rows(UPPER_INNER_LIP)
+_LOWER = rows(LOWER_INNER_LIP)
+_LIP_MIDDLES = (rows(LOWER_OUTER_LIP[3:8]), rows(LOWER_INNER_LIP[3:8]))
+_NOSE = int(rows((NOSE_TIP,))[0])
+_SKIN = rows((*CHEEKS[:4], 2))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MouthCrop:
+    """A canonical crop of one frame and the mesh points in it."""
+
+    pixels: NDArray[np.uint8]  # (256, 256, 3) RGB
+    points: NDArray[np.float64]  # (K, 2) canonical pixels
+    mouth_width_px: float
+
+    @property
+    def gap(self) -> float:
+        """Height of the opening at its middle, in mouth widths."""
+        middle = len(_UPPER) // 2
+        opening = self.points[_LOWER[middle], 1] - self.points[_UPPER[middle], 1]
+        return float(opening) / self.mouth_width_px
+
+    def inner_mask(self) -> NDArray[np.uint8]:
+        """(256, 256) 255 inside the inner lip contour."""
+        outline = np.concatenate([self.points[_UPPER], self.points[_LOWER][-2:0:-1]])
+        mask = np.zeros((SIDE_PX, SIDE_PX), np.uint8)
+        cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+        return mask
+
+    def tooth_share(self) -> float:
+        """Share of bright, unsaturated pixels inside the lips, 0..1."""
+        inside = self.pixels[self.inner_mask() > 127].astype(np.float32)  # (n, 3)
+        if len(inside) < 30:
+            return 0.0
+        brightest, darkest = inside.max(1), inside.min(1)
+        teeth = (darkest > 0.55 * float(self.skin_colour().mean())) & (brightest - darkest < 0.35 * brightest)
+        return float(teeth.mean())
+
+    def skin_colour(self) -> NDArray[np.float64]:
+        """(3,) RGB of the lit skin: the brightest of cheeks and upper lip."""
+        colour: NDArray[np.float64] = _colours(self.pixels, self.points[_SKIN]).max(0)
+        return colour
+
+    def brightness(self) -> float:
+        """Mean value of the cheeks, 0..255, by which borrowed pixels are matched to a frame."""
+        return float(_colours(self.pixels, self.points[_SKIN]).mean())
+
+    def lip_colour(self) -> NDArray[np.float64]:
+        """(3,) RGB of the middle of the lower lip."""
+        outer, inner = _LIP_MIDDLES
+        colour: NDArray[np.float64] = _colours(self.pixels, (self.points[outer] + self.points[inner]) / 2).mean(0)
+        return colour
+
+
+def _colours(pixels: NDArray[np.uint8], points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(P, 3) colours around points, each the mean of 9 x 9 pixels."""
+    at = np.clip(np.round(points), 4, SIDE_PX - 5).astype(int)
+    patches = [pixels[y - 4 : y + 5, x - 4 : x + 5].mean((0, 1)) for x, y in at]
+    return np.array(patches, np.float64)
+
+
+class MouthObserver:
+    """Keeps the widest open mouths of a clip, and the most closed one for the colour of its lips."""
+
+    def __init__(self) -> None:
+        self._widest: list[tuple[float, int, MouthCrop]] = []  # heap, least open first
+        self._closed: MouthCrop | None = None
+        self._least_gap = np.inf
+
+    def observe(self, frame: SourceFrame, face: TrackedFace) -> None:
+        """Consider one frame of the track pass."""
+        gap = _opening(face.landmarks)
+        is_wide = len(self._widest) < _CANDIDATES or gap > self._widest[0][0]
+        is_closed = gap < self._least_gap
+        if not (is_wide or is_closed):
+            return
+        crop = crop_mouth(frame, face.landmarks)
+        if is_closed:
+            self._least_gap, self._closed = gap, crop
+        if is_wide:
+            push = heapq.heappush if len(self._widest) < _CANDIDATES else heapq.heappushpop
+            push(self._widest, (gap, face.frame_index, crop))
+
+    def findings(self) -> dict[str, NDArray[np.generic]]:
+        """The chosen open mouth and the colours of the closed one; empty where the clip has no face.
+
+        `lip_colour` (3,), `skin_colour` (3,) float64 RGB; when teeth were seen also `exemplar` (256, 256, 3)
+        uint8 RGB and `exemplar_points` (K, 2) canonical pixels.
+        """
+        if self._closed is None:
+            return {}
+        found: dict[str, NDArray[np.generic]] = {
+            "lip_colour": self._closed.lip_colour(),
+            "skin_colour": self._closed.skin_colour(),
+        }
+        chosen = self._choose()
+        if chosen is not None:
+            found["exemplar"] = chosen.pixels
+            found["exemplar_points"] = chosen.points
+        return found
+
+    def _choose(self) -> MouthCrop | None:
+        crops = [crop for _, _, crop in sorted(self._widest, key=lambda entry: entry[:2])]
+        frontal = float(np.median([crop.points[_NOSE, 0] for crop in crops]))
+
+        def score(crop: MouthCrop) -> float:
+            teeth = crop.tooth_share()
+            off_pose = abs(float(crop.points[_NOSE, 0]) - frontal)
+            return min(crop.gap, 0.30) - 0.01 * off_pose + 0.12 * min(teeth, 0.35) - 0.2 * max(0.0, teeth - 0.5)
+
+        usable = [crop for crop in crops if crop.gap > _MIN_GAP and crop.tooth_share() > _MIN_TOOTH_SHARE]
+        return max(usable, key=score, default=None)
+
+
+def crop_mouth(frame: SourceFrame, landmarks: NDArray[np.float32]) -> MouthCrop:
+    """The canonical crop of a frame, from its own (K, 3) mesh points alone."""
+    own = landmarks[None]
+    transform = canonical_transforms(own, face_template(own))[0]
+    corners = np.array([[0, 0], [SIDE_PX, 0], [0, SIDE_PX], [SIDE_PX, SIDE_PX]], np.float64)
+    outline = apply_transform(inverse_transform(transform), corners)
+    low, high = np.floor(outline.min(0)).astype(int) - 1, np.ceil(outline.max(0)).astype(int) + 2
+    box = Box(int(low[0]), int(low[1]), int(high[0]), int(high[1])).clipped(frame.picture.width, frame.picture.height)
+    local = transform.copy()
+    local[:, 2] += transform[:, :2] @ (box.x0, box.y0)
+    is_shrinking = float(scale_of(transform)) < 0.7
+    pixels = cv2.warpAffine(
+        read_region(frame.picture, box),
+        local,
+        (SIDE_PX, SIDE_PX),
+        flags=cv2.INTER_AREA if is_shrinking else cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    width = float(scale_of(transform) * np.linalg.norm(landmarks[_CORNERS[0]] - landmarks[_CORNERS[1]]))
+    return MouthCrop(pixels.astype(np.uint8), apply_transform(transform, landmarks[:, :2]), width)
+
+
+def _opening(landmarks: NDArray[np.float32]) -> float:
+    """Height of the mouth's opening over its width, of raw (K, 3) mesh points."""
+    middle = len(_UPPER) // 2
+    opening = np.linalg.norm(landmarks[_LOWER[middle]] - landmarks[_UPPER[middle]])
+    return float(opening / np.linalg.norm(landmarks[_CORNERS[1]] - landmarks[_CORNERS[0]]))

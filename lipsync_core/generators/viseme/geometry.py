@@ -1,0 +1,103 @@
+"""The mouth of one clip, frame by frame, in canonical pixels and steady over time."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsync_core.face.landmarks import MOUTH_CORNERS, NOSE_TIP, OUTER_EYE_CORNERS, rows
+from lipsync_core.face.track import FaceTrack
+from lipsync_core.generators.viseme.canonical import (
+    EYE_DISTANCE_PX,
+    EYE_MIDDLE,
+    apply_transform,
+    canonical_transforms,
+    face_template,
+    scale_of,
+)
+from lipsync_core.smoothing import gaussian
+
+TRANSFORM_SIGMA_FRAMES = 1.5
+POINT_SIGMA_FRAMES = 0.7
+_POINT_REACH_FRAMES = 3
+_TEMPLATE_FRAMES = 2000  # more change nothing in a median and cost memory
+_JUMP = 0.5  # in box sizes: further than this between two frames is another shot
+_CLOSED_PERCENTILE = 4.0
+_CLOSED_GAP = 0.05  # in mouth widths: a wider one means that the clip never shows closed lips
+
+_CORNERS = rows(MOUTH_CORNERS)
+_EYES = rows(OUTER_EYE_CORNERS)
+_INNER_MIDDLES = rows((13, 14))
+_NOSE = int(rows((NOSE_TIP,))[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FramePose:
+    """The face of one frame in canonical pixels."""
+
+    transform: NDArray[np.float64]  # (2, 3) frame -> canonical
+    points: NDArray[np.float64]  # (K, 2) mesh points, canonical pixels
+    mouth_width_px: float  # in 3-D, canonical pixels
+
+    @property
+    def turn(self) -> float:
+        """Sideways turn of the head: the nose tip's offset in eye distances, 0 when frontal."""
+        return abs(float(self.points[_NOSE, 0]) - EYE_MIDDLE[0]) / EYE_DISTANCE_PX
+
+
+class ClipGeometry:
+    """Steady poses of every frame of a track, and the clip's own mouth measures.
+
+    Smoothing is centred in time, so it does not lag, and never reaches across a cut or a gap.
+    """
+
+    def __init__(self, track: FaceTrack) -> None:
+        self._landmarks = track.landmarks
+        self._shots = _shots(track)
+        found = np.flatnonzero(track.has_face)
+        sample = found[:: max(1, len(found) // _TEMPLATE_FRAMES)]
+        template = face_template(track.landmarks[sample])
+        self._transforms = np.full((len(track), 2, 3), np.nan)
+        self._widths = np.full(len(track), np.nan)
+        gaps = np.full(len(track), np.nan)
+        for first, end in self._shots:
+            landmarks = track.landmarks[first:end]
+            transforms = gaussian(canonical_transforms(landmarks, template), TRANSFORM_SIGMA_FRAMES)
+            scale = scale_of(transforms)
+            self._transforms[first:end] = transforms
+            self._widths[first:end] = gaussian(scale * _distances(landmarks, _CORNERS), 1.0)
+            gaps[first:end] = scale * _distances(landmarks, _INNER_MIDDLES)
+        self.mouth_width_px = float(np.nanmedian(self._widths))
+        closed = float(np.nanpercentile(gaps, _CLOSED_PERCENTILE)) / self.mouth_width_px
+        self.closed_gap = closed if closed < _CLOSED_GAP else 0.0  # in mouth widths
+
+    def pose(self, frame_index: int) -> FramePose | None:
+        """The pose of one source frame, or None where it has no face."""
+        shot = next(((a, b) for a, b in self._shots if a <= frame_index < b), None)
+        if shot is None:
+            return None
+        first = max(shot[0], frame_index - _POINT_REACH_FRAMES)
+        end = min(shot[1], frame_index + _POINT_REACH_FRAMES + 1)
+        mapped = apply_transform(self._transforms[first:end], self._landmarks[first:end, :, :2])
+        weights = np.exp(-0.5 * ((np.arange(first, end) - frame_index) / POINT_SIGMA_FRAMES) ** 2)
+        points = np.einsum("n,nkd->kd", weights / weights.sum(), mapped)
+        return FramePose(self._transforms[frame_index], points, float(self._widths[frame_index]))
+
+
+def _distances(landmarks: NDArray[np.float32], pair: NDArray[np.intp]) -> NDArray[np.float64]:
+    """(N,) 3-D distance between two points of (N, K, 3) landmarks, source pixels."""
+    across = landmarks[:, pair[0]].astype(np.float64) - landmarks[:, pair[1]]
+    lengths: NDArray[np.float64] = np.linalg.norm(across, axis=1)
+    return lengths
+
+
+def _shots(track: FaceTrack) -> list[tuple[int, int]]:
+    """Runs [first, end) of frames with a face that neither vanishes nor jumps."""
+    found = np.flatnonzero(track.has_face)
+    if not len(found):
+        return []
+    eyes = track.landmarks[found][:, _EYES, :2].astype(np.float64)
+    middles, size = eyes.mean(1), np.linalg.norm(eyes[:, 1] - eyes[:, 0], axis=1)
+    moved = np.linalg.norm(np.diff(middles, axis=0), axis=1) / np.minimum(size[:-1], size[1:])
+    breaks = np.flatnonzero((np.diff(found) > 1) | (moved > _JUMP)) + 1
+    return [(int(run[0]), int(run[-1]) + 1) for run in np.split(found, breaks)]

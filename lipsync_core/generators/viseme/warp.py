@@ -1,0 +1,128 @@
+"""The warp: two thin-plate fields, one for each lip, joined at the mouth line.
+
+A single smooth field cannot part two lips. The upper field moves what is above the mouth line, the
+lower field what is below; the join is sharp inside the mouth and softens beyond its corners.
+The fields are solved on a coarse grid and carried into the frame, whose own pixels are then
+resampled once: the result is as sharp as the source at any size.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsync_core.generators.viseme.canonical import SIDE_PX
+from lipsync_core.generators.viseme.shape import MouthShape, Pull
+
+_STEP_PX = 8
+_STIFFNESS = 25.0  # lets control points of a noisy mesh miss by a fraction of a pixel instead of creasing the skin
+_JOIN_PX = 0.4  # softness of the join inside the mouth
+_JOIN_GROWTH = 0.5  # and its growth per pixel beyond the corners
+_STILL_PX = 0.02  # frame pixels that would move less than this stay as they are
+_FULL_PX = 0.12
+
+_CELLS = np.arange(_STEP_PX / 2 - 0.5, SIDE_PX, _STEP_PX)
+_GRID = np.stack(np.meshgrid(_CELLS, _CELLS), -1).reshape(-1, 2)  # (G, 2)
+_ACROSS, _DOWN = np.meshgrid(np.arange(SIDE_PX, dtype=np.float32), np.arange(SIDE_PX, dtype=np.float32))
+
+
+def _reach() -> NDArray[np.float32]:
+    """(G, 1) 1 around the mouth, falling to 0 before the crop ends (a super-ellipse)."""
+    power = ((_GRID[:, 0] - 128.0) / 104.0) ** 4 + ((_GRID[:, 1] - 140.0) / 112.0) ** 4
+    return np.exp(-6.0 * np.maximum(0.0, power - 0.55)).astype(np.float32)[:, None]
+
+
+_REACH = _reach()
+
+#: (R, 2) points along the crop's border, which never move.
+RING = np.array(
+    [(x, y) for x in np.linspace(4, 252, 9) for y in (4, 252)]
+    + [(x, y) for y in np.linspace(35, 220, 7) for x in (4, 252)]
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Warp:
+    """Where each pixel of a region comes from."""
+
+    shift: NDArray[np.float32]  # (h, w, 2) x y, frame pixels, to add to a pixel's own place
+    strength: NDArray[np.float32]  # (h, w) 0 where nothing moves, 1 where it visibly does
+
+    def apply(self, region: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(h, w, 3) the region with every pixel fetched from where it comes from."""
+        height, width = region.shape[:2]
+        columns = self.shift[..., 0] + np.arange(width, dtype=np.float32)
+        lines = self.shift[..., 1] + np.arange(height, dtype=np.float32)[:, None]
+        return cv2.remap(region, columns, lines, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(
+            np.uint8, copy=False
+        )
+
+
+def mouth_warp(shape: MouthShape, to_canonical: NDArray[np.float64], size: tuple[int, int]) -> Warp:
+    """The warp that gives a region the wanted mouth.
+
+    Args:
+        shape: control points in canonical pixels.
+        to_canonical: (2, 3) from the region's pixels to the canonical crop.
+        size: (height, width) of the region.
+    """
+    back = np.linalg.inv(to_canonical[:, :2]).T.astype(np.float32)  # canonical shifts -> frame shifts
+    fields = np.concatenate([(_thin_plate(pull) * _REACH) @ back for pull in (shape.upper, shape.lower)], 1)
+    cells = len(_CELLS)
+    smooth = cv2.resize(fields.reshape(cells, cells, 4), (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_CUBIC)
+    both = _into_region(smooth, to_canonical, size)  # (h, w, 4)
+    below = _sigmoid(_into_region(_below_mouth_line(shape), to_canonical, size))[..., None]  # (h, w, 1)
+    shift = both[..., :2] + (both[..., 2:] - both[..., :2]) * below
+    moved = np.maximum(np.abs(shift[..., 0]), np.abs(shift[..., 1]))
+    strength = ((moved - _STILL_PX) * np.float32(1.0 / (_FULL_PX - _STILL_PX))).clip(0.0, 1.0)
+    return Warp(shift, strength)
+
+
+def _thin_plate(pull: Pull) -> NDArray[np.float32]:
+    """(G, 2) displacements on the grid (Bookstein 1989, "Principal warps", with a smoothing diagonal)."""
+    goals, count = pull.goals, len(pull.goals)
+    affine = np.concatenate([np.ones((count, 1)), goals], 1)  # (P, 3)
+    system = np.zeros((count + 3, count + 3))
+    system[:count, :count] = _kernel(goals, goals)
+    system[np.arange(count), np.arange(count)] += _STIFFNESS
+    system[:count, count:], system[count:, :count] = affine, affine.T
+    values = np.concatenate([pull.origins - goals, np.zeros((3, 2))])
+    weights = np.linalg.solve(system, values).astype(np.float32)  # (P + 3, 2)
+    bent = _kernel(_GRID.astype(np.float32), goals.astype(np.float32)) @ weights[:count]
+    plane: NDArray[np.float32] = bent + weights[count] + _GRID.astype(np.float32) @ weights[count + 1 :]
+    return plane
+
+
+def _kernel(at: NDArray[np.floating], centres: NDArray[np.floating]) -> NDArray[np.floating]:
+    """(A, P) r² log r."""
+    squared = (at**2).sum(1)[:, None] + (centres**2).sum(1) - 2 * at @ centres.T
+    squared = np.maximum(squared, 1e-6)
+    return 0.5 * squared * np.log(squared)
+
+
+def _below_mouth_line(shape: MouthShape) -> NDArray[np.float32]:
+    """(256, 256) how far below the mouth line each canonical pixel lies, in units of the join's softness."""
+    columns = np.arange(SIDE_PX, dtype=np.float64)
+    line = (_height_at(columns, shape.upper_edge) + _height_at(columns, shape.lower_edge)) / 2
+    beyond = np.maximum(0.0, np.maximum(shape.upper_edge[0, 0] - columns, columns - shape.upper_edge[-1, 0]))
+    softness = (_JOIN_PX + _JOIN_GROWTH * beyond).astype(np.float32)
+    return (_DOWN - line.astype(np.float32)) / softness
+
+
+def _height_at(columns: NDArray[np.floating], edge: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The y of a left-to-right lip edge at the given x."""
+    heights: NDArray[np.float64] = np.interp(columns, edge[:, 0], edge[:, 1])
+    return heights
+
+
+def _into_region(
+    canonical: NDArray[np.float32], to_canonical: NDArray[np.float64], size: tuple[int, int]
+) -> NDArray[np.float32]:
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    warped = cv2.warpAffine(canonical, to_canonical, size[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return warped.astype(np.float32, copy=False)
+
+
+def _sigmoid(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return (1.0 / (1.0 + cv2.exp(-values.clip(-30.0, 30.0)))).astype(np.float32, copy=False)

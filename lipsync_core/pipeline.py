@@ -1,0 +1,212 @@
+"""One lip-sync job from files to file. It only composes stages.
+
+Two passes over the video: the track pass finds the face (skipped when the track is stored), the
+render pass streams decode -> paint -> blend -> encode.
+"""
+
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import cv2
+
+from lipsync_core.audio.load import SpeechReader
+from lipsync_core.audio.source import AudioCut
+from lipsync_core.catalogue import ModelChoice, choose_model, choose_tracker
+from lipsync_core.clock import StageClock
+from lipsync_core.errors import FaceError
+from lipsync_core.face.store import TrackStore
+from lipsync_core.generators.contract import Conditions
+from lipsync_core.media.encode import EncoderOptions
+from lipsync_core.media.mux import MovieWriter
+from lipsync_core.media.output import check_output
+from lipsync_core.media.probe import VideoInfo, require_audio, require_video
+from lipsync_core.models.store import ModelStore
+from lipsync_core.options import JobOptions
+from lipsync_core.render import (
+    RenderPlan,
+    blended_frames,
+    count_outcomes,
+    frame_outcomes,
+    ordered_frames,
+    picture_spec,
+    write_frames,
+)
+from lipsync_core.report import FrameCounts, JobReport, ProgressCallback
+from lipsync_core.timeline import Timeline, plan_timeline, source_s_needed
+from lipsync_core.tracking import TrackedClip, TrackPass
+from lipsync_core.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What every stage of one job shares."""
+
+    video: Path
+    audio: Path
+    output: Path
+    options: JobOptions
+    workspace: Workspace
+    clock: StageClock
+    progress: ProgressCallback
+
+
+@dataclass(frozen=True, slots=True)
+class _Rendered:
+    """What is known of the output once it is written."""
+
+    width_px: int
+    height_px: int
+    audio_note: str
+
+
+def lip_sync(
+    video: Path | str,
+    audio: Path | str,
+    output: Path | str,
+    options: JobOptions | None = None,
+    workspace: Workspace | None = None,
+    progress: ProgressCallback | None = None,
+) -> JobReport:
+    """Make the face in `video` speak `audio` and write the result to `output`.
+
+    Args:
+        video: any video or still image that FFmpeg reads.
+        audio: any file with sound that FFmpeg reads.
+        output: an .mp4, .m4v or .mov file; it appears complete or not at all, and replaces an older one.
+        options: see `JobOptions`.
+        workspace: where models and stored face tracks live; the user's own folders by default.
+        progress: called now and then, from this thread.
+
+    Raises:
+        LipSyncError: `lipsync_core.errors` lists every way to fail and its code.
+    """
+    job = _Job(
+        video=Path(video),
+        audio=Path(audio),
+        output=Path(output),
+        options=options or JobOptions(),
+        workspace=workspace or Workspace.default(),
+        clock=StageClock(),
+        progress=progress or (lambda _: None),
+    )
+    with _one_opencv_thread():
+        return _run(job)
+
+
+def _run(job: _Job) -> JobReport:
+    with job.clock.stage("probe"):
+        check_output(job.output, (job.video, job.audio))
+        info = require_video(job.video)
+        require_audio(job.audio)
+    model = choose_model(job.options.model)
+    store = ModelStore(job.workspace.models)
+    with job.clock.stage("load models"):
+        tracker = choose_tracker(job.options.tracker, store, job.options.face)
+    speech = SpeechReader(job.audio, job.clock, job.options.start_s, job.options.end_s)
+    with job.clock.stage("listen"):
+        conditions = model.generator.listen(speech)
+    audio_s = job.options.start_s + speech.duration_s
+    needed_s = source_s_needed(audio_s, job.options)
+    track_pass = TrackPass(tracker, model.generator, TrackStore(job.workspace.cache / "tracks"))
+    clip = track_pass.run(job.video, needed_s, info.frame_count, job.clock, job.progress)
+    timeline = plan_timeline(clip.track, audio_s, job.options)
+    with job.clock.stage("infer", items=len(timeline)):
+        plan = _plan(clip, model, conditions, timeline)
+    counts = count_outcomes(plan.outcomes)
+    _require_faces(counts, job)
+    rendered = _render(job, plan, info, _output_metadata(model))
+    return _report(job, model, clip, counts, timeline, rendered)
+
+
+def _plan(clip: TrackedClip, model: ModelChoice, conditions: Conditions, timeline: Timeline) -> RenderPlan:
+    painter = model.generator.painter(clip.track, clip.findings)
+    return RenderPlan(
+        timeline=timeline,
+        outcomes=frame_outcomes(clip.track, timeline, painter),
+        edits=model.generator.infer(None, conditions.at(timeline.middles_s())),
+        painter=painter,
+        blender=model.blender,
+    )
+
+
+def _require_faces(counts: FrameCounts, job: _Job) -> None:
+    """Fail before rendering when too few frames can be synced."""
+    if counts.synced and counts.synced_share >= job.options.min_synced:
+        return
+    without, turned = counts.passed_no_face, counts.passed_low_score
+    found = f"{counts.synced} of {counts.total} frames can be synced ({without} without a face, {turned} turned away)"
+    if not counts.synced:
+        raise FaceError(f"{job.video}: {found}", "give a video in which the face is seen from the front")
+    raise FaceError(f"{job.video}: {found}, fewer than asked for", f"lower --min-synced {job.options.min_synced:g}")
+
+
+def _render(job: _Job, plan: RenderPlan, info: VideoInfo, metadata: dict[str, str]) -> _Rendered:
+    options = EncoderOptions(job.options.encoder, job.options.crf, job.options.preset)
+    with closing(ordered_frames(job.video, plan.timeline, job.clock)) as frames:
+        first = next(frames)
+        spec = picture_spec(first, info, plan.timeline)
+        with MovieWriter(job.output, spec, options, _sound(job, plan.timeline), metadata, job.clock) as movie:
+            blended = blended_frames(chain([first], frames), plan, job.clock)
+            write_frames(blended, plan.timeline, movie, job.progress)
+    return _Rendered(spec.width_px, spec.height_px, movie.audio_note)
+
+
+def _sound(job: _Job, timeline: Timeline) -> AudioCut:
+    """The part of the given audio that the output carries."""
+    end_s = job.options.end_s
+    if job.options.length == "video":
+        end_s = job.options.start_s + timeline.duration_s
+    return AudioCut(job.audio, job.options.start_s, end_s)
+
+
+def _output_metadata(model: ModelChoice) -> dict[str, str]:
+    """Says in the file itself that the speech is synthetic, by which model and under which licence."""
+    spec = model.generator.spec
+    return {"comment": f"Lip-synced by lipsync with {spec.name}/{spec.version} ({spec.licence})"}
+
+
+def _report(
+    job: _Job, model: ModelChoice, clip: TrackedClip, counts: FrameCounts, timeline: Timeline, rendered: _Rendered
+) -> JobReport:
+    spec = model.generator.spec
+    return JobReport(
+        output=job.output,
+        output_bytes=job.output.stat().st_size,
+        duration_s=timeline.duration_s,
+        width_px=rendered.width_px,
+        height_px=rendered.height_px,
+        model=f"{spec.name}/{spec.version}",
+        model_licence=spec.licence,
+        model_reason=model.reason,
+        tracker=clip.track.tracker,
+        track_was_cached=clip.was_cached,
+        blender=model.blender.name,
+        encoder=job.options.encoder,
+        audio=rendered.audio_note,
+        frames=counts,
+        stages=job.clock.timings(),
+        wall_s=job.clock.wall_s,
+        cpu_s=job.clock.cpu_s,
+        peak_rss_bytes=_peak_rss_bytes(),
+    )
+
+
+def _peak_rss_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+
+
+@contextmanager
+def _one_opencv_thread() -> Iterator[None]:
+    """Small regions gain nothing from OpenCV's thread pool, and its spinning takes CPU from the encoder."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)

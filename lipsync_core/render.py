@@ -1,0 +1,107 @@
+"""The render pass: frames flow from the decoder through paint and blend to the encoder, one at a time."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsync_core.blend.contract import Blender
+from lipsync_core.clock import StageClock
+from lipsync_core.face.track import FaceTrack
+from lipsync_core.generators.contract import Painter
+from lipsync_core.media.decode import SourceFrame, decode_in_order
+from lipsync_core.media.encode import PictureSpec
+from lipsync_core.media.mux import MovieWriter
+from lipsync_core.media.planes import read_region, write_region
+from lipsync_core.media.probe import VideoInfo
+from lipsync_core.report import FrameCounts, Outcome, Progress, ProgressCallback
+from lipsync_core.timeline import Timeline
+
+_PROGRESS_EVERY = 5  # frames
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RenderPlan:
+    """Everything that is decided before the first frame is rendered."""
+
+    timeline: Timeline
+    outcomes: NDArray[np.uint8]  # (M,) values of Outcome
+    edits: NDArray[Any]  # (M, ...) one row per output frame
+    painter: Painter
+    blender: Blender
+
+
+def frame_outcomes(track: FaceTrack, timeline: Timeline, painter: Painter) -> NDArray[np.uint8]:
+    """(M,) what will happen to each output frame, values of `Outcome`."""
+    by_source = np.full(len(track), Outcome.PASSED_NO_FACE, np.uint8)
+    for index in np.unique(timeline.source_indexes[track.has_face[timeline.source_indexes]]):
+        is_paintable = painter.region(int(index)) is not None
+        by_source[index] = Outcome.SYNCED if is_paintable else Outcome.PASSED_LOW_SCORE
+    return by_source[timeline.source_indexes]
+
+
+def count_outcomes(outcomes: NDArray[np.uint8]) -> FrameCounts:
+    """Output frames by outcome."""
+    counts = np.bincount(outcomes, minlength=len(Outcome))
+    return FrameCounts(
+        synced=int(counts[Outcome.SYNCED]),
+        passed_no_face=int(counts[Outcome.PASSED_NO_FACE]),
+        passed_low_score=int(counts[Outcome.PASSED_LOW_SCORE]),
+    )
+
+
+def blended_frames(frames: Iterable[SourceFrame], plan: RenderPlan, clock: StageClock) -> Iterator[SourceFrame]:
+    """The frames of the timeline, in order, those with a usable face edited in place; others untouched."""
+    for number, frame in enumerate(frames):
+        if plan.outcomes[number] == Outcome.SYNCED:
+            _edit_frame(frame, plan, plan.edits[number], clock)
+        yield frame
+
+
+def _edit_frame(frame: SourceFrame, plan: RenderPlan, edit: NDArray[Any], clock: StageClock) -> None:
+    with clock.stage("paint", items=1):
+        wanted = plan.painter.region(frame.index)
+        if wanted is None:
+            return
+        box = wanted.clipped(frame.picture.width, frame.picture.height)
+        if box.is_empty:
+            return
+        region = read_region(frame.picture, box)
+        painted = plan.painter.paint(region, box, frame.index, edit)
+    with clock.stage("blend", items=1):
+        composite = plan.blender.blend(region, painted)
+        write_region(frame.picture, box, region, composite, painted.mask)
+
+
+def ordered_frames(video: Path, timeline: Timeline, clock: StageClock) -> Iterator[SourceFrame]:
+    """The source frame of every output frame."""
+    return decode_in_order(video, timeline.source_indexes.tolist(), clock)
+
+
+def write_frames(
+    frames: Iterable[SourceFrame], timeline: Timeline, movie: MovieWriter, progress: ProgressCallback
+) -> None:
+    """Give every frame its place on the timeline and encode it."""
+    durations = np.diff(timeline.pts, append=timeline.pts[-1] + timeline.last_duration)
+    total = len(timeline)
+    for number, frame in enumerate(frames):
+        movie.write(frame.picture, int(timeline.pts[number]), int(durations[number]))
+        if number % _PROGRESS_EVERY == 0 or number + 1 == total:
+            progress(Progress("render", number + 1, total))
+
+
+def picture_spec(frame: SourceFrame, info: VideoInfo, timeline: Timeline) -> PictureSpec:
+    """What the output's pictures have in common with the source's."""
+    return PictureSpec(
+        width_px=frame.picture.width,
+        height_px=frame.picture.height,
+        pix_fmt=frame.picture.format.name,
+        time_base=timeline.time_base,
+        frame_rate=info.frame_rate,
+        sample_aspect_ratio=info.sample_aspect_ratio,
+        rotation_deg=info.rotation_deg,
+        colour=info.colour,
+    )
