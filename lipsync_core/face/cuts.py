@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from lipsync_core.media.planes import plane_samples
 
 _SIZE = (32, 18)  # width, height of the thumbnails compared
+_SAMPLED_PX = 90  # of the shorter side, so many rows or columns are looked at
 #: A cut changes the mean luma of a cell by more than this (8-bit steps) ...
 _MIN_CHANGE = 12.0
 #: ... and by more than this many times what frames lately changed (a moving camera changes every frame).
@@ -36,6 +37,8 @@ class CutDetector:
 
 def _luma(picture: av.VideoFrame) -> NDArray[np.float32]:
     """(18, 32) mean luma of each cell, in 8-bit steps."""
-    reduced = cv2.resize(plane_samples(picture, 0), _SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
-    scaled: NDArray[np.float32] = reduced / 2 ** (picture.format.components[0].bits - 8)
+    luma = plane_samples(picture, 0)
+    step = max(1, min(luma.shape) // _SAMPLED_PX)
+    reduced = cv2.resize(np.ascontiguousarray(luma[::step, ::step]), _SIZE, interpolation=cv2.INTER_AREA)
+    scaled: NDArray[np.float32] = reduced.astype(np.float32) / 2 ** (picture.format.components[0].bits - 8)
     return scaled

@@ -13,6 +13,11 @@ from lipsync_core.face.mesh import FaceCrop, FaceMesh, MeshFitter, crop_of_detec
 from lipsync_core.face.search import find_faces
 
 _MIN_PRESENCE = 0.5
+#: A mesh less sure than this (on an ear, a hand, a profile) must be backed by a detection now and then.
+#: A sure one never needs it: on the clips measured, detector and mesh agreed in every frame that the
+#: detector found at all.
+_SURE_PRESENCE = 0.9
+_BACKED_EVERY = 10  # frames
 #: A face that was lost is the same person again only for this long; then the choice is made anew.
 _MEMORY_S = Fraction(1)
 #: Frames between two tries to find far faces (they cost six times a plain try) while none is seen.
@@ -23,7 +28,7 @@ _MAX_STEP = 0.5
 _MAX_GROWTH = 1.5
 #: A detection belongs to a known face when its centre is within this share of the face's size, and
 #: their sizes differ by no more than this factor (the detector's box ends at the brow, the mesh's does not).
-_NEAR = 0.6
+_NEAR = 0.8
 _LIKE_SIZE = 2.0
 
 
@@ -39,6 +44,7 @@ class FaceFollower:
         self._seen_s = Fraction(0)  # and when
         self._is_lost = True
         self._misses = 0  # frames since a face was last seen
+        self._unbacked = 0  # frames since a detection last backed the mesh
 
     def follow(self, picture: av.VideoFrame, time_s: Fraction) -> FaceMesh | None:
         """The followed face in the next frame, shown at `time_s`, or None where it is not to be seen."""
@@ -65,7 +71,15 @@ class FaceFollower:
         mesh = self._fitter.fit(picture, crop_of_mesh(before))
         if mesh.presence < _MIN_PRESENCE or not _is_near(mesh.box, before.box, _MAX_STEP, _MAX_GROWTH):
             return None
+        self._unbacked += 1
+        if mesh.presence < _SURE_PRESENCE and self._unbacked >= _BACKED_EVERY:
+            return mesh if self._is_backed(picture, mesh) else None
         return mesh
+
+    def _is_backed(self, picture: av.VideoFrame, mesh: FaceMesh) -> bool:
+        """Whether the detector, too, sees a face where the mesh is."""
+        self._unbacked = 0
+        return bool(_nearest(find_faces(self._detector, picture, look_far=True), mesh.box))
 
     def _search(self, picture: av.VideoFrame) -> FaceMesh | None:
         """The mesh of a detected face: of the person lost just now, else of the one to be chosen."""
@@ -76,6 +90,7 @@ class FaceFollower:
             candidates = sorted(faces, key=lambda face: -face.size_px)
         else:
             candidates = faces[self._wanted : self._wanted + 1]
+        self._unbacked = 0
         for face in candidates:
             mesh = self._settle(picture, crop_of_detection(face))
             if mesh.presence >= _MIN_PRESENCE:
