@@ -47,7 +47,7 @@ class FaceTrack:
     @property
     def is_mesh(self) -> bool:
         """The landmarks are mesh points (rows named by `landmarks.KEPT`), not five points."""
-        return self.landmarks.shape[1] == len(KEPT)
+        return bool(self.landmarks.shape[1] == len(KEPT))
 
     @property
     def has_face(self) -> NDArray[np.bool_]:

@@ -1,0 +1,159 @@
+"""Keeps face tracks on disk, so that a second audio for the same video needs no tracking."""
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsync_core.errors import InputMissingError
+from lipsync_core.face.track import FaceTrack, FaceTracker
+
+_LOG = logging.getLogger(__name__)
+_FORMAT = 1  # raise it when the meaning of a stored array changes
+_FINDING = "finding."  # how the names of an observer's arrays begin in the file
+DEFAULT_CAP_BYTES = 512 * 2**20
+
+Findings = dict[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTrack:
+    """A face track, and what an observer found while it was made."""
+
+    track: FaceTrack
+    findings: Findings
+
+
+def track_key(video: Path, tracker: FaceTracker, observer: str) -> str:
+    """The name under which the track of `video` is kept: 64 hex digits.
+
+    It depends on the video's bytes, not its name, on the tracker's name, version and parameters, and
+    on `observer`, the name and version of who looked on ("" for nobody).
+
+    Raises:
+        InputMissingError: the video cannot be read.
+    """
+    try:
+        with video.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as exc:
+        raise InputMissingError(f"{video} cannot be read: {exc.strerror}") from exc
+    parts = json.dumps([_FORMAT, content, tracker.name, tracker.parameters, observer])
+    return hashlib.sha256(parts.encode()).hexdigest()
+
+
+class TrackStore:
+    """A folder of face tracks, one file each, the least recently used removed beyond `cap_bytes`.
+
+    It is a cache: what cannot be read is a miss and what cannot be written is not kept, with a line
+    in the log. Several processes may share the folder; a file appears whole or not at all.
+    """
+
+    def __init__(self, root: Path, cap_bytes: int = DEFAULT_CAP_BYTES) -> None:
+        self._root = root
+        self._cap_bytes = cap_bytes
+
+    def find(self, key: str, needed_s: Fraction | None = None) -> StoredTrack | None:
+        """The stored track, or None where there is none that covers the first `needed_s` of the video.
+
+        `needed_s` None needs the whole video.
+        """
+        path = self._path(key)
+        try:
+            stored = _load(path)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as exc:
+            _LOG.warning("ignoring the stored face track %s: %s", path, exc)
+            return None
+        if not _covers(stored.track, needed_s):
+            return None
+        _mark_used(path)
+        return stored
+
+    def put(self, key: str, track: FaceTrack, findings: Mapping[str, NDArray[np.generic]]) -> None:
+        """Keep a track, unless one that covers more is kept already; then make room."""
+        kept = self.find(key, Fraction(0))
+        if kept is not None and (kept.track.is_complete, len(kept.track)) > (track.is_complete, len(track)):
+            return
+        path = self._path(key)
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            _save(path, track, findings)
+            self._make_room(path)
+        except OSError as exc:
+            _LOG.warning("the face track is not kept in %s: %s", self._root, exc)
+
+    def _path(self, key: str) -> Path:
+        return self._root / f"{key}.npz"
+
+    def _make_room(self, newest: Path) -> None:
+        """Remove the files used longest ago until the rest fits; never the newest."""
+        files = [(file.stat(), file) for file in self._root.glob("*.npz") if file != newest]
+        files.sort(key=lambda entry: entry[0].st_mtime_ns)
+        total_bytes = newest.stat().st_size + sum(status.st_size for status, _ in files)
+        for status, file in files:
+            if total_bytes <= self._cap_bytes:
+                return
+            file.unlink(missing_ok=True)
+            total_bytes -= status.st_size
+
+
+def _covers(track: FaceTrack, needed_s: Fraction | None) -> bool:
+    return track.is_complete or (needed_s is not None and track.duration_s >= needed_s)
+
+
+def _mark_used(path: Path) -> None:
+    """The file's own time says when it was last used: access times are often switched off."""
+    try:
+        os.utime(path)
+    except OSError as exc:
+        _LOG.info("cannot mark %s as used: %s", path, exc)
+
+
+def _save(path: Path, track: FaceTrack, findings: Mapping[str, NDArray[np.generic]]) -> None:
+    arrays: dict[str, NDArray[np.generic]] = {
+        "tracker": np.array(track.tracker),
+        "frame_pts": track.frame_pts,
+        "time_base": np.array([track.time_base.numerator, track.time_base.denominator], np.int64),
+        "last_duration": np.array(track.last_duration, np.int64),
+        "is_complete": np.array(track.is_complete),
+        "boxes": track.boxes,
+        "scores": track.scores,
+        "landmarks": track.landmarks,
+    }
+    arrays.update({_FINDING + name: array for name, array in findings.items()})
+    handle, unfinished = tempfile.mkstemp(prefix=".track-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        Path(unfinished).replace(path)
+    except BaseException:  # Ctrl-C included: nothing unfinished stays
+        Path(unfinished).unlink(missing_ok=True)
+        raise
+
+
+def _load(path: Path) -> StoredTrack:
+    with np.load(path, allow_pickle=False) as arrays:
+        numerator, denominator = arrays["time_base"].tolist()
+        track = FaceTrack(
+            tracker=str(arrays["tracker"]),
+            frame_pts=arrays["frame_pts"],
+            time_base=Fraction(numerator, denominator),
+            last_duration=int(arrays["last_duration"]),
+            is_complete=bool(arrays["is_complete"]),
+            boxes=arrays["boxes"],
+            scores=arrays["scores"],
+            landmarks=arrays["landmarks"],
+        )
+        names = [name for name in arrays.files if name.startswith(_FINDING)]
+        return StoredTrack(track, {name.removeprefix(_FINDING): arrays[name] for name in names})
