@@ -5,9 +5,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from numpy.typing import NDArray
 
 from lipsync_core.errors import NoAudioError
 from lipsync_core.media.probe import open_media
@@ -21,6 +25,7 @@ _SILENCE_BLOCK = 16384  # samples
 _UNSIGNED_MIDDLE = 128  # silence in 8-bit unsigned samples
 #: FFmpeg's own default layout for each channel count (av_channel_layout_default), for files that name none.
 _DEFAULT_LAYOUTS = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
+_MP4_FORMAT = "mov,mp4,m4a,3gp,3g2,mj2"  # the name of FFmpeg's demuxer
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +50,7 @@ def decode_sound(cut: AudioCut) -> Iterator[av.AudioFrame]:
         InputError: the file cannot be read.
     """
     count = 0
-    for frame in _trimmed(_unbroken(_uniform(_decoded(cut.path))), cut):
+    for frame in _trimmed(_unbroken(_uniform(_heard(cut.path))), cut):
         count += frame.samples
         yield frame
     if count == 0:
@@ -58,17 +63,45 @@ def flush(resampler: av.AudioResampler) -> list[av.AudioFrame]:
     return [frame for frame in resampler.resample(None) if frame is not None]
 
 
-def _decoded(path: Path) -> Iterator[av.AudioFrame]:
+def _heard(path: Path) -> Iterator[av.AudioFrame]:
     with open_media(path) as container:
         if not container.streams.audio:
             raise NoAudioError(f"{path} holds no audio", "give a sound file, or a video with sound")
-        for packet in container.demux(container.streams.audio[0]):
-            try:
-                frames = packet.decode()
-            except av.FFmpegError as exc:
-                _log.debug("%s: skipped a damaged audio packet at %s: %s", path, packet.pts, exc)
-                continue
-            yield from (_with_named_layout(frame) for frame in frames if frame.samples > 0)
+        stream = container.streams.audio[0]
+        yield from _without_padding(_decoded(container, stream), _stated_end_s(container, stream))
+
+
+def _decoded(container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.FFmpegError as exc:
+            _log.debug("%s: skipped a damaged audio packet at %s: %s", container.name, packet.pts, exc)
+            continue
+        yield from (_with_named_layout(frame) for frame in frames if frame.samples > 0)
+
+
+def _stated_end_s(container: InputContainer, stream: AudioStream) -> Fraction | None:
+    """Where an MP4's edit list ends the sound; None for other containers, whose padding FFmpeg drops by itself."""
+    if container.format.name != _MP4_FORMAT or stream.start_time is None or not stream.duration or not stream.time_base:
+        return None
+    return (stream.start_time + stream.duration) * stream.time_base
+
+
+def _without_padding(frames: Iterable[av.AudioFrame], end_s: Fraction | None) -> Iterator[av.AudioFrame]:
+    """Cut the last frame at `end_s`: codecs fill their last block up (AAC by up to 1023 samples)."""
+    last: av.AudioFrame | None = None
+    for frame in frames:
+        if last is not None:
+            yield last
+        last = frame
+    if last is None:
+        return
+    if end_s is not None and last.pts is not None and last.time_base is not None:
+        heard = round((end_s - last.pts * last.time_base) * last.sample_rate)
+        if 0 < heard < last.samples:  # outside, the index is not about this frame (fragmented files)
+            last = _slice(last, 0, heard)
+    yield last
 
 
 def _with_named_layout(frame: av.AudioFrame) -> av.AudioFrame:
@@ -85,7 +118,7 @@ def _with_named_layout(frame: av.AudioFrame) -> av.AudioFrame:
     return _like(frame, mean, "mono")
 
 
-def _like(frame: av.AudioFrame, samples: np.ndarray, layout: str) -> av.AudioFrame:
+def _like(frame: av.AudioFrame, samples: NDArray[Any], layout: str) -> av.AudioFrame:
     """A frame of other samples and layout with the format, rate and time of `frame`."""
     copy = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format=frame.format.name, layout=layout)
     copy.sample_rate = frame.sample_rate

@@ -99,17 +99,26 @@ def _first_sound_s(source: InputContainer, stream: AudioStream) -> Fraction | No
 
 def _is_unbroken(cut: AudioCut, origin_s: Fraction) -> bool:
     """Every packet is whole and follows the one before; players disagree about holes, so those are encoded."""
-    expected_s: Fraction | None = None
+    end_s: Fraction | None = None
     for packet in _source_packets(cut):
-        if packet.pts is None or not packet.duration or packet.is_corrupt:
+        duration_s = _duration_s(packet)
+        if packet.pts is None or duration_s == 0 or packet.is_corrupt:
             return False
         start_s = packet.pts * packet.time_base
         if packet.is_discard and start_s >= origin_s:
             return False
-        if expected_s is not None and abs(start_s - expected_s) > MAX_JITTER_S:
+        if end_s is not None and abs(start_s - end_s) > MAX_JITTER_S:
             return False
-        expected_s = (start_s if expected_s is None else expected_s) + packet.duration * packet.time_base
-    return expected_s is not None
+        end_s = start_s + duration_s
+    return end_s is not None
+
+
+def _duration_s(packet: av.Packet[AudioStream]) -> Fraction:
+    """As the container says, else as the codec's blocks are long (Matroska leaves out the first); 0 if unknown."""
+    codec = packet.stream.codec_context
+    if packet.duration:
+        return packet.duration * packet.time_base
+    return Fraction(codec.frame_size, codec.sample_rate)
 
 
 def _source_packets(cut: AudioCut) -> Iterator[av.Packet[AudioStream]]:
@@ -130,7 +139,7 @@ def _moved(stream: AudioStream, cut: AudioCut, origin_s: Fraction) -> Iterator[a
     unit_s = Fraction(1, stream.codec_context.sample_rate)
     for packet in _source_packets(cut):
         start_s = (packet.pts or 0) * packet.time_base - origin_s
-        duration_s = (packet.duration or 0) * packet.time_base
+        duration_s = _duration_s(packet)
         if cut.end_s is not None:
             if start_s >= cut.end_s:
                 return
