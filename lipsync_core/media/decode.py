@@ -1,0 +1,222 @@
+"""Decoding: a video as a stream of frames in the working format, forwards or in any order.
+
+Nothing holds more than one frame, except that a run of descending frames (the way back of a ping-pong) is decoded
+forwards in blocks that fit a memory budget and handed out from their ends.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import av
+
+from lipsync_core.clock import StageClock
+from lipsync_core.errors import NoVideoError, UnreadableMediaError
+from lipsync_core.media.runs import Run, split_runs
+from lipsync_core.media.stream import DECODE_STAGE, PictureStream
+from lipsync_core.media.times import FrameTimes
+from lipsync_core.media.working import PictureConverter, copied, working_format
+
+__all__ = ["DEFAULT_BUDGET_BYTES", "SourceFrame", "decode_frames", "decode_in_order", "working_format"]
+
+DEFAULT_BUDGET_BYTES = 64 << 20
+_SKIP_AHEAD_FRAMES = 64  # a jump forward by less is decoded through: a seek would mostly land behind it
+_SEEK_MARGINS = (0, 32)  # frames; where a seek lands too late, as in open groups of pictures, try once from before
+_GET_IT_AGAIN = "copy or download the file again"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceFrame:
+    """One decoded frame. `picture` belongs to whoever receives it; `picture.make_writable()` before editing it."""
+
+    index: int  # from 0, in order of showing
+    pts: int  # in units of time_base, the first frame at 0, strictly ascending
+    duration: int  # to the next frame
+    time_base: Fraction  # seconds
+    picture: av.VideoFrame  # planar YUV of 8 or 10 bits: `working_format`
+
+    @property
+    def start_s(self) -> Fraction:
+        """When the frame is shown, counted from the first."""
+        return self.pts * self.time_base
+
+
+def decode_frames(path: Path, clock: StageClock, until_s: Fraction | None = None) -> Iterator[SourceFrame]:
+    """The frames of `path` from the first one on, those that start before `until_s`; timed as stage "decode".
+
+    Damaged pictures are left out and logged. A still image gives one frame that lasts 1/25 s.
+
+    Raises, from the first step on:
+        NoVideoError: the file holds no picture.
+        UnreadableMediaError: it holds pictures of which none can be decoded.
+        InputError: as `probe.probe`.
+    """
+    return clock.timed(DECODE_STAGE, _forwards(path, clock, until_s))
+
+
+def decode_in_order(
+    path: Path,
+    order: Sequence[int],
+    clock: StageClock,
+    budget_bytes: int = DEFAULT_BUDGET_BYTES,
+    frame_pts: Sequence[int] | None = None,
+) -> Iterator[SourceFrame]:
+    """One frame for each entry of `order`, which holds indexes of source frames; timed as stage "decode".
+
+    `order` may ascend, descend, jump and repeat; every picture is independent of the others, repeats included.
+    `budget_bytes` bounds the pictures held for descending runs (one is always allowed). `frame_pts`, the start times
+    of the frames from an earlier pass (`FaceTrack.frame_pts`), lets the first run seek; without it the frames before
+    are decoded once.
+
+    Raises, from the first step on:
+        UnreadableMediaError: the file has no such frame, or none that can be decoded.
+        NoVideoError, InputError: as `decode_frames`.
+    """
+    return clock.timed(DECODE_STAGE, _in_order(path, order, clock, budget_bytes, frame_pts))
+
+
+def _forwards(path: Path, clock: StageClock, until_s: Fraction | None) -> Iterator[SourceFrame]:
+    with PictureStream(path, clock) as stream:
+        reader = _FrameReader(stream)
+        while (frame := reader.read()) is not None:
+            if until_s is not None and frame.start_s >= until_s:
+                return
+            yield frame
+
+
+def _in_order(
+    path: Path, order: Sequence[int], clock: StageClock, budget_bytes: int, frame_pts: Sequence[int] | None
+) -> Iterator[SourceFrame]:
+    with PictureStream(path, clock) as stream:
+        reader = _FrameReader(stream)
+        if frame_pts is not None:
+            reader.times.extend(frame_pts)
+        for run in split_runs(order):
+            yield from _descending(reader, run, budget_bytes) if run.step < 0 else _ascending(reader, run)
+
+
+def _ascending(reader: "_FrameReader", run: Run) -> Iterator[SourceFrame]:
+    reader.move_to(run.first)
+    for repeats in run.repeats:
+        yield from _repeated(reader.require(), repeats)
+
+
+def _descending(reader: "_FrameReader", run: Run, budget_bytes: int) -> Iterator[SourceFrame]:
+    capacity = max(1, budget_bytes // reader.picture_bytes)
+    for start in range(0, len(run.repeats), capacity):
+        repeats_of_block = run.repeats[start : start + capacity]
+        reader.move_to(run.first - start - len(repeats_of_block) + 1)
+        block = [reader.require() for _ in repeats_of_block]
+        for repeats in repeats_of_block:
+            yield from _repeated(block.pop(), repeats)
+
+
+def _repeated(frame: SourceFrame, times: int) -> Iterator[SourceFrame]:
+    for _ in range(times - 1):
+        yield SourceFrame(frame.index, frame.pts, frame.duration, frame.time_base, copied(frame.picture))
+    yield frame
+
+
+class _FrameReader:
+    """Reads numbered frames from any position of an open video.
+
+    Frames are known by the pts that they had when first seen. Where a seek does not lead to the frame it was meant
+    for, the file is decoded again from its beginning.
+    """
+
+    def __init__(self, stream: PictureStream) -> None:
+        first = next(stream, None)
+        if first is None:
+            raise _nothing_decoded(stream)
+        self._stream = stream
+        self._converter = PictureConverter(first)
+        self.times = FrameTimes(stream.time_base, stream.nominal_duration)
+        self.times.append(first.pts, first.duration or 0)
+        self._ahead: av.VideoFrame | None = first  # the picture at _position, where it is decoded already
+        self._position = 0  # index of the frame that is read next
+        self._is_sought = False  # the stream was sought, so every known frame is checked by its pts
+
+    @property
+    def picture_bytes(self) -> int:
+        """Memory that one picture takes."""
+        return self._converter.target.size_bytes
+
+    def read(self) -> SourceFrame | None:
+        """The frame at the current position, which moves on; None at the end."""
+        index = self._position
+        picture = self._take()
+        if picture is None:
+            return None
+        if self._position == len(self.times):
+            self._ahead = self._next_picture()  # tells how long this frame lasts
+        times = self.times
+        converted = self._converter.convert(picture)
+        converted.pts, converted.time_base = times.pts(index), self._stream.time_base
+        return SourceFrame(index, times.pts(index), times.duration(index), self._stream.time_base, converted)
+
+    def require(self) -> SourceFrame:
+        """As `read`, where a frame must be."""
+        frame = self.read()
+        if frame is None:
+            raise UnreadableMediaError(f"{self._stream.path}: frame {self._position} cannot be decoded", _GET_IT_AGAIN)
+        return frame
+
+    def move_to(self, index: int) -> None:
+        """Make frame `index` the next to be read; the end of the video where there is no such frame."""
+        known = min(index, len(self.times) - 1)
+        is_close = self._position <= index and known <= self._position + _SKIP_AHEAD_FRAMES
+        if not is_close and not any(self._is_found(known, margin) for margin in _SEEK_MARGINS):
+            _log.debug("%s: no seek leads to frame %d, decoding from the start", self._stream.path, known)
+            self._stream.restart()
+            self._ahead, self._position, self._is_sought = None, 0, False
+        while self._position < index and self._take() is not None:
+            pass
+
+    def _is_found(self, index: int, margin: int) -> bool:
+        """Seek to frame `index`, aiming `margin` frames before it."""
+        wanted = self.times.stored(index)
+        if not self._stream.seek(self.times.stored(max(0, index - margin))):
+            return False
+        has_key = False  # what is shown before the first key frame may lack its references
+        for picture in self._stream:
+            has_key = has_key or picture.key_frame
+            if picture.pts is None or picture.pts > wanted or picture.is_corrupt:
+                return False
+            if picture.pts == wanted:
+                self._ahead, self._position, self._is_sought = picture, index, True
+                return has_key
+        return False
+
+    def _take(self) -> av.VideoFrame | None:
+        """The picture at the current position, which moves on."""
+        picture = self._ahead or self._next_picture()
+        self._ahead = None
+        if picture is not None:
+            self._position += 1
+        return picture
+
+    def _next_picture(self) -> av.VideoFrame | None:
+        """The picture at the current position from the stream, checked against what is known of it."""
+        picture = next(self._stream, None)
+        if self._position == len(self.times):
+            if picture is not None:
+                self.times.append(picture.pts, picture.duration or 0)
+            return picture
+        stored = self.times.stored(self._position)
+        if self._is_sought and (picture is None or picture.pts != stored):
+            _log.debug("%s: frame %d is not where it was, decoding from the start", self._stream.path, self._position)
+            self._stream.restart()
+            self._is_sought = False
+            return next(islice(self._stream, self._position, None), None)
+        return picture
+
+
+def _nothing_decoded(stream: PictureStream) -> UnreadableMediaError | NoVideoError:
+    if stream.damaged:
+        return UnreadableMediaError(f"no picture of {stream.path} can be decoded", _GET_IT_AGAIN)
+    return NoVideoError(f"{stream.path} has a video stream without a frame", _GET_IT_AGAIN)

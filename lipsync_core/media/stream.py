@@ -1,0 +1,147 @@
+"""The pictures of one file as its decoder gives them, forwards from the beginning or from a key frame."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from lipsync_core.clock import StageClock
+from lipsync_core.errors import NoVideoError
+from lipsync_core.media.probe import is_still, open_media, video_stream
+
+DECODE_STAGE = "decode"
+_STILL_TIME_BASE = Fraction(1, 25)
+_FALLBACK_RATE = Fraction(25)
+_NO_PTS = -(1 << 63)  # before every pts
+# Decoders whose non-reference pictures nothing ever depends on, so that leaving them out changes no other. HEVC's may
+# serve higher temporal layers (H.265, 3.144).
+_SKIPPING_CODECS = frozenset({"h264", "mpeg4", "mpeg2video"})
+_MAX_FLUSHES = 64  # a damaged end reports each of its errors in a call of its own; no codec has more threads
+
+_log = logging.getLogger(__name__)
+
+
+class PictureStream:
+    """An open video; a context manager and an iterator over its pictures, damaged ones left out.
+
+    Raises, from entering it and from each step: as `probe.require_video`.
+    """
+
+    def __init__(self, path: Path, clock: StageClock) -> None:
+        self._path = path
+        self._clock = clock
+        self._stack = ExitStack()
+        self._pictures: Iterator[av.VideoFrame] = iter(())
+        self._damaged = 0
+
+    def __enter__(self) -> Self:
+        self.restart()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        self._pictures = iter(())
+        return self._stack.__exit__(kind, error, trace)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> av.VideoFrame:
+        return next(self._pictures)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    @property
+    def damaged(self) -> int:
+        """How many errors the decoder has reported."""
+        return self._damaged
+
+    @property
+    def time_base(self) -> Fraction:
+        """Seconds; the unit of the pictures' pts."""
+        return _STILL_TIME_BASE if self.is_still else self._stream.time_base or _STILL_TIME_BASE
+
+    @property
+    def is_still(self) -> bool:
+        """The file is one image."""
+        return is_still(self._container)
+
+    @property
+    def nominal_duration(self) -> int:
+        """How long a frame lasts at the average frame rate, in units of `time_base`; at least 1."""
+        rate = self._stream.average_rate or self._stream.guessed_rate or _FALLBACK_RATE
+        return max(1, round(1 / (rate * self.time_base)))
+
+    def restart(self) -> None:
+        """Open the file anew and begin with its first picture."""
+        self._pictures = iter(())
+        self._stack.close()
+        self._container: InputContainer = self._stack.enter_context(open_media(self._path))
+        stream = video_stream(self._container)
+        if stream is None:
+            raise NoVideoError(f"{self._path} holds no video", "give a video or an image of a face")
+        stream.thread_type = "AUTO"
+        with self._clock.adopting(DECODE_STAGE):
+            stream.codec_context.open(strict=False)
+        self._stream: VideoStream = stream
+        self._pictures = islice(self._decode(), 1) if self.is_still else self._decode()
+
+    def seek(self, pts: int) -> bool:
+        """Go to a key frame near or before `pts` (as stored); False where the file cannot be sought.
+
+        What comes next is to be identified by its pts: pictures before `pts` may be left out, and those before the
+        first key frame may be damaged.
+        """
+        self._pictures = iter(())
+        try:
+            self._container.seek(pts, stream=self._stream)
+        except av.FFmpegError as exc:
+            _log.debug("%s cannot be sought: %s", self._path, exc)
+            return False
+        self._pictures = self._decode(skip_before=pts)
+        return True
+
+    def _decode(self, skip_before: int = _NO_PTS) -> Iterator[av.VideoFrame]:
+        codec = self._stream.codec_context
+        can_skip = codec.name in _SKIPPING_CODECS
+        for packet in self._container.demux(self._stream):
+            if not packet.size:
+                break  # the end
+            is_early = can_skip and packet.pts is not None and packet.pts < skip_before
+            codec.skip_frame = "NONREF" if is_early else "DEFAULT"
+            yield from self._decoded(packet)
+        yield from self._flushed()
+
+    def _decoded(self, packet: "av.Packet[VideoStream]") -> list[av.VideoFrame]:
+        try:
+            return packet.decode()
+        except av.error.InvalidDataError as exc:
+            self._note_damage(f"near pts {packet.pts}", exc)
+            return []
+
+    def _flushed(self) -> Iterator[av.VideoFrame]:
+        for _ in range(_MAX_FLUSHES):
+            try:
+                yield from self._stream.codec_context.decode(None)
+            except av.error.EOFError:
+                return
+            except av.error.InvalidDataError as exc:
+                self._note_damage("near the end", exc)
+            else:
+                return
+
+    def _note_damage(self, where: str, exc: av.FFmpegError) -> None:
+        self._damaged += 1
+        _log.warning("%s: skipped a damaged picture %s: %s", self._path, where, exc.strerror)

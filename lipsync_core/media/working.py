@@ -1,0 +1,162 @@
+"""The working format: the planar YUV that pictures are edited and encoded in, as close to the source as x264 allows.
+
+Where the source is such a format already its planes are used bit for bit. A full-range "yuvj" format is the plain
+one with the range tagged. Where the chroma is subsampled an odd width or height grows by one column on the right or
+one row at the bottom, copied from its neighbour, because 4:2:0 codes whole pairs.
+"""
+
+from dataclasses import dataclass
+
+import av
+from av.video.format import VideoFormat
+from av.video.frame import PictureType
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+
+from lipsync_core.media.colour import BT601, BT709, FULL, LIMITED, matrix_number
+from lipsync_core.media.planes import plane_samples
+from lipsync_core.media.probe import ColourTags, VideoInfo
+
+_FORMATS = frozenset({"yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"})
+_FULL_RANGE_FORMATS = {"yuvj420p": "yuv420p", "yuvj422p": "yuv422p", "yuvj444p": "yuv444p"}
+_CHROMA_PROBE_PX = 16
+_SAMPLINGS = {(2, 2): "420", (2, 1): "422", (1, 1): "444", (4, 1): "422", (4, 4): "420", (1, 2): "444"}
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingPicture:
+    """What every decoded picture of a source looks like."""
+
+    width_px: int
+    height_px: int
+    pix_fmt: str
+    colour: ColourTags
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that one such picture takes, the padding of its rows left out."""
+        return self.width_px * self.height_px * VideoFormat(self.pix_fmt).padded_bits_per_pixel // 8
+
+
+def working_format(pix_fmt: str) -> str:
+    """The working format of a source in FFmpeg's pixel format `pix_fmt`.
+
+    8 and 10 bits and 4:2:0, 4:2:2, 4:4:4 are kept; more bits become 10; alpha is dropped; RGB, palettes and grey
+    become 4:2:0.
+
+    Raises:
+        ValueError: FFmpeg knows no such format.
+    """
+    if pix_fmt in _FORMATS:
+        return pix_fmt
+    if pix_fmt in _FULL_RANGE_FORMATS:
+        return _FULL_RANGE_FORMATS[pix_fmt]
+    source = VideoFormat(pix_fmt, _CHROMA_PROBE_PX, _CHROMA_PROBE_PX)
+    if _has_no_chroma_planes(source):
+        depth = 8 if source.is_rgb or source.has_palette or not source.components else source.components[0].bits
+        return "yuv420p" if depth <= 8 else "yuv420p10le"
+    steps = (_CHROMA_PROBE_PX // source.chroma_width(), _CHROMA_PROBE_PX // source.chroma_height())
+    return f"yuv{_SAMPLINGS.get(steps, '420')}p" + ("10le" if source.components[0].bits > 8 else "")
+
+
+def working_picture(info: VideoInfo) -> WorkingPicture:
+    """Size, format and colour of the pictures that decoding the video of `info` yields.
+
+    Raises:
+        ValueError: FFmpeg does not know the source's pixel format.
+    """
+    return _target(info.pix_fmt, info.width_px, info.height_px, info.colour)
+
+
+class PictureConverter:
+    """Brings decoded pictures into the working format of the first one, converting only where it must."""
+
+    def __init__(self, first: av.VideoFrame) -> None:
+        tags = ColourTags(
+            int(first.colorspace), int(first.color_range), int(first.color_primaries), int(first.color_trc)
+        )
+        self._source = (first.format.name, first.width, first.height)
+        self.target = _target(*self._source, tags)
+        self._reformatter = VideoReformatter()
+
+    def convert(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """`picture` in the working format; the same object where nothing had to change."""
+        name, width, height = self._source
+        if (picture.format.name, picture.width, picture.height) != self._source or not _keeps_planes(name):
+            picture = self._rescaled(picture, width, height)
+        target = self.target
+        if (picture.format.name, picture.width, picture.height) != (target.pix_fmt, target.width_px, target.height_px):
+            picture = _repacked(picture, target)
+        picture.pict_type = PictureType.NONE  # the encoder chooses its own key frames
+        _tag(picture, target.colour)
+        return picture
+
+    def _rescaled(self, picture: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
+        target = self.target
+        if not _has_no_chroma_planes(picture.format):
+            return self._reformatter.reformat(picture, width, height, target.pix_fmt, threads=1)
+        is_709 = target.colour.matrix == BT709
+        return self._reformatter.reformat(
+            picture,
+            width,
+            height,
+            target.pix_fmt,
+            dst_colorspace=Colorspace.ITU709 if is_709 else Colorspace.ITU601,
+            dst_color_range=ColorRange.JPEG if target.colour.range == FULL else ColorRange.MPEG,
+            threads=1,
+        )
+
+
+def copied(picture: av.VideoFrame) -> av.VideoFrame:
+    """An independent copy of a picture in a working format."""
+    tags = ColourTags(
+        int(picture.colorspace), int(picture.color_range), int(picture.color_primaries), int(picture.color_trc)
+    )
+    copy = _repacked(picture, WorkingPicture(picture.width, picture.height, picture.format.name, tags))
+    _tag(copy, tags)
+    return copy
+
+
+def _target(pix_fmt: str, width: int, height: int, tags: ColourTags) -> WorkingPicture:
+    chosen = working_format(pix_fmt)
+    matrix, code_range = tags.matrix, tags.range
+    if _has_no_chroma_planes(VideoFormat(pix_fmt)):
+        # The conversion makes the matrix up, so it is said which, and the range is the one every player expects.
+        matrix, code_range = matrix_number(BT709 if height >= 720 else BT601, height), LIMITED
+    elif pix_fmt in _FULL_RANGE_FORMATS:
+        code_range = FULL
+    step_x, step_y = (1 if "444" in chosen else 2), (2 if "420" in chosen else 1)
+    return WorkingPicture(
+        -(-width // step_x) * step_x,
+        -(-height // step_y) * step_y,
+        chosen,
+        ColourTags(matrix, code_range, tags.primaries, tags.transfer),
+    )
+
+
+def _has_no_chroma_planes(source: VideoFormat) -> bool:
+    """RGB, palette, grey: the conversion has to choose a matrix or invent the chroma."""
+    return source.is_rgb or source.has_palette or source.is_bayer or len(source.components) < 3
+
+
+def _keeps_planes(pix_fmt: str) -> bool:
+    return pix_fmt in _FORMATS or pix_fmt in _FULL_RANGE_FORMATS
+
+
+def _repacked(picture: av.VideoFrame, target: WorkingPicture) -> av.VideoFrame:
+    """The same samples in a new picture of `target`'s format, its last column and row repeated where it is larger."""
+    packed = av.VideoFrame(target.width_px, target.height_px, target.pix_fmt)
+    for at in range(len(packed.planes)):
+        source, samples = plane_samples(picture, at), plane_samples(packed, at)
+        height, width = source.shape
+        samples[:height, :width] = source
+        if samples.shape[1] > width:
+            samples[:height, width:] = source[:, -1:]
+        if samples.shape[0] > height:
+            samples[height:] = samples[height - 1]
+    packed.pts, packed.time_base = picture.pts, picture.time_base
+    return packed
+
+
+def _tag(picture: av.VideoFrame, colour: ColourTags) -> None:
+    picture.colorspace, picture.color_range = colour.matrix, colour.range
+    picture.color_primaries, picture.color_trc = colour.primaries, colour.transfer
