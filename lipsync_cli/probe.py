@@ -50,7 +50,8 @@ def _video_text(video: "VideoInfo") -> str:
 
 def _audio_text(audio: "AudioInfo") -> str:
     rate = f", {audio.bit_rate / 1000:.0f} kb/s" if audio.bit_rate else ""
-    return f"{audio.codec}, {audio.rate_hz} Hz, {audio.layout}{rate}, {_duration_text(audio.duration_s)}"
+    channels = f"{audio.channels} channel" + ("s" if audio.channels != 1 else "")
+    return f"{audio.codec}, {audio.rate_hz} Hz, {channels}{rate}, {_duration_text(audio.duration_s)}"
 
 
 def _duration_text(duration_s: Fraction | None) -> str:

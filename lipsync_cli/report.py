@@ -74,12 +74,14 @@ def _timing_line(row: StageTiming, wall_s: float, width: int) -> str:
 
 
 def _fact_lines(report: JobReport) -> list[str]:
-    cached = "from the cache" if report.track_was_cached else "tracked now"
+    cached = "from the cache" if report.track_was_cached else "made in this run"
     return [
-        f"frames   {_frames_text(report.frames)}",
-        f"model    {report.model}, {report.model_licence} ({report.model_reason})",
-        f"tracker  {report.tracker}, {cached}",
-        f"encoder  {report.encoder}; blend: {report.blender}; audio: {report.audio}",
+        *_frame_lines(report.frames),
+        f"model    {report.model}, {report.model_reason}",
+        f"         {report.model_licence}",
+        f"tracker  {report.tracker}, face track {cached}",
+        f"blend    {report.blender}",
+        f"encoder  {report.encoder}; sound: {report.audio}",
         f"memory   {report.peak_rss_bytes / _MIB:.0f} MiB at most",
         f"output   {report.output}",
         f"         {report.width_px}x{report.height_px}, {float(report.duration_s):.2f} s, "
@@ -87,11 +89,13 @@ def _fact_lines(report: JobReport) -> list[str]:
     ]
 
 
-def _frames_text(frames: FrameCounts) -> str:
-    text = f"{frames.synced} of {frames.total} synced ({frames.synced_share:.1%})".replace("%", " %")
-    passed = {"without a face": frames.passed_no_face, "with a poor view of it": frames.passed_low_score}
-    reasons = [f"{count} {why}" for why, count in passed.items() if count]
-    return text + (f"; passed through: {', '.join(reasons)}" if reasons else "")
+def _frame_lines(frames: FrameCounts) -> list[str]:
+    percent = f"{frames.synced_share:.1%}".replace("%", " %")
+    passed = {"no face found": frames.passed_no_face, "face turned away or badly seen": frames.passed_low_score}
+    return [
+        f"frames   {frames.synced} of {frames.total} synced ({percent})",
+        *(f"         {count} passed through unchanged: {why}" for why, count in passed.items() if count),
+    ]
 
 
 def _share(part: float, whole: float) -> float:

@@ -1,0 +1,57 @@
+"""The real `lipsync` command in a process of its own, and small media for it to read."""
+
+import subprocess
+import sys
+import wave
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+LIPSYNC = Path(sys.executable).with_name("lipsync")
+RunLipSync = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def lipsync(tmp_path: Path) -> RunLipSync:
+    """Runs the command in `tmp_path` and returns its exit status and both outputs."""
+
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [LIPSYNC, *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+
+    return run
+
+
+def write_movie(path: Path, frame_count: int = 10) -> Path:
+    """64x48 grey at 25 fps, no sound, no face."""
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(frame_count):
+            picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 128, np.uint8), format="rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    return path
+
+
+def write_wave(path: Path, sample_count: int = 8000) -> Path:
+    """16 kHz mono silence."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(bytes(2 * sample_count))
+    return path
+
+
+@pytest.fixture
+def movie(tmp_path: Path) -> Path:
+    return write_movie(tmp_path / "grey.mp4")
+
+
+@pytest.fixture
+def speech(tmp_path: Path) -> Path:
+    return write_wave(tmp_path / "silence.wav")

@@ -1,0 +1,58 @@
+import importlib.metadata
+import json
+from pathlib import Path
+
+import pytest
+
+from lipsync_cli.main import main
+
+MODEL = "model mediapipe-face"
+
+
+def checks_of(text: str) -> dict[str, dict[str, str | bool]]:
+    return {check["name"]: check for check in json.loads(text)["checks"]}
+
+
+def test_doctor_names_what_is_here_and_what_mends_the_rest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = tmp_path / "my home"
+    assert main(["doctor", "--json", "--home", str(home)]) == 1
+    text = capsys.readouterr().out
+    assert json.loads(text)["schema"] == "lipsync.doctor/1"
+    assert json.loads(text)["can_run"] is False
+    checks = checks_of(text)
+    assert checks["package av"]["detail"] == importlib.metadata.version("av")
+    assert checks["encoder x264"]["is_ok"] is True
+    assert [name for name, check in checks.items() if not check["is_ok"]] == [MODEL]
+    assert checks[MODEL]["remedy"] == f"lipsync models pull mediapipe-face --home '{home}'"
+    assert not home.exists()
+
+
+def test_doctor_as_text_marks_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--home", str(tmp_path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    missing = next(number for number, line in enumerate(lines) if line.startswith("MISSING"))
+    assert MODEL in lines[missing]
+    assert lines[missing + 1].strip().startswith("run: lipsync models pull mediapipe-face")
+    assert lines[-1].startswith("A job cannot run yet")
+
+
+def test_doctor_finds_a_package_that_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: ["lipsync-no-such>=2", "ruff; extra == 'dev'"])
+    assert main(["doctor", "--json", "--home", str(tmp_path)]) == 1
+    checks = checks_of(capsys.readouterr().out)
+    package = checks["package lipsync-no-such"]
+    assert package["is_ok"] is False
+    assert str(package["remedy"]).endswith("-m pip install 'lipsync-no-such>=2'")
+    assert "package ruff" not in checks
+
+
+def test_doctor_finds_a_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # A file in the way stops the superuser as well, which permissions do not.
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert main(["doctor", "--json", "--home", str(blocked / "home")]) == 1
+    checks = checks_of(capsys.readouterr().out)
+    assert checks["models folder"]["is_ok"] is False
+    assert checks["cache folder"]["is_ok"] is False

@@ -1,0 +1,60 @@
+import errno
+
+import click
+import pytest
+
+from lipsync_cli.failures import exit_table, report_failure
+from lipsync_cli.signals import Interrupted
+from lipsync_core.errors import FaceError, LipSyncError, NoAudioError, OptionError
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "line"),
+    [
+        (NoAudioError("a.mp4 holds no audio", "give sound"), 3, "NO_AUDIO: a.mp4 holds no audio; give sound"),
+        (FaceError("no face"), 4, "NO_FACE: no face"),
+        (OptionError("crf is 99", "choose less"), 2, "BAD_OPTION: crf is 99; choose less"),
+        (click.UsageError("No such option: --crv."), 2, "BAD_OPTION: No such option: --crv; see: lipsync --help"),
+        (Interrupted(2), 130, "INTERRUPTED: stopped by SIGINT; nothing was written"),
+        (Interrupted(15), 143, "INTERRUPTED: stopped by SIGTERM; nothing was written"),
+        (
+            OSError(errno.ENOSPC, "No space left"),
+            5,
+            f"DISK_FULL: [Errno {errno.ENOSPC}] No space left; free some space",
+        ),
+        (ValueError("boom"), 1, "INTERNAL: ValueError: boom; run again with --debug for the traceback"),
+    ],
+)
+def test_a_failure_is_one_line_and_a_status(
+    failure: BaseException, status: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report_failure(failure, is_debug=False) == status
+    assert capsys.readouterr().err == f"lipsync: error {line}\n"
+
+
+def test_a_name_with_a_line_break_and_an_escape_stays_one_harmless_line(capsys: pytest.CaptureFixture[str]) -> None:
+    report_failure(NoAudioError("a\nb\x1b[31m.wav holds no audio"), is_debug=False)
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "\x1b" not in error
+
+
+def test_debug_shows_the_traceback_and_ends_with_the_same_line(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        raise ValueError("boom")
+    except ValueError as exc:
+        report_failure(exc, is_debug=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("Traceback")
+    assert lines[-1] == "lipsync: error INTERNAL: ValueError: boom; see the traceback above"
+
+
+def test_the_exit_table_holds_every_error() -> None:
+    table = dict(exit_table())
+    assert table[0] == ()
+    assert table[130] == ("INTERRUPTED",)
+    pending = [LipSyncError]
+    while pending:
+        kind = pending.pop()
+        assert kind.code in table[kind.exit_status]
+        pending.extend(kind.__subclasses__())

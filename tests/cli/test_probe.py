@@ -1,0 +1,48 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from lipsync_cli.main import main
+from tests.cli.conftest import RunLipSync, write_movie
+
+
+def test_probe_says_what_a_video_holds(movie: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["probe", str(movie)]) == 0
+    text = capsys.readouterr().out
+    assert "h264, 64x48, yuv420p, 25 frames/s (25.000), 0.400 s" in text
+    assert "audio  none" in text
+
+
+def test_probe_says_what_a_sound_holds(speech: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["probe", str(speech)]) == 0
+    text = capsys.readouterr().out
+    assert "video  none" in text
+    assert "audio  pcm_s16le, 16000 Hz, 1 channel, 256 kb/s, 0.500 s" in text
+
+
+def test_probe_writes_json(movie: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["probe", "--json", str(movie)]) == 0
+    fields = json.loads(capsys.readouterr().out)
+    assert fields["schema"] == "lipsync.probe/1"
+    assert fields["size_bytes"] == movie.stat().st_size
+    assert (fields["video"]["frame_rate"], fields["video"]["frame_count"]) == ("25", 10)
+    assert fields["video"]["colour"].keys() == {"matrix", "range", "primaries", "transfer"}
+    assert fields["audio"] is None
+
+
+@pytest.mark.parametrize(
+    "name", ["with space.mp4", 'it\'s "quoted".mp4', "dots...mp4", "Zoë 日本.mp4", "a:b%03d*.mp4", "-dash.mp4", "none"]
+)
+def test_any_name_is_just_a_name(name: str, tmp_path: Path, lipsync: RunLipSync) -> None:
+    write_movie(tmp_path / name)
+    done = lipsync("probe", "--", name)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"file   {name}\n" in done.stdout
+
+
+def test_a_name_that_is_not_utf8_is_just_a_name(tmp_path: Path, lipsync: RunLipSync) -> None:
+    name = b"caf\xe9.mp4".decode(errors="surrogateescape")
+    write_movie(tmp_path / "cafe.mp4").rename(tmp_path / name)
+    assert lipsync("probe", name).returncode == 0
+    assert json.loads(lipsync("probe", "--json", name).stdout)["path"] == name
