@@ -1,0 +1,126 @@
+"""The timeline: which source frame every output frame shows, and when. All arithmetic is exact."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, floor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsync_core.errors import OptionError
+from lipsync_core.face.track import FaceTrack
+from lipsync_core.options import Extend, JobOptions
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Timeline:
+    """The frames of the output, in order. Times are in units of `time_base`, the source's own."""
+
+    source_indexes: NDArray[np.int32]  # (M,) frames of the source
+    pts: NDArray[np.int64]  # (M,) start times, the first at 0, strictly ascending
+    time_base: Fraction  # seconds
+    last_duration: int  # how long the last frame lasts
+
+    def __post_init__(self) -> None:
+        if self.source_indexes.shape != self.pts.shape or self.pts.ndim != 1:
+            raise ValueError(f"source indexes {self.source_indexes.shape} for pts {self.pts.shape}")
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    def __repr__(self) -> str:
+        return f"Timeline({len(self)} frames, {float(self.duration_s):.3f} s)"
+
+    @property
+    def duration_s(self) -> Fraction:
+        """From the first frame's start to the last frame's end."""
+        return (int(self.pts[-1]) + self.last_duration) * self.time_base if len(self) else Fraction(0)
+
+    def middles_s(self) -> NDArray[np.float64]:
+        """(M,) the middle of each frame's time on the screen, seconds from the first frame's start."""
+        ends = np.append(self.pts[1:], self.pts[-1:] + self.last_duration)
+        return np.asarray((self.pts + ends) * (float(self.time_base) / 2), np.float64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shown:
+    """Frames in the order of showing, each with its own duration."""
+
+    indexes: NDArray[np.int64]  # (M,)
+    durations: NDArray[np.int64]  # (M,) in units of the source's time_base
+
+
+def plan_timeline(track: FaceTrack, audio_duration_s: Fraction, options: JobOptions) -> Timeline:
+    """Lay the frames of `track` under audio of `audio_duration_s`.
+
+    With `length` audio the frames last until the audio ends, the last one perhaps longer: never shorter than the
+    audio, and longer by less than a frame. A video that is too short is extended as `options.extend` says, every
+    frame keeping its own duration. `start_s` and `end_s` cut an excerpt of that: the frames shown within
+    [start, end), the first one at 0 from then on.
+
+    Raises:
+        OptionError: the excerpt lies behind the end.
+        ValueError: the track or the audio is empty.
+    """
+    if not len(track):
+        raise ValueError("a timeline needs at least one frame")
+    if options.length == "audio" and audio_duration_s <= 0:
+        raise ValueError(f"audio of {audio_duration_s} s")
+    wanted_s = audio_duration_s if options.length == "audio" else track.duration_s
+    if options.start_s >= wanted_s:
+        raise OptionError(
+            f"start ({float(options.start_s):g} s) is behind the end of the result ({float(wanted_s):g} s)",
+            "choose an earlier start",
+        )
+    end_s = wanted_s if options.end_s is None else min(wanted_s, options.end_s)
+    shown = _shown_until(track, ceil(end_s / track.time_base), options.extend)
+    return _excerpt(shown, track.time_base, options.start_s)
+
+
+def source_s_needed(audio_duration_s: Fraction, options: JobOptions) -> Fraction | None:
+    """How much of the video, from its start, the result can show at most; None: all of it."""
+    if options.length == "audio":
+        return audio_duration_s if options.end_s is None else min(audio_duration_s, options.end_s)
+    return options.end_s
+
+
+def _shown_until(track: FaceTrack, end: int, extend: Extend) -> _Shown:
+    """The frames that start before `end` (units of the track's time_base) when the video is extended as needed."""
+    pts = track.frame_pts
+    durations = np.diff(pts, append=pts[-1] + track.last_duration)
+    indexes = np.arange(len(pts))
+    missing = end - int(durations.sum())
+    if missing > 0:
+        cycle = _cycle(durations, extend)
+        times = -(-missing // int(cycle.durations.sum()))
+        indexes = np.concatenate([indexes, np.tile(cycle.indexes, times)])
+        durations = np.concatenate([durations, np.tile(cycle.durations, times)])
+    starts = np.cumsum(durations) - durations
+    count = int(np.searchsorted(starts, end, side="left"))
+    return _Shown(indexes[:count], durations[:count])
+
+
+def _cycle(durations: NDArray[np.int64], extend: Extend) -> _Shown:
+    """What follows the last frame, again and again."""
+    count = len(durations)
+    if extend == "freeze":
+        median = max(1, int(np.median(durations)))
+        return _Shown(np.array([count - 1]), np.array([median]))
+    if extend == "loop" or count == 1:
+        return _Shown(np.arange(count), durations)
+    there_and_back = np.concatenate([np.arange(count - 2, -1, -1), np.arange(1, count)])  # end frames once each
+    return _Shown(there_and_back, durations[there_and_back])
+
+
+def _excerpt(shown: _Shown, time_base: Fraction, start_s: Fraction) -> Timeline:
+    """What is on the screen from `start_s` on; the frame shown at that moment keeps only the rest of its time."""
+    start = floor(start_s / time_base)
+    ends = np.cumsum(shown.durations)
+    first = int(np.searchsorted(ends, start, side="right"))
+    pts = np.maximum(ends[first:] - shown.durations[first:] - start, 0)
+    return Timeline(
+        source_indexes=shown.indexes[first:].astype(np.int32),
+        pts=pts,
+        time_base=time_base,
+        last_duration=int(ends[-1] - start - pts[-1]),
+    )

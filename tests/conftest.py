@@ -1,0 +1,73 @@
+"""Media for the tests: made on the spot, or the real clips that lie beside the repository."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import imageio_ffmpeg
+import pytest
+
+CLIPS = Path(__file__).resolve().parents[2] / "shared" / "clips"
+
+Ffmpeg = Callable[..., None]
+MakeVideo = Callable[..., Path]
+Tone = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def clips() -> Path:
+    """The folder of real clips."""
+    if not CLIPS.is_dir():
+        pytest.skip(f"no real clips: {CLIPS} is absent")
+    return CLIPS
+
+
+@pytest.fixture(scope="session")
+def ffmpeg() -> Ffmpeg:
+    """Run the ffmpeg command line, which makes test media and never serves the product."""
+    executable = imageio_ffmpeg.get_ffmpeg_exe()
+
+    def run(*arguments: str | os.PathLike[str]) -> None:
+        command = [executable, "-v", "error", "-nostdin", "-y", *map(os.fspath, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, f"ffmpeg {command[4:]}: {done.stderr}"
+
+    return run
+
+
+@pytest.fixture
+def make_video(ffmpeg: Ffmpeg, tmp_path: Path) -> MakeVideo:
+    """Make `name` in the test's folder: a moving test picture, any codec options as further arguments."""
+
+    def make(
+        name: str = "video.mp4",
+        *codec_options: str,
+        frames: int = 25,
+        size: str = "160x120",
+        rate: str = "25",
+        pix_fmt: str = "yuv420p",
+        codec: str = "libx264",
+    ) -> Path:
+        path = tmp_path / name
+        source = ("-f", "lavfi", "-i", f"testsrc2=size={size}:rate={rate}")
+        chosen = ("-frames:v", str(frames), "-pix_fmt", pix_fmt, "-c:v", codec, *codec_options)
+        ffmpeg(*source, *chosen, f"file:{path}")
+        return path
+
+    return make
+
+
+@pytest.fixture
+def tone(ffmpeg: Ffmpeg, tmp_path: Path) -> Tone:
+    """Make `name` in the test's folder: a 220 Hz tone."""
+
+    def make(
+        name: str = "tone.wav", *, seconds: float = 1.0, rate: int = 16_000, codec: str = "pcm_s16le", channels: int = 1
+    ) -> Path:
+        path = tmp_path / name
+        source = ("-f", "lavfi", "-i", f"sine=frequency=220:sample_rate={rate}:duration={seconds}")
+        ffmpeg(*source, "-ac", str(channels), "-c:a", codec, f"file:{path}")
+        return path
+
+    return make

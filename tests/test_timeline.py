@@ -1,0 +1,168 @@
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from lipsync_core.errors import OptionError
+from lipsync_core.face.track import FaceTrack
+from lipsync_core.options import JobOptions
+from lipsync_core.timeline import Timeline, plan_timeline, source_s_needed
+
+NTSC = Fraction(1, 30000)
+
+
+def track_of(durations: list[int], time_base: Fraction = Fraction(1, 25)) -> FaceTrack:
+    """A track without faces, whose frames last `durations`."""
+    count = len(durations)
+    return FaceTrack(
+        tracker="none/1",
+        frame_pts=(np.cumsum(durations) - durations).astype(np.int64),
+        time_base=time_base,
+        last_duration=durations[-1] if durations else 0,
+        is_complete=True,
+        boxes=np.full((count, 4), np.nan, np.float32),
+        scores=np.zeros(count, np.float32),
+        landmarks=np.full((count, 5, 3), np.nan, np.float32),
+    )
+
+
+def shown(timeline: Timeline) -> list[int]:
+    return timeline.source_indexes.tolist()
+
+
+def test_pingpong_shows_the_end_frames_once_at_each_turn() -> None:
+    timeline = plan_timeline(track_of([1, 1, 1, 1]), Fraction(11, 25), JobOptions())
+    assert shown(timeline) == [0, 1, 2, 3, 2, 1, 0, 1, 2, 3, 2]
+    assert timeline.pts.tolist() == list(range(11))
+    assert timeline.duration_s == Fraction(11, 25)
+
+
+def test_loop_jumps_back_to_the_first_frame() -> None:
+    timeline = plan_timeline(track_of([1, 1, 1]), Fraction(7, 25), JobOptions(extend="loop"))
+    assert shown(timeline) == [0, 1, 2, 0, 1, 2, 0]
+
+
+def test_freeze_repeats_the_last_frame_at_the_median_duration() -> None:
+    timeline = plan_timeline(track_of([4, 4, 4, 9]), Fraction(30, 25), JobOptions(extend="freeze"))
+    assert shown(timeline) == [0, 1, 2, 3, 3, 3, 3]
+    assert timeline.pts.tolist() == [0, 4, 8, 12, 21, 25, 29]
+    assert timeline.last_duration == 4
+
+
+@pytest.mark.parametrize("extend", ["pingpong", "loop", "freeze"])
+def test_a_still_is_repeated_at_its_own_duration(extend: str) -> None:
+    timeline = plan_timeline(track_of([1]), Fraction(3), JobOptions(extend=extend))
+    assert len(timeline) == 75
+    assert set(shown(timeline)) == {0}
+    assert timeline.duration_s == 3
+
+
+def test_variable_frame_times_are_kept_on_the_way_there_and_back() -> None:
+    durations = [3, 7, 2, 5]
+    timeline = plan_timeline(track_of(durations), Fraction(30, 25), JobOptions())
+    steps = np.diff(timeline.pts, append=timeline.pts[-1] + timeline.last_duration)
+    assert steps.tolist() == [durations[index] for index in shown(timeline)]
+
+
+@pytest.mark.parametrize("extend", ["pingpong", "loop", "freeze"])
+@pytest.mark.parametrize("seed", range(8))
+def test_the_output_lasts_as_long_as_the_audio_to_within_one_frame(extend: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    durations = rng.integers(1, 900, rng.integers(1, 40)).tolist()
+    audio_s = Fraction(int(rng.integers(1, 400_000)), 44_100)
+    timeline = plan_timeline(track_of(durations, Fraction(1, 15_360)), audio_s, JobOptions(extend=extend))
+    last_start_s = int(timeline.pts[-1]) * timeline.time_base
+    assert last_start_s < audio_s <= timeline.duration_s
+    assert (np.diff(timeline.pts) > 0).all()
+
+
+def test_one_hour_at_30000_1001_does_not_drift() -> None:
+    timeline = plan_timeline(track_of([1001] * 153, NTSC), Fraction(3600), JobOptions())
+    frames = -(-3600 * 30_000 // 1001)
+    assert len(timeline) == frames == 107_893
+    assert int(timeline.pts[-1]) == (frames - 1) * 1001
+    assert timeline.duration_s == frames * Fraction(1001, 30_000)
+    assert timeline.duration_s - 3600 < Fraction(1001, 30_000)
+
+
+def test_length_video_lasts_as_long_as_the_video() -> None:
+    track = track_of([2, 3, 4])
+    for audio_s in (Fraction(1, 25), Fraction(100)):
+        timeline = plan_timeline(track, audio_s, JobOptions(length="video"))
+        assert shown(timeline) == [0, 1, 2]
+        assert timeline.duration_s == track.duration_s
+
+
+def test_a_longer_video_is_cut_where_the_audio_ends() -> None:
+    timeline = plan_timeline(track_of([1] * 100), Fraction(101, 1000), JobOptions())
+    assert shown(timeline) == [0, 1, 2]  # 0.101 s at 25 frames/s: the third frame starts at 0.08 s
+
+
+def test_an_excerpt_is_what_the_full_result_shows_then() -> None:
+    track = track_of([1] * 10)
+    full = plan_timeline(track, Fraction(2), JobOptions())
+    cut = plan_timeline(track, Fraction(2), JobOptions(start_s=Fraction(12, 25), end_s=Fraction(30, 25)))
+    assert shown(cut) == shown(full)[12:30]
+    assert cut.pts.tolist() == list(range(18))
+    assert cut.duration_s == Fraction(18, 25)
+
+
+def test_an_excerpt_that_starts_inside_a_frame_keeps_the_rest_of_it() -> None:
+    cut = plan_timeline(track_of([10, 10, 10]), Fraction(30, 25), JobOptions(start_s=Fraction(14, 25)))
+    assert shown(cut) == [1, 2]
+    assert cut.pts.tolist() == [0, 6]
+    assert cut.duration_s == Fraction(16, 25)
+
+
+def test_an_excerpt_inside_one_frame_lasts_for_the_rest_of_it() -> None:
+    options = JobOptions(start_s=Fraction(14, 25), end_s=Fraction(15, 25))
+    cut = plan_timeline(track_of([10, 10, 10]), Fraction(30, 25), options)
+    assert shown(cut) == [1]
+    assert (cut.pts.tolist(), cut.last_duration) == ([0], 6)
+
+
+def test_an_excerpt_fails_when_it_starts_behind_the_end() -> None:
+    for length in ("audio", "video"):
+        with pytest.raises(OptionError, match="behind the end"):
+            plan_timeline(track_of([1] * 25), Fraction(1), JobOptions(length=length, start_s=Fraction(1)))
+
+
+def test_planning_fails_when_the_track_or_the_audio_is_empty() -> None:
+    with pytest.raises(ValueError, match="at least one frame"):
+        plan_timeline(track_of([]), Fraction(1), JobOptions())
+    with pytest.raises(ValueError, match="audio of 0 s"):
+        plan_timeline(track_of([1]), Fraction(0), JobOptions())
+
+
+def test_middles_lie_in_the_middle_of_each_frame() -> None:
+    timeline = plan_timeline(track_of([10, 20, 5]), Fraction(35, 25), JobOptions())
+    np.testing.assert_allclose(timeline.middles_s(), [5 / 25, 20 / 25, 32.5 / 25])
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (JobOptions(), Fraction(5)),
+        (JobOptions(end_s=Fraction(2)), Fraction(2)),
+        (JobOptions(end_s=Fraction(9)), Fraction(5)),
+        (JobOptions(length="video"), None),
+        (JobOptions(length="video", end_s=Fraction(9)), Fraction(9)),
+    ],
+)
+def test_only_as_much_video_is_needed_as_can_be_shown(options: JobOptions, expected: Fraction | None) -> None:
+    assert source_s_needed(Fraction(5), options) == expected
+
+
+def test_a_track_of_only_what_is_needed_gives_the_same_plan() -> None:
+    options = JobOptions(end_s=Fraction(3))
+    needed_s = source_s_needed(Fraction(5), options)
+    assert needed_s is not None
+    whole, part = track_of([1] * 500), track_of([1] * int(needed_s * 25))
+    plans = [plan_timeline(track, Fraction(5), options) for track in (whole, part)]
+    assert shown(plans[0]) == shown(plans[1])
+    assert plans[0].duration_s == plans[1].duration_s == 3
+
+
+def test_a_timeline_fails_when_its_columns_differ_in_length() -> None:
+    with pytest.raises(ValueError, match="source indexes"):
+        Timeline(np.zeros(2, np.int32), np.zeros(3, np.int64), NTSC, 1)
