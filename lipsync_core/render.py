@@ -1,6 +1,6 @@
 """The render pass: frames flow from the decoder through paint and blend to the encoder, one at a time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,9 +76,9 @@ def _edit_frame(frame: SourceFrame, plan: RenderPlan, edit: NDArray[Any], clock:
         write_region(frame.picture, box, region, composite, painted.mask)
 
 
-def ordered_frames(video: Path, timeline: Timeline, clock: StageClock) -> Iterator[SourceFrame]:
+def ordered_frames(video: Path, timeline: Timeline, clock: StageClock) -> Generator[SourceFrame, None, None]:
     """The source frame of every output frame."""
-    return decode_in_order(video, timeline.source_indexes.tolist(), clock)
+    yield from decode_in_order(video, timeline.source_indexes.tolist(), clock)
 
 
 def write_frames(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsync_core.clock import StageClock
-from lipsync_core.face.store import TrackStore, video_key
+from lipsync_core.face.store import TrackStore, track_key
 from lipsync_core.face.track import FaceTrack, FaceTracker
 from lipsync_core.generators.contract import Generator
 from lipsync_core.media.decode import SourceFrame, decode_frames
@@ -44,10 +44,10 @@ class TrackPass:
         """
         spec = self.generator.spec
         with clock.stage("hash"):
-            key = video_key(video, self.tracker, f"{spec.name}/{spec.version}")
+            key = track_key(video, self.tracker, f"{spec.name}/{spec.version}")
             stored = self.store.find(key, needed_s)
         if stored is not None:
-            return TrackedClip(*stored, was_cached=True)
+            return TrackedClip(stored.track, stored.findings, was_cached=True)
         observer = self.generator.observer()
         frames = _announced(decode_frames(video, clock, needed_s), total, progress)
         track = self.tracker.track(frames, clock, observer)

@@ -35,7 +35,7 @@ _SOFT_LIMIT = 0.85
 _JAW_SIGMA, _WIDTH_SIGMA, _SPEECH_SIGMA, _REST_SIGMA = 5.0, 6.0, 3.0, 2.0
 _HOLD = 4  # the least length of a closure
 _ONSET = 2  # a closure is under way this long before and after, so that it is complete in between
-_APPROACH_SIGMA, _APPROACH_ONSET = 4.0, 3  # the jaw rises towards a closure sooner and more gently than the lips
+_APPROACH_SIGMA = 4.0  # the jaw rises towards a closure sooner and more gently than the lips
 _PAUSE = 15  # silence of this length shuts the mouth
 _TAIL = 40  # rest appended, so that the mouth comes to rest after the last sound
 _OVERSHOOT = 1.3  # in a short phone the lips aim beyond the posture, which makes them arrive
@@ -113,9 +113,9 @@ def curves_of(phones: Sequence[Phone], levels: Levels) -> MouthCurves:
     samples[:, Curve.JAW] = _jaw(postures[:, Curve.JAW], speaking, loudness, openness)
     samples[:, Curve.WIDTH] = _width(postures[:, Curve.WIDTH], speaking, loudness)
     for curve, sigma in _ARTICULATIONS.items():
-        samples[:, curve] = _articulation(spoken, curve, count, sigma, _ONSET)
+        samples[:, curve] = _articulation(spoken, curve, count, sigma)
     bilabials = [phone for phone in spoken if VISEMES[phone.label].closure == 1.0]
-    samples[:, Curve.JAW] *= 1.0 - _articulation(bilabials, Curve.CLOSURE, count, _APPROACH_SIGMA, _APPROACH_ONSET)
+    samples[:, Curve.JAW] *= 1.0 - _articulation(bilabials, Curve.CLOSURE, count, _APPROACH_SIGMA)
     return MouthCurves(samples.astype(np.float32))
 
 
@@ -167,13 +167,13 @@ def _pauses(speaking: NDArray[np.float64]) -> NDArray[np.float64]:
     return pauses
 
 
-def _articulation(phones: Sequence[Phone], curve: Curve, count: int, sigma: float, onset: int) -> NDArray[np.float64]:
+def _articulation(phones: Sequence[Phone], curve: Curve, count: int, sigma: float) -> NDArray[np.float64]:
     """(N,) 0..1: a movement that is complete while its phone lasts, however short the phone."""
     aims = np.zeros(count)
     for phone in phones:
         aim = VISEMES[phone.label][curve]
         first, end = _frames(phone)
-        whole = slice(max(0, first - onset), max(end, first + _HOLD) + onset)
+        whole = slice(max(0, first - _ONSET), max(end, first + _HOLD) + _ONSET)
         aims[whole] = np.maximum(aims[whole], aim)
     movement: NDArray[np.float64] = np.clip(_OVERSHOOT * gaussian(aims, sigma), 0.0, 1.0)
     return movement

@@ -19,11 +19,13 @@ _UPPER, _LOWER = rows(UPPER_INNER_LIP), rows(LOWER_INNER_LIP)
 
 # Colours of the inside as shares of the lip's own colour (R, G, B).
 _CAVITY = np.array([0.26, 0.20, 0.20], np.float32)
-_TONGUE = np.array([0.72, 0.60, 0.62], np.float32)
+_TONGUE = np.array([0.62, 0.44, 0.45], np.float32)
 _SEAM = np.array([0.42, 0.31, 0.31], np.float32)
-#: Drawn teeth are the skin's colour with this tint, never whiter than this.
-_ENAMEL_TINT = np.array([0.97, 1.14, 1.17], np.float32)
-_WHITEST = np.array([236.0, 228.0, 220.0], np.float32)
+_GLOW = 0.75  # how much of it the shadow keeps
+#: Drawn teeth take the skin's brightness but only part of its hue, and are never whiter than this.
+_ENAMEL_TINT = np.array([1.02, 0.99, 0.93], np.float32)
+_ENAMEL_HUE = 0.35
+_WHITEST = np.array([226.0, 219.0, 208.0], np.float32)
 
 # Drawn teeth, in mouth widths.
 _TOOTH_HEIGHT = 0.102
@@ -85,7 +87,9 @@ class DrawnTeeth:
     """Upper teeth for a clip that never shows its own."""
 
     def __init__(self, skin_colour: NDArray[np.float64]) -> None:
-        self._enamel = np.minimum(skin_colour.astype(np.float32) * _ENAMEL_TINT, _WHITEST) * 0.9
+        skin = skin_colour.astype(np.float32)
+        light = float(skin @ np.array([0.2126, 0.7152, 0.0722], np.float32))  # luma of BT.709
+        self._enamel = np.minimum((light + (skin - light) * _ENAMEL_HUE) * _ENAMEL_TINT, _WHITEST)
 
     def paint(
         self, grid: InsideGrid, shape: MouthShape, brightness: float
@@ -100,7 +104,7 @@ class DrawnTeeth:
         opacity = 1.0 / (1.0 + np.exp(((grid.below_upper - height) / 0.010).clip(-30, 30)))
         opacity = opacity * ((0.84 - np.abs(grid.across_share)) / 0.22).clip(0.0, 1.0)
         shade = (1.0 - 0.5 * grid.across_share**2) * (0.78 + 0.22 * (grid.below_upper / 0.06).clip(0.0, 1.0))
-        shade = shade * (1.0 - 0.22 * np.exp(-((from_gap / 0.07) ** 2)))
+        shade = shade * (1.0 - 0.12 * np.exp(-((from_gap / 0.09) ** 2)))
         return (shade[..., None] * self._enamel).astype(np.float32), (0.97 * opacity).astype(np.float32)
 
 
@@ -120,13 +124,20 @@ def paint_inside(
     inside = lip * _CAVITY * (1.0 - tongue) + lip * _TONGUE * tongue
     colours, opacity = teeth.paint(grid, shape, brightness)
     inside = inside + (colours - inside) * opacity[..., None]
-    openness = float(np.clip(grid.gap / 0.13, 0.0, 1.0))
-    light = (0.55 + 0.45 * (grid.below_upper / 0.025).clip(0.0, 1.0)) * (
-        0.75 + 0.25 * (grid.above_lower / 0.04).clip(0.0, 1.0)
-    )
-    light = (light * (0.35 + 0.65 * openness))[..., None]  # a narrow gap is a dark line, not grey teeth
+    light = _light(grid)[..., None]
     # The shadow inside a mouth is red: green and blue fall a little faster than red.
-    return (inside * light ** np.array([0.75, 1.0, 1.05], np.float32) + lip * _SEAM * (1.0 - light)).astype(np.float32)
+    return (inside * light ** np.array([0.75, 1.0, 1.05], np.float32) + lip * _SEAM * _GLOW * (1.0 - light)).astype(
+        np.float32
+    )
+
+
+def _light(grid: InsideGrid) -> NDArray[np.float32]:
+    """(h, w) 0..1: both lips throw a shadow on what is behind them, and a narrow gap is a dark line, not grey teeth."""
+    openness = float(np.clip((grid.gap - 0.02) / 0.14, 0.0, 1.0))
+    from_upper = 0.40 + 0.60 * (grid.below_upper / 0.035).clip(0.0, 1.0)
+    from_lower = 0.55 + 0.45 * (grid.above_lower / 0.035).clip(0.0, 1.0)
+    from_corner = 1.0 - 0.6 * grid.across_share.clip(-1.0, 1.0) ** 4
+    return (from_upper * from_lower * from_corner * (0.2 + 0.8 * openness)).astype(np.float32)
 
 
 def _tongue(grid: InsideGrid, tip: float) -> NDArray[np.float32]:
@@ -143,8 +154,7 @@ def _tongue(grid: InsideGrid, tip: float) -> NDArray[np.float32]:
 
 def _hill(across: NDArray[np.float32], up: NDArray[np.float32]) -> NDArray[np.float32]:
     """1 at the middle of the unit circle, round at its rim, 0 outside."""
-    height: NDArray[np.float32] = (1.0 - (across**2 + up**2)).clip(0.0, 1.0) ** 0.7
-    return height
+    return (1.0 - (across**2 + up**2)).clip(0.0, 1.0).astype(np.float32)
 
 
 def _shrunk(mask: NDArray[np.uint8], by_px: int) -> NDArray[np.float32]:

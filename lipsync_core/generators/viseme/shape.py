@@ -178,9 +178,13 @@ def _corner_lift_px(points: NDArray[np.float64], mouth_width_px: float) -> float
 
 
 def _press(gap: float, own_gap: float) -> float:
-    """How far the source is pulled into the lips while they close, in mouth widths: it hides slivers of teeth."""
+    """How far the source is pulled into the lips, in mouth widths: it hides slivers of the source's own teeth.
+
+    A little wherever the source's mouth is open, more while it closes.
+    """
     closing = max(0.0, 1.0 - gap / 0.06) * float(np.clip(own_gap / 0.05, 0.25, 1.0))
-    return (0.03 + 0.03 * min(1.0, own_gap / 0.25)) * closing
+    bared = 0.018 * min(1.0, own_gap / 0.08)
+    return max(bared, (0.03 + 0.03 * min(1.0, own_gap / 0.25)) * closing)
 
 
 def _cover(

@@ -71,7 +71,7 @@ def mouth_warp(shape: MouthShape, to_canonical: NDArray[np.float64], size: tuple
     fields = np.concatenate([(_thin_plate(pull) * _REACH) @ back for pull in (shape.upper, shape.lower)], 1)
     cells = len(_CELLS)
     smooth = cv2.resize(fields.reshape(cells, cells, 4), (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_CUBIC)
-    both = _into_region(smooth, to_canonical, size)  # (h, w, 4)
+    both = _into_region(smooth.astype(np.float32, copy=False), to_canonical, size)  # (h, w, 4)
     below = _sigmoid(_into_region(_below_mouth_line(shape), to_canonical, size))[..., None]  # (h, w, 1)
     shift = both[..., :2] + (both[..., 2:] - both[..., :2]) * below
     moved = np.maximum(np.abs(shift[..., 0]), np.abs(shift[..., 1]))
@@ -98,7 +98,8 @@ def _kernel(at: NDArray[np.floating], centres: NDArray[np.floating]) -> NDArray[
     """(A, P) r² log r."""
     squared = (at**2).sum(1)[:, None] + (centres**2).sum(1) - 2 * at @ centres.T
     squared = np.maximum(squared, 1e-6)
-    return 0.5 * squared * np.log(squared)
+    kernel: NDArray[np.floating] = 0.5 * squared * np.log(squared)
+    return kernel
 
 
 def _below_mouth_line(shape: MouthShape) -> NDArray[np.float32]:
@@ -107,7 +108,7 @@ def _below_mouth_line(shape: MouthShape) -> NDArray[np.float32]:
     line = (_height_at(columns, shape.upper_edge) + _height_at(columns, shape.lower_edge)) / 2
     beyond = np.maximum(0.0, np.maximum(shape.upper_edge[0, 0] - columns, columns - shape.upper_edge[-1, 0]))
     softness = (_JOIN_PX + _JOIN_GROWTH * beyond).astype(np.float32)
-    return (_DOWN - line.astype(np.float32)) / softness
+    return ((_DOWN - line.astype(np.float32)) / softness).astype(np.float32, copy=False)
 
 
 def _height_at(columns: NDArray[np.floating], edge: NDArray[np.float64]) -> NDArray[np.float64]:
