@@ -1,0 +1,96 @@
+"""What the README promises is what the product does."""
+
+import re
+import shlex
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from lipsync_cli.failures import exit_table
+from lipsync_cli.run import run
+from lipsync_core.models import registered_models
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CLIPS = ROOT.parent / "shared" / "clips"
+
+
+def section(heading: str) -> str:
+    """The text under a heading, up to the next one."""
+    found = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#+ |\Z)", README, re.MULTILINE | re.DOTALL)
+    assert found is not None, f"the README has no section {heading!r}"
+    return found[1]
+
+
+def test_the_python_example_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not CLIPS.is_dir():
+        pytest.skip("the shared clips are not here")
+    example = re.search(r"```python\n(.*?)```", section("From Python"), re.DOTALL)
+    assert example is not None
+    lines = [line for line in example[1].splitlines() if line.strip()]
+    assert len(lines) <= 5
+    shutil.copy(CLIPS / "retalking_face3.mp4", tmp_path / "face.mp4")
+    shutil.copy(CLIPS / "retalking_audio1.wav", tmp_path / "speech.wav")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example[1], "README.md", "exec"), {})
+    assert re.fullmatch(r"\d+ of \d+ frames synced in [\d.]+ s\n", capsys.readouterr().out)
+    assert (tmp_path / "out.mp4").stat().st_size > 0
+
+
+def test_the_exit_table_lists_every_status_with_its_codes() -> None:
+    rows = re.findall(r"^\| (\d+) \| ([^|]*)\|", section("When something is wrong"), re.MULTILINE)
+    documented = {int(status): set(re.findall(r"`([A-Z_]+)`", codes)) for status, codes in rows}
+    for status, codes in exit_table():
+        assert documented[status] == set(codes)
+
+
+def test_the_options_table_lists_every_option() -> None:
+    documented = set(re.findall(r"(?<!\w)--?[a-z][a-z-]*", section("Use")))
+    offered = {name for parameter in run.params for name in parameter.opts if name.startswith("-")}
+    assert offered - documented == set()
+
+
+def test_the_commands_that_are_shown_parse() -> None:
+    shown = re.findall(r"^    lipsync run (.*)$", section("Use"), re.MULTILINE)
+    assert shown
+    for arguments in shown:
+        run.make_context("run", shlex.split(arguments))
+
+
+def test_the_dependency_table_lists_every_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    table = section("What it is built on")
+    for requirement in (*project["dependencies"], *project["optional-dependencies"]["demo"]):
+        name = re.match(r"[\w.-]+", requirement)
+        assert name is not None
+        assert re.search(rf"^\| {re.escape(name[0])}\b", table, re.MULTILINE), f"{name[0]} has no reason"
+
+
+def test_the_model_table_lists_every_model_with_its_licence() -> None:
+    rows = dict(re.findall(r"^\| `([\w-]+)` \| [^|]* \| ([^|]*) \|", section("Models"), re.MULTILINE))
+    for entry in registered_models():
+        assert rows[entry.name] == entry.licence
+
+
+def test_the_constraints_pin_every_direct_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pinned = {
+        line.split("==")[0].lower()
+        for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        if "==" in line
+    }
+    extras = project["optional-dependencies"]
+    wanted = {
+        re.split(r"[^\w.-]", requirement)[0].lower()
+        for requirement in (*project["dependencies"], *extras["demo"], *extras["dev"])
+    }
+    assert wanted - {project["name"]} <= pinned
+
+
+def test_every_local_link_leads_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).is_file(), f"{target} is missing"
