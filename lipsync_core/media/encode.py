@@ -70,7 +70,11 @@ class Encoder(Protocol):
         ...
 
     def flush(self) -> list[av.Packet[VideoStream]]:
-        """Every packet still held back; nothing can be encoded afterwards."""
+        """Every packet still held back; nothing can be encoded afterwards.
+
+        The last one, whichever picture it holds, has the duration of the last picture shown: MP4 stores durations
+        in decoding order, and its last entry decides how long the movie is.
+        """
         ...
 
 
@@ -83,6 +87,7 @@ class X264Encoder:
         self._stream = stream
         self._spec = spec
         self._clock = clock
+        self._last_duration = 0
 
     @classmethod
     def open(cls, container: OutputContainer, spec: PictureSpec, options: EncoderOptions, clock: StageClock) -> Self:
@@ -104,7 +109,7 @@ class X264Encoder:
         """See `Encoder.encode`."""
         _check(picture, pts, self._spec)
         picture.pts = pts
-        picture.duration = duration
+        picture.duration = self._last_duration = duration
         picture.time_base = self._spec.time_base
         # A decoded picture remembers its type, and x264 would take that as an order.
         picture.pict_type = PictureType.NONE
@@ -114,7 +119,10 @@ class X264Encoder:
     def flush(self) -> list[av.Packet[VideoStream]]:
         """See `Encoder.flush`."""
         with self._clock.stage(ENCODE_STAGE):
-            return self._stream.encode(None)
+            packets = self._stream.encode(None)
+        if packets:  # nothing is held back only where nothing was reordered
+            packets[-1].duration = self._last_duration
+        return packets
 
 
 #: Encoders by the name that a user gives.

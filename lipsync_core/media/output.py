@@ -85,10 +85,18 @@ def output_errors(path: Path) -> Iterator[None]:
 def _check_existing(path: Path, inputs: Iterable[Path]) -> None:
     if not path.is_file():
         raise OutputError(f"output {path} is not a regular file", "choose another name")
-    if any(source.exists() and path.samefile(source) for source in inputs):
+    if any(_is_same(path, source) for source in inputs):
         raise OutputError(f"output {path} is also an input", "choose another name")
     with path.open("r+b"):
         pass  # opening is the check: it knows about permissions, read-only mounts and programs that are running
+
+
+def _is_same(path: Path, source: Path) -> bool:
+    """Both names lead to one file; False where the input cannot be looked at, which is for others to report."""
+    try:
+        return path.samefile(source)
+    except (OSError, ValueError):
+        return False
 
 
 def _partial_beside(target: Path) -> Path:

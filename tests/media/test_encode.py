@@ -1,0 +1,210 @@
+"""What every encoder must do, checked on the re-opened file; and what x264 must do besides."""
+
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from av.container import OutputContainer
+from av.video.frame import PictureType
+
+from lipsync_core.clock import StageClock
+from lipsync_core.errors import OptionError, OutputError
+from lipsync_core.media.encode import ENCODERS, Encoder, EncoderOptions, PictureSpec, find_encoder
+from lipsync_core.media.probe import ColourTags
+
+WIDTH, HEIGHT = 96, 64
+BT709_LIMITED = ColourTags(matrix=1, range=1, primaries=1, transfer=1)
+BT2020_FULL = ColourTags(matrix=9, range=2, primaries=9, transfer=16)
+
+encoders = pytest.mark.parametrize("encoder", list(ENCODERS.values()), ids=list(ENCODERS))
+
+
+def spec(
+    pix_fmt: str = "yuv420p",
+    time_base: Fraction = Fraction(1, 25),
+    frame_rate: Fraction = Fraction(25),
+    colour: ColourTags = BT709_LIMITED,
+    sample_aspect_ratio: Fraction = Fraction(1),
+    rotation_deg: int = 0,
+) -> PictureSpec:
+    return PictureSpec(WIDTH, HEIGHT, pix_fmt, time_base, frame_rate, sample_aspect_ratio, rotation_deg, colour)
+
+
+def picture(index: int, pix_fmt: str = "yuv420p", width_px: int = WIDTH, height_px: int = HEIGHT) -> av.VideoFrame:
+    """A smooth pattern that moves two pixels a picture."""
+    across = np.arange(width_px)[None, :] + 2 * index
+    down = np.arange(height_px)[:, None]
+    grey = 128 + 60 * np.sin(across / 9.0) * np.cos(down / 7.0)
+    rgb = np.stack([grey, 255 - grey, np.full_like(grey, 90)], axis=2).astype(np.uint8)  # (H, W, 3)
+    return av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format=pix_fmt)
+
+
+def encode(path: Path, encoder: type[Encoder], of: PictureSpec, times: list[tuple[int, int]], crf: int = 20) -> Path:
+    """A movie with one picture for each (pts, duration)."""
+    with av.open(str(path), "w") as container:
+        opened = encoder.open(container, of, EncoderOptions(encoder.name, crf), StageClock())
+        for index, (pts, duration) in enumerate(times):
+            container.mux(opened.encode(picture(index, of.pix_fmt), pts, duration))
+        container.mux(opened.flush())
+    return path
+
+
+def decoded(path: Path) -> list[av.VideoFrame]:
+    with av.open(str(path)) as container:
+        return list(container.decode(video=0))
+
+
+def steady(count: int) -> list[tuple[int, int]]:
+    return [(index, 1) for index in range(count)]
+
+
+@encoders
+def test_every_picture_arrives_once_and_in_order(tmp_path: Path, encoder: type[Encoder]) -> None:
+    frames = decoded(encode(tmp_path / "out.mp4", encoder, spec(), steady(70)))
+    assert [frame.pts * frame.time_base for frame in frames] == [Fraction(index, 25) for index in range(70)]
+
+
+@encoders
+@pytest.mark.parametrize(
+    ("time_base", "times"),
+    [
+        (Fraction(1001, 30000), [(index, 1) for index in range(40)]),
+        (Fraction(1, 30000), [(index * 1001, 1001) for index in range(40)]),
+        (Fraction(1, 90000), [(0, 4321), (4321, 1), (4322, 90000), (94322, 3003), (97325, 45000)]),
+        (Fraction(1, 1000), [(0, 33), (33, 34), (67, 700), (767, 33)]),
+        (Fraction(1, 1_000_000), [(0, 16683), (16683, 16684), (33367, 16683)]),
+    ],
+    ids=["ntsc frames", "ntsc ticks", "variable", "milliseconds", "microseconds"],
+)
+def test_times_are_exact(
+    tmp_path: Path, encoder: type[Encoder], time_base: Fraction, times: list[tuple[int, int]]
+) -> None:
+    frames = decoded(encode(tmp_path / "out.mp4", encoder, spec(time_base=time_base), times))
+    assert [frame.pts * frame.time_base for frame in frames] == [pts * time_base for pts, _ in times]
+
+
+@encoders
+@pytest.mark.parametrize("count", range(1, 13))
+def test_the_last_picture_keeps_its_duration(tmp_path: Path, encoder: type[Encoder], count: int) -> None:
+    """Lost at first whenever the last picture in decoding order was not the last one shown."""
+    times = [*steady(count - 1), (count - 1, 9)]
+    with av.open(str(encode(tmp_path / "out.mp4", encoder, spec(), times))) as container:
+        stream = container.streams.video[0]
+        assert stream.duration * stream.time_base == Fraction(count + 8, 25)
+
+
+@encoders
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"])
+@pytest.mark.parametrize("colour", [BT709_LIMITED, BT2020_FULL], ids=["limited", "full"])
+def test_format_and_colour_tags_survive(
+    tmp_path: Path, encoder: type[Encoder], pix_fmt: str, colour: ColourTags
+) -> None:
+    path = encode(tmp_path / "out.mp4", encoder, spec(pix_fmt, colour=colour), steady(3))
+    frame = decoded(path)[0]
+    assert frame.format.name.replace("yuvj", "yuv") == pix_fmt
+    tags = (frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc)
+    assert tags == (colour.matrix, colour.range, colour.primaries, colour.transfer)
+
+
+@encoders
+@pytest.mark.parametrize("rotation_deg", [0, 90, 180, -90])
+def test_rotation_survives(tmp_path: Path, encoder: type[Encoder], rotation_deg: int) -> None:
+    frame = decoded(encode(tmp_path / "out.mp4", encoder, spec(rotation_deg=rotation_deg), steady(2)))[0]
+    assert (frame.rotation - rotation_deg) % 360 == 0
+    assert (frame.width, frame.height) == (WIDTH, HEIGHT)  # told to the player, not done to the pixels
+
+
+@encoders
+def test_sample_aspect_ratio_survives(tmp_path: Path, encoder: type[Encoder]) -> None:
+    path = encode(tmp_path / "out.mp4", encoder, spec(sample_aspect_ratio=Fraction(64, 45)), steady(2))
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(64, 45)
+
+
+@encoders
+def test_picture_types_of_the_source_are_no_orders(tmp_path: Path, encoder: type[Encoder]) -> None:
+    path = tmp_path / "out.mp4"
+    with av.open(str(path), "w") as container:
+        opened = encoder.open(container, spec(), EncoderOptions(encoder.name), StageClock())
+        for index in range(20):
+            frame = picture(index)
+            frame.pict_type = PictureType.I
+            container.mux(opened.encode(frame, index, 1))
+        container.mux(opened.flush())
+    with av.open(str(path)) as container:
+        assert sum(packet.is_keyframe for packet in container.demux(video=0)) == 1
+
+
+@encoders
+def test_quality_follows_crf(tmp_path: Path, encoder: type[Encoder]) -> None:
+    errors = []
+    for crf in (10, 45):
+        frames = decoded(encode(tmp_path / f"{crf}.mp4", encoder, spec(), steady(5), crf))
+        errors.append(np.abs(frames[3].to_ndarray().astype(int) - picture(3).to_ndarray()).mean())
+    assert errors[0] < 1.0 < errors[1]
+
+
+@encoders
+def test_each_picture_is_timed_as_encode(tmp_path: Path, encoder: type[Encoder]) -> None:
+    clock = StageClock()
+    with av.open(str(tmp_path / "out.mp4"), "w") as container:
+        opened = encoder.open(container, spec(), EncoderOptions(encoder.name), clock)
+        for index in range(12):
+            container.mux(opened.encode(picture(index), index, 1))
+        container.mux(opened.flush())
+    row = next(row for row in clock.timings() if row.stage == "encode")
+    assert row.items == 12
+    assert row.cpu_s > 0
+
+
+@encoders
+@pytest.mark.parametrize(
+    "wrong",
+    [picture(0, "yuv444p"), picture(0, width_px=98), picture(0, height_px=66)],
+    ids=["format", "width", "height"],
+)
+def test_encode_fails_when_a_picture_is_not_as_announced(
+    tmp_path: Path, encoder: type[Encoder], wrong: av.VideoFrame
+) -> None:
+    with av.open(str(tmp_path / "out.mp4"), "w") as container:
+        opened = encoder.open(container, spec(), EncoderOptions(encoder.name), StageClock())
+        container.mux(opened.encode(picture(0), 0, 1))
+        with pytest.raises(OutputError, match="picture at pts 1"):
+            opened.encode(wrong, 1, 1)
+
+
+@encoders
+def test_open_fails_when_the_encoder_cannot_make_such_pictures(tmp_path: Path, encoder: type[Encoder]) -> None:
+    odd = PictureSpec(97, 63, "yuv420p", Fraction(1, 25), Fraction(25), Fraction(1), 0, BT709_LIMITED)
+    with av.open(str(tmp_path / "out.mp4"), "w") as container, pytest.raises(OutputError, match="97x63") as failure:
+        encoder.open(container, odd, EncoderOptions(encoder.name), StageClock())
+    assert failure.value.remedy
+
+
+def test_find_encoder_fails_when_there_is_none_of_that_name() -> None:
+    assert find_encoder("x264").name == "x264"
+    with pytest.raises(OptionError, match=r"'h266'.*x264"):
+        find_encoder("h266")
+
+
+def test_x264_works_in_frame_threads_that_are_charged_to_encode(tmp_path: Path) -> None:
+    clock = StageClock()
+    large = PictureSpec(640, 352, "yuv420p", Fraction(1, 25), Fraction(25), Fraction(1), 0, BT709_LIMITED)
+    with av.open(str(tmp_path / "out.mp4"), "w") as container:
+        opened = find_encoder("x264").open(container, large, EncoderOptions(preset="medium"), clock)
+        pictures = [picture(index, width_px=640, height_px=352) for index in range(30)]
+        mine_s = _thread_seconds(container, opened, pictures)
+        row = next(row for row in clock.timings() if row.stage == "encode")
+    assert row.cpu_s > 2 * mine_s
+
+
+def _thread_seconds(container: OutputContainer, opened: Encoder, pictures: list[av.VideoFrame]) -> float:
+    """CPU seconds that this thread, without x264's, spends on encoding."""
+    started = time.thread_time()
+    for index, frame in enumerate(pictures):
+        container.mux(opened.encode(frame, index, 1))
+    container.mux(opened.flush())
+    return time.thread_time() - started

@@ -1,0 +1,74 @@
+"""Sound files made for the tests, and where the click in them is heard."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 6: "5.1"}
+CLICK_S = 1.0
+
+
+def click(rate_hz: int, channels: int, duration_s: float = 2.0) -> NDArray[np.int16]:
+    """Silence with one full sample at CLICK_S, (N, channels)."""
+    samples = np.zeros((round(rate_hz * duration_s), channels), np.int16)
+    samples[round(rate_hz * CLICK_S)] = 30000
+    return samples
+
+
+def tone(rate_hz: int, channels: int, duration_s: float, frequency_hz: float = 440.0) -> NDArray[np.int16]:
+    times_s = np.arange(round(rate_hz * duration_s)) / rate_hz
+    wave = 12000 * np.sin(2 * np.pi * frequency_hz * times_s)
+    return np.repeat(wave[:, None], channels, axis=1).astype(np.int16)  # (N, channels)
+
+
+def write_sound(path: Path, codec: str, rate_hz: int, samples: NDArray[np.int16]) -> Path:
+    """Encode (N, C) samples with `codec` into the container that the name asks for."""
+    layout = LAYOUTS[samples.shape[1]]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate_hz)
+        stream.codec_context.layout = layout
+        container.mux(stream.encode(sound_frame(samples, rate_hz, 0)))
+        container.mux(stream.encode(None))
+    return path
+
+
+def write_sound_with_hole(path: Path, rate_hz: int, samples: NDArray[np.int16], hole: tuple[int, int]) -> Path:
+    """Mono AAC whose packets between samples hole[0] and hole[1] are missing, the timestamps kept."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=rate_hz)
+        stream.codec_context.layout = "mono"
+        packets = stream.encode(sound_frame(samples, rate_hz, 0)) + stream.encode(None)
+        container.mux([packet for packet in packets if not hole[0] <= packet.pts < hole[1]])
+    return path
+
+
+def sound_frame(samples: NDArray[np.int16], rate_hz: int, pts: int) -> av.AudioFrame:
+    layout = LAYOUTS[samples.shape[1]]
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.reshape(1, -1)), format="s16", layout=layout)
+    frame.sample_rate = rate_hz
+    frame.pts = pts
+    frame.time_base = Fraction(1, rate_hz)
+    return frame
+
+
+def click_time_s(path: Path) -> float:
+    """When a player hears the click: by the timestamps of a re-opened file, from its first sample; to the sample."""
+    times_s, levels, first_s = [], [], None
+    with av.open(str(path)) as container:
+        for frame in container.decode(audio=0):
+            samples = np.abs(channel_rows(frame)[0].astype(np.float64))
+            first_s = frame.time if first_s is None else first_s
+            times_s.append(frame.time - first_s + np.arange(len(samples)) / frame.sample_rate)
+            levels.append(samples)
+    level, time_s = np.concatenate(levels), np.concatenate(times_s)
+    around = np.abs(time_s - time_s[level.argmax()]) < 0.01
+    return float(np.average(time_s[around], weights=level[around] ** 2))
+
+
+def channel_rows(frame: av.AudioFrame) -> NDArray[np.generic]:
+    """(C, N)."""
+    samples = frame.to_ndarray()
+    return samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
