@@ -5,16 +5,16 @@ iterators), the inner stage pauses the outer one, so the rows add up and nothing
 CPU time is the thread's own plus that of the threads which a codec started for the stage.
 """
 
-import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 _T = TypeVar("_T")
-_TASKS = "/proc/self/task"
+_TASKS = Path("/proc/self/task")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class StageClock:
 
 def _thread_ids() -> set[int]:
     try:
-        return {int(name) for name in os.listdir(_TASKS)}
+        return {int(task.name) for task in _TASKS.iterdir()}
     except FileNotFoundError:  # not Linux
         return set()
 

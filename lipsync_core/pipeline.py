@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 import cv2
+from threadpoolctl import threadpool_limits
 
 from lipsync_core.audio.load import SpeechReader
 from lipsync_core.audio.source import AudioCut
@@ -94,7 +95,7 @@ def lip_sync(
         clock=StageClock(),
         progress=progress or (lambda _: None),
     )
-    with _one_opencv_thread():
+    with _no_thread_pools():
         return _run(job)
 
 
@@ -202,11 +203,16 @@ def _peak_rss_bytes() -> int:
 
 
 @contextmanager
-def _one_opencv_thread() -> Iterator[None]:
-    """Small regions gain nothing from OpenCV's thread pool, and its spinning takes CPU from the encoder."""
+def _no_thread_pools() -> Iterator[None]:
+    """Keep OpenCV and BLAS to the calling thread.
+
+    Regions and systems are small: threads gain nothing on them, and their spinning took a third of all CPU time
+    from the codecs, which do use every core.
+    """
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        yield
+        with threadpool_limits(limits=1, user_api="blas"):
+            yield
     finally:
         cv2.setNumThreads(threads)

@@ -126,9 +126,9 @@ def paint_inside(
     inside = inside + (colours - inside) * opacity[..., None]
     light = _light(grid)[..., None]
     # The shadow inside a mouth is red: green and blue fall a little faster than red.
-    return (inside * light ** np.array([0.75, 1.0, 1.05], np.float32) + lip * _SEAM * _GLOW * (1.0 - light)).astype(
-        np.float32
-    )
+    lit = inside * light ** np.array([0.75, 1.0, 1.05], np.float32)
+    shaded: NDArray[np.float32] = lit + lip * _SEAM * _GLOW * (1.0 - light)
+    return shaded
 
 
 def _light(grid: InsideGrid) -> NDArray[np.float32]:
@@ -149,12 +149,14 @@ def _tongue(grid: InsideGrid, tip: float) -> NDArray[np.float32]:
     resting = _hill(grid.across_share / 0.62, (grid.above_lower - 0.02) / 0.13) * visible
     raised_to = 0.75 * grid.gap  # above the lower lip
     raised = _hill(grid.across_share / 0.5, grid.above_lower / max(raised_to, 0.02)) * tip * 0.85
-    return np.maximum(resting, raised).astype(np.float32)
+    opacity: NDArray[np.float32] = np.maximum(resting, raised)
+    return opacity
 
 
 def _hill(across: NDArray[np.float32], up: NDArray[np.float32]) -> NDArray[np.float32]:
     """1 at the middle of the unit circle, round at its rim, 0 outside."""
-    return (1.0 - (across**2 + up**2)).clip(0.0, 1.0).astype(np.float32)
+    height: NDArray[np.float32] = (1.0 - (across**2 + up**2)).clip(0.0, 1.0)
+    return height
 
 
 def _shrunk(mask: NDArray[np.uint8], by_px: int) -> NDArray[np.float32]:

@@ -108,7 +108,8 @@ def _below_mouth_line(shape: MouthShape) -> NDArray[np.float32]:
     line = (_height_at(columns, shape.upper_edge) + _height_at(columns, shape.lower_edge)) / 2
     beyond = np.maximum(0.0, np.maximum(shape.upper_edge[0, 0] - columns, columns - shape.upper_edge[-1, 0]))
     softness = (_JOIN_PX + _JOIN_GROWTH * beyond).astype(np.float32)
-    return ((_DOWN - line.astype(np.float32)) / softness).astype(np.float32, copy=False)
+    below: NDArray[np.float32] = (_DOWN - line.astype(np.float32)) / softness
+    return below
 
 
 def _height_at(columns: NDArray[np.floating], edge: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -126,4 +127,6 @@ def _into_region(
 
 
 def _sigmoid(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    return (1.0 / (1.0 + cv2.exp(-values.clip(-30.0, 30.0)))).astype(np.float32, copy=False)
+    raised = cv2.exp(-values.clip(-30.0, 30.0)).astype(np.float32, copy=False)
+    risen: NDArray[np.float32] = 1.0 / (1.0 + raised)
+    return risen
