@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import sys
+import warnings
 from dataclasses import dataclass
 
 import click
@@ -91,12 +92,21 @@ def main(arguments: list[str] | None = None) -> int:
     invocation = Invocation(is_debug=os.environ.get("LIPSYNC_DEBUG", "0") not in ("", "0"))
     try:
         with interruptible():
-            _invoke(sys.argv[1:] if arguments is None else arguments, invocation)
+            if arguments is None:  # a process of our own
+                arguments = sys.argv[1:]
+                _hide_warnings(invocation)
+            _invoke(arguments, invocation)
     except click.exceptions.Exit as exc:
         return exc.exit_code
     except BaseException as exc:  # the outermost frame: SystemExit of a library or a signal included
         return report_failure(exc, invocation.is_debug)
     return SUCCESS
+
+
+def _hide_warnings(invocation: Invocation) -> None:
+    """Python's warnings address developers; standard error is kept for what a user can act upon."""
+    if not invocation.is_debug and not sys.warnoptions:
+        warnings.simplefilter("ignore")
 
 
 def _invoke(arguments: list[str], invocation: Invocation) -> None:

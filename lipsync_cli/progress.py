@@ -25,7 +25,7 @@ def shown_progress(is_quiet: bool) -> Iterator[ProgressCallback | None]:
 
 
 class ProgressLines:
-    """Writes a line when a stage is first heard of after a while, and then every `LINE_INTERVAL_S`."""
+    """Writes a line when a stage begins, and then one every `LINE_INTERVAL_S`."""
 
     def __init__(self) -> None:
         self._stage = ""
@@ -36,7 +36,7 @@ class ProgressLines:
         """Take note of `progress`, and say so when a line is due."""
         now_s = time.monotonic()
         if progress.stage != self._stage:
-            self._stage, self._stage_started_s = progress.stage, now_s
+            self._stage, self._stage_started_s, self._next_line_s = progress.stage, now_s, now_s
         if now_s >= self._next_line_s:
             self._next_line_s = now_s + LINE_INTERVAL_S
             click.echo(describe(progress, now_s - self._stage_started_s), err=True)

@@ -1,5 +1,6 @@
 """The real `lipsync` command in a process of its own, and small media for it to read."""
 
+import shutil
 import subprocess
 import sys
 import wave
@@ -10,6 +11,10 @@ import av
 import numpy as np
 import pytest
 
+from demo.make_face_clip import make_face_clip
+from lipsync_core.workspace import Workspace
+
+SPEECH = Path(__file__).parents[2] / "demo" / "speech.wav"
 LIPSYNC = Path(sys.executable).with_name("lipsync")
 RunLipSync = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -55,3 +60,19 @@ def movie(tmp_path: Path) -> Path:
 @pytest.fixture
 def speech(tmp_path: Path) -> Path:
     return write_wave(tmp_path / "silence.wav")
+
+
+@pytest.fixture(scope="session")
+def face_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds of the demo's face at 640x360."""
+    path = tmp_path_factory.mktemp("clip") / "face.mp4"
+    make_face_clip(path, frames=60, size=(640, 360))
+    return path
+
+
+@pytest.fixture
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home of its own, with the models that are installed for this user and an empty cache."""
+    root = tmp_path_factory.mktemp("home")
+    shutil.copytree(Workspace.default().models, Workspace.below(root).models)
+    return root

@@ -17,8 +17,9 @@ def test_lines_are_few(capsys: pytest.CaptureFixture[str]) -> None:
     show = ProgressLines()
     for done in range(1000):
         show(Progress("track", done, 1000))
+    show(Progress("render", 0, 20))
     captured = capsys.readouterr()
-    assert captured.err == "track: 0 of 1000\n"
+    assert captured.err == "track: 0 of 1000\nrender: 0 of 20\n"
     assert captured.out == ""
 
 

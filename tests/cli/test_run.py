@@ -1,0 +1,176 @@
+"""`lipsync run` from end to end: the real command, real media, and what is left on the disk."""
+
+import json
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import pytest
+
+from tests.cli.conftest import LIPSYNC, SPEECH, RunLipSync, write_movie, write_wave
+
+
+def write_truncated_movie(path: Path) -> None:
+    """The index in front, and only half of what it lists."""
+    whole = path.with_suffix(".whole")
+    with av.open(str(whole), "w", format="mp4", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for shade in range(25):
+            picture = av.VideoFrame(320, 240, "yuv420p")
+            for plane in picture.planes:
+                plane.update(bytes((shade * position) % 251 for position in range(plane.buffer_size)))
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    content = whole.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    whole.unlink()
+
+
+def write_movie_without_frames(path: Path) -> None:
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.start_encoding()
+
+
+BAD_VIDEOS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing": (lambda path: None, "FILE_NOT_FOUND"),
+    "directory": (Path.mkdir, "NOT_A_FILE"),
+    "text": (lambda path: path.write_text("This is a letter, not a film.\n" * 50), "MEDIA_UNREADABLE"),
+    "zero bytes": (Path.touch, "MEDIA_UNREADABLE"),
+    "truncated": (write_truncated_movie, "MEDIA_TRUNCATED"),
+    "sound only": (write_wave, "NO_VIDEO"),
+    "without frames": (write_movie_without_frames, "NO_VIDEO"),
+}
+BAD_AUDIOS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing": (lambda path: None, "FILE_NOT_FOUND"),
+    "directory": (Path.mkdir, "NOT_A_FILE"),
+    "text": (lambda path: path.write_text("This is a letter, not a song.\n" * 50), "MEDIA_UNREADABLE"),
+    "zero bytes": (Path.touch, "MEDIA_UNREADABLE"),
+    "picture only": (write_movie, "NO_AUDIO"),
+    "without samples": (lambda path: write_wave(path, 0), "NO_AUDIO"),
+}
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], code: str, status: int, folder: Path) -> None:
+    """One line with the code, its exit status, and no file that the inputs do not explain."""
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"lipsync: error {code}: "), done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "; " in done.stderr, "the line does not say what to do"
+    assert done.returncode == status
+    assert {path.name for path in folder.iterdir()} <= {"bad.mp4", "grey.mp4", "silence.wav"}
+
+
+@pytest.mark.parametrize("kind", BAD_VIDEOS)
+def test_run_fails_when_the_video_is_bad(kind: str, speech: Path, tmp_path: Path, lipsync: RunLipSync) -> None:
+    make, code = BAD_VIDEOS[kind]
+    make(tmp_path / "bad.mp4")
+    done = lipsync("run", "bad.mp4", speech.name, "-o", "out.mp4")
+    assert_refused(done, code, 3, tmp_path)
+    assert "bad.mp4" in done.stderr
+
+
+@pytest.mark.parametrize("kind", BAD_AUDIOS)
+def test_run_fails_when_the_audio_is_bad(kind: str, movie: Path, tmp_path: Path, lipsync: RunLipSync) -> None:
+    make, code = BAD_AUDIOS[kind]
+    make(tmp_path / "bad.mp4")
+    done = lipsync("run", movie.name, "bad.mp4", "-o", "out.mp4")
+    assert_refused(done, code, 3, tmp_path)
+    assert "bad.mp4" in done.stderr
+
+
+@pytest.mark.parametrize("output", ["nowhere/out.mp4", "silence.wav/out.mp4", ".", "out.xyz", "grey.mp4"])
+def test_run_fails_when_the_output_cannot_be_written(
+    output: str, movie: Path, speech: Path, tmp_path: Path, lipsync: RunLipSync
+) -> None:
+    content = movie.read_bytes()
+    done = lipsync("run", movie.name, speech.name, "-o", output)
+    assert_refused(done, "OUTPUT_UNWRITABLE", 5, tmp_path)
+    assert movie.read_bytes() == content
+
+
+def test_run_fails_when_the_disk_is_full(face_clip: Path, home: Path, tmp_path: Path) -> None:
+    # A limit on the size of files stands in for the disk: both end a write half-way.
+    command = ["bash", "-c", 'ulimit -f 300; exec "$@"', "bash", LIPSYNC, "run", face_clip, SPEECH, "-o", "out.mp4"]
+    options = ["--crf", "0", "--end", "2", "--quiet", "--home", home]
+    done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert_refused(done, "DISK_FULL", 5, tmp_path)
+
+
+def test_run_fails_when_no_frame_has_a_face(
+    movie: Path, speech: Path, home: Path, tmp_path: Path, lipsync: RunLipSync
+) -> None:
+    done = lipsync("run", movie.name, speech.name, "-o", "out.mp4", "--quiet", "--home", home)
+    assert_refused(done, "NO_FACE", 4, tmp_path)
+
+
+def test_run_fails_when_the_model_is_missing(movie: Path, speech: Path, tmp_path: Path, lipsync: RunLipSync) -> None:
+    empty = tmp_path.parent / "empty home"
+    done = lipsync("run", movie.name, speech.name, "-o", "out.mp4", "--home", empty)
+    assert_refused(done, "MODEL_MISSING", 6, tmp_path)
+    assert "lipsync models pull mediapipe-face" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["wav2lop", ""])
+def test_run_fails_when_no_generator_has_that_name(
+    name: str, movie: Path, speech: Path, tmp_path: Path, lipsync: RunLipSync
+) -> None:
+    done = lipsync("run", movie.name, speech.name, "-o", "out.mp4", "--model", name)
+    assert_refused(done, "BAD_OPTION", 2, tmp_path)
+    assert "viseme" in done.stderr
+
+
+def test_run_takes_any_name_and_writes_the_report_as_json(
+    face_clip: Path, home: Path, tmp_path: Path, lipsync: RunLipSync
+) -> None:
+    video, audio, output = '-it\'s a "face"...mp4', "Zoë: 日本 %03d.wav", "-out put.mp4"
+    shutil.copy(face_clip, tmp_path / video)
+    shutil.copy(SPEECH, tmp_path / audio)
+    done = lipsync("run", "--json", "--end", "0:00.5", f"--output={output}", "--home", home, "--", video, audio)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["output"]["path"] == output
+    assert report["frames"]["synced"] == report["frames"]["total"] == 15
+    assert {line.split(":")[0] for line in done.stderr.splitlines()} <= {"track", "render"}
+    assert {path.name for path in tmp_path.iterdir()} == {video, audio, output}
+    with av.open(str(tmp_path / output)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 15
+
+
+def test_run_replaces_an_older_output_and_reports(
+    face_clip: Path, home: Path, tmp_path: Path, lipsync: RunLipSync
+) -> None:
+    (tmp_path / "out.mp4").write_text("an older result")
+    done = lipsync("run", face_clip, SPEECH, "-o", "out.mp4", "--start", "1", "--end", "1.2", "--home", home)
+    assert done.returncode == 0, done.stderr
+    assert "frames   6 of 6 synced (100.0 %)" in done.stdout
+    assert "output   out.mp4" in done.stdout
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 6
+
+
+@pytest.mark.parametrize("stage", ["track", "render"])
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_leaves_nothing_behind(
+    stage: str, signum: signal.Signals, status: int, face_clip: Path, home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out.mp4").write_text("an older result")
+    command = [LIPSYNC, "run", face_clip, SPEECH, "-o", "out.mp4", "--home", home]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stderr is not None
+        assert any(line.startswith(stage) for line in iter(child.stderr.readline, ""))
+        child.send_signal(signum)
+        stdout, rest = child.communicate(timeout=30)
+    assert child.returncode == status, rest
+    assert stdout == ""
+    lines = [line for line in rest.splitlines() if not line.startswith(("track", "render"))]
+    assert lines == [f"lipsync: error INTERRUPTED: stopped by {signum.name}; nothing was written"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+    assert (tmp_path / "out.mp4").read_text() == "an older result"
+    left = [path for path in (home / "cache").rglob("*") if path.is_file() and path.suffix != ".npz"]
+    assert left == []
