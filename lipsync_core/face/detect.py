@@ -83,17 +83,25 @@ class FaceDetector:
         corner = np.array([left, top], np.float32) + 0.5
         return _blend(scores[likely], boxes * side - np.tile(corner, 2), points[:, 2:4] * side - corner)
 
+    def detect_close(self, picture: NDArray[np.uint8]) -> list[Detection]:
+        """Faces too large for `detect`, which wants to see some of their surroundings; best first."""
+        margin = max(picture.shape[:2]) // 2
+        framed = np.pad(picture, ((margin, margin), (margin, margin), (0, 0)))
+        return [_moved(face, np.full(2, -margin, np.float32)) for face in self.detect(framed)]
+
     def detect_far(self, picture: NDArray[np.uint8]) -> list[Detection]:
         """Faces too small for `detect`, looked for in overlapping tiles of `picture`; best first."""
-        found = []
+        found: list[Detection] = []
         for left, top, tile in _tiles(picture):
-            offset = np.array([left, top], np.float32)
-            for face in self.detect(tile):
-                found.append(Detection(face.score, face.box + np.tile(offset, 2), face.eyes + offset))
+            found += [_moved(face, np.array([left, top], np.float32)) for face in self.detect(tile)]
         if not found:
             return []
         scores = np.array([face.score for face in found])
         return _blend(scores, np.array([face.box for face in found]), np.array([face.eyes for face in found]))
+
+
+def _moved(face: Detection, offset: NDArray[np.float32]) -> Detection:
+    return Detection(face.score, face.box + np.tile(offset, 2), face.eyes + offset)
 
 
 def _tiles(picture: NDArray[np.uint8]) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:

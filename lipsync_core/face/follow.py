@@ -20,8 +20,8 @@ _SURE_PRESENCE = 0.9
 _BACKED_EVERY = 10  # frames
 #: A face that was lost is the same person again only for this long; then the choice is made anew.
 _MEMORY_S = Fraction(1)
-#: Frames between two tries to find far faces (they cost six times a plain try) while none is seen.
-_FAR_EVERY = 6
+#: Frames between two thorough searches (they cost eight times a plain one) while no face is seen.
+_HARD_EVERY = 6
 #: A mesh that moves further than this share of its size from one frame to the next, or grows by more
 #: than this factor, has probably slipped off the face.
 _MAX_STEP = 0.5
@@ -79,11 +79,11 @@ class FaceFollower:
     def _is_backed(self, picture: av.VideoFrame, mesh: FaceMesh) -> bool:
         """Whether the detector, too, sees a face where the mesh is."""
         self._unbacked = 0
-        return bool(_nearest(find_faces(self._detector, picture, look_far=True), mesh.box))
+        return bool(_nearest(find_faces(self._detector, picture, look_hard=True), mesh.box))
 
     def _search(self, picture: av.VideoFrame) -> FaceMesh | None:
         """The mesh of a detected face: of the person lost just now, else of the one to be chosen."""
-        faces = find_faces(self._detector, picture, look_far=self._misses % _FAR_EVERY == 0)
+        faces = find_faces(self._detector, picture, look_hard=self._misses % _HARD_EVERY == 0)
         if self._mesh is not None:
             candidates = _nearest(faces, self._mesh.box)
         elif self._wanted is None:

@@ -1,4 +1,4 @@
-"""Finds the faces of a video frame, far ones and those in turned pictures included."""
+"""Finds the faces of a video frame, near and far, in turned pictures too."""
 
 import av
 import numpy as np
@@ -11,17 +11,17 @@ from lipsync_core.media.planes import thumbnail
 _THUMBNAIL_PX = 384
 
 
-def find_faces(detector: FaceDetector, picture: av.VideoFrame, look_far: bool) -> list[Detection]:
+def find_faces(detector: FaceDetector, picture: av.VideoFrame, look_hard: bool) -> list[Detection]:
     """Faces in pixels of the coded picture, ordered from left to right as displayed.
 
-    `look_far` spends about 6 times as much on far faces where no near one is seen.
+    `look_hard` spends up to 8 times as much on very close and on far faces where none is seen at once.
     """
     small, scale = thumbnail(picture, _THUMBNAIL_PX)
     quarters = round(picture.rotation / 90) % 4  # counterclockwise turns that make the picture upright
     upright = np.ascontiguousarray(np.rot90(small, quarters))
     faces = detector.detect(upright)
-    if not faces and look_far:
-        faces = detector.detect_far(upright)
+    if not faces and look_hard:
+        faces = detector.detect_close(upright) or detector.detect_far(upright)
     faces.sort(key=lambda face: float(face.centre[0]))
     return [_to_coded(face, quarters, small.shape[:2], scale) for face in faces]
 
