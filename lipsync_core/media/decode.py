@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
+from itertools import chain, islice, pairwise
 from pathlib import Path
 
 import av
@@ -96,30 +96,57 @@ def _in_order(
         reader = _FrameReader(stream)
         if frame_pts is not None:
             reader.times.extend(frame_pts)
-        for run in split_runs(order):
-            yield from _descending(reader, run, budget_bytes) if run.step < 0 else _ascending(reader, run)
+        capacity = max(1, budget_bytes // reader.picture_bytes)
+        kept: list[SourceFrame] = []  # what the run before shares with the first block of a descending run
+        for run, following in pairwise(chain(split_runs(order), [None])):
+            if run is None:
+                return
+            if run.step < 0:
+                yield from _descending(reader, run, capacity, kept)
+            else:
+                yield from _ascending(reader, run, _turning_block(run, following, capacity), kept)
 
 
-def _ascending(reader: "_FrameReader", run: Run) -> Iterator[SourceFrame]:
+def _turning_block(run: Run, following: Run | None, capacity: int) -> range:
+    """The frames of an ascending run that the first block of the following, descending one shows again."""
+    if following is None or following.step > 0 or not run.first <= following.first <= run.last:
+        return range(0)
+    last = following.first
+    return range(max(run.first, following.last, last - capacity + 1), last + 1)
+
+
+def _ascending(reader: "_FrameReader", run: Run, to_keep: range, kept: list[SourceFrame]) -> Iterator[SourceFrame]:
     reader.move_to(run.first)
     for repeats in run.repeats:
-        yield from _repeated(reader.require(), repeats)
+        frame = reader.require()
+        if frame.index in to_keep:
+            kept.append(_duplicate(frame))
+        yield from _repeated(frame, repeats)
 
 
-def _descending(reader: "_FrameReader", run: Run, budget_bytes: int) -> Iterator[SourceFrame]:
-    capacity = max(1, budget_bytes // reader.picture_bytes)
-    for start in range(0, len(run.repeats), capacity):
-        repeats_of_block = run.repeats[start : start + capacity]
-        reader.move_to(run.first - start - len(repeats_of_block) + 1)
-        block = [reader.require() for _ in repeats_of_block]
-        for repeats in repeats_of_block:
-            yield from _repeated(block.pop(), repeats)
+def _descending(reader: "_FrameReader", run: Run, capacity: int, kept: list[SourceFrame]) -> Iterator[SourceFrame]:
+    done = 0
+    while done < len(run.repeats):
+        block, kept = kept, []
+        if not block:
+            count = min(capacity, len(run.repeats) - done)
+            reader.move_to(run.first - done - count + 1)
+            block = [reader.require() for _ in range(count)]
+        while block:
+            yield from _repeated(block.pop(), run.repeats[done])
+            done += 1
 
 
 def _repeated(frame: SourceFrame, times: int) -> Iterator[SourceFrame]:
     for _ in range(times - 1):
-        yield SourceFrame(frame.index, frame.pts, frame.duration, frame.time_base, copied(frame.picture))
+        yield _duplicate(frame)
     yield frame
+
+
+def _duplicate(frame: SourceFrame) -> SourceFrame:
+    picture = copied(frame.picture)
+    picture.pts, picture.time_base = frame.pts, frame.time_base
+    return SourceFrame(frame.index, frame.pts, frame.duration, frame.time_base, picture)
 
 
 class _FrameReader:

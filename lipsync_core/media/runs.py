@@ -12,6 +12,11 @@ class Run:
     step: int  # +1 or -1 from one frame to the next
     repeats: tuple[int, ...]  # how often each is shown, one entry per frame, each at least 1
 
+    @property
+    def last(self) -> int:
+        """Index of the last frame."""
+        return self.first + self.step * (len(self.repeats) - 1)
+
 
 def split_runs(order: Sequence[int]) -> Iterator[Run]:
     """The runs of `order`, each as long as it can be; together they are `order` again.

@@ -11,6 +11,7 @@ from typing import Self
 
 import av
 from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from lipsync_core.clock import StageClock
@@ -21,9 +22,10 @@ DECODE_STAGE = "decode"
 _STILL_TIME_BASE = Fraction(1, 25)
 _FALLBACK_RATE = Fraction(25)
 _NO_PTS = -(1 << 63)  # before every pts
-# Decoders whose non-reference pictures nothing ever depends on, so that leaving them out changes no other. HEVC's may
-# serve higher temporal layers (H.265, 3.144).
+# Decoders whose non-reference pictures no other ever depends on, so that leaving them out changes no other.
 _SKIPPING_CODECS = frozenset({"h264", "mpeg4", "mpeg2video"})
+_HVCC_VERSION = 1
+_HVCC_LAYERS_BYTE = 21
 _MAX_FLUSHES = 64  # a damaged end reports each of its errors in a call of its own; no codec has more threads
 
 _log = logging.getLogger(__name__)
@@ -115,7 +117,7 @@ class PictureStream:
 
     def _decode(self, skip_before: int = _NO_PTS) -> Iterator[av.VideoFrame]:
         codec = self._stream.codec_context
-        can_skip = codec.name in _SKIPPING_CODECS
+        can_skip = _can_leave_out(codec)
         for packet in self._container.demux(self._stream):
             if not packet.size:
                 break  # the end
@@ -145,3 +147,17 @@ class PictureStream:
     def _note_damage(self, where: str, exc: av.FFmpegError) -> None:
         self._damaged += 1
         _log.warning("%s: skipped a damaged picture %s: %s", self._path, where, exc.strerror)
+
+
+def _can_leave_out(codec: VideoCodecContext) -> bool:
+    """Non-reference pictures may be left out of decoding without a change in any other.
+
+    In HEVC they may serve higher temporal layers (H.265, 3.144), so there must be one layer only, as the decoder
+    configuration record says (ISO/IEC 14496-15, 8.3.3.1: numTemporalLayers, bits 5 to 3 of byte 21).
+    """
+    if codec.name in _SKIPPING_CODECS:
+        return True
+    record = codec.extradata
+    if codec.name != "hevc" or not record or record[0] != _HVCC_VERSION or len(record) <= _HVCC_LAYERS_BYTE:
+        return False
+    return record[_HVCC_LAYERS_BYTE] >> 3 & 7 == 1

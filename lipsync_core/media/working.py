@@ -107,7 +107,7 @@ class PictureConverter:
 
 
 def copied(picture: av.VideoFrame) -> av.VideoFrame:
-    """An independent copy of a picture in a working format."""
+    """An independent copy of a picture in a working format, without its times."""
     tags = ColourTags(
         int(picture.colorspace), int(picture.color_range), int(picture.color_primaries), int(picture.color_trc)
     )
@@ -153,7 +153,6 @@ def _repacked(picture: av.VideoFrame, target: WorkingPicture) -> av.VideoFrame:
             samples[:height, width:] = source[:, -1:]
         if samples.shape[0] > height:
             samples[height:] = samples[height - 1]
-    packed.pts, packed.time_base = picture.pts, picture.time_base
     return packed
 
 
