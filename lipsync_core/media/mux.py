@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from lipsync_core.audio.source import AudioCut
 from lipsync_core.clock import StageClock
+from lipsync_core.errors import OutputError
 from lipsync_core.media.encode import EncoderOptions, PictureSpec, find_encoder
 from lipsync_core.media.output import MUXERS, atomic_output, output_errors
 from lipsync_core.media.soundtrack import Soundtrack, add_soundtrack
@@ -64,6 +65,7 @@ class MovieWriter:
             self._sound = _add_sound(self._container, audio, clock)
             self._stack = stack.pop_all()
         self._next_sound: av.Packet[AudioStream] | None = None
+        self._pictures = 0
 
     @property
     def audio_note(self) -> str:
@@ -81,6 +83,7 @@ class MovieWriter:
         """
         with output_errors(self._output):
             packets = self._encoder.encode(picture, pts, duration)
+        self._pictures += 1
         self._mux(packets)
         self._write_sound((pts + duration) * self._time_base)
 
@@ -97,12 +100,13 @@ class MovieWriter:
             self._finish()
 
     def _finish(self) -> None:
+        if not self._pictures:
+            raise OutputError(f"no picture was given for {self._output}", "choose a longer part of the input")
         with output_errors(self._output):
             packets = self._encoder.flush()
         self._mux(packets)
         self._write_sound(None)
         with self._clock.stage(_STAGE), output_errors(self._output):
-            self._container.start_encoding()
             self._container.close()
 
     def _mux(self, packets: list[av.Packet[VideoStream]]) -> None:

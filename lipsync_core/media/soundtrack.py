@@ -114,11 +114,15 @@ def _is_unbroken(cut: AudioCut, origin_s: Fraction) -> bool:
 
 
 def _duration_s(packet: av.Packet[AudioStream]) -> Fraction:
-    """As the container says, else as the codec's blocks are long (Matroska leaves out the first); 0 if unknown."""
+    """How long the packet sounds; 0 if unknown.
+
+    The container alone does not know: Matroska leaves out the first duration, and MP4 stretches a packet over the
+    hole behind it. So it is what the container says, but no more than one of the codec's blocks where it has them.
+    """
     codec = packet.stream.codec_context
-    if packet.duration:
-        return packet.duration * packet.time_base
-    return Fraction(codec.frame_size, codec.sample_rate)
+    stated_s = (packet.duration or 0) * packet.time_base
+    block_s = Fraction(codec.frame_size, codec.sample_rate)
+    return min(stated_s, block_s) if stated_s and block_s else stated_s or block_s
 
 
 def _source_packets(cut: AudioCut) -> Iterator[av.Packet[AudioStream]]:
