@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import islice
 
 import av
 import numpy as np
@@ -84,18 +85,18 @@ class FaceFollower:
     def _search(self, picture: av.VideoFrame) -> FaceMesh | None:
         """The mesh of a detected face: of the person lost just now, else of the one to be chosen."""
         faces = find_faces(self._detector, picture, look_hard=self._misses % _HARD_EVERY == 0)
+        rank = 0
         if self._mesh is not None:
             candidates = _nearest(faces, self._mesh.box)
         elif self._wanted is None:
             candidates = sorted(faces, key=lambda face: -face.size_px)
         else:
-            candidates = faces[self._wanted : self._wanted + 1]
+            candidates, rank = faces, self._wanted
+        # The detector is now and then wrong: what has no mesh is no face and does not count.
+        meshes = (self._settle(picture, crop_of_detection(face)) for face in candidates)
+        confirmed = (mesh for mesh in meshes if mesh.presence >= _MIN_PRESENCE)
         self._unbacked = 0
-        for face in candidates:
-            mesh = self._settle(picture, crop_of_detection(face))
-            if mesh.presence >= _MIN_PRESENCE:
-                return mesh
-        return None
+        return next(islice(confirmed, rank, None), None)
 
     def _settle(self, picture: av.VideoFrame, crop: FaceCrop) -> FaceMesh:
         """Fit twice: a detector's box is looser than a mesh's."""

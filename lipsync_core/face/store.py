@@ -143,7 +143,7 @@ def _save(path: Path, track: FaceTrack, findings: Mapping[str, NDArray[np.generi
 
 
 def _load(path: Path) -> StoredTrack:
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         numerator, denominator = arrays["time_base"].tolist()
         track = FaceTrack(
             tracker=str(arrays["tracker"]),

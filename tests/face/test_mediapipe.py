@@ -9,8 +9,9 @@ from skimage import data
 
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import ModelMissingError
+from lipsync_core.face.detect import FaceDetector
 from lipsync_core.face.landmarks import MOUTH_CORNERS, rows
-from lipsync_core.face.mediapipe import MediapipeTracker
+from lipsync_core.face.mediapipe import MODEL, MediapipeTracker
 from lipsync_core.face.track import FaceTrack
 from lipsync_core.media.decode import decode_frames
 from lipsync_core.models.store import ModelStore
@@ -177,6 +178,16 @@ def test_a_face_larger_than_the_picture_is_found(clips: Path, tracker: Mediapipe
     x0, y0, x1, y1 = track(tracker, [picture]).boxes[0].astype(int)
     close_up = cv2.resize(picture[y0 + 20 : y1, x0 + 10 : x1 - 10], (720, 720))
     assert track(tracker, [close_up]).has_face.all()
+
+
+@pytest.mark.parametrize("face", [None, 0])
+def test_what_only_looks_like_a_face_to_the_detector_is_none(
+    face: int | None, model_store: ModelStore, track: Track
+) -> None:
+    picture = data.rocket()  # its tower is a face to the detector in a tile, to the mesh it is not
+    detector = FaceDetector(model_store.path(MODEL, "full_range"))
+    assert detector.detect_far(picture)
+    assert frames_with_face(track(MediapipeTracker(model_store, face), [picture] * 2)) == []
 
 
 def test_a_ten_bit_full_colour_video_tracks_like_an_eight_bit_one(
