@@ -13,17 +13,22 @@ from lipsync_core.generators.viseme.canonical import (
     apply_transform,
     canonical_transforms,
     face_template,
+    inverse_transform,
     scale_of,
 )
 from lipsync_core.smoothing import gaussian
 
 TRANSFORM_SIGMA_FRAMES = 1.5
 POINT_SIGMA_FRAMES = 0.7
-_POINT_REACH_FRAMES = 3
+_TRANSFORM_REACH_FRAMES, _POINT_REACH_FRAMES = 6, 3
+#: Differences of this size, in canonical pixels, are the mesh's noise; larger ones are real motion and are followed.
+_NOISE_PX = 1.6
 _TEMPLATE_FRAMES = 2000  # more change nothing in a median and cost memory
 _JUMP = 0.5  # in box sizes: further than this between two frames is another shot
 _CLOSED_PERCENTILE = 4.0
 _CLOSED_GAP = 0.05  # in mouth widths: a wider one means that the clip never shows closed lips
+
+_MOUTH = (128.0, 110.0)  # about where the mouth is in the canonical crop
 
 _CORNERS = rows(MOUTH_CORNERS)
 _EYES = rows(OUTER_EYE_CORNERS)
@@ -48,7 +53,8 @@ class FramePose:
 class ClipGeometry:
     """Steady poses of every frame of a track, and the clip's own mouth measures.
 
-    Smoothing is centred in time, so it does not lag, and never reaches across a cut or a gap.
+    Smoothing is centred in time, so it does not lag; it takes out noise and leaves motion, however
+    jerky; and it never reaches across a cut or a gap.
     """
 
     def __init__(self, track: FaceTrack) -> None:
@@ -62,7 +68,7 @@ class ClipGeometry:
         gaps = np.full(len(track), np.nan)
         for first, end in self._shots:
             landmarks = track.landmarks[first:end]
-            transforms = gaussian(canonical_transforms(landmarks, template), TRANSFORM_SIGMA_FRAMES)
+            transforms = _steadied(canonical_transforms(landmarks, template))
             scale = scale_of(transforms)
             self._transforms[first:end] = transforms
             self._widths[first:end] = gaussian(scale * _distances(landmarks, _CORNERS), 1.0)
@@ -79,9 +85,33 @@ class ClipGeometry:
         first = max(shot[0], frame_index - _POINT_REACH_FRAMES)
         end = min(shot[1], frame_index + _POINT_REACH_FRAMES + 1)
         mapped = apply_transform(self._transforms[first:end], self._landmarks[first:end, :, :2])
-        weights = np.exp(-0.5 * ((np.arange(first, end) - frame_index) / POINT_SIGMA_FRAMES) ** 2)
+        differences = np.sqrt(((mapped - mapped[frame_index - first]) ** 2).sum(2).mean(1))  # (n,)
+        weights = _closeness(np.arange(first, end) - frame_index, POINT_SIGMA_FRAMES, differences)
         points = np.einsum("n,nkd->kd", weights / weights.sum(), mapped)
         return FramePose(self._transforms[frame_index], points, float(self._widths[frame_index]))
+
+
+def _steadied(transforms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 2, 3) similarities of one shot, each averaged with those neighbours that differ by noise only."""
+    middles = np.array([inverse_transform(transform) @ (*_MOUTH, 1.0) for transform in transforms])  # (N, 2) source
+    scale = scale_of(transforms)
+    total, weight_sum = np.zeros_like(transforms), np.zeros(len(transforms))
+    for step in range(-_TRANSFORM_REACH_FRAMES, _TRANSFORM_REACH_FRAMES + 1):
+        here = slice(max(0, -step), len(transforms) - max(0, step))
+        there = slice(max(0, step), len(transforms) - max(0, -step))
+        if here.stop <= here.start:
+            continue
+        differences = np.linalg.norm(middles[there] - middles[here], axis=1) * scale[here]
+        weights = _closeness(np.array(step), TRANSFORM_SIGMA_FRAMES, differences)
+        total[here] += weights[:, None, None] * transforms[there]
+        weight_sum[here] += weights
+    return total / weight_sum[:, None, None]
+
+
+def _closeness(steps: NDArray[np.integer], sigma: float, differences: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bilateral weights: near in time and alike (Tomasi and Manduchi 1998)."""
+    weights: NDArray[np.float64] = np.exp(-0.5 * ((steps / sigma) ** 2 + (differences / _NOISE_PX) ** 2))
+    return weights
 
 
 def _distances(landmarks: NDArray[np.float32], pair: NDArray[np.intp]) -> NDArray[np.float64]:
