@@ -1,0 +1,6 @@
+"""The benchmarks are no package; their tests import them by name."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
