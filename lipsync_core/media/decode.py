@@ -163,7 +163,7 @@ class _FrameReader:
         self._stream = stream
         self._converter = PictureConverter(first)
         self.times = FrameTimes(stream.time_base, stream.nominal_duration)
-        self.times.append(first.pts, first.duration or 0)
+        self.times.append(first.pts)
         self._ahead: av.VideoFrame | None = first  # the picture at _position, where it is decoded already
         self._position = 0  # index of the frame that is read next
         self._is_sought = False  # the stream was sought, so every known frame is checked by its pts
@@ -181,10 +181,11 @@ class _FrameReader:
             return None
         if self._position == len(self.times):
             self._ahead = self._next_picture()  # tells how long this frame lasts
-        times = self.times
+        pts, time_base = self.times.pts(index), self._stream.time_base
+        duration = self.times.duration(index, picture.duration or 0)
         converted = self._converter.convert(picture)
-        converted.pts, converted.time_base = times.pts(index), self._stream.time_base
-        return SourceFrame(index, times.pts(index), times.duration(index), self._stream.time_base, converted)
+        converted.pts, converted.time_base = pts, time_base
+        return SourceFrame(index, pts, duration, time_base, converted)
 
     def require(self) -> SourceFrame:
         """As `read`, where a frame must be."""
@@ -232,7 +233,7 @@ class _FrameReader:
         picture = next(self._stream, None)
         if self._position == len(self.times):
             if picture is not None:
-                self.times.append(picture.pts, picture.duration or 0)
+                self.times.append(picture.pts)
             return picture
         stored = self.times.stored(self._position)
         if self._is_sought and (picture is None or picture.pts != stored):

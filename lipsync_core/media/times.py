@@ -1,7 +1,6 @@
 """When each frame of a video is shown, learnt while decoding it."""
 
 from array import array
-from bisect import bisect_left
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -19,13 +18,12 @@ class FrameTimes:
         self._stored = array("q")
         self._pts = array("q")
         self._origin = 0  # stored minus mended, at the last frame
-        self._last_duration = nominal_duration
 
     def __len__(self) -> int:
         return len(self._pts)
 
-    def append(self, stored: int | None, own_duration: int) -> None:
-        """Add the next frame: its pts as stored (None where missing) and its duration (0 where missing)."""
+    def append(self, stored: int | None) -> None:
+        """Add the next frame by its pts as stored, None where it has none."""
         if stored is None:
             stored = self._stored[-1] + self._nominal_duration if self._stored else 0
         if not self._pts:
@@ -37,7 +35,6 @@ class FrameTimes:
                 self._origin = stored - pts
         self._stored.append(stored)
         self._pts.append(pts)
-        self._last_duration = own_duration
 
     def extend(self, frame_pts: Sequence[int]) -> None:
         """Add frames known from an earlier pass: the mended pts of all from the second one on."""
@@ -45,7 +42,6 @@ class FrameTimes:
         for pts in frame_pts[known:]:
             self._pts.append(int(pts))
             self._stored.append(int(pts) + self._origin)
-            self._last_duration = 0  # not known from the start times
 
     def pts(self, index: int) -> int:
         """Start of a frame, from 0."""
@@ -55,17 +51,12 @@ class FrameTimes:
         """The pts that the file gives a frame."""
         return self._stored[index]
 
-    def index_of(self, stored: int) -> int | None:
-        """The frame whose stored pts is `stored`, or None."""
-        index = bisect_left(self._stored, stored)
-        return index if index < len(self._stored) and self._stored[index] == stored else None
-
-    def duration(self, index: int) -> int:
-        """To the next frame; the last one's own, else the median."""
+    def duration(self, index: int, own: int) -> int:
+        """To the next frame; the last one's `own` (0 where unknown), else the median."""
         if index + 1 < len(self._pts):
             return self._pts[index + 1] - self._pts[index]
-        if self._last_duration > 0:
-            return self._last_duration
+        if own > 0:
+            return own
         if len(self._pts) < 2:
             return self._nominal_duration
         return max(1, int(np.median(np.diff(np.frombuffer(self._pts, np.int64)))))

@@ -12,7 +12,7 @@ from av.video.format import VideoFormat
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
-from lipsync_core.media.colour import BT601, BT709, FULL, LIMITED, matrix_number
+from lipsync_core.media.colour import BT709, FULL, LIMITED, matrix_number
 from lipsync_core.media.planes import plane_samples
 from lipsync_core.media.probe import ColourTags, VideoInfo
 
@@ -121,7 +121,7 @@ def _target(pix_fmt: str, width: int, height: int, tags: ColourTags) -> WorkingP
     matrix, code_range = tags.matrix, tags.range
     if _has_no_chroma_planes(VideoFormat(pix_fmt)):
         # The conversion makes the matrix up, so it is said which, and the range is the one every player expects.
-        matrix, code_range = matrix_number(BT709 if height >= 720 else BT601, height), LIMITED
+        matrix, code_range = matrix_number(0, height), LIMITED
     elif pix_fmt in _FULL_RANGE_FORMATS:
         code_range = FULL
     step_x, step_y = (1 if "444" in chosen else 2), (2 if "420" in chosen else 1)
