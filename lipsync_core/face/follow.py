@@ -21,8 +21,8 @@ _SURE_PRESENCE = 0.9
 _BACKED_EVERY = 10  # frames
 #: A face that was lost is the same person again only for this long; then the choice is made anew.
 _MEMORY_S = Fraction(1)
-#: Frames between two thorough searches (they cost eight times a plain one) while no face is seen.
-_HARD_EVERY = 6
+#: Frames between two thorough searches while no face is seen.
+_THOROUGH_EVERY = 8
 #: A mesh that moves further than this share of its size from one frame to the next, or grows by more
 #: than this factor, has probably slipped off the face.
 _MAX_STEP = 0.5
@@ -80,22 +80,28 @@ class FaceFollower:
     def _is_backed(self, picture: av.VideoFrame, mesh: FaceMesh) -> bool:
         """Whether the detector, too, sees a face where the mesh is."""
         self._unbacked = 0
-        return bool(_nearest(find_faces(self._detector, picture, look_hard=True), mesh.box))
+        return bool(_nearest(find_faces(self._detector, picture, thoroughly=True), mesh.box))
 
     def _search(self, picture: av.VideoFrame) -> FaceMesh | None:
         """The mesh of a detected face: of the person lost just now, else of the one to be chosen."""
-        faces = find_faces(self._detector, picture, look_hard=self._misses % _HARD_EVERY == 0)
+        self._unbacked = 0
+        chosen = self._choose(picture, find_faces(self._detector, picture, thoroughly=False))
+        if chosen is None and self._misses % _THOROUGH_EVERY == 0:
+            chosen = self._choose(picture, find_faces(self._detector, picture, thoroughly=True))
+        return chosen
+
+    def _choose(self, picture: av.VideoFrame, faces: Sequence[Detection]) -> FaceMesh | None:
+        """The one among `faces`, ordered from left to right, that is to be followed, if it is there."""
         rank = 0
         if self._mesh is not None:
-            candidates = _nearest(faces, self._mesh.box)
+            faces = _nearest(faces, self._mesh.box)
         elif self._wanted is None:
-            candidates = sorted(faces, key=lambda face: -face.size_px)
+            faces = sorted(faces, key=lambda face: -face.size_px)
         else:
-            candidates, rank = faces, self._wanted
+            rank = self._wanted
         # The detector is now and then wrong: what has no mesh is no face and does not count.
-        meshes = (self._settle(picture, crop_of_detection(face)) for face in candidates)
+        meshes = (self._settle(picture, crop_of_detection(face)) for face in faces)
         confirmed = (mesh for mesh in meshes if mesh.presence >= _MIN_PRESENCE)
-        self._unbacked = 0
         return next(islice(confirmed, rank, None), None)
 
     def _settle(self, picture: av.VideoFrame, crop: FaceCrop) -> FaceMesh:

@@ -38,21 +38,21 @@ def test_two_faces_are_two(detector: FaceDetector, couple: list[Picture]) -> Non
 def test_a_far_face_is_found_in_a_tile_and_once(detector: FaceDetector) -> None:
     picture = np.full((432, 768, 3), 90, np.uint8)
     picture[200:328, 400:528] = cv2.resize(data.astronaut(), (128, 128), interpolation=cv2.INTER_AREA)
-    (face,) = detector.detect_far(picture)
+    (face,) = detector.detect_thoroughly(picture)
     assert overlap(ASTRONAUT / 4 + (400, 200, 400, 200), face.box[np.newaxis])[0] > 0.5
 
 
 def test_a_face_that_fills_the_picture_is_found(detector: FaceDetector) -> None:
     close_up = np.ascontiguousarray(data.astronaut()[72:178, 171:277])
     assert detector.detect(close_up) == []
-    (face,) = detector.detect_close(close_up)
+    (face,) = detector.detect_thoroughly(close_up)
     assert overlap(ASTRONAUT - (171, 72, 171, 72), face.box[np.newaxis])[0] > 0.6
 
 
 @pytest.mark.parametrize("picture", [data.coffee(), np.zeros((40, 900, 3), np.uint8)])
 def test_nothing_is_found_where_there_is_no_face(picture: Picture, detector: FaceDetector) -> None:
     assert detector.detect(picture) == []
-    assert detector.detect_far(picture) == []
+    assert detector.detect_thoroughly(picture) == []
 
 
 def test_overlap_is_intersection_over_union() -> None:
