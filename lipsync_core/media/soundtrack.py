@@ -26,6 +26,8 @@ _COPIED = {
     "libopus": "opus",
     "flac": "flac",
 }
+#: QuickTime (.mov) has no name for these; FFmpeg finds out only when it writes the header.
+_MP4_ONLY = frozenset({"opus", "flac"})
 _AAC_BIT_RATE = 192_000  # bits/s
 #: ISO/IEC 14496-3, 4.5.3.1: at most 6144 bits for each channel in a block of 1024 samples.
 _AAC_MAX_BITS_PER_SAMPLE = 6
@@ -78,7 +80,7 @@ def _copy_plan(cut: AudioCut, container: OutputContainer) -> _CopyPlan | None:
     with open_media(cut.path) as source:
         stream = source.streams.audio[0] if source.streams.audio else None
         codec = _COPIED.get(stream.codec_context.name) if stream is not None else None
-        if stream is None or codec is None or stream.codec_context.name not in container.supported_codecs:
+        if stream is None or codec is None or (codec in _MP4_ONLY and container.format.name != "mp4"):
             return None
         origin_s = _first_sound_s(source, stream)
     return _CopyPlan(codec, origin_s) if origin_s is not None and _is_unbroken(cut, origin_s) else None

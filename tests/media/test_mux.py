@@ -169,6 +169,23 @@ def test_the_sound_begins_where_it_did(
         assert sound_packets(output) == sound_packets(source)
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "note"),
+    [
+        ("in.m4a", "aac", "copy (aac)"),
+        ("in.mp3", "libmp3lame", "copy (mp3)"),
+        ("alac.m4a", "alac", "copy (alac)"),
+        ("in.flac", "flac", "aac 192 kb/s"),
+        ("in.ogg", "libopus", "aac 192 kb/s"),
+    ],
+)
+def test_quicktime_gets_what_it_knows(tmp_path: Path, name: str, codec: str, note: str) -> None:
+    """Opus and FLAC copied into a .mov failed when the header was written."""
+    source = write_sound(tmp_path / name, codec, 48000, click(48000, 2))
+    assert write_movie(tmp_path / "out.mov", steady(50), AudioCut(source)) == note
+    assert abs(click_time_s(tmp_path / "out.mov") - click_time_s(source)) < MAX_CLICK_ERROR_S
+
+
 def test_encoded_sound_has_the_rate_and_channels_of_the_source(tmp_path: Path) -> None:
     for rate_hz, channels, layout in ((44100, 2, "stereo"), (8000, 1, "mono"), (48000, 6, "5.1")):
         source = write_sound(tmp_path / "in.wav", "pcm_s16le", rate_hz, tone(rate_hz, channels, 0.5))
