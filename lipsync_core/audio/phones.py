@@ -69,7 +69,8 @@ class PhoneRecogniser:
 def _open_decoder() -> pocketsphinx.Decoder:
     models = Path(pocketsphinx.get_model_path()) / "en-us"
     try:
-        # Language weight, insertion penalty and beams: those of CMU Sphinx's phoneme recognition tutorial.
+        # Language weight and beams: CMU Sphinx's guide to phoneme recognition; insertion penalty: the study
+        # behind the viseme generator.
         return pocketsphinx.Decoder(
             hmm=str(models / "en-us"),
             allphone=str(models / "en-us-phone.lm.bin"),

@@ -1,8 +1,8 @@
 """Mouth curves: what the jaw, the lips and the tongue do at every moment of a speech.
 
 Phones give the intended posture, loudness and the first formant say how far it is carried out, and
-smoothing makes neighbouring phones flow into each other. Recipe and constants: the study behind this
-generator, tuned against people's own lip aperture; times in frames of 10 ms.
+smoothing makes neighbouring phones flow into each other. Recipe and constants come from the study behind
+this generator, which chose them by eye and matched the amplitude to that of people's lips.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ from lipsync_core.smoothing import gaussian
 
 CURVES_HZ = LEVELS_HZ
 
-#: Lips begin to move before the sound does; the study's best lag against people's own lips.
+#: Lips move before their sound is heard; the study's value.
 LEAD_S = 0.03
 
 # How a vowel's opening is made up.

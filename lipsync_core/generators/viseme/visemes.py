@@ -16,9 +16,9 @@ class Viseme(NamedTuple):
 
 REST = Viseme()
 
-#: By ARPAbet label; a label that is not here (SIL, noise) is a mouth at rest. Jaw and width: the study
-#: behind this generator, tuned by eye and by an independent landmarker on seven clips. Closure, tuck
-#: and tongue follow from how the sound is made: bilabial, labiodental, (inter)dental and lateral.
+#: By ARPAbet label; a label that is not here (SIL, noise) is a mouth at rest. Jaw and width: the table
+#: of the study behind this generator. Closure, tuck and tongue follow from how the sound is made:
+#: bilabial, labiodental, (inter)dental and lateral.
 VISEMES = MappingProxyType(
     {
         "AA": Viseme(1.0, 0.0),
