@@ -82,8 +82,8 @@ class PictureStream:
 
     @property
     def nominal_duration(self) -> int:
-        """How long a frame lasts at the average frame rate, in units of `time_base`; at least 1."""
-        rate = self._stream.average_rate or self._stream.guessed_rate or _FALLBACK_RATE
+        """How long a frame lasts at the frame rate that the codec claims, in units of `time_base`; at least 1."""
+        rate = self._stream.guessed_rate or self._stream.average_rate or _FALLBACK_RATE
         return max(1, round(1 / (rate * self.time_base)))
 
     def restart(self) -> None:

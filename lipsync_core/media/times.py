@@ -17,6 +17,7 @@ class FrameTimes:
         self._jump_back = _JUMP_BACK_S / time_base
         self._stored = array("q")
         self._pts = array("q")
+        self._is_guessed = False  # the file holds no pts, so durations from its demuxer are guesses, too
         self._origin = 0  # stored minus mended, at the last frame
 
     def __len__(self) -> int:
@@ -25,6 +26,7 @@ class FrameTimes:
     def append(self, stored: int | None) -> None:
         """Add the next frame by its pts as stored, None where it has none."""
         if stored is None:
+            self._is_guessed = True
             stored = self._stored[-1] + self._nominal_duration if self._stored else 0
         if not self._pts:
             self._origin = stored
@@ -55,7 +57,7 @@ class FrameTimes:
         """To the next frame; the last one's `own` (0 where unknown), else the median."""
         if index + 1 < len(self._pts):
             return self._pts[index + 1] - self._pts[index]
-        if own > 0:
+        if own > 0 and not self._is_guessed:
             return own
         if len(self._pts) < 2:
             return self._nominal_duration

@@ -1,0 +1,55 @@
+from fractions import Fraction
+
+from lipsync_core.media.times import FrameTimes
+
+TIME_BASE = Fraction(1, 1000)
+
+
+def times_of(*stored: int | None) -> FrameTimes:
+    times = FrameTimes(TIME_BASE, nominal_duration=40)
+    for pts in stored:
+        times.append(pts)
+    return times
+
+
+def starts(times: FrameTimes) -> list[int]:
+    return [times.pts(index) for index in range(len(times))]
+
+
+def test_the_first_frame_starts_at_0() -> None:
+    times = times_of(507, 540, 600)
+    assert starts(times) == [0, 33, 93]
+    assert [times.stored(index) for index in range(3)] == [507, 540, 600]
+
+
+def test_missing_pts_follow_at_the_frame_rate() -> None:
+    assert starts(times_of(None, None, None)) == [0, 40, 80]
+    assert starts(times_of(100, None, 180)) == [0, 40, 80]
+
+
+def test_a_frame_out_of_place_is_moved_by_as_little_as_possible() -> None:
+    assert starts(times_of(0, 40, 40, 30, 120)) == [0, 40, 41, 42, 120]
+
+
+def test_a_clock_that_was_reset_goes_on_from_where_it_was() -> None:
+    assert starts(times_of(0, 40, 5000, 0, 40, 80)) == [0, 40, 5000, 5040, 5080, 5120]
+
+
+def test_the_last_frame_lasts_as_it_says_else_the_median() -> None:
+    times = times_of(0, 30, 70, 110)
+    assert [times.duration(index, own=55) for index in range(4)] == [30, 40, 40, 55]
+    assert times.duration(3, own=0) == 40
+    assert times_of(7).duration(0, own=0) == 40
+
+
+def test_a_guessed_clock_is_guessed_to_its_end() -> None:
+    assert times_of(None, None).duration(1, own=33) == 40
+
+
+def test_known_frames_need_no_decoding() -> None:
+    times = times_of(507)
+    times.extend([0, 33, 93])
+    assert starts(times) == [0, 33, 93]
+    assert times.stored(2) == 600
+    times.append(640)
+    assert times.pts(3) == 133
