@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # av.Packet takes its type argument in annotations only
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -118,13 +119,22 @@ def _is_unbroken(cut: AudioCut, origin_s: Fraction) -> bool:
 def _duration_s(packet: av.Packet[AudioStream]) -> Fraction:
     """How long the packet sounds; 0 if unknown.
 
-    The container alone does not know: Matroska leaves out the first duration, and MP4 stretches a packet over the
-    hole behind it. So it is what the container says, but no more than one of the codec's blocks where it has them.
+    The container alone does not know: Matroska leaves out the first duration, MP4 stretches a packet over the hole
+    behind it, MP3 counts the padding at its end. So it is what the container says, but no more than one of the
+    codec's blocks, less its padding, where the codec has blocks of one size.
     """
     codec = packet.stream.codec_context
     stated_s = (packet.duration or 0) * packet.time_base
-    block_s = Fraction(codec.frame_size, codec.sample_rate)
+    block_s = Fraction(max(0, codec.frame_size - _padding(packet)), codec.sample_rate)
     return min(stated_s, block_s) if stated_s and block_s else stated_s or block_s
+
+
+def _padding(packet: av.Packet[AudioStream]) -> int:
+    """Samples at the end that a decoder drops (AV_PKT_DATA_SKIP_SAMPLES: u32 at the start, u32 at the end, ...)."""
+    if not packet.has_sidedata("skip_samples"):
+        return 0
+    _, at_end = struct.unpack_from("<II", bytes(packet.get_sidedata("skip_samples")))
+    return int(at_end)
 
 
 def _source_packets(cut: AudioCut) -> Iterator[av.Packet[AudioStream]]:

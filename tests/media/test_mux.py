@@ -209,10 +209,12 @@ def test_sound_of_unnamed_channels_is_mixed_to_one(tmp_path: Path) -> None:
     assert abs(click_time_s(tmp_path / "out.mp4") - CLICK_S) < MAX_CLICK_ERROR_S
 
 
-@pytest.mark.parametrize(("name", "codec"), [("in.m4a", "aac"), ("in.wav", "pcm_s16le")])
+@pytest.mark.parametrize(
+    ("name", "codec"), [("in.m4a", "aac"), ("in.mp3", "libmp3lame"), ("in.ogg", "libopus"), ("in.wav", "pcm_s16le")]
+)
 @pytest.mark.parametrize("pictures", [5, 100], ids=["longer than the pictures", "shorter than the pictures"])
 def test_all_of_the_sound_is_written(tmp_path: Path, name: str, codec: str, pictures: int) -> None:
-    source = write_sound(tmp_path / name, codec, 44100, click(44100, 2, duration_s=2.5))
+    source = write_sound(tmp_path / name, codec, 48000, click(48000, 2, duration_s=2.5))
     write_movie(tmp_path / "out.mp4", steady(pictures), AudioCut(source))
     assert sound_duration_s(tmp_path / "out.mp4") == Fraction(5, 2)
 
