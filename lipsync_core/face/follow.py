@@ -23,6 +23,8 @@ _BACKED_EVERY = 10  # frames
 _MEMORY_S = Fraction(1)
 #: Frames between two thorough searches while no face is seen.
 _THOROUGH_EVERY = 8
+_SETTLED_RAD = 0.05
+_MAX_FITS = 12  # from lying on the side to level; an upright face needs one or two
 #: A mesh that moves further than this share of its size from one frame to the next, or grows by more
 #: than this factor, has probably slipped off the face.
 _MAX_STEP = 0.5
@@ -45,6 +47,7 @@ class FaceFollower:
         self._seen_s = Fraction(0)  # and when
         self._is_lost = True
         self._misses = 0  # frames since a face was last seen
+        self._turn = 0  # quarter turns counterclockwise after which the people here were found upright
         self._unbacked = 0  # frames since a detection last backed the mesh
 
     def follow(self, picture: av.VideoFrame, time_s: Fraction) -> FaceMesh | None:
@@ -80,15 +83,28 @@ class FaceFollower:
     def _is_backed(self, picture: av.VideoFrame, mesh: FaceMesh) -> bool:
         """Whether the detector, too, sees a face where the mesh is."""
         self._unbacked = 0
-        return bool(_nearest(find_faces(self._detector, picture, thoroughly=True), mesh.box))
+        return bool(_nearest(find_faces(self._detector, picture, self._turn, thoroughly=True), mesh.box))
 
     def _search(self, picture: av.VideoFrame) -> FaceMesh | None:
         """The mesh of a detected face: of the person lost just now, else of the one to be chosen."""
         self._unbacked = 0
-        chosen = self._choose(picture, find_faces(self._detector, picture, thoroughly=False))
+        chosen = self._choose(picture, find_faces(self._detector, picture, self._turn))
         if chosen is None and self._misses % _THOROUGH_EVERY == 0:
-            chosen = self._choose(picture, find_faces(self._detector, picture, thoroughly=True))
+            chosen = self._search_thoroughly(picture)
         return chosen
+
+    def _search_thoroughly(self, picture: av.VideoFrame) -> FaceMesh | None:
+        """As `_search`, for very close and far faces, then for people who lie on their side.
+
+        A video recorded sideways does not always say so.
+        """
+        for more in range(4):
+            turn = (self._turn + more) % 4
+            chosen = self._choose(picture, find_faces(self._detector, picture, turn, thoroughly=more == 0))
+            if chosen is not None:
+                self._turn = turn
+                return chosen
+        return None
 
     def _choose(self, picture: av.VideoFrame, faces: Sequence[Detection]) -> FaceMesh | None:
         """The one among `faces`, ordered from left to right, that is to be followed, if it is there."""
@@ -105,9 +121,15 @@ class FaceFollower:
         return next(islice(confirmed, rank, None), None)
 
     def _settle(self, picture: av.VideoFrame, crop: FaceCrop) -> FaceMesh:
-        """Fit twice: a detector's box is looser than a mesh's."""
-        mesh = self._fitter.fit(picture, crop)
-        return self._fitter.fit(picture, crop_of_mesh(mesh)) if mesh.presence >= _MIN_PRESENCE else mesh
+        """Fit again until the crop no longer turns: the detector misjudges the roll of a tilted head."""
+        for _ in range(_MAX_FITS):
+            mesh = self._fitter.fit(picture, crop)
+            if mesh.presence < _MIN_PRESENCE:
+                break
+            before, crop = crop.roll_rad, crop_of_mesh(mesh)
+            if abs(np.angle(np.exp(1j * (crop.roll_rad - before)))) < _SETTLED_RAD:
+                break
+        return self._fitter.fit(picture, crop) if mesh.presence >= _MIN_PRESENCE else mesh
 
 
 def _nearest(faces: Sequence[Detection], box: NDArray[np.float32]) -> list[Detection]:

@@ -11,13 +11,14 @@ from lipsync_core.media.planes import thumbnail
 _THUMBNAIL_PX = 576
 
 
-def find_faces(detector: FaceDetector, picture: av.VideoFrame, thoroughly: bool) -> list[Detection]:
+def find_faces(detector: FaceDetector, picture: av.VideoFrame, turn: int, thoroughly: bool = False) -> list[Detection]:
     """Faces in pixels of the coded picture, ordered from left to right as displayed.
 
-    `thoroughly` finds very close and far faces as well, at about 14 times the cost.
+    `turn` counts the quarter turns counterclockwise that make people stand upright, on top of the
+    picture's own rotation. `thoroughly` finds very close and far faces as well, at about 14 times the cost.
     """
     small, scale = thumbnail(picture, _THUMBNAIL_PX)
-    quarters = round(picture.rotation / 90) % 4  # counterclockwise turns that make the picture upright
+    quarters = (round(picture.rotation / 90) + turn) % 4
     upright = np.ascontiguousarray(np.rot90(small, quarters))
     faces = detector.detect_thoroughly(upright) if thoroughly else detector.detect(upright)
     faces.sort(key=lambda face: float(face.centre[0]))

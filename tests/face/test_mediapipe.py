@@ -169,6 +169,18 @@ def test_a_face_lying_in_a_rotated_video_is_found_in_coded_pixels(
     assert distance.max() < 4  # of a mouth 100 px wide
 
 
+@pytest.mark.parametrize("quarters", [1, 3])
+def test_a_person_who_lies_on_her_side_without_a_rotation_tag_is_found(
+    quarters: int, woman: list[Picture], tracker: MediapipeTracker, track: Track
+) -> None:
+    lying = [np.ascontiguousarray(np.rot90(picture, quarters)) for picture in blank_at(woman[:8], 4)]
+    found = track(tracker, lying)
+    assert frames_with_face(found) == [0, 1, 2, 3, 5, 6, 7]
+    left, right = mouth_corners(found)[0]
+    across = {1: (0, -1), 3: (0, 1)}[quarters]  # where her left is once she is turned
+    assert np.dot(right - left, across) > 0.9 * np.linalg.norm(right - left)
+
+
 @pytest.mark.parametrize("face_px", [50, 78, 300, 900])
 def test_a_face_is_found_at_any_size_in_a_1080p_picture(face_px: int, tracker: MediapipeTracker, track: Track) -> None:
     picture = portrait_at(face_px, (1300, 500))
