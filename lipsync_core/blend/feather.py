@@ -23,6 +23,5 @@ class FeatherBlender:
         """
         if region.shape != painted.pixels.shape or region.shape[:2] != painted.mask.shape:
             raise ValueError(f"region {region.shape}, pixels {painted.pixels.shape}, mask {painted.mask.shape}")
-        weight = painted.mask
-        composite = cv2.blendLinear(painted.pixels, region, weight, 1.0 - weight)
-        return np.where(weight[..., None] > 0.0, composite, region).astype(np.uint8, copy=False)
+        composite = cv2.blendLinear(painted.pixels, region, painted.mask, 1.0 - painted.mask)
+        return composite.astype(np.uint8, copy=False)

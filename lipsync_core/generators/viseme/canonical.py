@@ -12,6 +12,8 @@ from lipsync_core.face.landmarks import OUTER_EYE_CORNERS, STABLE, rows
 SIDE_PX = 256
 EYE_DISTANCE_PX = 140.0
 EYE_MIDDLE = (128.0, 12.0)
+#: What speech moves: mouth, lower cheeks and chin, with room to drop (left, top, right, bottom).
+MOVING_PART = (26.0, 56.0, 230.0, 250.0)
 
 _EYES = rows(OUTER_EYE_CORNERS)
 _STABLE = rows(STABLE)

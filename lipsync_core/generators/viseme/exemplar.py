@@ -39,7 +39,7 @@ _UPPER = rows(UPPER_INNER_LIP)
 _LOWER = rows(LOWER_INNER_LIP)
 _LIP_MIDDLES = (rows(LOWER_OUTER_LIP[3:8]), rows(LOWER_INNER_LIP[3:8]))
 _NOSE = int(rows((NOSE_TIP,))[0])
-_SKIN = rows((*CHEEKS[:4], 2))
+SKIN_POINTS = rows(CHEEKS[2:6])  # beside nose and mouth: lit like the mouth, and inside the moving part
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,13 +74,13 @@ class MouthCrop:
         return float(teeth.mean())
 
     def skin_colour(self) -> NDArray[np.float64]:
-        """(3,) RGB of the lit skin: the brightest of cheeks and upper lip."""
-        colour: NDArray[np.float64] = _colours(self.pixels, self.points[_SKIN]).max(0)
+        """(3,) RGB of the lit skin: the brightest of the cheeks."""
+        colour: NDArray[np.float64] = _colours(self.pixels, self.points[SKIN_POINTS]).max(0)
         return colour
 
     def brightness(self) -> float:
         """Mean value of the cheeks, 0..255, by which borrowed pixels are matched to a frame."""
-        return float(_colours(self.pixels, self.points[_SKIN]).mean())
+        return float(_colours(self.pixels, self.points[SKIN_POINTS]).mean())
 
     def lip_colour(self) -> NDArray[np.float64]:
         """(3,) RGB of the middle of the lower lip."""

@@ -10,12 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync_core.face.landmarks import CHEEKS, rows
 from lipsync_core.face.track import ClipObserver, FaceTrack
 from lipsync_core.generators.contract import Conditions, GeneratorSpec, Painted, Painter
-from lipsync_core.generators.viseme.canonical import SIDE_PX, apply_transform, inverse_transform, scale_of
+from lipsync_core.generators.viseme.canonical import MOVING_PART, apply_transform, inverse_transform, scale_of
 from lipsync_core.generators.viseme.curves import mouth_curves
-from lipsync_core.generators.viseme.exemplar import MouthCrop, MouthObserver
+from lipsync_core.generators.viseme.exemplar import SKIN_POINTS, MouthCrop, MouthObserver
 from lipsync_core.generators.viseme.geometry import ClipGeometry, FramePose
 from lipsync_core.generators.viseme.mouth import BorrowedTeeth, DrawnTeeth, InsideGrid, paint_inside
 from lipsync_core.generators.viseme.shape import MouthShape, mouth_shape
@@ -27,7 +26,6 @@ VISEME = GeneratorSpec(name="viseme", version="1", licence="Apache-2.0 (this pro
 _MAX_TURN = 0.35  # nose offset in eye distances: further turned, the far half of the mouth is guesswork
 _MIN_SCORE = 0.5
 _RIM_PX = 2.0  # canonical pixels around the opening in which the inside fades out
-_SKIN = rows((*CHEEKS[:4], 2))
 
 
 class VisemeGenerator:
@@ -72,7 +70,7 @@ class VisemePainter:
             self._teeth = BorrowedTeeth(crop)
 
     def region(self, frame_index: int) -> Box | None:
-        """The box of the canonical crop in the frame; None without a face or with one turned too far."""
+        """The box of the moving part of the face; None without a face or with one turned too far."""
         if self._track.scores[frame_index] < _MIN_SCORE:
             return None
         pose = self._geometry.pose(frame_index)
@@ -87,7 +85,7 @@ class VisemePainter:
         to_canonical[:, 2] += pose.transform[:, :2] @ (box.x0, box.y0)
         shape = mouth_shape(pose, self._geometry.mouth_width_px, self._geometry.closed_gap, edit, RING)
         warp = mouth_warp(shape, to_canonical, region.shape[:2])
-        brightness = _brightness(region, apply_transform(inverse_transform(to_canonical), pose.points[_SKIN]))
+        brightness = _brightness(region, apply_transform(inverse_transform(to_canonical), pose.points[SKIN_POINTS]))
         painted = Painted(warp.apply(region), warp.strength)
         self._fill_mouth(painted, shape, to_canonical, brightness)
         return painted
@@ -117,8 +115,9 @@ class VisemePainter:
 
 
 def _crop_box(pose: FramePose) -> Box:
-    """The upright box of frame pixels that holds the canonical crop."""
-    corners = np.array([(0, 0), (SIDE_PX, 0), (0, SIDE_PX), (SIDE_PX, SIDE_PX)], np.float64)
+    """The upright box of frame pixels that holds the moving part of the face."""
+    left, top, right, bottom = MOVING_PART
+    corners = np.array([(left, top), (right, top), (left, bottom), (right, bottom)])
     outline = apply_transform(inverse_transform(pose.transform), corners)
     low, high = np.floor(outline.min(0)).astype(int), np.ceil(outline.max(0)).astype(int) + 1
     return Box(int(low[0]), int(low[1]), int(high[0]), int(high[1]))

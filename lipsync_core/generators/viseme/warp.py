@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync_core.generators.viseme.canonical import SIDE_PX
+from lipsync_core.generators.viseme.canonical import MOVING_PART, SIDE_PX
 from lipsync_core.generators.viseme.shape import MouthShape, Pull
 
 _STEP_PX = 8
@@ -28,9 +28,12 @@ _ACROSS, _DOWN = np.meshgrid(np.arange(SIDE_PX, dtype=np.float32), np.arange(SID
 
 
 def _reach() -> NDArray[np.float32]:
-    """(G, 1) 1 around the mouth, falling to 0 before the crop ends (a super-ellipse)."""
-    power = ((_GRID[:, 0] - 128.0) / 104.0) ** 4 + ((_GRID[:, 1] - 140.0) / 112.0) ** 4
-    return np.exp(-6.0 * np.maximum(0.0, power - 0.55)).astype(np.float32)[:, None]
+    """(G, 1) 1 around mouth and chin, falling smoothly to 0 at the edges of the moving part (a super-ellipse)."""
+    left, top, right, bottom = MOVING_PART
+    across = (_GRID[:, 0] - (left + right) / 2) / ((right - left) / 2)
+    down = (_GRID[:, 1] - (top + bottom) / 2) / ((bottom - top) / 2)
+    inward = ((1.0 - (across**4 + down**4) ** 0.25) / 0.25).clip(0.0, 1.0)
+    return (inward**2 * (3.0 - 2.0 * inward)).astype(np.float32)[:, None]
 
 
 _REACH = _reach()
@@ -68,19 +71,33 @@ def mouth_warp(shape: MouthShape, to_canonical: NDArray[np.float64], size: tuple
         size: (height, width) of the region.
     """
     back = np.linalg.inv(to_canonical[:, :2]).T.astype(np.float32)  # canonical shifts -> frame shifts
-    fields = np.concatenate([(_thin_plate(pull) * _REACH) @ back for pull in (shape.upper, shape.lower)], 1)
-    cells = len(_CELLS)
-    smooth = cv2.resize(fields.reshape(cells, cells, 4), (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_CUBIC)
-    both = _into_region(smooth.astype(np.float32, copy=False), to_canonical, size)  # (h, w, 4)
-    below = _sigmoid(_into_region(_below_mouth_line(shape), to_canonical, size))[..., None]  # (h, w, 1)
-    shift = both[..., :2] + (both[..., 2:] - both[..., :2]) * below
+    upper = _thin_plate(shape.upper, back)  # (G, 2)
+    lower = _thin_plate(shape.lower, back)
+    shift = _into_region(_refined(upper), to_canonical, size)  # (h, w, 2)
+    shift += _into_region(_refined(lower - upper), to_canonical, size) * _lower_share(shape, to_canonical, size)
     moved = np.maximum(np.abs(shift[..., 0]), np.abs(shift[..., 1]))
-    strength = ((moved - _STILL_PX) * np.float32(1.0 / (_FULL_PX - _STILL_PX))).clip(0.0, 1.0)
-    return Warp(shift, strength)
+    moved -= _STILL_PX
+    moved *= 1.0 / (_FULL_PX - _STILL_PX)
+    return Warp(shift, moved.clip(0.0, 1.0, out=moved))
 
 
-def _thin_plate(pull: Pull) -> NDArray[np.float32]:
-    """(G, 2) displacements on the grid (Bookstein 1989, "Principal warps", with a smoothing diagonal)."""
+def _refined(field: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(G, 2) on the grid to (256, 256, 2)."""
+    cells = len(_CELLS)
+    refined = cv2.resize(field.reshape(cells, cells, 2), (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_CUBIC)
+    return refined.astype(np.float32, copy=False)
+
+
+def _lower_share(shape: MouthShape, to_canonical: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float32]:
+    """(h, w, 1) how much of the lower field each pixel of a region follows: 0 above the mouth line, 1 below it."""
+    share = _into_region(_below_mouth_line(shape), to_canonical, size)
+    share *= 0.25
+    share += 0.5
+    return share.clip(0.0, 1.0, out=share)[..., None]
+
+
+def _thin_plate(pull: Pull, back: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(G, 2) frame displacements on the grid (Bookstein 1989, "Principal warps", with a smoothing diagonal)."""
     goals, count = pull.goals, len(pull.goals)
     affine = np.concatenate([np.ones((count, 1)), goals], 1)  # (P, 3)
     system = np.zeros((count + 3, count + 3))
@@ -90,8 +107,9 @@ def _thin_plate(pull: Pull) -> NDArray[np.float32]:
     values = np.concatenate([pull.origins - goals, np.zeros((3, 2))])
     weights = np.linalg.solve(system, values).astype(np.float32)  # (P + 3, 2)
     bent = _kernel(_GRID.astype(np.float32), goals.astype(np.float32)) @ weights[:count]
-    plane: NDArray[np.float32] = bent + weights[count] + _GRID.astype(np.float32) @ weights[count + 1 :]
-    return plane
+    canonical = bent + weights[count] + _GRID.astype(np.float32) @ weights[count + 1 :]
+    shifts: NDArray[np.float32] = (canonical * _REACH) @ back
+    return shifts
 
 
 def _kernel(at: NDArray[np.floating], centres: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -124,9 +142,3 @@ def _into_region(
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     warped = cv2.warpAffine(canonical, to_canonical, size[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return warped.astype(np.float32, copy=False)
-
-
-def _sigmoid(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    raised = cv2.exp(-values.clip(-30.0, 30.0)).astype(np.float32, copy=False)
-    risen: NDArray[np.float32] = 1.0 / (1.0 + raised)
-    return risen
