@@ -99,15 +99,7 @@ def probe(path: Path) -> MediaInfo:
         UnreadableMediaError: empty, or nothing that FFmpeg knows.
         TruncatedMediaError: the file ends before its own index says.
     """
-    with open_media(path) as container:
-        stream = video_stream(container)
-        return MediaInfo(
-            path=path,
-            container=container.format.name,
-            size_bytes=path.stat().st_size,
-            video=_video_info(container, stream) if stream is not None else None,
-            audio=_audio_info(container, container.streams.audio[0]) if container.streams.audio else None,
-        )
+    return _probe(path)[0]
 
 
 def require_video(path: Path) -> VideoInfo:
@@ -117,10 +109,10 @@ def require_video(path: Path) -> VideoInfo:
         NoVideoError: it has no picture stream, or one without a frame.
         InputError: as `probe`.
     """
-    info = probe(path)
+    info, has_picture = _probe(path)
     if info.video is None:
         raise NoVideoError(f"{path} holds no video", "give a video or an image of a face")
-    if info.video.width_px <= 0 or not _has_frame(path, "video"):
+    if not has_picture:
         raise NoVideoError(f"{path} has a video stream without a frame", _GET_A_WHOLE_FILE)
     return info.video
 
@@ -135,7 +127,7 @@ def require_audio(path: Path) -> AudioInfo:
     info = probe(path)
     if info.audio is None:
         raise NoAudioError(f"{path} holds no audio", "give a sound file, or a video with sound")
-    if info.audio.rate_hz <= 0 or not _has_frame(path, "audio"):
+    if not _has_samples(path):
         raise NoAudioError(f"{path} has an audio stream without samples", "give a file with sound in it")
     return info.audio
 
@@ -164,6 +156,22 @@ def video_stream(container: InputContainer) -> VideoStream | None:
 def is_still(container: InputContainer) -> bool:
     """`container` is an image file."""
     return container.format.name.endswith("_pipe") or container.format.name == _IMAGE_BY_NAME
+
+
+def _probe(path: Path) -> tuple[MediaInfo, bool]:
+    """What the file holds, and whether a picture of its video decodes."""
+    with open_media(path) as container:
+        stream = video_stream(container)
+        first = _first_frame(container, stream) if stream is not None else None
+        sound = container.streams.audio
+        info = MediaInfo(
+            path=path,
+            container=container.format.name,
+            size_bytes=path.stat().st_size,
+            video=_video_info(container, stream, first) if stream is not None else None,
+            audio=_audio_info(container, sound[0]) if sound else None,
+        )
+        return info, first is not None
 
 
 def _readable_size(path: Path) -> int:
@@ -209,7 +217,9 @@ def _is_cover(stream: VideoStream) -> bool:
     return bool(Disposition(stream.disposition) & Disposition.attached_pic)
 
 
-def _video_info(container: InputContainer, stream: VideoStream) -> VideoInfo:
+def _video_info(
+    container: InputContainer, stream: VideoStream, first: av.VideoFrame | av.AudioFrame | None
+) -> VideoInfo:
     codec = stream.codec_context
     return VideoInfo(
         codec=codec.name,
@@ -220,7 +230,8 @@ def _video_info(container: InputContainer, stream: VideoStream) -> VideoInfo:
         time_base=stream.time_base or Fraction(1, 25),
         frame_count=stream.frames or None,
         duration_s=_duration_s(container, stream),
-        rotation_deg=_rotation_deg(container, stream),
+        # PyAV shows the display matrix on decoded pictures only.
+        rotation_deg=first.rotation if isinstance(first, av.VideoFrame) else 0,
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
         colour=ColourTags(
             int(codec.colorspace), int(codec.color_range), int(codec.color_primaries), int(codec.color_trc)
@@ -247,16 +258,9 @@ def _duration_s(container: InputContainer, stream: VideoStream | AudioStream) ->
     return Fraction(container.duration, av.time_base) if container.duration else None
 
 
-def _rotation_deg(container: InputContainer, stream: VideoStream) -> int:
-    """Read from the first picture, where PyAV exposes the display matrix; 0 where none decodes."""
-    frame = _first_frame(container, stream)
-    return frame.rotation if isinstance(frame, av.VideoFrame) else 0
-
-
-def _has_frame(path: Path, kind: str) -> bool:
+def _has_samples(path: Path) -> bool:
     with open_media(path) as container:
-        stream = video_stream(container) if kind == "video" else container.streams.audio[0]
-        return stream is not None and _first_frame(container, stream) is not None
+        return _first_frame(container, container.streams.audio[0]) is not None
 
 
 def _first_frame(container: InputContainer, stream: VideoStream | AudioStream) -> av.VideoFrame | av.AudioFrame | None:

@@ -154,6 +154,23 @@ def test_requiring_video_fails_when_there_is_only_audio(tone: Tone) -> None:
     _fails(NoVideoError, "holds no video", require_video, tone())
 
 
+def test_requiring_video_fails_when_its_stream_has_no_frame(make_video: MakeVideo) -> None:
+    path = make_video("header.mkv", frames=2)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.index(b"\x1f\x43\xb6\x75")])  # up to the first cluster of Matroska
+    assert probe(path).video is not None
+    _fails(NoVideoError, "without a frame", require_video, path)
+
+
+def test_requiring_video_fails_when_no_picture_decodes(make_video: MakeVideo) -> None:
+    path = make_video("noise.mp4", frames=5, codec="mpeg4")
+    data = bytearray(path.read_bytes())
+    start = data.index(b"mdat") + 4
+    data[start : data.index(b"moov") - 4] = bytes(data.index(b"moov") - 4 - start)
+    path.write_bytes(data)
+    _fails(NoVideoError, "without a frame", require_video, path)
+
+
 def test_requiring_audio_fails_when_there_is_only_video(make_video: MakeVideo) -> None:
     _fails(NoAudioError, "holds no audio", require_audio, make_video())
 
