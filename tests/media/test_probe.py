@@ -155,9 +155,9 @@ def test_requiring_video_fails_when_there_is_only_audio(tone: Tone) -> None:
 
 
 def test_requiring_video_fails_when_its_stream_has_no_frame(make_video: MakeVideo) -> None:
-    path = make_video("header.mkv", frames=2)
+    path = make_video("header.mp4", "-movflags", "frag_keyframe+empty_moov", frames=2)
     whole = path.read_bytes()
-    path.write_bytes(whole[: whole.index(b"\x1f\x43\xb6\x75")])  # up to the first cluster of Matroska
+    path.write_bytes(whole[: whole.index(b"moof") - 4])  # the header of a fragmented MP4 and no fragment
     assert probe(path).video is not None
     _fails(NoVideoError, "without a frame", require_video, path)
 
