@@ -12,6 +12,7 @@ MODEL := mediapipe-face
 
 .PHONY: demo test check bench models clean distclean
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 
 demo: $(VENV)/.installed-demo models demo/face.mp4
 	$(BIN)/lipsync run demo/face.mp4 demo/speech.wav -o demo/out.mp4
@@ -31,15 +32,12 @@ check: $(VENV)/.installed
 	$(BIN)/python -m pytest -q tests/test_architecture.py
 
 bench: $(VENV)/.installed models demo/face.mp4
-	set -e; for script in benchmarks/*.py; do $(BIN)/python "$$script"; done
+	set -e; for script in $$(grep -l __main__ benchmarks/*.py); do $(BIN)/python "$$script"; done
 
-models: | $(BIN)/lipsync
+models: | $(VENV)/.installed-demo
 	@$(BIN)/lipsync models pull --quiet $(MODEL)
 
-# The demo needs less than the tests do; whichever comes first makes the command.
-$(BIN)/lipsync: | $(BIN)/python
-	@test -e $@ || $(MAKE) --no-print-directory $(VENV)/.installed-demo
-
+# The demo needs less than the tests do, so each has a stamp; installing for the tests serves the demo too.
 $(VENV)/.installed: $(PINS) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --compile -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.installed-demo

@@ -26,8 +26,8 @@ Rule = Callable[[Path, str], Iterator[str]]
 
 
 def tracked_files() -> list[Path]:
-    """What the repository holds, as paths relative to its root; files about to be added as well."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    """What the repository holds, as paths relative to its root; what else lies in the folder is the user's."""
+    command = ["git", "ls-files", "-z"]
     listing = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout
     return [Path(name) for name in listing.split("\0") if name and (ROOT / name).is_file()]
 
