@@ -1,0 +1,123 @@
+"""Takes a model file that the user has, checks that it is what it claims, and stores it as ONNX."""
+
+import importlib.util
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from lipsync_core.errors import ModelCorruptError, ModelError, ModelMissingError
+from lipsync_core.generators.wav2lip_mask import FACE_PX, FIRST_ROW
+from lipsync_core.generators.wav2lip_network import MEL_SHAPE, Wav2LipNetwork, network_faces
+from lipsync_core.models.stamp import seal, sha256_of
+
+FileKind = Literal["checkpoint", "onnx"]
+
+_HEAD_BYTES = 512
+_ZIP, _PICKLE, _ONNX = b"PK\x03\x04", b"\x80", b"\x08"  # ONNX begins with field 1, a number: its version
+_HALF_RANGE = 0.501  # a sigmoid around 0.5, and rounding
+_EXTRA = ("torch", "onnxscript")
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedModel:
+    """What an import made."""
+
+    path: Path  # ONNX, sealed: see `stamp`
+    source_sha256: str
+    size_bytes: int
+
+
+def import_wav2lip(source: Path, target: Path) -> ImportedModel:
+    """Store the Wav2Lip of `source`, a PyTorch checkpoint or an ONNX file, at `target`, checked and sealed.
+
+    `target` appears whole or not at all, and replaces an older one.
+
+    Raises:
+        ModelMissingError: there is no such file.
+        ModelCorruptError: the file is an HTML page, truncated, damaged or hostile; nothing of it was run.
+        ModelError: it is another model, or torch, which a checkpoint needs, is not installed, or `target` cannot be
+            written.
+    """
+    kind = file_kind(source)
+    if kind == "checkpoint":
+        _require_torch(source)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # On the target's own file system, so that the last step is a rename; empty, so that an ONNX file which
+        # refers to files beside it finds none.
+        with tempfile.TemporaryDirectory(prefix=".import-", dir=target.parent) as folder:
+            made = Path(folder) / target.name
+            _convert(kind, source, made)
+            source_sha256 = sha256_of(source)
+            seal(made, source_sha256)
+            made.replace(target)
+        return ImportedModel(target, source_sha256, target.stat().st_size)
+    except OSError as exc:
+        raise ModelError(f"{source} cannot be imported to {target}: {exc.strerror}", "choose another folder") from exc
+
+
+def file_kind(path: Path) -> FileKind:
+    """What the file looks like by its first bytes.
+
+    Raises:
+        ModelMissingError: there is no such file.
+        ModelCorruptError: it looks like no model; an HTML page is named as such.
+    """
+    if not path.is_file():
+        raise ModelMissingError(f"there is no model file {path}", "give the path of a .pth or .onnx file")
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as exc:
+        raise ModelMissingError(f"model file {path} cannot be read: {exc.strerror}") from exc
+    if head.startswith((_ZIP, _PICKLE)):
+        return "checkpoint"
+    if head.startswith(_ONNX):
+        return "onnx"
+    raise ModelCorruptError(f"{path} {_fault(head)}", "download the file again, from its publisher's file link")
+
+
+def _fault(head: bytes) -> str:
+    if not head:
+        return "is empty"
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html", b"<head")):
+        return "is an HTML page, not a model"
+    return "is neither a PyTorch checkpoint nor an ONNX file"
+
+
+def _require_torch(source: Path) -> None:
+    absent = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
+    if absent:
+        raise ModelError(
+            f"{source} is a PyTorch checkpoint, and {' and '.join(absent)} is not installed",
+            "run: pip install 'lipsync[torch]' (for the import only), or import an .onnx file",
+        )
+
+
+def _convert(kind: FileKind, source: Path, made: Path) -> None:
+    if kind == "checkpoint":
+        from lipsync_core.models.wav2lip_export import export_wav2lip  # torch takes seconds to load, and may be absent
+
+        export_wav2lip(source, made, FIRST_ROW)
+    else:
+        shutil.copyfile(source, made)
+    try:
+        _check_runs(Wav2LipNetwork(made, threads=1))
+    except ModelError as exc:
+        # The user knows the file by the name that they gave.
+        raise type(exc)(exc.message.replace(str(made), str(source)), exc.remedy) from exc
+
+
+def _check_runs(network: Wav2LipNetwork) -> None:
+    """Run two batches, so that a file which only claims the right shapes is refused now and not in a job."""
+    rng = np.random.default_rng(0)
+    for batch in (1, 3):
+        mel = rng.uniform(-4.0, 4.0, (batch, *MEL_SHAPE)).astype(np.float32)
+        faces = network_faces(rng.integers(0, 256, (batch, FACE_PX, FACE_PX, 3), np.uint8))
+        mouths = network.forward(mel, faces)
+        if not (np.abs(mouths - 0.5) <= _HALF_RANGE).all():  # not a number fails as well
+            raise ModelError(f"{network.path} is not Wav2Lip: its output leaves the range 0..1")

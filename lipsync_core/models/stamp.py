@@ -1,0 +1,70 @@
+"""A seal at the end of an imported ONNX file: where it came from, and that it is still whole.
+
+The seal is two entries of the file's own metadata (field 14 of ONNX's ModelProto, entries of key and value), written
+behind the rest: protocol buffers take a repeated field anywhere, so that every reader of ONNX sees them and none is
+disturbed, and the file needs no parsing to be sealed or checked. What an exporter writes depends on its version; the
+sha256 of an imported file can therefore not be registered, and stands in the file itself.
+"""
+
+import hashlib
+from pathlib import Path
+
+from lipsync_core.errors import ModelCorruptError, ModelMissingError
+
+SOURCE_KEY, CONTENT_KEY = "source_sha256", "content_sha256"
+_HEX_DIGITS = 64
+_METADATA_TAG, _KEY_TAG, _VALUE_TAG = 0x72, 0x0A, 0x12  # fields 14, 1 and 2, each with its length in front
+
+
+def seal(path: Path, source_sha256: str) -> None:
+    """Append the seal to the ONNX file at `path`: the sha256 of what it was imported from, and of its own bytes."""
+    content_sha256 = sha256_of(path)
+    with path.open("ab") as file:
+        file.write(_seal(source_sha256, content_sha256))
+
+
+def check_seal(path: Path) -> str:
+    """The sha256 of the file from which the ONNX file at `path` was imported.
+
+    Raises:
+        ModelMissingError: there is no file.
+        ModelCorruptError: the file has no seal, or is not what was sealed.
+    """
+    length = len(_seal("0" * _HEX_DIGITS, "0" * _HEX_DIGITS))
+    try:
+        size_bytes = path.stat().st_size
+        content_sha256 = sha256_of(path, size_bytes - length)
+        with path.open("rb") as file:
+            file.seek(max(0, size_bytes - length))
+            tail = file.read()
+    except FileNotFoundError as exc:
+        raise ModelMissingError(f"model file {path} is not installed") from exc
+    except OSError as exc:
+        raise ModelCorruptError(f"model file {path} cannot be read: {exc.strerror}") from exc
+    start = len(_entry(SOURCE_KEY, ""))
+    source_sha256 = tail[start : start + _HEX_DIGITS].decode("ascii", errors="replace")
+    if tail != _seal(source_sha256, content_sha256):
+        raise ModelCorruptError(f"model file {path} is not what was imported", "import the model again")
+    return source_sha256
+
+
+def sha256_of(path: Path, length_bytes: int | None = None) -> str:
+    """64 hex digits over the first `length_bytes` of the file, or all of it."""
+    digest = hashlib.sha256()
+    left = path.stat().st_size if length_bytes is None else max(0, length_bytes)
+    with path.open("rb") as file:
+        while left > 0 and (block := file.read(min(left, 1 << 20))):
+            digest.update(block)
+            left -= len(block)
+    return digest.hexdigest()
+
+
+def _seal(source_sha256: str, content_sha256: str) -> bytes:
+    return _entry(SOURCE_KEY, source_sha256) + _entry(CONTENT_KEY, content_sha256)
+
+
+def _entry(key: str, value: str) -> bytes:
+    """One entry of the metadata; its parts are shorter than 128 bytes, so that each length is one byte."""
+    key_bytes, value_bytes = key.encode(), value.encode()
+    body = bytes([_KEY_TAG, len(key_bytes)]) + key_bytes + bytes([_VALUE_TAG, len(value_bytes)]) + value_bytes
+    return bytes([_METADATA_TAG, len(body)]) + body

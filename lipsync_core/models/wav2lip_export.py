@@ -1,0 +1,118 @@
+"""Turns a Wav2Lip checkpoint into an ONNX file once, so that nobody needs torch to use it. Needs torch and onnxscript.
+
+The newer exporter of torch is used, built on `torch.export`: the older one, built on TorchScript, is deprecated.
+Transposed convolutions are left as they are: as convolution and pixel shuffle, ONNX Runtime was 10 % slower on a
+CPU and the file 20 % larger. Half precision is a matter for the provider that runs the file.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from lipsync_core.errors import ModelError
+from lipsync_core.generators.wav2lip_net import FACE_PX, Wav2LipNet
+from lipsync_core.models.checkpoint import load_weights, read_state_dict
+from lipsync_core.onnx_session import OnnxModel
+
+#: What two runtimes may differ by in float32 on a sigmoid's output.
+TOLERANCE = 1e-4
+INPUTS = ("mel_spectrogram", "video_frames")
+_CHATTER = "torch.onnx._internal.exporter._registration"  # warns that torchvision, which is not used, is absent
+
+
+def export_wav2lip(checkpoint: Path, target: Path, first_row: int) -> float:
+    """Write the network with the weights of `checkpoint` to `target`, for the picture's rows from `first_row` on.
+
+    Batch norms are folded into their convolutions. The file takes any batch. It is run before it is accepted:
+    returned is the largest difference, on random input, to the whole network in torch.
+
+    Raises:
+        ModelCorruptError: the checkpoint is damaged or hostile.
+        ModelError: it holds another network's weights, or the exported file computes something else.
+    """
+    weights = read_state_dict(checkpoint)
+    whole, cut = Wav2LipNet(), Wav2LipNet(first_row)
+    for network in (whole, cut):
+        load_weights(network, weights, checkpoint)
+        network.eval()
+    fold_batch_norms(cut)
+    _export(cut, target)
+    difference = _difference(whole, first_row, target)
+    if not difference <= TOLERANCE:
+        raise ModelError(
+            f"{checkpoint} was exported wrongly: the results differ by {difference:.2g}",
+            f"use the pinned torch and onnxscript instead of torch {torch.__version__}",
+        )
+    return difference
+
+
+def fold_batch_norms(network: nn.Module) -> None:
+    """Replace every convolution and the batch norm after it by one convolution, in place."""
+    for module in network.modules():
+        block = getattr(module, "conv_block", None)
+        if not isinstance(block, nn.Sequential):
+            continue
+        convolution, norm = block
+        if isinstance(convolution, nn.Conv2d | nn.ConvTranspose2d) and isinstance(norm, nn.BatchNorm2d):
+            is_transposed = isinstance(convolution, nn.ConvTranspose2d)
+            module.conv_block = nn.Sequential(fuse_conv_bn_eval(convolution, norm, transpose=is_transposed))
+
+
+def _export(network: Wav2LipNet, target: Path) -> None:
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    with _quiet(), torch.inference_mode():
+        torch.onnx.export(
+            network,
+            _random_inputs(2),
+            target,
+            input_names=INPUTS,
+            output_names=("mouth",),
+            dynamic_shapes={"mel": {0: batch}, "faces": {0: batch}},
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def _random_inputs(batch: int) -> tuple[Tensor, Tensor]:
+    """(mel (B, 1, 80, 16), faces (B, 6, 96, 96)), the same each time."""
+    rng = torch.Generator().manual_seed(batch)
+    mel = torch.rand((batch, 1, 80, 16), generator=rng) * 8.0 - 4.0
+    faces = torch.rand((batch, 6, FACE_PX, FACE_PX), generator=rng)
+    faces[:, :3, FACE_PX // 2 :] = 0.0
+    return mel, faces
+
+
+def _difference(whole: Wav2LipNet, first_row: int, exported: Path) -> float:
+    """The largest difference between the whole network in torch and the file, over batches of 1 and 3."""
+    model = OnnxModel(exported)
+    largest = 0.0
+    for batch in (1, 3):
+        mel, faces = _random_inputs(batch)
+        with torch.inference_mode():
+            expected: NDArray[np.float32] = whole(mel, faces)[:, :, first_row:].numpy()
+        (computed,) = model.run(dict(zip(INPUTS, (mel.numpy(), faces.numpy()), strict=True)))
+        largest = max(largest, float(np.abs(computed - expected).max()))
+    return largest
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's advice to its own developers from the user's terminal."""
+    chatter = logging.getLogger(_CHATTER)
+    was_disabled = chatter.disabled
+    chatter.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        chatter.disabled = was_disabled

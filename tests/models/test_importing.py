@@ -1,0 +1,291 @@
+"""Importing Wav2Lip: the whole path from a checkpoint file to ONNX Runtime, and every file that must be refused."""
+
+import os
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lipsync_core.errors import ModelCorruptError, ModelError, ModelMissingError
+from lipsync_core.generators.wav2lip_mask import FIRST_ROW
+from lipsync_core.generators.wav2lip_network import Wav2LipNetwork
+from lipsync_core.models import importing
+from lipsync_core.models.importing import import_wav2lip
+from lipsync_core.models.stamp import check_seal, sha256_of
+from lipsync_core.onnx_session import OnnxModel
+from tests.wav2lip_weights import GOLDEN, imported_wav2lip, needs_golden, needs_torch, seeded_tensors, seeded_weights
+
+
+class Hostile:
+    """Unpickled carelessly, it makes a folder."""
+
+    def __init__(self, trap: Path) -> None:
+        self.trap = trap
+
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[str]]:
+        return os.mkdir, (str(self.trap),)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return imported_wav2lip(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(tmp_path: Path) -> Iterator[None]:
+    yield
+    assert not list(tmp_path.rglob(".import-*"))
+    for path in tmp_path.rglob("*"):  # pytest keeps the folders of three runs
+        if path.is_file() and path.stat().st_size > 1_000_000:
+            path.unlink()
+
+
+def check_parity(path: Path) -> None:
+    network = Wav2LipNetwork(path, threads=1)
+    golden = np.load(GOLDEN / "wav2lip_forward.npz")
+    for batch in (1, 7):
+        mouths = network.forward(*seeded_weights().seeded_inputs(batch))
+        expected = golden[f"output_b{batch}"][:, :, FIRST_ROW:]
+        assert mouths.shape == expected.shape
+        assert np.abs(mouths - expected).max() < 1e-4
+
+
+@needs_golden
+@needs_torch
+def test_a_wrapped_checkpoint_with_prefix_gives_the_public_implementations_output(model: Path) -> None:
+    check_parity(model)
+
+
+@needs_golden
+@needs_torch
+def test_a_bare_checkpoint_of_the_old_format_gives_the_public_implementations_output(tmp_path: Path) -> None:
+    import torch
+
+    source, target = tmp_path / "check point.pth", tmp_path / "models" / "wav2lip.onnx"
+    torch.save(seeded_tensors(), source, _use_new_zipfile_serialization=False)
+    imported = import_wav2lip(source, target)
+    check_parity(target)
+    assert imported.path == target
+    assert imported.size_bytes == target.stat().st_size
+    assert imported.source_sha256 == sha256_of(source) == check_seal(target)
+
+
+@needs_torch
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("key", [None, "state_dict"])
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_weights_are_read_from_every_kind_of_checkpoint(
+    tmp_path: Path, prefix: str, key: str | None, is_zip: bool
+) -> None:
+    import torch
+
+    from lipsync_core.models.checkpoint import read_state_dict
+
+    weights = {f"{prefix}conv.weight": torch.arange(6.0).reshape(2, 3)}
+    held = {key: weights, "optimizer": {"lr": 1e-4}, "global_step": 7} if key else weights
+    torch.save(held, tmp_path / "a.pth", _use_new_zipfile_serialization=is_zip)
+    read = read_state_dict(tmp_path / "a.pth")
+    assert list(read) == ["conv.weight"]
+    assert torch.equal(read["conv.weight"], torch.arange(6.0).reshape(2, 3))
+
+
+@needs_golden
+@needs_torch
+def test_the_source_stands_in_the_models_own_metadata(model: Path) -> None:
+    assert OnnxModel(model, threads=1).metadata["source_sha256"] == check_seal(model)
+
+
+@needs_golden
+@needs_torch
+def test_a_changed_or_shortened_model_loses_its_seal(model: Path, tmp_path: Path) -> None:
+    sound = model.read_bytes()
+    flipped = bytearray(sound)
+    flipped[len(sound) // 2] ^= 1
+    for broken in (bytes(flipped), sound[:-1], sound[: len(sound) // 2], b"", sound + b"x"):
+        path = tmp_path / "broken.onnx"
+        path.write_bytes(broken)
+        with pytest.raises(ModelCorruptError, match="not what was imported"):
+            check_seal(path)
+
+
+def test_checking_a_seal_fails_when_there_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ModelMissingError, match="not installed"):
+        check_seal(tmp_path / "absent.onnx")
+
+
+@needs_golden
+@needs_torch
+def test_an_onnx_file_is_recognised_by_shapes_whatever_its_inputs_are_called(model: Path, tmp_path: Path) -> None:
+    import onnx
+
+    other = onnx.load(model)
+    renamed = dict(zip((node.name for node in other.graph.input), ("source", "target"), strict=True))
+    for node in other.graph.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+    for node in other.graph.input:
+        node.name = renamed[node.name]
+    swapped = list(other.graph.input)[::-1]
+    del other.graph.input[:]
+    other.graph.input.extend(swapped)
+    onnx.save(other, tmp_path / "user.onnx")
+    import_wav2lip(tmp_path / "user.onnx", tmp_path / "wav2lip.onnx")
+    inputs = seeded_weights().seeded_inputs(1)
+    expected = Wav2LipNetwork(model, threads=1).forward(*inputs)
+    np.testing.assert_allclose(
+        Wav2LipNetwork(tmp_path / "wav2lip.onnx", threads=1).forward(*inputs), expected, atol=1e-6
+    )
+    assert check_seal(tmp_path / "wav2lip.onnx") == sha256_of(tmp_path / "user.onnx")
+
+
+@needs_golden
+@needs_torch
+def test_an_onnx_file_of_a_fixed_batch_takes_any_number_of_frames(model: Path, tmp_path: Path) -> None:
+    import onnx
+
+    fixed = onnx.load(model)
+    for node in (*fixed.graph.input, *fixed.graph.output):
+        node.type.tensor_type.shape.dim[0].dim_value = 2
+    onnx.save(fixed, tmp_path / "fixed.onnx")
+    network = Wav2LipNetwork(tmp_path / "fixed.onnx", threads=1)
+    inputs = seeded_weights().seeded_inputs(3)
+    assert network.fixed_batch == 2
+    np.testing.assert_allclose(network.forward(*inputs), Wav2LipNetwork(model, threads=1).forward(*inputs), atol=1e-6)
+
+
+def test_import_fails_when_an_onnx_file_is_another_model(tmp_path: Path) -> None:
+    other = Path(__file__).resolve().parents[3] / "shared" / "models" / "scrfd_500m.onnx"
+    if not other.exists():
+        pytest.skip(f"{other} is absent")
+    with pytest.raises(ModelError, match="is not Wav2Lip: its inputs are") as caught:
+        import_wav2lip(other, tmp_path / "wav2lip.onnx")
+    assert str(other) in caught.value.message
+    assert not (tmp_path / "wav2lip.onnx").exists()
+
+
+@needs_golden
+@needs_torch
+def test_import_fails_when_an_onnx_file_refers_to_other_files(model: Path, tmp_path: Path) -> None:
+    import onnx
+
+    split = onnx.load(model)
+    onnx.save(split, tmp_path / "split.onnx", save_as_external_data=True, location="weights.bin")
+    with pytest.raises(ModelError, match=r"split\.onnx"):
+        import_wav2lip(tmp_path / "split.onnx", tmp_path / "out" / "wav2lip.onnx")
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"", "is empty"),
+        (b"\n<!DOCTYPE html><html><body>Sign in</body></html>", "is an HTML page"),
+        (b"<html>quota exceeded</html>", "is an HTML page"),
+        (b"some text\n", "is neither a PyTorch checkpoint nor an ONNX file"),
+    ],
+)
+def test_import_fails_when_the_file_is_no_model(tmp_path: Path, content: bytes, fault: str) -> None:
+    source = tmp_path / "wav2lip_gan.pth"
+    source.write_bytes(content)
+    with pytest.raises(ModelCorruptError, match=fault):
+        import_wav2lip(source, tmp_path / "wav2lip.onnx")
+    assert not (tmp_path / "wav2lip.onnx").exists()
+
+
+def test_import_fails_when_an_onnx_file_is_truncated(tmp_path: Path) -> None:
+    (tmp_path / "cut.onnx").write_bytes(b"\x08\x0a\x12\x7fpyt")
+    with pytest.raises(ModelCorruptError, match=r"cut\.onnx is not an ONNX model"):
+        import_wav2lip(tmp_path / "cut.onnx", tmp_path / "wav2lip.onnx")
+
+
+def test_import_fails_when_there_is_no_file_or_a_folder(tmp_path: Path) -> None:
+    for absent in (tmp_path / "absent.pth", tmp_path):
+        with pytest.raises(ModelMissingError, match="there is no model file"):
+            import_wav2lip(absent, tmp_path / "wav2lip.onnx")
+
+
+@needs_torch
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_a_hostile_checkpoint_is_refused_before_it_runs(tmp_path: Path, is_zip: bool) -> None:
+    import torch
+
+    trap, source = tmp_path / "trap", tmp_path / "hostile.pth"
+    torch.save({"state_dict": {"weight": Hostile(trap)}}, source, _use_new_zipfile_serialization=is_zip)
+    with pytest.raises(ModelCorruptError, match="nothing of it was run") as caught:
+        import_wav2lip(source, tmp_path / "wav2lip.onnx")
+    assert "\n" not in str(caught.value)
+    assert not trap.exists()
+
+
+@needs_torch
+def test_a_hostile_bare_pickle_is_refused_before_it_runs(tmp_path: Path) -> None:
+    trap, source = tmp_path / "trap", tmp_path / "hostile.pth"
+    source.write_bytes(pickle.dumps(Hostile(trap)))
+    with pytest.raises(ModelCorruptError, match="nothing of it was run"):
+        import_wav2lip(source, tmp_path / "wav2lip.onnx")
+    assert not trap.exists()
+    pickle.loads(source.read_bytes())  # the trap does spring when it is read carelessly
+    assert trap.exists()
+
+
+@needs_torch
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_import_fails_when_a_checkpoint_is_truncated(tmp_path: Path, is_zip: bool) -> None:
+    import torch
+
+    source = tmp_path / "cut.pth"
+    torch.save({"state_dict": {"weight": torch.zeros(50000)}}, source, _use_new_zipfile_serialization=is_zip)
+    source.write_bytes(source.read_bytes()[:100000])
+    with pytest.raises(ModelCorruptError, match=r"cut\.pth cannot be read as weights"):
+        import_wav2lip(source, tmp_path / "wav2lip.onnx")
+
+
+@needs_torch
+@pytest.mark.parametrize("held", [[1, 2], {}, {"state_dict": {"weight": 3}}])
+def test_import_fails_when_a_checkpoint_holds_no_weights(tmp_path: Path, held: object) -> None:
+    import torch
+
+    torch.save(held, tmp_path / "other.pth")
+    with pytest.raises(ModelError, match=r"not a (table of )?weight"):
+        import_wav2lip(tmp_path / "other.pth", tmp_path / "wav2lip.onnx")
+
+
+@needs_golden
+@needs_torch
+@pytest.mark.parametrize("fault", ["missing", "unknown", "has shape", "not finite"])
+def test_import_fails_when_the_weights_are_not_wav2lips(tmp_path: Path, fault: str) -> None:
+    import torch
+
+    weights, name = seeded_tensors(), "output_block.1.bias"
+    if fault == "missing":
+        del weights[name]
+    elif fault == "unknown":
+        weights["extra.weight"] = torch.zeros(1)
+    elif fault == "has shape":
+        weights[name] = torch.zeros(4)
+    else:
+        weights[name][0] = float("nan")
+    torch.save(weights, tmp_path / "near.pth")
+    said = {"missing": f"no weight {name}", "unknown": "extra.weight", "has shape": r"\(4,\)", "not finite": "finite"}
+    with pytest.raises(ModelError, match=said[fault]):
+        import_wav2lip(tmp_path / "near.pth", tmp_path / "wav2lip.onnx")
+
+
+def test_importing_a_checkpoint_fails_with_the_command_when_torch_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "_EXTRA", ("torch_of_another_name",))
+    (tmp_path / "a.pth").write_bytes(b"PK\x03\x04")
+    with pytest.raises(ModelError, match=r"torch_of_another_name is not installed; run: pip install"):
+        import_wav2lip(tmp_path / "a.pth", tmp_path / "wav2lip.onnx")
+
+
+@needs_golden
+@needs_torch
+def test_an_import_that_fails_keeps_the_model_that_was_there(model: Path, tmp_path: Path) -> None:
+    target = tmp_path / "wav2lip.onnx"
+    target.write_bytes(model.read_bytes())
+    (tmp_path / "page.pth").write_bytes(b"<html></html>")
+    with pytest.raises(ModelCorruptError):
+        import_wav2lip(tmp_path / "page.pth", target)
+    assert check_seal(target) == check_seal(model)
