@@ -1,0 +1,150 @@
+"""The `wav2lip` generator: a network redraws the lower face to fit what it hears.
+
+Prajwal et al. 2020, "A Lip Sync Expert Is All You Need for Speech to Lip Generation In the Wild"; chunks, crops and
+boxes as in its public implementation, where the frame times here are exact instead of rounded.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsync_core.audio.mel import MEL_BANDS, MEL_HZ, MEL_SILENCE, mel_spectrogram
+from lipsync_core.face.track import ClipObserver, FaceTrack
+from lipsync_core.generators.contract import Conditions, GeneratorSpec, Painted, Painter
+from lipsync_core.generators.wav2lip_boxes import FacePadding, face_boxes
+from lipsync_core.generators.wav2lip_mask import FACE_PX, FIRST_ROW, mouth_mask
+from lipsync_core.generators.wav2lip_network import CHUNK_COLUMNS, Wav2LipNetwork
+from lipsync_core.media.planes import Box
+
+#: What one more frame in a batch costs: measured in ONNX Runtime, without arena, between batches of 4 and 32.
+BYTES_PER_FRAME = 11_000_000
+#: Batches of 4, which are as fast on a CPU as larger ones.
+DEFAULT_BUDGET_BYTES = 48_000_000
+
+_VERSION = "1"
+_MIN_SCORE = 0.5
+_MIN_SIDE_PX = 8  # of a face; below, there is no mouth to see
+_ROUNDING = 1e-6  # columns: a start time that is a whole column in exact arithmetic stays one in float64
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class MelChunks:
+    """The mel spectrogram of the whole audio; implements `generators.contract.Conditions`."""
+
+    mel: NDArray[np.float32]  # (80, M), M >= 16
+
+    def __post_init__(self) -> None:
+        if self.mel.ndim != 2 or self.mel.shape[0] != MEL_BANDS or self.mel.shape[1] < CHUNK_COLUMNS:
+            raise ValueError(f"mel of shape {self.mel.shape}")
+
+    def __repr__(self) -> str:
+        return f"MelChunks({self.mel.shape[1] / MEL_HZ:.2f} s)"
+
+    def at(self, times_s: NDArray[np.float64]) -> NDArray[np.float32]:
+        """(M, 80, 16) the 0.2 s of mel that begin with each frame; `times_s` (M,) are the frames' START times.
+
+        Past the end of the audio, its last 0.2 s.
+        """
+        columns = np.floor(np.asarray(times_s, np.float64) * MEL_HZ + _ROUNDING).astype(np.int64)
+        columns = np.clip(columns, 0, self.mel.shape[1] - CHUNK_COLUMNS)
+        windows = np.lib.stride_tricks.sliding_window_view(self.mel, CHUNK_COLUMNS, axis=1)  # (80, M - 15, 16) view
+        return np.ascontiguousarray(windows[:, columns].transpose(1, 0, 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose weights the network has: `wav2lip` and `wav2lip-gan` differ in nothing else."""
+
+    name: str  # in the model registry
+    licence: str
+
+
+class Wav2LipGenerator:
+    """Implements `Generator` with one network that threads may share."""
+
+    def __init__(
+        self,
+        network: Wav2LipNetwork,
+        identity: Identity,
+        padding: FacePadding | None = None,
+        budget_bytes: int = DEFAULT_BUDGET_BYTES,
+    ) -> None:
+        """Infer in batches whose activations fit into `budget_bytes`, at least one frame at a time."""
+        self._network = network
+        self._identity = identity
+        self._padding = padding or FacePadding()
+        self._batch = network.fixed_batch or max(1, budget_bytes // BYTES_PER_FRAME)
+
+    @property
+    def spec(self) -> GeneratorSpec:
+        """Needs crops, and no mesh."""
+        return GeneratorSpec(self._identity.name, _VERSION, self._identity.licence, needs_mesh=False, crop_px=FACE_PX)
+
+    def observer(self) -> ClipObserver | None:
+        """None: the face track alone is enough."""
+        return None
+
+    def listen(self, speech: Iterable[NDArray[np.int16]]) -> Conditions:
+        """The mel spectrogram of the whole audio; one shorter than 0.2 s is filled up with silence."""
+        mel = mel_spectrogram(speech)
+        missing = max(0, CHUNK_COLUMNS - mel.shape[1])
+        return MelChunks(np.pad(mel, ((0, 0), (0, missing)), constant_values=MEL_SILENCE) if missing else mel)
+
+    def infer(self, crops: Iterator[NDArray[np.uint8]] | None, conditions: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """(M, 53, 96, 3) uint8 RGB: rows 43-95 of each crop, speaking.
+
+        `crops` yields (96, 96, 3) uint8 RGB, one per row of `conditions` (M, 80, 16): the painter's region of the
+        frame through `crop_face`. Rows do not depend on each other: calling it in parts gives the same, in less memory.
+
+        Raises:
+            ValueError: there are fewer crops than conditions.
+            ModelError: ONNX Runtime fails.
+        """
+        edits = np.empty((len(conditions), FACE_PX - FIRST_ROW, FACE_PX, 3), np.uint8)
+        for start in range(0, len(conditions), self._batch):
+            mel = conditions[start : start + self._batch]
+            batch = list(islice(crops or (), len(mel)))
+            if len(batch) < len(mel):
+                raise ValueError(f"{start + len(batch)} crops for {len(conditions)} conditions")
+            edits[start : start + len(mel)] = self._network.speak(mel, np.stack(batch))
+        return edits
+
+    def painter(self, track: FaceTrack, findings: dict[str, NDArray[np.generic]]) -> Painter:
+        """A painter for the clip of `track`; it needs no findings."""
+        return Wav2LipPainter(track, self._padding)
+
+
+class Wav2LipPainter:
+    """Puts patches back where the crops came from. It only reads what it holds: threads may share it."""
+
+    def __init__(self, track: FaceTrack, padding: FacePadding) -> None:
+        self._scores = track.scores
+        self._boxes = face_boxes(track, padding)
+        self._mask = mouth_mask()
+
+    def region(self, frame_index: int) -> Box | None:
+        """The padded, steadied box of the whole face; None without a face, or with one that is too small or unsure."""
+        if self._scores[frame_index] < _MIN_SCORE:
+            return None
+        box = Box(*self._boxes[frame_index].tolist())
+        return box if min(box.width, box.height) >= _MIN_SIDE_PX else None
+
+    def paint(self, region: NDArray[np.uint8], box: Box, frame_index: int, edit: NDArray[Any]) -> Painted:
+        """`edit` (53, 96, 3) uint8 RGB at the size of `region`; `box` is the part of the face box in the frame.
+
+        Raises:
+            ValueError: the edit has another shape.
+        """
+        if edit.shape != (FACE_PX - FIRST_ROW, FACE_PX, 3):
+            raise ValueError(f"edit of shape {edit.shape}")
+        # The rows above are read by no pixel with a weight; they only have to be there for the resize.
+        face = cv2.copyMakeBorder(edit, FIRST_ROW, 0, 0, 0, cv2.BORDER_REPLICATE)  # (96, 96, 3)
+        size = (region.shape[1], region.shape[0])
+        pixels = cast(NDArray[np.uint8], cv2.resize(face, size, interpolation=cv2.INTER_LINEAR))
+        mask = cast(NDArray[np.float32], cv2.resize(self._mask, size, interpolation=cv2.INTER_LINEAR))
+        return Painted(pixels, mask)

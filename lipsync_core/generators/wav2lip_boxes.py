@@ -1,0 +1,62 @@
+"""The boxes in which Wav2Lip sees and paints faces: the detector's, padded and steadied."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsync_core.face.track import FaceTrack
+
+_REACH_FRAMES = 2  # on each side: a window of 5 frames, as in the public implementation, but centred
+_SAME_PLACE = 0.5  # overlap of two neighbouring frames' boxes below which the picture was cut
+
+
+@dataclass(frozen=True, slots=True)
+class FacePadding:
+    """Source pixels added to the detector's box; the public implementation's defaults take in the whole chin."""
+
+    top_px: int = 0
+    bottom_px: int = 10
+    left_px: int = 0
+    right_px: int = 0
+
+
+def face_boxes(track: FaceTrack, padding: FacePadding) -> NDArray[np.int32]:
+    """(N, 4) x0 y0 x1 y1 in source pixels, half-open; may reach beyond the frame; all 0 in frames without a face."""
+    boxes = np.where(track.has_face[:, np.newaxis], track.boxes, 0.0).astype(np.float64)  # (N, 4)
+    steady = steadied(boxes, track.has_face)
+    steady[track.has_face] += (-padding.left_px, -padding.top_px, padding.right_px, padding.bottom_px)
+    return np.rint(steady).astype(np.int32)
+
+
+def steadied(boxes: NDArray[np.float64], has_face: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The mean of each box (N, 4) over up to 5 frames around it.
+
+    Windows are symmetric, so that the box of a moving head does not lag: towards a cut, a gap or the end of the clip
+    they shrink on both sides.
+    """
+    count = len(boxes)
+    if count == 0:
+        return boxes.copy()
+    starts_shot = np.ones(count, np.bool_)
+    starts_shot[1:] = ~(has_face[1:] & has_face[:-1]) | (_overlaps(boxes[1:], boxes[:-1]) < _SAME_PLACE)
+    shot_starts = np.flatnonzero(starts_shot)  # (S,)
+    shot = np.cumsum(starts_shot) - 1  # (N,)
+    at = np.arange(count)
+    last = np.append(shot_starts[1:], count)[shot] - 1  # (N,) of the frame's own shot
+    reach = np.minimum(_REACH_FRAMES, np.minimum(at - shot_starts[shot], last - at))  # (N,)
+    sums = np.concatenate([np.zeros((1, 4)), np.cumsum(boxes, axis=0)])  # (N + 1, 4)
+    means: NDArray[np.float64] = (sums[at + reach + 1] - sums[at - reach]) / (2 * reach + 1)[:, np.newaxis]
+    return means
+
+
+def _overlaps(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N,) area shared over area covered, of boxes (N, 4) row by row; 0 where both are empty."""
+    low, high = np.maximum(boxes[:, :2], others[:, :2]), np.minimum(boxes[:, 2:], others[:, 2:])
+    shared = np.clip(high - low, 0.0, None).prod(axis=1)
+    covered = _areas(boxes) + _areas(others) - shared
+    return np.asarray(shared / np.maximum(covered, 1e-9), np.float64)
+
+
+def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.clip(boxes[:, 2:] - boxes[:, :2], 0.0, None).prod(axis=1), np.float64)

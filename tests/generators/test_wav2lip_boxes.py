@@ -1,0 +1,60 @@
+"""Boxes: padded, steadied without lag, and never averaged across a cut or a gap."""
+
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsync_core.face.track import FaceTrack
+from lipsync_core.generators.wav2lip_boxes import FacePadding, face_boxes
+
+
+def track_of(boxes: NDArray[np.float64], scores: NDArray[np.float64] | None = None) -> FaceTrack:
+    count = len(boxes)
+    return FaceTrack(
+        tracker="test/1",
+        frame_pts=np.arange(count),
+        time_base=Fraction(1, 25),
+        last_duration=1,
+        is_complete=True,
+        boxes=boxes.astype(np.float32),
+        scores=np.ones(count, np.float32) if scores is None else scores.astype(np.float32),
+        landmarks=np.zeros((count, 5, 3), np.float32),
+    )
+
+
+def moving_boxes(count: int, step_px: float) -> NDArray[np.float64]:
+    return np.array([100.0, 80.0, 200.0, 220.0]) + step_px * np.arange(count)[:, np.newaxis] * [1, 0, 1, 0]
+
+
+NO_PADDING = FacePadding(bottom_px=0)
+
+
+def test_the_box_of_a_moving_head_does_not_lag_not_even_at_the_ends() -> None:
+    boxes = moving_boxes(9, step_px=4.0)
+    np.testing.assert_array_equal(face_boxes(track_of(boxes), NO_PADDING), boxes)
+
+
+def test_a_trembling_box_is_steadied() -> None:
+    boxes = moving_boxes(25, step_px=0.0)
+    boxes += np.where(np.arange(25) % 2, 5.0, -5.0)[:, np.newaxis]
+    steady = face_boxes(track_of(boxes), NO_PADDING)[2:-2]
+    assert np.abs(steady - moving_boxes(1, 0.0)).max() <= 1
+
+
+def test_the_default_padding_takes_in_the_chin() -> None:
+    boxes = face_boxes(track_of(moving_boxes(3, 0.0)), FacePadding())
+    np.testing.assert_array_equal(boxes, [[100, 80, 200, 230]] * 3)
+
+
+def test_boxes_are_not_averaged_across_a_cut_or_a_gap() -> None:
+    boxes = np.concatenate([moving_boxes(4, 0.0), moving_boxes(4, 0.0) + 300.0, moving_boxes(4, 0.0)])
+    boxes[8:10] = np.nan
+    scores = np.ones(12)
+    scores[8:10] = 0.0
+    expected = np.where(np.isnan(boxes), 0.0, boxes)
+    np.testing.assert_array_equal(face_boxes(track_of(boxes, scores), NO_PADDING), expected)
+
+
+def test_a_clip_without_frames_has_no_boxes() -> None:
+    assert face_boxes(track_of(np.empty((0, 4))), NO_PADDING).shape == (0, 4)
