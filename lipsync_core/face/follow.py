@@ -6,10 +6,10 @@ from itertools import islice
 
 import av
 import numpy as np
-from numpy.typing import NDArray
 
 from lipsync_core.face.cuts import CutDetector
-from lipsync_core.face.detect import Detection, FaceDetector, overlap
+from lipsync_core.face.detect import Detection, FaceDetector
+from lipsync_core.face.identity import MEMORY_S, is_near, nearest
 from lipsync_core.face.mesh import FaceCrop, FaceMesh, MeshFitter, crop_of_detection, crop_of_mesh
 from lipsync_core.face.search import find_faces
 
@@ -19,8 +19,6 @@ _MIN_PRESENCE = 0.5
 #: detector found at all.
 _SURE_PRESENCE = 0.9
 _BACKED_EVERY = 10  # frames
-#: A face that was lost is the same person again only for this long; then the choice is made anew.
-_MEMORY_S = Fraction(1)
 #: Frames between two thorough searches while no face is seen.
 _THOROUGH_EVERY = 8
 _SETTLED_RAD = 0.05
@@ -29,10 +27,6 @@ _MAX_FITS = 12  # from lying on the side to level; an upright face needs one or 
 #: than this factor, has probably slipped off the face.
 _MAX_STEP = 0.5
 _MAX_GROWTH = 1.5
-#: A detection belongs to a known face when its centre is within this share of the face's size, and
-#: their sizes differ by no more than this factor (the detector's box ends at the brow, the mesh's does not).
-_NEAR = 0.8
-_LIKE_SIZE = 2.0
 
 
 class FaceFollower:
@@ -54,7 +48,7 @@ class FaceFollower:
         """The followed face in the next frame, shown at `time_s`, or None where it is not to be seen."""
         if self._cuts.is_cut(picture):
             self._forget()
-        elif self._is_lost and time_s - self._seen_s > _MEMORY_S:
+        elif self._is_lost and time_s - self._seen_s > MEMORY_S:
             self._mesh = None
         found = None
         if self._mesh is not None and not self._is_lost:
@@ -73,7 +67,7 @@ class FaceFollower:
     def _step(self, picture: av.VideoFrame, before: FaceMesh) -> FaceMesh | None:
         """The mesh fitted from its last place, or None where that does not hold."""
         mesh = self._fitter.fit(picture, crop_of_mesh(before))
-        if mesh.presence < _MIN_PRESENCE or not _is_near(mesh.box, before.box, _MAX_STEP, _MAX_GROWTH):
+        if mesh.presence < _MIN_PRESENCE or not is_near(mesh.box, before.box, _MAX_STEP, _MAX_GROWTH):
             return None
         self._unbacked += 1
         if mesh.presence < _SURE_PRESENCE and self._unbacked >= _BACKED_EVERY:
@@ -83,7 +77,7 @@ class FaceFollower:
     def _is_backed(self, picture: av.VideoFrame, mesh: FaceMesh) -> bool:
         """Whether the detector, too, sees a face where the mesh is."""
         self._unbacked = 0
-        return bool(_nearest(find_faces(self._detector, picture, self._turn, thoroughly=True), mesh.box))
+        return bool(nearest(find_faces(self._detector, picture, self._turn, thoroughly=True), mesh.box))
 
     def _search(self, picture: av.VideoFrame) -> FaceMesh | None:
         """The mesh of a detected face: of the person lost just now, else of the one to be chosen."""
@@ -110,7 +104,7 @@ class FaceFollower:
         """The one among `faces`, ordered from left to right, that is to be followed, if it is there."""
         rank = 0
         if self._mesh is not None:
-            faces = _nearest(faces, self._mesh.box)
+            faces = nearest(faces, self._mesh.box)
         elif self._wanted is None:
             faces = sorted(faces, key=lambda face: -face.size_px)
         else:
@@ -130,16 +124,3 @@ class FaceFollower:
             if abs(np.angle(np.exp(1j * (crop.roll_rad - before)))) < _SETTLED_RAD:
                 break
         return self._fitter.fit(picture, crop) if mesh.presence >= _MIN_PRESENCE else mesh
-
-
-def _nearest(faces: Sequence[Detection], box: NDArray[np.float32]) -> list[Detection]:
-    """Those faces that may be the one last seen in `box`, best overlap first."""
-    near = [face for face in faces if _is_near(face.box, box, _NEAR, _LIKE_SIZE)]
-    return sorted(near, key=lambda face: -float(overlap(box, face.box[np.newaxis])[0]))
-
-
-def _is_near(box: NDArray[np.float32], other: NDArray[np.float32], max_step: float, max_growth: float) -> bool:
-    """Whether two boxes may be the same face: centres within `max_step` of the size, sizes alike."""
-    sizes = float((box[2:] - box[:2]).max()), float((other[2:] - other[:2]).max())
-    shift = float(np.linalg.norm((box[:2] + box[2:]) - (other[:2] + other[2:])) / 2)
-    return shift <= max_step * max(sizes) and max(sizes) <= max_growth * max(min(sizes), 1e-3)

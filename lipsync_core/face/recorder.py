@@ -14,17 +14,18 @@ _FIRST_ROWS = 256
 class TrackRecorder:
     """Arrays that double when full: a track of unknown length in less than twice its final size."""
 
-    def __init__(self) -> None:
+    def __init__(self, landmarks: int = len(KEPT)) -> None:
+        """`landmarks` is how many points each face has."""
         self._count = 0
         self._time_base = Fraction(1)
         self._last_duration = 0
         self._pts = np.zeros(_FIRST_ROWS, np.int64)
         self._boxes = np.zeros((_FIRST_ROWS, 4), np.float32)
         self._scores = np.zeros(_FIRST_ROWS, np.float32)
-        self._landmarks = np.zeros((_FIRST_ROWS, len(KEPT), 3), np.float32)
+        self._landmarks = np.zeros((_FIRST_ROWS, landmarks, 3), np.float32)
 
     def add(self, frame: SourceFrame, face: TrackedFace | None) -> None:
-        """Record the next frame; `face` holds the KEPT landmarks, or is None where there is no face."""
+        """Record the next frame; `face` is None where there is none."""
         if self._count == len(self._pts):
             self._grow()
         row = self._count

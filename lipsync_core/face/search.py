@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsync_core.face.detect import Detection, FaceDetector
+from lipsync_core.face.rotation import quarter_turns, turned_back
 from lipsync_core.media.planes import thumbnail
 
 #: Three times the detector's input, so that a tile of a third of the picture brings all the detail it can use.
@@ -18,7 +19,7 @@ def find_faces(detector: FaceDetector, picture: av.VideoFrame, turn: int, thorou
     picture's own rotation. `thoroughly` finds very close and far faces as well, at about 14 times the cost.
     """
     small, scale = thumbnail(picture, _THUMBNAIL_PX)
-    quarters = (round(picture.rotation / 90) + turn) % 4
+    quarters = (quarter_turns(picture) + turn) % 4
     upright = np.ascontiguousarray(np.rot90(small, quarters))
     faces = detector.detect_thoroughly(upright) if thoroughly else detector.detect(upright)
     faces.sort(key=lambda face: float(face.centre[0]))
@@ -27,25 +28,12 @@ def find_faces(detector: FaceDetector, picture: av.VideoFrame, turn: int, thorou
 
 def _to_coded(face: Detection, quarters: int, shape: tuple[int, ...], scale: float) -> Detection:
     """`face`, seen in a thumbnail ((h, w) before it was turned), in pixels of the coded picture."""
-    corners = _turn_back(face.box.reshape(2, 2), quarters, shape)
+    corners = turned_back(face.box.reshape(2, 2), quarters, shape)
     box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
-    eyes = _turn_back(face.eyes, quarters, shape)
+    eyes = turned_back(face.eyes, quarters, shape)
     return Detection(face.score, _enlarged(box, scale), _enlarged(eyes, scale))
 
 
 def _enlarged(points: NDArray[np.floating], scale: float) -> NDArray[np.float32]:
     """Coordinates in a picture reduced by `scale`, in the whole one; pixel centres lie on integers in both."""
     return ((points + 0.5) / scale - 0.5).astype(np.float32)
-
-
-def _turn_back(points: NDArray[np.float32], quarters: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """(N, 2) x y before `np.rot90(picture, quarters)` of a picture of `shape` (h, w)."""
-    height, width = shape
-    x, y = points[:, 0], points[:, 1]
-    if quarters == 1:
-        return np.stack([width - 1 - y, x], axis=1)
-    if quarters == 2:
-        return np.stack([width - 1 - x, height - 1 - y], axis=1)
-    if quarters == 3:
-        return np.stack([y, height - 1 - x], axis=1)
-    return points

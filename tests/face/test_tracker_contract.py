@@ -1,6 +1,7 @@
 """What every FaceTracker keeps; a new tracker joins by a line in `tracker_under_test`."""
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,10 +9,12 @@ from numpy.typing import NDArray
 
 from lipsync_core.clock import StageClock
 from lipsync_core.face.mediapipe import MediapipeTracker
+from lipsync_core.face.scrfd import ScrfdTracker
 from lipsync_core.face.track import FaceTracker, TrackedFace
 from lipsync_core.media.decode import SourceFrame
 from lipsync_core.models.store import ModelStore
 from tests.face.conftest import Picture, as_frames, blank_at, frames_with_face
+from tests.face.insightface_detect import MODEL
 
 BLANK = (5, 6)
 
@@ -31,9 +34,9 @@ class Onlooker:
         return {}
 
 
-@pytest.fixture(params=["mediapipe"])
-def tracker_under_test(request: pytest.FixtureRequest, model_store: ModelStore) -> FaceTracker:
-    return {"mediapipe": MediapipeTracker}[request.param](model_store)
+@pytest.fixture(params=["mediapipe", "scrfd"])
+def tracker_under_test(request: pytest.FixtureRequest, model_store: ModelStore, clips: Path) -> FaceTracker:
+    return ScrfdTracker(MODEL) if request.param == "scrfd" else MediapipeTracker(model_store)
 
 
 @pytest.fixture

@@ -1,0 +1,140 @@
+"""The face tracker on SCRFD: the detector looks at every frame, and one person is kept among its faces."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from lipsync_core.clock import StageClock
+from lipsync_core.face.cuts import CutDetector
+from lipsync_core.face.identity import MEMORY_S, nearest
+from lipsync_core.face.landmarks import FIVE_POINTS
+from lipsync_core.face.recorder import TrackRecorder
+from lipsync_core.face.rotation import quarter_turns, turned_back
+from lipsync_core.face.scrfd_detect import FivePointFace, ScrfdDetector
+from lipsync_core.face.track import ClipObserver, FaceTrack, TrackedFace
+from lipsync_core.media.decode import SourceFrame
+from lipsync_core.media.planes import thumbnail
+from lipsync_core.onnx_session import Provider
+
+_VERSION = 1  # raise it with every change that may alter a track
+#: Input sides, tried in turn. At 640 the model misses faces that fill a small picture, at 320 far ones.
+_INPUTS_PX = (320, 640)
+#: Frames between two tries of the larger input (four times the cost) while no face is seen.
+_LARGE_EVERY = 8
+#: Larger pictures are reduced first: the detector's own shrinking skips pixels.
+_PICTURE_PX = 1920
+
+
+class ScrfdTracker:
+    """Follows one person through a clip with five points a frame; see `FaceTracker`.
+
+    `face` None follows the largest face; 0, 1, ... the one so many faces from the left, as displayed.
+    The choice is made where a shot's first faces are seen and holds until the shot ends. A shot
+    without that many faces has no face.
+
+    Raises:
+        ModelMissingError: there is no file `model`.
+        ModelError: it is not an SCRFD network with five points.
+        OptionError: this machine does not have the provider.
+    """
+
+    def __init__(self, model: Path, face: int | None = None, provider: Provider = "cpu") -> None:
+        self._detector = ScrfdDetector(model, provider)
+        with model.open("rb") as file:
+            self._sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        self._face = face
+
+    @property
+    def name(self) -> str:
+        """Name and version."""
+        return f"scrfd/{_VERSION}"
+
+    @property
+    def parameters(self) -> str:
+        """Which network looks, and which face is followed."""
+        return f"model={self._sha256} face={'largest' if self._face is None else self._face}"
+
+    def track(
+        self, frames: Iterable[SourceFrame], clock: StageClock, observer: ClipObserver | None = None
+    ) -> FaceTrack:
+        """See `FaceTracker.track`. Timed as "track"; the observer's work as "analyse"."""
+        follower = _Follower(self._detector, self._face)
+        recorder = TrackRecorder(len(FIVE_POINTS))
+        for frame in frames:
+            with clock.stage("track", items=1):
+                found = follower.follow(frame.picture, frame.pts * frame.time_base)
+                face = _tracked(frame.index, found) if found else None
+                recorder.add(frame, face)
+            if observer and face:
+                with clock.stage("analyse", items=1):
+                    observer.observe(frame, face)
+        return recorder.track(self.name)
+
+
+class _Follower:
+    """Keeps to one person from frame to frame."""
+
+    def __init__(self, detector: ScrfdDetector, wanted: int | None) -> None:
+        self._detector = detector
+        self._wanted = wanted
+        self._cuts = CutDetector()
+        self._face: FivePointFace | None = None  # as last seen in this shot
+        self._seen_s = Fraction(0)  # and when
+        self._misses = 0  # frames since
+
+    def follow(self, picture: av.VideoFrame, time_s: Fraction) -> FivePointFace | None:
+        """The followed face in the next frame, shown at `time_s`, or None where it is not to be seen."""
+        if self._cuts.is_cut(picture):
+            self._face, self._misses = None, 0
+        elif self._misses and time_s - self._seen_s > MEMORY_S:
+            self._face = None
+        found = self._search(picture)
+        if found is None:
+            self._misses += 1
+        else:
+            self._face, self._seen_s, self._misses = found, time_s, 0
+        return found
+
+    def _search(self, picture: av.VideoFrame) -> FivePointFace | None:
+        inputs_px = _INPUTS_PX if self._misses % _LARGE_EVERY == 0 else _INPUTS_PX[:1]
+        for input_px in inputs_px:
+            found = self._choose(find_faces(self._detector, picture, input_px))
+            if found is not None:
+                return found
+        return None
+
+    def _choose(self, faces: Sequence[FivePointFace]) -> FivePointFace | None:
+        """The one among `faces`, ordered from left to right, that is to be followed, if it is there."""
+        rank = 0
+        if self._face is not None:
+            faces = nearest(faces, self._face.box)
+        elif self._wanted is None:
+            faces = sorted(faces, key=lambda face: -face.size_px)
+        else:
+            rank = self._wanted
+        return faces[rank] if rank < len(faces) else None
+
+
+def find_faces(detector: ScrfdDetector, picture: av.VideoFrame, input_px: int) -> list[FivePointFace]:
+    """Faces in pixels of the coded picture, ordered from left to right as displayed."""
+    pixels, scale = thumbnail(picture, _PICTURE_PX)
+    quarters = quarter_turns(picture)
+    faces = detector.detect(np.ascontiguousarray(np.rot90(pixels, quarters)), input_px)
+    faces.sort(key=lambda face: float(face.box[0] + face.box[2]))
+    return [_to_coded(face, quarters, pixels.shape[:2], scale) for face in faces]
+
+
+def _to_coded(face: FivePointFace, quarters: int, shape: tuple[int, ...], scale: float) -> FivePointFace:
+    """`face`, seen in a reduced picture ((h, w) before it was turned), in pixels of the coded picture."""
+    corners = turned_back(face.box.reshape(2, 2), quarters, shape) / np.float32(scale)
+    box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
+    return FivePointFace(face.score, box, turned_back(face.points, quarters, shape) / np.float32(scale))
+
+
+def _tracked(frame_index: int, face: FivePointFace) -> TrackedFace:
+    depth = np.zeros((len(FIVE_POINTS), 1), np.float32)
+    return TrackedFace(frame_index, face.box, face.score, np.concatenate([face.points, depth], axis=1))
