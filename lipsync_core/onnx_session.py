@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ _CHAINS: Mapping[Provider, tuple[str, ...]] = MappingProxyType(
     }
 )
 _SILENT = 4  # log level "fatal": everything less also comes as an exception
+_CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from \S+ failed:)?")
 _UNREADABLE = (ort_errors.InvalidProtobuf, ort_errors.InvalidGraph, ort_errors.NoModel)
 _FAILED = (
     ort_errors.Fail,
@@ -84,7 +86,7 @@ class OnnxModel:
             outputs: list[NDArray[Any]] = self._session.run(None, dict(feeds))
         except (*_UNREADABLE, *_FAILED) as exc:
             shapes = ", ".join(f"{name} {array.shape}" for name, array in feeds.items())
-            raise ModelError(f"{self.path} fails on {shapes}: {_first_line(exc)}") from exc
+            raise ModelError(f"{self.path} fails on {shapes}: {_reason(exc)}") from exc
         return outputs
 
 
@@ -94,10 +96,10 @@ def _open(path: Path, provider: Provider, threads: int) -> ort.InferenceSession:
         raise OptionError(f"this ONNX Runtime has no {provider} provider", "install onnxruntime-gpu, or choose cpu")
     try:
         session = ort.InferenceSession(os.fspath(path), _session_options(threads), providers=list(chain))
-    except _UNREADABLE as exc:
-        raise ModelCorruptError(f"{path} is not an ONNX model: {_first_line(exc)}") from exc
+    except (*_UNREADABLE, ort_errors.InvalidArgument) as exc:
+        raise ModelCorruptError(f"{path} is not an ONNX model: {_reason(exc)}") from exc
     except _FAILED as exc:
-        raise ModelError(f"ONNX Runtime {ort.__version__} cannot open {path}: {_first_line(exc)}") from exc
+        raise ModelError(f"ONNX Runtime {ort.__version__} cannot open {path}: {_reason(exc)}") from exc
     if session.get_providers()[0] != chain[0]:  # ONNX Runtime only logs it when a provider's libraries are missing
         raise OptionError(f"the {provider} provider does not start", "check its driver and libraries, or choose cpu")
     return session
@@ -131,5 +133,7 @@ def _spec(node: ort.NodeArg) -> TensorSpec:
     return TensorSpec(node.name, shape, node.type)
 
 
-def _first_line(exc: Exception) -> str:
-    return str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
+def _reason(exc: Exception) -> str:
+    """What ONNX Runtime says, on one line and without its own name, number and code in front."""
+    lines = str(exc).strip().splitlines() or [type(exc).__name__]
+    return _CODE.sub("", lines[0])
