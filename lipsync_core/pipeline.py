@@ -21,6 +21,7 @@ from lipsync_core.catalogue import ModelChoice, choose_model, choose_tracker
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import FaceError
 from lipsync_core.face.store import TrackStore
+from lipsync_core.face.track import FaceTrack
 from lipsync_core.generators.contract import Conditions
 from lipsync_core.media.encode import EncoderOptions
 from lipsync_core.media.mux import MovieWriter
@@ -116,11 +117,14 @@ def _run(job: _Job) -> JobReport:
     track_pass = TrackPass(tracker, model.generator, TrackStore(job.workspace.cache / "tracks"))
     clip = track_pass.run(job.video, needed_s, info.frame_count, job.clock, job.progress)
     timeline = plan_timeline(clip.track, audio_s, job.options)
+    if not clip.track.has_face[timeline.source_indexes].any():
+        raise _too_few_faces(FrameCounts(0, len(timeline), 0), job)
     with job.clock.stage("infer", items=len(timeline)):
         plan = _plan(clip, model, conditions, timeline)
     counts = count_outcomes(plan.outcomes)
-    _require_faces(counts, job)
-    rendered = _render(job, plan, info, _output_metadata(model))
+    if not counts.synced or counts.synced_share < job.options.min_synced:
+        raise _too_few_faces(counts, job)
+    rendered = _render(job, clip.track, plan, info, _output_metadata(model))
     return _report(job, model, clip, counts, timeline, rendered)
 
 
@@ -135,20 +139,17 @@ def _plan(clip: TrackedClip, model: ModelChoice, conditions: Conditions, timelin
     )
 
 
-def _require_faces(counts: FrameCounts, job: _Job) -> None:
-    """Fail before rendering when too few frames can be synced."""
-    if counts.synced and counts.synced_share >= job.options.min_synced:
-        return
+def _too_few_faces(counts: FrameCounts, job: _Job) -> FaceError:
     without, turned = counts.passed_no_face, counts.passed_low_score
     found = f"{counts.synced} of {counts.total} frames can be synced ({without} without a face, {turned} turned away)"
     if not counts.synced:
-        raise FaceError(f"{job.video}: {found}", "give a video in which the face is seen from the front")
-    raise FaceError(f"{job.video}: {found}, fewer than asked for", f"lower --min-synced {job.options.min_synced:g}")
+        return FaceError(f"{job.video}: {found}", "give a video in which the face is seen from the front")
+    return FaceError(f"{job.video}: {found}, fewer than asked for", f"lower --min-synced {job.options.min_synced:g}")
 
 
-def _render(job: _Job, plan: RenderPlan, info: VideoInfo, metadata: dict[str, str]) -> _Rendered:
+def _render(job: _Job, track: FaceTrack, plan: RenderPlan, info: VideoInfo, metadata: dict[str, str]) -> _Rendered:
     options = EncoderOptions(job.options.encoder, job.options.crf, job.options.preset)
-    with closing(ordered_frames(job.video, plan.timeline, job.clock)) as frames:
+    with closing(ordered_frames(job.video, track, plan.timeline, job.clock)) as frames:
         first = next(frames)
         spec = picture_spec(first, info, plan.timeline)
         with MovieWriter(job.output, spec, options, _sound(job, plan.timeline), metadata, job.clock) as movie:

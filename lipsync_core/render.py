@@ -17,6 +17,7 @@ from lipsync_core.media.encode import PictureSpec
 from lipsync_core.media.mux import MovieWriter
 from lipsync_core.media.planes import read_region, write_region
 from lipsync_core.media.probe import VideoInfo
+from lipsync_core.media.working import working_picture
 from lipsync_core.report import FrameCounts, Outcome, Progress, ProgressCallback
 from lipsync_core.timeline import Timeline
 
@@ -76,9 +77,12 @@ def _edit_frame(frame: SourceFrame, plan: RenderPlan, edit: NDArray[Any], clock:
         write_region(frame.picture, box, region, composite, painted.mask)
 
 
-def ordered_frames(video: Path, timeline: Timeline, clock: StageClock) -> Generator[SourceFrame, None, None]:
+def ordered_frames(
+    video: Path, track: FaceTrack, timeline: Timeline, clock: StageClock
+) -> Generator[SourceFrame, None, None]:
     """The source frame of every output frame."""
-    yield from decode_in_order(video, timeline.source_indexes.tolist(), clock)
+    order = timeline.source_indexes.tolist()
+    yield from decode_in_order(video, order, clock, frame_pts=track.frame_pts.tolist())
 
 
 def write_frames(
@@ -103,5 +107,5 @@ def picture_spec(frame: SourceFrame, info: VideoInfo, timeline: Timeline) -> Pic
         frame_rate=info.frame_rate,
         sample_aspect_ratio=info.sample_aspect_ratio,
         rotation_deg=info.rotation_deg,
-        colour=info.colour,
+        colour=working_picture(info).colour,
     )

