@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from lipsync_core.audio.mel import MEL_BANDS, MEL_HZ, MEL_SILENCE, mel_spectrogram
 from lipsync_core.face.track import ClipObserver, FaceTrack
-from lipsync_core.generators.contract import Conditions, GeneratorSpec, Painted, Painter
-from lipsync_core.generators.wav2lip_boxes import FacePadding, face_boxes
+from lipsync_core.generators.contract import Conditions, GeneratorSpec, Painted
+from lipsync_core.generators.crop import crop_face
+from lipsync_core.generators.wav2lip_boxes import FacePadding, face_boxes, upright_turns
 from lipsync_core.generators.wav2lip_mask import FACE_PX, FIRST_ROW, mouth_mask
 from lipsync_core.generators.wav2lip_network import CHUNK_COLUMNS, Wav2LipNetwork
 from lipsync_core.media.planes import Box
@@ -98,8 +99,8 @@ class Wav2LipGenerator:
     def infer(self, crops: Iterator[NDArray[np.uint8]] | None, conditions: NDArray[np.float32]) -> NDArray[np.uint8]:
         """(M, 53, 96, 3) uint8 RGB: rows 43-95 of each crop, speaking.
 
-        `crops` yields (96, 96, 3) uint8 RGB, one per row of `conditions` (M, 80, 16): the painter's region of the
-        frame through `crop_face`. Rows do not depend on each other: calling it in parts gives the same, in less memory.
+        `crops` yields (96, 96, 3) uint8 RGB, one per row of `conditions` (M, 80, 16), made by the painter's `crop`.
+        Rows do not depend on each other: calling it in parts gives the same, in less memory.
 
         Raises:
             ValueError: there are fewer crops than conditions.
@@ -114,17 +115,18 @@ class Wav2LipGenerator:
             edits[start : start + len(mel)] = self._network.speak(mel, np.stack(batch))
         return edits
 
-    def painter(self, track: FaceTrack, findings: dict[str, NDArray[np.generic]]) -> Painter:
+    def painter(self, track: FaceTrack, findings: dict[str, NDArray[np.generic]]) -> "Wav2LipPainter":
         """A painter for the clip of `track`; it needs no findings."""
         return Wav2LipPainter(track, self._padding)
 
 
 class Wav2LipPainter:
-    """Puts patches back where the crops came from. It only reads what it holds: threads may share it."""
+    """Cuts crops out, and puts patches back where they came from. It only reads what it holds: threads may share it."""
 
     def __init__(self, track: FaceTrack, padding: FacePadding) -> None:
         self._scores = track.scores
-        self._boxes = face_boxes(track, padding)
+        self._turns = upright_turns(track)
+        self._boxes = face_boxes(track, padding, self._turns)
         self._mask = mouth_mask()
 
     def region(self, frame_index: int) -> Box | None:
@@ -133,6 +135,10 @@ class Wav2LipPainter:
             return None
         box = Box(*self._boxes[frame_index].tolist())
         return box if min(box.width, box.height) >= _MIN_SIDE_PX else None
+
+    def crop(self, region: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(96, 96, 3) uint8 RGB, upright: what `infer` wants of `region`, the pixels of `region()` inside the frame."""
+        return np.ascontiguousarray(np.rot90(crop_face(region, FACE_PX), self._turns))
 
     def paint(self, region: NDArray[np.uint8], box: Box, frame_index: int, edit: NDArray[Any]) -> Painted:
         """`edit` (53, 96, 3) uint8 RGB at the size of `region`; `box` is the part of the face box in the frame.
@@ -145,6 +151,8 @@ class Wav2LipPainter:
         # The rows above are read by no pixel with a weight; they only have to be there for the resize.
         face = cv2.copyMakeBorder(edit, FIRST_ROW, 0, 0, 0, cv2.BORDER_REPLICATE)  # (96, 96, 3)
         size = (region.shape[1], region.shape[0])
-        pixels = cast(NDArray[np.uint8], cv2.resize(face, size, interpolation=cv2.INTER_LINEAR))
-        mask = cast(NDArray[np.float32], cv2.resize(self._mask, size, interpolation=cv2.INTER_LINEAR))
-        return Painted(pixels, mask)
+        face, mask = (np.ascontiguousarray(np.rot90(upright, -self._turns)) for upright in (face, self._mask))
+        return Painted(
+            cast(NDArray[np.uint8], cv2.resize(face, size, interpolation=cv2.INTER_LINEAR)),
+            cast(NDArray[np.float32], cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR)),
+        )

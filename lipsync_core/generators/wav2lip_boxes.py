@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync_core.face.landmarks import MOUTH_CORNERS, OUTER_EYE_CORNERS, rows
 from lipsync_core.face.track import FaceTrack
 
 _REACH_FRAMES = 2  # on each side: a window of 5 frames, as in the public implementation, but centred
@@ -13,19 +14,40 @@ _SAME_PLACE = 0.5  # overlap of two neighbouring frames' boxes below which the p
 
 @dataclass(frozen=True, slots=True)
 class FacePadding:
-    """Source pixels added to the detector's box; the public implementation's defaults take in the whole chin."""
+    """Source pixels added to the box as the face stands upright; the public implementation's take in the chin."""
 
     top_px: int = 0
     bottom_px: int = 10
     left_px: int = 0
     right_px: int = 0
 
+    def in_frame(self, turns: int) -> NDArray[np.float64]:
+        """(4,) what is added to x0 y0 x1 y1 of a frame that `turns` quarter turns to the left make upright."""
+        upright = (self.top_px, self.right_px, self.bottom_px, self.left_px)
+        top, right, bottom, left = np.roll(upright, turns)
+        return np.array([-left, -top, right, bottom], np.float64)
 
-def face_boxes(track: FaceTrack, padding: FacePadding) -> NDArray[np.int32]:
-    """(N, 4) x0 y0 x1 y1 in source pixels, half-open; may reach beyond the frame; all 0 in frames without a face."""
+
+def upright_turns(track: FaceTrack) -> int:
+    """How many quarter turns to the left (0..3) make the faces of a clip stand upright.
+
+    Frames are tracked as they are coded: a telephone held upright codes them lying on their side.
+    """
+    eyes, mouth = ((0, 1), (3, 4)) if not track.is_mesh else (rows(OUTER_EYE_CORNERS), rows(MOUTH_CORNERS))
+    points = track.landmarks[track.has_face, :, :2]  # (F, K, 2)
+    down = (points[:, mouth].mean(axis=1) - points[:, eyes].mean(axis=1)).sum(axis=0, dtype=np.float64)  # (2,)
+    quarters_to_the_right = round(float(np.arctan2(down[0], down[1])) / (np.pi / 2))  # 0 where down is down
+    return -quarters_to_the_right % 4
+
+
+def face_boxes(track: FaceTrack, padding: FacePadding, turns: int = 0) -> NDArray[np.int32]:
+    """(N, 4) x0 y0 x1 y1 in source pixels, half-open; may reach beyond the frame; all 0 in frames without a face.
+
+    `turns` quarter turns to the left make the faces upright.
+    """
     boxes = np.where(track.has_face[:, np.newaxis], track.boxes, 0.0).astype(np.float64)  # (N, 4)
     steady = steadied(boxes, track.has_face)
-    steady[track.has_face] += (-padding.left_px, -padding.top_px, padding.right_px, padding.bottom_px)
+    steady[track.has_face] += padding.in_frame(turns)
     return np.rint(steady).astype(np.int32)
 
 

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from lipsync_core.audio.mel import MEL_SILENCE
 from lipsync_core.blend.feather import FeatherBlender
 from lipsync_core.generators.contract import Generator
-from lipsync_core.generators.crop import crop_face
 from lipsync_core.generators.wav2lip import BYTES_PER_FRAME, Identity, MelChunks, Wav2LipGenerator, Wav2LipPainter
 from lipsync_core.generators.wav2lip_boxes import FacePadding
 from lipsync_core.generators.wav2lip_mask import FIRST_ROW
 from lipsync_core.generators.wav2lip_network import Wav2LipNetwork, network_faces
-from tests.generators.test_wav2lip_boxes import moving_boxes, track_of
+from lipsync_core.media.planes import Box
+from tests.generators.test_wav2lip_boxes import FIVE_POINTS_PX, moving_boxes, track_of
 from tests.wav2lip_weights import imported_wav2lip, needs_golden, needs_torch, seeded_weights
 
 SEEDED = Identity("wav2lip", "test weights")
@@ -172,7 +172,7 @@ def test_painting_the_reference_crop_back_changes_nothing_outside_the_mask_and_l
     painter = Wav2LipPainter(track_of(moving_boxes(3, 0.0)), FacePadding())
     box = painter.region(1)
     assert box is not None
-    painted = painter.paint(region, box, 1, crop_face(region, 96)[FIRST_ROW:])
+    painted = painter.paint(region, box, 1, painter.crop(region)[FIRST_ROW:])
     assert painted.pixels.shape == region.shape
     assert painted.mask.shape == size
     composite = FeatherBlender().blend(region, painted)
@@ -192,9 +192,24 @@ def test_a_patch_comes_back_where_its_crop_was_even_at_the_edge_of_the_frame() -
     box = wanted.clipped(200, 150)
     assert box != wanted
     region = frame[box.y0 : box.y1, box.x0 : box.x1]
-    painted = painter.paint(region, box, 0, crop_face(region, 96)[FIRST_ROW:])
+    painted = painter.paint(region, box, 0, painter.crop(region)[FIRST_ROW:])
     inside = painted.mask > 0
     assert np.abs(painted.pixels.astype(int) - region)[inside].max() <= 3
+
+
+def test_a_clip_coded_on_its_side_is_shown_upright_and_painted_back_on_its_side() -> None:
+    upright = np.zeros((150, 100, 3), np.uint8)
+    upright[:, :] = np.linspace(0, 255, 150)[:, np.newaxis, np.newaxis]  # bright below
+    region = np.ascontiguousarray(np.rot90(upright, -1))  # a quarter turn to the right: the chin on the left
+    points = np.stack([-FIVE_POINTS_PX[:, 1], FIVE_POINTS_PX[:, 0]], axis=1)
+    box = np.array([[100.0, 80.0, 250.0, 180.0]])
+    painter = Wav2LipPainter(track_of(box, points=points), FacePadding(bottom_px=0))
+    crop = painter.crop(region)
+    assert np.abs(crop.astype(int) - np.linspace(0, 255, 96)[:, np.newaxis, np.newaxis]).max() <= 3
+    painted = painter.paint(region, Box(100, 80, 250, 180), 0, crop[FIRST_ROW:])
+    assert painted.mask[:, :70].max() == 1.0
+    assert not painted.mask[:, 82:].any()
+    assert np.abs(painted.pixels.astype(int) - region)[painted.mask > 0].max() <= 3
 
 
 def test_a_face_without_score_or_size_has_no_region() -> None:

@@ -3,14 +3,22 @@
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from lipsync_core.face.track import FaceTrack
-from lipsync_core.generators.wav2lip_boxes import FacePadding, face_boxes
+from lipsync_core.generators.wav2lip_boxes import FacePadding, face_boxes, upright_turns
+
+#: Eyes, nose tip and mouth corners of an upright face, around its middle.
+FIVE_POINTS_PX = np.array([[-20, -25], [20, -25], [0, 0], [-15, 25], [15, 25]], np.float32)
 
 
-def track_of(boxes: NDArray[np.float64], scores: NDArray[np.float64] | None = None) -> FaceTrack:
+def track_of(
+    boxes: NDArray[np.float64], scores: NDArray[np.float64] | None = None, points: NDArray[np.float32] = FIVE_POINTS_PX
+) -> FaceTrack:
     count = len(boxes)
+    landmarks = np.zeros((count, 5, 3), np.float32)
+    landmarks[:, :, :2] = points
     return FaceTrack(
         tracker="test/1",
         frame_pts=np.arange(count),
@@ -19,7 +27,7 @@ def track_of(boxes: NDArray[np.float64], scores: NDArray[np.float64] | None = No
         is_complete=True,
         boxes=boxes.astype(np.float32),
         scores=np.ones(count, np.float32) if scores is None else scores.astype(np.float32),
-        landmarks=np.zeros((count, 5, 3), np.float32),
+        landmarks=landmarks,
     )
 
 
@@ -58,3 +66,19 @@ def test_boxes_are_not_averaged_across_a_cut_or_a_gap() -> None:
 
 def test_a_clip_without_frames_has_no_boxes() -> None:
     assert face_boxes(track_of(np.empty((0, 4))), NO_PADDING).shape == (0, 4)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_faces_that_lie_on_their_side_are_recognised_and_padded_below_their_own_chin(turns: int) -> None:
+    points = FIVE_POINTS_PX
+    for _ in range(turns):  # to the right: (x, y) -> (-y, x) where y points down
+        points = np.stack([-points[:, 1], points[:, 0]], axis=1)
+    track = track_of(moving_boxes(2, 0.0), points=points)
+    assert upright_turns(track) == turns
+    grown = face_boxes(track, FacePadding(), turns)[0] - [100, 80, 200, 220]
+    chin_side = {0: [0, 0, 0, 10], 1: [-10, 0, 0, 0], 2: [0, -10, 0, 0], 3: [0, 0, 10, 0]}
+    np.testing.assert_array_equal(grown, chin_side[turns])
+
+
+def test_a_clip_without_faces_stands_upright() -> None:
+    assert upright_turns(track_of(np.full((3, 4), np.nan), np.zeros(3))) == 0
