@@ -1,0 +1,44 @@
+"""What the tests of whole jobs share: looking at the output file, never at what the job believed."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Movie:
+    """What a re-opened movie holds."""
+
+    times_s: list[Fraction]  # start of every frame
+    duration_s: Fraction  # of the video stream
+    audio_s: Fraction  # of the audio stream
+    size: tuple[int, int]
+    comment: str
+
+
+def reopened(path: Path) -> Movie:
+    """Decode every frame of `path`."""
+    with av.open(str(path)) as container:
+        video, audio = container.streams.video[0], container.streams.audio[0]
+        assert video.duration is not None
+        assert audio.duration is not None
+        assert video.time_base is not None
+        assert audio.time_base is not None
+        comment = container.metadata.get("comment", "")
+        durations = video.duration * video.time_base, audio.duration * audio.time_base
+        times = [frame.pts * frame.time_base for frame in container.decode(video)]
+        return Movie(times, *durations, (video.width, video.height), comment)
+
+
+def luma_frames(path: Path, count: int | None = None) -> list[np.ndarray]:
+    """The luma planes of the first `count` frames."""
+    frames = []
+    with av.open(str(path)) as container:
+        for index, frame in enumerate(container.decode(video=0)):
+            if index == count:
+                break
+            frames.append(frame.to_ndarray(format="gray"))
+    return frames

@@ -1,0 +1,108 @@
+"""Frames on their way from the decoder to the encoder: what is outside the mask is the source, bit for bit."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from lipsync_core.blend.feather import FeatherBlender
+from lipsync_core.clock import StageClock
+from lipsync_core.face.mediapipe import MediapipeTracker
+from lipsync_core.face.track import FaceTrack
+from lipsync_core.generators.viseme.curves import Curve
+from lipsync_core.generators.viseme.generator import VisemeGenerator
+from lipsync_core.media.decode import decode_frames
+from lipsync_core.media.planes import planes_of, read_region
+from lipsync_core.models.store import ModelStore
+from lipsync_core.options import JobOptions
+from lipsync_core.render import RenderPlan, blended_frames, count_outcomes, frame_outcomes, ordered_frames
+from lipsync_core.report import Outcome
+from lipsync_core.timeline import plan_timeline
+from tests.conftest import Ffmpeg
+
+HALF_SECOND = Fraction(1, 2)
+
+
+def plan_for(video: Path, models: ModelStore) -> tuple[FaceTrack, RenderPlan]:
+    """Half a second with the mouth wide open throughout."""
+    generator, clock = VisemeGenerator(), StageClock()
+    observer = generator.observer()
+    track = MediapipeTracker(models).track(decode_frames(video, clock, HALF_SECOND), clock, observer)
+    painter = generator.painter(track, observer.findings())
+    timeline = plan_timeline(track, HALF_SECOND, JobOptions())
+    edits = np.zeros((len(timeline), len(Curve)), np.float32)
+    edits[:, Curve.JAW] = 0.8
+    outcomes = frame_outcomes(track, timeline, painter)
+    return track, RenderPlan(timeline, outcomes, edits, painter, FeatherBlender())
+
+
+def full_mask(picture: av.VideoFrame, plan: RenderPlan, index: int) -> np.ndarray:
+    """(H, W) True where the painter asked for an edit."""
+    mask = np.zeros((picture.height, picture.width), bool)
+    wanted = plan.painter.region(index)
+    assert wanted is not None
+    box = wanted.clipped(picture.width, picture.height)
+    painted = plan.painter.paint(read_region(picture, box), box, index, plan.edits[index])
+    mask[box.y0 : box.y1, box.x0 : box.x1] = painted.mask > 0
+    return mask
+
+
+VARIANTS = {
+    "8 bit": ("-pix_fmt", "yuv420p"),
+    "10 bit": ("-pix_fmt", "yuv420p10le"),
+    "full range": ("-vf", "scale=out_range=full", "-pix_fmt", "yuvj420p"),
+    "4:4:4": ("-pix_fmt", "yuv444p"),
+    "odd size": ("-vf", "crop=501:477:40:80", "-pix_fmt", "yuv444p"),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_nothing_outside_the_mask_changes_by_a_code_value(
+    variant: str, clips: Path, model_store: ModelStore, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    video = tmp_path / "video.mp4"
+    ffmpeg("-i", clips / "retalking_face3.mp4", "-frames:v", "13", "-an", *VARIANTS[variant], "-crf", "12", video)
+    track, plan = plan_for(video, model_store)
+    clock = StageClock()
+    edited = blended_frames(ordered_frames(video, track, plan.timeline, clock), plan, clock)
+    for source, frame in zip(decode_frames(video, clock), edited, strict=True):
+        mask = full_mask(source.picture, plan, source.index)
+        before, after = planes_of(source.picture), planes_of(frame.picture)
+        assert (before.luma[mask] != after.luma[mask]).mean() > 0.3  # the mouth did change
+        assert np.array_equal(before.luma[~mask], after.luma[~mask])
+        height, width = before.blue.shape
+        blocks = mask[: height * before.step_y, : width * before.step_x]
+        inside = blocks.reshape(height, before.step_y, width, before.step_x).all((1, 3))
+        assert np.array_equal(before.blue[~inside], after.blue[~inside])
+        assert np.array_equal(before.red[~inside], after.red[~inside])
+
+
+def test_an_edit_does_not_reach_the_neighbouring_frames(clips: Path, model_store: ModelStore) -> None:
+    # Editing planes that the decoder still refers to corrupted 37 of 40 frames.
+    video = clips / "retalking_face3.mp4"
+    track, plan = plan_for(video, model_store)
+    plan.outcomes[1::2] = Outcome.PASSED_LOW_SCORE
+    clock = StageClock()
+    edited = blended_frames(ordered_frames(video, track, plan.timeline, clock), plan, clock)
+    for source, frame in zip(decode_frames(video, clock, HALF_SECOND), edited, strict=True):
+        is_same = np.array_equal(source.picture.to_ndarray(), frame.picture.to_ndarray())
+        assert is_same == bool(source.index % 2)
+
+
+def test_outcomes_tell_no_face_from_a_face_turned_away(clips: Path, model_store: ModelStore) -> None:
+    track, plan = plan_for(clips / "retalking_face3.mp4", model_store)
+    scores = track.scores.copy()
+    scores[3], scores[5] = 0.0, 0.3
+    landmarks = track.landmarks.copy()
+    landmarks[3] = np.nan
+    weak = FaceTrack(
+        track.tracker, track.frame_pts, track.time_base, track.last_duration, True, track.boxes, scores, landmarks
+    )
+    painter = VisemeGenerator().painter(weak, {"lip_colour": np.full(3, 120.0), "skin_colour": np.full(3, 180.0)})
+    outcomes = frame_outcomes(weak, plan.timeline, painter)
+    assert outcomes[3] == Outcome.PASSED_NO_FACE
+    assert outcomes[5] == Outcome.PASSED_LOW_SCORE
+    counts = count_outcomes(outcomes)
+    assert (counts.synced, counts.passed_no_face, counts.passed_low_score) == (len(outcomes) - 2, 1, 1)
