@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-FACE_PX = 96
+from lipsync_core.generators.wav2lip_mask import FACE_PX
+
 #: In each decoder block, the 3 x 3 convolutions after the layer that brings it to its size.
 _REFINEMENTS = (0, 1, 2, 2, 2, 2, 2)
 _FIRST_DOUBLING = 2  # the first decoder block that doubles the size

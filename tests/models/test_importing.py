@@ -60,12 +60,15 @@ def test_a_wrapped_checkpoint_with_prefix_gives_the_public_implementations_outpu
 
 @needs_golden
 @needs_torch
-def test_a_bare_checkpoint_of_the_old_format_gives_the_public_implementations_output(tmp_path: Path) -> None:
+def test_a_bare_checkpoint_of_the_old_format_gives_the_public_implementations_output(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     import torch
 
     source, target = tmp_path / "check point.pth", tmp_path / "models" / "wav2lip.onnx"
     torch.save(seeded_tensors(), source, _use_new_zipfile_serialization=False)
     imported = import_wav2lip(source, target)
+    assert capfd.readouterr() == ("", "")  # the terminal belongs to the front end
     check_parity(target)
     assert imported.path == target
     assert imported.size_bytes == target.stat().st_size
