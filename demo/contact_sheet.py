@@ -1,6 +1,6 @@
 """A contact sheet: frames of the source above the same frames of the result.
 
-    python demo/contact_sheet.py SOURCE.mp4 RESULT.mp4 SHEET.jpg [--first N --step N --count N]
+python demo/contact_sheet.py SOURCE.mp4 RESULT.mp4 SHEET.jpg [--first N --step N --count N]
 """
 
 import argparse
@@ -16,7 +16,10 @@ _COLUMNS = 6
 
 
 def tiles(movie: Path, indexes: list[int], crop: tuple[float, float, float]) -> list[NDArray[np.uint8]]:
-    """Square (220, 220, 3) BGR tiles of the frames `indexes`, cut at `crop`: left, top, side as shares of the height."""
+    """Square (220, 220, 3) BGR tiles of the frames `indexes`.
+
+    `crop` is left, top and side of the square to show, as shares of the height.
+    """
     found = []
     with av.open(str(movie)) as container:
         for index, frame in enumerate(container.decode(video=0)):

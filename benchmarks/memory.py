@@ -1,0 +1,68 @@
+"""Does memory grow with the clip? A job on one minute of 1080p beside the same job on ten.
+
+The clip is a short face clip repeated by copying its packets, the speech likewise. This takes about as long as
+eleven minutes of 1080p video take to encode.
+
+    python benchmarks/memory.py [--minutes 10]
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import imageio_ffmpeg
+from process import Cost, run
+
+from lipsync_core.workspace import Workspace
+
+_REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(_REPOSITORY / "demo"))
+from make_face_clip import make_face_clip  # noqa: E402
+
+_LIPSYNC = Path(sys.executable).with_name("lipsync")
+_PIECE_S = 10
+_SPEECH = _REPOSITORY / "demo" / "speech.wav"
+
+
+def repeated(source: Path, seconds: int, output: Path) -> Path:
+    """`seconds` of `source`, over and over, without decoding it."""
+    options = ("-v", "error", "-nostdin", "-y", "-stream_loop", "-1", "-i", source, "-t", str(seconds), "-c", "copy")
+    run([imageio_ffmpeg.get_ffmpeg_exe(), *options, output])
+    return output
+
+
+def job_on(minutes: int, piece: Path, home: Path) -> Cost:
+    """A whole job, tracking included, on `minutes` of video."""
+    seconds = 60 * minutes
+    video = repeated(piece, seconds, home / f"{minutes}.mp4")
+    speech = repeated(_SPEECH, seconds, home / f"{minutes}.wav")
+    return run([_LIPSYNC, "run", video, speech, "-o", home / "out.mp4", "--home", home, "--quiet", "--json"])
+
+
+def main() -> int:
+    """Read the command line, run, print."""
+    parser = argparse.ArgumentParser(description="The memory of a short job beside that of a long one.")
+    parser.add_argument("--minutes", type=int, default=10)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        shutil.copytree(Workspace.default().models, Workspace.below(home).models)
+        piece = home / "piece.mp4"
+        make_face_clip(piece, frames=_PIECE_S * 25, size=(1920, 1080), rate=25)
+        peaks = []
+        for minutes in (1, options.minutes):
+            cost = job_on(minutes, piece, home)
+            peaks.append(cost.peak_bytes)
+            print(
+                f"{minutes} min of 1920x1080: peak {cost.peak_bytes / 1e6:.0f} MB, "
+                f"{cost.wall_s:.0f} s wall, {cost.cpu_s:.0f} CPU s",
+                flush=True,
+            )
+    print(f"ratio {peaks[1] / peaks[0]:.3f} (limit 1.10)")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
