@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsync_core.face.landmarks import OUTER_EYE_CORNERS, STABLE, rows
+from lipsync_core.face.similarity import similarities
 
 SIDE_PX = 256
 EYE_DISTANCE_PX = 140.0
@@ -48,18 +49,9 @@ def canonical_transforms(landmarks: NDArray[np.float32], template: NDArray[np.fl
         template: from `face_template`.
 
     Returns:
-        (N, 2, 3) affine matrices (Umeyama 1991, "Least-squares estimation of transformation
-        parameters between two point patterns", in its two-dimensional closed form).
+        (N, 2, 3) affine matrices.
     """
-    points = landmarks[:, _STABLE, :2].astype(np.float64)
-    middle, goal = points.mean(1, keepdims=True), template.mean(0)
-    source, target = points - middle, template - goal
-    norm = (source**2).sum((1, 2))
-    cos = (source * target).sum((1, 2)) / norm
-    sin = (source[..., 0] * target[:, 1] - source[..., 1] * target[:, 0]).sum(1) / norm
-    turn = np.stack([np.stack([cos, -sin], 1), np.stack([sin, cos], 1)], 1)  # (N, 2, 2)
-    shift = goal - (turn @ middle.transpose(0, 2, 1))[..., 0]  # (N, 2)
-    return np.concatenate([turn, shift[..., None]], 2)
+    return similarities(landmarks[:, _STABLE, :2].astype(np.float64), template)
 
 
 def apply_transform(transform: NDArray[np.float64], points: NDArray[np.floating]) -> NDArray[np.float64]:
