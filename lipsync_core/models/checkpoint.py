@@ -1,6 +1,6 @@
 """Reads PyTorch checkpoints without running anything that they may carry. Needs torch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -11,8 +11,8 @@ from lipsync_core.errors import ModelCorruptError, ModelError
 _PREFIX = "module."  # what torch.nn.DataParallel puts before every name
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The weights of a checkpoint by name: bare, or below "state_dict"; with or without the prefix `module.`.
+def read_state_dict(path: Path, keys: Sequence[str] = ("state_dict",)) -> dict[str, Tensor]:
+    """The weights of a checkpoint by name: bare, or below the first of `keys`; with or without the prefix `module.`.
 
     A pickle that asks for anything but tensors and plain containers is refused by torch's restricted reader before
     any of it runs.
@@ -22,8 +22,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         ModelError: what it holds is not a table of weights.
     """
     loaded = _load(path)
-    if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
-        loaded = loaded["state_dict"]
+    if isinstance(loaded, Mapping):
+        loaded = next((loaded[key] for key in keys if isinstance(loaded.get(key), Mapping)), loaded)
     if not isinstance(loaded, Mapping) or not loaded:
         raise ModelError(f"{path} holds a {type(loaded).__name__}, not a table of weights")
     weights = {}

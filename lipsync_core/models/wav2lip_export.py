@@ -6,10 +6,6 @@ and pixel shuffle took 13 % longer, in a file 19 % larger; Winograd's F(4, 3) fo
 written as matrix products, took 8 % less time on one thread but 5 % more on two, in a file 34 % larger.
 """
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from lipsync_core.errors import ModelError
 from lipsync_core.generators.wav2lip_mask import FACE_PX
 from lipsync_core.generators.wav2lip_net import Wav2LipNet
 from lipsync_core.models.checkpoint import load_weights, read_state_dict
+from lipsync_core.models.onnx_export import export_onnx, require_equal
 from lipsync_core.onnx_session import OnnxModel
 
 #: What two runtimes may differ by in float32 on a sigmoid's output.
 TOLERANCE = 1e-4
 INPUTS = ("mel_spectrogram", "video_frames")
-_CHATTER = "torch.onnx._internal.exporter._registration"  # warns that torchvision, which is not used, is absent
 
 
 def export_wav2lip(checkpoint: Path, target: Path, first_row: int) -> float:
@@ -48,11 +43,7 @@ def export_wav2lip(checkpoint: Path, target: Path, first_row: int) -> float:
     fold_batch_norms(cut)
     _export(cut, target)
     difference = _difference(whole, first_row, target)
-    if not difference <= TOLERANCE:
-        raise ModelError(
-            f"{checkpoint} was exported wrongly: the results differ by {difference:.2g}",
-            f"use the pinned torch and onnxscript instead of torch {torch.__version__}",
-        )
+    require_equal(checkpoint, difference, TOLERANCE)
     return difference
 
 
@@ -70,18 +61,7 @@ def fold_batch_norms(network: nn.Module) -> None:
 
 def _export(network: Wav2LipNet, target: Path) -> None:
     batch = torch.export.Dim("batch", min=1, max=4096)
-    with _quiet(), torch.inference_mode():
-        torch.onnx.export(
-            network,
-            _random_inputs(2),
-            target,
-            input_names=INPUTS,
-            output_names=("mouth",),
-            dynamic_shapes={"mel": {0: batch}, "faces": {0: batch}},
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+    export_onnx(network, _random_inputs(2), target, (INPUTS, "mouth"), {"mel": {0: batch}, "faces": {0: batch}})
 
 
 def _random_inputs(batch: int) -> tuple[Tensor, Tensor]:
@@ -104,17 +84,3 @@ def _difference(whole: Wav2LipNet, first_row: int, exported: Path) -> float:
         (computed,) = model.run(dict(zip(INPUTS, (mel.numpy(), faces.numpy()), strict=True)))
         largest = max(largest, float(np.abs(computed - expected).max()))
     return largest
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's advice to its own developers from the user's terminal."""
-    chatter = logging.getLogger(_CHATTER)
-    was_disabled = chatter.disabled
-    chatter.disabled = True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        chatter.disabled = was_disabled
