@@ -1,4 +1,7 @@
-"""One command as a whole process: what it cost, by the operating system's own account."""
+"""One command as a whole process: what it cost, by the operating system's own account.
+
+Its peak memory is not among it: Linux counts the memory of the process that started it. The job's own report has it.
+"""
 
 import os
 import subprocess
@@ -14,7 +17,6 @@ class Cost:
 
     cpu_s: float  # user + system, threads included
     wall_s: float
-    peak_bytes: int  # most resident memory
 
 
 def run(command: Sequence[str | Path], output: Path | None = None) -> Cost:
@@ -30,4 +32,4 @@ def run(command: Sequence[str | Path], output: Path | None = None) -> Cost:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{command[0]} ended with status {process.returncode}")
-    return Cost(usage.ru_utime + usage.ru_stime, time.perf_counter() - started, usage.ru_maxrss * 1024)
+    return Cost(usage.ru_utime + usage.ru_stime, time.perf_counter() - started)

@@ -4,8 +4,6 @@ Two passes over the video: the track pass finds the face (skipped when the track
 render pass streams decode -> paint -> blend -> encode.
 """
 
-import resource
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from lipsync_core.media.encode import EncoderOptions
 from lipsync_core.media.mux import MovieWriter
 from lipsync_core.media.output import check_output
 from lipsync_core.media.probe import VideoInfo, require_audio, require_video
+from lipsync_core.memory import peak_resident_bytes
 from lipsync_core.models.store import ModelStore
 from lipsync_core.options import JobOptions
 from lipsync_core.render import (
@@ -194,13 +193,8 @@ def _report(
         stages=job.clock.timings(),
         wall_s=job.clock.wall_s,
         cpu_s=job.clock.cpu_s,
-        peak_rss_bytes=_peak_rss_bytes(),
+        peak_rss_bytes=peak_resident_bytes(),
     )
-
-
-def _peak_rss_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
 
 
 @contextmanager
