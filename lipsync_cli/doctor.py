@@ -117,6 +117,9 @@ def _model_checks(workspace: Workspace, home: Path | None) -> Iterator[Check]:
     at_home = "" if home is None else f" --home {shlex.quote(str(home))}"
     for entry in registered_models():
         status = store.status(entry.name)
+        if status == "missing" and entry.is_optional:
+            yield Check(f"model {entry.name}", True, "not installed, and not needed")
+            continue
         remedy = f"lipsync models pull {entry.name}{at_home}"
         yield Check(f"model {entry.name}", status == "installed", status, remedy if status != "installed" else "")
 

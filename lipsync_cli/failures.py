@@ -66,7 +66,7 @@ def _describe(failure: BaseException, is_debug: bool) -> tuple[str, str, int]:
             what = failure.format_message().rstrip(".")
             return OptionError.code, f"{what}; see: {command} --help", OptionError.exit_status
         case Interrupted():
-            return "INTERRUPTED", f"{failure}; nothing was written", failure.exit_status
+            return "INTERRUPTED", f"{failure}; {failure.remains}", failure.exit_status
         case KeyboardInterrupt():
             return "INTERRUPTED", "stopped; nothing was written", _interrupted_status()
         case OSError() if failure.errno == errno.ENOSPC:

@@ -9,11 +9,12 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked the process to end."""
+    """A signal asked the process to end; `remains` says what it leaves behind."""
 
-    def __init__(self, signum: int) -> None:
+    def __init__(self, signum: int, remains: str = "nothing was written") -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}")
         self.signum = signum
+        self.remains = remains
 
     @property
     def exit_status(self) -> int:

@@ -1,14 +1,15 @@
 """The models that this product knows, read from `registry.toml`."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from pathlib import PurePosixPath
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, get_args
 
 from lipsync_core.errors import ModelError
+from lipsync_core.models.https import require_https
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,54 @@ class WheelSource:
 
     def __str__(self) -> str:
         return f"{self.package}=={self.version} (Python wheel)"
+
+
+@dataclass(frozen=True, slots=True)
+class UrlSource:
+    """The model's only file, at an https address."""
+
+    url: str
+
+    def __post_init__(self) -> None:
+        require_https(self.url)
+
+    def __str__(self) -> str:
+        return self.url
+
+
+@dataclass(frozen=True, slots=True)
+class ZipSource:
+    """Files inside a zip at an https address."""
+
+    url: str
+    sha256: str  # of the zip: 64 lower-case hex digits
+    size_bytes: int
+
+    def __post_init__(self) -> None:
+        require_https(self.url)
+
+    def __str__(self) -> str:
+        return f"{self.url} ({self.size_bytes / 1e6:.1f} MB zip)"
+
+
+@dataclass(frozen=True, slots=True)
+class PathSource:
+    """The model's only file, or a zip of its files, on this machine."""
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))  # a string in a registry
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+ModelSource = WheelSource | UrlSource | ZipSource | PathSource
+#: Which importer makes the network that is used out of the file that comes; see `importing`.
+Importer = Literal["wav2lip", "gfpgan"]
+#: The member name of what an import makes.
+NETWORK = "network"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +93,29 @@ class ModelEntry:
 
     name: str
     purpose: str
-    licence: str  # SPDX identifier
-    commercial_use: bool
-    source: WheelSource
-    members: tuple[ModelMember, ...]
+    licence: str  # SPDX identifier, or a name where it has none
+    licence_url: str
+    commercial_use: bool  # where it is forbidden, the licence has to be accepted
+    source: ModelSource
+    members: tuple[ModelMember, ...]  # what the source brings
+    imported_by: Importer | None = None  # then there is one member, and it is not what is used
+    is_optional: bool = False  # whether a job can run without it
+
+    def __post_init__(self) -> None:
+        if self.imported_by is not None and self.imported_by not in get_args(Importer):
+            raise ModelError(f"the model registry names no known importer for {self.name}: {self.imported_by!r}")
+        if len(self.members) != 1 and (self.imported_by or isinstance(self.source, UrlSource)):
+            raise ModelError(f"the model registry gives {self.name} {len(self.members)} members instead of one")
 
     @property
     def size_bytes(self) -> int:
-        """Bytes on disk once installed."""
+        """Bytes of the files that the source brings."""
         return sum(member.size_bytes for member in self.members)
+
+    @property
+    def sums(self) -> tuple[str, ...]:
+        """The sha256 of each member."""
+        return tuple(member.sha256 for member in self.members)
 
     def member(self, name: str) -> ModelMember:
         """The member of that name.
@@ -80,10 +143,19 @@ def find_model(name: str) -> ModelEntry:
     Raises:
         ModelError: no model has that name.
     """
-    for entry in registered_models():
+    return choose_entry(registered_models(), name)
+
+
+def choose_entry(entries: Sequence[ModelEntry], name: str) -> ModelEntry:
+    """The one of `entries` with that name.
+
+    Raises:
+        ModelError: there is none.
+    """
+    for entry in entries:
         if entry.name == name:
             return entry
-    known = ", ".join(entry.name for entry in registered_models())
+    known = ", ".join(entry.name for entry in entries)
     raise ModelError(f"there is no model {name!r}", f"choose one of: {known}")
 
 
@@ -108,9 +180,15 @@ def _entry(name: str, table: Mapping[str, Any]) -> ModelEntry:
     return ModelEntry(name=name, source=source, members=members, **fields)
 
 
-def _source(name: str, table: Mapping[str, Any]) -> WheelSource:
+def _source(name: str, table: Mapping[str, Any]) -> ModelSource:
     fields = dict(table)
-    kind = fields.pop("kind")
-    if kind != "wheel":
-        raise ModelError(f"the model registry gives {name} a source of unknown kind {kind!r}")
-    return WheelSource(**fields)
+    match kind := fields.pop("kind"):
+        case "wheel":
+            return WheelSource(**fields)
+        case "https":
+            return UrlSource(**fields)
+        case "zip":
+            return ZipSource(**fields)
+        case "path":
+            return PathSource(**fields)
+    raise ModelError(f"the model registry gives {name} a source of unknown kind {kind!r}")

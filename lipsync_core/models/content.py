@@ -1,0 +1,44 @@
+"""Whether a file holds exactly what was registered, and if not, what it looks like instead."""
+
+import hashlib
+from pathlib import Path
+
+from lipsync_core.errors import ModelCorruptError, ModelMissingError
+
+#: How many of a file's first bytes are enough to recognise a web page.
+HEAD_BYTES = 256
+_PAGE_BEGINNINGS = (b"<!doctype html", b"<html", b"<head", b"<?xml")
+_BLANK = b"\xef\xbb\xbf \t\r\n"  # what may stand before the page: a byte order mark, white space
+
+
+def is_web_page(head: bytes) -> bool:
+    """Whether a file that begins with `head` is a web page, such as a login or an error."""
+    return head.lstrip(_BLANK).lower().startswith(_PAGE_BEGINNINGS)
+
+
+def check_content(path: Path, sha256: str, size_bytes: int, remedy: str) -> None:
+    """Make sure that `path` holds exactly the registered bytes.
+
+    Raises:
+        ModelMissingError: there is no file.
+        ModelCorruptError: the file holds something else; the message says what it looks like.
+    """
+    try:
+        with path.open("rb") as file:
+            found_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(0)
+            head = file.read(HEAD_BYTES)
+        found_bytes = path.stat().st_size
+    except FileNotFoundError as exc:
+        raise ModelMissingError(f"model file {path} is not installed", remedy) from exc
+    except OSError as exc:
+        raise ModelCorruptError(f"model file {path} cannot be read: {exc.strerror}", remedy) from exc
+    if found_sha256 == sha256:
+        return
+    if is_web_page(head):
+        fault = "is an HTML page, not a model"
+    elif found_bytes < size_bytes:
+        fault = f"is truncated: {found_bytes} of {size_bytes} bytes"
+    else:
+        fault = f"does not have the registered sha256 {sha256[:12]}…"
+    raise ModelCorruptError(f"model file {path} {fault}", remedy)
