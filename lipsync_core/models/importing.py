@@ -3,14 +3,19 @@
 import importlib.util
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from lipsync_core.enhance.alignment import FACE_PX as ALIGNED_PX
+from lipsync_core.enhance.gfpgan_network import FIRST_ROW as GFPGAN_FIRST_ROW
+from lipsync_core.enhance.gfpgan_network import GfpganNetwork
 from lipsync_core.errors import ModelCorruptError, ModelError, ModelMissingError
-from lipsync_core.generators.wav2lip_mask import FACE_PX, FIRST_ROW
+from lipsync_core.generators.wav2lip_mask import FACE_PX
+from lipsync_core.generators.wav2lip_mask import FIRST_ROW as WAV2LIP_FIRST_ROW
 from lipsync_core.generators.wav2lip_network import MEL_SHAPE, Wav2LipNetwork, network_faces
 from lipsync_core.models.stamp import seal, sha256_of
 
@@ -42,6 +47,27 @@ def import_wav2lip(source: Path, target: Path) -> ImportedModel:
         ModelError: it is another model, or torch, which a checkpoint needs, is not installed, or `target` cannot be
             written.
     """
+    return _import(source, target, _Recipe(_export_wav2lip, _check_wav2lip))
+
+
+def import_gfpgan(source: Path, target: Path) -> ImportedModel:
+    """Store the GFPGAN of `source` at `target`, in the same way.
+
+    Raises:
+        ModelError: as `import_wav2lip`, by the same kinds.
+    """
+    return _import(source, target, _Recipe(_export_gfpgan, _check_gfpgan))
+
+
+@dataclass(frozen=True, slots=True)
+class _Recipe:
+    """What is different from model to model."""
+
+    export: Callable[[Path, Path], object]  # from a checkpoint to an ONNX file
+    check: Callable[[Path], None]  # raises ModelError where an ONNX file is another model or does not run
+
+
+def _import(source: Path, target: Path, recipe: _Recipe) -> ImportedModel:
     kind = file_kind(source)
     if kind == "checkpoint":
         _require_torch(source)
@@ -51,7 +77,7 @@ def import_wav2lip(source: Path, target: Path) -> ImportedModel:
         # refers to files beside it finds none.
         with tempfile.TemporaryDirectory(prefix=".import-", dir=target.parent) as folder:
             made = Path(folder) / target.name
-            _convert(kind, source, made)
+            _convert(kind, source, made, recipe)
             source_sha256 = sha256_of(source)
             seal(made, source_sha256)
             made.replace(target)
@@ -98,26 +124,47 @@ def _require_torch(source: Path) -> None:
         )
 
 
-def _convert(kind: FileKind, source: Path, made: Path) -> None:
+def _convert(kind: FileKind, source: Path, made: Path, recipe: _Recipe) -> None:
     if kind == "checkpoint":
-        from lipsync_core.models.wav2lip_export import export_wav2lip  # torch takes seconds to load, and may be absent
-
-        export_wav2lip(source, made, FIRST_ROW)
+        recipe.export(source, made)
     else:
         shutil.copyfile(source, made)
     try:
-        _check_runs(Wav2LipNetwork(made, threads=1))
+        recipe.check(made)
     except ModelError as exc:
         # The user knows the file by the name that they gave.
         raise type(exc)(exc.message.replace(str(made), str(source)), exc.remedy) from exc
 
 
-def _check_runs(network: Wav2LipNetwork) -> None:
+# torch takes seconds to load, and may be absent: the exports are imported only when a checkpoint is.
+
+
+def _export_wav2lip(checkpoint: Path, made: Path) -> None:
+    from lipsync_core.models.wav2lip_export import export_wav2lip
+
+    export_wav2lip(checkpoint, made, WAV2LIP_FIRST_ROW)
+
+
+def _export_gfpgan(checkpoint: Path, made: Path) -> None:
+    from lipsync_core.models.gfpgan_export import export_gfpgan
+
+    export_gfpgan(checkpoint, made, GFPGAN_FIRST_ROW)
+
+
+def _check_wav2lip(path: Path) -> None:
     """Run two batches, so that a file which only claims the right shapes is refused now and not in a job."""
+    network = Wav2LipNetwork(path, threads=1)
     rng = np.random.default_rng(0)
     for batch in (1, 3):
         mel = rng.uniform(-4.0, 4.0, (batch, *MEL_SHAPE)).astype(np.float32)
         faces = network_faces(rng.integers(0, 256, (batch, FACE_PX, FACE_PX, 3), np.uint8))
         mouths = network.forward(mel, faces)
         if not (np.abs(mouths - 0.5) <= _HALF_RANGE).all():  # not a number fails as well
-            raise ModelError(f"{network.path} is not Wav2Lip: its output leaves the range 0..1")
+            raise ModelError(f"{path} is not Wav2Lip: its output leaves the range 0..1")
+
+
+def _check_gfpgan(path: Path) -> None:
+    """Run it once."""
+    grey = np.zeros((1, 3, ALIGNED_PX, ALIGNED_PX), np.float32)
+    if not np.isfinite(GfpganNetwork(path, threads=1).forward(grey)).all():
+        raise ModelError(f"{path} is not GFPGAN: its output is not finite")

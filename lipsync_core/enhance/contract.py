@@ -1,0 +1,37 @@
+"""The contract of an enhancer: what restores the detail of a face after its mouth has been edited."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class EnhancerSpec:
+    """What an enhancer is."""
+
+    name: str
+    version: str
+    licence: str
+
+
+class Enhancer(Protocol):
+    """Restores faces. Threads may share one."""
+
+    @property
+    def spec(self) -> EnhancerSpec:
+        """Name, version, licence."""
+
+    def enhance(
+        self, pixels: NDArray[np.uint8], landmarks: NDArray[np.float32], mask: NDArray[np.float32]
+    ) -> NDArray[np.uint8]:
+        """(h, w, 3) uint8 RGB: `pixels` (h, w, 3) with its face restored. Equal to `pixels` wherever the mask is 0.
+
+        `landmarks` (5, 2) x y of the eye centres, the nose tip and the mouth corners, in pixels of `pixels`;
+        `mask` (h, w) 0..1 is the weight of what was restored. `pixels` should hold the whole face and a little of what
+        surrounds it (`alignment.context_box`); what it does not hold, the enhancer has to guess.
+
+        Raises:
+            ValueError: the shapes do not match, or the landmarks are no face.
+        """

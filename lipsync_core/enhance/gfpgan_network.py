@@ -1,0 +1,70 @@
+"""GFPGAN in ONNX Runtime: any file that computes it, whatever its input is called."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsync_core.enhance.alignment import FACE_PX
+from lipsync_core.errors import ModelError
+from lipsync_core.onnx_session import OnnxModel, Provider, TensorSpec
+
+#: The first row of the aligned face that is restored. Eyes lie at row 240; what speech moves lies below. Leaving out
+#: the rows above more than halves the cost.
+FIRST_ROW = 256
+_INPUT_SHAPE = (1, 3, FACE_PX, FACE_PX)
+_HALF = 127.5
+
+
+class GfpganNetwork:
+    """Aligned faces in, the lower halves of restored faces out.
+
+    Open it once in a process; threads may share it.
+    """
+
+    def __init__(self, path: Path, provider: Provider = "cpu", threads: int | None = None) -> None:
+        """Open the ONNX file.
+
+        Raises:
+            ModelError: the file computes something else than GFPGAN, or what `OnnxModel` raises.
+        """
+        self.path = path
+        self._model = OnnxModel(path, provider, threads)
+        if len(self._model.inputs) != 1 or not _takes_faces(self._model.inputs[0]):
+            found = ", ".join(f"{spec.name} {spec.shape} {spec.dtype}" for spec in self._model.inputs)
+            raise ModelError(f"{path} is not GFPGAN: its inputs are {found}", f"it must take {_INPUT_SHAPE} in float32")
+
+    def restore(self, face: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(512 - FIRST_ROW, 512, 3) uint8 RGB: the restored rows from FIRST_ROW on of `face` (512, 512, 3) uint8 RGB.
+
+        Raises:
+            ModelError: ONNX Runtime fails.
+        """
+        restored = self.forward(network_face(face))  # (1, 3, 512 - FIRST_ROW, 512) about -1..1
+        coded = np.rint((np.clip(restored[0], -1.0, 1.0) + 1.0) * _HALF).astype(np.uint8)
+        return np.ascontiguousarray(coded.transpose(1, 2, 0))
+
+    def forward(self, face: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(1, 3, 512 - FIRST_ROW, 512) float32 RGB, about -1..1, of `face` (1, 3, 512, 512) in -1..1.
+
+        Raises:
+            ModelError: ONNX Runtime fails.
+        """
+        picture: NDArray[np.float32] = self._model.run({self._model.inputs[0].name: face})[0]
+        row_count = picture.shape[2] if picture.ndim == 4 else 0
+        if picture.shape != (1, 3, row_count, FACE_PX) or not FACE_PX - FIRST_ROW <= row_count <= FACE_PX:
+            needed = f"its output must be (1, 3, {FACE_PX}, {FACE_PX}), or at least the rows from {FIRST_ROW} on"
+            raise ModelError(f"{self.path} is not GFPGAN: its output is {picture.shape}", needed)
+        return picture[:, :, FIRST_ROW - FACE_PX :]
+
+
+def network_face(face: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(1, 3, 512, 512) float32 in -1..1 of (512, 512, 3) uint8 RGB: (x / 255 - 0.5) / 0.5, as GFPGAN was trained."""
+    return np.ascontiguousarray(face.transpose(2, 0, 1)[np.newaxis], np.float32) / np.float32(_HALF) - np.float32(1.0)
+
+
+def _takes_faces(spec: TensorSpec) -> bool:
+    fits = len(spec.shape) == 4 and all(
+        size in (None, wanted) for size, wanted in zip(spec.shape, _INPUT_SHAPE, strict=True)
+    )
+    return fits and spec.dtype == "tensor(float)"
