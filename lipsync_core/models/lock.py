@@ -25,10 +25,15 @@ def locked(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
 
 
 def _acquire(path: Path, on_wait: Callable[[], None]) -> int:
+    has_waited = False
     while True:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
         try:
-            _lock(descriptor, on_wait)
+            if not _is_free(descriptor):
+                if not has_waited:
+                    on_wait()
+                has_waited = True
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
             if _is_still(path, descriptor):
                 return descriptor
         except BaseException:
@@ -37,12 +42,13 @@ def _acquire(path: Path, on_wait: Callable[[], None]) -> int:
         os.close(descriptor)  # the one before us has removed it: others lock a new file
 
 
-def _lock(descriptor: int, on_wait: Callable[[], None]) -> None:
+def _is_free(descriptor: int) -> bool:
+    """Whether the lock could be taken without waiting; then it is ours."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        on_wait()
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return False
+    return True
 
 
 def _is_still(path: Path, descriptor: int) -> bool:

@@ -56,3 +56,22 @@ def test_doctor_finds_a_folder_that_cannot_be_written(tmp_path: Path, capsys: py
     checks = checks_of(capsys.readouterr().out)
     assert checks["models folder"]["is_ok"] is False
     assert checks["cache folder"]["is_ok"] is False
+
+
+def test_doctor_does_not_ask_for_models_that_a_job_can_do_without(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor", "--json", "--home", str(tmp_path)]) == 1
+    checks = checks_of(capsys.readouterr().out)
+    for name in ("wav2lip", "wav2lip-gan", "scrfd", "gfpgan"):
+        assert checks[f"model {name}"]["is_ok"] is True
+        assert checks[f"model {name}"]["detail"] == "not installed, and not needed"
+
+
+def test_doctor_finds_a_damaged_model_even_if_a_job_can_do_without_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "models" / "scrfd").mkdir(parents=True)
+    (tmp_path / "models" / "scrfd" / "det_10g.onnx").write_bytes(b"half")
+    assert main(["doctor", "--json", "--home", str(tmp_path)]) == 1
+    assert checks_of(capsys.readouterr().out)["model scrfd"]["is_ok"] is False

@@ -1,0 +1,370 @@
+"""Installing models from every source, their licences, and imports: on a real server and in real folders."""
+
+import hashlib
+import json
+import shutil
+import threading
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from lipsync_core.errors import LicenceError, ModelCorruptError, ModelError, ModelMissingError, TransientError
+from lipsync_core.models import importing
+from lipsync_core.models.download import Downloader
+from lipsync_core.models.registry import NETWORK, ModelEntry, ModelMember, PathSource, UrlSource, ZipSource
+from lipsync_core.models.stamp import sha256_of
+from lipsync_core.models.store import ModelStore
+from lipsync_core.report import Progress
+from tests.wav2lip_weights import imported_wav2lip, needs_golden, needs_torch
+from tests.web import Answer, FileServer
+
+CONTENT = bytes(range(256)) * 2000
+CHECKPOINT = b"PK\x03\x04" + CONTENT  # what a .pth begins with
+
+
+def member(content: bytes, path: str = "weights.onnx") -> ModelMember:
+    return ModelMember("weights", PurePosixPath(path), hashlib.sha256(content).hexdigest(), len(content))
+
+
+def url_entry(server: FileServer, content: bytes = CONTENT, path: str = "weights.onnx") -> ModelEntry:
+    """A model at `/PATH` of the server, free for any use."""
+    server.answers[f"/{path}"] = Answer(content)
+    source = UrlSource(server.url(f"/{path}"))
+    return ModelEntry("tiny", "tests", "MIT", "https://example.org/mit", True, source, (member(content, path),))
+
+
+def restricted(entry: ModelEntry) -> ModelEntry:
+    return replace(entry, licence="Research only", licence_url="https://example.org/research", commercial_use=False)
+
+
+def write_zip(path: Path, files: dict[str, bytes]) -> bytes:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path.read_bytes()
+
+
+def zip_entry(server: FileServer, zipped: bytes, content: bytes = CONTENT) -> ModelEntry:
+    server.answers["/pack.zip"] = Answer(zipped)
+    source = ZipSource(server.url("/pack.zip"), hashlib.sha256(zipped).hexdigest(), len(zipped))
+    return replace(url_entry(server, content), source=source)
+
+
+def store_of(folder: Path, entry: ModelEntry) -> ModelStore:
+    return ModelStore(folder, [entry], Downloader(pauses_s=(0.0,), timeout_s=5.0))
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_file_is_pulled_from_an_address(server: FileServer, folder: Path) -> None:
+    store = store_of(folder, url_entry(server))
+    assert store.status("tiny") == "missing"
+    seen: list[Progress] = []
+    store.pull("tiny", progress=seen.append)
+    assert store.path("tiny", "weights").read_bytes() == CONTENT
+    assert files(folder) == ["tiny/weights.onnx"]
+    assert seen[-1] == Progress("download", len(CONTENT), len(CONTENT))
+    store.require_usable("tiny")
+    server.requests.clear()
+    store.pull("tiny")
+    assert server.requests == []
+
+
+def test_a_stopped_pull_goes_on_where_it_stopped(server: FileServer, folder: Path) -> None:
+    store = store_of(folder, url_entry(server))
+    server.answers["/weights.onnx"].cuts = [100_000, 0, 0]
+    with pytest.raises(TransientError):
+        store.pull("tiny")
+    assert store.status("tiny") == "missing"
+    assert store.partial_bytes("tiny") == 100_000
+    store.pull("tiny")
+    assert store.status("tiny") == "installed"
+    assert store.partial_bytes("tiny") == 0
+    assert server.ranges()[-1] == "bytes=100000-"
+
+
+@pytest.mark.parametrize("place", ["weights.onnx", "pack/weights.onnx"])
+def test_a_member_of_a_zip_is_taken_out_and_the_zip_is_not_kept(
+    place: str, server: FileServer, folder: Path, tmp_path: Path
+) -> None:
+    zipped = write_zip(tmp_path / "pack.zip", {place: CONTENT, "other.onnx": bytes(1000)})
+    store = store_of(folder, zip_entry(server, zipped))
+    server.answers["/pack.zip"].cuts = [50, 0, 0]
+    with pytest.raises(TransientError):
+        store.pull("tiny")
+    assert store.partial_bytes("tiny") == 50
+    store.pull("tiny")
+    assert store.path("tiny", "weights").read_bytes() == CONTENT
+    assert files(folder) == ["tiny/weights.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("made", "fault"),
+    [
+        ({"other.onnx": CONTENT}, "holds no weights.onnx"),
+        ({"a/weights.onnx": CONTENT, "b/weights.onnx": CONTENT}, "holds no weights.onnx"),
+        ({"weights.onnx": bytes(len(CONTENT))}, "does not have the registered sha256"),
+        ({"weights.onnx": b"<html>"}, "is an HTML page"),
+    ],
+    ids=["absent", "twice", "other bytes", "HTML page"],
+)
+def test_pull_fails_when_the_zip_holds_something_else(
+    made: dict[str, bytes], fault: str, server: FileServer, folder: Path, tmp_path: Path
+) -> None:
+    store = store_of(folder, zip_entry(server, write_zip(tmp_path / "pack.zip", made)))
+    with pytest.raises(ModelCorruptError, match=fault):
+        store.pull("tiny")
+    assert store.status("tiny") == "missing"
+
+
+def test_pull_fails_when_the_zip_is_damaged(server: FileServer, folder: Path, tmp_path: Path) -> None:
+    zipped = bytearray(write_zip(tmp_path / "pack.zip", {"weights.onnx": CONTENT}))
+    zipped[100] ^= 0xFF  # its sum is registered all the same
+    store = store_of(folder, zip_entry(server, bytes(zipped)))
+    with pytest.raises(ModelCorruptError, match=r"pack\.zip cannot be used"):
+        store.pull("tiny")
+
+
+def test_a_model_is_pulled_from_a_path(server: FileServer, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "share.onnx").write_bytes(CONTENT)
+    store = store_of(folder, replace(url_entry(server), source=PathSource(tmp_path / "share.onnx")))
+    store.pull("tiny")
+    assert store.status("tiny") == "installed"
+    assert (tmp_path / "share.onnx").exists()
+    assert server.requests == []
+
+
+def test_concurrent_pulls_download_once(server: FileServer, folder: Path) -> None:
+    entry = url_entry(server)
+    server.answers["/weights.onnx"].pause_s = 0.02
+    seen: list[str] = []
+    barrier = threading.Barrier(4)
+
+    def pull(_: int) -> None:
+        barrier.wait()
+        store_of(folder, entry).pull("tiny", progress=lambda progress: seen.append(progress.stage))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(pull, range(4)))
+    assert len(server.requests) == 1
+    assert seen.count("wait") == 3
+    assert files(folder) == ["tiny/weights.onnx"]
+
+
+def test_a_restricted_licence_is_asked_for_before_a_byte_is_fetched(server: FileServer, folder: Path) -> None:
+    store = store_of(folder, restricted(url_entry(server)))
+    with pytest.raises(LicenceError) as caught:
+        store.pull("tiny")
+    assert caught.value.code == "LICENCE_NOT_ACCEPTED"
+    assert str(caught.value) == (
+        "tiny comes under the licence 'Research only', which forbids commercial use: https://example.org/research; "
+        "to accept it, run: lipsync models pull tiny --accept-licence"
+    )
+    assert server.requests == []
+    assert not folder.exists()
+
+
+def test_a_licence_is_accepted_once_and_written_down(server: FileServer, folder: Path) -> None:
+    entry = restricted(url_entry(server))
+    store_of(folder, entry).pull("tiny", accept_licence=True)
+    record = folder / "accepted-licences" / "tiny.json"
+    assert json.loads(record.read_text()) == {
+        "schema": "lipsync.licence/1",
+        "model": "tiny",
+        "licence": "Research only",
+        "date": datetime.now(UTC).date().isoformat(),
+        "sha256": [hashlib.sha256(CONTENT).hexdigest()],
+    }
+    written = record.stat().st_mtime_ns
+    (folder / "tiny" / "weights.onnx").unlink()
+    store_of(folder, entry).pull("tiny")  # no longer asked for
+    store_of(folder, entry).pull("tiny", accept_licence=True)
+    store_of(folder, entry).require_usable("tiny")
+    assert record.stat().st_mtime_ns == written
+
+
+def test_an_installed_model_cannot_be_used_when_its_licence_is_not_accepted(server: FileServer, folder: Path) -> None:
+    entry = restricted(url_entry(server))
+    store = store_of(folder, entry)
+    with pytest.raises(ModelMissingError):
+        store.require_usable("tiny")
+    store.pull("tiny", accept_licence=True)
+    server.requests.clear()
+    (folder / "accepted-licences" / "tiny.json").unlink()
+    with pytest.raises(LicenceError, match="forbids commercial use"):
+        store.require_usable("tiny")
+    with pytest.raises(LicenceError):
+        store.pull("tiny")
+    store.pull("tiny", accept_licence=True)  # nothing to fetch, only to accept
+    store.require_usable("tiny")
+    assert server.requests == []
+
+
+def test_a_changed_licence_has_to_be_accepted_again(server: FileServer, folder: Path) -> None:
+    entry = restricted(url_entry(server))
+    store_of(folder, entry).pull("tiny", accept_licence=True)
+    store = store_of(folder, replace(entry, licence="Research only, version 2"))
+    with pytest.raises(LicenceError, match="version 2"):
+        store.require_usable("tiny")
+    store.pull("tiny", accept_licence=True)
+    store.require_usable("tiny")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"licence": "Research only"}', "\xff"])
+def test_a_damaged_record_counts_as_not_accepted(text: str, server: FileServer, folder: Path) -> None:
+    store = store_of(folder, restricted(url_entry(server)))
+    store.pull("tiny", accept_licence=True)
+    (folder / "accepted-licences" / "tiny.json").write_text(text, encoding="latin-1")
+    with pytest.raises(LicenceError):
+        store.require_usable("tiny")
+
+
+def test_require_usable_fails_when_a_file_was_changed(server: FileServer, folder: Path) -> None:
+    store = store_of(folder, url_entry(server))
+    store.pull("tiny")
+    (folder / "tiny" / "weights.onnx").write_bytes(CONTENT[:-1])
+    with pytest.raises(ModelCorruptError, match="is truncated"):
+        store.require_usable("tiny")
+
+
+def test_a_file_that_the_user_has_is_imported(server: FileServer, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.bin").write_bytes(CONTENT)
+    store = store_of(folder, restricted(url_entry(server)))
+    with pytest.raises(LicenceError, match=r"run: lipsync models import .*mine\.bin --as tiny --accept-licence"):
+        store.import_file("tiny", tmp_path / "mine.bin")
+    store.import_file("tiny", tmp_path / "mine.bin", accept_licence=True)
+    store.require_usable("tiny")
+    assert server.requests == []
+    assert (tmp_path / "mine.bin").exists()
+
+
+def test_a_zip_that_the_user_has_is_imported(server: FileServer, folder: Path, tmp_path: Path) -> None:
+    zipped = write_zip(tmp_path / "mine.zip", {"pack/weights.onnx": CONTENT})
+    store = store_of(folder, zip_entry(server, zipped))
+    store.import_file("tiny", tmp_path / "mine.zip")
+    assert files(folder) == ["tiny/weights.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "fault"),
+    [
+        (None, ModelMissingError, "there is no model file"),
+        (b"", ModelCorruptError, "is truncated: 0 of 512000 bytes"),
+        (CONTENT[:-1], ModelCorruptError, "is truncated"),
+        (bytes(len(CONTENT)), ModelCorruptError, "does not have the registered sha256"),
+        (b"<!DOCTYPE html>", ModelCorruptError, "is an HTML page"),
+        (b"PK\x05\x06" + bytes(18), ModelCorruptError, "holds no weights.onnx"),
+    ],
+    ids=["absent", "empty", "truncated", "other bytes", "HTML page", "empty zip"],
+)
+def test_import_fails_when_the_file_is_not_the_registered_one(
+    content: bytes | None, error: type[ModelError], fault: str, server: FileServer, folder: Path, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / "mine.bin").write_bytes(content)
+    store = store_of(folder, restricted(url_entry(server)))
+    with pytest.raises(error, match=fault) as caught:
+        store.import_file("tiny", tmp_path / "mine.bin", accept_licence=True)
+    assert "mine.bin" in caught.value.message
+    assert files(folder) == []  # nothing accepted either
+
+
+@pytest.fixture(autouse=True)
+def no_large_file_stays(folder: Path) -> Iterator[None]:
+    yield
+    for path in folder.rglob("*.onnx"):  # pytest keeps the folders of three runs
+        path.unlink()
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real Wav2Lip network with seeded weights."""
+    return imported_wav2lip(tmp_path_factory.getbasetemp())
+
+
+@needs_golden
+@needs_torch
+def test_what_is_pulled_is_imported_once_and_then_removed(
+    network: Path, server: FileServer, folder: Path, tmp_path: Path
+) -> None:
+    entry = replace(url_entry(server, network.read_bytes()), imported_by="wav2lip")
+    store = store_of(folder, entry)
+    seen: list[str] = []
+    store.pull("tiny", progress=lambda progress: seen.append(progress.stage))
+    assert list(dict.fromkeys(seen)) == ["download", "import"]
+    assert files(folder) == ["tiny/tiny.onnx"]
+    assert store.imported_from("tiny") == entry.members[0].sha256
+    assert store.path("tiny", NETWORK) == folder / "tiny" / "tiny.onnx"
+    store.require_usable("tiny")
+    store.pull("tiny")
+    assert len(server.requests) == 1
+
+
+@needs_golden
+@needs_torch
+def test_a_corrupt_network_is_made_again(network: Path, server: FileServer, folder: Path) -> None:
+    entry = replace(url_entry(server, network.read_bytes()), imported_by="wav2lip")
+    store = store_of(folder, entry)
+    (folder / "tiny").mkdir(parents=True)
+    shutil.copyfile(network, folder / "tiny" / "tiny.onnx")
+    with (folder / "tiny" / "tiny.onnx").open("r+b") as file:
+        file.write(b"\x00")
+    assert store.status("tiny") == "corrupt"
+    with pytest.raises(ModelCorruptError) as caught:
+        store.path("tiny", NETWORK)
+    assert caught.value.remedy == "run: lipsync models pull tiny"
+    store.pull("tiny")
+    assert store.status("tiny") == "installed"
+
+
+@needs_golden
+@needs_torch
+def test_a_network_of_the_users_own_is_imported_and_remembered_as_such(
+    network: Path, server: FileServer, folder: Path
+) -> None:
+    entry = restricted(replace(url_entry(server, CHECKPOINT, "weights.pth"), imported_by="wav2lip"))
+    store = store_of(folder, entry)
+    server.answers["/weights.pth"].cuts = [100, 0, 0]
+    with pytest.raises(TransientError):
+        store.pull("tiny", accept_licence=True)
+    store.import_file("tiny", network)
+    assert store.imported_from("tiny") == sha256_of(network)
+    assert store.status("tiny") == "installed"
+    assert files(folder) == ["accepted-licences/tiny.json", "tiny/tiny.onnx"]  # the partial download is of no use now
+
+
+def test_a_checkpoint_waits_for_torch_and_is_not_fetched_again(
+    server: FileServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "_EXTRA", ("torch_of_another_name",))
+    store = store_of(folder, replace(url_entry(server, CHECKPOINT, "weights.pth"), imported_by="wav2lip"))
+    for _ in range(2):
+        with pytest.raises(ModelError, match="torch_of_another_name is not installed; run: pip install"):
+            store.pull("tiny")
+        assert store.status("tiny") == "downloaded"
+    assert len(server.requests) == 1
+    with pytest.raises(ModelMissingError) as caught:
+        store.require_usable("tiny")
+    assert caught.value.remedy == "run: lipsync models pull tiny"
+
+
+def test_pull_fails_when_the_checkpoint_cannot_be_imported(server: FileServer, folder: Path) -> None:
+    pytest.importorskip("torch")
+    store = store_of(folder, replace(url_entry(server, CHECKPOINT, "weights.pth"), imported_by="wav2lip"))
+    with pytest.raises(ModelCorruptError, match="nothing of it was run"):
+        store.pull("tiny")
+    assert store.status("tiny") == "downloaded"
+    assert files(folder) == ["tiny/weights.pth"]
+
+
+@pytest.mark.parametrize("act", [ModelStore.pull, ModelStore.verify, ModelStore.require_usable, ModelStore.status])
+def test_everything_fails_when_no_model_has_that_name(act, server: FileServer, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ModelError, match="there is no model 'small'; choose one of: tiny"):
+        act(store_of(folder, url_entry(server)), "small")
