@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from lipsync_core.face.landmarks import MOUTH_CORNERS, NOSE_TIP, OUTER_EYE_CORNERS, rows
 from lipsync_core.face.track import FaceTrack
 from lipsync_core.generators.viseme.canonical import (
-    EYE_DISTANCE_PX,
-    EYE_MIDDLE,
     apply_transform,
     canonical_transforms,
     face_template,
@@ -23,6 +21,7 @@ POINT_SIGMA_FRAMES = 0.7
 _TRANSFORM_REACH_FRAMES, _POINT_REACH_FRAMES = 6, 3
 #: Differences of this size, in canonical pixels, are the mesh's noise; larger ones are real motion and are followed.
 _NOISE_PX = 1.6
+_TURN_SIGMA_FRAMES = 3.0  # whoever decides by the turn must not change its mind from frame to frame
 _TEMPLATE_FRAMES = 2000  # more change nothing in a median and cost memory
 _JUMP = 0.5  # in box sizes: further than this between two frames is another shot
 _CLOSED_PERCENTILE = 4.0
@@ -43,11 +42,7 @@ class FramePose:
     transform: NDArray[np.float64]  # (2, 3) frame -> canonical
     points: NDArray[np.float64]  # (K, 2) mesh points, canonical pixels
     mouth_width_px: float  # in 3-D, canonical pixels
-
-    @property
-    def turn(self) -> float:
-        """Sideways turn of the head: the nose tip's offset in eye distances, 0 when frontal."""
-        return abs(float(self.points[_NOSE, 0]) - EYE_MIDDLE[0]) / EYE_DISTANCE_PX
+    turn: float  # sideways turn of the head: the nose tip's offset in 3-D eye distances, 0 when frontal
 
 
 class ClipGeometry:
@@ -65,6 +60,7 @@ class ClipGeometry:
         template = face_template(track.landmarks[sample])
         self._transforms = np.full((len(track), 2, 3), np.nan)
         self._widths = np.full(len(track), np.nan)
+        self._turns = np.full(len(track), np.nan)
         gaps = np.full(len(track), np.nan)
         for first, end in self._shots:
             landmarks = track.landmarks[first:end]
@@ -72,6 +68,7 @@ class ClipGeometry:
             scale = scale_of(transforms)
             self._transforms[first:end] = transforms
             self._widths[first:end] = gaussian(scale * _distances(landmarks, _CORNERS), 1.0)
+            self._turns[first:end] = gaussian(_turns(landmarks), _TURN_SIGMA_FRAMES)
             gaps[first:end] = scale * _distances(landmarks, _INNER_MIDDLES)
         self.mouth_width_px = float(np.nanmedian(self._widths))
         closed = float(np.nanpercentile(gaps, _CLOSED_PERCENTILE)) / self.mouth_width_px
@@ -88,7 +85,8 @@ class ClipGeometry:
         differences = np.sqrt(((mapped - mapped[frame_index - first]) ** 2).sum(2).mean(1))  # (n,)
         weights = _closeness(np.arange(first, end) - frame_index, POINT_SIGMA_FRAMES, differences)
         points = np.einsum("n,nkd->kd", weights / weights.sum(), mapped)
-        return FramePose(self._transforms[frame_index], points, float(self._widths[frame_index]))
+        width, turn = float(self._widths[frame_index]), float(self._turns[frame_index])
+        return FramePose(self._transforms[frame_index], points, width, turn)
 
 
 def _steadied(transforms: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -119,6 +117,16 @@ def _distances(landmarks: NDArray[np.float32], pair: NDArray[np.intp]) -> NDArra
     across = landmarks[:, pair[0]].astype(np.float64) - landmarks[:, pair[1]]
     lengths: NDArray[np.float64] = np.linalg.norm(across, axis=1)
     return lengths
+
+
+def _turns(landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(N,) how far the nose tip lies off the middle of the eyes, along the line through them, in eye distances."""
+    left, right = landmarks[:, _EYES[0]].astype(np.float64), landmarks[:, _EYES[1]].astype(np.float64)
+    across = right - left
+    along = across[:, :2] / np.linalg.norm(across[:, :2], axis=1, keepdims=True)
+    nose = landmarks[:, _NOSE, :2] - (left + right)[:, :2] / 2
+    turns: NDArray[np.float64] = np.abs((nose * along).sum(1)) / np.linalg.norm(across, axis=1)
+    return turns
 
 
 def _shots(track: FaceTrack) -> list[tuple[int, int]]:
