@@ -1,7 +1,7 @@
 """Seeded stand-ins for GFPGAN's weights, and the public implementation to compare with.
 
 `models/gfpgan_parameters.json` lists names and shapes of all weights of a published v1.4 checkpoint, in its order;
-`models/gfpgan_forward.npz` holds, at every 16th row and column, what the public implementation (TencentARC/GFPGAN
+`models/gfpgan_forward.json` holds, at every 16th row and column, what the public implementation (TencentARC/GFPGAN
 7552a77, its fixed noise) makes of `seeded_face` with `seeded_arrays`. Both were written by `public_output` and
 `seeded_arrays` themselves; a test repeats that where a checkout of the repository is at hand.
 """
@@ -42,9 +42,8 @@ def published_shapes() -> dict[str, Shape]:
 
 def golden_output() -> NDArray[np.float32]:
     """(1, 3, 32, 32) every 16th row and column of the public implementation's output."""
-    with np.load(DATA / "gfpgan_forward.npz") as stored:
-        output: NDArray[np.float32] = stored["output"]
-        return output
+    stored = json.loads((DATA / "gfpgan_forward.json").read_text(encoding="utf-8"))
+    return np.array(stored, np.float32)[np.newaxis]
 
 
 def seeded_arrays(shapes: Mapping[str, Shape]) -> dict[str, NDArray[np.float32]]:
