@@ -157,16 +157,16 @@ def _acceptance(store: "ModelStore", entry: "ModelEntry") -> str:
 
 
 def _fields(store: "ModelStore", entry: "ModelEntry") -> dict[str, str | int | bool | None]:
-    found = store.licences.acceptance(entry)
+    found, status = store.licences.acceptance(entry), store.status(entry.name)
     return {
         "name": entry.name,
-        "status": store.status(entry.name),
+        "status": status,
         "purpose": entry.purpose,
         "licence": entry.licence,
         "licence_url": entry.licence_url,
         "licence_accepted_on": found.date.isoformat() if found else None,
         "commercial_use": entry.commercial_use,
-        "is_usable": store.licences.is_usable(entry) and store.status(entry.name) == "installed",
+        "is_usable": store.licences.is_usable(entry) and status == "installed",
         "is_optional": entry.is_optional,
         "size_bytes": entry.size_bytes,
         "partial_bytes": store.partial_bytes(entry.name),

@@ -23,7 +23,11 @@ def extract_members(archive: Path, members: Sequence[ModelMember], folder: Path,
     try:
         with zipfile.ZipFile(archive) as files:
             for member in members:
-                with files.open(_place(files, member)) as source, (folder / member.file_name).open("wb") as target:
+                place = files.getinfo(_place(files, member))
+                if place.file_size > member.size_bytes:  # as little of a bomb as possible
+                    fault = f"its {place.filename} has {place.file_size} bytes, not {member.size_bytes}"
+                    raise ModelCorruptError(f"{archive.name} cannot be used: {fault}", remedy)
+                with files.open(place) as source, (folder / member.file_name).open("wb") as target:
                     shutil.copyfileobj(source, target, 1 << 20)
     except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError, RuntimeError, zlib.error) as exc:
         reason = exc.args[0] if exc.args else type(exc).__name__

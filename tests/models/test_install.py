@@ -111,9 +111,10 @@ def test_a_member_of_a_zip_is_taken_out_and_the_zip_is_not_kept(
         ({"other.onnx": CONTENT}, "holds no weights.onnx"),
         ({"a/weights.onnx": CONTENT, "b/weights.onnx": CONTENT}, "holds no weights.onnx"),
         ({"weights.onnx": bytes(len(CONTENT))}, "does not have the registered sha256"),
+        ({"weights.onnx": CONTENT + b"x"}, "has 512001 bytes, not 512000"),
         ({"weights.onnx": b"<html>"}, "is an HTML page"),
     ],
-    ids=["absent", "twice", "other bytes", "HTML page"],
+    ids=["absent", "twice", "other bytes", "too large", "HTML page"],
 )
 def test_pull_fails_when_the_zip_holds_something_else(
     made: dict[str, bytes], fault: str, server: FileServer, folder: Path, tmp_path: Path
