@@ -21,7 +21,12 @@ def render_json(report: JobReport) -> str:
             "width_px": report.width_px,
             "height_px": report.height_px,
         },
-        "model": {"name": report.model, "licence": report.model_licence, "reason": report.model_reason},
+        "model": {
+            "name": report.model,
+            "licence": report.model_licence,
+            "sha256": report.model_sha256,
+            "reason": report.model_reason,
+        },
         "tracker": {"name": report.tracker, "cached": report.track_was_cached},
         "blender": report.blender,
         "encoder": report.encoder,

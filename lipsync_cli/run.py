@@ -20,9 +20,24 @@ _FILE = click.Path(path_type=Path)
 @click.argument("audio", type=_FILE)
 @click.option("-o", "--output", type=_FILE, required=True, metavar="OUT.mp4", help="Where the result goes.")
 @click.option(
-    "--model", metavar="NAME", default=_DEFAULTS.model, help="Generator: auto (the best installed) or viseme."
+    "--model",
+    metavar="NAME",
+    default=_DEFAULTS.model,
+    help="Generator: auto (the best that can be used here), viseme, wav2lip or wav2lip-gan.",
 )
-@click.option("--tracker", metavar="NAME", default=_DEFAULTS.tracker, help="Face tracker: auto or mediapipe.")
+@click.option("--tracker", metavar="NAME", default=_DEFAULTS.tracker, help="Face tracker: auto, mediapipe or scrfd.")
+@click.option(
+    "--blend",
+    type=click.Choice(["auto", "feather", "poisson"]),
+    default=_DEFAULTS.blend,
+    help="How new pixels join the old: auto is what suits the model.",
+)
+@click.option(
+    "--providers",
+    type=click.Choice(["cpu", "cuda", "tensorrt"]),
+    default=_DEFAULTS.providers,
+    help="What runs the networks of wav2lip and scrfd.",
+)
 @click.option(
     "--length",
     type=click.Choice(["audio", "video"]),

@@ -1,48 +1,138 @@
-"""Generators and trackers by the names that a user gives, and what `auto` means."""
+"""Models, trackers and blenders by the names that a user gives, and what `auto` means.
+
+What only some jobs need is imported here by those alone: ONNX Runtime costs 45 MB and .15 s.
+"""
 
 from dataclasses import dataclass
 
 from lipsync_core.blend.contract import Blender
 from lipsync_core.blend.feather import FeatherBlender
-from lipsync_core.errors import OptionError
+from lipsync_core.blend.poisson import PoissonBlender
+from lipsync_core.errors import LicenceError, ModelCorruptError, ModelError, ModelMissingError, OptionError
 from lipsync_core.face.mediapipe import MediapipeTracker
 from lipsync_core.face.track import FaceTracker
 from lipsync_core.generators.contract import Generator
 from lipsync_core.generators.viseme.generator import VisemeGenerator
+from lipsync_core.models.registry import NETWORK
 from lipsync_core.models.store import ModelStore
+from lipsync_core.options import Blend, JobOptions, Provider
 
-MODELS = ("auto", "viseme")
-TRACKERS = ("auto", "mediapipe")
+#: With weights, the best first; `wav2lip-gan` draws the sharper mouths.
+NEURAL_MODELS = ("wav2lip-gan", "wav2lip")
+MODELS = ("auto", "viseme", *NEURAL_MODELS)
+TRACKERS = ("auto", "mediapipe", "scrfd")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """A generator and why it was chosen."""
+    """A generator, whose weights it has, and why it was chosen."""
 
     generator: Generator
-    blender: Blender
+    weights_sha256: str | None  # of the file that they came in
     reason: str
 
 
-def choose_model(name: str) -> ModelChoice:
-    """The generator called `name`, with the blender that suits it.
+@dataclass(frozen=True, slots=True)
+class JobParts:
+    """What is loaded once and may serve many jobs, also at the same time.
 
     Raises:
-        OptionError: there is none.
+        OptionError: the generator needs a mesh, which the tracker does not give.
     """
-    if name not in MODELS:
-        raise OptionError(f"there is no model {name!r}", f"choose one of {', '.join(MODELS)}")
-    reason = "the best that is installed" if name == "auto" else "asked for"
-    return ModelChoice(VisemeGenerator(), FeatherBlender(), reason)
+
+    model: ModelChoice
+    tracker: FaceTracker
+    blender: Blender
+
+    def __post_init__(self) -> None:
+        spec = self.model.generator.spec
+        if spec.needs_mesh and not self.tracker.gives_mesh:
+            raise OptionError(
+                f"{spec.name} needs a face mesh, and {self.tracker.name} gives five points",
+                "choose the tracker mediapipe, or a model that makes do with five points",
+            )
 
 
-def choose_tracker(name: str, models: ModelStore, face: int | None) -> FaceTracker:
-    """The tracker called `name`, following the `face`-th face from the left or (None) the largest.
+def load_parts(options: JobOptions, models: ModelStore) -> JobParts:
+    """What `options` name, ready to work.
 
     Raises:
-        OptionError: there is none.
-        ModelMissingError: its model is not installed.
+        OptionError: there is no model or tracker of that name, they do not fit together, or the provider is not here.
+        ModelMissingError: a model is not installed.
+        ModelCorruptError: a model's file is not what was installed.
+        LicenceError: a model's licence has to be accepted first.
+        ModelError: a model cannot be opened.
     """
-    if name not in TRACKERS:
-        raise OptionError(f"there is no tracker {name!r}", f"choose one of {', '.join(TRACKERS)}")
-    return MediapipeTracker(models, face)
+    tracker = choose_tracker(options, models)
+    model = choose_model(options, models)
+    return JobParts(model, tracker, choose_blender(options.blend, model.generator))
+
+
+def choose_model(options: JobOptions, models: ModelStore) -> ModelChoice:
+    """The generator that `options` name; raises what `load_parts` does."""
+    if options.model not in MODELS:
+        raise OptionError(f"there is no model {options.model!r}", f"choose one of {', '.join(MODELS)}")
+    if options.model == "auto":
+        return _best_model(options, models)
+    if options.model == "viseme":
+        return ModelChoice(VisemeGenerator(), None, "asked for")
+    models.require_usable(options.model)
+    return _wav2lip(options.model, models, options.providers, "asked for")
+
+
+def choose_tracker(options: JobOptions, models: ModelStore) -> FaceTracker:
+    """The tracker that `options` name; raises what `load_parts` does."""
+    if options.tracker not in TRACKERS:
+        raise OptionError(f"there is no tracker {options.tracker!r}", f"choose one of {', '.join(TRACKERS)}")
+    if options.tracker != "scrfd":
+        return MediapipeTracker(models, options.face)
+    models.require_usable("scrfd")
+    from lipsync_core.face.scrfd import ScrfdTracker
+
+    return ScrfdTracker(models.path("scrfd", "detector"), options.face, options.providers)
+
+
+def choose_blender(name: Blend, generator: Generator) -> Blender:
+    """The blender called `name`; `auto` is poisson for patches that a network drew, and feather for warped pixels."""
+    if name == "auto":
+        name = "feather" if generator.spec.crop_px is None else "poisson"
+    return PoissonBlender() if name == "poisson" else FeatherBlender()
+
+
+def _best_model(options: JobOptions, models: ModelStore) -> ModelChoice:
+    """The first of `NEURAL_MODELS` that may be used, or else what needs no weights."""
+    passed_over: list[str] = []
+    for name in NEURAL_MODELS:
+        obstacle = _obstacle(name, models)
+        if obstacle is None:
+            return _wav2lip(name, models, options.providers, _reason(passed_over))
+        passed_over.append(f"{name} {obstacle}")
+    return ModelChoice(VisemeGenerator(), None, _reason(passed_over))
+
+
+def _reason(passed_over: list[str]) -> str:
+    return "the best that can be used here" + (f": {', '.join(passed_over)}" if passed_over else "")
+
+
+def _obstacle(name: str, models: ModelStore) -> str | None:
+    """Why the model cannot be used, in three words; None where it can."""
+    try:
+        models.require_usable(name)
+    except ModelMissingError:
+        return "is not installed"
+    except ModelCorruptError:
+        return "is damaged"
+    except LicenceError:
+        return "awaits its licence's acceptance"
+    except ModelError as exc:
+        return f"cannot be used ({exc.message})"
+    return None
+
+
+def _wav2lip(name: str, models: ModelStore, provider: Provider, reason: str) -> ModelChoice:
+    from lipsync_core.generators.wav2lip import Identity, Wav2LipGenerator
+    from lipsync_core.generators.wav2lip_network import Wav2LipNetwork
+
+    network = Wav2LipNetwork(models.path(name, NETWORK), provider)
+    generator = Wav2LipGenerator(network, Identity(name, models.entry(name).licence))
+    return ModelChoice(generator, models.imported_from(name), reason)

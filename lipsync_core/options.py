@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, get_args
 
 from lipsync_core.errors import OptionError
 
 Length = Literal["audio", "video"]
 Extend = Literal["pingpong", "loop", "freeze"]
+Blend = Literal["auto", "feather", "poisson"]
+Provider = Literal["cpu", "cuda", "tensorrt"]
 
 #: x264's presets, fastest first.
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
@@ -24,6 +26,8 @@ class JobOptions:
 
     model: str = "auto"
     tracker: str = "auto"
+    blend: Blend = "auto"  # what suits the model
+    providers: Provider = "cpu"  # of the networks that run in ONNX Runtime
     length: Length = "audio"
     extend: Extend = "pingpong"
     face: int | None = None  # 0 is the leftmost; None follows the largest
@@ -35,10 +39,10 @@ class JobOptions:
     min_synced: float = 0.0  # share of output frames, 0..1; at 0 one frame is enough
 
     def __post_init__(self) -> None:
-        if self.length not in ("audio", "video"):
-            raise OptionError(f"length is {self.length!r}", "choose audio or video")
-        if self.extend not in ("pingpong", "loop", "freeze"):
-            raise OptionError(f"extend is {self.extend!r}", "choose pingpong, loop or freeze")
+        _require_one_of("length", self.length, get_args(Length))
+        _require_one_of("extend", self.extend, get_args(Extend))
+        _require_one_of("blend", self.blend, get_args(Blend))
+        _require_one_of("providers", self.providers, get_args(Provider))
         if self.face is not None and self.face < 0:
             raise OptionError(f"face is {self.face}", "count faces from 0, left to right, or say largest")
         if not 0 <= self.crf <= MAX_CRF:
@@ -51,3 +55,8 @@ class JobOptions:
             raise OptionError(f"end ({float(self.end_s)} s) is not after start ({float(self.start_s)} s)")
         if not 0.0 <= self.min_synced <= 1.0:
             raise OptionError(f"min-synced is {self.min_synced}", "choose a share from 0 to 1")
+
+
+def _require_one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise OptionError(f"{name} is {value!r}", f"choose {', '.join(choices[:-1])} or {choices[-1]}")

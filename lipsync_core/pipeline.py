@@ -1,7 +1,7 @@
 """One lip-sync job from files to file. It only composes stages.
 
 Two passes over the video: the track pass finds the face (skipped when the track is stored), the
-render pass streams decode -> paint -> blend -> encode.
+render pass streams decode -> infer -> paint -> blend -> encode.
 """
 
 from collections.abc import Iterator
@@ -15,16 +15,17 @@ from threadpoolctl import threadpool_limits
 
 from lipsync_core.audio.load import SpeechReader
 from lipsync_core.audio.source import AudioCut
-from lipsync_core.catalogue import ModelChoice, choose_model, choose_tracker
+from lipsync_core.catalogue import JobParts, load_parts
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import FaceError
 from lipsync_core.face.store import TrackStore
-from lipsync_core.face.track import FaceTrack
 from lipsync_core.generators.contract import Conditions
+from lipsync_core.inference import InferencePlan, inferred_frames
 from lipsync_core.media.encode import EncoderOptions
 from lipsync_core.media.mux import MovieWriter
 from lipsync_core.media.output import check_output
 from lipsync_core.media.probe import VideoInfo, require_audio, require_video
+from lipsync_core.media.working import working_picture
 from lipsync_core.memory import peak_resident_bytes
 from lipsync_core.models.store import ModelStore
 from lipsync_core.options import JobOptions
@@ -37,7 +38,7 @@ from lipsync_core.render import (
     picture_spec,
     write_frames,
 )
-from lipsync_core.report import FrameCounts, JobReport, ProgressCallback
+from lipsync_core.report import FrameCounts, JobReport, Outcome, ProgressCallback
 from lipsync_core.timeline import Timeline, plan_timeline, source_s_needed
 from lipsync_core.tracking import TrackedClip, TrackPass
 from lipsync_core.workspace import Workspace
@@ -56,6 +57,17 @@ class _Job:
     progress: ProgressCallback
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plan:
+    """Everything that is decided before the first frame of the output."""
+
+    clip: TrackedClip
+    timeline: Timeline
+    counts: FrameCounts
+    inference: InferencePlan
+    render: RenderPlan
+
+
 @dataclass(frozen=True, slots=True)
 class _Rendered:
     """What is known of the output once it is written."""
@@ -72,6 +84,7 @@ def lip_sync(
     options: JobOptions | None = None,
     workspace: Workspace | None = None,
     progress: ProgressCallback | None = None,
+    parts: JobParts | None = None,
 ) -> JobReport:
     """Make the face in `video` speak `audio` and write the result to `output`.
 
@@ -82,6 +95,7 @@ def lip_sync(
         options: see `JobOptions`.
         workspace: where models and stored face tracks live; the user's own folders by default.
         progress: called now and then, from this thread.
+        parts: what `catalogue.load_parts` loaded before, for many jobs; by default what the options name.
 
     Raises:
         LipSyncError: `lipsync_core.errors` lists every way to fail and its code.
@@ -96,46 +110,45 @@ def lip_sync(
         progress=progress or (lambda _: None),
     )
     with _no_thread_pools():
-        return _run(job)
+        return _run(job, parts)
 
 
-def _run(job: _Job) -> JobReport:
+def _run(job: _Job, loaded: JobParts | None) -> JobReport:
     with job.clock.stage("probe"):
         check_output(job.output, (job.video, job.audio))
         info = require_video(job.video)
         require_audio(job.audio)
-    model = choose_model(job.options.model)
-    store = ModelStore(job.workspace.models)
     with job.clock.stage("load models"):
-        tracker = choose_tracker(job.options.tracker, store, job.options.face)
+        parts = loaded or load_parts(job.options, ModelStore(job.workspace.models))
     speech = SpeechReader(job.audio, job.clock, job.options.start_s, job.options.end_s)
     with job.clock.stage("listen"):
-        conditions = model.generator.listen(speech)
+        conditions = parts.model.generator.listen(speech)
     audio_s = job.options.start_s + speech.duration_s
     needed_s = source_s_needed(audio_s, job.options)
-    track_pass = TrackPass(tracker, model.generator, TrackStore(job.workspace.cache / "tracks"))
+    track_pass = TrackPass(parts.tracker, parts.model.generator, TrackStore(job.workspace.cache / "tracks"))
     clip = track_pass.run(job.video, needed_s, info.frame_count, job.clock, job.progress)
     timeline = plan_timeline(clip.track, audio_s, job.options)
     if not clip.track.has_face[timeline.source_indexes].any():
         raise _too_few_faces(FrameCounts(0, len(timeline), 0), job)
-    with job.clock.stage("infer", items=len(timeline)):
-        plan = _plan(clip, model, conditions, timeline)
-    counts = count_outcomes(plan.outcomes)
-    if not counts.synced or counts.synced_share < job.options.min_synced:
-        raise _too_few_faces(counts, job)
-    rendered = _render(job, clip.track, plan, info, _output_metadata(model))
-    return _report(job, model, clip, counts, timeline, rendered)
+    with job.clock.stage("plan"):
+        plan = _plan(clip, parts, conditions, timeline, info)
+    if not plan.counts.synced or plan.counts.synced_share < job.options.min_synced:
+        raise _too_few_faces(plan.counts, job)
+    return _report(job, parts, plan, _render(job, plan, info, _output_metadata(parts)))
 
 
-def _plan(clip: TrackedClip, model: ModelChoice, conditions: Conditions, timeline: Timeline) -> RenderPlan:
-    painter = model.generator.painter(clip.track, clip.findings)
-    return RenderPlan(
-        timeline=timeline,
-        outcomes=frame_outcomes(clip.track, timeline, painter),
-        edits=model.generator.infer(None, conditions.at(timeline.middles_s())),
-        painter=painter,
-        blender=model.blender,
+def _plan(clip: TrackedClip, parts: JobParts, conditions: Conditions, timeline: Timeline, info: VideoInfo) -> _Plan:
+    generator = parts.model.generator
+    painter = generator.painter(clip.track, clip.findings)
+    outcomes = frame_outcomes(clip.track, timeline, painter, working_picture(info))
+    inference = InferencePlan(
+        generator=generator,
+        conditions=conditions,
+        cropper=generator.cropper(clip.track),
+        times_s=timeline.starts_s() if generator.spec.hears_at == "start" else timeline.middles_s(),
+        is_synced=outcomes == Outcome.SYNCED,
     )
+    return _Plan(clip, timeline, count_outcomes(outcomes), inference, RenderPlan(painter, parts.blender))
 
 
 def _too_few_faces(counts: FrameCounts, job: _Job) -> FaceError:
@@ -146,13 +159,14 @@ def _too_few_faces(counts: FrameCounts, job: _Job) -> FaceError:
     return FaceError(f"{job.video}: {found}, fewer than asked for", f"lower --min-synced {job.options.min_synced:g}")
 
 
-def _render(job: _Job, track: FaceTrack, plan: RenderPlan, info: VideoInfo, metadata: dict[str, str]) -> _Rendered:
+def _render(job: _Job, plan: _Plan, info: VideoInfo, metadata: dict[str, str]) -> _Rendered:
     options = EncoderOptions(job.options.encoder, job.options.crf, job.options.preset)
-    with closing(ordered_frames(job.video, track, plan.timeline, job.clock)) as frames:
+    with closing(ordered_frames(job.video, plan.clip.track, plan.timeline, job.clock)) as frames:
         first = next(frames)
         spec = picture_spec(first, info, plan.timeline)
         with MovieWriter(job.output, spec, options, _sound(job, plan.timeline), metadata, job.clock) as movie:
-            blended = blended_frames(chain([first], frames), plan, job.clock)
+            inferred = inferred_frames(chain([first], frames), plan.inference, job.clock)
+            blended = blended_frames(inferred, plan.render, job.clock)
             write_frames(blended, plan.timeline, movie, job.progress)
     return _Rendered(spec.width_px, spec.height_px, movie.audio_note)
 
@@ -165,31 +179,31 @@ def _sound(job: _Job, timeline: Timeline) -> AudioCut:
     return AudioCut(job.audio, job.options.start_s, end_s)
 
 
-def _output_metadata(model: ModelChoice) -> dict[str, str]:
+def _output_metadata(parts: JobParts) -> dict[str, str]:
     """Says in the file itself that the speech is synthetic, by which model and under which licence."""
-    spec = model.generator.spec
-    return {"comment": f"Lip-synced by lipsync with {spec.name}/{spec.version} ({spec.licence})"}
+    spec, sha256 = parts.model.generator.spec, parts.model.weights_sha256
+    weights = f", weights sha256 {sha256}" if sha256 else ""
+    return {"comment": f"Lip-synced by lipsync with {spec.name}/{spec.version} ({spec.licence}){weights}"}
 
 
-def _report(
-    job: _Job, model: ModelChoice, clip: TrackedClip, counts: FrameCounts, timeline: Timeline, rendered: _Rendered
-) -> JobReport:
-    spec = model.generator.spec
+def _report(job: _Job, parts: JobParts, plan: _Plan, rendered: _Rendered) -> JobReport:
+    spec = parts.model.generator.spec
     return JobReport(
         output=job.output,
         output_bytes=job.output.stat().st_size,
-        duration_s=timeline.duration_s,
+        duration_s=plan.timeline.duration_s,
         width_px=rendered.width_px,
         height_px=rendered.height_px,
         model=f"{spec.name}/{spec.version}",
         model_licence=spec.licence,
-        model_reason=model.reason,
-        tracker=clip.track.tracker,
-        track_was_cached=clip.was_cached,
-        blender=model.blender.name,
+        model_sha256=parts.model.weights_sha256,
+        model_reason=parts.model.reason,
+        tracker=plan.clip.track.tracker,
+        track_was_cached=plan.clip.was_cached,
+        blender=parts.blender.name,
         encoder=job.options.encoder,
         audio=rendered.audio_note,
-        frames=counts,
+        frames=plan.counts,
         stages=job.clock.timings(),
         wall_s=job.clock.wall_s,
         cpu_s=job.clock.cpu_s,

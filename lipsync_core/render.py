@@ -1,4 +1,4 @@
-"""The render pass: frames flow from the decoder through paint and blend to the encoder, one at a time."""
+"""The render pass: frames flow from the decoder through inference, paint and blend to the encoder."""
 
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
@@ -12,12 +12,13 @@ from lipsync_core.blend.contract import Blender
 from lipsync_core.clock import StageClock
 from lipsync_core.face.track import FaceTrack
 from lipsync_core.generators.contract import Painter
+from lipsync_core.inference import InferredFrame
 from lipsync_core.media.decode import SourceFrame, decode_in_order
 from lipsync_core.media.encode import PictureSpec
 from lipsync_core.media.mux import MovieWriter
-from lipsync_core.media.planes import read_region, write_region
+from lipsync_core.media.planes import Box, read_region, write_region
 from lipsync_core.media.probe import VideoInfo
-from lipsync_core.media.working import working_picture
+from lipsync_core.media.working import WorkingPicture, working_picture
 from lipsync_core.report import FrameCounts, Outcome, Progress, ProgressCallback
 from lipsync_core.timeline import Timeline
 
@@ -26,20 +27,20 @@ _PROGRESS_EVERY = 5  # frames
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RenderPlan:
-    """Everything that is decided before the first frame is rendered."""
+    """Who turns edits into pixels."""
 
-    timeline: Timeline
-    outcomes: NDArray[np.uint8]  # (M,) values of Outcome
-    edits: NDArray[Any]  # (M, ...) one row per output frame
     painter: Painter
     blender: Blender
 
 
-def frame_outcomes(track: FaceTrack, timeline: Timeline, painter: Painter) -> NDArray[np.uint8]:
+def frame_outcomes(
+    track: FaceTrack, timeline: Timeline, painter: Painter, picture: WorkingPicture
+) -> NDArray[np.uint8]:
     """(M,) what will happen to each output frame, values of `Outcome`."""
     by_source = np.full(len(track), Outcome.PASSED_NO_FACE, np.uint8)
     for index in np.unique(timeline.source_indexes[track.has_face[timeline.source_indexes]]):
-        is_paintable = painter.region(int(index)) is not None
+        box = painter.region(int(index))
+        is_paintable = box is not None and not box.clipped(picture.width_px, picture.height_px).is_empty
         by_source[index] = Outcome.SYNCED if is_paintable else Outcome.PASSED_LOW_SCORE
     return by_source[timeline.source_indexes]
 
@@ -54,27 +55,29 @@ def count_outcomes(outcomes: NDArray[np.uint8]) -> FrameCounts:
     )
 
 
-def blended_frames(frames: Iterable[SourceFrame], plan: RenderPlan, clock: StageClock) -> Iterator[SourceFrame]:
-    """The frames of the timeline, in order, those with a usable face edited in place; others untouched."""
-    for number, frame in enumerate(frames):
-        if plan.outcomes[number] == Outcome.SYNCED:
-            _edit_frame(frame, plan, plan.edits[number], clock)
-        yield frame
+def blended_frames(frames: Iterable[InferredFrame], plan: RenderPlan, clock: StageClock) -> Iterator[SourceFrame]:
+    """The frames of the timeline, in order, those with an edit changed in place; others untouched."""
+    for inferred in frames:
+        if inferred.edit is not None:
+            _edit_frame(inferred.frame, plan, inferred.edit, clock)
+        yield inferred.frame
 
 
 def _edit_frame(frame: SourceFrame, plan: RenderPlan, edit: NDArray[Any], clock: StageClock) -> None:
     with clock.stage("paint", items=1):
-        wanted = plan.painter.region(frame.index)
-        if wanted is None:
-            return
-        box = wanted.clipped(frame.picture.width, frame.picture.height)
-        if box.is_empty:
-            return
+        box = _visible(plan.painter.region(frame.index), frame)
         region = read_region(frame.picture, box)
         painted = plan.painter.paint(region, box, frame.index, edit)
     with clock.stage("blend", items=1):
         composite = plan.blender.blend(region, painted)
         write_region(frame.picture, box, region, composite, painted.mask)
+
+
+def _visible(box: Box | None, frame: SourceFrame) -> Box:
+    """The part of a painter's `box` that lies in the frame."""
+    if box is None:
+        raise ValueError(f"frame {frame.index} has an edit and no face")
+    return box.clipped(frame.picture.width, frame.picture.height)
 
 
 def ordered_frames(

@@ -59,6 +59,7 @@ class JobReport:
     height_px: int
     model: str  # name and version
     model_licence: str
+    model_sha256: str | None  # of the file that its weights came in; None where it has none
     model_reason: str  # why this model: asked for, or the best installed
     tracker: str
     track_was_cached: bool

@@ -36,6 +36,10 @@ class Timeline:
         """From the first frame's start to the last frame's end."""
         return (int(self.pts[-1]) + self.last_duration) * self.time_base if len(self) else Fraction(0)
 
+    def starts_s(self) -> NDArray[np.float64]:
+        """(M,) when each frame appears on the screen, seconds from the first frame's start."""
+        return np.asarray(self.pts * float(self.time_base), np.float64)
+
     def middles_s(self) -> NDArray[np.float64]:
         """(M,) the middle of each frame's time on the screen, seconds from the first frame's start."""
         ends = np.append(self.pts[1:], self.pts[-1:] + self.last_duration)

@@ -42,13 +42,12 @@ class TrackPass:
 
         `total` is how many frames the video announces, for the progress alone.
         """
-        spec = self.generator.spec
+        spec, observer = self.generator.spec, self.generator.observer()
         with clock.stage("hash"):
-            key = track_key(video, self.tracker, f"{spec.name}/{spec.version}")
+            key = track_key(video, self.tracker, f"{spec.name}/{spec.version}" if observer else "")
             stored = self.store.find(key, needed_s)
         if stored is not None:
             return TrackedClip(stored.track, stored.findings, was_cached=True)
-        observer = self.generator.observer()
         frames = _announced(decode_frames(video, clock, needed_s), total, progress)
         track = self.tracker.track(frames, clock, observer)
         is_complete = needed_s is None or track.duration_s < needed_s

@@ -1,5 +1,7 @@
 """Frames on their way from the decoder to the encoder: what is outside the mask is the source, bit for bit."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,40 +15,58 @@ from lipsync_core.face.mediapipe import MediapipeTracker
 from lipsync_core.face.track import FaceTrack
 from lipsync_core.generators.viseme.curves import Curve
 from lipsync_core.generators.viseme.generator import VisemeGenerator
-from lipsync_core.media.decode import decode_frames
+from lipsync_core.inference import InferredFrame
+from lipsync_core.media.decode import SourceFrame, decode_frames
 from lipsync_core.media.planes import planes_of, read_region
+from lipsync_core.media.probe import require_video
+from lipsync_core.media.working import working_picture
 from lipsync_core.models.store import ModelStore
 from lipsync_core.options import JobOptions
 from lipsync_core.render import RenderPlan, blended_frames, count_outcomes, frame_outcomes, ordered_frames
 from lipsync_core.report import Outcome
-from lipsync_core.timeline import plan_timeline
+from lipsync_core.timeline import Timeline, plan_timeline
 from tests.conftest import Ffmpeg
 
 HALF_SECOND = Fraction(1, 2)
+OPEN = np.zeros(len(Curve), np.float32)
+OPEN[Curve.JAW] = 0.8
 
 
-def plan_for(video: Path, models: ModelStore) -> tuple[FaceTrack, RenderPlan]:
-    """Half a second with the mouth wide open throughout."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Rendering:
+    """Half a second of a video, ready to be rendered with the mouth wide open throughout."""
+
+    video: Path
+    track: FaceTrack
+    timeline: Timeline
+    plan: RenderPlan
+
+    def frames(self, passed: frozenset[int] = frozenset()) -> Iterator[SourceFrame]:
+        """The blended frames; those in `passed` without an edit."""
+        clock = StageClock()
+        frames = ordered_frames(self.video, self.track, self.timeline, clock)
+        inferred = (InferredFrame(frame, None if frame.index in passed else OPEN) for frame in frames)
+        return blended_frames(inferred, self.plan, clock)
+
+    def mask(self, picture: av.VideoFrame, index: int) -> np.ndarray:
+        """(H, W) True where the painter asks for an edit."""
+        mask = np.zeros((picture.height, picture.width), bool)
+        wanted = self.plan.painter.region(index)
+        assert wanted is not None
+        box = wanted.clipped(picture.width, picture.height)
+        painted = self.plan.painter.paint(read_region(picture, box), box, index, OPEN)
+        mask[box.y0 : box.y1, box.x0 : box.x1] = painted.mask > 0
+        return mask
+
+
+def rendering_of(video: Path, models: ModelStore) -> Rendering:
     generator, clock = VisemeGenerator(), StageClock()
     observer = generator.observer()
     track = MediapipeTracker(models).track(decode_frames(video, clock, HALF_SECOND), clock, observer)
-    painter = generator.painter(track, observer.findings())
     timeline = plan_timeline(track, HALF_SECOND, JobOptions())
-    edits = np.zeros((len(timeline), len(Curve)), np.float32)
-    edits[:, Curve.JAW] = 0.8
-    outcomes = frame_outcomes(track, timeline, painter)
-    return track, RenderPlan(timeline, outcomes, edits, painter, FeatherBlender())
-
-
-def full_mask(picture: av.VideoFrame, plan: RenderPlan, index: int) -> np.ndarray:
-    """(H, W) True where the painter asked for an edit."""
-    mask = np.zeros((picture.height, picture.width), bool)
-    wanted = plan.painter.region(index)
-    assert wanted is not None
-    box = wanted.clipped(picture.width, picture.height)
-    painted = plan.painter.paint(read_region(picture, box), box, index, plan.edits[index])
-    mask[box.y0 : box.y1, box.x0 : box.x1] = painted.mask > 0
-    return mask
+    return Rendering(
+        video, track, timeline, RenderPlan(generator.painter(track, observer.findings()), FeatherBlender())
+    )
 
 
 VARIANTS = {
@@ -64,11 +84,9 @@ def test_nothing_outside_the_mask_changes_by_a_code_value(
 ) -> None:
     video = tmp_path / "video.mp4"
     ffmpeg("-i", clips / "retalking_face3.mp4", "-frames:v", "13", "-an", *VARIANTS[variant], "-crf", "12", video)
-    track, plan = plan_for(video, model_store)
-    clock = StageClock()
-    edited = blended_frames(ordered_frames(video, track, plan.timeline, clock), plan, clock)
-    for source, frame in zip(decode_frames(video, clock), edited, strict=True):
-        mask = full_mask(source.picture, plan, source.index)
+    rendering = rendering_of(video, model_store)
+    for source, frame in zip(decode_frames(video, StageClock()), rendering.frames(), strict=True):
+        mask = rendering.mask(source.picture, source.index)
         before, after = planes_of(source.picture), planes_of(frame.picture)
         assert (before.luma[mask] != after.luma[mask]).mean() > 0.3  # the mouth did change
         assert np.array_equal(before.luma[~mask], after.luma[~mask])
@@ -82,17 +100,16 @@ def test_nothing_outside_the_mask_changes_by_a_code_value(
 def test_an_edit_does_not_reach_the_neighbouring_frames(clips: Path, model_store: ModelStore) -> None:
     # Editing planes that the decoder still refers to corrupted 37 of 40 frames.
     video = clips / "retalking_face3.mp4"
-    track, plan = plan_for(video, model_store)
-    plan.outcomes[1::2] = Outcome.PASSED_LOW_SCORE
-    clock = StageClock()
-    edited = blended_frames(ordered_frames(video, track, plan.timeline, clock), plan, clock)
-    for source, frame in zip(decode_frames(video, clock, HALF_SECOND), edited, strict=True):
+    edited = rendering_of(video, model_store).frames(passed=frozenset(range(1, 100, 2)))
+    for source, frame in zip(decode_frames(video, StageClock(), HALF_SECOND), edited, strict=True):
         is_same = np.array_equal(source.picture.to_ndarray(), frame.picture.to_ndarray())
         assert is_same == bool(source.index % 2)
 
 
 def test_outcomes_tell_no_face_from_a_face_turned_away(clips: Path, model_store: ModelStore) -> None:
-    track, plan = plan_for(clips / "retalking_face3.mp4", model_store)
+    video = clips / "retalking_face3.mp4"
+    rendering = rendering_of(video, model_store)
+    track = rendering.track
     scores = track.scores.copy()
     scores[3], scores[5] = 0.0, 0.3
     landmarks = track.landmarks.copy()
@@ -101,7 +118,8 @@ def test_outcomes_tell_no_face_from_a_face_turned_away(clips: Path, model_store:
         track.tracker, track.frame_pts, track.time_base, track.last_duration, True, track.boxes, scores, landmarks
     )
     painter = VisemeGenerator().painter(weak, {"lip_colour": np.full(3, 120.0), "skin_colour": np.full(3, 180.0)})
-    outcomes = frame_outcomes(weak, plan.timeline, painter)
+    picture = working_picture(require_video(video))
+    outcomes = frame_outcomes(weak, rendering.timeline, painter, picture)
     assert outcomes[3] == Outcome.PASSED_NO_FACE
     assert outcomes[5] == Outcome.PASSED_LOW_SCORE
     counts = count_outcomes(outcomes)

@@ -39,6 +39,11 @@ class MediapipeTracker:
         return f"mediapipe/{_VERSION}"
 
     @property
+    def gives_mesh(self) -> bool:
+        """True."""
+        return True
+
+    @property
     def parameters(self) -> str:
         """Which face is followed."""
         return "face=largest" if self._face is None else f"face={self._face}"

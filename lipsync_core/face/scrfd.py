@@ -54,6 +54,11 @@ class ScrfdTracker:
         return f"scrfd/{_VERSION}"
 
     @property
+    def gives_mesh(self) -> bool:
+        """False."""
+        return False
+
+    @property
     def parameters(self) -> str:
         """Which network looks, and which face is followed."""
         return f"model={self._sha256} face={'largest' if self._face is None else self._face}"

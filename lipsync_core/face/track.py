@@ -94,6 +94,10 @@ class FaceTracker(Protocol):
         """Name and version; results of different versions are never mixed."""
 
     @property
+    def gives_mesh(self) -> bool:
+        """Its tracks hold mesh points, not five points."""
+
+    @property
     def parameters(self) -> str:
         """What else the result depends on, as one canonical string."""
 

@@ -1,12 +1,13 @@
 """The contract of a generator: audio and a tracked face in, edited mouth pixels out.
 
 It comes in two halves so that a service can cut it between pools. `infer` makes one compact row per
-output frame and may run on a GPU; `Painter.paint` turns a row into pixels beside the blender.
+output frame, from crops where it wants to see the face, and may run on a GPU; `Painter.paint` turns a row
+into pixels beside the blender.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +24,19 @@ class GeneratorSpec:
     version: str
     licence: str
     needs_mesh: bool  # a five-point track is not enough
-    crop_px: int | None  # side of the face crops that `infer` wants; None when it wants none
+    hears_at: Literal["start", "middle"]  # the moment of a frame's time on the screen for which it is heard
+    crop_px: int | None = None  # side of the face crops that `infer` wants; None when it wants none
+    batch_frames: int | None = None  # how many crops it wants at a time; None when it wants none
 
 
 class Conditions(Protocol):
     """What a generator heard in the audio, ready to be asked about any moment."""
 
     def at(self, times_s: NDArray[np.float64]) -> NDArray[np.float32]:
-        """(M, ...) one row per output frame; `times_s` (M,) are the middles of the frames."""
+        """(M, ...) one row per output frame, for moments `times_s` (M,), ascending, as the spec's `hears_at` says.
+
+        Where the spec asks for crops, rows do not depend on each other: it is called in parts.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +45,16 @@ class Painted:
 
     pixels: NDArray[np.uint8]  # (h, w, 3) RGB
     mask: NDArray[np.float32]  # (h, w) 0..1, 0 where the source stays untouched
+
+
+class Cropper(Protocol):
+    """Cuts out of the frames of one clip what `infer` wants to see."""
+
+    def region(self, frame_index: int) -> Box | None:
+        """The painter's box of the same frame."""
+
+    def crop(self, region: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(crop_px, crop_px, 3) RGB of `region` ((h, w, 3) RGB, the source's pixels in the box, inside the frame)."""
 
 
 class Painter(Protocol):
@@ -70,8 +86,12 @@ class Generator(Protocol):
     def infer(self, crops: Iterator[NDArray[np.uint8]] | None, conditions: NDArray[np.float32]) -> NDArray[Any]:
         """(M, ...) edits, one row per output frame.
 
-        `crops` yields (crop_px, crop_px, 3) RGB, one per output frame, when the spec asks for them.
+        `crops` yields (crop_px, crop_px, 3) RGB, one per output frame, when the spec asks for them. Rows do not
+        depend on each other then: it is called in parts, with frames left out that are not to be edited.
         """
+
+    def cropper(self, track: FaceTrack) -> Cropper | None:
+        """What makes the crops of the clip of `track`; None when the spec asks for none."""
 
     def painter(self, track: FaceTrack, findings: dict[str, NDArray[np.generic]]) -> Painter:
         """A painter for the clip of `track`, with what this generator's observer found in it."""

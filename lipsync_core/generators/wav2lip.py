@@ -84,7 +84,15 @@ class Wav2LipGenerator:
     @property
     def spec(self) -> GeneratorSpec:
         """Needs crops, and no mesh."""
-        return GeneratorSpec(self._identity.name, _VERSION, self._identity.licence, needs_mesh=False, crop_px=FACE_PX)
+        return GeneratorSpec(
+            self._identity.name,
+            _VERSION,
+            self._identity.licence,
+            needs_mesh=False,
+            hears_at="start",
+            crop_px=FACE_PX,
+            batch_frames=self._batch,
+        )
 
     def observer(self) -> ClipObserver | None:
         """None: the face track alone is enough."""
@@ -114,6 +122,10 @@ class Wav2LipGenerator:
                 raise ValueError(f"{start + len(batch)} crops for {len(conditions)} conditions")
             edits[start : start + len(mel)] = self._network.speak(mel, np.stack(batch))
         return edits
+
+    def cropper(self, track: FaceTrack) -> "Wav2LipPainter":
+        """The painter of the same clip."""
+        return Wav2LipPainter(track, self._padding)
 
     def painter(self, track: FaceTrack, findings: dict[str, NDArray[np.generic]]) -> "Wav2LipPainter":
         """A painter for the clip of `track`; it needs no findings."""

@@ -15,6 +15,7 @@ REPORT = JobReport(
     height_px=720,
     model="viseme/1",
     model_licence="Apache-2.0",
+    model_sha256=None,
     model_reason="the best installed",
     tracker="mediapipe/1",
     track_was_cached=False,

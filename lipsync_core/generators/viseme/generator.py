@@ -21,7 +21,7 @@ from lipsync_core.generators.viseme.shape import MouthShape, mouth_shape
 from lipsync_core.generators.viseme.warp import RING, mouth_warp
 from lipsync_core.media.planes import Box
 
-VISEME = GeneratorSpec(name="viseme", version="1", licence="Apache-2.0 (this project)", needs_mesh=True, crop_px=None)
+VISEME = GeneratorSpec("viseme", version="1", licence="Apache-2.0 (this project)", needs_mesh=True, hears_at="middle")
 
 _MAX_TURN = 0.35  # nose offset in eye distances: further turned, the far half of the mouth is guesswork
 _MIN_SCORE = 0.5
@@ -47,6 +47,9 @@ class VisemeGenerator:
     def infer(self, crops: Iterator[NDArray[np.uint8]] | None, conditions: NDArray[np.float32]) -> NDArray[np.float32]:
         """The curves are the edits: (M, K) columns of `Curve`."""
         return conditions
+
+    def cropper(self, track: FaceTrack) -> None:
+        """None: it looks at no pixels before it paints."""
 
     def painter(self, track: FaceTrack, findings: dict[str, NDArray[np.generic]]) -> Painter:
         """A painter for the clip; the track must hold at least one face."""
