@@ -9,7 +9,8 @@ import pytest
 from lipsync_core.enhance.gfpgan import GfpganEnhancer
 from lipsync_core.enhance.gfpgan_network import FIRST_ROW, GfpganNetwork
 from lipsync_core.errors import ModelCorruptError, ModelError, ModelMissingError
-from tests.enhance.conftest import MakeNetwork, Scene, write_scaling_network
+from tests.enhance.conftest import MakeNetwork, Scene
+from tests.scaling_network import write_scaling_network
 
 
 def random_face(seed: int = 0) -> np.ndarray:

@@ -21,6 +21,7 @@ from tests.gfpgan_weights import (
     seeded_face,
     seeded_tensors,
 )
+from tests.scaling_network import write_scaling_network
 from tests.wav2lip_weights import needs_torch
 
 pytestmark = needs_torch
@@ -171,6 +172,27 @@ def test_import_fails_when_the_file_is_a_page(tmp_path: Path) -> None:
     (tmp_path / "GFPGANv1.4.pth").write_bytes(b"<!doctype html><title>Not found</title>")
     with pytest.raises(ModelCorruptError, match="is an HTML page"):
         import_gfpgan(tmp_path / "GFPGANv1.4.pth", tmp_path / "gfpgan.onnx")
+
+
+def test_an_onnx_file_that_the_user_has_is_taken_as_it_is(tmp_path: Path) -> None:
+    source = write_scaling_network(tmp_path / "user.onnx", -1.0)
+    model = import_gfpgan(source, tmp_path / "models" / "gfpgan.onnx")
+    assert check_seal(model.path) == sha256_of(source)
+    face = seeded_face()
+    np.testing.assert_allclose(GfpganNetwork(model.path, threads=1).forward(face), -face[:, :, FIRST_ROW:], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("factor", "first_row", "fault"),
+    [(float("nan"), 0, "its output is not finite"), (1.0, 300, r"its output is \(1, 3, 212, 512\)")],
+)
+def test_import_fails_when_an_onnx_file_does_not_restore(
+    tmp_path: Path, factor: float, first_row: int, fault: str
+) -> None:
+    source = write_scaling_network(tmp_path / "user.onnx", factor, first_row=first_row)
+    with pytest.raises(ModelError, match=rf"user\.onnx is not GFPGAN: {fault}"):
+        import_gfpgan(source, tmp_path / "gfpgan.onnx")
+    assert not (tmp_path / "gfpgan.onnx").exists()
 
 
 @pytest.mark.parametrize("difference", [2e-4, float("nan"), float("inf")])
