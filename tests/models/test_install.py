@@ -1,66 +1,25 @@
 """Installing models from every source, their licences, and imports: on a real server and in real folders."""
 
-import hashlib
-import json
 import shutil
 import threading
-import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
 
 from lipsync_core.errors import LicenceError, ModelCorruptError, ModelError, ModelMissingError, TransientError
 from lipsync_core.models import importing
-from lipsync_core.models.download import Downloader
-from lipsync_core.models.registry import NETWORK, ModelEntry, ModelMember, PathSource, UrlSource, ZipSource
+from lipsync_core.models.registry import NETWORK, PathSource
 from lipsync_core.models.stamp import sha256_of
 from lipsync_core.models.store import ModelStore
 from lipsync_core.report import Progress
+from tests.models.entries import CONTENT, files, restricted, store_of, url_entry, write_zip, zip_entry
 from tests.wav2lip_weights import imported_wav2lip, needs_golden, needs_torch
-from tests.web import Answer, FileServer
+from tests.web import FileServer
 
-CONTENT = bytes(range(256)) * 2000
 CHECKPOINT = b"PK\x03\x04" + CONTENT  # what a .pth begins with
-
-
-def member(content: bytes, path: str = "weights.onnx") -> ModelMember:
-    return ModelMember("weights", PurePosixPath(path), hashlib.sha256(content).hexdigest(), len(content))
-
-
-def url_entry(server: FileServer, content: bytes = CONTENT, path: str = "weights.onnx") -> ModelEntry:
-    """A model at `/PATH` of the server, free for any use."""
-    server.answers[f"/{path}"] = Answer(content)
-    source = UrlSource(server.url(f"/{path}"))
-    return ModelEntry("tiny", "tests", "MIT", "https://example.org/mit", True, source, (member(content, path),))
-
-
-def restricted(entry: ModelEntry) -> ModelEntry:
-    return replace(entry, licence="Research only", licence_url="https://example.org/research", commercial_use=False)
-
-
-def write_zip(path: Path, files: dict[str, bytes]) -> bytes:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return path.read_bytes()
-
-
-def zip_entry(server: FileServer, zipped: bytes, content: bytes = CONTENT) -> ModelEntry:
-    server.answers["/pack.zip"] = Answer(zipped)
-    source = ZipSource(server.url("/pack.zip"), hashlib.sha256(zipped).hexdigest(), len(zipped))
-    return replace(url_entry(server, content), source=source)
-
-
-def store_of(folder: Path, entry: ModelEntry) -> ModelStore:
-    return ModelStore(folder, [entry], Downloader(pauses_s=(0.0,), timeout_s=5.0))
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 def test_a_file_is_pulled_from_an_address(server: FileServer, folder: Path) -> None:
@@ -157,74 +116,6 @@ def test_concurrent_pulls_download_once(server: FileServer, folder: Path) -> Non
     assert len(server.requests) == 1
     assert seen.count("wait") == 3
     assert files(folder) == ["tiny/weights.onnx"]
-
-
-def test_a_restricted_licence_is_asked_for_before_a_byte_is_fetched(server: FileServer, folder: Path) -> None:
-    store = store_of(folder, restricted(url_entry(server)))
-    with pytest.raises(LicenceError) as caught:
-        store.pull("tiny")
-    assert caught.value.code == "LICENCE_NOT_ACCEPTED"
-    assert str(caught.value) == (
-        "tiny comes under the licence 'Research only', which forbids commercial use: https://example.org/research; "
-        "to accept it, run: lipsync models pull tiny --accept-licence"
-    )
-    assert server.requests == []
-    assert not folder.exists()
-
-
-def test_a_licence_is_accepted_once_and_written_down(server: FileServer, folder: Path) -> None:
-    entry = restricted(url_entry(server))
-    store_of(folder, entry).pull("tiny", accept_licence=True)
-    record = folder / "accepted-licences" / "tiny.json"
-    assert json.loads(record.read_text()) == {
-        "schema": "lipsync.licence/1",
-        "model": "tiny",
-        "licence": "Research only",
-        "date": datetime.now(UTC).date().isoformat(),
-        "sha256": [hashlib.sha256(CONTENT).hexdigest()],
-    }
-    written = record.stat().st_mtime_ns
-    (folder / "tiny" / "weights.onnx").unlink()
-    store_of(folder, entry).pull("tiny")  # no longer asked for
-    store_of(folder, entry).pull("tiny", accept_licence=True)
-    store_of(folder, entry).require_usable("tiny")
-    assert record.stat().st_mtime_ns == written
-
-
-def test_an_installed_model_cannot_be_used_when_its_licence_is_not_accepted(server: FileServer, folder: Path) -> None:
-    entry = restricted(url_entry(server))
-    store = store_of(folder, entry)
-    with pytest.raises(ModelMissingError):
-        store.require_usable("tiny")
-    store.pull("tiny", accept_licence=True)
-    server.requests.clear()
-    (folder / "accepted-licences" / "tiny.json").unlink()
-    with pytest.raises(LicenceError, match="forbids commercial use"):
-        store.require_usable("tiny")
-    with pytest.raises(LicenceError):
-        store.pull("tiny")
-    store.pull("tiny", accept_licence=True)  # nothing to fetch, only to accept
-    store.require_usable("tiny")
-    assert server.requests == []
-
-
-def test_a_changed_licence_has_to_be_accepted_again(server: FileServer, folder: Path) -> None:
-    entry = restricted(url_entry(server))
-    store_of(folder, entry).pull("tiny", accept_licence=True)
-    store = store_of(folder, replace(entry, licence="Research only, version 2"))
-    with pytest.raises(LicenceError, match="version 2"):
-        store.require_usable("tiny")
-    store.pull("tiny", accept_licence=True)
-    store.require_usable("tiny")
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"licence": "Research only"}', "\xff"])
-def test_a_damaged_record_counts_as_not_accepted(text: str, server: FileServer, folder: Path) -> None:
-    store = store_of(folder, restricted(url_entry(server)))
-    store.pull("tiny", accept_licence=True)
-    (folder / "accepted-licences" / "tiny.json").write_text(text, encoding="latin-1")
-    with pytest.raises(LicenceError):
-        store.require_usable("tiny")
 
 
 def test_require_usable_fails_when_a_file_was_changed(server: FileServer, folder: Path) -> None:
