@@ -95,7 +95,7 @@ class Downloader:
         """Bring as much as one connection gives."""
         headers = _range_headers(partial)
         with https_response(opener, file.url, headers, self._timeout_s) as response:
-            if not _continues(response, file.url, partial):
+            if not _continues(response, file, partial):
                 _check_offer(response, file)
                 _check_room(partial.path, file.size_bytes)
                 partial.begin(_strong_etag(response))
@@ -116,7 +116,7 @@ def _range_headers(partial: PartialFile) -> dict[str, str]:
     return {**headers, "If-Range": partial.etag} if partial.etag else headers
 
 
-def _continues(response: http.client.HTTPResponse, url: str, partial: PartialFile) -> bool:
+def _continues(response: http.client.HTTPResponse, file: RemoteFile, partial: PartialFile) -> bool:
     """Whether the answer goes on where the partial file ends; False where it is the whole file.
 
     Raises:
@@ -125,10 +125,12 @@ def _continues(response: http.client.HTTPResponse, url: str, partial: PartialFil
     if response.status == HTTPStatus.OK:
         return False
     found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
-    if response.status == HTTPStatus.PARTIAL_CONTENT and found and int(found[1]) == partial.size_bytes > 0:
-        return True
+    if response.status == HTTPStatus.PARTIAL_CONTENT and found:
+        is_same_file = found[2] in ("*", str(file.size_bytes))
+        if is_same_file and int(found[1]) == partial.size_bytes > 0:
+            return True
     partial.discard()
-    raise TransientError(f"{url}: the server gave another part than asked for", "run the command again")
+    raise TransientError(f"{file.url}: the server gave another part than asked for", "run the command again")
 
 
 def _check_offer(response: http.client.HTTPResponse, file: RemoteFile) -> None:

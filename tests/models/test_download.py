@@ -121,6 +121,16 @@ def test_a_part_that_begins_elsewhere_is_not_appended(shift: int, server: FileSe
     assert server.ranges() == ["", "bytes=400000-", ""]
 
 
+def test_a_part_of_a_file_of_another_size_is_not_appended(server: FileServer, target: Path) -> None:
+    server.answers[PATH] = Answer(CONTENT, cuts=[400_000, 0, 0, 0, 0])
+    with pytest.raises(TransientError):
+        fetch(remote(server), target)
+    server.answers[PATH] = Answer(CONTENT + b"longer")
+    with pytest.raises(ModelCorruptError, match="has 1000009 bytes, not the registered 1000003"):
+        fetch(remote(server), target)
+    assert server.ranges()[-2:] == ["bytes=400000-", ""]
+
+
 def test_a_partial_file_longer_than_the_file_is_thrown_away(server: FileServer, target: Path) -> None:
     partial = PartialFile(target)
     partial.begin("")
