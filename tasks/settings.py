@@ -1,0 +1,91 @@
+"""The service's settings: everything that the environment says is read here, and nowhere else."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import platformdirs
+from pydantic import ByteSize, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_GIB = 1 << 30
+_Names = Annotated[tuple[str, ...], NoDecode]
+_Paths = Annotated[tuple[Path, ...], NoDecode]
+
+
+def _data_folder() -> Path:
+    return platformdirs.user_data_path("lipsync", appauthor=False)
+
+
+class Settings(BaseSettings):
+    """One frozen object; `Settings()` reads the variables LIPSYNC_STORAGE_URL, LIPSYNC_S3_ENDPOINT and so on.
+
+    A list is written with commas (or as JSON), a size in bytes or as `4GiB`. Secrets and the database's address (which
+    may hold a password) do not show in `repr`; `get_secret_value()` gives them.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="LIPSYNC_", frozen=True, extra="ignore")
+
+    storage_url: str = Field(
+        default_factory=lambda: (_data_folder() / "storage").as_uri(),
+        description="Where intermediate results and uploaded inputs are kept: s3://BUCKET/PREFIX or file:///FOLDER. "
+        "All hosts of a service share it.",
+    )
+    s3_endpoint: str | None = Field(None, description="Address of an S3 server that is not Amazon's.")
+    s3_region: str = Field("us-east-1", description="The region that requests are signed for.")
+    s3_access_key: SecretStr | None = Field(None, description="Unset: boto3 looks for credentials as always.")
+    s3_secret_key: SecretStr | None = None
+    s3_buckets: _Names = Field((), description="The buckets that jobs may name; empty: all that the key opens.")
+    http_allowed_hosts: _Names = Field(
+        (), description="Hosts (NAME or NAME:PORT; .NAME for all below it) that may have addresses that are not public."
+    )
+    file_roots: _Paths = Field((), description="Folders that file:// may name files below. Empty: none.")
+    max_input_bytes: ByteSize = Field(ByteSize(4 * _GIB), gt=0, description="The largest input taken.")
+    max_duration_s: float = Field(3600.0, gt=0, description="The longest input taken.")
+    download_connections: int = Field(4, ge=1, le=32, description="Connections to one server for one file.")
+
+    cache_dir: Path = Field(
+        default_factory=lambda: platformdirs.user_cache_path("lipsync", appauthor=False) / "inputs",
+        description="This host's copies of inputs and intermediate results.",
+    )
+    cache_cap_bytes: ByteSize = Field(ByteSize(20 * _GIB), gt=0, description="What the copies may take up.")
+
+    database_url: SecretStr = Field(
+        default_factory=lambda: SecretStr(f"sqlite:///{_data_folder() / 'ledger.sqlite'}"),
+        description="The ledger's database, as SQLAlchemy writes it.",
+    )
+    spool_dir: Path = Field(
+        default_factory=lambda: _data_folder() / "spool", description="Where ledger rows wait for the database."
+    )
+
+    gpu_pool: str | None = Field(None, description="The work pool of `lipsync-gpu`; without it the child runs inline.")
+    callback_secret: SecretStr | None = Field(None, description="Signs the callbacks (HMAC-SHA256).")
+
+    @field_validator("s3_buckets", "http_allowed_hosts", "file_roots", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            return json.loads(value)
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+
+    @field_validator("s3_endpoint", "s3_access_key", "s3_secret_key", "gpu_pool", "callback_secret", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("storage_url")
+    @classmethod
+    def _has_a_place(cls, value: str) -> str:
+        if not value.startswith(("s3://", "file:///")):
+            raise ValueError("it is neither s3://BUCKET/PREFIX nor file:///FOLDER")
+        return value.rstrip("/")
+
+    @field_validator("file_roots")
+    @classmethod
+    def _are_absolute(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+        for path in value:
+            if not path.is_absolute():
+                raise ValueError(f"{path} is not an absolute path")
+        return value
