@@ -1,0 +1,1 @@
+"""Prefect flows: the service's jobs, one flow per file. `prefect.yaml` points here."""

@@ -1,0 +1,170 @@
+"""What a caller of the service may ask for: the parameters of the flow and the form in Prefect's UI."""
+
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from lipsync_core.media.output import MUXERS
+from lipsync_core.options import MAX_CRF, JobOptions
+
+_SCHEMES = ("s3", "https", "http", "file")
+_Url = Annotated[str, Field(min_length=1, max_length=4096)]
+_Label = Annotated[str, Field(max_length=1024)]
+
+
+class LipSyncRequest(BaseModel):
+    """One lip-sync job."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="Lip-sync job", hide_input_in_errors=True)
+
+    video: _Url = Field(
+        title="Video",
+        description="The face: s3://BUCKET/KEY, https://… or file:///… of any video or still image.",
+        examples=["s3://lipsync/inputs/face.mp4"],
+        json_schema_extra={"position": 0},
+    )
+    audio: _Url = Field(
+        title="Audio",
+        description="The speech: s3://BUCKET/KEY, https://… or file:///… of any file with sound.",
+        examples=["s3://lipsync/inputs/speech.wav"],
+        json_schema_extra={"position": 1},
+    )
+    output: _Url = Field(
+        title="Output",
+        description="Where the result goes: s3://BUCKET/KEY, a presigned PUT address or file:///…, "
+        "ending in .mp4, .m4v or .mov.",
+        examples=["s3://lipsync/outputs/face.mp4"],
+        json_schema_extra={"position": 2},
+    )
+    model: Literal["auto", "viseme", "wav2lip", "wav2lip-gan"] = Field(
+        "auto",
+        title="Model",
+        description="Who moves the mouth; auto is the best model installed on the workers.",
+        json_schema_extra={"position": 3},
+    )
+    length: Literal["audio", "video"] = Field(
+        "audio",
+        title="Length",
+        description="Which input the result lasts as long as.",
+        json_schema_extra={"position": 4},
+    )
+    extend: Literal["pingpong", "loop", "freeze"] = Field(
+        "pingpong",
+        title="Extend",
+        description="How a video shorter than the result goes on.",
+        json_schema_extra={"position": 5},
+    )
+    face: int | None = Field(
+        None,
+        ge=0,
+        le=63,
+        title="Face",
+        description="Whom to sync: 0 is the leftmost face. Empty: the largest.",
+        json_schema_extra={"position": 6},
+    )
+    enhance_quality: bool = Field(
+        False,
+        title="Enhance quality",
+        description="Restore the face with GFPGAN: several times slower.",
+        json_schema_extra={"position": 7},
+    )
+    crf: int = Field(
+        20,
+        ge=0,
+        le=MAX_CRF,
+        title="CRF",
+        description="Quality of the encoded video: 0 is lossless, 51 the worst.",
+        json_schema_extra={"position": 8},
+    )
+    encoder: Literal["x264"] = Field(
+        "x264", title="Encoder", description="Who compresses the video.", json_schema_extra={"position": 9}
+    )
+    min_synced: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        title="Minimum share synced",
+        description="Fail when a smaller share of the frames gets synced; at 0, when none does.",
+        json_schema_extra={"position": 10},
+    )
+    priority: Literal["interactive", "bulk"] = Field(
+        "interactive",
+        title="Priority",
+        description="The work queue: interactive jobs go first.",
+        json_schema_extra={"position": 11},
+    )
+    callback_url: _Url | None = Field(
+        None,
+        title="Callback",
+        description="Address that is told when the job is over.",
+        json_schema_extra={"position": 12},
+    )
+    metadata: dict[str, _Label] = Field(
+        default_factory=dict,
+        max_length=32,
+        title="Metadata",
+        description="Your own labels, kept with the job.",
+        json_schema_extra={"position": 13},
+    )
+    idempotency_key: str | None = Field(
+        None,
+        min_length=1,
+        max_length=255,
+        title="Idempotency key",
+        description="The same key and request is the same job.",
+        json_schema_extra={"position": 14},
+    )
+
+    @field_validator("video", "audio", "output", "callback_url")
+    @classmethod
+    def _is_an_address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in _SCHEMES:
+            raise ValueError("it does not begin with s3://, https://, http:// or file://")
+        if parts.scheme != "file" and not parts.netloc:
+            raise ValueError("it names no host or bucket")
+        return value
+
+    @field_validator("callback_url")
+    @classmethod
+    def _is_reached_by_http(cls, value: str | None) -> str | None:
+        if value is not None and urlsplit(value).scheme not in ("http", "https"):
+            raise ValueError("a callback goes to http:// or https://")
+        return value
+
+    @field_validator("output")
+    @classmethod
+    def _is_a_movie(cls, value: str) -> str:
+        if _suffix(value) not in MUXERS:
+            raise ValueError(f"its path ends in none of {', '.join(MUXERS)}")
+        return value
+
+    @property
+    def output_suffix(self) -> str:
+        """The ending of the output's name, which says its container: ".mp4", ".m4v" or ".mov"."""
+        return _suffix(self.output)
+
+    def options(self) -> JobOptions:
+        """The part that the core knows.
+
+        Raises:
+            OptionError: a value is outside its range.
+        """
+        return JobOptions(
+            model=self.model,
+            length=self.length,
+            extend=self.extend,
+            face=self.face,
+            enhance_quality=self.enhance_quality,
+            crf=self.crf,
+            encoder=self.encoder,
+            min_synced=self.min_synced,
+        )
+
+
+def _suffix(url: str) -> str:
+    return PurePosixPath(urlsplit(url).path).suffix.lower()
