@@ -1,7 +1,6 @@
 """The channel between two threads: order, bounds, and that nobody is left waiting."""
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -31,14 +30,14 @@ def test_the_sender_is_never_further_ahead_than_the_capacity() -> None:
     channel = Channel[int](capacity=3)
     sent = 0
 
-    def things() -> Iterator[int]:
+    def send() -> None:
         nonlocal sent
         for number in range(20):
             channel.send(number)
             sent = number + 1
         channel.finish()
 
-    thread = threading.Thread(target=lambda: list(things()), daemon=True)
+    thread = threading.Thread(target=send, daemon=True)
     thread.start()
     for number in channel:
         assert sent <= number + 1 + 3 + 1  # received, queued, and the one that waits for room
