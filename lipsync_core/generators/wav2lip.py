@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lipsync_core.audio.mel import MEL_BANDS, MEL_HZ, MEL_SILENCE, mel_spectrogram
 from lipsync_core.face.track import ClipObserver, FaceTrack
-from lipsync_core.generators.contract import Conditions, GeneratorSpec, Painted
+from lipsync_core.generators.contract import GeneratorSpec, Painted
 from lipsync_core.generators.crop import crop_face
 from lipsync_core.generators.wav2lip_boxes import FacePadding, face_boxes, upright_turns
 from lipsync_core.generators.wav2lip_mask import FACE_PX, FIRST_ROW, mouth_mask
@@ -98,7 +98,7 @@ class Wav2LipGenerator:
         """None: the face track alone is enough."""
         return None
 
-    def listen(self, speech: Iterable[NDArray[np.int16]]) -> Conditions:
+    def listen(self, speech: Iterable[NDArray[np.int16]]) -> MelChunks:
         """The mel spectrogram of the whole audio; one shorter than 0.2 s is filled up with silence."""
         mel = mel_spectrogram(speech)
         missing = max(0, CHUNK_COLUMNS - mel.shape[1])

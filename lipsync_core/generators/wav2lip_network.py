@@ -22,21 +22,25 @@ class Wav2LipNetwork:
     Open it once in a process; threads may share it.
     """
 
-    def __init__(self, path: Path, provider: Provider = "cpu", threads: int | None = None) -> None:
-        """Open the ONNX file and recognise its inputs by their shapes.
+    def __init__(
+        self, path: Path, provider: Provider = "cpu", threads: int | None = None, first_row: int = FIRST_ROW
+    ) -> None:
+        """Open the ONNX file and recognise its inputs by their shapes; its picture counts from `first_row` on.
 
         Raises:
-            ModelError: the file computes something else than Wav2Lip, or what `OnnxModel` raises.
+            ModelError: the file computes something else than Wav2Lip, or only later rows, or what `OnnxModel` raises.
         """
         self.path = path
+        self.first_row = first_row
         self._model = OnnxModel(path, provider, threads)
         self._mel = _input_of_shape(self._model, MEL_SHAPE)
         self._faces = _input_of_shape(self._model, FACES_SHAPE)
+        _require_rows(self._model, first_row)
         #: How many frames the file takes at a time; None where it takes any number.
         self.fixed_batch = self._mel.shape[0] or self._faces.shape[0]
 
     def speak(self, mel: NDArray[np.float32], crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(B, 96 - FIRST_ROW, 96, 3) uint8 RGB: rows FIRST_ROW.. of the crops as they say what `mel` holds.
+        """(B, 96 - first_row, 96, 3) uint8 RGB: rows first_row.. of the crops as they say what `mel` holds.
 
         `mel` (B, 80, 16) float32 in -4..4, `crops` (B, 96, 96, 3) uint8 RGB.
 
@@ -48,7 +52,7 @@ class Wav2LipNetwork:
         return np.ascontiguousarray(coded.transpose(0, 2, 3, 1)[..., ::-1])
 
     def forward(self, mel: NDArray[np.float32], faces: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(B, 3, 96 - FIRST_ROW, 96) float32 BGR in 0..1, as the network itself counts.
+        """(B, 3, 96 - first_row, 96) float32 BGR in 0..1, as the network itself counts.
 
         `mel` (B, 1, 80, 16); `faces` (B, 6, 96, 96) BGR in 0..1, the lower half of channels 0-2 at zero.
 
@@ -57,7 +61,7 @@ class Wav2LipNetwork:
         """
         count = len(mel)
         step = self.fixed_batch or max(1, count)
-        mouths = [np.empty((0, 3, FACE_PX - FIRST_ROW, FACE_PX), np.float32)]
+        mouths = [np.empty((0, 3, FACE_PX - self.first_row, FACE_PX), np.float32)]
         for start in range(0, count, step):
             rows = np.minimum(np.arange(start, start + step), count - 1)  # a fixed batch is filled with its last frame
             outputs = self._model.run({self._mel.name: mel[rows], self._faces.name: faces[rows]})
@@ -65,12 +69,12 @@ class Wav2LipNetwork:
         return np.concatenate(mouths)[:count]
 
     def _mouth_rows(self, picture: NDArray[np.float32], batch: int) -> NDArray[np.float32]:
-        """(B, 3, 96 - FIRST_ROW, 96) of an output that holds the picture's rows from some row up to FIRST_ROW on."""
+        """(B, 3, 96 - first_row, 96) of an output that holds the picture's rows from some row up to first_row on."""
         rows = picture.shape[2] if picture.ndim == 4 else 0
-        if picture.shape != (batch, 3, rows, FACE_PX) or not FACE_PX - FIRST_ROW <= rows <= FACE_PX:
-            needed = f"its output must be (B, 3, {FACE_PX}, {FACE_PX}), or at least the rows from {FIRST_ROW} on"
+        if picture.shape != (batch, 3, rows, FACE_PX) or not FACE_PX - self.first_row <= rows <= FACE_PX:
+            needed = f"its output must be (B, 3, {FACE_PX}, {FACE_PX}), or at least the rows from {self.first_row} on"
             raise ModelError(f"{self._model.path} is not Wav2Lip: its output is {picture.shape}", needed)
-        return picture[:, :, FIRST_ROW - FACE_PX :]
+        return picture[:, :, self.first_row - FACE_PX :]
 
 
 def network_faces(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -81,6 +85,17 @@ def network_faces(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
     faces[:, :3] = faces[:, 3:]
     faces[:, :3, _HIDDEN_FROM_ROW:] = 0.0
     return faces
+
+
+def _require_rows(model: OnnxModel, first_row: int) -> None:
+    """Refuse a file that was imported for fewer of the picture's rows; another network is recognised when it runs."""
+    shape = model.outputs[0].shape
+    rows = shape[2] if len(shape) == 4 else None
+    if shape[1:] == (3, rows, FACE_PX) and rows is not None and rows < FACE_PX - first_row:
+        raise ModelError(
+            f"{model.path} draws the picture's rows from {FACE_PX - rows} on, and those from {first_row} on are needed",
+            "import the checkpoint again, with all of its rows",
+        )
 
 
 def _input_of_shape(model: OnnxModel, shape: tuple[int, ...]) -> TensorSpec:

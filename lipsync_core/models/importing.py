@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -36,10 +37,11 @@ class ImportedModel:
     size_bytes: int
 
 
-def import_wav2lip(source: Path, target: Path) -> ImportedModel:
+def import_wav2lip(source: Path, target: Path, first_row: int = WAV2LIP_FIRST_ROW) -> ImportedModel:
     """Store the Wav2Lip of `source`, a PyTorch checkpoint or an ONNX file, at `target`, checked and sealed.
 
-    `target` appears whole or not at all, and replaces an older one.
+    `target` appears whole or not at all, and replaces an older one. It draws the picture's rows from `first_row` on:
+    by default those under the mask; 0 serves every use, and takes a third longer.
 
     Raises:
         ModelMissingError: there is no such file.
@@ -47,7 +49,7 @@ def import_wav2lip(source: Path, target: Path) -> ImportedModel:
         ModelError: it is another model, or torch, which a checkpoint needs, is not installed, or `target` cannot be
             written.
     """
-    return _import(source, target, _Recipe(_export_wav2lip, _check_wav2lip))
+    return _import(source, target, _Recipe(partial(_export_wav2lip, first_row), partial(_check_wav2lip, first_row)))
 
 
 def import_gfpgan(source: Path, target: Path) -> ImportedModel:
@@ -139,10 +141,10 @@ def _convert(kind: FileKind, source: Path, made: Path, recipe: _Recipe) -> None:
 # torch takes seconds to load, and may be absent: the exports are imported only when a checkpoint is.
 
 
-def _export_wav2lip(checkpoint: Path, made: Path) -> None:
+def _export_wav2lip(first_row: int, checkpoint: Path, made: Path) -> None:
     from lipsync_core.models.wav2lip_export import export_wav2lip
 
-    export_wav2lip(checkpoint, made, WAV2LIP_FIRST_ROW)
+    export_wav2lip(checkpoint, made, first_row)
 
 
 def _export_gfpgan(checkpoint: Path, made: Path) -> None:
@@ -151,9 +153,9 @@ def _export_gfpgan(checkpoint: Path, made: Path) -> None:
     export_gfpgan(checkpoint, made, GFPGAN_FIRST_ROW)
 
 
-def _check_wav2lip(path: Path) -> None:
+def _check_wav2lip(first_row: int, path: Path) -> None:
     """Run two batches, so that a file which only claims the right shapes is refused now and not in a job."""
-    network = Wav2LipNetwork(path, threads=1)
+    network = Wav2LipNetwork(path, threads=1, first_row=first_row)
     rng = np.random.default_rng(0)
     for batch in (1, 3):
         mel = rng.uniform(-4.0, 4.0, (batch, *MEL_SHAPE)).astype(np.float32)
