@@ -1,0 +1,1 @@
+"""What surrounds the service: migrations of the ledger, and the parts that it runs on."""

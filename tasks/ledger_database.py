@@ -1,0 +1,102 @@
+"""The ledger's database: opened with limits to waiting, and brought to the present schema."""
+
+import sqlite3
+from importlib import resources
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from lipsync_core.errors import OptionError
+
+_WAIT_S = 5
+# Limits to what a database that hangs may cost a job (libpq's parameters; statement_timeout is in ms).
+_POSTGRES_ARGUMENTS = {
+    "connect_timeout": _WAIT_S,
+    "tcp_user_timeout": 1000 * _WAIT_S,
+    "options": f"-c statement_timeout={1000 * _WAIT_S}",
+    "application_name": "lipsync-ledger",
+}
+
+
+def parse_url(database_url: str) -> URL:
+    """The database's address, with the driver that this product installs.
+
+    Raises:
+        OptionError: it is no address, or of another kind of database. The message holds no password.
+    """
+    remedy = "write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
+    try:
+        url = make_url(database_url)
+    except ArgumentError as exc:
+        raise OptionError("the ledger's address cannot be read", remedy) from exc
+    match url.get_backend_name():
+        case "postgresql" | "postgres":
+            return url.set(drivername="postgresql+psycopg")
+        case "sqlite":
+            return url.set(drivername="sqlite")
+        case backend:
+            raise OptionError(f"the ledger cannot be kept in {backend!r}", remedy)
+
+
+def open_engine(database_url: str) -> Engine:
+    """An engine without a pool: a job writes a few times, and hundreds of workers hold no idle connections.
+
+    Nothing is opened yet, and nothing is shared with a process that forks off.
+
+    Raises:
+        OptionError: the address is not one of a database that the ledger knows.
+    """
+    url = parse_url(database_url)
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": _WAIT_S})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_immediately)
+        return engine
+    return create_engine(url, poolclass=NullPool, connect_args=_POSTGRES_ARGUMENTS)
+
+
+def upgrade(database_url: str, revision: str = "head") -> None:
+    """Bring the schema to `revision`, creating it where there is none; several may do so at once.
+
+    Raises:
+        OptionError: see `parse_url`.
+        sqlalchemy.exc.OperationalError: the database is down.
+    """
+    _make_folder(parse_url(database_url))
+    with open_engine(database_url).begin() as connection:
+        command.upgrade(migration_config(connection), revision)
+
+
+def downgrade(database_url: str, revision: str) -> None:
+    """Take the schema back to `revision` ("base": nothing is left). Raises as `upgrade` does."""
+    with open_engine(database_url).begin() as connection:
+        command.downgrade(migration_config(connection), revision)
+
+
+def migration_config(connection: Connection) -> Config:
+    """Alembic's configuration for the migrations that are installed with this product."""
+    config = Config()
+    folder = str(resources.files("infra.migrations"))
+    config.set_main_option("script_location", folder.replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _make_folder(url: URL) -> None:
+    if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
+    connection.isolation_level = None  # transactions begin where we say, DDL included
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin_immediately(connection: Connection) -> None:
+    """Take the write lock first: a reader that turns into a writer would be refused without waiting."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,175 @@
+"""The ledger's rows as values: what a job reports, and how it is written as a line of the spool."""
+
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import Field, TypeAdapter
+
+from lipsync_core.clock import StageTiming
+from lipsync_core.report import FrameCounts, Outcome
+
+
+class JobState(StrEnum):
+    """How far a job is."""
+
+    ACCEPTED = "accepted"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """An idempotency key claimed by a job; the first claim stays."""
+
+    key: str  # at most 255 characters
+    job_id: UUID
+    request_digest: str  # sha256, hexadecimal
+    claimed_at: datetime
+    table: Literal["idempotency_keys"] = "idempotency_keys"
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """What is known of a job at one moment; None stands for "nothing new", so a later row may say less.
+
+    Rows of one job may arrive in any order: state, error and end are those of the highest attempt and its last state.
+    """
+
+    job_id: UUID
+    attempt: int  # from 1
+    state: JobState
+    error_code: str | None = None
+    idempotency_key: str | None = None
+    request_digest: str | None = None
+    video_url: str | None = None  # addresses without credentials and queries, here and below
+    audio_url: str | None = None
+    output_url: str | None = None
+    model: str | None = None  # name and version
+    model_licence: str | None = None
+    model_sha256: str | None = None
+    tracker: str | None = None
+    blender: str | None = None
+    encoder: str | None = None
+    version: str | None = None  # of this product
+    track_was_cached: bool | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    wall_s: float | None = None
+    cpu_s: float | None = None
+    peak_rss_bytes: int | None = None
+    duration_s: float | None = None  # of the output's video
+    output_bytes: int | None = None
+    host: str | None = None
+    pool: str | None = None
+    table: Literal["jobs"] = "jobs"
+
+
+@dataclass(frozen=True, slots=True)
+class StageRow:
+    """One stage of one attempt; with `part_of`, one of the parts that stage's time went into."""
+
+    job_id: UUID
+    attempt: int
+    stage: str
+    wall_s: float
+    cpu_s: float
+    finished_at: datetime
+    part_of: str = ""
+    was_cached: bool = False  # an earlier run's result was used
+    queue_s: float | None = None  # from ready to started
+    items: int = 0
+    bytes: int | None = None
+    peak_rss_bytes: int | None = None
+    gpu_util: float | None = None  # mean, 0..1
+    gpu_mem_bytes: int | None = None  # at most
+    host: str | None = None
+    pool: str | None = None
+    table: Literal["stage_timings"] = "stage_timings"
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRow:
+    """How many output frames of one attempt had this outcome."""
+
+    job_id: UUID
+    attempt: int
+    outcome: str
+    frames: int
+    table: Literal["frame_outcomes"] = "frame_outcomes"
+
+
+Row = KeyRow | JobRow | StageRow | FrameRow
+_LINES: TypeAdapter[Row] = TypeAdapter(Annotated[Row, Field(discriminator="table")])
+
+
+def row_to_line(row: Row) -> bytes:
+    """The row as one line of JSON, without a line end."""
+    return _LINES.dump_json(row, exclude_none=True)
+
+
+def row_from_line(line: bytes) -> Row:
+    """The row of a line. Raises ValueError where it holds none."""
+    return _LINES.validate_json(line)
+
+
+def columns(row: Row) -> dict[str, object]:
+    """The row's values under the names of its table's columns."""
+    names = [field.name for field in fields(row) if field.name != "table"]
+    values: dict[str, object] = {name: getattr(row, name) for name in names}
+    if isinstance(row, JobRow):
+        values["id"] = values.pop("job_id")
+    return values
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where and in which attempt of which job a stage ran."""
+
+    job_id: UUID
+    attempt: int = 1
+    pool: str | None = None
+    host: str | None = None  # this host by default
+
+    @property
+    def host_name(self) -> str:
+        """The host's name."""
+        return self.host or socket.gethostname()
+
+
+def stage_rows(place: Place, timings: Sequence[StageTiming], part_of: str = "", cached: str = "") -> list[StageRow]:
+    """A StageClock's rows; `cached` names the stage whose earlier result was used."""
+    now = datetime.now(UTC)
+    return [
+        StageRow(
+            place.job_id,
+            place.attempt,
+            timing.stage,
+            wall_s=timing.wall_s,
+            cpu_s=timing.cpu_s,
+            finished_at=now,
+            part_of=part_of,
+            was_cached=timing.stage == cached,
+            items=timing.items,
+            host=place.host_name,
+            pool=place.pool,
+        )
+        for timing in timings
+    ]
+
+
+def frame_rows(place: Place, counts: FrameCounts) -> list[FrameRow]:
+    """One row for each outcome, zero included, so that a sum over jobs needs no guess."""
+    frames: Mapping[Outcome, int] = {
+        Outcome.SYNCED: counts.synced,
+        Outcome.PASSED_NO_FACE: counts.passed_no_face,
+        Outcome.PASSED_LOW_SCORE: counts.passed_low_score,
+    }
+    return [FrameRow(place.job_id, place.attempt, outcome.name.lower(), count) for outcome, count in frames.items()]
