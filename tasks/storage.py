@@ -1,0 +1,173 @@
+"""Where the service's files come from and go to: S3, web servers and folders behind one face.
+
+with storage.fetch("s3://inputs/face.mp4") as video, storage.fetch("https://example.com/speech.wav") as audio:
+    ...  # video.path and audio.path stay on this host for the block
+storage.put(Path("out.mp4"), "https://bucket.example.com/out.mp4?X-Amz-Signature=...")
+"""
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from pathlib import Path
+
+from lipsync_core.report import Progress, ProgressCallback
+from tasks.download_cache import DownloadCache
+from tasks.errors import UrlRefusedError
+from tasks.settings import Settings
+from tasks.storage_address import AddressGuard, Resolve
+from tasks.storage_download import Downloader
+from tasks.storage_file import FileStore
+from tasks.storage_http import HttpStore
+from tasks.storage_http_client import HttpClient
+from tasks.storage_source import Digest, Source, SourceVersion, Store
+from tasks.storage_url import Location, parse_url, shown_url
+
+__all__ = ["Storage", "StoredFile", "shown_url"]
+
+_REFERENCE = re.compile(r"contents/([0-9a-f]{2})/(\1[0-9a-f]{62})")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file on this host, leased from its cache: read it, do not change it."""
+
+    path: Path
+    sha256: str  # 64 lower-case hex digits
+    size_bytes: int
+    url_shown: str  # where it came from, without what gives access
+
+
+def _ignore(progress: Progress) -> None:
+    """Nobody watches."""
+
+
+class Storage:
+    """Fetches and puts files by address, within the limits of the settings. Safe between threads and processes."""
+
+    def __init__(self, settings: Settings, resolve: Resolve | None = None) -> None:
+        self._settings = settings
+        self._resolve = resolve
+        self._cache = DownloadCache(settings.cache_dir, settings.cache_cap_bytes)
+        self._inputs = Downloader(settings.max_input_bytes, settings.download_connections)
+        self._references = Downloader(None, settings.download_connections)
+
+    @contextmanager
+    def fetch(self, url: str, progress: ProgressCallback = _ignore) -> Iterator[StoredFile]:
+        """The file at `url`, on this host for the block; brought only if this version of it is not here already.
+
+        Progress counts bytes, under the name `fetch`.
+
+        Raises:
+            UrlRefusedError: the address is malformed, or jobs may not read there.
+            ObjectMissingError, AccessDeniedError, StorageError: the server does not give it.
+            TooLargeError: it has more bytes than the settings allow.
+            ChecksumError: what came is not what its owner stored.
+            OutputError: the cache cannot be written, or its disk is full (DiskFullError).
+            TransientError: it cannot be fetched now; what came is kept for the next attempt.
+        """
+        location = parse_url(url)
+        source = self._store(location).source(location)
+        version = source.version()
+        self._inputs.check_size(source, version.size_bytes)
+        with self._leased(source, version, self._inputs, progress) as file:
+            yield file
+
+    def put(self, path: Path, url: str) -> None:
+        """Copy the file `path` to `url`: s3://, file:// or an address presigned for PUT. Whole or not at all.
+
+        Raises:
+            UrlRefusedError: the address is malformed, or jobs may not write there.
+            AccessDeniedError, StorageError, OutputError: it is not taken.
+            TransientError: it is not taken now.
+        """
+        location = parse_url(url)
+        self._store(location).put(path, location)
+
+    def exists(self, url: str) -> bool:
+        """Whether there is a file at `url`. Raises as `fetch`, except for a file that is missing."""
+        location = parse_url(url)
+        return self._store(location).exists(location)
+
+    def store(self, path: Path) -> str:
+        """Keep the file in the service's own storage, for all its hosts, and return the reference that opens it.
+
+        The reference is made of the content: the same content is kept once, and has one reference. Raises as `put`.
+        """
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        reference = f"{self._settings.storage_url}/contents/{sha256[:2]}/{sha256}"
+        if not self.exists(reference):
+            self.put(path, reference)
+        return reference
+
+    @contextmanager
+    def open_reference(self, reference: str, progress: ProgressCallback = _ignore) -> Iterator[StoredFile]:
+        """What `store` kept, on this host for the block; without asking anybody if it is here already.
+
+        Raises:
+            UrlRefusedError: it is no reference to this service's storage.
+            ObjectMissingError, StorageError, ChecksumError, TransientError: as `fetch`.
+        """
+        sha256 = self._content_of(reference)
+        with self._cache.lease(sha256) as path:
+            if path is not None:
+                yield StoredFile(path, sha256, path.stat().st_size, reference)
+                return
+        location = parse_url(reference)
+        source = self._store(location).source(location)
+        version = dataclasses.replace(source.version(), digests=(Digest("sha256", sha256),))
+        with self._leased(source, version, self._references, progress) as file:
+            yield file
+
+    def _content_of(self, reference: str) -> str:
+        place = reference.removeprefix(f"{self._settings.storage_url}/")
+        found = _REFERENCE.fullmatch(place)
+        if found is None or place == reference:
+            message = f"{shown_url(reference)} is no reference to the storage of this service"
+            raise UrlRefusedError(message, "give what `store` returned")
+        return found[2]
+
+    @contextmanager
+    def _leased(
+        self, source: Source, version: SourceVersion, downloader: Downloader, progress: ProgressCallback
+    ) -> Iterator[StoredFile]:
+        key = hashlib.sha256(f"{source.location.identity}\n{version.validator}".encode()).hexdigest()
+        with ExitStack() as lease:
+            path = self._cached(key, lease)
+            if path is None:
+                with self._cache.arriving(key) as place:
+                    path = self._cached(key, lease)  # another process may have brought it while this one waited
+                    if path is None:
+                        sha256 = downloader.fetch(source, version, place, progress)
+                        path = lease.enter_context(self._cache.admit(place, sha256))
+                        if version.validator:
+                            self._cache.remember(key, sha256)
+            yield StoredFile(path, path.name, path.stat().st_size, source.location.shown)
+
+    def _cached(self, key: str, lease: ExitStack) -> Path | None:
+        sha256 = self._cache.remembered(key)
+        return None if sha256 is None else lease.enter_context(self._cache.lease(sha256))
+
+    def _store(self, location: Location) -> Store:
+        if location.scheme == "s3":
+            return self._s3
+        return self._files if location.scheme == "file" else self._web
+
+    @cached_property
+    def _s3(self) -> Store:
+        from tasks.storage_s3 import S3Store  # boto3 takes a while to import, and not every host needs it
+
+        return S3Store(self._settings)
+
+    @cached_property
+    def _web(self) -> Store:
+        return HttpStore(HttpClient(AddressGuard(self._settings.http_allowed_hosts, self._resolve)))
+
+    @cached_property
+    def _files(self) -> Store:
+        storage = parse_url(f"{self._settings.storage_url}/contents")
+        own = (Path(storage.path).parent,) if storage.scheme == "file" else ()
+        return FileStore((*self._settings.file_roots, *own))
