@@ -29,6 +29,7 @@ from lipsync_core.clock import StageClock
 from lipsync_core.face.track import FaceTracker
 from lipsync_core.generators.viseme.curves import Curve, mouth_curves
 from lipsync_core.models.store import ModelStore
+from lipsync_core.options import JobOptions
 from lipsync_core.pipeline import lip_sync
 from lipsync_core.workspace import Workspace
 
@@ -97,7 +98,7 @@ def main() -> int:
         return 0
     cv2.setNumThreads(1)
     models = Workspace.default().models
-    bench = Bench(choose_tracker("auto", ModelStore(models), None), Landmarker(options.landmarker))
+    bench = Bench(choose_tracker(JobOptions(), ModelStore(models)), Landmarker(options.landmarker))
     print(_ROW.format("clip", "speaks", "AUC", "-0.5 s", "+0.5 s", "lag", "corr", "p95"))
     with tempfile.TemporaryDirectory() as folder:
         for name in CLIPS:

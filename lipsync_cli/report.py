@@ -29,6 +29,7 @@ def render_json(report: JobReport) -> str:
         },
         "tracker": {"name": report.tracker, "cached": report.track_was_cached},
         "blender": report.blender,
+        "enhancer": report.enhancer,
         "encoder": report.encoder,
         "audio": report.audio,
         "frames": {
@@ -86,6 +87,7 @@ def _fact_lines(report: JobReport) -> list[str]:
         f"         {report.model_licence}",
         f"tracker  {report.tracker}, face track {cached}",
         f"blend    {report.blender}",
+        *([f"enhance  {report.enhancer}"] if report.enhancer else []),
         f"encoder  {report.encoder}; sound: {report.audio}",
         f"memory   {report.peak_rss_bytes / _MIB:.0f} MiB at most",
         f"output   {report.output}",

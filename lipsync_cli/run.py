@@ -33,10 +33,13 @@ _FILE = click.Path(path_type=Path)
     help="How new pixels join the old: auto is what suits the model.",
 )
 @click.option(
+    "--enhance-quality", is_flag=True, help="Restore the new mouth with GFPGAN, at several times the job's cost."
+)
+@click.option(
     "--providers",
     type=click.Choice(["cpu", "cuda", "tensorrt"]),
     default=_DEFAULTS.providers,
-    help="What runs the networks of wav2lip and scrfd.",
+    help="What runs the networks of wav2lip, scrfd and gfpgan.",
 )
 @click.option(
     "--length",

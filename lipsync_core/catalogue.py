@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from lipsync_core.blend.contract import Blender
 from lipsync_core.blend.feather import FeatherBlender
 from lipsync_core.blend.poisson import PoissonBlender
+from lipsync_core.clock import StageClock
+from lipsync_core.enhance.contract import Enhancer
 from lipsync_core.errors import LicenceError, ModelCorruptError, ModelError, ModelMissingError, OptionError
 from lipsync_core.face.mediapipe import MediapipeTracker
 from lipsync_core.face.track import FaceTracker
@@ -43,6 +45,7 @@ class JobParts:
     model: ModelChoice
     tracker: FaceTracker
     blender: Blender
+    enhancer: Enhancer | None = None
 
     def __post_init__(self) -> None:
         spec = self.model.generator.spec
@@ -53,8 +56,8 @@ class JobParts:
             )
 
 
-def load_parts(options: JobOptions, models: ModelStore) -> JobParts:
-    """What `options` name, ready to work.
+def load_parts(options: JobOptions, models: ModelStore, clock: StageClock | None = None) -> JobParts:
+    """What `options` name, ready to work. `clock` learns which stage a network's own threads work for.
 
     Raises:
         OptionError: there is no model or tracker of that name, they do not fit together, or the provider is not here.
@@ -63,9 +66,15 @@ def load_parts(options: JobOptions, models: ModelStore) -> JobParts:
         LicenceError: a model's licence has to be accepted first.
         ModelError: a model cannot be opened.
     """
+    clock = clock or StageClock()
     tracker = choose_tracker(options, models)
-    model = choose_model(options, models)
-    return JobParts(model, tracker, choose_blender(options.blend, model.generator))
+    with clock.adopting("infer"):
+        model = choose_model(options, models)
+    blender = choose_blender(options.blend, model.generator)
+    if not options.enhance_quality:
+        return JobParts(model, tracker, blender)
+    with clock.adopting("enhance"):
+        return JobParts(model, tracker, blender, _gfpgan(models, options.providers))
 
 
 def choose_model(options: JobOptions, models: ModelStore) -> ModelChoice:
@@ -97,6 +106,14 @@ def choose_blender(name: Blend, generator: Generator) -> Blender:
     if name == "auto":
         name = "feather" if generator.spec.crop_px is None else "poisson"
     return PoissonBlender() if name == "poisson" else FeatherBlender()
+
+
+def _gfpgan(models: ModelStore, provider: Provider) -> Enhancer:
+    models.require_usable("gfpgan")
+    from lipsync_core.enhance.gfpgan import GfpganEnhancer
+    from lipsync_core.enhance.gfpgan_network import GfpganNetwork
+
+    return GfpganEnhancer(GfpganNetwork(models.path("gfpgan", NETWORK), provider))
 
 
 def _best_model(options: JobOptions, models: ModelStore) -> ModelChoice:

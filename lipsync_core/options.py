@@ -28,6 +28,7 @@ class JobOptions:
     tracker: str = "auto"
     blend: Blend = "auto"  # what suits the model
     providers: Provider = "cpu"  # of the networks that run in ONNX Runtime
+    enhance_quality: bool = False
     length: Length = "audio"
     extend: Extend = "pingpong"
     face: int | None = None  # 0 is the leftmost; None follows the largest

@@ -17,8 +17,11 @@ from lipsync_core.audio.load import SpeechReader
 from lipsync_core.audio.source import AudioCut
 from lipsync_core.catalogue import JobParts, load_parts
 from lipsync_core.clock import StageClock
+from lipsync_core.enhance.alignment import five_points
+from lipsync_core.enhance.contract import Enhancer
 from lipsync_core.errors import FaceError
 from lipsync_core.face.store import TrackStore
+from lipsync_core.face.track import FaceTrack
 from lipsync_core.generators.contract import Conditions
 from lipsync_core.inference import InferencePlan, inferred_frames
 from lipsync_core.media.encode import EncoderOptions
@@ -30,6 +33,7 @@ from lipsync_core.memory import peak_resident_bytes
 from lipsync_core.models.store import ModelStore
 from lipsync_core.options import JobOptions
 from lipsync_core.render import (
+    Enhancement,
     RenderPlan,
     blended_frames,
     count_outcomes,
@@ -119,7 +123,7 @@ def _run(job: _Job, loaded: JobParts | None) -> JobReport:
         info = require_video(job.video)
         require_audio(job.audio)
     with job.clock.stage("load models"):
-        parts = loaded or load_parts(job.options, ModelStore(job.workspace.models))
+        parts = loaded or load_parts(job.options, ModelStore(job.workspace.models), job.clock)
     speech = SpeechReader(job.audio, job.clock, job.options.start_s, job.options.end_s)
     with job.clock.stage("listen"):
         conditions = parts.model.generator.listen(speech)
@@ -148,7 +152,12 @@ def _plan(clip: TrackedClip, parts: JobParts, conditions: Conditions, timeline: 
         times_s=timeline.starts_s() if generator.spec.hears_at == "start" else timeline.middles_s(),
         is_synced=outcomes == Outcome.SYNCED,
     )
-    return _Plan(clip, timeline, count_outcomes(outcomes), inference, RenderPlan(painter, parts.blender))
+    render = RenderPlan(painter, parts.blender, _enhancement(parts, clip.track))
+    return _Plan(clip, timeline, count_outcomes(outcomes), inference, render)
+
+
+def _enhancement(parts: JobParts, track: FaceTrack) -> Enhancement | None:
+    return None if parts.enhancer is None else Enhancement(parts.enhancer, five_points(track))
 
 
 def _too_few_faces(counts: FrameCounts, job: _Job) -> FaceError:
@@ -183,7 +192,14 @@ def _output_metadata(parts: JobParts) -> dict[str, str]:
     """Says in the file itself that the speech is synthetic, by which model and under which licence."""
     spec, sha256 = parts.model.generator.spec, parts.model.weights_sha256
     weights = f", weights sha256 {sha256}" if sha256 else ""
-    return {"comment": f"Lip-synced by lipsync with {spec.name}/{spec.version} ({spec.licence}){weights}"}
+    made = f"Lip-synced by lipsync with {spec.name}/{spec.version} ({spec.licence}){weights}"
+    enhanced = f"; enhanced with {_enhancer_name(parts.enhancer)}" if parts.enhancer else ""
+    return {"comment": made + enhanced}
+
+
+def _enhancer_name(enhancer: Enhancer) -> str:
+    spec = enhancer.spec
+    return f"{spec.name}/{spec.version} ({spec.licence})"
 
 
 def _report(job: _Job, parts: JobParts, plan: _Plan, rendered: _Rendered) -> JobReport:
@@ -201,6 +217,7 @@ def _report(job: _Job, parts: JobParts, plan: _Plan, rendered: _Rendered) -> Job
         tracker=plan.clip.track.tracker,
         track_was_cached=plan.clip.was_cached,
         blender=parts.blender.name,
+        enhancer=_enhancer_name(parts.enhancer) if parts.enhancer else None,
         encoder=job.options.encoder,
         audio=rendered.audio_note,
         frames=plan.counts,

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from lipsync_core.blend.contract import Blender
 from lipsync_core.clock import StageClock
+from lipsync_core.enhance.contract import Enhancer
+from lipsync_core.enhance.frame import write_enhanced
 from lipsync_core.face.track import FaceTrack
-from lipsync_core.generators.contract import Painter
+from lipsync_core.generators.contract import Painted, Painter
 from lipsync_core.inference import InferredFrame
 from lipsync_core.media.decode import SourceFrame, decode_in_order
 from lipsync_core.media.encode import PictureSpec
@@ -26,11 +28,20 @@ _PROGRESS_EVERY = 5  # frames
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Enhancement:
+    """Who restores painted faces, and where the faces are."""
+
+    enhancer: Enhancer
+    points: NDArray[np.float32]  # (N, 5, 2) of each source frame; NaN without a face
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RenderPlan:
     """Who turns edits into pixels."""
 
     painter: Painter
     blender: Blender
+    enhancement: Enhancement | None = None
 
 
 def frame_outcomes(
@@ -70,7 +81,12 @@ def _edit_frame(frame: SourceFrame, plan: RenderPlan, edit: NDArray[Any], clock:
         painted = plan.painter.paint(region, box, frame.index, edit)
     with clock.stage("blend", items=1):
         composite = plan.blender.blend(region, painted)
-        write_region(frame.picture, box, region, composite, painted.mask)
+        if plan.enhancement is None:
+            write_region(frame.picture, box, region, composite, painted.mask)
+            return
+    with clock.stage("enhance", items=1):
+        points = plan.enhancement.points[frame.index]
+        write_enhanced(frame.picture, box, Painted(composite, painted.mask), points, plan.enhancement.enhancer)
 
 
 def _visible(box: Box | None, frame: SourceFrame) -> Box:

@@ -64,6 +64,7 @@ class JobReport:
     tracker: str
     track_was_cached: bool
     blender: str
+    enhancer: str | None  # name, version and licence
     encoder: str
     audio: str  # "copy (aac)" or "aac 192 kb/s"
     frames: FrameCounts

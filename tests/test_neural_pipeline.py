@@ -1,34 +1,68 @@
 """Whole jobs through the neural path, with seeded weights: the mouth is noise, everything around it must hold."""
 
+import json
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
-from lipsync_core import JobOptions, Workspace, lip_sync
+from demo.make_face_clip import make_face_clip
+from lipsync_core import JobOptions, JobReport, Workspace, lip_sync
+from lipsync_core.blend.feather import FeatherBlender
+from lipsync_core.catalogue import JobParts, ModelChoice, load_parts
+from lipsync_core.clock import StageClock
+from lipsync_core.errors import LicenceError, ModelMissingError, OptionError
+from lipsync_core.face.scrfd import ScrfdTracker
+from lipsync_core.generators.contract import Painter
+from lipsync_core.generators.crop import crop_face
+from lipsync_core.generators.viseme.generator import VisemeGenerator
+from lipsync_core.media.decode import decode_frames
+from lipsync_core.media.planes import Box, read_region
 from lipsync_core.models.store import ModelStore
-from tests.jobs import reopened
+from tests.conftest import Ffmpeg
+from tests.echo_network import write_echo
+from tests.jobs import luma_frames, reopened
+from tests.scaling_network import write_scaling_network
 from tests.wav2lip_weights import imported_wav2lip, needs_golden, needs_torch
 
 SECOND = Fraction(1)
 WAV2LIP = JobOptions(model="wav2lip", end_s=SECOND)
-#: A quarter of what the public implementation holds at most on a quiet machine with 2 cores (2.85 GB).
+LOSSLESS = replace(WAV2LIP, crf=0, preset="ultrafast")
+#: A quarter of what the public implementation holds at most on a quiet machine with 2 cores: 2.85 GB.
 MOST_BYTES = 712_000_000
+LIPSYNC = Path(sys.executable).with_name("lipsync")
+SCRFD = Path(__file__).resolve().parents[2] / "shared" / "models" / "scrfd_500m.onnx"
 
 
 def home_with(network: Path, folder: Path) -> Workspace:
     """The user's face models, and `network` as `wav2lip`, its licence accepted."""
     workspace = Workspace.below(folder)
-    shutil.copytree(Workspace.default().models, workspace.models)
+    shutil.copytree(Workspace.default().models / "mediapipe-face", workspace.models / "mediapipe-face")
     ModelStore(workspace.models).import_file("wav2lip", network, accept_licence=True)
     return workspace
 
 
 @pytest.fixture(scope="module")
 def seeded(model_store: ModelStore, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    network = imported_wav2lip(tmp_path_factory.getbasetemp())
-    return home_with(network, tmp_path_factory.mktemp("home"))
+    return home_with(imported_wav2lip(tmp_path_factory.getbasetemp()), tmp_path_factory.mktemp("seeded"))
+
+
+@pytest.fixture(scope="module")
+def echoing(model_store: ModelStore, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """In place of Wav2Lip, a network that gives its reference crop back."""
+    folder = tmp_path_factory.mktemp("echoing")
+    return home_with(write_echo(folder / "echo.onnx"), folder)
+
+
+@pytest.fixture
+def woman(clips: Path) -> Path:
+    return clips / "retalking_face3.mp4"  # 590x590, 25 fps
 
 
 @pytest.fixture
@@ -39,15 +73,227 @@ def speech(clips: Path) -> Path:
 @needs_golden
 @needs_torch
 @pytest.mark.parametrize(
-    ("name", "frames"),
+    ("name", "count"),
     [("retalking_face3.mp4", 25), ("latentsync_demo1_video.mp4", 25), ("liveportrait_d3.mp4", 30)],
 )
 def test_a_job_speaks_with_wav2lip(
-    name: str, frames: int, clips: Path, speech: Path, seeded: Workspace, tmp_path: Path
+    name: str, count: int, clips: Path, speech: Path, seeded: Workspace, tmp_path: Path
 ) -> None:
     report = lip_sync(clips / name, speech, tmp_path / "out.mp4", WAV2LIP, seeded)
     movie = reopened(tmp_path / "out.mp4")
+    assert report.frames.synced == report.frames.total == len(movie.times_s) == count
+    assert movie.duration_s == 1
+    assert abs(movie.audio_s - 1) <= Fraction(1, 20)
+    stages = {stage.stage: stage.items for stage in report.stages}
+    assert stages["crop"] == stages["infer"] == stages["blend"] == count
     assert (report.model, report.blender) == ("wav2lip/1", "poisson")
-    assert report.frames.synced == report.frames.total == len(movie.times_s) == frames
-    assert abs(movie.audio_s - movie.duration_s) <= Fraction(1, 20)
-    assert {stage.stage: stage.items for stage in report.stages}["infer"] == frames
+
+
+@needs_golden
+@needs_torch
+def test_the_report_and_the_file_name_the_weights_and_their_licence(
+    woman: Path, speech: Path, seeded: Workspace, tmp_path: Path
+) -> None:
+    report = lip_sync(woman, speech, tmp_path / "out.mp4", replace(WAV2LIP, end_s=Fraction(1, 5)), seeded)
+    store = ModelStore(seeded.models)
+    assert report.model_sha256 == store.imported_from("wav2lip")
+    assert report.model_licence == store.entry("wav2lip").licence
+    comment = reopened(tmp_path / "out.mp4").comment
+    assert "wav2lip/1" in comment and report.model_licence in comment and report.model_sha256 in comment
+
+
+def painter_of(video: Path, options: JobOptions, workspace: Workspace) -> Painter:
+    """The painter that a job with these options has."""
+    parts = load_parts(options, ModelStore(workspace.models))
+    track = parts.tracker.track(decode_frames(video, StageClock(), options.end_s), StageClock())
+    return parts.model.generator.painter(track, {})
+
+
+def region_box(painter: Painter, index: int, side_px: int) -> Box:
+    box = painter.region(index)
+    assert box is not None
+    return box.clipped(side_px, side_px)
+
+
+@needs_golden
+@needs_torch
+@pytest.mark.parametrize("blend", ["feather", "poisson"])
+def test_nothing_outside_the_mask_changes_by_a_code_value(
+    blend: str, woman: Path, speech: Path, seeded: Workspace, tmp_path: Path
+) -> None:
+    options = replace(LOSSLESS, blend=blend, end_s=Fraction(2, 5))
+    lip_sync(woman, speech, tmp_path / "out.mp4", options, seeded)
+    painter = painter_of(woman, options, seeded)
+    output = decode_frames(tmp_path / "out.mp4", StageClock())
+    for source, frame in zip(decode_frames(woman, StageClock(), options.end_s), output, strict=True):
+        box = region_box(painter, source.index, 590)
+        edit = np.zeros((53, 96, 3), np.uint8)
+        mask = np.zeros((590, 590), bool)
+        painted = painter.paint(read_region(source.picture, box), box, source.index, edit)
+        mask[box.y0 : box.y1, box.x0 : box.x1] = painted.mask > 0
+        before, after = (each.picture.to_ndarray(format="gray") for each in (source, frame))
+        assert np.array_equal(before[~mask], after[~mask])
+        assert (before[mask] != after[mask]).mean() > 0.8
+
+
+@pytest.mark.parametrize("blend", ["feather", "poisson"])
+def test_a_generator_that_returns_its_crop_gives_the_input_back(
+    blend: str, woman: Path, speech: Path, echoing: Workspace, tmp_path: Path
+) -> None:
+    options = replace(LOSSLESS, blend=blend, end_s=Fraction(2, 5))
+    lip_sync(woman, speech, tmp_path / "out.mp4", options, echoing)
+    painter = painter_of(woman, options, echoing)
+    output = decode_frames(tmp_path / "out.mp4", StageClock())
+    for source, frame in zip(decode_frames(woman, StageClock(), options.end_s), output, strict=True):
+        box = region_box(painter, source.index, 590)
+        before, after = (read_region(each.picture, box) for each in (source, frame))
+        crop = crop_face(before, 96)
+        mask = painter.paint(before, box, source.index, crop[43:]).mask > 0.99
+        resized = cv2.resize(crop, before.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        resize_error = np.abs(resized.astype(int) - before)[mask].mean()
+        assert 0.2 < resize_error < 10
+        assert np.abs(after.astype(int) - before)[mask].mean() < resize_error + 0.6  # and what YUV rounds off
+
+
+@needs_golden
+@needs_torch
+def test_frames_without_a_face_pass_through(
+    woman: Path, speech: Path, seeded: Workspace, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    blanked = tmp_path / "blanked.mp4"
+    ffmpeg("-i", woman, "-vf", "drawbox=color=gray:t=fill:enable='between(n,6,10)'", "-an", "-crf", "10", blanked)
+    report = lip_sync(blanked, speech, tmp_path / "out.mp4", LOSSLESS, seeded)
+    assert (report.frames.synced, report.frames.passed_no_face) == (20, 5)
+    assert {stage.stage: stage.items for stage in report.stages}["infer"] == 20
+    pairs = zip(luma_frames(blanked, 25), luma_frames(tmp_path / "out.mp4"), strict=True)
+    assert [np.array_equal(source, output) for source, output in pairs] == [6 <= index <= 10 for index in range(25)]
+
+
+@needs_golden
+@needs_torch
+@pytest.mark.skipif(not SCRFD.exists(), reason=f"{SCRFD} is absent")
+def test_five_points_are_enough(woman: Path, speech: Path, seeded: Workspace, tmp_path: Path) -> None:
+    loaded = load_parts(WAV2LIP, ModelStore(seeded.models))
+    parts = JobParts(loaded.model, ScrfdTracker(SCRFD), loaded.blender)
+    report = lip_sync(woman, speech, tmp_path / "out.mp4", WAV2LIP, seeded, parts=parts)
+    assert report.tracker == "scrfd/1"
+    assert report.frames.synced == report.frames.total == 25
+
+
+@pytest.mark.skipif(not SCRFD.exists(), reason=f"{SCRFD} is absent")
+def test_viseme_fails_when_the_tracker_gives_five_points() -> None:
+    model = ModelChoice(VisemeGenerator(), None, "asked for")
+    with pytest.raises(OptionError, match="viseme needs a face mesh, and scrfd/1 gives five points"):
+        JobParts(model, ScrfdTracker(SCRFD), FeatherBlender())
+
+
+@needs_golden
+@needs_torch
+def test_enhancing_restores_the_mouth_and_nothing_else(
+    woman: Path, speech: Path, seeded: Workspace, tmp_path: Path
+) -> None:
+    workspace = Workspace(models=tmp_path / "models", cache=tmp_path / "cache")
+    shutil.copytree(seeded.models, workspace.models)
+    negative = write_scaling_network(tmp_path / "negative.onnx", -1.0)
+    ModelStore(workspace.models).import_file("gfpgan", negative)
+    options = replace(LOSSLESS, end_s=Fraction(1, 5))
+    plain = lip_sync(woman, speech, tmp_path / "plain.mp4", options, workspace)
+    report = lip_sync(woman, speech, tmp_path / "out.mp4", replace(options, enhance_quality=True), workspace)
+    assert plain.enhancer is None
+    assert report.enhancer == "gfpgan/1 (Apache-2.0)"
+    assert "gfpgan/1" in reopened(tmp_path / "out.mp4").comment
+    assert {stage.stage: stage.items for stage in report.stages}["enhance"] == 5
+    frames = (luma_frames(path) for path in (tmp_path / "plain.mp4", tmp_path / "out.mp4"))
+    sources = luma_frames(woman, 5)
+    for source, without, enhanced in zip(sources, *frames, strict=True):
+        assert (without != enhanced).sum() > 1000
+        untouched = without == source
+        assert (enhanced != source)[untouched].mean() < 0.01  # inside the mask, a new pixel may equal the old
+
+
+def test_a_job_fails_when_the_weights_are_absent(
+    woman: Path, speech: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    for name in ("wav2lip", "wav2lip-gan"):
+        with pytest.raises(ModelMissingError) as raised:
+            lip_sync(woman, speech, tmp_path / "out.mp4", JobOptions(model=name), workspace)
+        assert raised.value.code == "MODEL_MISSING"
+        assert f"lipsync models pull {name}" in raised.value.remedy
+    with pytest.raises(ModelMissingError, match="lipsync models pull scrfd"):
+        lip_sync(woman, speech, tmp_path / "out.mp4", JobOptions(tracker="scrfd"), workspace)
+    with pytest.raises(ModelMissingError, match="lipsync models pull gfpgan"):
+        lip_sync(woman, speech, tmp_path / "out.mp4", JobOptions(enhance_quality=True), workspace)
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_job_fails_when_the_licence_was_not_accepted(
+    woman: Path, speech: Path, echoing: Workspace, tmp_path: Path
+) -> None:
+    workspace = Workspace(models=tmp_path / "models", cache=tmp_path / "cache")
+    shutil.copytree(echoing.models, workspace.models)
+    shutil.rmtree(workspace.models / "accepted-licences")
+    with pytest.raises(LicenceError, match="--accept-licence") as raised:
+        lip_sync(woman, speech, tmp_path / "out.mp4", WAV2LIP, workspace)
+    assert raised.value.code == "LICENCE_NOT_ACCEPTED"
+    chosen = load_parts(JobOptions(), ModelStore(workspace.models)).model
+    assert chosen.generator.spec.name == "viseme"
+    assert "wav2lip awaits its licence's acceptance" in chosen.reason
+
+
+def test_auto_takes_the_best_that_can_be_used_and_says_why(
+    woman: Path, speech: Path, echoing: Workspace, workspace: Workspace, tmp_path: Path
+) -> None:
+    without = load_parts(JobOptions(), ModelStore(workspace.models)).model
+    assert without.generator.spec.name == "viseme"
+    assert without.reason.endswith("wav2lip-gan is not installed, wav2lip is not installed")
+    report: JobReport = lip_sync(woman, speech, tmp_path / "out.mp4", JobOptions(end_s=Fraction(1, 5)), echoing)
+    assert report.model == "wav2lip/1"
+    assert report.model_reason == "the best that can be used here: wav2lip-gan is not installed"
+
+
+def test_a_job_fails_when_the_provider_is_not_here(
+    woman: Path, speech: Path, echoing: Workspace, tmp_path: Path
+) -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime has CUDA")
+    with pytest.raises(OptionError, match="no cuda provider"):
+        lip_sync(woman, speech, tmp_path / "out.mp4", replace(WAV2LIP, providers="cuda"), echoing)
+
+
+def in_a_child(*command: str | Path) -> str:
+    """The standard output of a process whose memory and modules are its own."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@needs_golden
+@needs_torch
+def test_a_job_stays_within_a_quarter_of_the_public_implementations_memory(
+    speech: Path, seeded: Workspace, tmp_path: Path
+) -> None:
+    make_face_clip(tmp_path / "face.mp4", frames=60, size=(1280, 720))
+    files = (tmp_path / "face.mp4", speech, "-o", tmp_path / "out.mp4", "--home", seeded.models.parent)
+    report = json.loads(in_a_child(LIPSYNC, "run", *files, "--model", "wav2lip", "--end", "2", "--json", "-q"))
+    assert report["frames"]["synced"] == 60
+    assert report["peak_rss_bytes"] < MOST_BYTES  # 560 MB when this was written
+    cpu_s = {stage["stage"]: stage["cpu_s"] for stage in report["stages"]}
+    assert cpu_s["infer"] > 4 * cpu_s["other"]  # the network's threads are charged to it
+
+
+def test_a_job_without_networks_loads_no_onnx_runtime(
+    woman: Path, speech: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    script = (
+        "import sys; from fractions import Fraction; from pathlib import Path\n"
+        "from lipsync_core import JobOptions, Workspace, lip_sync\n"
+        "video, audio, output, models, cache = map(Path, sys.argv[1:])\n"
+        "lip_sync(video, audio, output, JobOptions(end_s=Fraction(1, 5)), Workspace(models, cache))\n"
+        "print('onnxruntime' in sys.modules)"
+    )
+    text = in_a_child(
+        sys.executable, "-c", script, woman, speech, tmp_path / "out.mp4", workspace.models, workspace.cache
+    )
+    assert text == "False\n"

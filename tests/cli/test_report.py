@@ -20,6 +20,7 @@ REPORT = JobReport(
     tracker="mediapipe/1",
     track_was_cached=False,
     blender="feather",
+    enhancer=None,
     encoder="x264",
     audio="aac 192 kb/s",
     frames=FrameCounts(synced=270, passed_no_face=8, passed_low_score=2),
