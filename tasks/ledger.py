@@ -7,13 +7,12 @@ spool, from where the next process that reaches the database writes them, each e
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
 from lipsync_core.errors import OptionError
 from lipsync_core.report import FrameCounts
@@ -31,12 +30,12 @@ from tasks.ledger_rows import (
     row_from_line,
     row_to_line,
 )
-from tasks.ledger_tables import KEY_CHARS, Job
-from tasks.ledger_writes import claim_key, write_rows
+from tasks.ledger_tables import KEY_CHARS
+from tasks.ledger_writes import claim_key, read_job, write_rows
 from tasks.spool import Spool
 
 _log = logging.getLogger(__name__)
-_BAD_VALUE = (DataError, IntegrityError, ArithmeticError, ValueError)  # the row's fault, not the database's
+_FAILURES = (SQLAlchemyError, OSError, ArithmeticError, ValueError)
 _REPLAY_BUDGET_S = 2.0  # of a job's time, spent on what earlier jobs left behind
 
 
@@ -125,16 +124,11 @@ class Ledger:
 
     def job(self, job_id: UUID) -> JobRow | None:
         """What is known of the job. Raises LedgerUnavailableError."""
-        names = [field.name for field in fields(JobRow) if field.name not in ("job_id", "table")]
         try:
             with self._engine.connect() as connection:
-                found = connection.execute(select(Job.__table__).where(Job.id == job_id)).one_or_none()
+                return read_job(connection, job_id)
         except SQLAlchemyError as exc:
             raise _unavailable(exc) from exc
-        if found is None:
-            return None
-        values = {name: getattr(found, name) for name in names} | {"state": JobState(found.state)}
-        return JobRow(job_id, **values)
 
     def _claim_now(self, wanted: KeyRow, job: JobRow) -> KeyRow | None:
         """The claim that holds; None where the database is down."""
@@ -154,15 +148,16 @@ class Ledger:
         if time.monotonic() < self._down_until:
             return False
         try:
-            with self._engine.begin() as connection:
-                write_rows(connection, rows)
-        except _BAD_VALUE as exc:  # the spool's replay finds out which row it is
-            _log.warning("the ledger refuses a row: %s", _reason(exc))
-            return False
-        except (SQLAlchemyError, OSError) as exc:
-            self._rest(exc)
-            return False
+            self._write(rows)
+        except _FAILURES as exc:
+            if not _is_of_the_row(exc):
+                self._rest(exc)
+            return False  # a bad row is found out when the spool is replayed
         return True
+
+    def _write(self, rows: Sequence[Row]) -> None:
+        with self._engine.begin() as connection:
+            write_rows(connection, rows)
 
     def _rest(self, exc: Exception) -> None:
         self._down_until = time.monotonic() + self._retry_after_s
@@ -184,21 +179,17 @@ class Ledger:
 
     def _take(self, lines: Sequence[bytes]) -> Sequence[bytes]:
         """Write the rows of the spool's lines in one transaction, or one by one where a line is bad."""
-        try:
-            rows = [row_from_line(line) for line in lines]
-            with self._engine.begin() as connection:
-                write_rows(connection, rows)
-        except _BAD_VALUE:
-            return [line for line in lines if not self._takes(line)]
-        return ()
+        if self._takes(lines):
+            return ()
+        return [line for line in lines if not self._takes([line])]
 
-    def _takes(self, line: bytes) -> bool:
+    def _takes(self, lines: Sequence[bytes]) -> bool:
         try:
-            row = row_from_line(line)
-            with self._engine.begin() as connection:
-                write_rows(connection, [row])
-        except _BAD_VALUE as exc:
-            _log.warning("a row of the spool is refused: %s", _reason(exc))
+            self._write([row_from_line(line) for line in lines])
+        except _FAILURES as exc:
+            if not _is_of_the_row(exc):
+                raise
+            _log.warning("the ledger refuses a row of the spool: %s", _reason(exc))
             return False
         return True
 
@@ -207,6 +198,13 @@ def _checked_key(key: str) -> str:
     if not 0 < len(key) <= KEY_CHARS or not key.isprintable():
         raise OptionError(f"an idempotency key has 1 to {KEY_CHARS} printable characters, not {len(key)}")
     return key
+
+
+def _is_of_the_row(exc: Exception) -> bool:
+    """The row's fault, which no waiting repairs, not the database's."""
+    if isinstance(exc, StatementError) and not isinstance(exc, DBAPIError):  # a value that was never sent
+        return True
+    return isinstance(exc, DataError | IntegrityError | ArithmeticError | ValueError)
 
 
 def _reason(exc: Exception) -> str:

@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -72,6 +72,10 @@ class JobRow:
     table: Literal["jobs"] = "jobs"
 
 
+_VERDICT = ("attempt", "state", "error_code", "finished_at")
+_RANKS = {JobState.ACCEPTED: 0, JobState.RUNNING: 1, JobState.COMPLETED: 2, JobState.FAILED: 2, JobState.CANCELLED: 2}
+
+
 @dataclass(frozen=True, slots=True)
 class StageRow:
     """One stage of one attempt; with `part_of`, one of the parts that stage's time went into."""
@@ -118,6 +122,22 @@ def row_to_line(row: Row) -> bytes:
 def row_from_line(line: bytes) -> Row:
     """The row of a line. Raises ValueError where it holds none."""
     return _LINES.validate_json(line)
+
+
+def merge_jobs(known: JobRow, told: JobRow) -> JobRow:
+    """What both rows of one job say together, in whichever order they come (unless they tell one fact in two ways).
+
+    Attempt, state, error and end go together and are those of the later row; any other fact is the later row's where it
+    has one. Later is the higher attempt, then the further state; the first of several ends stays.
+    """
+    is_later = (told.attempt, _RANKS[told.state]) > (known.attempt, _RANKS[known.state])
+    later, earlier = (told, known) if is_later else (known, told)
+    missing = {
+        field.name: getattr(earlier, field.name)
+        for field in fields(JobRow)
+        if field.name not in _VERDICT and getattr(later, field.name) is None
+    }
+    return replace(later, **missing)
 
 
 def columns(row: Row) -> dict[str, object]:

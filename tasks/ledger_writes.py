@@ -1,32 +1,26 @@
 """Writing rows so that repetition and order do not matter: each row counts once, the latest state of a job stays."""
 
 from collections.abc import Iterable
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import fields, replace
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, case, func, or_, select
+from sqlalchemy import Connection, Table, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from tasks.ledger_rows import FrameRow, JobRow, JobState, KeyRow, Row, StageRow, columns
+from tasks.ledger_rows import FrameRow, JobRow, JobState, KeyRow, Row, StageRow, columns, merge_jobs
 from tasks.ledger_tables import Base, Job
-
-_Insert = postgresql.Insert | sqlite.Insert
-# Within one attempt a later state replaces an earlier one; the first of several ends stays.
-_RANKS = {JobState.ACCEPTED: 0, JobState.RUNNING: 1, JobState.COMPLETED: 2, JobState.FAILED: 2, JobState.CANCELLED: 2}
-_VERDICT = ("attempt", "state", "error_code", "finished_at")
 
 
 def write_rows(connection: Connection, rows: Iterable[Row]) -> None:
     """Write `rows` in the connection's transaction.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: the database is down, or refuses a value.
+        sqlalchemy.exc.SQLAlchemyError: the database is down, or refuses a value.
     """
     for row in rows:
         match row:
             case JobRow():
-                connection.execute(_merged(connection, row))
+                _write_job(connection, row)
             case KeyRow():
                 _write_once(connection, row)
             case StageRow() | FrameRow():
@@ -40,44 +34,37 @@ def claim_key(connection: Connection, row: KeyRow) -> KeyRow:
 
     The primary key decides: the second of two at once waits for the first one's transaction, then finds its row.
     """
-    _write_once(connection, row)
+    if _write_once(connection, row):
+        return row
     table = _table(row)
     found = connection.execute(select(table).where(table.c.key == row.key)).one()
-    job_id: UUID = found.job_id
-    claimed_at: datetime = found.claimed_at
-    return replace(row, job_id=job_id, request_digest=found.request_digest, claimed_at=claimed_at)
+    return replace(row, job_id=found.job_id, request_digest=found.request_digest, claimed_at=found.claimed_at)
+
+
+def read_job(connection: Connection, job_id: UUID, is_for_update: bool = False) -> JobRow | None:
+    """What is known of the job, locked until the transaction ends where it is to be updated."""
+    query = select(Job.__table__).where(Job.id == job_id)
+    found = connection.execute(query.with_for_update() if is_for_update else query).one_or_none()
+    if found is None:
+        return None
+    names = [field.name for field in fields(JobRow) if field.name not in ("job_id", "state", "table")]
+    return JobRow(job_id, state=JobState(found.state), **{name: getattr(found, name) for name in names})
+
+
+def _write_job(connection: Connection, row: JobRow) -> None:
+    """Insert the job, or bring together what is known of it and what `row` says."""
+    if _write_once(connection, row):
+        return
+    known = read_job(connection, row.job_id, is_for_update=True)
+    merged = merge_jobs(known, row) if known else row
+    connection.execute(update(Job).where(Job.id == row.job_id).values(columns(merged)))
 
 
 def _table(row: Row) -> Table:
     return Base.metadata.tables[row.table]
 
 
-def _insert(connection: Connection, row: Row) -> _Insert:
+def _write_once(connection: Connection, row: Row) -> bool:
+    """Whether the row is new; one that is there already stays as it is."""
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    return insert(_table(row)).values(columns(row))
-
-
-def _write_once(connection: Connection, row: Row) -> None:
-    connection.execute(_insert(connection, row).on_conflict_do_nothing())
-
-
-def _merged(connection: Connection, row: JobRow) -> _Insert:
-    """Insert the job, or bring what is known of it together with what `row` says."""
-    insert = _insert(connection, row)
-    table, new = _table(row), insert.excluded
-    is_newer = or_(
-        new.attempt > table.c.attempt,
-        and_(new.attempt == table.c.attempt, _rank(new.state) > _rank(table.c.state)),
-    )
-    changes: dict[str, ColumnElement[object]] = {}
-    for column in table.c:
-        if column.name in _VERDICT:
-            changes[column.name] = case((is_newer, new[column.name]), else_=column)
-        elif column.name != Job.id.key:
-            ours, theirs = func.coalesce(new[column.name], column), func.coalesce(column, new[column.name])
-            changes[column.name] = case((is_newer, ours), else_=theirs)
-    return insert.on_conflict_do_update(index_elements=[table.c.id], set_=changes)
-
-
-def _rank(state: ColumnElement[str]) -> ColumnElement[int]:
-    return case({str(name): rank for name, rank in _RANKS.items()}, value=state, else_=0)
+    return connection.execute(insert(_table(row)).values(columns(row)).on_conflict_do_nothing()).rowcount == 1

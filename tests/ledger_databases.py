@@ -62,3 +62,32 @@ def fresh_database(kind: str, folder: Path) -> Iterator[str]:
     else:
         with fresh_postgres() as url:
             yield url
+
+
+@contextmanager
+def outage(url: str) -> Iterator[None]:
+    """The database takes no rows inside the block: PostgreSQL lets nobody in, SQLite lacks a table."""
+    if url.startswith("sqlite"):
+        statements = ("ALTER TABLE jobs RENAME TO jobs_away", "ALTER TABLE jobs_away RENAME TO jobs")
+        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, connect_args={"timeout": 30})
+    else:
+        server, _ = postgres_server()
+        name = sqlalchemy.make_url(url).database
+        close = (
+            f"ALTER DATABASE {name} ALLOW_CONNECTIONS false; "
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        )
+        statements = (close, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        uri = server.get_uri(driver="psycopg")
+        engine = sqlalchemy.create_engine(uri, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
+    _execute(engine, statements[0])
+    try:
+        yield
+    finally:
+        _execute(engine, statements[1])
+
+
+def _execute(engine: "sqlalchemy.Engine", statements: str) -> None:
+    with engine.begin() as connection:
+        for statement in statements.split("; "):
+            connection.exec_driver_sql(statement)
