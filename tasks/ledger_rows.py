@@ -56,6 +56,7 @@ class JobRow:
     model_sha256: str | None = None
     tracker: str | None = None
     blender: str | None = None
+    enhancer: str | None = None
     encoder: str | None = None
     version: str | None = None  # of this product
     track_was_cached: bool | None = None

@@ -80,6 +80,7 @@ class Job(Base):
     model_sha256: Mapped[str | None] = mapped_column(String(64))
     tracker: Mapped[str | None]
     blender: Mapped[str | None]
+    enhancer: Mapped[str | None]
     encoder: Mapped[str | None]
     version: Mapped[str | None] = mapped_column(String(64))  # of this product
     track_was_cached: Mapped[bool | None]

@@ -57,6 +57,7 @@ def _create_jobs() -> None:
         sa.Column("model_sha256", sa.String(length=64)),
         sa.Column("tracker", sa.String(length=255)),
         sa.Column("blender", sa.String(length=255)),
+        sa.Column("enhancer", sa.String(length=255)),
         sa.Column("encoder", sa.String(length=255)),
         sa.Column("version", sa.String(length=64)),
         sa.Column("track_was_cached", sa.Boolean()),

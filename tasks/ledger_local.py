@@ -1,0 +1,99 @@
+"""Jobs of the command line in a ledger of their own, by default none: one call when a job has ended."""
+
+import importlib.metadata
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from lipsync_core.errors import LipSyncError
+from lipsync_core.report import JobReport
+from tasks.ledger import Ledger
+from tasks.ledger_database import upgrade
+from tasks.ledger_rows import JobRow, JobState, Place, frame_rows, stage_rows
+
+POOL = "local"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalLedger:
+    """Where the command line keeps its account: a database that is made when it is first needed, and a spool."""
+
+    database_url: str
+    spool_dir: Path
+
+
+def record_report(report: JobReport, video: Path, audio: Path, where: LocalLedger) -> UUID:
+    """Enter a job that was done, and return the identifier that it has in the ledger.
+
+    A database that is down costs the job nothing: the rows wait in the spool.
+
+    Raises:
+        OptionError: the ledger's address cannot be used.
+    """
+    job_id = uuid4()
+    place = Place(job_id, pool=POOL)
+    now = datetime.now(UTC)
+    job = JobRow(
+        job_id,
+        attempt=1,
+        state=JobState.COMPLETED,
+        video_url=str(video),
+        audio_url=str(audio),
+        output_url=str(report.output),
+        model=report.model,
+        model_licence=report.model_licence,
+        model_sha256=report.model_sha256,
+        tracker=report.tracker,
+        blender=report.blender,
+        enhancer=report.enhancer,
+        encoder=report.encoder,
+        version=importlib.metadata.version("lipsync"),
+        track_was_cached=report.track_was_cached,
+        created_at=now - timedelta(seconds=report.wall_s),
+        started_at=now - timedelta(seconds=report.wall_s),
+        finished_at=now,
+        wall_s=report.wall_s,
+        cpu_s=report.cpu_s,
+        peak_rss_bytes=report.peak_rss_bytes,
+        duration_s=float(report.duration_s),
+        output_bytes=report.output_bytes,
+        host=place.host_name,
+        pool=POOL,
+    )
+    cached = "track" if report.track_was_cached else ""
+    _opened(where).record(job, *stage_rows(place, report.stages, cached=cached), *frame_rows(place, report.frames))
+    return job_id
+
+
+def record_failure(failure: LipSyncError, video: Path, audio: Path, where: LocalLedger) -> UUID:
+    """Enter a job that failed, with its error's code; as `record_report` otherwise."""
+    job_id, now = uuid4(), datetime.now(UTC)
+    job = JobRow(
+        job_id,
+        attempt=1,
+        state=JobState.FAILED,
+        error_code=failure.code,
+        video_url=str(video),
+        audio_url=str(audio),
+        version=importlib.metadata.version("lipsync"),
+        finished_at=now,
+        created_at=now,
+        host=Place(job_id).host_name,
+        pool=POOL,
+    )
+    _opened(where).record(job)
+    return job_id
+
+
+def _opened(where: LocalLedger) -> Ledger:
+    ledger = Ledger(where.database_url, where.spool_dir)
+    try:
+        upgrade(where.database_url)
+    except (SQLAlchemyError, OSError) as exc:
+        _log.warning("the ledger cannot be brought up to date: %s", type(exc).__name__)
+    return ledger
