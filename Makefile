@@ -1,6 +1,7 @@
 # make demo   sets everything up and lip-syncs a face: demo/out.mp4, demo/compare.mp4
 # make test   sets everything up and runs the whole suite
 # make check  types, lint, format and the direction of imports
+# make torch  adds the extra that imports PyTorch checkpoints; with it, make test proves the neural path as well
 # make bench  the figures of the README, as ratios
 # make clean  removes what the targets above made (make distclean: the virtual environment as well)
 
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
 MODEL := mediapipe-face
 
-.PHONY: demo test check bench models clean distclean
+.PHONY: demo test check torch bench models clean distclean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -31,6 +32,8 @@ check: $(VENV)/.installed
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m pytest -q tests/test_architecture.py
 
+torch: $(VENV)/.installed-torch
+
 bench: $(VENV)/.installed models demo/face.mp4
 	set -e; for script in $$(grep -l __main__ benchmarks/*.py); do $(BIN)/python "$$script"; done
 
@@ -44,6 +47,10 @@ $(VENV)/.installed: $(PINS) | $(BIN)/python
 
 $(VENV)/.installed-demo: $(PINS) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --compile -c constraints.txt -e '.[demo]'
+	@touch $@
+
+$(VENV)/.installed-torch: $(PINS) | $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --compile -c constraints.txt -e '.[torch]'
 	@touch $@
 
 $(BIN)/python:

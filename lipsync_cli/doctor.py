@@ -25,6 +25,7 @@ _MODULES = {
     "ai-edge-litert": "ai_edge_litert.interpreter",
     "opencv-python-headless": "cv2",
 }  # where a package is imported by another name than its own
+_ONNX_RUNTIMES = ("onnxruntime", "onnxruntime-gpu")  # builds of one module; who has the last one wants it
 _LEAST_FREE_BYTES = 500_000_000  # a ten-minute 1080p result, twice over
 _GB = 1_000_000_000
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -69,6 +70,7 @@ def _checks(workspace: Workspace, home: Path | None) -> Iterator[Check]:
     yield Check("python", True, f"{platform.python_version()} ({sys.executable})")
     yield from _package_checks()
     yield _x264_check()
+    yield _onnx_runtime_check()
     yield from _model_checks(workspace, home)
     for name, folder in (("models folder", workspace.models), ("cache folder", workspace.cache)):
         yield _folder_check(name, folder)
@@ -108,6 +110,32 @@ def _x264_check() -> Check:
         remedy = _pip_install("av>=18,<19", "--force-reinstall", "--only-binary=av")
         return Check(name, False, "this build of PyAV has no libx264", remedy)
     return Check(name, True, f"in PyAV {av.__version__}")
+
+
+def _onnx_runtime_check() -> Check:
+    name = "package onnxruntime"
+    installed = [package for package in _ONNX_RUNTIMES if _is_installed(package)]
+    if not installed:
+        return Check(name, True, "not installed, and needed by wav2lip, scrfd and gfpgan only")
+    again = shlex.join(["pip", "uninstall", "-y", *installed])
+    remedy = f"{sys.executable} -m {again} && {_pip_install(installed[-1])}"
+    if len(installed) > 1:
+        return Check(name, False, f"{' and '.join(installed)} overwrite each other's files", remedy)
+    try:
+        import onnxruntime
+
+        providers = [each.removesuffix("ExecutionProvider") for each in onnxruntime.get_available_providers()]
+    except (ImportError, AttributeError) as exc:  # another build's uninstall took files away
+        return Check(name, False, f"{installed[0]} cannot be imported: {exc}", remedy)
+    return Check(name, True, f"{importlib.metadata.version(installed[0])}: {', '.join(providers)}")
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _model_checks(workspace: Workspace, home: Path | None) -> Iterator[Check]:

@@ -85,8 +85,7 @@ def choose_model(options: JobOptions, models: ModelStore) -> ModelChoice:
         return _best_model(options, models)
     if options.model == "viseme":
         return ModelChoice(VisemeGenerator(), None, "asked for")
-    models.require_usable(options.model)
-    return _wav2lip(options.model, models, options.providers, "asked for")
+    return _wav2lip(options.model, models, options, "asked for")
 
 
 def choose_tracker(options: JobOptions, models: ModelStore) -> FaceTracker:
@@ -120,10 +119,10 @@ def _best_model(options: JobOptions, models: ModelStore) -> ModelChoice:
     """The first of `NEURAL_MODELS` that may be used, or else what needs no weights."""
     passed_over: list[str] = []
     for name in NEURAL_MODELS:
-        obstacle = _obstacle(name, models)
-        if obstacle is None:
-            return _wav2lip(name, models, options.providers, _reason(passed_over))
-        passed_over.append(f"{name} {obstacle}")
+        try:
+            return _wav2lip(name, models, options, _reason(passed_over))
+        except ModelError as exc:
+            passed_over.append(f"{name} {_obstacle(exc)}")
     return ModelChoice(VisemeGenerator(), None, _reason(passed_over))
 
 
@@ -131,25 +130,23 @@ def _reason(passed_over: list[str]) -> str:
     return "the best that can be used here" + (f": {', '.join(passed_over)}" if passed_over else "")
 
 
-def _obstacle(name: str, models: ModelStore) -> str | None:
-    """Why the model cannot be used, in three words; None where it can."""
-    try:
-        models.require_usable(name)
-    except ModelMissingError:
-        return "is not installed"
-    except ModelCorruptError:
-        return "is damaged"
-    except LicenceError:
-        return "awaits its licence's acceptance"
-    except ModelError as exc:
-        return f"cannot be used ({exc.message})"
-    return None
+def _obstacle(reason: ModelError) -> str:
+    """Why a model was passed over, in a few words."""
+    match reason:
+        case ModelMissingError():
+            return "is not installed"
+        case ModelCorruptError():
+            return "is damaged"
+        case LicenceError():
+            return "awaits its licence's acceptance"
+    return f"cannot be used ({reason.message})"
 
 
-def _wav2lip(name: str, models: ModelStore, provider: Provider, reason: str) -> ModelChoice:
+def _wav2lip(name: str, models: ModelStore, options: JobOptions, reason: str) -> ModelChoice:
+    models.require_usable(name)
     from lipsync_core.generators.wav2lip import Identity, Wav2LipGenerator
     from lipsync_core.generators.wav2lip_network import Wav2LipNetwork
 
-    network = Wav2LipNetwork(models.path(name, NETWORK), provider)
+    network = Wav2LipNetwork(models.path(name, NETWORK), options.providers)
     generator = Wav2LipGenerator(network, Identity(name, models.entry(name).licence))
     return ModelChoice(generator, models.imported_from(name), reason)

@@ -9,11 +9,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-import onnxruntime as ort  # type: ignore[import-untyped]
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # type: ignore[import-untyped]
 
 from lipsync_core.errors import ModelCorruptError, ModelError, ModelMissingError, OptionError
+
+try:
+    import onnxruntime as ort
+    from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+except ImportError as exc:
+    raise ModelError(
+        f"ONNX Runtime, which runs this model, cannot be imported: {exc}",
+        "run: pip install 'lipsync[neural]' (on a machine with a GPU: 'lipsync[gpu]')",
+    ) from exc
 
 Provider = Literal["cpu", "cuda", "tensorrt"]
 

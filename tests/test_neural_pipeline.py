@@ -297,3 +297,21 @@ def test_a_job_without_networks_loads_no_onnx_runtime(
         sys.executable, "-c", script, woman, speech, tmp_path / "out.mp4", workspace.models, workspace.cache
     )
     assert text == "False\n"
+
+
+def test_without_onnx_runtime_auto_falls_back_and_wav2lip_fails_with_the_remedy(echoing: Workspace) -> None:
+    script = (
+        "import sys; sys.modules['onnxruntime'] = None; from pathlib import Path\n"
+        "from lipsync_core.catalogue import load_parts\n"
+        "from lipsync_core.errors import ModelError\n"
+        "from lipsync_core.models.store import ModelStore\n"
+        "from lipsync_core.options import JobOptions\n"
+        "store = ModelStore(Path(sys.argv[1]))\n"
+        "chosen = load_parts(JobOptions(), store).model\n"
+        "print(chosen.generator.spec.name, chosen.reason)\n"
+        "try:\n    load_parts(JobOptions(model='wav2lip'), store)\nexcept ModelError as exc:\n    print(exc.remedy)\n"
+    )
+    chosen, remedy = in_a_child(sys.executable, "-c", script, echoing.models).splitlines()
+    assert chosen.startswith("viseme the best that can be used here: wav2lip-gan is not installed, wav2lip cannot be")
+    assert "ONNX Runtime" in chosen
+    assert remedy.startswith("run: pip install 'lipsync[neural]'")

@@ -75,3 +75,32 @@ def test_doctor_finds_a_damaged_model_even_if_a_job_can_do_without_it(
     (tmp_path / "models" / "scrfd" / "det_10g.onnx").write_bytes(b"half")
     assert main(["doctor", "--json", "--home", str(tmp_path)]) == 1
     assert checks_of(capsys.readouterr().out)["model scrfd"]["is_ok"] is False
+
+
+def install(package: str, site: Path) -> None:
+    """What pip leaves behind to know `package` by."""
+    folder = site / f"{package.replace('-', '_')}-1.0.dist-info"
+    folder.mkdir(parents=True)
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+
+
+def test_doctor_names_what_networks_can_run_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["doctor", "--json", "--home", str(tmp_path)])
+    check = checks_of(capsys.readouterr().out)["package onnxruntime"]
+    assert check["is_ok"] is True
+    assert "CPU" in str(check["detail"])
+
+
+def test_doctor_finds_two_builds_of_onnx_runtime_in_one_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for package in ("onnxruntime", "onnxruntime-gpu"):
+        install(package, tmp_path / "site")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    assert main(["doctor", "--json", "--home", str(tmp_path)]) == 1
+    check = checks_of(capsys.readouterr().out)["package onnxruntime"]
+    assert check["is_ok"] is False
+    assert check["detail"] == "onnxruntime and onnxruntime-gpu overwrite each other's files"
+    first, second = str(check["remedy"]).split(" && ")
+    assert first.endswith("-m pip uninstall -y onnxruntime onnxruntime-gpu")
+    assert second.endswith("-m pip install onnxruntime-gpu")
