@@ -1,0 +1,115 @@
+"""Our side of the comparison with the public implementation: a job on one fixed face box, and seeded weights for both.
+
+Each is a process of its own, so that what it costs is told apart from the rest.
+"""
+
+import argparse
+import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsync_core.blend.poisson import PoissonBlender
+from lipsync_core.catalogue import JobParts, ModelChoice
+from lipsync_core.clock import StageClock
+from lipsync_core.face.track import ClipObserver, FaceTrack
+from lipsync_core.generators.wav2lip import Identity, Wav2LipGenerator
+from lipsync_core.generators.wav2lip_boxes import FacePadding
+from lipsync_core.generators.wav2lip_network import Wav2LipNetwork
+from lipsync_core.media.decode import SourceFrame
+from lipsync_core.pipeline import lip_sync
+from lipsync_core.workspace import Workspace
+
+#: Eyes, nose tip and mouth corners of an upright face, in widths and heights of its box.
+_POINTS = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.75], [0.65, 0.75]])
+
+
+class FixedBoxTracker:
+    """Implements `FaceTracker` for a face that somebody else has found, the same in every frame."""
+
+    def __init__(self, box: NDArray[np.float32]) -> None:
+        """`box` (4,) x0 y0 x1 y1 in source pixels."""
+        self._box = box
+
+    @property
+    def name(self) -> str:
+        """Name and version."""
+        return "fixed-box/1"
+
+    @property
+    def parameters(self) -> str:
+        """The box."""
+        return str(self._box.tolist())
+
+    @property
+    def gives_mesh(self) -> bool:
+        """No: five points."""
+        return False
+
+    def track(
+        self, frames: Iterable[SourceFrame], clock: StageClock, observer: ClipObserver | None = None
+    ) -> FaceTrack:
+        """The box in every frame."""
+        times = [(frame.pts, frame.duration, frame.time_base) for frame in frames]
+        pts, durations, time_bases = zip(*times, strict=True)
+        landmarks = np.zeros((len(pts), len(_POINTS), 3), np.float32)
+        landmarks[:, :, :2] = self._box[:2] + _POINTS * (self._box[2:] - self._box[:2])
+        return FaceTrack(
+            tracker=self.name,
+            frame_pts=np.array(pts, np.int64),
+            time_base=time_bases[0],
+            last_duration=durations[-1],
+            is_complete=True,
+            boxes=np.tile(self._box, (len(pts), 1)),
+            scores=np.ones(len(pts), np.float32),
+            landmarks=landmarks,
+        )
+
+
+def speak(network: Path, video: Path, speech: Path, output: Path, box: tuple[int, int, int, int]) -> None:
+    """Run the job with the box (top, bottom, left, right) as it is, unpadded; all else as by default."""
+    top, bottom, left, right = box
+    generator = Wav2LipGenerator(
+        Wav2LipNetwork(network), Identity("wav2lip", "seeded weights"), FacePadding(bottom_px=0)
+    )
+    tracker = FixedBoxTracker(np.array([left, top, right, bottom], np.float32))
+    parts = JobParts(ModelChoice(generator, None, "benchmark"), tracker, PoissonBlender())
+    lip_sync(video, speech, output, workspace=Workspace.below(output.parent), parts=parts)
+
+
+def write_seeded_checkpoint(maker: Path, checkpoint: Path) -> None:
+    """Weights that depend on nothing but their names, as `maker`'s `seeded_state_dict` gives them. Needs torch."""
+    import torch
+
+    spec = importlib.util.spec_from_file_location("seeded_weights", maker)
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(maker)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    arrays = module.seeded_state_dict()
+    tensors = {f"module.{name}": torch.from_numpy(array.copy()) for name, array in arrays.items()}
+    torch.save({"state_dict": tensors}, checkpoint)
+
+
+def main() -> None:
+    """One step of the comparison, as `compare_upstream` starts it."""
+    parser = argparse.ArgumentParser()
+    steps = parser.add_subparsers(dest="step", required=True)
+    seed = steps.add_parser("seed")
+    seed.add_argument("paths", type=Path, nargs=2, help="seeded_weights.py and the checkpoint to write")
+    convert = steps.add_parser("import")
+    convert.add_argument("paths", type=Path, nargs=2, help="the checkpoint and the ONNX file to write")
+    job = steps.add_parser("speak")
+    job.add_argument("paths", type=Path, nargs=4, help="network, video, speech, output")
+    job.add_argument("--box", type=int, nargs=4)
+    given = parser.parse_args()
+    if given.step == "seed":
+        write_seeded_checkpoint(*given.paths)
+    elif given.step == "import":
+        from lipsync_core.models.importing import import_wav2lip
+
+        import_wav2lip(*given.paths)
+    else:
+        speak(*given.paths, tuple(given.box))
