@@ -87,8 +87,9 @@ class Downloader:
 
     def _stream(self, source: Source, version: SourceVersion, file: SegmentedFile, progress: ProgressCallback) -> None:
         done_bytes = 0
+        blocks = () if version.size_bytes == 0 else source.blocks(version, 0, None)  # no range asks for nothing
         with file.opened() as handle:
-            for block in source.blocks(version, 0, None):
+            for block in blocks:
                 self.check_size(source, done_bytes + len(block))
                 file.write(handle, block, done_bytes)
                 done_bytes += len(block)

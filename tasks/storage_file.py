@@ -111,7 +111,7 @@ class FileSource:
     def blocks(self, version: SourceVersion, start: int, end: int | None) -> Iterator[bytes]:
         """Bytes `start` to `end`, read from the file that `version` describes."""
         with self.store.opened(self.location) as handle, os.fdopen(os.dup(handle), "rb") as file:
-            if _version(handle) != version:
+            if _version(handle).validator != version.validator:
                 raise SourceChangedError(f"{self.location.shown} changed while it was read", "try again")
             file.seek(start)
             left = (version.size_bytes or 0) - start if end is None else end - start

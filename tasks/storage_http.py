@@ -63,8 +63,6 @@ class HttpSource:
 
     def blocks(self, version: SourceVersion, start: int, end: int | None) -> Iterator[bytes]:
         """Bytes `start` to `end` of this version: a server that has another one by now sends all of that instead."""
-        if version.size_bytes == 0:
-            return
         whole = start == 0 and end is None
         headers = {} if whole else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
         if not whole and version.validator:

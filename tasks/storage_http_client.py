@@ -79,11 +79,11 @@ class HttpClient:
         shown = location.shown
         for _ in range(MAX_REDIRECTS + 1):
             with closing(self._connection(location)) as connection:
-                response = self._sent(connection, method, location, headers, upload)
-                target = _redirect(response, location, method)
-                if target is None:
-                    yield HttpAnswer(response.status, response.headers, location, response)
-                    return
+                with self._sent(connection, method, location, headers, upload) as response:
+                    target = _redirect(response, location, method)
+                    if target is None:
+                        yield HttpAnswer(response.status, response.headers, location, response)
+                        return
             location = target
         raise UrlRefusedError(f"{shown} redirects more than {MAX_REDIRECTS} times", "give the final address")
 

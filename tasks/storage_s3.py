@@ -4,6 +4,7 @@ import base64
 import hashlib
 import logging
 import re
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ class S3Store:
 
     def __init__(self, settings: Settings) -> None:
         self._client = _client(settings)
+        weakref.finalize(self, self._client.close)  # else its idle connections stay open until the process ends
         self._buckets = frozenset(settings.s3_buckets)
         self._transfer = TransferConfig(
             multipart_threshold=_PART_BYTES,
