@@ -42,6 +42,12 @@ _FILE = click.Path(path_type=Path)
     help="What runs the networks of wav2lip, scrfd and gfpgan.",
 )
 @click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16"]),
+    default=_DEFAULTS.precision,
+    help="Of their numbers; fp16 with tensorrt only.",
+)
+@click.option(
     "--length",
     type=click.Choice(["audio", "video"]),
     default=_DEFAULTS.length,

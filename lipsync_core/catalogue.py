@@ -4,6 +4,7 @@ What only some jobs need is imported here by those alone: ONNX Runtime costs 45 
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lipsync_core.blend.contract import Blender
 from lipsync_core.blend.feather import FeatherBlender
@@ -17,7 +18,10 @@ from lipsync_core.generators.contract import Generator
 from lipsync_core.generators.viseme.generator import VisemeGenerator
 from lipsync_core.models.registry import NETWORK
 from lipsync_core.models.store import ModelStore
-from lipsync_core.options import Blend, JobOptions, Provider
+from lipsync_core.options import Blend, JobOptions
+
+if TYPE_CHECKING:
+    from lipsync_core.onnx_session import Provider
 
 #: With weights, the best first; `wav2lip-gan` draws the sharper mouths.
 NEURAL_MODELS = ("wav2lip-gan", "wav2lip")
@@ -74,7 +78,7 @@ def load_parts(options: JobOptions, models: ModelStore, clock: StageClock | None
     if not options.enhance_quality:
         return JobParts(model, tracker, blender)
     with clock.adopting("enhance"):
-        return JobParts(model, tracker, blender, _gfpgan(models, options.providers))
+        return JobParts(model, tracker, blender, _gfpgan(models, options))
 
 
 def choose_model(options: JobOptions, models: ModelStore) -> ModelChoice:
@@ -97,7 +101,7 @@ def choose_tracker(options: JobOptions, models: ModelStore) -> FaceTracker:
     models.require_usable("scrfd")
     from lipsync_core.face.scrfd import ScrfdTracker
 
-    return ScrfdTracker(models.path("scrfd", "detector"), options.face, options.providers)
+    return ScrfdTracker(models.path("scrfd", "detector"), options.face, _provider(options))
 
 
 def choose_blender(name: Blend, generator: Generator) -> Blender:
@@ -107,12 +111,16 @@ def choose_blender(name: Blend, generator: Generator) -> Blender:
     return PoissonBlender() if name == "poisson" else FeatherBlender()
 
 
-def _gfpgan(models: ModelStore, provider: Provider) -> Enhancer:
+def _gfpgan(models: ModelStore, options: JobOptions) -> Enhancer:
     models.require_usable("gfpgan")
     from lipsync_core.enhance.gfpgan import GfpganEnhancer
     from lipsync_core.enhance.gfpgan_network import GfpganNetwork
 
-    return GfpganEnhancer(GfpganNetwork(models.path("gfpgan", NETWORK), provider))
+    return GfpganEnhancer(GfpganNetwork(models.path("gfpgan", NETWORK), _provider(options)))
+
+
+def _provider(options: JobOptions) -> "Provider":
+    return "tensorrt-fp16" if options.precision == "fp16" else options.providers
 
 
 def _best_model(options: JobOptions, models: ModelStore) -> ModelChoice:
@@ -147,6 +155,6 @@ def _wav2lip(name: str, models: ModelStore, options: JobOptions, reason: str) ->
     from lipsync_core.generators.wav2lip import Identity, Wav2LipGenerator
     from lipsync_core.generators.wav2lip_network import Wav2LipNetwork
 
-    network = Wav2LipNetwork(models.path(name, NETWORK), options.providers)
+    network = Wav2LipNetwork(models.path(name, NETWORK), _provider(options))
     generator = Wav2LipGenerator(network, Identity(name, models.entry(name).licence))
     return ModelChoice(generator, models.imported_from(name), reason)

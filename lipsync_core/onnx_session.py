@@ -22,7 +22,8 @@ except ImportError as exc:
         "run: pip install 'lipsync[neural]' (on a machine with a GPU: 'lipsync[gpu]')",
     ) from exc
 
-Provider = Literal["cpu", "cuda", "tensorrt"]
+#: What runs a network; TensorRT can also convert it to numbers of 16 bits while it opens.
+Provider = Literal["cpu", "cuda", "tensorrt", "tensorrt-fp16"]
 
 _logger = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ _CHAINS: Mapping[Provider, tuple[str, ...]] = MappingProxyType(
         "cpu": ("CPUExecutionProvider",),
         "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
         "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
+        "tensorrt-fp16": ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
     }
 )
 _SILENT = 4  # log level "fatal": everything less also comes as an exception
@@ -101,8 +103,11 @@ def _open(path: Path, provider: Provider, threads: int) -> ort.InferenceSession:
     chain = _CHAINS[provider]
     if chain[0] not in ort.get_available_providers():
         raise OptionError(f"this ONNX Runtime has no {provider} provider", "install onnxruntime-gpu, or choose cpu")
+    settings: list[dict[str, bool]] = [{} for _ in chain]
+    if provider == "tensorrt-fp16":
+        settings[0]["trt_fp16_enable"] = True
     try:
-        session = ort.InferenceSession(os.fspath(path), _session_options(threads), providers=list(chain))
+        session = ort.InferenceSession(os.fspath(path), _session_options(threads), list(chain), settings)
     except (*_UNREADABLE, ort_errors.InvalidArgument) as exc:
         raise ModelCorruptError(f"{path} is not an ONNX model: {_reason(exc)}") from exc
     except _FAILED as exc:

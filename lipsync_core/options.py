@@ -10,6 +10,7 @@ Length = Literal["audio", "video"]
 Extend = Literal["pingpong", "loop", "freeze"]
 Blend = Literal["auto", "feather", "poisson"]
 Provider = Literal["cpu", "cuda", "tensorrt"]
+Precision = Literal["fp32", "fp16"]
 
 #: x264's presets, fastest first.
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
@@ -28,6 +29,7 @@ class JobOptions:
     tracker: str = "auto"
     blend: Blend = "auto"  # what suits the model
     providers: Provider = "cpu"  # of the networks that run in ONNX Runtime
+    precision: Precision = "fp32"  # of their numbers; fp16 with tensorrt, which converts the networks itself
     enhance_quality: bool = False
     length: Length = "audio"
     extend: Extend = "pingpong"
@@ -44,6 +46,9 @@ class JobOptions:
         _require_one_of("extend", self.extend, get_args(Extend))
         _require_one_of("blend", self.blend, get_args(Blend))
         _require_one_of("providers", self.providers, get_args(Provider))
+        _require_one_of("precision", self.precision, get_args(Precision))
+        if self.precision == "fp16" and self.providers != "tensorrt":
+            raise OptionError(f"precision fp16 does not go with providers {self.providers}", "choose tensorrt, or fp32")
         if self.face is not None and self.face < 0:
             raise OptionError(f"face is {self.face}", "count faces from 0, left to right, or say largest")
         if not 0 <= self.crf <= MAX_CRF:

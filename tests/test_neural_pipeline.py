@@ -260,6 +260,14 @@ def test_a_job_fails_when_the_provider_is_not_here(
         pytest.skip("this ONNX Runtime has CUDA")
     with pytest.raises(OptionError, match="no cuda provider"):
         lip_sync(woman, speech, tmp_path / "out.mp4", replace(WAV2LIP, providers="cuda"), echoing)
+    half = replace(WAV2LIP, providers="tensorrt", precision="fp16")
+    with pytest.raises(OptionError, match="no tensorrt-fp16 provider"):
+        lip_sync(woman, speech, tmp_path / "out.mp4", half, echoing)
+
+
+def test_options_fail_when_a_provider_cannot_convert_to_fp16() -> None:
+    with pytest.raises(OptionError, match="precision fp16 does not go with providers cuda"):
+        JobOptions(providers="cuda", precision="fp16")
 
 
 def in_a_child(*command: str | Path) -> str:

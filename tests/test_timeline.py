@@ -134,9 +134,10 @@ def test_planning_fails_when_the_track_or_the_audio_is_empty() -> None:
         plan_timeline(track_of([1]), Fraction(0), JobOptions())
 
 
-def test_middles_lie_in_the_middle_of_each_frame() -> None:
+def test_middles_and_starts_are_those_of_each_frames_time_on_the_screen() -> None:
     timeline = plan_timeline(track_of([10, 20, 5]), Fraction(35, 25), JobOptions())
     np.testing.assert_allclose(timeline.middles_s(), [5 / 25, 20 / 25, 32.5 / 25])
+    np.testing.assert_allclose(timeline.starts_s(), [0, 10 / 25, 30 / 25])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
-"""What every generator must do, on a real face. New generators join GENERATORS."""
+"""What every generator must do, on a real face. New generators join one of the two lists."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,19 +10,32 @@ import pytest
 
 from lipsync_core.clock import StageClock
 from lipsync_core.face.mediapipe import MediapipeTracker
+from lipsync_core.face.track import FaceTrack
 from lipsync_core.generators.contract import Generator, Painter
 from lipsync_core.generators.viseme.generator import VisemeGenerator
+from lipsync_core.generators.wav2lip import Identity, Wav2LipGenerator
+from lipsync_core.generators.wav2lip_network import Wav2LipNetwork
 from lipsync_core.media.decode import SourceFrame, decode_frames
 from lipsync_core.media.planes import read_region
 from lipsync_core.models.store import ModelStore
+from tests.wav2lip_weights import imported_wav2lip, needs_golden, needs_torch
 
-GENERATORS: dict[str, Callable[[], Generator]] = {"viseme": VisemeGenerator}
 FRAMES = 6
 
 
-@pytest.fixture(params=GENERATORS)
-def generator(request: pytest.FixtureRequest) -> Generator:
-    return GENERATORS[request.param]()
+def seeded_wav2lip(folders: pytest.TempPathFactory) -> Generator:
+    network = Wav2LipNetwork(imported_wav2lip(folders.getbasetemp()))
+    return Wav2LipGenerator(network, Identity("wav2lip", "test weights"))
+
+
+WITHOUT_CROPS = [pytest.param(lambda _: VisemeGenerator(), id="viseme")]
+WITH_CROPS = [pytest.param(seeded_wav2lip, id="wav2lip", marks=(needs_golden, needs_torch))]
+
+
+@pytest.fixture(params=WITHOUT_CROPS + WITH_CROPS)
+def generator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator:
+    made: Generator = request.param(tmp_path_factory)
+    return made
 
 
 @pytest.fixture
@@ -29,11 +43,24 @@ def frames(clips: Path) -> list[SourceFrame]:
     return list(decode_frames(clips / "retalking_face3.mp4", StageClock(), Fraction(FRAMES, 25)))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """A tracked face, and what the generator's observer found."""
+
+    track: FaceTrack
+    findings: dict[str, np.ndarray]
+
+
 @pytest.fixture
-def painter(generator: Generator, frames: list[SourceFrame], model_store: ModelStore) -> Painter:
+def seen(generator: Generator, frames: list[SourceFrame], model_store: ModelStore) -> Seen:
     observer = generator.observer()
     track = MediapipeTracker(model_store).track(frames, StageClock(), observer)
-    return generator.painter(track, observer.findings() if observer else {})
+    return Seen(track, observer.findings() if observer else {})
+
+
+@pytest.fixture
+def painter(generator: Generator, seen: Seen) -> Painter:
+    return generator.painter(seen.track, seen.findings)
 
 
 def speech_blocks(seconds: float) -> Iterator[np.ndarray]:
@@ -43,13 +70,50 @@ def speech_blocks(seconds: float) -> Iterator[np.ndarray]:
 
 
 def edits_of(generator: Generator, count: int) -> np.ndarray:
-    middles_s = (np.arange(count) + 0.5) / 25
-    return generator.infer(None, generator.listen(speech_blocks(1.0)).at(middles_s))
+    heard = generator.listen(speech_blocks(1.0)).at(np.arange(count) / 25)
+    side_px = generator.spec.crop_px
+    if side_px is None:
+        return generator.infer(None, heard)
+    return generator.infer(
+        iter(np.random.default_rng(3).integers(0, 256, (count, side_px, side_px, 3), np.uint8)), heard
+    )
 
 
 def test_there_is_one_edit_for_every_output_frame(generator: Generator) -> None:
     for count in (1, 7, 60):  # 60 frames reach beyond the end of the sound
         assert len(edits_of(generator, count)) == count
+
+
+@pytest.mark.parametrize("generator", WITHOUT_CROPS, indirect=True)
+def test_a_generator_that_asks_for_no_crops_has_no_cropper(generator: Generator, seen: Seen) -> None:
+    assert generator.cropper(seen.track) is None
+    assert generator.spec.crop_px is generator.spec.batch_frames is None
+
+
+@pytest.mark.parametrize("generator", WITH_CROPS, indirect=True)
+def test_crops_come_from_where_edits_are_painted_and_have_the_announced_size(
+    generator: Generator, seen: Seen, painter: Painter, frames: list[SourceFrame]
+) -> None:
+    cropper, side_px = generator.cropper(seen.track), generator.spec.crop_px
+    assert cropper is not None
+    for frame in frames:
+        box = cropper.region(frame.index)
+        assert box is not None
+        assert box == painter.region(frame.index)
+        crop = cropper.crop(read_region(frame.picture, box.clipped(frame.picture.width, frame.picture.height)))
+        assert crop.shape == (side_px, side_px, 3)
+        assert crop.dtype == np.uint8
+
+
+@pytest.mark.parametrize("generator", WITH_CROPS, indirect=True)
+def test_a_generator_that_sees_crops_infers_in_parts_what_it_infers_at_once(generator: Generator) -> None:
+    side_px = generator.spec.crop_px
+    assert side_px is not None
+    crops = np.random.default_rng(4).integers(0, 256, (7, side_px, side_px, 3), np.uint8)
+    conditions, times_s = generator.listen(speech_blocks(1.0)), np.arange(7) / 25
+    whole = generator.infer(iter(crops), conditions.at(times_s)).astype(int)
+    parts = [generator.infer(iter(crops[part]), conditions.at(times_s[part])) for part in (slice(3), slice(3, None))]
+    assert np.abs(np.concatenate(parts) - whole).max() <= 1  # float rounding differs between batch sizes
 
 
 def test_hearing_the_same_twice_gives_the_same_edits(generator: Generator) -> None:
@@ -77,6 +141,8 @@ def test_painting_is_repeatable_and_leaves_its_input_alone(
         assert once.mask[0].max() == 0.0  # it fades before the upper edge of its region
 
 
+# With crops, an edit belongs to the part of the face that was cropped; another part has another edit.
+@pytest.mark.parametrize("generator", WITHOUT_CROPS, indirect=True)
 def test_a_region_cut_by_the_frames_edge_is_painted_alike(
     generator: Generator, painter: Painter, frames: list[SourceFrame]
 ) -> None:
