@@ -67,7 +67,7 @@ class TrackStore:
 
         `needed_s` None needs the whole video.
         """
-        path = self._path(key)
+        path = self.path(key)
         try:
             stored = _load(path)
         except FileNotFoundError:
@@ -85,7 +85,7 @@ class TrackStore:
         kept = self.find(key, Fraction(0))
         if kept is not None and (kept.track.is_complete, len(kept.track)) > (track.is_complete, len(track)):
             return
-        path = self._path(key)
+        path = self.path(key)
         try:
             self._root.mkdir(parents=True, exist_ok=True)
             _save(path, track, findings)
@@ -93,7 +93,8 @@ class TrackStore:
         except OSError as exc:
             _LOG.warning("the face track is not kept in %s: %s", self._root, exc)
 
-    def _path(self, key: str) -> Path:
+    def path(self, key: str) -> Path:
+        """Where the track of that key lies, whether there is one or not."""
         return self._root / f"{key}.npz"
 
     def _make_room(self, newest: Path) -> None:

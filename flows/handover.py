@@ -1,0 +1,98 @@
+"""What the child on the GPU pool tells its parent: references, or why there are none."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+from uuid import UUID
+
+from prefect.client.schemas.objects import State
+from prefect.states import Failed
+from pydantic import BaseModel, ConfigDict
+
+from lipsync_core.errors import LipSyncError
+from tasks.job import EditsReference, ServiceJob, TrackReference
+
+
+class GpuRunError(LipSyncError):
+    """The child run ended without a word: its worker died, it was cancelled, or it ran out of time."""
+
+    code: ClassVar[str] = "GPU_RUN_FAILED"
+
+
+class Failure(BaseModel):
+    """An error of this product, as it crosses from one process to another."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    message: str
+    remedy: str = ""
+
+    @classmethod
+    def of(cls, error: LipSyncError) -> "Failure":
+        """What can be told of `error`."""
+        return cls(code=error.code, message=error.message, remedy=error.remedy)
+
+    def error(self) -> LipSyncError:
+        """An error of the class that has this code."""
+        classes = {each.code: each for each in _family(LipSyncError)}
+        return classes.get(self.code, LipSyncError)(self.message, self.remedy)
+
+
+class Inferred(BaseModel):
+    """Where the two results of the GPU pool are kept."""
+
+    model_config = ConfigDict(frozen=True)
+
+    track: TrackReference
+    edits: EditsReference
+
+
+class Handover(BaseModel):
+    """The child's last words; exactly one of the two is there."""
+
+    model_config = ConfigDict(frozen=True)
+
+    inferred: Inferred | None = None
+    failure: Failure | None = None
+
+
+def failed_state(error: LipSyncError) -> State[LipSyncError]:
+    """The state of a flow run that `error` ended: its message begins with the stable code."""
+    return Failed(message=f"{error.code}: {error}", data=error)
+
+
+def write_handover(job: ServiceJob, run_id: UUID, handover: Handover) -> None:
+    """Keep it where the parent finds it by the child's run id."""
+    path = job.folder / "handover.json"
+    path.write_text(handover.model_dump_json(), encoding="utf-8")
+    job.files.put(path, _url(job, run_id))
+
+
+def read_handover(job: ServiceJob, run_id: UUID) -> Inferred:
+    """What the child `run_id` made.
+
+    Raises:
+        LipSyncError: what the child failed with.
+        GpuRunError: it left no word.
+    """
+    url = _url(job, run_id)
+    if not job.files.exists(url):
+        raise GpuRunError(f"the run {run_id} on the GPU pool ended without a result", "look at that run's own log")
+    with job.files.fetch(url) as copy:
+        handover = Handover.model_validate_json(Path(copy.path).read_bytes())
+    if handover.failure is not None:
+        raise handover.failure.error()
+    if handover.inferred is None:
+        raise GpuRunError(f"the run {run_id} on the GPU pool handed nothing over")
+    return handover.inferred
+
+
+def _url(job: ServiceJob, run_id: UUID) -> str:
+    return job.shared(f"handovers/{run_id}.json")
+
+
+def _family(cls: type[LipSyncError]) -> Iterator[type[LipSyncError]]:
+    yield cls
+    for child in cls.__subclasses__():
+        yield from _family(child)

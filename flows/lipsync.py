@@ -1,0 +1,65 @@
+"""A whole job: fetch both inputs, track and infer, blend and encode in one pass, upload."""
+
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+
+from flows.handover import Inferred, failed_state
+from flows.lipsync_gpu import fetch_inputs, infer_inline, infer_on_gpu_pool
+from flows.request import LipSyncRequest
+from lipsync_core.errors import LipSyncError
+from lipsync_core.report import Progress, ProgressCallback
+from tasks import stages
+from tasks.clip_plan import plan_clip
+from tasks.job import JobInputs, ServiceJob
+from tasks.opening import open_job
+from tasks.rendering import RenderPass
+from tasks.settings import Settings
+from tasks.stages import whole
+from tasks.tracks import read_clip
+
+
+@flow(name="lipsync", persist_result=False, validate_parameters=True)
+def lipsync(request: LipSyncRequest) -> State[Any] | None:
+    """Make the face in a video speak a given audio track."""
+    settings = Settings()
+    try:
+        with open_job(request.options(), settings) as job:
+            _run(job, request, settings)
+    except LipSyncError as error:
+        return failed_state(error)
+    return None
+
+
+def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings) -> None:
+    inputs = fetch_inputs(job, request)
+    inferred = infer_on_gpu_pool(job, request) if settings.gpu_pool else infer_inline(job, inputs, _ignore)
+    render = _prepared(job, inputs, inferred, request)
+    _render(render, _ignore)
+    stages.upload(whole(job), whole(render.output), whole(request.output))
+
+
+def _ignore(_: Progress) -> None:
+    """Nobody watches."""
+
+
+def _prepared(job: ServiceJob, inputs: JobInputs, inferred: Inferred, request: LipSyncRequest) -> RenderPass:
+    """Everything that the streaming pass needs, read back from where it is kept."""
+    with job.log.stage("plan"):
+        plan = plan_clip(job, inputs, read_clip(job, inferred.track), inferred.track)
+        edits = job.hold(job.files.fetch(inferred.edits.url)).path
+    return RenderPass(job, inputs, plan, edits, job.folder / f"output{request.output_suffix}")
+
+
+def _render(render: RenderPass, progress: ProgressCallback) -> None:
+    """Run both stages of the pass at once, and wait for both whatever happens to either."""
+    blended = stages.blend.submit(whole(render))
+    encoded = stages.encode.submit(whole(render), whole(progress))
+    try:
+        encoded.wait()
+    finally:
+        render.frames.close()  # where this run is stopped, so are the two threads
+        blended.wait()
+    encoded.result()  # it fails with what made the blending fail, and the other way round it would not
+    blended.result()

@@ -1,0 +1,95 @@
+"""The part of a job that wants a GPU: track and infer, in a run of its own or inside its parent."""
+
+import time
+from typing import Any, cast
+from uuid import UUID
+
+from prefect import flow, runtime
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.deployments import run_deployment
+from prefect.states import Cancelling
+
+from flows.handover import Failure, GpuRunError, Handover, Inferred, failed_state, read_handover, write_handover
+from flows.request import LipSyncRequest
+from lipsync_core.errors import LipSyncError
+from lipsync_core.report import ProgressCallback
+from tasks import stages
+from tasks.job import JobInputs, ServiceJob
+from tasks.opening import open_job
+from tasks.settings import Settings
+from tasks.stages import whole
+
+GPU_DEPLOYMENT = "lipsync-gpu/lipsync-gpu"
+_POLL_S = 0.25  # how often the parent looks at its child; Prefect's own 5 s would add 2.5 s to a job
+
+
+@flow(name="lipsync-gpu", persist_result=False, validate_parameters=True)
+def lipsync_gpu(request: LipSyncRequest) -> State[Any] | None:
+    """Track the face and infer its mouth, and hand over where the results are kept."""
+    run_id = UUID(str(runtime.flow_run.get_id()))
+    try:
+        with open_job(request.options(), Settings()) as job:
+            _hand_over(job, request, run_id)
+    except LipSyncError as error:
+        return failed_state(error)
+    return None
+
+
+def infer_inline(job: ServiceJob, inputs: JobInputs, progress: ProgressCallback) -> Inferred:
+    """Both stages as task runs of the present flow run."""
+    tracked = stages.track(whole(job), whole(inputs), whole(progress), return_state=True).result()
+    edits = stages.infer(whole(job), whole(inputs), whole(tracked), whole(progress), return_state=True).result()
+    return Inferred(track=tracked, edits=edits)
+
+
+def infer_on_gpu_pool(job: ServiceJob, request: LipSyncRequest) -> Inferred:
+    """Both stages in a child run on the GPU pool; waits for it, and cancels it when the present run is stopped.
+
+    Raises:
+        LipSyncError: what the child failed with.
+        GpuRunError: the child ended without a word.
+    """
+    parameters = {"request": request.model_dump(mode="json")}
+    child = cast(FlowRun, run_deployment(GPU_DEPLOYMENT, parameters=parameters, timeout=0))
+    try:
+        finished = _finished(child.id)
+    except BaseException:
+        _cancel(child.id)
+        raise
+    inferred = read_handover(job, child.id)
+    if finished.state is None or not finished.state.is_completed():
+        raise GpuRunError(f"the run {child.id} on the GPU pool ended as {finished.state_name}")
+    return inferred
+
+
+def fetch_inputs(job: ServiceJob, request: LipSyncRequest) -> JobInputs:
+    """Both inputs, brought here at the same time."""
+    video = stages.fetch.submit(whole(job), "video", whole(request.video))
+    audio = stages.fetch.submit(whole(job), "audio", whole(request.audio))
+    video.wait()
+    audio.wait()  # also where the video fails: nothing of the job may go on when its folder goes
+    return JobInputs(video.result(), audio.result())
+
+
+def _hand_over(job: ServiceJob, request: LipSyncRequest, run_id: UUID) -> None:
+    try:
+        inferred = infer_inline(job, fetch_inputs(job, request), lambda _: None)
+    except LipSyncError as error:
+        write_handover(job, run_id, Handover(failure=Failure.of(error)))
+        raise
+    write_handover(job, run_id, Handover(inferred=inferred))
+
+
+def _finished(run_id: UUID) -> FlowRun:
+    with get_client(sync_client=True) as client:
+        while True:
+            run = client.read_flow_run(run_id)
+            if run.state is not None and run.state.is_final():
+                return run
+            time.sleep(_POLL_S)
+
+
+def _cancel(run_id: UUID) -> None:
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(run_id, Cancelling())

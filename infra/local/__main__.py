@@ -1,0 +1,71 @@
+"""`python -m infra.local up`: the whole service on this machine; `down` stops it."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from infra.local.layout import BUCKET, DEFAULT_FIRST_PORT, Layout
+from infra.local.process import StackError
+from infra.local.stack import Stack
+
+_SOURCE = Path(__file__).resolve().parents[2]
+
+
+@click.group()
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path, file_okay=False, resolve_path=True),
+    default=_SOURCE / ".lipsync",
+    help="Folder of all data, logs and process ids.",
+)
+@click.option(
+    "--first-port",
+    type=click.IntRange(1024, 55_000),
+    default=DEFAULT_FIRST_PORT,
+    envvar="LIPSYNC_FIRST_PORT",
+    show_default=True,
+    help="The first of five neighbouring ports: Prefect, S3, and S3's three parts.",
+)
+@click.pass_context
+def main(context: click.Context, root: Path, first_port: int) -> None:
+    """The service on one machine, without containers."""
+    context.obj = Stack(Layout(_SOURCE, root, first_port), lambda part: click.echo(f"  {part}"))
+
+
+@main.command()
+@click.pass_obj
+def up(stack: Stack) -> None:
+    """Start all parts that do not run yet."""
+    click.echo("starting")
+    stack.up()
+    click.echo(_how_to_use(stack.layout))
+
+
+@main.command()
+@click.pass_obj
+def down(stack: Stack) -> None:
+    """Stop what `up` started; the data stays."""
+    click.echo("stopping")
+    stack.down()
+
+
+def _how_to_use(layout: Layout) -> str:
+    files = f'"video": "s3://{BUCKET}/inputs/face.mp4", "audio": "s3://{BUCKET}/inputs/speech.wav"'
+    body = f'{{"parameters": {{"request": {{{files}, "output": "s3://{BUCKET}/outputs/face.mp4"}}}}}}'
+    return (
+        f"\nThe UI is at {layout.ui_url}; S3 is at {layout.s3_url}, "
+        f"its keys are in {os.path.relpath(layout.s3_keys)}.\nA job:\n\n"
+        f'  id=$(curl -s {layout.api_url}/deployments/name/lipsync/lipsync | sed \'s/.*"id":"\\([^"]*\\)".*/\\1/\')\n'
+        f"  curl -s {layout.api_url}/deployments/$id/create_flow_run -H 'Content-Type: application/json' \\\n"
+        f"    -d '{body}'\n"
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main(standalone_mode=True)
+    except StackError as error:
+        click.echo(f"lipsync: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,65 @@
+"""Where the local stack keeps its data, and which ports it listens on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+#: The first of five ports: Prefect's own, so that its tools find the server.
+DEFAULT_FIRST_PORT = 4200
+LOOPBACK = "127.0.0.1"
+BUCKET = "lipsync"
+CPU_POOL = "lipsync-cpu"
+GPU_POOL = "lipsync-gpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One stack: everything that it writes lies below `root`, everything that it opens is on the loopback."""
+
+    source: Path  # the repository
+    root: Path  # absolute
+    first_port: int = DEFAULT_FIRST_PORT
+
+    @property
+    def logs(self) -> Path:
+        """One file a process."""
+        return self.root / "log"
+
+    @property
+    def runs(self) -> Path:
+        """One file for each process that was started and not yet stopped."""
+        return self.root / "run"
+
+    @property
+    def postgres(self) -> Path:
+        """PostgreSQL's data."""
+        return self.root / "postgres"
+
+    @property
+    def objects(self) -> Path:
+        """The S3 server's data."""
+        return self.root / "objects"
+
+    @property
+    def s3_keys(self) -> Path:
+        """The S3 server's configuration: the one pair of keys."""
+        return self.root / "s3.json"
+
+    @property
+    def api_url(self) -> str:
+        """Prefect's API."""
+        return f"http://{LOOPBACK}:{self.first_port}/api"
+
+    @property
+    def ui_url(self) -> str:
+        """Prefect's UI."""
+        return f"http://{LOOPBACK}:{self.first_port}"
+
+    @property
+    def s3_port(self) -> int:
+        """The S3 server's; the next three are its parts'."""
+        return self.first_port + 1
+
+    @property
+    def s3_url(self) -> str:
+        """The S3 server."""
+        return f"http://{LOOPBACK}:{self.s3_port}"

@@ -1,0 +1,94 @@
+"""The S3 server: SeaweedFS from its wheel, on the loopback, with one pair of keys made at the first start."""
+
+import json
+import secrets
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+from botocore.client import BaseClient
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.local.layout import BUCKET, LOOPBACK, Layout
+from infra.local.process import Service, ServiceFolder
+
+NAME = "s3"
+_REGION = "us-east-1"
+
+
+@dataclass(frozen=True, slots=True)
+class S3Keys:
+    """Who may do everything."""
+
+    access_key: str
+    secret_key: str
+
+
+def start_objects(layout: Layout, services: ServiceFolder, environment: dict[str, str]) -> S3Keys:
+    """Start the server unless it runs, and make the bucket unless it is there."""
+    keys = _keys(layout.s3_keys)
+    layout.objects.mkdir(parents=True, exist_ok=True)
+    client = s3_client(layout, keys)
+    service = Service(NAME, _command(layout), environment, lambda: _answers(client))
+    services.start(service, layout.root)
+    try:
+        client.head_bucket(Bucket=BUCKET)
+    except ClientError:
+        client.create_bucket(Bucket=BUCKET)
+    return keys
+
+
+def s3_client(layout: Layout, keys: S3Keys) -> BaseClient:
+    """A client of the server."""
+    return boto3.client(
+        "s3",
+        endpoint_url=layout.s3_url,
+        region_name=_REGION,
+        aws_access_key_id=keys.access_key,
+        aws_secret_access_key=keys.secret_key,
+        config=Config(signature_version="s3v4", retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=10),
+    )
+
+
+def _command(layout: Layout) -> list[str]:
+    port = layout.s3_port
+    return [
+        str(Path(sys.executable).with_name("weed")),
+        "server",
+        f"-dir={layout.objects}",
+        f"-ip={LOOPBACK}",
+        f"-ip.bind={LOOPBACK}",
+        "-s3",
+        f"-s3.port={port}",
+        "-s3.port.iceberg=0",
+        f"-s3.config={layout.s3_keys}",
+        f"-master.port={port + 1}",
+        f"-volume.port={port + 2}",
+        "-filer",
+        f"-filer.port={port + 3}",
+        "-volume.max=64",
+        "-master.volumeSizeLimitMB=256",
+    ]
+
+
+def _keys(path: Path) -> S3Keys:
+    """The keys in the server's configuration, which is written where there is none."""
+    if not path.exists():
+        credentials = {"accessKey": secrets.token_hex(10), "secretKey": secrets.token_hex(20)}
+        actions = ["Admin", "Read", "Write", "List", "Tagging"]
+        identity = {"name": "lipsync", "credentials": [credentials], "actions": actions}
+        path.touch(mode=0o600)
+        path.write_text(json.dumps({"identities": [identity]}), encoding="utf-8")
+    [identity] = json.loads(path.read_text(encoding="utf-8"))["identities"]
+    [pair] = identity["credentials"]
+    return S3Keys(pair["accessKey"], pair["secretKey"])
+
+
+def _answers(client: BaseClient) -> bool:
+    try:
+        client.list_buckets()
+    except (BotoCoreError, ClientError):
+        return False
+    return True

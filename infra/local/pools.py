@@ -1,0 +1,21 @@
+"""The two work pools and their queues, made through Prefect's API."""
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectAlreadyExists
+
+from infra.local.layout import CPU_POOL, GPU_POOL
+
+#: Queue and priority, 1 the first.
+_QUEUES = {CPU_POOL: {"interactive": 1, "bulk": 2}, GPU_POOL: {"interactive": 1, "bulk": 2}}
+
+
+def ensure_pools(client: SyncPrefectClient) -> None:
+    """Make what is not there; what is there keeps the settings that it has."""
+    for pool, queues in _QUEUES.items():
+        try:
+            client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+        except ObjectAlreadyExists:
+            continue
+        for queue, priority in queues.items():
+            client.create_work_queue(name=queue, work_pool_name=pool, priority=priority)

@@ -1,0 +1,118 @@
+"""Processes that outlive the command that starts them, and are ended only by who knows that they are its own."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_POLL_S = 0.1
+_PATIENCE_S = 20.0  # for a process to end by itself
+_STARTED_FIELD = 22 - 3  # of /proc/PID/stat, counted from the state; see proc(5)
+
+
+class StackError(Exception):
+    """A part of the local stack did not come up; the message says where to look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One long-running process of the stack."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    is_ready: Callable[[], bool]
+    patience_s: float = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFolder:
+    """Where services leave their process ids and their logs."""
+
+    runs: Path
+    logs: Path
+
+    def is_running(self, name: str) -> bool:
+        """Whether the process that was started as `name` is alive: that very one, not another with its number."""
+        return self._pid(name) is not None
+
+    def start(self, service: Service, folder: Path) -> bool:
+        """Start it in `folder` unless it runs, and wait until it is ready; returns whether it had to be started.
+
+        Raises:
+            StackError: it ended, or was not ready in time.
+        """
+        is_new = not self.is_running(service.name)
+        if is_new:
+            self._launch(service, folder)
+        deadline = time.monotonic() + service.patience_s
+        while not service.is_ready():
+            if not self.is_running(service.name):
+                raise StackError(f"{service.name} ended at once: {self._log(service.name)}")
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"{service.name} is not ready after {service.patience_s:g} s: see {self._log_path(service.name)}"
+                )
+            time.sleep(_POLL_S)
+        return is_new
+
+    def stop(self, name: str) -> bool:
+        """End the process that was started as `name`, at last by force; returns whether there was one."""
+        pid = self._pid(name)
+        if pid is not None:
+            os.kill(pid, signal.SIGTERM)
+            deadline = time.monotonic() + _PATIENCE_S
+            while self._pid(name) is not None and time.monotonic() < deadline:
+                time.sleep(_POLL_S)
+            if self._pid(name) is not None:
+                os.killpg(pid, signal.SIGKILL)  # it leads the group that it was started in
+        self._record(name).unlink(missing_ok=True)
+        return pid is not None
+
+    def _launch(self, service: Service, folder: Path) -> None:
+        self.runs.mkdir(parents=True, exist_ok=True)
+        self.logs.mkdir(parents=True, exist_ok=True)
+        with self._log_path(service.name).open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603 - the stack's own commands
+                list(service.command),
+                cwd=folder,
+                env=dict(service.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        record = {"pid": process.pid, "started": _started(process.pid)}
+        self._record(service.name).write_text(json.dumps(record), encoding="utf-8")
+
+    def _pid(self, name: str) -> int | None:
+        try:
+            record = json.loads(self._record(name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        is_same = record["started"] is not None and _started(record["pid"]) == record["started"]
+        return int(record["pid"]) if is_same else None
+
+    def _record(self, name: str) -> Path:
+        return self.runs / f"{name}.json"
+
+    def _log_path(self, name: str) -> Path:
+        return self.logs / f"{name}.log"
+
+    def _log(self, name: str) -> str:
+        lines = self._log_path(name).read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join([str(self._log_path(name)), *lines[-15:]])
+
+
+def _started(pid: int) -> str | None:
+    """When the process started, in clock ticks since boot; None where it is gone or only waits to be reaped."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat.rpartition(")")[2].split()  # the name before it may hold anything
+    return None if fields[0] in "ZX" else fields[_STARTED_FIELD]

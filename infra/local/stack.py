@@ -1,0 +1,137 @@
+"""The parts of the local stack in the order in which they need each other."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from prefect.client.orchestration import SyncPrefectClient
+
+from infra.local.layout import BUCKET, CPU_POOL, GPU_POOL, LOOPBACK, Layout
+from infra.local.objects import NAME as S3_NAME
+from infra.local.objects import S3Keys, start_objects
+from infra.local.pools import ensure_pools
+from infra.local.postgres import DatabaseUrls, start_postgres, stop_postgres
+from infra.local.process import Service, ServiceFolder, StackError
+
+_SERVER = "prefect-server"
+_WORKERS = {f"worker-{pool}": pool for pool in (CPU_POOL, GPU_POOL)}
+_SECOND_S = "1"
+_HEARTBEAT_S = "30"
+_DEPLOY_LIMIT_S = 180
+
+_WORKERS_PATH: Final = "/work_pools/{work_pool_name}/workers/filter"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """One stack on this machine."""
+
+    layout: Layout
+    say: Say
+
+    @property
+    def services(self) -> ServiceFolder:
+        """Where its processes leave their marks."""
+        return ServiceFolder(self.layout.runs, self.layout.logs)
+
+    def up(self) -> None:
+        """Start what does not run, and wait until a job can be submitted. Data of earlier runs stays.
+
+        Raises:
+            StackError: a part does not come up.
+        """
+        self.say("PostgreSQL")
+        databases = start_postgres(self.layout)
+        self.say("S3")
+        keys = start_objects(self.layout, self.services, dict(os.environ))
+        self.say("Prefect server")
+        environment = _environment(self.layout, databases, keys)
+        self._start_server(environment)
+        self.say("deployments")
+        self._register(environment)
+        self.say("workers")
+        for name, pool in _WORKERS.items():
+            self._start_worker(name, pool, environment)
+
+    def down(self) -> None:
+        """Stop what `up` started, the newest part first. All data stays."""
+        for name in (*reversed(_WORKERS), _SERVER, S3_NAME):
+            if self.services.stop(name):
+                self.say(name)
+        if stop_postgres(self.layout):
+            self.say("PostgreSQL")
+
+    def _start_server(self, environment: dict[str, str]) -> None:
+        port = str(self.layout.first_port)
+        command = [*_prefect(), "server", "start", "--host", LOOPBACK, "--port", port]
+        service = Service(_SERVER, command, environment, self._is_healthy)
+        self.services.start(service, self.layout.root)
+
+    def _is_healthy(self) -> bool:
+        try:
+            with urlopen(f"{self.layout.api_url}/health", timeout=2) as answer:  # noqa: S310 - the loopback
+                return bool(answer.status == 200)
+        except (URLError, OSError):
+            return False
+
+    def _register(self, environment: dict[str, str]) -> None:
+        with SyncPrefectClient(self.layout.api_url) as client:
+            ensure_pools(client)
+        command = [*_prefect(), "--no-prompt", "deploy", "--all"]
+        done = subprocess.run(  # noqa: S603 - the stack's own command
+            command,
+            cwd=self.layout.source,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_DEPLOY_LIMIT_S,
+        )
+        if done.returncode:
+            raise StackError(f"the deployments are not registered:\n{done.stdout}{done.stderr}")
+
+    def _start_worker(self, name: str, pool: str, environment: dict[str, str]) -> None:
+        def is_online() -> bool:
+            with SyncPrefectClient(self.layout.api_url) as client:
+                workers = client.request("POST", _WORKERS_PATH, path_params={"work_pool_name": pool}, json={}).json()
+            return any(worker["name"] == name and worker["status"] == "ONLINE" for worker in workers)
+
+        command = [*_prefect(), "worker", "start", "--pool", pool, "--name", name, "--type", "process"]
+        self.services.start(Service(name, command, environment, is_online), self.layout.source)
+
+
+def _prefect() -> list[str]:
+    return [sys.executable, "-m", "prefect"]
+
+
+def _environment(layout: Layout, databases: DatabaseUrls, keys: S3Keys) -> dict[str, str]:
+    """What every Prefect process of the stack is told. The keys are in no command line, where all users see them."""
+    binaries = str(Path(sys.executable).parent)
+    return {
+        **os.environ,
+        "PATH": os.pathsep.join([binaries, os.environ.get("PATH", os.defpath)]),
+        "PREFECT_HOME": str(layout.root / "prefect"),
+        "PREFECT_API_URL": layout.api_url,
+        "PREFECT_API_DATABASE_CONNECTION_URL": databases.prefect,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_WORKER_QUERY_SECONDS": _SECOND_S,
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": _HEARTBEAT_S,
+        "LIPSYNC_SOURCE": str(layout.source),
+        "LIPSYNC_STORAGE_URL": f"s3://{BUCKET}/work",
+        "LIPSYNC_S3_ENDPOINT": layout.s3_url,
+        "LIPSYNC_S3_ACCESS_KEY": keys.access_key,
+        "LIPSYNC_S3_SECRET_KEY": keys.secret_key,
+        "LIPSYNC_DATABASE_URL": databases.ledger,
+        "LIPSYNC_SPOOL_DIR": str(layout.root / "spool"),
+        "LIPSYNC_CACHE_DIR": str(layout.root / "cache"),
+        "LIPSYNC_GPU_POOL": GPU_POOL,
+    }

@@ -1,0 +1,88 @@
+"""What all stages of one job share in one process, and what they hand to each other."""
+
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+from lipsync_core.catalogue import JobParts
+from lipsync_core.options import JobOptions
+from tasks.stage_log import StageLog
+
+
+class LocalCopy(Protocol):
+    """A file of the job, brought to this machine."""
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+
+    @property
+    def sha256(self) -> str:
+        """Of its bytes, hexadecimal."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes it has."""
+
+
+class Files(Protocol):
+    """Brings files from wherever an address points and takes them there: what `tasks.storage.Storage` does."""
+
+    def fetch(self, url: str) -> AbstractContextManager[LocalCopy]:
+        """The file at `url`, kept here while the context lasts."""
+
+    def put(self, path: Path, url: str) -> None:
+        """Write the file at `path` to `url`, whole or not at all."""
+
+    def exists(self, url: str) -> bool:
+        """Whether there is something at `url`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ServiceJob:
+    """One job on one machine."""
+
+    options: JobOptions
+    parts: JobParts
+    files: Files
+    shared_url: str  # the folder of intermediate results that all machines share
+    folder: Path  # of this job alone, removed with it
+    log: StageLog
+    leases: ExitStack = field(default_factory=ExitStack)  # what holds the fetched files
+
+    def hold(self, lease: AbstractContextManager[LocalCopy]) -> LocalCopy:
+        """Enter `lease` until the job ends."""
+        return self.leases.enter_context(lease)
+
+    def shared(self, name: str) -> str:
+        """The address of the intermediate result called `name`."""
+        return f"{self.shared_url}/{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class JobInputs:
+    """The two inputs, on this machine."""
+
+    video: LocalCopy
+    audio: LocalCopy
+
+
+@dataclass(frozen=True, slots=True)
+class TrackReference:
+    """Where the face track of a job is kept, and for how much sound it was made."""
+
+    key: str  # 64 hex digits: the video's bytes, the tracker and who looked on
+    url: str
+    audio_s: Fraction  # exact length of the heard part, from the result's beginning
+    tracker: str  # name and version
+    was_cached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EditsReference:
+    """Where the edits of a job's synced frames are kept."""
+
+    url: str
+    was_cached: bool

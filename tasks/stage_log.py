@@ -1,0 +1,71 @@
+"""What every stage of a job cost, gathered while the job runs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from lipsync_core.clock import StageClock, StageTiming
+from lipsync_core.memory import peak_resident_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StageRun:
+    """One stage of a job. Stages that stream into each other overlap in time."""
+
+    stage: str
+    wall_s: float
+    cpu_s: float  # of the stage's own thread and of its codecs' threads
+    items: int  # frames, or files
+    size_bytes: int | None  # of what it moved or wrote
+    was_cached: bool  # an earlier run's result was used
+    peak_rss_bytes: int
+    finished_at: datetime
+    parts: tuple[StageTiming, ...]  # finer rows
+
+
+class StageMeter:
+    """What a stage says about itself while it runs."""
+
+    def __init__(self) -> None:
+        self.clock = StageClock()
+        self.items = 0
+        self.size_bytes: int | None = None
+        self.was_cached = False
+
+
+class StageLog:
+    """The stages that have run, in the order in which they ended. Threads may add at the same time."""
+
+    def __init__(self) -> None:
+        self._runs: list[StageRun] = []
+
+    @property
+    def runs(self) -> tuple[StageRun, ...]:
+        """All so far."""
+        return tuple(self._runs)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[StageMeter]:
+        """Measure the block as stage `name` of the job, also when it fails."""
+        meter = StageMeter()
+        try:
+            yield meter
+        finally:
+            self._runs.append(_stage_run(name, meter))
+
+
+def _stage_run(name: str, meter: StageMeter) -> StageRun:
+    wall_s = meter.clock.wall_s
+    parts = tuple(part for part in meter.clock.timings() if part.stage != "other")
+    return StageRun(
+        stage=name,
+        wall_s=wall_s,
+        cpu_s=sum(part.cpu_s for part in parts),
+        items=meter.items,
+        size_bytes=meter.size_bytes,
+        was_cached=meter.was_cached,
+        peak_rss_bytes=peak_resident_bytes(),
+        finished_at=datetime.now(UTC),
+        parts=parts,
+    )

@@ -1,0 +1,102 @@
+"""The stages of a job as Prefect tasks: thin wraps that give each a task run, retries and a time limit.
+
+Only what may pass is retried. Results are kept in the shared storage, under names made of what they depend on, and a
+task that finds its result there ends in a state called Cached; Prefect itself caches and persists nothing, for its
+keys would hash the inputs and its storage would be a second one.
+"""
+
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.states import Completed
+from prefect.tasks import Task, exponential_backoff
+from prefect.utilities.annotations import quote
+
+from lipsync_core.errors import TransientError
+from lipsync_core.report import ProgressCallback
+from tasks.edits import infer_edits
+from tasks.job import EditsReference, JobInputs, LocalCopy, ServiceJob, TrackReference
+from tasks.rendering import RenderPass, blend_frames, encode_frames
+from tasks.tracks import track_clip
+
+_T = TypeVar("_T")
+_MINUTE_S = 60
+_TRANSFER_LIMIT_S = 30 * _MINUTE_S
+_COMPUTE_LIMIT_S = 6 * 60 * _MINUTE_S
+
+
+def whole(argument: _T) -> _T:
+    """Pass `argument` to a task as it is: Prefect would look through it for futures, arrays included."""
+    return cast(_T, quote(argument))
+
+
+async def may_pass(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Whether a failed task is worth another try."""
+    failure = await state.aresult(raise_on_failure=False)
+    return isinstance(failure, TransientError)
+
+
+# Four more tries after about 2, 4, 8 and 16 s, each up to twice as long, so that many jobs do not come back at once.
+_TRIED_AGAIN: dict[str, Any] = {
+    "retries": 4,
+    "retry_delay_seconds": exponential_backoff(2),
+    "retry_jitter_factor": 1.0,
+    "retry_condition_fn": may_pass,
+}
+_NOT_KEPT: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+
+
+@task(name="fetch", task_run_name="fetch {name}", timeout_seconds=_TRANSFER_LIMIT_S, **_TRIED_AGAIN, **_NOT_KEPT)
+def fetch(job: ServiceJob, name: str, url: str) -> LocalCopy:
+    """Bring the input called `name` to this machine, where it stays until the job ends."""
+    with job.log.stage(f"fetch {name}") as meter:
+        copy = job.hold(job.files.fetch(url))
+        meter.items, meter.size_bytes = 1, copy.size_bytes
+    return copy
+
+
+@task(name="track", task_run_name="track", timeout_seconds=_COMPUTE_LIMIT_S, **_TRIED_AGAIN, **_NOT_KEPT)
+def track(job: ServiceJob, inputs: JobInputs, progress: ProgressCallback) -> TrackReference:
+    """Find the face in every frame that the result can show. Ask for the state: it says whether it was `Cached`."""
+    with job.log.stage("track") as meter:
+        reference = track_clip(job, inputs, meter, progress)
+    return _completed(reference, reference.was_cached)
+
+
+@task(name="infer", task_run_name="infer", timeout_seconds=_COMPUTE_LIMIT_S, **_TRIED_AGAIN, **_NOT_KEPT)
+def infer(job: ServiceJob, inputs: JobInputs, track: TrackReference, progress: ProgressCallback) -> EditsReference:
+    """Work out what to paint into every synced frame. Ask for the state, as of `track`."""
+    with job.log.stage("infer") as meter:
+        reference = infer_edits(job, inputs, track, meter, progress)
+    return _completed(reference, reference.was_cached)
+
+
+# Neither half of the streaming pass can be tried again alone, and neither talks to anything but this machine.
+@task(name="blend", task_run_name="blend", timeout_seconds=_COMPUTE_LIMIT_S, **_NOT_KEPT)
+def blend(render: RenderPass) -> None:
+    """Paint the edits into the frames and send them to `encode`, which runs at the same time."""
+    with render.job.log.stage("blend") as meter:
+        blend_frames(render, meter)
+
+
+@task(name="encode", task_run_name="encode", timeout_seconds=_COMPUTE_LIMIT_S, **_NOT_KEPT)
+def encode(render: RenderPass, progress: ProgressCallback) -> str:
+    """Encode what `blend` sends; returns what was done to the sound."""
+    with render.job.log.stage("encode") as meter:
+        return encode_frames(render, meter, progress)
+
+
+@task(name="upload", task_run_name="upload", timeout_seconds=_TRANSFER_LIMIT_S, **_TRIED_AGAIN, **_NOT_KEPT)
+def upload(job: ServiceJob, path: Path, url: str) -> None:
+    """Take the result to where the caller wants it."""
+    with job.log.stage("upload") as meter:
+        job.files.put(path, url)
+        meter.items, meter.size_bytes = 1, path.stat().st_size
+
+
+def _completed(reference: _T, was_cached: bool) -> _T:
+    """The state that Prefect takes a task to end in when it returns one."""
+    return cast(_T, Completed(data=reference, name="Cached" if was_cached else None))
