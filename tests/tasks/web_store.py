@@ -28,6 +28,7 @@ class Page:
     encoding: str = ""
     cuts: list[int] = field(default_factory=list)  # bytes after which the next answers are cut
     failures: list[int] = field(default_factory=list)  # statuses of the next answers
+    answers_left: int | None = None  # before the server is overloaded
     pause_s: float = 0.0  # before each block
     excess: bytes = b""  # sent on top of what was announced
 
@@ -72,6 +73,8 @@ class _Handler(BaseHTTPRequestHandler):
         with self._counted() as page:
             if page is None:
                 self._say(404)
+            elif self._is_overloaded(page):
+                self._say(503)
             elif page.failures:
                 self._say(page.failures.pop(0))
             elif page.location:
@@ -105,6 +108,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             with server.lock:
                 server.at_once -= 1
+
+    def _is_overloaded(self, page: Page) -> bool:
+        with self.server.lock:
+            if page.answers_left is None:
+                return False
+            page.answers_left -= 1
+            return page.answers_left < 0
 
     def _place(self) -> str:
         return self.path.partition("?")[0]
