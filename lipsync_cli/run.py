@@ -86,6 +86,9 @@ def run(video: Path, audio: Path, output: Path, home: Path | None, as_json: bool
       lipsync run -o out.mp4 -- -a.mp4 -b.wav
     """
     options = JobOptions(**chosen)
+    from lipsync_core.memory import give_memory_back
+
+    give_memory_back()  # before codecs and libraries start their threads
     from lipsync_core.pipeline import lip_sync
 
     with shown_progress(quiet) as progress:

@@ -20,3 +20,25 @@ def test_a_small_program_under_a_large_one_reports_its_own_memory() -> None:
     code = "from lipsync_core.memory import peak_resident_bytes; print(peak_resident_bytes())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 100 * 2**20 < len(ballast)
+
+
+def test_a_freed_block_goes_back_to_the_system_and_the_next_one_too() -> None:
+    code = """
+import numpy as np
+from lipsync_core.memory import give_memory_back
+give_memory_back()
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+small = []
+for _ in range(5):  # by default the first release teaches the allocator to keep such blocks
+    block = np.ones(3 * 2**20, np.uint8)
+    small.append(np.ones(512, np.uint8))  # and a small one above it then keeps it from shrinking
+    del block
+before = resident()
+blocks = [np.ones(3 * 2**20, np.uint8) for _ in range(30)]
+small.append(np.ones(512, np.uint8))
+del blocks
+print(resident() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 8 * 2**20
