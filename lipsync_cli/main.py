@@ -14,6 +14,7 @@ from lipsync_cli.models import models
 from lipsync_cli.probe import probe
 from lipsync_cli.run import run
 from lipsync_cli.signals import interruptible
+from lipsync_cli.timing import report
 
 _MEANINGS = {
     0: "done",
@@ -72,7 +73,7 @@ def cli(ctx: click.Context) -> None:
         write_stdout(ctx.get_help())
 
 
-for command in (run, probe, models, doctor):
+for command in (run, probe, models, report, doctor):
     cli.add_command(command)
 
 

@@ -17,6 +17,7 @@ def write_rows(connection: Connection, rows: Iterable[Row]) -> None:
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database is down, or refuses a value.
     """
+    present: set[UUID] = set()
     for row in rows:
         match row:
             case JobRow():
@@ -24,8 +25,9 @@ def write_rows(connection: Connection, rows: Iterable[Row]) -> None:
             case KeyRow():
                 _write_once(connection, row)
             case StageRow() | FrameRow():
-                # The job itself may still lie in another host's spool.
-                _write_once(connection, JobRow(row.job_id, 0, JobState.ACCEPTED))
+                if row.job_id not in present:  # the job itself may still lie in another host's spool
+                    _write_once(connection, JobRow(row.job_id, 0, JobState.ACCEPTED))
+                    present.add(row.job_id)
                 _write_once(connection, row)
 
 
