@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -35,39 +35,11 @@ def record_report(report: JobReport, video: Path, audio: Path, where: LocalLedge
     Raises:
         OptionError: the ledger's address cannot be used.
     """
-    job_id = uuid4()
-    place = Place(job_id, pool=POOL)
-    now = datetime.now(UTC)
-    job = JobRow(
-        job_id,
-        attempt=1,
-        state=JobState.COMPLETED,
-        video_url=str(video),
-        audio_url=str(audio),
-        output_url=str(report.output),
-        model=report.model,
-        model_licence=report.model_licence,
-        model_sha256=report.model_sha256,
-        tracker=report.tracker,
-        blender=report.blender,
-        enhancer=report.enhancer,
-        encoder=report.encoder,
-        version=importlib.metadata.version("lipsync"),
-        track_was_cached=report.track_was_cached,
-        created_at=now - timedelta(seconds=report.wall_s),
-        started_at=now - timedelta(seconds=report.wall_s),
-        finished_at=now,
-        wall_s=report.wall_s,
-        cpu_s=report.cpu_s,
-        peak_rss_bytes=report.peak_rss_bytes,
-        duration_s=float(report.duration_s),
-        output_bytes=report.output_bytes,
-        host=place.host_name,
-        pool=POOL,
-    )
+    place = Place(uuid4(), pool=POOL)
+    job = replace(_job_row(report, place), video_url=str(video), audio_url=str(audio))
     cached = "track" if report.track_was_cached else ""
     _opened(where).record(job, *stage_rows(place, report.stages, cached=cached), *frame_rows(place, report.frames))
-    return job_id
+    return place.job_id
 
 
 def record_failure(failure: LipSyncError, video: Path, audio: Path, where: LocalLedger) -> UUID:
@@ -88,6 +60,36 @@ def record_failure(failure: LipSyncError, video: Path, audio: Path, where: Local
     )
     _opened(where).record(job)
     return job_id
+
+
+def _job_row(report: JobReport, place: Place) -> JobRow:
+    now = datetime.now(UTC)
+    started = now - timedelta(seconds=report.wall_s)
+    return JobRow(
+        place.job_id,
+        place.attempt,
+        JobState.COMPLETED,
+        output_url=str(report.output),
+        model=report.model,
+        model_licence=report.model_licence,
+        model_sha256=report.model_sha256,
+        tracker=report.tracker,
+        blender=report.blender,
+        enhancer=report.enhancer,
+        encoder=report.encoder,
+        version=importlib.metadata.version("lipsync"),
+        track_was_cached=report.track_was_cached,
+        created_at=started,
+        started_at=started,
+        finished_at=now,
+        wall_s=report.wall_s,
+        cpu_s=report.cpu_s,
+        peak_rss_bytes=report.peak_rss_bytes,
+        duration_s=float(report.duration_s),
+        output_bytes=report.output_bytes,
+        host=place.host_name,
+        pool=place.pool,
+    )
 
 
 def _opened(where: LocalLedger) -> Ledger:
