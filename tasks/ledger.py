@@ -33,6 +33,7 @@ from tasks.ledger_rows import (
 from tasks.ledger_tables import KEY_CHARS
 from tasks.ledger_writes import claim_key, read_job, write_rows
 from tasks.spool import Spool
+from tasks.storage_url import shown_url
 
 _log = logging.getLogger(__name__)
 _FAILURES = (SQLAlchemyError, OSError, ArithmeticError, ValueError)
@@ -74,7 +75,7 @@ class Ledger:
             OptionError: the key is empty or too long.
         """
         now = datetime.now(UTC)
-        job = replace(job, created_at=job.created_at or now)
+        job = _without_secrets(replace(job, created_at=job.created_at or now))
         if job.idempotency_key is None:
             self.record(job)
             return Claim(job.job_id, is_new=True, is_certain=True)
@@ -106,6 +107,7 @@ class Ledger:
 
     def record(self, *rows: Row) -> None:
         """Write the rows, all or none of them at once, or let them wait in the spool. Raises nothing."""
+        rows = tuple(_without_secrets(row) if isinstance(row, JobRow) else row for row in rows)
         if self._write_now(rows):
             self._catch_up()
         else:
@@ -198,6 +200,17 @@ def _checked_key(key: str) -> str:
     if not 0 < len(key) <= KEY_CHARS or not key.isprintable():
         raise OptionError(f"an idempotency key has 1 to {KEY_CHARS} printable characters, not {len(key)}")
     return key
+
+
+def _without_secrets(job: JobRow) -> JobRow:
+    """Whoever tells of a job may forget it: an address keeps no password and no signature here."""
+    return replace(
+        job, video_url=_shown(job.video_url), audio_url=_shown(job.audio_url), output_url=_shown(job.output_url)
+    )
+
+
+def _shown(url: str | None) -> str | None:
+    return shown_url(url) if url is not None and "://" in url else url  # a path has nothing to hide
 
 
 def _is_of_the_row(exc: Exception) -> bool:

@@ -297,3 +297,22 @@ def test_a_moment_without_a_zone_is_refused(ledger: Ledger, tmp_path: Path) -> N
     ledger.record(a_job(created_at=NOW.replace(tzinfo=None)))
     assert ledger.replay() == 0
     assert (tmp_path / "spool" / "refused.lines").exists()
+
+
+def test_no_secret_of_an_address_is_kept_in_the_ledger_or_the_spool(ledger: Ledger, url: str, tmp_path: Path) -> None:
+    job = a_job(
+        idempotency_key="k",
+        video_url="https://someone:topsecret@host/face.mp4?X-Amz-Signature=topsecret",
+        audio_url="s3://in/speech.wav",
+        output_url="talks/why?.mp4",
+    )
+    with outage(url):
+        ledger.claim(job)
+        ledger.job_started(job)
+    [spooled] = (tmp_path / "spool").glob("*.jsonl")
+    assert b"topsecret" not in spooled.read_bytes()
+    ledger.replay()
+    found = ledger.job(job.job_id)
+    assert found is not None
+    assert found.video_url == "https://host/face.mp4"
+    assert (found.audio_url, found.output_url) == (job.audio_url, job.output_url)
