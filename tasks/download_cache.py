@@ -48,8 +48,9 @@ class DownloadCache:
     def arriving(self, key: str) -> Iterator[Path]:
         """A place for the file known as `key`, for one caller at a time, kept until `admit`; it may hold a part."""
         path = self._folder / "arriving" / key
+        self._make_folder()
         with output_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(exist_ok=True)
         with locked(path.with_name(f"{key}.lock"), lambda: _logger.info("waiting for another download of %s", key)):
             is_ours = False
             while not is_ours:
@@ -110,10 +111,13 @@ class DownloadCache:
     def _content(self, sha256: str) -> Path:
         return self._folder / "contents" / sha256[:2] / sha256
 
+    def _make_folder(self) -> None:
+        with output_errors(self._folder):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # other users have no business with inputs
+
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        with output_errors(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
+        self._make_folder()
         with locked(self._folder / "cache.lock", lambda: None):
             yield
 

@@ -78,12 +78,14 @@ class HttpClient:
         """
         shown = location.shown
         for _ in range(MAX_REDIRECTS + 1):
-            with closing(self._connection(location)) as connection:
-                with self._sent(connection, method, location, headers, upload) as response:
-                    target = _redirect(response, location, method)
-                    if target is None:
-                        yield HttpAnswer(response.status, response.headers, location, response)
-                        return
+            with (
+                closing(self._connection(location)) as connection,
+                self._sent(connection, method, location, headers, upload) as response,  # it owns the socket by now
+            ):
+                target = _redirect(response, location, method)
+                if target is None:
+                    yield HttpAnswer(response.status, response.headers, location, response)
+                    return
             location = target
         raise UrlRefusedError(f"{shown} redirects more than {MAX_REDIRECTS} times", "give the final address")
 

@@ -195,6 +195,11 @@ def test_a_download_that_was_killed_is_taken_up_by_the_next(web: WebStore, setti
     assert len(web.ranges()) - before - 1 < 5  # of the five pieces at least one was here
 
 
+def test_other_users_cannot_look_into_the_cache(cache: DownloadCache, tmp_path: Path) -> None:
+    add(cache, "a")
+    assert (tmp_path / "cache").stat().st_mode & 0o077 == 0
+
+
 def test_the_cache_fails_when_its_folder_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError), DownloadCache(tmp_path / "file" / "cache", CAP_BYTES).arriving("a"):

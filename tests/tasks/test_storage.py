@@ -3,8 +3,10 @@
 import hashlib
 import os
 import random
+import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,9 @@ from tasks.errors import (
     UrlRefusedError,
 )
 from tasks.storage import Storage
+from tasks.storage_file import FileStore
 from tasks.storage_limits import check_duration
+from tasks.storage_url import parse_url
 
 MakeSettings = Callable[..., Any]
 LIMIT_BYTES = 24 << 20
@@ -215,6 +219,30 @@ def test_fetching_fails_when_a_file_is_outside_of_the_roots(settings: MakeSettin
             with pytest.raises(UrlRefusedError) as caught, storage.fetch(url):
                 pass
             assert caught.value.code == "URL_REFUSED"
+
+
+def test_nothing_outside_is_read_when_links_change_between_check_and_use(tmp_path: Path) -> None:
+    root, away = tmp_path / "root", tmp_path / "away"
+    for folder, content in ((root / "real", b"inside"), (away, b"outside")):
+        folder.mkdir(parents=True)
+        (folder / "a").write_bytes(content)
+    stopped = threading.Event()
+
+    def flip() -> None:
+        while not stopped.is_set():
+            for target in (root / "real", away):
+                (tmp_path / "next").symlink_to(target)
+                (tmp_path / "next").replace(root / "link")
+
+    flipping = threading.Thread(target=flip)
+    flipping.start()
+    store, seen = FileStore([root]), set()
+    for _ in range(300):
+        with suppress(StorageError), store.opened(parse_url(f"file://{root}/link/a")) as handle:
+            seen.add(os.read(handle, 100))
+    stopped.set()
+    flipping.join()
+    assert seen == {b"inside"}
 
 
 def test_putting_fails_when_the_target_is_outside_of_the_roots(settings: MakeSettings, tmp_path: Path) -> None:

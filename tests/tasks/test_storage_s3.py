@@ -131,3 +131,16 @@ def test_fetching_fails_for_now_when_the_server_is_down(s3_server: S3Server, set
     with pytest.raises(TransientError) as caught, storage.fetch("s3://bucket/a"):
         pass
     assert caught.value.code == "TRANSIENT"
+
+
+def test_no_log_holds_what_gives_access(
+    storage: Storage, s3_server: S3Server, bucket: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    (tmp_path / "out").write_bytes(b"media")
+    storage.put(tmp_path / "out", f"s3://{bucket}/a")
+    with storage.fetch(f"s3://{bucket}/a"):
+        pass
+    assert caplog.records
+    for secret in (s3_server.secret_key, s3_server.access_key, "Signature", "Authorization"):
+        assert secret not in caplog.text
