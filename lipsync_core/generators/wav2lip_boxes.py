@@ -9,6 +9,9 @@ from lipsync_core.face.landmarks import MOUTH_CORNERS, OUTER_EYE_CORNERS, rows
 from lipsync_core.face.track import FaceTrack
 
 _REACH_FRAMES = 2  # on each side: a window of 5 frames, as in the public implementation, but centred
+#: How far above a mesh's box, in its heights, the detector's begins: 12 to 16 % on five clips with SCRFD, whose other
+#: three sides agree with the mesh's to 5 %.
+_FOREHEAD = 0.145
 _SAME_PLACE = 0.5  # overlap of two neighbouring frames' boxes below which the picture was cut
 
 
@@ -28,6 +31,9 @@ class FacePadding:
         return np.array([-left, -top, right, bottom], np.float64)
 
 
+_UP = FacePadding(top_px=1, bottom_px=0)
+
+
 def upright_turns(track: FaceTrack) -> int:
     """How many quarter turns to the left (0..3) make the faces of a clip stand upright.
 
@@ -43,11 +49,15 @@ def upright_turns(track: FaceTrack) -> int:
 def face_boxes(track: FaceTrack, padding: FacePadding, turns: int = 0) -> NDArray[np.int32]:
     """(N, 4) x0 y0 x1 y1 in source pixels, half-open; may reach beyond the frame; all 0 in frames without a face.
 
-    `turns` quarter turns to the left make the faces upright.
+    `turns` quarter turns to the left make the faces upright. Wav2Lip learned from the boxes of a detector, which
+    begin at the hairline; a mesh ends on the forehead, and its box grows upwards.
     """
     boxes = np.where(track.has_face[:, np.newaxis], track.boxes, 0.0).astype(np.float64)  # (N, 4)
     steady = steadied(boxes, track.has_face)
     steady[track.has_face] += padding.in_frame(turns)
+    if track.is_mesh:
+        height_px = steady[:, 3 - turns % 2] - steady[:, 1 - turns % 2]  # (N,) of the upright face
+        steady += _FOREHEAD * height_px[:, np.newaxis] * _UP.in_frame(turns)
     return np.rint(steady).astype(np.int32)
 
 

@@ -1,13 +1,22 @@
 """Boxes: padded, steadied without lag, and never averaged across a cut or a gap."""
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lipsync_core.clock import StageClock
+from lipsync_core.face.landmarks import KEPT
+from lipsync_core.face.mediapipe import MediapipeTracker
+from lipsync_core.face.scrfd import ScrfdTracker
 from lipsync_core.face.track import FaceTrack
 from lipsync_core.generators.wav2lip_boxes import FacePadding, face_boxes, upright_turns
+from lipsync_core.media.decode import decode_frames
+from lipsync_core.models.store import ModelStore
+
+SCRFD = Path(__file__).resolve().parents[3] / "shared" / "models" / "scrfd_500m.onnx"
 
 #: Eyes, nose tip and mouth corners of an upright face, around its middle.
 FIVE_POINTS_PX = np.array([[-20, -25], [20, -25], [0, 0], [-15, 25], [15, 25]], np.float32)
@@ -82,3 +91,23 @@ def test_faces_that_lie_on_their_side_are_recognised_and_padded_below_their_own_
 
 def test_a_clip_without_faces_stands_upright() -> None:
     assert upright_turns(track_of(np.full((3, 4), np.nan), np.zeros(3))) == 0
+
+
+@pytest.mark.parametrize(("turns", "side", "sign"), [(0, 1, -1), (1, 2, 1), (2, 3, 1), (3, 0, -1)])
+def test_the_box_of_a_mesh_grows_to_the_hairline_wherever_that_is(turns: int, side: int, sign: int) -> None:
+    box = np.array([[100.0, 80.0, 240.0, 220.0]], np.float32)  # 140 each way
+    one, points = np.ones(1, np.float32), np.zeros((1, len(KEPT), 3), np.float32)
+    mesh = FaceTrack("test/1", np.arange(1), Fraction(1, 25), 1, True, box, one, points)
+    grown = np.zeros(4)
+    grown[side] = sign * 20
+    np.testing.assert_array_equal(face_boxes(mesh, NO_PADDING, turns)[0] - box[0], grown)
+
+
+def test_a_box_starts_at_the_hairline_with_either_tracker(clips: Path, model_store: ModelStore) -> None:
+    if not SCRFD.exists():
+        pytest.skip(f"{SCRFD} is absent")
+    tops = []
+    for tracker in (MediapipeTracker(model_store), ScrfdTracker(SCRFD)):
+        frames = decode_frames(clips / "retalking_face3.mp4", StageClock(), Fraction(1, 5))
+        tops.append(face_boxes(tracker.track(frames, StageClock()), NO_PADDING)[:, 1])
+    assert np.abs(tops[0] - tops[1]).max() < 12  # of 334; the mesh itself begins 43 px below
