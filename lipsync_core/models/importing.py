@@ -41,7 +41,7 @@ def import_wav2lip(source: Path, target: Path, first_row: int = WAV2LIP_FIRST_RO
     """Store the Wav2Lip of `source`, a PyTorch checkpoint or an ONNX file, at `target`, checked and sealed.
 
     `target` appears whole or not at all, and replaces an older one. It draws the picture's rows from `first_row` on:
-    by default those under the mask; 0 serves every use, and takes a third longer.
+    by default those under the mask; 0 serves every use, and takes 30 % longer.
 
     Raises:
         ModelMissingError: there is no such file.
