@@ -16,7 +16,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 
 from lipsync_core.errors import OptionError
 from lipsync_core.report import FrameCounts
-from tasks.ledger_database import open_engine
+from tasks.ledger_database import for_reading, open_engine
 from tasks.ledger_errors import IdempotencyConflictError, LedgerUnavailableError
 from tasks.ledger_rows import (
     FrameRow,
@@ -127,7 +127,7 @@ class Ledger:
     def job(self, job_id: UUID) -> JobRow | None:
         """What is known of the job. Raises LedgerUnavailableError."""
         try:
-            with self._engine.connect() as connection:
+            with for_reading(self._engine).connect() as connection:
                 return read_job(connection, job_id)
         except SQLAlchemyError as exc:
             raise _unavailable(exc) from exc

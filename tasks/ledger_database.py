@@ -12,14 +12,8 @@ from sqlalchemy.exc import ArgumentError
 
 from lipsync_core.errors import OptionError
 
-_WAIT_S = 5
-# Limits to what a database that hangs may cost a job (libpq's parameters; statement_timeout is in ms).
-_POSTGRES_ARGUMENTS = {
-    "connect_timeout": _WAIT_S,
-    "tcp_user_timeout": 1000 * _WAIT_S,
-    "options": f"-c statement_timeout={1000 * _WAIT_S}",
-    "application_name": "lipsync-ledger",
-}
+_WAIT_S = 5  # limit to what a database that hangs may cost a job
+_READS = "lipsync_reads"
 
 
 def parse_url(database_url: str) -> URL:
@@ -42,10 +36,11 @@ def parse_url(database_url: str) -> URL:
             raise OptionError(f"the ledger cannot be kept in {backend!r}", remedy)
 
 
-def open_engine(database_url: str) -> Engine:
+def open_engine(database_url: str, statement_limit_s: int = _WAIT_S) -> Engine:
     """An engine without a pool: a job writes a few times, and hundreds of workers hold no idle connections.
 
-    Nothing is opened yet, and nothing is shared with a process that forks off.
+    Nothing is opened yet, and nothing is shared with a process that forks off. PostgreSQL gives up a statement after
+    `statement_limit_s` (0: never).
 
     Raises:
         OptionError: the address is not one of a database that the ledger knows.
@@ -56,7 +51,18 @@ def open_engine(database_url: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediately)
         return engine
-    return create_engine(url, poolclass=NullPool, connect_args=_POSTGRES_ARGUMENTS)
+    arguments = {  # libpq's; both timeouts in ms
+        "connect_timeout": _WAIT_S,
+        "tcp_user_timeout": 1000 * _WAIT_S,
+        "options": f"-c statement_timeout={1000 * statement_limit_s}",
+        "application_name": "lipsync-ledger",
+    }
+    return create_engine(url, poolclass=NullPool, connect_args=arguments)
+
+
+def for_reading(engine: Engine) -> Engine:
+    """The same engine for transactions that only read: on SQLite they hold up no writer."""
+    return engine.execution_options(**{_READS: True})
 
 
 def upgrade(database_url: str, revision: str = "head") -> None:
@@ -66,14 +72,16 @@ def upgrade(database_url: str, revision: str = "head") -> None:
         OptionError: see `parse_url`.
         sqlalchemy.exc.OperationalError: the database is down.
     """
-    _make_folder(parse_url(database_url))
-    with open_engine(database_url).begin() as connection:
+    path = sqlite_path(database_url)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with open_engine(database_url, statement_limit_s=0).begin() as connection:
         command.upgrade(migration_config(connection), revision)
 
 
 def downgrade(database_url: str, revision: str) -> None:
     """Take the schema back to `revision` ("base": nothing is left). Raises as `upgrade` does."""
-    with open_engine(database_url).begin() as connection:
+    with open_engine(database_url, statement_limit_s=0).begin() as connection:
         command.downgrade(migration_config(connection), revision)
 
 
@@ -87,9 +95,10 @@ def migration_config(connection: Connection) -> Config:
     return config
 
 
-def _make_folder(url: URL) -> None:
-    if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+def sqlite_path(database_url: str) -> Path | None:
+    """The file of an SQLite ledger; None for any other. Raises OptionError as `parse_url` does."""
+    url = parse_url(database_url)
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
@@ -99,4 +108,5 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
 
 def _begin_immediately(connection: Connection) -> None:
     """Take the write lock first: a reader that turns into a writer would be refused without waiting."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    is_reading = connection.get_execution_options().get(_READS, False)
+    connection.exec_driver_sql("BEGIN" if is_reading else "BEGIN IMMEDIATE")

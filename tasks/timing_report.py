@@ -10,10 +10,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from tasks.ledger_database import open_engine
+from tasks.ledger_database import for_reading, open_engine, sqlite_path
 from tasks.ledger_errors import LedgerUnavailableError
 from tasks.ledger_tables import FrameOutcome, Job, StageTiming
 
+_LIMIT_S = 120  # for each statement
+_REMEDY = "name the ledger's database with --database"
 _MEDIAN, _P95 = 50, 95  # percent
 _GROUP = (StageTiming.part_of, StageTiming.stage)
 _MAX_BUCKETS = 24
@@ -82,13 +84,15 @@ def timing_breakdown(database_url: str, wanted: ReportFilter) -> TimingBreakdown
         LedgerUnavailableError: the database is down or has no ledger.
         OptionError: the address is not one of a database that the ledger knows.
     """
+    path = sqlite_path(database_url)
+    if path is not None and not path.is_file():  # SQLite would make an empty one
+        raise LedgerUnavailableError(f"there is no ledger at {path}", _REMEDY)
     try:
-        with open_engine(database_url).connect() as connection:
+        with for_reading(open_engine(database_url, _LIMIT_S)).connect() as connection:
             return _read(connection, wanted)
     except SQLAlchemyError as exc:
         reason = str(getattr(exc, "orig", exc)).strip().partition("\n")[0]
-        remedy = "name the ledger's database with --database"
-        raise LedgerUnavailableError(f"the ledger cannot be read: {reason}", remedy) from exc
+        raise LedgerUnavailableError(f"the ledger cannot be read: {reason}", _REMEDY) from exc
 
 
 def _read(connection: Connection, wanted: ReportFilter) -> TimingBreakdown:

@@ -29,7 +29,7 @@ def postgres_server() -> "tuple[object | None, str]":
 
             server = get_server(tempfile.mkdtemp(prefix="lipsync-postgres-"), cleanup_mode="delete")
     except ImportError:
-        return None, "PostgreSQL needs the extra 'local-service'"
+        return None, "PostgreSQL comes with the extra 'dev'"
     except (OSError, RuntimeError) as exc:
         return None, f"PostgreSQL does not start: {exc}"
     return server, ""

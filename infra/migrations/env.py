@@ -40,7 +40,7 @@ def _run() -> None:
     url = context.get_x_argument(as_dictionary=True).get("url")
     if url is None or context.is_offline_mode():
         raise OptionError("alembic needs the ledger's address", "give it as: -x url=sqlite:///FILE (and no --sql)")
-    with open_engine(url).begin() as connection:
+    with open_engine(url, statement_limit_s=0).begin() as connection:
         _migrate(connection)
 
 

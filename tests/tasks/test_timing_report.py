@@ -13,7 +13,7 @@ from tests.ledger_databases import KINDS, fresh_database, outage  # skips all be
 # isort: split
 from lipsync_core.report import FrameCounts
 from tasks.ledger import Ledger
-from tasks.ledger_database import upgrade
+from tasks.ledger_database import for_reading, open_engine, upgrade
 from tasks.ledger_errors import LedgerUnavailableError
 from tasks.ledger_rows import JobRow, JobState, Place, Row, StageRow, frame_rows
 from tasks.timing_report import ReportFilter, StageLine, TimingBreakdown, timing_breakdown
@@ -150,6 +150,15 @@ def test_the_report_fails_when_the_ledger_is_down(url: str) -> None:
         timing_breakdown(url, ReportFilter())
 
 
-def test_the_report_fails_when_there_is_no_ledger(tmp_path: Path) -> None:
-    with pytest.raises(LedgerUnavailableError):
-        timing_breakdown(f"sqlite:///{tmp_path / 'nothing' / 'ledger.sqlite'}", ReportFilter())
+def test_the_report_fails_when_there_is_no_ledger_and_makes_none(tmp_path: Path) -> None:
+    with pytest.raises(LedgerUnavailableError, match=r"there is no ledger at .*ledger\.sqlite"):
+        timing_breakdown(f"sqlite:///{tmp_path / 'ledger.sqlite'}", ReportFilter())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_waits_for_no_other_reader(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    upgrade(url)
+    with for_reading(open_engine(url)).connect() as connection:
+        connection.exec_driver_sql("SELECT count(*) FROM jobs")
+        assert timing_breakdown(url, ReportFilter()).jobs == 0
