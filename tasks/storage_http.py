@@ -72,7 +72,7 @@ class HttpSource:
             is_same = _validator(answer) == version.validator if whole else _is_part(answer, start)
             if not is_same:
                 raise SourceChangedError(f"{self.location.shown} changed while it was read", "try again")
-            yield from answer.blocks(None if end is None else end - start)
+            yield from answer.blocks()
 
 
 def _is_part(answer: HttpAnswer, start: int) -> bool:

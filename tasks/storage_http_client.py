@@ -43,15 +43,13 @@ class HttpAnswer:
     location: Location  # after redirects
     response: http.client.HTTPResponse
 
-    def blocks(self, limit_bytes: int | None) -> Iterator[bytes]:
-        """The content as it comes, at most `limit_bytes`; raises TransientError where the connection breaks."""
-        left = limit_bytes
-        while left is None or left > 0:
+    def blocks(self) -> Iterator[bytes]:
+        """The content as it comes; raises TransientError where the connection breaks."""
+        while True:
             with _connection_errors(self.location):
-                block = self.response.read1(BLOCK_BYTES if left is None else min(BLOCK_BYTES, left))
+                block = self.response.read1(BLOCK_BYTES)
             if not block:
                 return
-            left = None if left is None else left - len(block)
             yield block
 
 

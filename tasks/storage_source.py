@@ -50,7 +50,7 @@ class Source(Protocol):
         """
 
     def blocks(self, version: SourceVersion, start: int, end: int | None) -> Iterator[bytes]:
-        """Bytes `start` to `end` (None: the last one), at most; fewer where the connection ends early.
+        """Bytes `start` to `end` (None: the last one). A server may give fewer, or more: whoever reads counts them.
 
         Raises:
             SourceChangedError: another version is there by now.

@@ -118,9 +118,11 @@ def test_fetching_fails_when_more_comes_than_the_limit(web: WebStore, tmp_path: 
     assert (tmp_path / "a").stat().st_size <= 2_000_000
 
 
-def test_what_a_server_sends_on_top_is_not_taken(web: WebStore, tmp_path: Path) -> None:
-    web.pages["/a"] = Page(CONTENT, excess=b"x" * 100_000)
+@pytest.mark.parametrize("is_length_said", [True, False])
+def test_what_a_server_sends_on_top_is_not_taken(web: WebStore, tmp_path: Path, is_length_said: bool) -> None:
+    web.pages["/a"] = Page(CONTENT, excess=b"x" * 100_000, is_length_said=is_length_said)
     assert download(web, tmp_path / "a") == sha256(CONTENT)
+    assert (tmp_path / "a").read_bytes() == CONTENT
 
 
 def test_fetching_fails_when_the_server_compresses(web: WebStore, tmp_path: Path) -> None:
