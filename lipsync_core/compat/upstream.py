@@ -22,7 +22,7 @@ from lipsync_core.face.track import ClipObserver, FaceTrack
 from lipsync_core.generators.contract import GeneratorSpec, Painted
 from lipsync_core.generators.crop import crop_face
 from lipsync_core.generators.wav2lip import Identity, MelChunks, Wav2LipGenerator
-from lipsync_core.generators.wav2lip_boxes import FacePadding
+from lipsync_core.generators.wav2lip_boxes import FacePadding, detector_boxes
 from lipsync_core.generators.wav2lip_mask import FACE_PX
 from lipsync_core.generators.wav2lip_network import CHUNK_COLUMNS, Wav2LipNetwork, network_faces
 from lipsync_core.media.planes import Box
@@ -102,7 +102,7 @@ def _final_boxes(track: FaceTrack, used: int, size_px: tuple[int, int], padding:
     missing = np.flatnonzero(~track.has_face[:used])
     if len(missing):
         raise FaceError(f"frame {missing[0]} has no face", "the public implementation stops there; leave out compat")
-    found = np.maximum(track.boxes[:used], 0.0).astype(np.int64)  # (used, 4)
+    found = np.maximum(detector_boxes(track)[:used], 0.0).astype(np.int64)  # (used, 4)
     outward = np.array([-padding.left_px, -padding.top_px, padding.right_px, padding.bottom_px])
     padded = np.clip(found + outward, 0, np.tile(size_px, 2))
     boxes = track.boxes.copy()

@@ -49,16 +49,24 @@ def upright_turns(track: FaceTrack) -> int:
 def face_boxes(track: FaceTrack, padding: FacePadding, turns: int = 0) -> NDArray[np.int32]:
     """(N, 4) x0 y0 x1 y1 in source pixels, half-open; may reach beyond the frame; all 0 in frames without a face.
 
-    `turns` quarter turns to the left make the faces upright. Wav2Lip learned from the boxes of a detector, which
-    begin at the hairline; a mesh ends on the forehead, and its box grows upwards.
+    `turns` quarter turns to the left make the faces upright.
+    """
+    steady = steadied(detector_boxes(track, turns), track.has_face)
+    steady[track.has_face] += padding.in_frame(turns)
+    return np.rint(steady).astype(np.int32)
+
+
+def detector_boxes(track: FaceTrack, turns: int = 0) -> NDArray[np.float64]:
+    """(N, 4) x0 y0 x1 y1 as a detector frames the faces of `track`; all 0 in frames without one.
+
+    Wav2Lip learned from the boxes of a detector, which begin at the hairline; a mesh ends on the forehead, and its
+    box grows upwards.
     """
     boxes = np.where(track.has_face[:, np.newaxis], track.boxes, 0.0).astype(np.float64)  # (N, 4)
-    steady = steadied(boxes, track.has_face)
-    steady[track.has_face] += padding.in_frame(turns)
     if track.is_mesh:
-        height_px = steady[:, 3 - turns % 2] - steady[:, 1 - turns % 2]  # (N,) of the upright face
-        steady += _FOREHEAD * height_px[:, np.newaxis] * _UP.in_frame(turns)
-    return np.rint(steady).astype(np.int32)
+        height_px = boxes[:, 3 - turns % 2] - boxes[:, 1 - turns % 2]  # (N,) of the upright face
+        boxes += _FOREHEAD * height_px[:, np.newaxis] * _UP.in_frame(turns)
+    return boxes
 
 
 def steadied(boxes: NDArray[np.float64], has_face: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -23,6 +23,8 @@ from lipsync_core.generators.contract import Generator
 from lipsync_core.generators.wav2lip import Identity, MelChunks
 from lipsync_core.generators.wav2lip_network import Wav2LipNetwork
 from lipsync_core.models.importing import import_wav2lip
+from tests.generators.faces import placed, plain_face
+from tests.generators.faces import track_of as mesh_track_of
 from tests.generators.test_wav2lip_boxes import moving_boxes, track_of
 from tests.wav2lip_weights import GOLDEN, imported_wav2lip, needs_golden, needs_torch, seeded_tensors, seeded_weights
 
@@ -95,6 +97,16 @@ def test_boxes_are_smoothed_ahead_and_truncated(count: int) -> None:
 def test_a_moving_box_runs_ahead_by_two_frames() -> None:
     plan = plan_as_upstream(track_of(moving_boxes(50, 3.0)), heard(3.0), Fraction(25), FRAME_PX)
     np.testing.assert_array_equal(plan.track.boxes[0], [106, 80, 206, 230])  # padded below by 10
+
+
+def test_the_box_of_a_mesh_is_framed_as_a_detector_would() -> None:
+    points = placed(plain_face(), 300.0, 150.0)
+    track = mesh_track_of([points] * 6)
+    plan = plan_as_upstream(track, heard(0.3), Fraction(25), FRAME_PX)
+    x0, y0, x1, y1 = plan.track.boxes[0]
+    assert (x0, x1, y1) == (*np.trunc(track.boxes[0, [0, 2]]), np.trunc(track.boxes[0, 3]) + 10)
+    height_px = track.boxes[0, 3] - track.boxes[0, 1]
+    assert track.boxes[0, 1] - y0 == pytest.approx(0.145 * height_px, abs=1.0)
 
 
 def test_boxes_are_padded_within_the_frame_before_they_are_smoothed() -> None:
