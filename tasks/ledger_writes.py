@@ -1,6 +1,6 @@
 """Writing rows so that repetition and order do not matter: each row counts once, the latest state of a job stays."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from uuid import UUID
 
@@ -17,18 +17,21 @@ def write_rows(connection: Connection, rows: Iterable[Row]) -> None:
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database is down, or refuses a value.
     """
-    present: set[UUID] = set()
+    measured: list[StageRow | FrameRow] = []
     for row in rows:
         match row:
             case JobRow():
                 _write_job(connection, row)
             case KeyRow():
-                _write_once(connection, row)
+                _write_once(connection, [row])
             case StageRow() | FrameRow():
-                if row.job_id not in present:  # the job itself may still lie in another host's spool
-                    _write_once(connection, JobRow(row.job_id, 0, JobState.ACCEPTED))
-                    present.add(row.job_id)
-                _write_once(connection, row)
+                measured.append(row)
+    # The job itself may still lie in another host's spool.
+    _write_once(
+        connection, [JobRow(job_id, 0, JobState.ACCEPTED) for job_id in sorted({row.job_id for row in measured})]
+    )
+    _write_once(connection, [row for row in measured if isinstance(row, StageRow)])
+    _write_once(connection, [row for row in measured if isinstance(row, FrameRow)])
 
 
 def claim_key(connection: Connection, row: KeyRow) -> KeyRow:
@@ -36,7 +39,7 @@ def claim_key(connection: Connection, row: KeyRow) -> KeyRow:
 
     The primary key decides: the second of two at once waits for the first one's transaction, then finds its row.
     """
-    if _write_once(connection, row):
+    if _write_once(connection, [row]):
         return row
     table = _table(row)
     found = connection.execute(select(table).where(table.c.key == row.key)).one()
@@ -55,7 +58,7 @@ def read_job(connection: Connection, job_id: UUID, is_for_update: bool = False) 
 
 def _write_job(connection: Connection, row: JobRow) -> None:
     """Insert the job, or bring together what is known of it and what `row` says."""
-    if _write_once(connection, row):
+    if _write_once(connection, [row]):
         return
     known = read_job(connection, row.job_id, is_for_update=True)
     merged = merge_jobs(known, row) if known else row
@@ -66,7 +69,10 @@ def _table(row: Row) -> Table:
     return Base.metadata.tables[row.table]
 
 
-def _write_once(connection: Connection, row: Row) -> bool:
-    """Whether the row is new; one that is there already stays as it is."""
+def _write_once(connection: Connection, rows: Sequence[Row]) -> bool:
+    """Write rows of one table; one that is there already stays as it is. Whether any row is new."""
+    if not rows:
+        return False
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    return connection.execute(insert(_table(row)).values(columns(row)).on_conflict_do_nothing()).rowcount == 1
+    statement = insert(_table(rows[0])).on_conflict_do_nothing()
+    return connection.execute(statement, [columns(row) for row in rows]).rowcount > 0
