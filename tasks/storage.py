@@ -86,6 +86,16 @@ class Storage:
         location = parse_url(url)
         self._store(location).put(path, location)
 
+    def check_target(self, url: str) -> None:
+        """Make sure that jobs may `put` to `url`, before the work that it would be for.
+
+        Raises:
+            UrlRefusedError: the address is malformed, or jobs may not write there.
+            ObjectMissingError, TransientError: there is no such host, or it cannot be looked up now.
+        """
+        location = parse_url(url)
+        self._store(location).check_target(location)
+
     def exists(self, url: str) -> bool:
         """Whether there is a file at `url`. Raises as `fetch`, except for a file that is missing."""
         location = parse_url(url)

@@ -40,6 +40,10 @@ class FileStore:
         except ObjectMissingError:
             return False
 
+    def check_target(self, location: Location) -> None:
+        """Refuse what is outside of the roots."""
+        self._rooted(location)
+
     def put(self, path: Path, location: Location) -> None:
         """Copy `path` to `location`, in one step; folders are made where they are missing."""
         with path.open("rb") as source, self._folder_of(location, makes=True) as (folder, name):
@@ -75,14 +79,19 @@ class FileStore:
             finally:
                 os.close(handle)
 
-    @contextmanager
-    def _folder_of(self, location: Location, *, makes: bool) -> Iterator[tuple[int, str]]:
-        """The opened folder of the file, and the file's name in it."""
+    def _rooted(self, location: Location) -> tuple[Path, Path]:
+        """The root that the file is below, and the file's path once all links are resolved."""
         real = Path(os.path.realpath(location.path))
         root = next((each for each in self._roots if each in real.parents), None)
         if root is None:
             remedy = "use another, or have the folder named in LIPSYNC_FILE_ROOTS"
             raise UrlRefusedError(f"{location.shown} is outside of the folders that jobs may use", remedy)
+        return root, real
+
+    @contextmanager
+    def _folder_of(self, location: Location, *, makes: bool) -> Iterator[tuple[int, str]]:
+        """The opened folder of the file, and the file's name in it."""
+        root, real = self._rooted(location)
         with _read_errors(location):
             if makes:
                 root.mkdir(parents=True, exist_ok=True)

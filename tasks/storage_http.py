@@ -33,6 +33,10 @@ class HttpStore:
             return False
         return True
 
+    def check_target(self, location: Location) -> None:
+        """Refuse a host that jobs may not reach. Nothing is sent: a presigned address is good for one thing only."""
+        self._client.check(location)
+
     def put(self, path: Path, location: Location) -> None:
         """Send the file with PUT, as presigned addresses expect; the server takes it whole or not at all."""
         with self._client.answer("PUT", location, {}, upload=path) as answer:

@@ -87,6 +87,10 @@ class HttpClient:
             location = target
         raise UrlRefusedError(f"{shown} redirects more than {MAX_REDIRECTS} times", "give the final address")
 
+    def check(self, location: Location) -> None:
+        """Make sure that this service may connect to the host; raises as `AddressGuard.checked_addresses`."""
+        self._guard.checked_addresses(location.host, location.port)
+
     def _connection(self, location: Location) -> "_CheckedConnection":
         addresses = self._guard.checked_addresses(location.host, location.port)
         tls = self._tls if location.scheme == "https" else None

@@ -77,6 +77,10 @@ class S3Store:
             return False
         return True
 
+    def check_target(self, location: Location) -> None:
+        """Refuse a bucket that jobs may not use."""
+        self._check_bucket(location)
+
     def put(self, path: Path, location: Location) -> None:
         """Upload `path`, in parts where it is large, every part with its sha256; then ask what was stored.
 

@@ -67,6 +67,9 @@ class Store(Protocol):
     def exists(self, location: Location) -> bool:
         """Whether there is a file. Raises as `Source.version`, except for a file that is missing."""
 
+    def check_target(self, location: Location) -> None:
+        """Make sure that jobs may write to `location`, without writing; raises UrlRefusedError where they may not."""
+
     def put(self, path: Path, location: Location) -> None:
         """Copy the file `path` to `location`: whole, or not at all.
 

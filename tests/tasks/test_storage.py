@@ -81,6 +81,7 @@ def copies(settings: Any) -> list[Path]:
 def test_what_was_put_is_fetched_byte_for_byte(place: Place, tmp_path: Path, size_bytes: int) -> None:
     source = make_file(tmp_path / "source", size_bytes)
     url = place.url("deep/folder/name.mp4")
+    place.storage.check_target(url)
     assert not place.storage.exists(url)
     place.storage.put(source, url)
     assert place.storage.exists(url)
@@ -251,10 +252,11 @@ def test_putting_fails_when_the_target_is_outside_of_the_roots(settings: MakeSet
     (tmp_path / "away").mkdir()
     (root / "folder").symlink_to(tmp_path / "away")
     storage, source = Storage(settings(file_roots=(root,))), make_file(tmp_path / "source", 10)
-    with pytest.raises(UrlRefusedError):
-        storage.put(source, f"file://{root}/folder/out.mp4")
-    with pytest.raises(UrlRefusedError):
-        storage.put(source, f"file://{tmp_path}/away/new/out.mp4")
+    for url in (f"file://{root}/folder/out.mp4", f"file://{tmp_path}/away/new/out.mp4"):
+        with pytest.raises(UrlRefusedError):
+            storage.check_target(url)
+        with pytest.raises(UrlRefusedError):
+            storage.put(source, url)
     assert not list((tmp_path / "away").iterdir())
 
 

@@ -209,6 +209,8 @@ def test_fetching_fails_when_the_host_is_this_machine(web: WebStore, settings: M
         pass
     with pytest.raises((UrlRefusedError, ObjectMissingError)):
         Storage(settings()).put(Path(__file__), web.url("/a", host))
+    with pytest.raises((UrlRefusedError, ObjectMissingError)):
+        Storage(settings()).check_target(web.url("/a", host))
     assert not web.requests
 
 

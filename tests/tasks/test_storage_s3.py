@@ -121,6 +121,8 @@ def test_fetching_fails_when_jobs_may_not_use_the_bucket(
     with pytest.raises(UrlRefusedError), storage.fetch(f"s3://{bucket}/a"):
         pass
     with pytest.raises(UrlRefusedError):
+        storage.check_target(f"s3://{bucket}/a")
+    with pytest.raises(UrlRefusedError):
         storage.put(tmp_path / "out", f"s3://{bucket}/a")
 
 
