@@ -1,5 +1,6 @@
 """The migrations make what the tables' classes say, on both databases, and take it back."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -117,6 +118,28 @@ def test_the_alembic_command_uses_the_same_migrations(tmp_path: Path) -> None:
     failed = subprocess.run([*alembic, "upgrade", "head"], cwd=ROOT, check=False, capture_output=True, text=True)
     assert failed.returncode != 0
     assert "needs the ledger's address" in failed.stderr
+
+
+def migrate(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "infra.migrations", *arguments]
+    known = os.environ | environment
+    return subprocess.run(command, cwd=ROOT, env=known, check=False, capture_output=True, text=True)
+
+
+def test_the_module_upgrades_the_ledger_of_the_environment(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'deep' / 'ledger.sqlite'}"
+    done = migrate(LIPSYNC_DATABASE_URL=url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert tables(url) >= TABLES
+
+
+def test_the_module_fails_in_one_line_when_the_database_cannot_be_opened(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").mkdir()
+    for address, said in ((f"sqlite:///{tmp_path / 'ledger.sqlite'}", "unable to open"), ("mysql://h/d", "BAD_OPTION")):
+        done = migrate(address)
+        assert done.returncode == 1
+        assert said in done.stderr
+        assert len(done.stderr.splitlines()) == 1
 
 
 def test_the_address_is_opened_with_the_driver_that_is_installed() -> None:
