@@ -1,6 +1,8 @@
 """The ledger, on both databases: what is written is found again, once, in whatever order and however often it came."""
 
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -316,3 +318,15 @@ def test_no_secret_of_an_address_is_kept_in_the_ledger_or_the_spool(ledger: Ledg
     assert found is not None
     assert found.video_url == "https://host/face.mp4"
     assert (found.audio_url, found.output_url) == (job.audio_url, job.output_url)
+
+
+def test_a_database_that_accepts_and_never_answers_costs_a_job_one_short_wait(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"postgresql://u@127.0.0.1:{server.getsockname()[1]}/ledger"
+        ledger = Ledger(address, tmp_path / "spool")
+        started = time.monotonic()
+        for _ in range(20):
+            ledger.record(a_job())
+        assert time.monotonic() - started < 9
+    [spooled] = (tmp_path / "spool").glob("*.jsonl")
+    assert len(spooled.read_bytes().splitlines()) == 20
