@@ -1,6 +1,7 @@
 # make demo   sets everything up and lip-syncs a face: demo/out.mp4, demo/compare.mp4
 # make test   sets everything up and runs the whole suite
 # make check  types, lint, format and the direction of imports
+# make up     starts the service on this machine: PostgreSQL, S3, Prefect, two workers (docs/service.md); make down stops it
 # make torch  adds the extra that imports PyTorch checkpoints; with it, make test proves the neural path as well
 # make bench  the figures of the README, as ratios
 # make clean  removes what the targets above made (make distclean: the virtual environment as well)
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
 MODEL := mediapipe-face
 
-.PHONY: demo test check torch bench models clean distclean
+.PHONY: demo test check up down torch bench models clean distclean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -32,6 +33,12 @@ check: $(VENV)/.installed
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m pytest -q tests/test_architecture.py
 
+up: $(VENV)/.installed-service models
+	@$(BIN)/python -m infra.local up
+
+down: | $(BIN)/python
+	@$(BIN)/python -m infra.local down
+
 torch: $(VENV)/.installed-torch
 
 bench: $(VENV)/.installed models demo/face.mp4
@@ -43,10 +50,14 @@ models: | $(VENV)/.installed-demo
 # The demo needs less than the tests do, so each has a stamp; installing for the tests serves the demo too.
 $(VENV)/.installed: $(PINS) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --compile -c constraints.txt -e '.[dev]'
-	@touch $@ $(VENV)/.installed-demo
+	@touch $@ $(VENV)/.installed-demo $(VENV)/.installed-service
 
 $(VENV)/.installed-demo: $(PINS) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --compile -c constraints.txt -e '.[demo]'
+	@touch $@
+
+$(VENV)/.installed-service: $(PINS) | $(VENV)/.installed-demo
+	$(BIN)/python -m pip install --quiet --compile -c constraints.txt -e '.[local-service]'
 	@touch $@
 
 $(VENV)/.installed-torch: $(PINS) | $(VENV)/.installed

@@ -7,16 +7,20 @@ from prefect.client.schemas.objects import State
 
 from flows.handover import Inferred, failed_state
 from flows.lipsync_gpu import fetch_inputs, infer_inline, infer_on_gpu_pool
+from flows.place import present_place
 from flows.request import LipSyncRequest
 from lipsync_core.errors import LipSyncError
-from lipsync_core.report import Progress, ProgressCallback
+from lipsync_core.report import ProgressCallback
 from tasks import stages
+from tasks.account import JobAccount, JobAddresses
+from tasks.artifacts import ShownProgress, show_output, show_timings
 from tasks.clip_plan import plan_clip
 from tasks.job import JobInputs, ServiceJob
 from tasks.opening import open_job
 from tasks.rendering import RenderPass
 from tasks.settings import Settings
 from tasks.stages import whole
+from tasks.storage import shown_url
 from tasks.tracks import read_clip
 
 
@@ -24,24 +28,33 @@ from tasks.tracks import read_clip
 def lipsync(request: LipSyncRequest) -> State[Any] | None:
     """Make the face in a video speak a given audio track."""
     settings = Settings()
+    account = JobAccount(settings, present_place())
+    addresses = JobAddresses(shown_url(request.video), shown_url(request.audio), shown_url(request.output))
     try:
-        with open_job(request.options(), settings) as job:
-            _run(job, request, settings)
+        with account.kept(addresses, request.idempotency_key), open_job(request.options(), settings) as job:
+            account.describe(job)
+            try:
+                _run(job, request, settings, account)
+            finally:
+                account.stages(job)
+                show_timings(job.log)
     except LipSyncError as error:
         return failed_state(error)
+    show_output(addresses.output)
     return None
 
 
-def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings) -> None:
+def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, account: JobAccount) -> None:
     inputs = fetch_inputs(job, request)
-    inferred = infer_on_gpu_pool(job, request) if settings.gpu_pool else infer_inline(job, inputs, _ignore)
+    account.stages(job)
+    attempt = present_place().attempt
+    inferred = infer_on_gpu_pool(job, request, attempt) if settings.gpu_pool else infer_inline(job, inputs)
     render = _prepared(job, inputs, inferred, request)
-    _render(render, _ignore)
+    account.frames = render.plan.counts
+    _render(render, ShownProgress())
+    duration_s = float(render.plan.timeline.duration_s)
+    account.complete(render.output.stat().st_size, duration_s, inferred.track.was_cached)
     stages.upload(whole(job), whole(render.output), whole(request.output))
-
-
-def _ignore(_: Progress) -> None:
-    """Nobody watches."""
 
 
 def _prepared(job: ServiceJob, inputs: JobInputs, inferred: Inferred, request: LipSyncRequest) -> RenderPass:

@@ -11,10 +11,13 @@ from prefect.deployments import run_deployment
 from prefect.states import Cancelling
 
 from flows.handover import Failure, GpuRunError, Handover, Inferred, failed_state, read_handover, write_handover
+from flows.place import present_place
 from flows.request import LipSyncRequest
 from lipsync_core.errors import LipSyncError
-from lipsync_core.report import ProgressCallback
+from lipsync_core.report import Progress
 from tasks import stages
+from tasks.account import JobAccount
+from tasks.artifacts import show_timings
 from tasks.job import JobInputs, ServiceJob
 from tasks.opening import open_job
 from tasks.settings import Settings
@@ -25,32 +28,41 @@ _POLL_S = 0.25  # how often the parent looks at its child; Prefect's own 5 s wou
 
 
 @flow(name="lipsync-gpu", persist_result=False, validate_parameters=True)
-def lipsync_gpu(request: LipSyncRequest) -> State[Any] | None:
-    """Track the face and infer its mouth, and hand over where the results are kept."""
-    run_id = UUID(str(runtime.flow_run.get_id()))
+def lipsync_gpu(request: LipSyncRequest, attempt: int = 1) -> State[Any] | None:
+    """Track the face and infer its mouth, and hand over where the results are kept.
+
+    `attempt` is that of the parent, whose job this is a part of.
+    """
+    settings = Settings()
+    run_id, parent_id = runtime.flow_run.id, runtime.flow_run.parent_flow_run_id
+    account = JobAccount(settings, present_place(UUID(parent_id or run_id), attempt))
     try:
-        with open_job(request.options(), Settings()) as job:
-            _hand_over(job, request, run_id)
+        with open_job(request.options(), settings) as job:
+            try:
+                _hand_over(job, request, UUID(run_id))
+            finally:
+                account.stages(job)
+                show_timings(job.log)
     except LipSyncError as error:
         return failed_state(error)
     return None
 
 
-def infer_inline(job: ServiceJob, inputs: JobInputs, progress: ProgressCallback) -> Inferred:
+def infer_inline(job: ServiceJob, inputs: JobInputs) -> Inferred:
     """Both stages as task runs of the present flow run."""
-    tracked = stages.track(whole(job), whole(inputs), whole(progress), return_state=True).result()
-    edits = stages.infer(whole(job), whole(inputs), whole(tracked), whole(progress), return_state=True).result()
+    tracked = stages.track(whole(job), whole(inputs), whole(_ignore), return_state=True).result()
+    edits = stages.infer(whole(job), whole(inputs), whole(tracked), whole(_ignore), return_state=True).result()
     return Inferred(track=tracked, edits=edits)
 
 
-def infer_on_gpu_pool(job: ServiceJob, request: LipSyncRequest) -> Inferred:
+def infer_on_gpu_pool(job: ServiceJob, request: LipSyncRequest, attempt: int) -> Inferred:
     """Both stages in a child run on the GPU pool; waits for it, and cancels it when the present run is stopped.
 
     Raises:
         LipSyncError: what the child failed with.
         GpuRunError: the child ended without a word.
     """
-    parameters = {"request": request.model_dump(mode="json")}
+    parameters = {"request": request.model_dump(mode="json"), "attempt": attempt}
     child = cast(FlowRun, run_deployment(GPU_DEPLOYMENT, parameters=parameters, timeout=0))
     try:
         finished = _finished(child.id)
@@ -74,7 +86,7 @@ def fetch_inputs(job: ServiceJob, request: LipSyncRequest) -> JobInputs:
 
 def _hand_over(job: ServiceJob, request: LipSyncRequest, run_id: UUID) -> None:
     try:
-        inferred = infer_inline(job, fetch_inputs(job, request), lambda _: None)
+        inferred = infer_inline(job, fetch_inputs(job, request))
     except LipSyncError as error:
         write_handover(job, run_id, Handover(failure=Failure.of(error)))
         raise
@@ -93,3 +105,7 @@ def _finished(run_id: UUID) -> FlowRun:
 def _cancel(run_id: UUID) -> None:
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(run_id, Cancelling())
+
+
+def _ignore(_: Progress) -> None:
+    """Nobody watches: these stages are short."""

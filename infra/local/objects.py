@@ -28,7 +28,8 @@ class S3Keys:
 
 def start_objects(layout: Layout, services: ServiceFolder, environment: dict[str, str]) -> S3Keys:
     """Start the server unless it runs, and make the bucket unless it is there."""
-    keys = _keys(layout.s3_keys)
+    _make_keys(layout.s3_keys)
+    keys = read_keys(layout.s3_keys)
     layout.objects.mkdir(parents=True, exist_ok=True)
     client = s3_client(layout, keys)
     service = Service(NAME, _command(layout), environment, lambda: _answers(client))
@@ -69,21 +70,27 @@ def _command(layout: Layout) -> list[str]:
         "-filer",
         f"-filer.port={port + 3}",
         "-volume.max=64",
+        "-volume.preStopSeconds=1",  # nobody else would take over what it serves
         "-master.volumeSizeLimitMB=256",
     ]
 
 
-def _keys(path: Path) -> S3Keys:
-    """The keys in the server's configuration, which is written where there is none."""
-    if not path.exists():
-        credentials = {"accessKey": secrets.token_hex(10), "secretKey": secrets.token_hex(20)}
-        actions = ["Admin", "Read", "Write", "List", "Tagging"]
-        identity = {"name": "lipsync", "credentials": [credentials], "actions": actions}
-        path.touch(mode=0o600)
-        path.write_text(json.dumps({"identities": [identity]}), encoding="utf-8")
+def read_keys(path: Path) -> S3Keys:
+    """The keys in the server's configuration."""
     [identity] = json.loads(path.read_text(encoding="utf-8"))["identities"]
     [pair] = identity["credentials"]
     return S3Keys(pair["accessKey"], pair["secretKey"])
+
+
+def _make_keys(path: Path) -> None:
+    """Write a configuration with new keys where there is none; only this user may read it."""
+    if path.exists():
+        return
+    credentials = {"accessKey": secrets.token_hex(10), "secretKey": secrets.token_hex(20)}
+    actions = ["Admin", "Read", "Write", "List", "Tagging"]
+    identity = {"name": "lipsync", "credentials": [credentials], "actions": actions}
+    path.touch(mode=0o600)
+    path.write_text(json.dumps({"identities": [identity]}), encoding="utf-8")
 
 
 def _answers(client: BaseClient) -> bool:

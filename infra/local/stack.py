@@ -18,6 +18,7 @@ from infra.local.objects import S3Keys, start_objects
 from infra.local.pools import ensure_pools
 from infra.local.postgres import DatabaseUrls, start_postgres, stop_postgres
 from infra.local.process import Service, ServiceFolder, StackError
+from tasks.ledger_database import upgrade
 
 _SERVER = "prefect-server"
 _WORKERS = {f"worker-{pool}": pool for pool in (CPU_POOL, GPU_POOL)}
@@ -50,6 +51,7 @@ class Stack:
         """
         self.say("PostgreSQL")
         databases = start_postgres(self.layout)
+        upgrade(databases.ledger)
         self.say("S3")
         keys = start_objects(self.layout, self.services, dict(os.environ))
         self.say("Prefect server")

@@ -1,0 +1,53 @@
+"""What a run shows in Prefect's UI beside its states: how far it is, where its time went, where its result is."""
+
+import time
+from typing import cast
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_link_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from lipsync_core.report import Progress
+from tasks.stage_log import StageLog
+
+_UPDATE_EVERY_S = 1.0
+
+
+class ShownProgress:
+    """A progress bar of the present run; call it as often as there is news."""
+
+    def __init__(self) -> None:
+        made = create_progress_artifact(progress=0.0, key="progress", description="Frames written")
+        self._artifact = cast(UUID, made)
+        self._shown_at = time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        """Move the bar, at most once a second, and at the end."""
+        now = time.monotonic()
+        if not progress.total or (now - self._shown_at < _UPDATE_EVERY_S and progress.done < progress.total):
+            return
+        self._shown_at = now
+        update_progress_artifact(self._artifact, progress=100.0 * progress.done / progress.total)
+
+
+def show_timings(log: StageLog) -> None:
+    """The present run's stages as a table, their finer rows indented below them."""
+    rows: list[dict[str, object]] = []
+    for run in log.runs:
+        note = "cached" if run.was_cached else ""
+        rows.append(_row(run.stage, run.wall_s, run.cpu_s, run.items) | {"note": note})
+        rows.extend(_row(f"– {part.stage}", part.wall_s, part.cpu_s, part.items) | {"note": ""} for part in run.parts)
+    create_table_artifact(table=rows, key="timing-breakdown", description="Where the time of this run went")
+
+
+def show_output(url_shown: str) -> None:
+    """Where the result is. `url_shown` holds no credentials and no signature."""
+    create_link_artifact(link=url_shown, link_text=url_shown, key="output", description="The result")
+
+
+def _row(stage: str, wall_s: float, cpu_s: float, items: int) -> dict[str, object]:
+    return {"stage": stage, "wall s": round(wall_s, 3), "CPU s": round(cpu_s, 3), "items": items}

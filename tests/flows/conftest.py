@@ -1,0 +1,123 @@
+"""A real service for the tests: PostgreSQL, S3, Prefect's server and both workers, on free ports."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from infra.local.layout import BUCKET, LOOPBACK, Layout
+from infra.local.objects import read_keys, s3_client
+
+_SOURCE = Path(__file__).resolve().parents[2]
+_FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+_JOB_LIMIT_S = 120
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a caller of the service can do: put files, start jobs over REST, look at runs, take files."""
+
+    layout: Layout
+    api: httpx.Client
+    s3: Any
+
+    def put(self, path: Path, key: str) -> str:
+        self.s3.upload_file(str(path), BUCKET, key)
+        return f"s3://{BUCKET}/{key}"
+
+    def get(self, key: str, path: Path) -> Path:
+        self.s3.download_file(BUCKET, key, str(path))
+        return path
+
+    def start(self, request: Json) -> str:
+        return self.start_with({"request": request}, "lipsync/lipsync")
+
+    def start_with(self, parameters: Json, deployment: str) -> str:
+        found = self.api.get(f"/deployments/name/{deployment}").raise_for_status().json()
+        address = f"/deployments/{found['id']}/create_flow_run"
+        run = self.api.post(address, json={"parameters": parameters}).raise_for_status().json()
+        return str(run["id"])
+
+    def finished(self, run_id: str) -> Json:
+        deadline = time.monotonic() + _JOB_LIMIT_S
+        while time.monotonic() < deadline:
+            run: Json = self.api.get(f"/flow_runs/{run_id}").raise_for_status().json()
+            if run["state"]["type"] in _FINAL:
+                return run
+            time.sleep(0.3)
+        raise AssertionError(f"the run is {run['state']['name']} after {_JOB_LIMIT_S} s")
+
+    def run(self, request: Json) -> Json:
+        return self.finished(self.start(request))
+
+    def task_states(self, run_id: str) -> dict[str, str]:
+        """State names of a flow run's tasks, by task run name."""
+        tasks = self._filtered("task_runs", {"flow_runs": {"id": {"any_": [run_id]}}})
+        return {task["name"]: task["state"]["name"] for task in tasks}
+
+    def children(self, run_id: str) -> list[Json]:
+        """The flow runs that a flow run started."""
+        return self._filtered("flow_runs", {"flow_runs": {"parent_flow_run_id": {"any_": [run_id]}}})
+
+    def artifacts(self, run_id: str) -> dict[str, Json]:
+        """What the run shows, by key."""
+        found = self._filtered("artifacts", {"flow_runs": {"id": {"any_": [run_id]}}})
+        return {artifact["key"]: artifact for artifact in found}
+
+    def ledger(self, query: str, run_id: str) -> list[tuple[Any, ...]]:
+        """The rows of the ledger that `query` selects for job %s."""
+        socket_folder = (self.layout.postgres / "postmaster.pid").read_text().splitlines()[4]
+        with psycopg.connect(host=socket_folder, user="postgres", dbname="lipsync") as connection:
+            return connection.execute(query, [run_id]).fetchall()
+
+    def logs(self, run_id: str) -> str:
+        lines = self._filtered("logs", {"logs": {"flow_run_id": {"any_": [run_id]}}})
+        return "\n".join(line["message"] for line in lines)
+
+    def _filtered(self, kind: str, body: Json) -> list[Json]:
+        found: list[Json] = self.api.post(f"/{kind}/filter", json=body).raise_for_status().json()
+        return found
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory, model_store: object) -> Iterator[Service]:
+    """The whole local stack, started once for all tests by the command that `make up` runs, and stopped after them."""
+    layout = Layout(_SOURCE, tmp_path_factory.mktemp("stack"), _free_ports())
+    try:
+        local_stack(layout, "up")
+        keys = read_keys(layout.s3_keys)
+        with httpx.Client(base_url=layout.api_url, timeout=30) as api:
+            yield Service(layout, api, s3_client(layout, keys))
+    finally:
+        local_stack(layout, "down")
+
+
+def local_stack(layout: Layout, order: str) -> str:
+    """Run `python -m infra.local` and return what it says."""
+    place = ("--root", str(layout.root), "--first-port", str(layout.first_port))
+    command = [sys.executable, "-m", "infra.local", *place, order]
+    done = subprocess.run(command, cwd=_SOURCE, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def _free_ports() -> int:
+    """The first of five neighbouring ports that are free, with SeaweedFS's own 10000 above them."""
+    for first in range(23_000, 30_000, 10):
+        if all(_is_free(first + number) and _is_free(first + number + 10_000) for number in range(5)):
+            return first
+    raise AssertionError("no free ports")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, port)) != 0

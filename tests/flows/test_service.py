@@ -1,0 +1,173 @@
+"""Whole jobs through the real service: triggered over REST, looked at through the API, compared with the CLI's."""
+
+import json
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+import pytest
+
+from lipsync_core.pipeline import lip_sync
+from lipsync_core.workspace import Workspace
+
+if TYPE_CHECKING:  # conftest.py is no module of its own
+    from tests.conftest import Ffmpeg
+    from tests.flows.conftest import Service
+
+STAGES = {"fetch video", "fetch audio", "blend", "encode", "upload"}
+
+
+@pytest.fixture(scope="module")
+def face(ffmpeg: "Ffmpeg", clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds of a person, 512 x 512."""
+    path = tmp_path_factory.mktemp("face") / "face.mp4"
+    source = clips / "sadtalker_WDA_AlexandriaOcasioCortez_000.mp4"
+    ffmpeg("-i", source, "-t", "2", "-an", "-c:v", "libx264", "-preset", "ultrafast", path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def speech(ffmpeg: "Ffmpeg", clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second and a half of speech."""
+    path = tmp_path_factory.mktemp("speech") / "speech.wav"
+    ffmpeg("-i", clips / "retalking_audio1.wav", "-t", "1.5", path)
+    return path
+
+
+def test_a_job_over_rest_gives_the_frames_of_the_command_line(
+    service: "Service", face: Path, speech: Path, tmp_path: Path, workspace: Workspace
+) -> None:
+    request = {
+        "video": service.put(face, "inputs/face.mp4"),
+        "audio": service.put(speech, "inputs/speech.wav"),
+        "output": "s3://lipsync/outputs/face.mp4",
+    }
+    run = service.run(request)
+    assert run["state"]["name"] == "Completed", service.logs(run["id"])
+    states = service.task_states(run["id"])
+    assert {name: states.get(name) for name in STAGES} == dict.fromkeys(STAGES, "Completed")
+    [child] = service.children(run["id"])
+    assert child["state"]["name"] == "Completed"
+    assert set(service.task_states(child["id"])) == {"fetch video", "fetch audio", "track", "infer"}
+    assert_accounted(service, run["id"])
+    lip_sync(face, speech, tmp_path / "local.mp4", workspace=workspace)
+    assert_equal_frames(service.get("outputs/face.mp4", tmp_path / "remote.mp4"), tmp_path / "local.mp4")
+
+
+def test_a_second_audio_for_the_same_video_is_not_tracked_again(
+    service: "Service", ffmpeg: "Ffmpeg", face: Path, speech: Path, tmp_path: Path
+) -> None:
+    shorter = tmp_path / "shorter.wav"
+    ffmpeg("-i", speech, "-t", "1", shorter)
+    tracked = []
+    for audio in (speech, shorter):
+        request = {
+            "video": service.put(face, "inputs/face.mp4"),
+            "audio": service.put(audio, f"inputs/{audio.name}"),
+            "output": f"s3://lipsync/outputs/{audio.stem}.mp4",
+        }
+        run = service.run(request)
+        assert run["state"]["name"] == "Completed", service.logs(run["id"])
+        [child] = service.children(run["id"])
+        tracked.append(service.task_states(child["id"])["track"])
+    assert tracked[-1] == "Cached"
+
+
+def test_a_job_fails_with_the_code_of_its_child_when_there_is_no_face(
+    service: "Service", ffmpeg: "Ffmpeg", speech: Path, tmp_path: Path
+) -> None:
+    blank = tmp_path / "blank.mp4"
+    ffmpeg("-f", "lavfi", "-i", "color=gray:size=160x120:rate=25", "-frames:v", "10", blank)
+    run = service.run(
+        {
+            "video": service.put(blank, "inputs/blank.mp4"),
+            "audio": service.put(speech, "inputs/speech.wav"),
+            "output": "s3://lipsync/outputs/none.mp4",
+        }
+    )
+    [child] = service.children(run["id"])
+    for state in (run["state"], child["state"]):
+        assert state["type"] == "FAILED"
+        assert state["message"].startswith("NO_FACE: ")
+    assert "upload" not in service.task_states(run["id"])
+
+
+def test_a_job_fails_at_once_when_its_video_is_missing(service: "Service", speech: Path) -> None:
+    request = {
+        "video": "s3://lipsync/inputs/no-such-file.mp4",
+        "audio": service.put(speech, "inputs/speech.wav"),
+        "output": "s3://lipsync/outputs/none.mp4",
+    }
+    run = service.run(request)
+    assert run["state"]["message"].startswith("NOT_FOUND: ")
+    assert service.children(run["id"]) == []
+
+
+@pytest.mark.parametrize("change", [{"crf": 99}, {"output": "s3://lipsync/outputs/face.avi"}, {"colour": "red"}])
+def test_a_job_fails_before_any_work_when_the_request_is_out_of_bounds(service: "Service", change: dict) -> None:
+    request = {"video": "s3://a/v.mp4", "audio": "s3://a/a.wav", "output": "s3://a/o.mp4", **change}
+    found = service.api.get("/deployments/name/lipsync/lipsync").json()
+    answer = service.api.post(f"/deployments/{found['id']}/create_flow_run", json={"parameters": {"request": request}})
+    if answer.status_code != 409:  # what a schema cannot say is said by the run
+        run = service.finished(answer.json()["id"])
+        assert run["state"]["type"] == "FAILED"
+        assert service.task_states(run["id"]) == {}
+
+
+def test_a_manifest_is_submitted_once_and_fails_when_a_row_holds_no_request(service: "Service", tmp_path: Path) -> None:
+    row = {"video": "s3://lipsync/none.mp4", "audio": "s3://lipsync/none.wav", "output": "s3://lipsync/outputs/b.mp4"}
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_text("\n".join(json.dumps(each) for each in (row, {**row, "crf": 18}, {**row, "crf": 99})))
+    address = service.put(manifest, "bulk/manifest.jsonl")
+    submitted = []
+    for _ in range(2):
+        run = service.finished(service.start_with({"manifest": address}, "lipsync-bulk/lipsync-bulk"))
+        assert run["state"]["message"].startswith("INPUT_INVALID: 1 of 3 rows")
+        submitted.append([line["run"] for line in table_rows(service.artifacts(run["id"])["submitted"])])
+    assert submitted[0] == submitted[1]
+    first, second, third = submitted[0]
+    assert third == ""
+    assert first != second
+    for run_id in (first, second):
+        run = service.finished(run_id)
+        assert run["work_queue_name"] == "bulk"
+        assert run["state"]["message"].startswith("NOT_FOUND: ")
+
+
+def test_the_nightly_schedule_is_off_until_somebody_turns_it_on(service: "Service") -> None:
+    found = service.api.get("/deployments/name/lipsync-bulk/lipsync-bulk").json()
+    assert [schedule["active"] for schedule in found["schedules"]] == [False]
+
+
+def assert_accounted(service: "Service", run_id: str) -> None:
+    """The ledger and the artifacts tell of the whole job, the part on the GPU pool included."""
+    query = "SELECT state, model, video_url, output_bytes > 0 FROM jobs WHERE id = %s"
+    assert service.ledger(query, run_id) == [("completed", "viseme/1", "s3://lipsync/inputs/face.mp4", True)]
+    query = "SELECT stage, pool FROM stage_timings WHERE part_of = '' AND job_id = %s"
+    pools = dict(service.ledger(query, run_id))
+    assert pools["track"] == pools["infer"] == "lipsync-gpu"
+    assert {stage for stage, pool in pools.items() if pool == "lipsync-cpu"} == {*STAGES, "plan"}
+    query = "SELECT sum(frames) FROM frame_outcomes WHERE job_id = %s"
+    [(frames,)] = service.ledger(query, run_id)
+    assert frames == 38  # 1.5 s at 25 a second
+    artifacts = service.artifacts(run_id)
+    assert artifacts["progress"]["data"] == 100.0
+    assert artifacts["output"]["data"] == "[s3://lipsync/outputs/face.mp4](s3://lipsync/outputs/face.mp4)"
+    assert {"fetch video", "blend", "encode", "upload"} <= {
+        row["stage"] for row in table_rows(artifacts["timing-breakdown"])
+    }
+
+
+def table_rows(artifact: dict) -> list[dict]:
+    data = artifact["data"]
+    return json.loads(data) if isinstance(data, str) else data
+
+
+def assert_equal_frames(one: Path, other: Path) -> None:
+    with av.open(str(one)) as left, av.open(str(other)) as right:
+        for number, (a, b) in enumerate(zip_longest(left.decode(video=0), right.decode(video=0))):
+            assert a is not None and b is not None, f"one ends at frame {number}"
+            assert a.pts == b.pts
+            np.testing.assert_array_equal(a.to_ndarray(), b.to_ndarray(), err_msg=f"frame {number}")
