@@ -32,7 +32,7 @@ def start_objects(layout: Layout, services: ServiceFolder, environment: dict[str
     keys = read_keys(layout.s3_keys)
     layout.objects.mkdir(parents=True, exist_ok=True)
     client = s3_client(layout, keys)
-    service = Service(NAME, _command(layout), environment, lambda: _answers(client))
+    service = Service(NAME, _command(layout), environment, lambda: _answers(client), port=layout.s3_port)
     services.start(service, layout.root)
     try:
         client.head_bucket(Bucket=BUCKET)

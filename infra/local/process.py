@@ -3,11 +3,14 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from infra.local.layout import LOOPBACK
 
 _POLL_S = 0.1
 _PATIENCE_S = 20.0  # for a process to end by itself
@@ -26,6 +29,7 @@ class Service:
     command: Sequence[str]
     environment: Mapping[str, str]
     is_ready: Callable[[], bool]
+    port: int | None = None  # that it will listen on, on the loopback
     patience_s: float = 90.0
 
 
@@ -44,21 +48,21 @@ class ServiceFolder:
         """Start it in `folder` unless it runs, and wait until it is ready; returns whether it had to be started.
 
         Raises:
-            StackError: it ended, or was not ready in time.
+            StackError: it ended, was not ready in time, or another program has its port.
         """
-        is_new = not self.is_running(service.name)
-        if is_new:
-            self._launch(service, folder)
+        process = None if self.is_running(service.name) else self._launch(service, folder)
         deadline = time.monotonic() + service.patience_s
         while not service.is_ready():
             if not self.is_running(service.name):
+                if process is not None:
+                    process.wait()
                 raise StackError(f"{service.name} ended at once: {self._log(service.name)}")
             if time.monotonic() > deadline:
                 raise StackError(
                     f"{service.name} is not ready after {service.patience_s:g} s: see {self._log_path(service.name)}"
                 )
             time.sleep(_POLL_S)
-        return is_new
+        return process is not None
 
     def stop(self, name: str) -> bool:
         """End the process that was started as `name`, at last by force; returns whether there was one."""
@@ -73,7 +77,10 @@ class ServiceFolder:
         self._record(name).unlink(missing_ok=True)
         return pid is not None
 
-    def _launch(self, service: Service, folder: Path) -> None:
+    def _launch(self, service: Service, folder: Path) -> subprocess.Popen[bytes]:
+        if service.port is not None and _is_taken(service.port):
+            remedy = "stop it, or choose other ports with LIPSYNC_FIRST_PORT"
+            raise StackError(f"another program listens on port {service.port}, where {service.name} would: {remedy}")
         self.runs.mkdir(parents=True, exist_ok=True)
         self.logs.mkdir(parents=True, exist_ok=True)
         with self._log_path(service.name).open("ab") as log:
@@ -88,6 +95,7 @@ class ServiceFolder:
             )
         record = {"pid": process.pid, "started": _started(process.pid)}
         self._record(service.name).write_text(json.dumps(record), encoding="utf-8")
+        return process
 
     def _pid(self, name: str) -> int | None:
         try:
@@ -106,6 +114,11 @@ class ServiceFolder:
     def _log(self, name: str) -> str:
         lines = self._log_path(name).read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join([str(self._log_path(name)), *lines[-15:]])
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, port)) == 0
 
 
 def _started(pid: int) -> str | None:

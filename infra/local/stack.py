@@ -74,7 +74,7 @@ class Stack:
     def _start_server(self, environment: dict[str, str]) -> None:
         port = str(self.layout.first_port)
         command = [*_prefect(), "server", "start", "--host", LOOPBACK, "--port", port]
-        service = Service(_SERVER, command, environment, self._is_healthy)
+        service = Service(_SERVER, command, environment, self._is_healthy, port=self.layout.first_port)
         self.services.start(service, self.layout.root)
 
     def _is_healthy(self) -> bool:

@@ -1,0 +1,112 @@
+"""Processes of the local stack: started once, known again, and nobody else's ever ended."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from infra.local.process import Service, ServiceFolder, StackError
+
+# Runs until it is told to stop; says when it is up. "deaf" does not listen to a request to stop.
+_PROGRAM = """
+import pathlib, signal, sys, time
+if "deaf" in sys.argv:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+pathlib.Path(sys.argv[1]).touch()
+time.sleep(60)
+"""
+
+# Starts the service in a process of its own, as the command does, and leaves.
+_STARTER = """
+import json, sys
+from pathlib import Path
+from infra.local.process import Service, ServiceFolder
+root = Path(sys.argv[1])
+ready = root / "ready"
+command = [sys.executable, "-c", sys.argv[2], str(ready), *sys.argv[3:]]
+folder = ServiceFolder(root / "run", root / "log")
+print(folder.start(Service("sleeper", command, {}, ready.exists), root))
+"""
+
+
+def start(root: Path, *words: str) -> bool:
+    """Whether the service had to be started."""
+    command = [sys.executable, "-c", _STARTER, str(root), _PROGRAM, *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout.strip() == "True"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> ServiceFolder:
+    return ServiceFolder(tmp_path / "run", tmp_path / "log")
+
+
+def pid_of(folder: ServiceFolder) -> int:
+    return int(json.loads((folder.runs / "sleeper.json").read_text())["pid"])
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_service_is_started_once_and_stopped_once(tmp_path: Path, folder: ServiceFolder) -> None:
+    assert start(tmp_path)
+    pid = pid_of(folder)
+    assert not start(tmp_path)
+    assert pid_of(folder) == pid
+    assert folder.is_running("sleeper")
+    assert folder.stop("sleeper")
+    assert not folder.is_running("sleeper")
+    assert not folder.stop("sleeper")
+
+
+def test_a_service_is_ended_by_force_when_it_does_not_listen(
+    tmp_path: Path, folder: ServiceFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.local.process._PATIENCE_S", 0.5)
+    start(tmp_path, "deaf")
+    assert folder.stop("sleeper")
+    deadline = time.monotonic() + 5
+    while folder.is_running("sleeper") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not folder.is_running("sleeper")
+
+
+def test_another_process_with_the_recorded_number_is_not_ended(folder: ServiceFolder) -> None:
+    bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        folder.runs.mkdir()
+        record = {"pid": bystander.pid, "started": "1"}  # a process of long ago had this number
+        (folder.runs / "sleeper.json").write_text(json.dumps(record))
+        assert not folder.is_running("sleeper")
+        assert not folder.stop("sleeper")
+        assert is_alive(bystander.pid)
+        assert bystander.poll() is None
+    finally:
+        bystander.send_signal(signal.SIGKILL)
+        bystander.wait()
+
+
+def test_starting_fails_with_the_end_of_its_log_when_a_service_ends_at_once(tmp_path: Path) -> None:
+    folder = ServiceFolder(tmp_path / "run", tmp_path / "log")
+    command = [sys.executable, "-c", "import sys; sys.exit('no port left')"]
+    with pytest.raises(StackError, match=r"(?s)short ended at once: .*short\.log.*no port left"):
+        folder.start(Service("short", command, {}, lambda: False), tmp_path)
+
+
+def test_starting_fails_when_another_program_has_the_port(tmp_path: Path, folder: ServiceFolder) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(StackError, match=f"port {port}"):
+            folder.start(Service("late", ["true"], {}, lambda: True, port=port), tmp_path)
+    assert not folder.is_running("late")
