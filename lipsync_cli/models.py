@@ -68,16 +68,17 @@ def pull(name: str, accept_licence: bool, quiet: bool, home: Path | None) -> Non
 @models.command("import")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--as", "name", required=True, metavar="NAME", help="The model that the file holds.")
+@click.option("--whole", "is_whole", is_flag=True, help="Keep all of a Wav2Lip network, for run --compat upstream.")
 @accept_option
 @home_option
-def import_model(path: Path, name: str, accept_licence: bool, home: Path | None) -> None:
+def import_model(path: Path, name: str, is_whole: bool, accept_licence: bool, home: Path | None) -> None:
     """Install a model from the file PATH that you have: a .pth or .onnx file, or a .zip of it."""
     folder, store = _store(home)
     entry = store.entry(name)
     _say_accepted(store, entry, accept_licence)
     try:
         with shown_transfer(name) as progress:
-            store.import_file(name, path, accept_licence, progress)
+            store.import_file(name, path, accept_licence, progress, is_whole)
     except Interrupted as stop:
         raise Interrupted(stop.signum, "nothing was imported") from stop
     write_stdout(f"{name} is now installed in {folder}, from {path} ({entry.licence})")

@@ -48,6 +48,12 @@ _FILE = click.Path(path_type=Path)
     help="Of their numbers; fp16 with tensorrt only.",
 )
 @click.option(
+    "--compat",
+    type=click.Choice(["none", "upstream"]),
+    default=_DEFAULTS.compat,
+    help="upstream: do everything as Wav2Lip's public implementation does, to compare results.",
+)
+@click.option(
     "--length",
     type=click.Choice(["audio", "video"]),
     default=_DEFAULTS.length,

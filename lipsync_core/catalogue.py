@@ -74,7 +74,7 @@ def load_parts(options: JobOptions, models: ModelStore, clock: StageClock | None
     tracker = choose_tracker(options, models)
     with clock.adopting("infer"):
         model = choose_model(options, models)
-    blender = choose_blender(options.blend, model.generator)
+    blender = FeatherBlender() if options.compat == "upstream" else choose_blender(options.blend, model.generator)
     if not options.enhance_quality:
         return JobParts(model, tracker, blender)
     with clock.adopting("enhance"):
@@ -85,6 +85,8 @@ def choose_model(options: JobOptions, models: ModelStore) -> ModelChoice:
     """The generator that `options` name; raises what `load_parts` does."""
     if options.model not in MODELS:
         raise OptionError(f"there is no model {options.model!r}", f"choose one of {', '.join(MODELS)}")
+    if options.compat == "upstream" and options.model not in NEURAL_MODELS:
+        raise OptionError(f"compat upstream does not go with model {options.model}", "choose wav2lip or wav2lip-gan")
     if options.model == "auto":
         return _best_model(options, models)
     if options.model == "viseme":
@@ -155,6 +157,11 @@ def _wav2lip(name: str, models: ModelStore, options: JobOptions, reason: str) ->
     from lipsync_core.generators.wav2lip import Identity, Wav2LipGenerator
     from lipsync_core.generators.wav2lip_network import Wav2LipNetwork
 
+    identity = Identity(name, models.entry(name).licence)
+    if options.compat == "upstream":
+        from lipsync_core.compat.upstream import UpstreamGenerator
+
+        whole = Wav2LipNetwork(models.path(name, NETWORK), _provider(options), first_row=0)
+        return ModelChoice(UpstreamGenerator(whole, identity), models.imported_from(name), reason)
     network = Wav2LipNetwork(models.path(name, NETWORK), _provider(options))
-    generator = Wav2LipGenerator(network, Identity(name, models.entry(name).licence))
-    return ModelChoice(generator, models.imported_from(name), reason)
+    return ModelChoice(Wav2LipGenerator(network, identity), models.imported_from(name), reason)

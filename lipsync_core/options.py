@@ -1,6 +1,6 @@
 """What a user may ask of a job."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Literal, get_args
 
@@ -11,6 +11,7 @@ Extend = Literal["pingpong", "loop", "freeze"]
 Blend = Literal["auto", "feather", "poisson"]
 Provider = Literal["cpu", "cuda", "tensorrt"]
 Precision = Literal["fp32", "fp16"]
+Compat = Literal["none", "upstream"]
 
 #: x264's presets, fastest first.
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
@@ -31,6 +32,7 @@ class JobOptions:
     providers: Provider = "cpu"  # of the networks that run in ONNX Runtime
     precision: Precision = "fp32"  # of their numbers; fp16 with tensorrt, which converts the networks itself
     enhance_quality: bool = False
+    compat: Compat = "none"  # upstream: as the public implementation does, to compare results one to one
     length: Length = "audio"
     extend: Extend = "pingpong"
     face: int | None = None  # 0 is the leftmost; None follows the largest
@@ -49,6 +51,9 @@ class JobOptions:
         _require_one_of("precision", self.precision, get_args(Precision))
         if self.precision == "fp16" and self.providers != "tensorrt":
             raise OptionError(f"precision fp16 does not go with providers {self.providers}", "choose tensorrt, or fp32")
+        _require_one_of("compat", self.compat, get_args(Compat))
+        if self.compat == "upstream":
+            self._require_plain_job()
         if self.face is not None and self.face < 0:
             raise OptionError(f"face is {self.face}", "count faces from 0, left to right, or say largest")
         if not 0 <= self.crf <= MAX_CRF:
@@ -61,6 +66,14 @@ class JobOptions:
             raise OptionError(f"end ({float(self.end_s)} s) is not after start ({float(self.start_s)} s)")
         if not 0.0 <= self.min_synced <= 1.0:
             raise OptionError(f"min-synced is {self.min_synced}", "choose a share from 0 to 1")
+
+    def _require_plain_job(self) -> None:
+        """The public implementation offers no choice of these."""
+        usual = {field.name: field.default for field in fields(self)}
+        for name in ("blend", "enhance_quality", "length", "extend", "start_s", "end_s"):
+            if getattr(self, name) != usual[name]:
+                option = name.removesuffix("_s").replace("_", "-")
+                raise OptionError(f"compat upstream does not go with {option}", f"leave out --{option} or --compat")
 
 
 def _require_one_of(name: str, value: str, choices: tuple[str, ...]) -> None:

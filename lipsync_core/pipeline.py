@@ -6,7 +6,7 @@ render pass streams decode -> infer -> paint -> blend -> encode.
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from lipsync_core.catalogue import JobParts, load_parts
 from lipsync_core.clock import StageClock
 from lipsync_core.enhance.alignment import five_points
 from lipsync_core.enhance.contract import Enhancer
-from lipsync_core.errors import FaceError
+from lipsync_core.errors import FaceError, OptionError
 from lipsync_core.face.store import TrackStore
 from lipsync_core.face.track import FaceTrack
 from lipsync_core.generators.contract import Conditions
@@ -131,7 +131,10 @@ def _run(job: _Job, loaded: JobParts | None) -> JobReport:
     needed_s = source_s_needed(audio_s, job.options)
     track_pass = TrackPass(parts.tracker, parts.model.generator, TrackStore(job.workspace.cache / "tracks"))
     clip = track_pass.run(job.video, needed_s, info.frame_count, job.clock, job.progress)
-    timeline = plan_timeline(clip.track, audio_s, job.options)
+    if job.options.compat == "upstream":
+        clip, conditions, timeline = _planned_as_upstream(clip, conditions, info)
+    else:
+        timeline = plan_timeline(clip.track, audio_s, job.options)
     if not clip.track.has_face[timeline.source_indexes].any():
         raise _too_few_faces(FrameCounts(0, len(timeline), 0), job)
     with job.clock.stage("plan"):
@@ -139,6 +142,20 @@ def _run(job: _Job, loaded: JobParts | None) -> JobReport:
     if not plan.counts.synced or plan.counts.synced_share < job.options.min_synced:
         raise _too_few_faces(plan.counts, job)
     return _report(job, parts, plan, _render(job, plan, info, _output_metadata(parts)))
+
+
+def _planned_as_upstream(
+    clip: TrackedClip, conditions: Conditions, info: VideoInfo
+) -> tuple[TrackedClip, Conditions, Timeline]:
+    """What takes the place of the job's own track, conditions and timeline."""
+    from lipsync_core.compat.upstream import plan_as_upstream  # brings the neural extra
+
+    if info.rotation_deg:
+        raise OptionError(f"the video is stored turned by {info.rotation_deg} degrees", "leave out --compat")
+    picture = working_picture(info)
+    size_px = (picture.width_px, picture.height_px)
+    planned = plan_as_upstream(clip.track, conditions, info.frame_rate, size_px)
+    return replace(clip, track=planned.track), planned.conditions, planned.timeline
 
 
 def _plan(clip: TrackedClip, parts: JobParts, conditions: Conditions, timeline: Timeline, info: VideoInfo) -> _Plan:

@@ -7,11 +7,11 @@ import pytest
 FIRST_ROW, FACE_PX = 43, 96
 
 
-def write_echo(path: Path) -> Path:
-    """An ONNX file whose answer is the rows from 43 on of its reference crop, whatever it hears."""
+def write_echo(path: Path, first_row: int = FIRST_ROW) -> Path:
+    """An ONNX file whose answer is the rows from `first_row` on of its reference crop, whatever it hears."""
     onnx = pytest.importorskip("onnx", reason="the torch extra is not installed")
     make, floats, numbers = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
-    cut = {"starts": [3, FIRST_ROW], "ends": [6, FACE_PX], "axes": [1, 2]}
+    cut = {"starts": [3, first_row], "ends": [6, FACE_PX], "axes": [1, 2]}
     node = onnx.helper.make_node
     graph = onnx.helper.make_graph(
         [
@@ -22,7 +22,7 @@ def write_echo(path: Path) -> Path:
         ],
         "echo",
         [make("mel_spectrogram", floats, ["B", 1, 80, 16]), make("video_frames", floats, ["B", 6, FACE_PX, FACE_PX])],
-        [make("mouths", floats, ["B", 3, FACE_PX - FIRST_ROW, FACE_PX])],
+        [make("mouths", floats, ["B", 3, FACE_PX - first_row, FACE_PX])],
         [onnx.helper.make_tensor(name, numbers, [2], values) for name, values in cut.items()],
     )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=8)

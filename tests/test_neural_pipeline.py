@@ -17,7 +17,7 @@ from lipsync_core import JobOptions, JobReport, Workspace, lip_sync
 from lipsync_core.blend.feather import FeatherBlender
 from lipsync_core.catalogue import JobParts, ModelChoice, load_parts
 from lipsync_core.clock import StageClock
-from lipsync_core.errors import LicenceError, ModelMissingError, OptionError
+from lipsync_core.errors import LicenceError, ModelError, ModelMissingError, OptionError
 from lipsync_core.face.scrfd import ScrfdTracker
 from lipsync_core.generators.contract import Painter
 from lipsync_core.generators.crop import crop_face
@@ -40,11 +40,11 @@ LIPSYNC = Path(sys.executable).with_name("lipsync")
 SCRFD = Path(__file__).resolve().parents[2] / "shared" / "models" / "scrfd_500m.onnx"
 
 
-def home_with(network: Path, folder: Path) -> Workspace:
+def home_with(network: Path, folder: Path, is_whole: bool = False) -> Workspace:
     """The user's face models, and `network` as `wav2lip`, its licence accepted."""
     workspace = Workspace.below(folder)
     shutil.copytree(Workspace.default().models / "mediapipe-face", workspace.models / "mediapipe-face")
-    ModelStore(workspace.models).import_file("wav2lip", network, accept_licence=True)
+    ModelStore(workspace.models).import_file("wav2lip", network, accept_licence=True, is_whole=is_whole)
     return workspace
 
 
@@ -328,3 +328,53 @@ def test_without_onnx_runtime_auto_falls_back_and_wav2lip_fails_with_the_remedy(
     assert chosen.startswith("viseme the best that can be used here: wav2lip-gan is not installed, wav2lip cannot be")
     assert "ONNX Runtime" in chosen
     assert remedy.startswith("run: pip install 'lipsync[neural]'")
+
+
+def test_a_compat_job_has_as_many_frames_as_the_public_implementation_writes(
+    woman: Path, model_store: ModelStore, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    whole = home_with(write_echo(tmp_path / "whole.onnx", first_row=0), tmp_path / "home", is_whole=True)
+    video, tone = tmp_path / "twenty.mp4", tmp_path / "tone.wav"
+    ffmpeg("-i", woman, "-frames:v", "20", "-an", "-r", "25", "-crf", "10", video)
+    ffmpeg("-f", "lavfi", "-i", "sine=frequency=220:sample_rate=16000:duration=2", tone)
+    report = lip_sync(video, tone, tmp_path / "out.mp4", JobOptions(model="wav2lip", compat="upstream"), whole)
+    movie = reopened(tmp_path / "out.mp4")
+    # 2 s are 161 columns, 3.2 a frame: frames 0..45 begin at column 145 or before, and one more hears the last 16.
+    assert len(movie.times_s) == report.frames.synced == 47
+    assert report.model.endswith("-upstream")
+    assert report.blender == "feather"
+    source, output = luma_frames(video), luma_frames(tmp_path / "out.mp4")
+    looped = [np.abs(source[k % 20].astype(int) - output[k]).mean() for k in range(47)]
+    assert max(looped) < 3  # an echo puts the face back, whole and with hard edges
+
+
+@pytest.mark.parametrize(
+    ("chosen", "named"),
+    [
+        ({"length": "video"}, "length"),
+        ({"extend": "loop"}, "extend"),
+        ({"end_s": SECOND}, "end"),
+        ({"start_s": SECOND}, "start"),
+        ({"blend": "poisson"}, "blend"),
+        ({"enhance_quality": True}, "enhance-quality"),
+    ],
+)
+def test_compat_fails_with_options_that_the_public_implementation_has_not(
+    chosen: dict[str, object], named: str
+) -> None:
+    with pytest.raises(OptionError, match=f"compat upstream does not go with {named}"):
+        JobOptions(model="wav2lip", compat="upstream", **chosen)  # type: ignore[arg-type]
+
+
+def test_compat_fails_when_the_network_was_imported_for_the_mouth_alone(
+    woman: Path, speech: Path, echoing: Workspace, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match="--whole"):
+        lip_sync(woman, speech, tmp_path / "out.mp4", JobOptions(model="wav2lip", compat="upstream"), echoing)
+
+
+def test_compat_fails_with_a_model_that_the_public_implementation_has_not(
+    woman: Path, speech: Path, echoing: Workspace, tmp_path: Path
+) -> None:
+    with pytest.raises(OptionError, match="choose wav2lip or wav2lip-gan"):
+        lip_sync(woman, speech, tmp_path / "out.mp4", JobOptions(compat="upstream"), echoing)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lipsync_core.audio.mel import MEL_HZ
 from lipsync_core.errors import FaceError
 from lipsync_core.face.track import ClipObserver, FaceTrack
-from lipsync_core.generators.contract import GeneratorSpec, Painted
+from lipsync_core.generators.contract import Conditions, GeneratorSpec, Painted
 from lipsync_core.generators.crop import crop_face
 from lipsync_core.generators.wav2lip import Identity, MelChunks, Wav2LipGenerator
 from lipsync_core.generators.wav2lip_boxes import FacePadding, detector_boxes
@@ -42,7 +42,7 @@ class UpstreamPlan:
 
 def plan_as_upstream(
     track: FaceTrack,
-    heard: MelChunks,
+    heard: Conditions,
     frame_rate: Fraction,
     size_px: tuple[int, int],
     padding: FacePadding | None = None,
@@ -51,8 +51,10 @@ def plan_as_upstream(
 
     Raises:
         FaceError: a frame that would be shown has no face; the public implementation stops there, too.
-        ValueError: the track is empty.
+        ValueError: the track is empty, or `heard` is not what a Wav2Lip generator heard.
     """
+    if not isinstance(heard, MelChunks):
+        raise ValueError(f"heard {heard!r}, and a mel spectrogram is needed")
     if not len(track):
         raise ValueError("a timeline needs at least one frame")
     count = len(chunk_columns(heard.mel.shape[1], frame_rate))

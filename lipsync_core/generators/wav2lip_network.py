@@ -94,7 +94,7 @@ def _require_rows(model: OnnxModel, first_row: int) -> None:
     if shape[1:] == (3, rows, FACE_PX) and rows is not None and rows < FACE_PX - first_row:
         raise ModelError(
             f"{model.path} draws the picture's rows from {FACE_PX - rows} on, and those from {first_row} on are needed",
-            "import the checkpoint again, with all of its rows",
+            "import it again: lipsync models import PATH --as NAME --whole",
         )
 
 

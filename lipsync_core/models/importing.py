@@ -122,7 +122,7 @@ def _require_torch(source: Path) -> None:
     if absent:
         raise ModelError(
             f"{source} is a PyTorch checkpoint, and {' and '.join(absent)} is not installed",
-            "run: pip install 'lipsync[torch]' (for the import only), or import an .onnx file",
+            "run in the clone: pip install '.[torch]' (for the import only), or import an .onnx file",
         )
 
 

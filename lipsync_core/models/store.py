@@ -137,9 +137,16 @@ class ModelStore:
                 checkpoint.unlink()
 
     def import_file(
-        self, name: str, path: Path, accept_licence: bool = False, progress: ProgressCallback = lambda _: None
+        self,
+        name: str,
+        path: Path,
+        accept_licence: bool = False,
+        progress: ProgressCallback = lambda _: None,
+        is_whole: bool = False,
     ) -> None:
         """Install the model from a file that the user has: a checkpoint or ONNX file, or what the source would bring.
+
+        With `is_whole`, a Wav2Lip keeps the part of its network that only the compat mode needs.
 
         Raises:
             LicenceError: the licence has to be accepted first.
@@ -153,7 +160,7 @@ class ModelStore:
         with self._installing(entry, progress) as folder:
             progress(Progress("import", 0, None))
             if entry.imported_by:
-                self.licences.accept(entry, (import_network(entry, path, self._network(entry)),))
+                self.licences.accept(entry, (import_network(entry, path, self._network(entry), is_whole),))
                 (folder / entry.members[0].file_name).unlink(missing_ok=True)
             else:
                 acquire_members(entry, PathSource(path), folder, self._downloader, progress)
@@ -204,16 +211,20 @@ class ModelStore:
         return self._root / entry.name
 
 
-def import_network(entry: ModelEntry, source: Path, target: Path) -> str:
+def import_network(entry: ModelEntry, source: Path, target: Path, is_whole: bool = False) -> str:
     """Make the network at `target` out of the file `source`; the sha256 of `source`.
+
+    `is_whole` keeps what lies outside every blend mask, where there is a choice.
 
     Raises:
         ModelMissingError, ModelCorruptError, ModelError: see `importing`.
     """
     from lipsync_core.models import importing  # brings ONNX Runtime, which a listing does not need
 
-    run = importing.import_gfpgan if entry.imported_by == "gfpgan" else importing.import_wav2lip
-    return run(source, target).source_sha256
+    if entry.imported_by == "gfpgan":
+        return importing.import_gfpgan(source, target).source_sha256
+    imported = importing.import_wav2lip(source, target, 0) if is_whole else importing.import_wav2lip(source, target)
+    return imported.source_sha256
 
 
 def _pull(entry: ModelEntry) -> str:
