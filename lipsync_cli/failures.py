@@ -7,20 +7,24 @@ import traceback
 
 import click
 
+import tasks.errors
+import tasks.ledger_errors
 from lipsync_cli.signals import Interrupted
 from lipsync_core.errors import LipSyncError, OptionError, OutputError
 
 SUCCESS = 0
+_ERROR_MODULES = (LipSyncError.__module__, tasks.errors.__name__, tasks.ledger_errors.__name__)
 _BROKEN_PIPE = 128 + 13  # as shells count a death by SIGPIPE
 
 
 def exit_table() -> tuple[tuple[int, tuple[str, ...]], ...]:
-    """Every exit status with the error codes that lead to it, ascending."""
+    """Every exit status with the error codes of the core and of the service that lead to it, ascending."""
     codes: dict[int, list[str]] = {SUCCESS: [], _interrupted_status(): ["INTERRUPTED"]}
     pending: list[type[LipSyncError]] = [LipSyncError]
     while pending:
         kind = pending.pop(0)
-        codes.setdefault(kind.exit_status, []).append(kind.code)
+        if kind.__module__ in _ERROR_MODULES:
+            codes.setdefault(kind.exit_status, []).append(kind.code)
         pending.extend(kind.__subclasses__())
     return tuple((status, tuple(codes[status])) for status in sorted(codes))
 

@@ -24,7 +24,8 @@ _MEANINGS = {
     4: "too few frames with a usable face",
     5: "the output cannot be written",
     6: "a model cannot be used",
-    75: "a download failed; try again",
+    7: "the service's storage refused an address or a file",
+    75: "a download failed, or a server is down; try again",
     130: "stopped by Ctrl-C; nothing is left behind (143: by SIGTERM)",
 }
 

@@ -3,6 +3,7 @@
 import hashlib
 import random
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,13 @@ def test_pieces_of_an_older_version_are_not_mixed_with_the_new_one(web: WebStore
 
 def test_fetching_fails_when_the_file_changes_meanwhile(web: WebStore, tmp_path: Path) -> None:
     web.pages["/a"] = Page(CONTENT, pause_s=0.05)
-    change = threading.Timer(0.12, lambda: web.pages.update({"/a": Page(CONTENT[::-1], etag='"v2"')}))
+
+    def change_it() -> None:
+        while len(web.requests) < 2:  # the question for the version, and the first piece
+            time.sleep(0.001)
+        web.pages["/a"] = Page(CONTENT[::-1], etag='"v2"')
+
+    change = threading.Thread(target=change_it)
     change.start()
     with pytest.raises(TransientError, match="changed while it was read"):
         download(web, tmp_path / "a")
