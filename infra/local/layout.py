@@ -30,6 +30,11 @@ class Layout:
         return self.root / "run"
 
     @property
+    def launcher(self) -> Path:
+        """The socket of the process that forks one for each flow run."""
+        return self.runs / "launcher.sock"
+
+    @property
     def postgres(self) -> Path:
         """PostgreSQL's data."""
         return self.root / "postgres"

@@ -64,6 +64,7 @@ def _command(layout: Layout) -> list[str]:
         "-s3",
         f"-s3.port={port}",
         "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
         f"-s3.config={layout.s3_keys}",
         f"-master.port={port + 1}",
         f"-volume.port={port + 2}",

@@ -21,8 +21,9 @@ from infra.local.process import Service, ServiceFolder, StackError
 from tasks.ledger_database import upgrade
 
 _SERVER = "prefect-server"
+_LAUNCHER = "launcher"
 _WORKERS = {f"worker-{pool}": pool for pool in (CPU_POOL, GPU_POOL)}
-_SECOND_S = "1"
+_POLL_S = "0.25"  # of the workers: half of it is added to every job
 _HEARTBEAT_S = "30"
 _DEPLOY_LIMIT_S = 180
 
@@ -60,12 +61,13 @@ class Stack:
         self.say("deployments")
         self._register(environment)
         self.say("workers")
+        self._start_launcher(environment)
         for name, pool in _WORKERS.items():
             self._start_worker(name, pool, environment)
 
     def down(self) -> None:
         """Stop what `up` started, the newest part first. All data stays."""
-        for name in (*reversed(_WORKERS), _SERVER, S3_NAME):
+        for name in (*reversed(_WORKERS), _LAUNCHER, _SERVER, S3_NAME):
             if self.services.stop(name):
                 self.say(name)
         if stop_postgres(self.layout):
@@ -100,6 +102,15 @@ class Stack:
         if done.returncode:
             raise StackError(f"the deployments are not registered:\n{done.stdout}{done.stderr}")
 
+    def _start_launcher(self, environment: dict[str, str]) -> None:
+        path = self.layout.launcher
+        if not self.services.is_running(_LAUNCHER):
+            path.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "infra.worker.launcher", str(path)]
+        # OpenBLAS would start its threads when numpy is imported, and nothing with threads may fork.
+        environment = {**environment, "OPENBLAS_NUM_THREADS": "1"}
+        self.services.start(Service(_LAUNCHER, command, environment, path.exists), self.layout.source)
+
     def _start_worker(self, name: str, pool: str, environment: dict[str, str]) -> None:
         def is_online() -> bool:
             with SyncPrefectClient(self.layout.api_url) as client:
@@ -125,9 +136,10 @@ def _environment(layout: Layout, databases: DatabaseUrls, keys: S3Keys) -> dict[
         "PREFECT_API_DATABASE_CONNECTION_URL": databases.prefect,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
-        "PREFECT_WORKER_QUERY_SECONDS": _SECOND_S,
+        "PREFECT_WORKER_QUERY_SECONDS": _POLL_S,
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": _HEARTBEAT_S,
         "LIPSYNC_SOURCE": str(layout.source),
+        "LIPSYNC_LAUNCHER": str(layout.launcher),
         "LIPSYNC_STORAGE_URL": f"s3://{BUCKET}/work",
         "LIPSYNC_S3_ENDPOINT": layout.s3_url,
         "LIPSYNC_S3_ACCESS_KEY": keys.access_key,

@@ -1,5 +1,6 @@
 """A real service for the tests: PostgreSQL, S3, Prefect's server and both workers, on free ports."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -78,6 +79,10 @@ class Service:
         socket_folder = (self.layout.postgres / "postmaster.pid").read_text().splitlines()[4]
         with psycopg.connect(host=socket_folder, user="postgres", dbname="lipsync") as connection:
             return connection.execute(query, [run_id]).fetchall()
+
+    def process(self, name: str) -> int:
+        """The process id of a part of the stack."""
+        return int(json.loads((self.layout.runs / f"{name}.json").read_text())["pid"])
 
     def logs(self, run_id: str) -> str:
         lines = self._filtered("logs", {"logs": {"flow_run_id": {"any_": [run_id]}}})
