@@ -13,7 +13,7 @@ from pathlib import Path
 from infra.local.layout import LOOPBACK
 
 _POLL_S = 0.1
-_PATIENCE_S = 20.0  # for a process to end by itself
+_PATIENCE_S = 45.0  # for a process to end by itself; SeaweedFS takes 18 s
 _STARTED_FIELD = 22 - 3  # of /proc/PID/stat, counted from the state; see proc(5)
 
 

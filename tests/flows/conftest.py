@@ -80,6 +80,14 @@ class Service:
         with psycopg.connect(host=socket_folder, user="postgres", dbname="lipsync") as connection:
             return connection.execute(query, [run_id]).fetchall()
 
+    def stack(self, order: str) -> str:
+        """Run `up` or `down` on the very stack that the tests use."""
+        return local_stack(self.layout, order)
+
+    def processes(self) -> dict[str, int]:
+        """The process ids of all parts, by name."""
+        return {path.stem: self.process(path.stem) for path in self.layout.runs.glob("*.json")}
+
     def process(self, name: str) -> int:
         """The process id of a part of the stack."""
         return int(json.loads((self.layout.runs / f"{name}.json").read_text())["pid"])
