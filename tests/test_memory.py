@@ -29,12 +29,12 @@ from lipsync_core.memory import give_memory_back
 give_memory_back()
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096
-block = np.ones(3 * 2**20, np.uint8)
+block = np.ones(12 * 2**20, np.uint8)
 del block  # by default, the first release teaches the allocator to keep such blocks
 before = resident()
 blocks, between = [], []
 for _ in range(30):
-    blocks.append(np.ones(3 * 2**20, np.uint8))
+    blocks.append(np.ones(12 * 2**20, np.uint8))
     between.append(np.ones(40_000, np.uint8))  # stays, so that the heap cannot shrink below it
 del blocks
 print(resident() - before)
