@@ -89,51 +89,30 @@ class LipSyncRequest(BaseModel):
         description="Fail when a smaller share of the frames gets synced; at 0, when none does.",
         json_schema_extra={"position": 10},
     )
-    priority: Literal["interactive", "bulk"] = Field(
-        "interactive",
-        title="Priority",
-        description="The work queue: interactive jobs go first.",
-        json_schema_extra={"position": 11},
-    )
-    callback_url: _Url | None = Field(
-        None,
-        title="Callback",
-        description="Address that is told when the job is over.",
-        json_schema_extra={"position": 12},
-    )
     metadata: dict[str, _Label] = Field(
         default_factory=dict,
         max_length=32,
         title="Metadata",
-        description="Your own labels, kept with the job.",
-        json_schema_extra={"position": 13},
+        description="Your own labels, kept with the run.",
+        json_schema_extra={"position": 11},
     )
     idempotency_key: str | None = Field(
         None,
         min_length=1,
         max_length=255,
         title="Idempotency key",
-        description="The same key and request is the same job.",
-        json_schema_extra={"position": 14},
+        description="Written to the ledger; rows of a manifest with the same key are the same job.",
+        json_schema_extra={"position": 12},
     )
 
-    @field_validator("video", "audio", "output", "callback_url")
+    @field_validator("video", "audio", "output")
     @classmethod
-    def _is_an_address(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
+    def _is_an_address(cls, value: str) -> str:
         parts = urlsplit(value)
         if parts.scheme not in _SCHEMES:
             raise ValueError("it does not begin with s3://, https://, http:// or file://")
         if parts.scheme != "file" and not parts.netloc:
             raise ValueError("it names no host or bucket")
-        return value
-
-    @field_validator("callback_url")
-    @classmethod
-    def _is_reached_by_http(cls, value: str | None) -> str | None:
-        if value is not None and urlsplit(value).scheme not in ("http", "https"):
-            raise ValueError("a callback goes to http:// or https://")
         return value
 
     @field_validator("output")
