@@ -1,0 +1,70 @@
+"""Bring a service to where it takes jobs: `python -m infra.docker.prepare`, once for each release.
+
+The ledger's schema, the bucket, the work pools and the deployments. What is there already is left alone.
+"""
+
+import subprocess
+import sys
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+from prefect.client.orchestration import get_client
+from sqlalchemy.exc import SQLAlchemyError
+
+from infra.local.pools import ensure_pools
+from lipsync_core.errors import LipSyncError
+from tasks.ledger_database import upgrade
+from tasks.settings import Settings
+
+_DEPLOY_LIMIT_S = 300
+_ABSENT = {"404", "NoSuchBucket", "NotFound"}
+
+
+def ensure_bucket(settings: Settings) -> None:
+    """Make the bucket of `storage_url` unless it is there or the storage is not S3.
+
+    Raises:
+        ClientError: the server refuses.
+    """
+    place = urlsplit(settings.storage_url)
+    if place.scheme != "s3":
+        return
+    keys = (settings.s3_access_key, settings.s3_secret_key)
+    access_key, secret_key = (None if key is None else key.get_secret_value() for key in keys)
+    client = boto3.client(
+        "s3",
+        endpoint_url=settings.s3_endpoint,
+        region_name=settings.s3_region,
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+    )
+    try:
+        client.head_bucket(Bucket=place.netloc)
+    except ClientError as exc:
+        if exc.response["Error"]["Code"] not in _ABSENT:
+            raise
+        client.create_bucket(Bucket=place.netloc)
+
+
+def main() -> str | None:
+    """What went wrong in one line; None where nothing did."""
+    settings = Settings()
+    try:
+        upgrade(settings.database_url.get_secret_value())
+        ensure_bucket(settings)
+    except LipSyncError as exc:
+        return f"error {exc.code}: {exc}"
+    except SQLAlchemyError as exc:
+        return f"error: the ledger: {getattr(exc, 'orig', exc)}"
+    except (BotoCoreError, ClientError) as exc:
+        return f"error: the bucket of {settings.storage_url}: {exc}"
+    with get_client(sync_client=True) as client:
+        ensure_pools(client)
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    status = subprocess.run(command, timeout=_DEPLOY_LIMIT_S).returncode  # noqa: S603 - this image's own command
+    return f"error: `prefect deploy --all` ended with status {status}" if status else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""A worker in its container: `python -m infra.docker.worker POOL`.
+
+Puts the face model of the image into the volume of models where it is missing, starts the launcher, and becomes
+Prefect's worker, so that the container's signals reach it.
+"""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from lipsync_core.workspace import Workspace
+
+#: Where the image has the models that it was built with.
+IMAGE_MODELS = Path("/opt/models/models")
+_LAUNCHER = "infra.worker.launcher"
+_LAUNCHER_LIMIT_S = 60.0
+_POLL_S = 0.1
+
+
+def seed_models(source: Path, target: Path) -> list[str]:
+    """Copy each model of `source` that `target` lacks; returns their names.
+
+    A volume that is mounted hides the image's own folder. A model appears whole or not at all, so several workers may
+    share the volume.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    added = []
+    for model in sorted(source.iterdir()):
+        if (target / model.name).exists():
+            continue
+        with tempfile.TemporaryDirectory(prefix=".seed-", dir=target) as folder:
+            copy = Path(folder) / model.name
+            shutil.copytree(model, copy) if model.is_dir() else shutil.copy2(model, copy)
+            try:
+                copy.rename(target / model.name)
+            except OSError:  # another worker was faster
+                continue
+        added.append(model.name)
+    return added
+
+
+def start_launcher(path: Path) -> bool:
+    """Start the process that forks one for each flow run, listening at `path`; returns whether it is there.
+
+    Without it a flow run starts by itself, only later.
+    """
+    if importlib.util.find_spec(_LAUNCHER.rpartition(".")[0]) is None:
+        return False
+    command = [sys.executable, "-m", _LAUNCHER, str(path)]
+    # OpenBLAS would start its threads when numpy is imported, and nothing with threads may fork.
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment)  # noqa: S603 - this package's own module
+    deadline = time.monotonic() + _LAUNCHER_LIMIT_S
+    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    return path.exists()
+
+
+def worker_command(pool: str) -> list[str]:
+    """Prefect's worker of `pool`, with its health at port 8080."""
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
+    limit = os.environ.get("WORKER_LIMIT")
+    return [*command, "--with-healthcheck", *(["--limit", limit] if limit else [])]
+
+
+def main(pool: str) -> None:
+    """Never returns."""
+    if IMAGE_MODELS.is_dir():
+        seed_models(IMAGE_MODELS, Workspace.default().models)
+    socket = Path(tempfile.mkdtemp(prefix="lipsync-")) / "launcher.sock"
+    if start_launcher(socket):
+        os.environ["LIPSYNC_LAUNCHER"] = str(socket)
+    command = worker_command(pool)
+    os.execv(command[0], command)  # noqa: S606 - the worker takes this process's place
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
