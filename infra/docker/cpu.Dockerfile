@@ -3,7 +3,7 @@
 #   docker build -f infra/docker/cpu.Dockerfile -t lipsync-cpu:0.1.0 .
 FROM python:3.11-slim-bookworm AS build
 ARG PREFECT_REDIS_VERSION=0.3.0
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CACHE_DIR=/var/cache/pip
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /opt/lipsync
@@ -15,7 +15,7 @@ COPY infra infra
 COPY lipsync_cli lipsync_cli
 COPY prefect.yaml ./
 # Editable, so that the image holds the code once: Prefect reads the flows as files below this folder.
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     pip install --no-compile -c constraints.txt -e '.[service,neural]' "prefect-redis==${PREFECT_REDIS_VERSION}"
 RUN lipsync models pull mediapipe-face --home /opt/models \
     && lipsync doctor --home /opt/models \

@@ -19,7 +19,7 @@ RUN apt-get update \
 FROM python AS build
 ARG ONNXRUNTIME_GPU_VERSION=1.31.1
 ARG PREFECT_REDIS_VERSION=0.3.0
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CACHE_DIR=/var/cache/pip
 RUN apt-get update \
     && apt-get install -y --no-install-recommends python3.12-venv \
     && rm -rf /var/lib/apt/lists/* \
@@ -33,7 +33,7 @@ COPY flows flows
 COPY infra infra
 COPY lipsync_cli lipsync_cli
 COPY prefect.yaml ./
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     pip install --no-compile -c constraints.txt -e '.[service,gpu]' \
         "onnxruntime-gpu==${ONNXRUNTIME_GPU_VERSION}" "prefect-redis==${PREFECT_REDIS_VERSION}"
 RUN lipsync models pull mediapipe-face --home /opt/models \
