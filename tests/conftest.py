@@ -1,6 +1,7 @@
 """Media for the tests: made on the spot, or the real clips that lie beside the repository."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,11 @@ from lipsync_core.models.store import ModelStore
 from lipsync_core.workspace import Workspace
 
 CLIPS = Path(__file__).resolve().parents[2] / "shared" / "clips"
+
+# A shell that starts the suite in the background has it ignore SIGINT, and every process that it starts as well;
+# what the tests of Ctrl-C start must hear it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Ffmpeg = Callable[..., None]
 MakeVideo = Callable[..., Path]

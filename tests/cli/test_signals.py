@@ -1,5 +1,6 @@
 import os
 import signal
+from functools import partial
 
 import pytest
 
@@ -7,8 +8,13 @@ from lipsync_cli.signals import Interrupted, interruptible
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_interrupts_once_and_spares_the_cleanup(signum: signal.Signals) -> None:
-    before = signal.getsignal(signum)
+def test_a_signal_interrupts_once_and_spares_the_cleanup(
+    signum: signal.Signals, request: pytest.FixtureRequest
+) -> None:
+    # Whoever started the suite may have it ignore the signal, as nohup does.
+    request.addfinalizer(partial(signal.signal, signum, signal.getsignal(signum)))
+    before = signal.default_int_handler
+    signal.signal(signum, before)
     is_clean = False
     with pytest.raises(Interrupted) as caught, interruptible():
         try:
