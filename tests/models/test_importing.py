@@ -279,7 +279,7 @@ def test_importing_a_checkpoint_fails_with_the_command_when_torch_is_not_install
 ) -> None:
     monkeypatch.setattr(importing, "_EXTRA", ("torch_of_another_name",))
     (tmp_path / "a.pth").write_bytes(b"PK\x03\x04")
-    with pytest.raises(ModelError, match=r"torch_of_another_name is not installed; run: pip install"):
+    with pytest.raises(ModelError, match=r"torch_of_another_name is not installed; run in the clone: pip install"):
         import_wav2lip(tmp_path / "a.pth", tmp_path / "wav2lip.onnx")
 
 

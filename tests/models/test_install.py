@@ -238,7 +238,7 @@ def test_a_checkpoint_waits_for_torch_and_is_not_fetched_again(
     monkeypatch.setattr(importing, "_EXTRA", ("torch_of_another_name",))
     store = store_of(folder, replace(url_entry(server, CHECKPOINT, "weights.pth"), imported_by="wav2lip"))
     for _ in range(2):
-        with pytest.raises(ModelError, match="torch_of_another_name is not installed; run: pip install"):
+        with pytest.raises(ModelError, match="torch_of_another_name is not installed; run in the clone: pip install"):
             store.pull("tiny")
         assert store.status("tiny") == "downloaded"
     assert len(server.requests) == 1
