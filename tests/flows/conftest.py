@@ -1,6 +1,7 @@
 """A real service for the tests: PostgreSQL, S3, Prefect's server and both workers, on free ports."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -104,6 +105,8 @@ class Service:
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory, model_store: object) -> Iterator[Service]:
     """The whole local stack, started once for all tests by the command that `make up` runs, and stopped after them."""
+    if os.environ.get("LIPSYNC_TEST_STACK") != "1":
+        pytest.skip("the whole local stack takes minutes: make test-stack runs these tests")
     layout = Layout(_SOURCE, tmp_path_factory.mktemp("stack"), _free_ports())
     try:
         local_stack(layout, "up")
