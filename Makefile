@@ -1,6 +1,5 @@
 # make demo   sets everything up and lip-syncs a face: demo/out.mp4, demo/compare.mp4
 # make test   sets everything up and runs the whole suite
-# make test-stack  the service's tests on a whole local stack: PostgreSQL, S3, Prefect and its workers
 # make check  types, lint, format and the direction of imports
 # make up     starts the service on this machine: PostgreSQL, S3, Prefect, two workers (docs/service.md); make down stops it
 # make torch  adds the extra that imports PyTorch checkpoints; with it, make test proves the neural path as well
@@ -13,7 +12,7 @@ BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
 MODEL := mediapipe-face
 
-.PHONY: demo test test-stack check up down torch bench models clean distclean
+.PHONY: demo test check up down torch bench models clean distclean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -27,9 +26,6 @@ demo/face.mp4: demo/make_face_clip.py | $(VENV)/.installed-demo
 
 test: $(VENV)/.installed models
 	$(BIN)/python -m pytest
-
-test-stack: $(VENV)/.installed models
-	LIPSYNC_TEST_STACK=1 $(BIN)/python -m pytest tests/flows
 
 check: $(VENV)/.installed
 	$(BIN)/python -m mypy

@@ -1,7 +1,6 @@
 """A manifest: many requests in one file, a row each, as CSV with a header or as JSON lines."""
 
 import csv
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,8 +31,7 @@ class ManifestRow:
         """
         if self.request is None:
             raise ValueError(f"row {self.number} holds no request")
-        asked = json.dumps(self.request.model_dump(mode="json"), sort_keys=True)
-        return self.request.idempotency_key or hashlib.sha256(asked.encode()).hexdigest()
+        return self.request.idempotency_key or self.request.digest
 
 
 def read_manifest(path: Path, suffix: str | None = None) -> tuple[ManifestRow, ...]:

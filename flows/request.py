@@ -1,5 +1,7 @@
 """What a caller of the service may ask for: the parameters of the flow and the form in Prefect's UI."""
 
+import hashlib
+import json
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -89,20 +91,32 @@ class LipSyncRequest(BaseModel):
         description="Fail when a smaller share of the frames gets synced; at 0, when none does.",
         json_schema_extra={"position": 10},
     )
+    priority: Literal["interactive", "bulk"] = Field(
+        "interactive",
+        title="Priority",
+        description="The queue of its work: bulk jobs run when no interactive one waits.",
+        json_schema_extra={"position": 11},
+    )
+    callback_url: _Url | None = Field(
+        None,
+        title="Callback URL",
+        description="https://… that is told, signed, when the job has completed, failed or been cancelled.",
+        json_schema_extra={"position": 12},
+    )
     metadata: dict[str, _Label] = Field(
         default_factory=dict,
         max_length=32,
         title="Metadata",
-        description="Your own labels, kept with the run.",
-        json_schema_extra={"position": 11},
+        description="Your own labels, kept with the run and given back in its callback.",
+        json_schema_extra={"position": 13},
     )
     idempotency_key: str | None = Field(
         None,
         min_length=1,
         max_length=255,
         title="Idempotency key",
-        description="Written to the ledger; rows of a manifest with the same key are the same job.",
-        json_schema_extra={"position": 12},
+        description="The same key and request is the same job; the same key with another request is refused.",
+        json_schema_extra={"position": 14},
     )
 
     @field_validator("video", "audio", "output")
@@ -113,6 +127,14 @@ class LipSyncRequest(BaseModel):
             raise ValueError("it does not begin with s3://, https://, http:// or file://")
         if parts.scheme != "file" and not parts.netloc:
             raise ValueError("it names no host or bucket")
+        return value
+
+    @field_validator("callback_url")
+    @classmethod
+    def _is_of_the_web(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "https://-")
+        if parts.scheme not in ("https", "http") or not parts.netloc:
+            raise ValueError("it does not begin with https:// or http:// and a host")
         return value
 
     @field_validator("output")
@@ -126,6 +148,12 @@ class LipSyncRequest(BaseModel):
     def output_suffix(self) -> str:
         """The ending of the output's name, which says its container: ".mp4", ".m4v" or ".mov"."""
         return _suffix(self.output)
+
+    @property
+    def digest(self) -> str:
+        """sha256 (hexadecimal) of everything asked for but the idempotency key: what the key stands for."""
+        asked = self.model_dump(mode="json", exclude={"idempotency_key"})
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
     def options(self) -> JobOptions:
         """The part that the core knows.

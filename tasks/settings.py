@@ -58,6 +58,8 @@ class Settings(BaseSettings):
         default_factory=lambda: _data_folder() / "spool", description="Where ledger rows wait for the database."
     )
 
+    api_url: str = Field("http://127.0.0.1:4200/api", description="Prefect's API.")
+    api_auth: SecretStr | None = Field(None, description="NAME:PASSWORD, where Prefect's server asks for it.")
     gpu_pool: str | None = Field(None, description="The work pool of `lipsync-gpu`; without it the child runs inline.")
     callback_secret: SecretStr | None = Field(None, description="Signs the callbacks (HMAC-SHA256).")
 
@@ -70,7 +72,9 @@ class Settings(BaseSettings):
             return json.loads(value)
         return tuple(part.strip() for part in value.split(",") if part.strip())
 
-    @field_validator("s3_endpoint", "s3_access_key", "s3_secret_key", "gpu_pool", "callback_secret", mode="before")
+    @field_validator(
+        "s3_endpoint", "s3_access_key", "s3_secret_key", "api_auth", "gpu_pool", "callback_secret", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value

@@ -1,7 +1,6 @@
 """A real service for the tests: PostgreSQL, S3, Prefect's server and both workers, on free ports."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -105,8 +104,6 @@ class Service:
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory, model_store: object) -> Iterator[Service]:
     """The whole local stack, started once for all tests by the command that `make up` runs, and stopped after them."""
-    if os.environ.get("LIPSYNC_TEST_STACK") != "1":
-        pytest.skip("the whole local stack takes minutes: make test-stack runs these tests")
     layout = Layout(_SOURCE, tmp_path_factory.mktemp("stack"), _free_ports())
     try:
         local_stack(layout, "up")
@@ -127,9 +124,9 @@ def local_stack(layout: Layout, order: str) -> str:
 
 
 def _free_ports() -> int:
-    """The first of five neighbouring ports that are free, with SeaweedFS's own 10000 above them."""
+    """The first of eight neighbouring ports that are free, with SeaweedFS's own 10000 above them."""
     for first in range(23_000, 30_000, 10):
-        if all(_is_free(first + number) and _is_free(first + number + 10_000) for number in range(5)):
+        if all(_is_free(first + number) and _is_free(first + number + 10_000) for number in range(8)):
             return first
     raise AssertionError("no free ports")
 
