@@ -4,27 +4,27 @@ Two passes over the video: the track pass finds the face (skipped when the track
 render pass streams decode -> infer -> paint -> blend -> encode.
 """
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-import cv2
-from threadpoolctl import threadpool_limits
-
 from lipsync_core.audio.load import SpeechReader
-from lipsync_core.audio.source import AudioCut
 from lipsync_core.catalogue import JobParts, load_parts
+from lipsync_core.clip_plan import (
+    ClipPlan,
+    encoder_options,
+    enhancer_name,
+    output_labels,
+    output_sound,
+    plan_clip,
+    plan_inference,
+)
 from lipsync_core.clock import StageClock
-from lipsync_core.enhance.alignment import five_points
-from lipsync_core.enhance.contract import Enhancer
-from lipsync_core.errors import FaceError, OptionError
+from lipsync_core.errors import OptionError
 from lipsync_core.face.store import TrackStore
-from lipsync_core.face.track import FaceTrack
 from lipsync_core.generators.contract import Conditions
-from lipsync_core.inference import InferencePlan, inferred_frames
-from lipsync_core.media.encode import EncoderOptions
+from lipsync_core.inference import inferred_frames
 from lipsync_core.media.mux import MovieWriter
 from lipsync_core.media.output import check_output
 from lipsync_core.media.probe import VideoInfo, require_audio, require_video
@@ -32,17 +32,9 @@ from lipsync_core.media.working import working_picture
 from lipsync_core.memory import peak_resident_bytes
 from lipsync_core.models.store import ModelStore
 from lipsync_core.options import JobOptions
-from lipsync_core.render import (
-    Enhancement,
-    RenderPlan,
-    blended_frames,
-    count_outcomes,
-    frame_outcomes,
-    ordered_frames,
-    picture_spec,
-    write_frames,
-)
-from lipsync_core.report import FrameCounts, JobReport, Outcome, ProgressCallback
+from lipsync_core.render import blended_frames, ordered_frames, picture_spec, write_frames
+from lipsync_core.report import JobReport, ProgressCallback
+from lipsync_core.threads import no_thread_pools
 from lipsync_core.timeline import Timeline, plan_timeline, source_s_needed
 from lipsync_core.tracking import TrackedClip, TrackPass
 from lipsync_core.workspace import Workspace
@@ -59,17 +51,6 @@ class _Job:
     workspace: Workspace
     clock: StageClock
     progress: ProgressCallback
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Plan:
-    """Everything that is decided before the first frame of the output."""
-
-    clip: TrackedClip
-    timeline: Timeline
-    counts: FrameCounts
-    inference: InferencePlan
-    render: RenderPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +94,7 @@ def lip_sync(
         clock=StageClock(),
         progress=progress or (lambda _: None),
     )
-    with _no_thread_pools():
+    with no_thread_pools():
         return _run(job, parts)
 
 
@@ -135,13 +116,10 @@ def _run(job: _Job, loaded: JobParts | None) -> JobReport:
         clip, conditions, timeline = _planned_as_upstream(clip, conditions, info)
     else:
         timeline = plan_timeline(clip.track, audio_s, job.options)
-    if not clip.track.has_face[timeline.source_indexes].any():
-        raise _too_few_faces(FrameCounts(0, len(timeline), 0), job)
     with job.clock.stage("plan"):
-        plan = _plan(clip, parts, conditions, timeline, info)
-    if not plan.counts.synced or plan.counts.synced_share < job.options.min_synced:
-        raise _too_few_faces(plan.counts, job)
-    return _report(job, parts, plan, _render(job, plan, info, _output_metadata(parts)))
+        plan = plan_clip(clip, timeline, info, parts, str(job.video))
+    plan.require_synced(str(job.video), job.options.min_synced)
+    return _report(job, parts, plan, _render(job, plan, parts, conditions))
 
 
 def _planned_as_upstream(
@@ -158,68 +136,21 @@ def _planned_as_upstream(
     return replace(clip, track=planned.track), planned.conditions, planned.timeline
 
 
-def _plan(clip: TrackedClip, parts: JobParts, conditions: Conditions, timeline: Timeline, info: VideoInfo) -> _Plan:
-    generator = parts.model.generator
-    painter = generator.painter(clip.track, clip.findings)
-    outcomes = frame_outcomes(clip.track, timeline, painter, working_picture(info))
-    inference = InferencePlan(
-        generator=generator,
-        conditions=conditions,
-        cropper=generator.cropper(clip.track),
-        times_s=timeline.starts_s() if generator.spec.hears_at == "start" else timeline.middles_s(),
-        is_synced=outcomes == Outcome.SYNCED,
-    )
-    render = RenderPlan(painter, parts.blender, _enhancement(parts, clip.track))
-    return _Plan(clip, timeline, count_outcomes(outcomes), inference, render)
-
-
-def _enhancement(parts: JobParts, track: FaceTrack) -> Enhancement | None:
-    return None if parts.enhancer is None else Enhancement(parts.enhancer, five_points(track))
-
-
-def _too_few_faces(counts: FrameCounts, job: _Job) -> FaceError:
-    without, turned = counts.passed_no_face, counts.passed_low_score
-    found = f"{counts.synced} of {counts.total} frames can be synced ({without} without a face, {turned} turned away)"
-    if not counts.synced:
-        return FaceError(f"{job.video}: {found}", "give a video in which the face is seen from the front")
-    return FaceError(f"{job.video}: {found}, fewer than asked for", f"lower --min-synced {job.options.min_synced:g}")
-
-
-def _render(job: _Job, plan: _Plan, info: VideoInfo, metadata: dict[str, str]) -> _Rendered:
-    options = EncoderOptions(job.options.encoder, job.options.crf, job.options.preset)
+def _render(job: _Job, plan: ClipPlan, parts: JobParts, conditions: Conditions) -> _Rendered:
+    inference = plan_inference(plan, parts, conditions)
+    sound = output_sound(job.audio, plan.timeline, job.options)
     with closing(ordered_frames(job.video, plan.clip.track, plan.timeline, job.clock)) as frames:
         first = next(frames)
-        spec = picture_spec(first, info, plan.timeline)
-        with MovieWriter(job.output, spec, options, _sound(job, plan.timeline), metadata, job.clock) as movie:
-            inferred = inferred_frames(chain([first], frames), plan.inference, job.clock)
+        spec = picture_spec(first, plan.info, plan.timeline)
+        compression, labels = encoder_options(job.options), output_labels(parts)
+        with MovieWriter(job.output, spec, compression, sound, labels, job.clock) as movie:
+            inferred = inferred_frames(chain([first], frames), inference, job.clock)
             blended = blended_frames(inferred, plan.render, job.clock)
             write_frames(blended, plan.timeline, movie, job.progress)
     return _Rendered(spec.width_px, spec.height_px, movie.audio_note)
 
 
-def _sound(job: _Job, timeline: Timeline) -> AudioCut:
-    """The part of the given audio that the output carries."""
-    end_s = job.options.end_s
-    if job.options.length == "video":
-        end_s = job.options.start_s + timeline.duration_s
-    return AudioCut(job.audio, job.options.start_s, end_s)
-
-
-def _output_metadata(parts: JobParts) -> dict[str, str]:
-    """Says in the file itself that the speech is synthetic, by which model and under which licence."""
-    spec, sha256 = parts.model.generator.spec, parts.model.weights_sha256
-    weights = f", weights sha256 {sha256}" if sha256 else ""
-    made = f"Lip-synced by lipsync with {spec.name}/{spec.version} ({spec.licence}){weights}"
-    enhanced = f"; enhanced with {_enhancer_name(parts.enhancer)}" if parts.enhancer else ""
-    return {"comment": made + enhanced}
-
-
-def _enhancer_name(enhancer: Enhancer) -> str:
-    spec = enhancer.spec
-    return f"{spec.name}/{spec.version} ({spec.licence})"
-
-
-def _report(job: _Job, parts: JobParts, plan: _Plan, rendered: _Rendered) -> JobReport:
+def _report(job: _Job, parts: JobParts, plan: ClipPlan, rendered: _Rendered) -> JobReport:
     spec = parts.model.generator.spec
     return JobReport(
         output=job.output,
@@ -234,7 +165,7 @@ def _report(job: _Job, parts: JobParts, plan: _Plan, rendered: _Rendered) -> Job
         tracker=plan.clip.track.tracker,
         track_was_cached=plan.clip.was_cached,
         blender=parts.blender.name,
-        enhancer=_enhancer_name(parts.enhancer) if parts.enhancer else None,
+        enhancer=enhancer_name(parts.enhancer) if parts.enhancer else None,
         encoder=job.options.encoder,
         audio=rendered.audio_note,
         frames=plan.counts,
@@ -243,19 +174,3 @@ def _report(job: _Job, parts: JobParts, plan: _Plan, rendered: _Rendered) -> Job
         cpu_s=job.clock.cpu_s,
         peak_rss_bytes=peak_resident_bytes(),
     )
-
-
-@contextmanager
-def _no_thread_pools() -> Iterator[None]:
-    """Keep OpenCV and BLAS to the calling thread.
-
-    Regions and systems are small: threads gain nothing on them, and their spinning took a third of all CPU time
-    from the codecs, which do use every core.
-    """
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        with threadpool_limits(limits=1, user_api="blas"):
-            yield
-    finally:
-        cv2.setNumThreads(threads)

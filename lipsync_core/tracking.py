@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ from lipsync_core.generators.contract import Generator
 from lipsync_core.media.decode import SourceFrame, decode_frames
 from lipsync_core.report import Progress, ProgressCallback
 
+#: A track covers a multiple of this much of its video, or all of it. So a second sound, a little longer than the
+#: first, finds its part tracked, and what a frame looks like hangs less on what was asked for before.
+EXTENT_S = 30
 _PROGRESS_EVERY = 5  # frames
 
 
@@ -38,7 +42,7 @@ class TrackPass:
     def run(
         self, video: Path, needed_s: Fraction | None, total: int | None, clock: StageClock, progress: ProgressCallback
     ) -> TrackedClip:
-        """Track the first `needed_s` seconds of `video` (None: all of it), or take the stored track.
+        """Track at least the first `needed_s` seconds of `video` (None: all of it), or take the stored track.
 
         `total` is how many frames the video announces, for the progress alone.
         """
@@ -48,9 +52,10 @@ class TrackPass:
             stored = self.store.find(key, needed_s)
         if stored is not None:
             return TrackedClip(stored.track, stored.findings, was_cached=True)
-        frames = _announced(decode_frames(video, clock, needed_s), total, progress)
+        extent_s = None if needed_s is None else Fraction(EXTENT_S * max(1, ceil(needed_s / EXTENT_S)))
+        frames = _announced(decode_frames(video, clock, extent_s), total, progress)
         track = self.tracker.track(frames, clock, observer)
-        is_complete = needed_s is None or track.duration_s < needed_s
+        is_complete = extent_s is None or track.duration_s < extent_s
         track = replace(track, is_complete=is_complete)
         findings = observer.findings() if observer else {}
         with clock.stage("hash"):

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsync_core.audio.load import SpeechReader
+from lipsync_core.clip_plan import ClipPlan, plan_inference
 from lipsync_core.clock import StageClock
-from lipsync_core.inference import InferencePlan, inferred_frames
+from lipsync_core.inference import inferred_frames
 from lipsync_core.render import ordered_frames
 from lipsync_core.report import Progress, ProgressCallback
-from tasks.clip_plan import ClipPlan, plan_clip
+from tasks.clip_plan import plan_clip
 from tasks.errors import ChecksumError
 from tasks.job import EditsReference, JobInputs, ServiceJob, TrackReference
 from tasks.stage_log import StageMeter
@@ -77,13 +78,7 @@ def _edits(job: ServiceJob, inputs: JobInputs, plan: ClipPlan, clock: StageClock
     generator = job.parts.model.generator
     with clock.stage("listen"):
         conditions = generator.listen(SpeechReader(inputs.audio.path, clock, job.options.start_s, job.options.end_s))
-    inference = InferencePlan(
-        generator=generator,
-        conditions=conditions,
-        cropper=generator.cropper(plan.clip.track),
-        times_s=plan.timeline.starts_s() if generator.spec.hears_at == "start" else plan.timeline.middles_s(),
-        is_synced=plan.is_synced,
-    )
+    inference = plan_inference(plan, job.parts, conditions)
     if inference.cropper is None:  # nobody looks at the frames, so none are decoded
         with clock.stage("infer"):
             yield from generator.infer(None, conditions.at(inference.times_s))[inference.is_synced]

@@ -5,12 +5,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import cv2
-from threadpoolctl import threadpool_limits
-
 from lipsync_core.catalogue import load_parts
 from lipsync_core.models.store import ModelStore
 from lipsync_core.options import JobOptions
+from lipsync_core.threads import no_thread_pools
 from lipsync_core.workspace import Workspace
 from tasks.job import ServiceJob
 from tasks.settings import Settings
@@ -25,10 +23,8 @@ def open_job(options: JobOptions, settings: Settings) -> Iterator[ServiceJob]:
     Raises:
         LipSyncError: as `lipsync_core.catalogue.load_parts`, or the shared storage's settings cannot be used.
     """
-    # OpenCV's and BLAS's own threads gain nothing on regions this small, and take CPU time from the codecs.
-    cv2.setNumThreads(1)
     with (
-        threadpool_limits(limits=1, user_api="blas"),
+        no_thread_pools(),
         tempfile.TemporaryDirectory(prefix="lipsync-job-") as folder,
         ExitStack() as leases,
     ):

@@ -6,17 +6,13 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from lipsync_core.audio.source import AudioCut
-from lipsync_core.catalogue import JobParts
+from lipsync_core.clip_plan import ClipPlan, encoder_options, output_labels, output_sound
 from lipsync_core.inference import InferredFrame
 from lipsync_core.media.decode import SourceFrame
-from lipsync_core.media.encode import EncoderOptions
 from lipsync_core.media.mux import MovieWriter
 from lipsync_core.render import blended_frames, ordered_frames, picture_spec, write_frames
 from lipsync_core.report import ProgressCallback
-from lipsync_core.timeline import Timeline
 from tasks.channel import Channel
-from tasks.clip_plan import ClipPlan
 from tasks.edits import open_edits
 from tasks.job import JobInputs, ServiceJob
 from tasks.stage_log import StageMeter
@@ -61,13 +57,13 @@ def encode_frames(render: RenderPass, meter: StageMeter, progress: ProgressCallb
         InputError: the sound cannot be read.
     """
     job, plan = render.job, render.plan
-    options = EncoderOptions(job.options.encoder, job.options.crf, job.options.preset)
     try:
         frames = iter(render.frames)
         first = next(frames)
         spec = picture_spec(first, plan.info, plan.timeline)
-        sound, labels = _sound(render, plan.timeline), _labels(job.parts)
-        with MovieWriter(render.output, spec, options, sound, labels, meter.clock) as movie:
+        sound = output_sound(render.inputs.audio.path, plan.timeline, job.options)
+        compression, labels = encoder_options(job.options), output_labels(job.parts)
+        with MovieWriter(render.output, spec, compression, sound, labels, meter.clock) as movie:
             write_frames(chain([first], frames), plan.timeline, movie, progress)
     finally:
         render.frames.close()
@@ -85,21 +81,3 @@ def _with_edits(frames: Iterator[SourceFrame], render: RenderPass) -> Iterator[I
     edits = iter(open_edits(render.edits, render.plan))
     for frame, is_synced in zip(frames, render.plan.is_synced, strict=True):
         yield InferredFrame(frame, next(edits) if is_synced else None)
-
-
-def _sound(render: RenderPass, timeline: Timeline) -> AudioCut:
-    """The part of the given audio that the output carries."""
-    options = render.job.options
-    end_s = options.start_s + timeline.duration_s if options.length == "video" else options.end_s
-    return AudioCut(render.inputs.audio.path, options.start_s, end_s)
-
-
-def _labels(parts: JobParts) -> dict[str, str]:
-    """Says in the file itself that the speech is synthetic, by which model and under which licence."""
-    spec, sha256 = parts.model.generator.spec, parts.model.weights_sha256
-    weights = f", weights sha256 {sha256}" if sha256 else ""
-    made = f"Lip-synced by lipsync with {spec.name}/{spec.version} ({spec.licence}){weights}"
-    if parts.enhancer is None:
-        return {"comment": made}
-    enhancer = parts.enhancer.spec
-    return {"comment": f"{made}; enhanced with {enhancer.name}/{enhancer.version} ({enhancer.licence})"}

@@ -110,7 +110,7 @@ def uncached(workspace: Workspace, folder: Path) -> Workspace:
 def painter_of(video: Path, options: JobOptions, workspace: Workspace) -> Painter:
     """The painter that a job with these options has."""
     parts = load_parts(options, ModelStore(workspace.models))
-    track = parts.tracker.track(decode_frames(video, StageClock(), options.end_s), StageClock())
+    track = parts.tracker.track(decode_frames(video, StageClock(), Fraction(EXTENT_S)), StageClock())
     return parts.model.generator.painter(track, {})
 
 
