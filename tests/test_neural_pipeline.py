@@ -25,6 +25,7 @@ from lipsync_core.generators.viseme.generator import VisemeGenerator
 from lipsync_core.media.decode import decode_frames
 from lipsync_core.media.planes import Box, read_region
 from lipsync_core.models.store import ModelStore
+from lipsync_core.tracking import EXTENT_S
 from tests.conftest import Ffmpeg
 from tests.echo_network import write_echo
 from tests.jobs import luma_frames, reopened
