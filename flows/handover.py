@@ -1,22 +1,17 @@
 """What the child on the GPU pool tells its parent: references, or why there are none."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any
 from uuid import UUID
 
 from prefect.client.schemas.objects import State
-from prefect.states import Failed
+from prefect.states import Cancelled, Completed, Failed
 from pydantic import BaseModel, ConfigDict
 
-from lipsync_core.errors import LipSyncError
+from lipsync_core.errors import LipSyncError, error_of
+from tasks.errors import GpuRunError
 from tasks.job import EditsReference, ServiceJob, TrackReference
-
-
-class GpuRunError(LipSyncError):
-    """The child run ended without a word: its worker died, it was cancelled, or it ran out of time."""
-
-    code: ClassVar[str] = "GPU_RUN_FAILED"
+from tasks.ledger_rows import JobRow, JobState
 
 
 class Failure(BaseModel):
@@ -35,8 +30,7 @@ class Failure(BaseModel):
 
     def error(self) -> LipSyncError:
         """An error of the class that has this code."""
-        classes = {each.code: each for each in _family(LipSyncError)}
-        return classes.get(self.code, LipSyncError)(self.message, self.remedy)
+        return error_of(self.code, self.message, self.remedy)
 
 
 class Inferred(BaseModel):
@@ -60,6 +54,16 @@ class Handover(BaseModel):
 def failed_state(error: LipSyncError) -> State[LipSyncError]:
     """The state of a flow run that `error` ended: its message begins with the stable code."""
     return Failed(message=f"{error.code}: {error}", data=error)
+
+
+def duplicate_state(job_id: UUID, job: JobRow | None) -> State[Any]:
+    """The state of a run that asks for what job `job_id` does or did: that job's own, by the name `Duplicate`."""
+    state = job.state if job else JobState.ACCEPTED
+    same = f"the same as job {job_id}, which is {state}"
+    if state is JobState.FAILED and job:
+        return Failed(name=DUPLICATE, message=f"{job.error_code}: {same}; run it again: lipsync jobs retry {job_id}")
+    make = Cancelled if state is JobState.CANCELLED else Completed
+    return make(name=DUPLICATE, message=same)
 
 
 def write_handover(job: ServiceJob, run_id: UUID, handover: Handover) -> None:
@@ -90,9 +94,3 @@ def read_handover(job: ServiceJob, run_id: UUID) -> Inferred:
 
 def _url(job: ServiceJob, run_id: UUID) -> str:
     return job.shared(f"handovers/{run_id}.json")
-
-
-def _family(cls: type[LipSyncError]) -> Iterator[type[LipSyncError]]:
-    yield cls
-    for child in cls.__subclasses__():
-        yield from _family(child)

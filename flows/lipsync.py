@@ -5,7 +5,7 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows.handover import Inferred, failed_state
+from flows.handover import Inferred, duplicate_state, failed_state
 from flows.lipsync_gpu import fetch_inputs, infer_inline, infer_on_gpu_pool
 from flows.place import present_place
 from flows.request import LipSyncRequest
@@ -31,7 +31,10 @@ def lipsync(request: LipSyncRequest) -> State[Any] | None:
     account = JobAccount(settings, present_place())
     addresses = JobAddresses(shown_url(request.video), shown_url(request.audio), shown_url(request.output))
     try:
-        with account.kept(addresses, request.idempotency_key), open_job(request.options(), settings) as job:
+        claim = account.claim(addresses, request.idempotency_key, request.digest)
+        if not claim.is_new:
+            return duplicate_state(claim.job_id, account.job(claim.job_id))
+        with account.kept(), open_job(request.options(), settings) as job:
             account.describe(job)
             try:
                 _run(job, request, settings, account)
@@ -45,6 +48,7 @@ def lipsync(request: LipSyncRequest) -> State[Any] | None:
 
 
 def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, account: JobAccount) -> None:
+    job.files.check_target(request.output)  # before any work is done for it
     inputs = fetch_inputs(job, request)
     account.stages(job)
     attempt = present_place().attempt

@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
 from prefect.states import Cancelling
 
-from flows.handover import Failure, GpuRunError, Handover, Inferred, failed_state, read_handover, write_handover
+from flows.handover import Failure, Handover, Inferred, failed_state, read_handover, write_handover
 from flows.place import present_place
 from flows.request import LipSyncRequest
 from lipsync_core.errors import LipSyncError
@@ -18,6 +18,7 @@ from lipsync_core.report import Progress
 from tasks import stages
 from tasks.account import JobAccount
 from tasks.artifacts import show_timings
+from tasks.errors import GpuRunError
 from tasks.job import JobInputs, ServiceJob
 from tasks.opening import open_job
 from tasks.settings import Settings
@@ -63,7 +64,10 @@ def infer_on_gpu_pool(job: ServiceJob, request: LipSyncRequest, attempt: int) ->
         GpuRunError: the child ended without a word.
     """
     parameters = {"request": request.model_dump(mode="json"), "attempt": attempt}
-    child = cast(FlowRun, run_deployment(GPU_DEPLOYMENT, parameters=parameters, timeout=0))
+    child = cast(
+        FlowRun,
+        run_deployment(GPU_DEPLOYMENT, parameters=parameters, work_queue_name=request.priority, timeout=0),
+    )
     try:
         finished = _finished(child.id)
     except BaseException:

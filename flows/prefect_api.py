@@ -14,6 +14,8 @@ from tasks.errors import JobMissingError, ServiceDownError
 from tasks.settings import Settings
 
 FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
+#: How the state of a run is named that did nothing because another job has its idempotency key and request.
+DUPLICATE = "Duplicate"
 _TIMEOUT_S = 30.0
 _PAGE = 200  # what the server gives at most
 

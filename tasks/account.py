@@ -10,7 +10,7 @@ from uuid import UUID
 from lipsync_core.errors import LipSyncError
 from lipsync_core.report import FrameCounts
 from tasks.job import ServiceJob
-from tasks.ledger import Ledger
+from tasks.ledger import Claim, Ledger
 from tasks.ledger_rows import JobRow, JobState, StageRow
 from tasks.settings import Settings
 from tasks.stage_log import StageRun
@@ -48,19 +48,35 @@ class JobAccount:
         self._row = JobRow(place.job_id, place.attempt, JobState.RUNNING, host=place.host, pool=place.pool)
         self.frames: FrameCounts | None = None  # to be set when they are known
 
-    @contextmanager
-    def kept(self, addresses: JobAddresses, idempotency_key: str | None) -> Iterator["JobAccount"]:
-        """Enter the job's start, and its end as the block ends: completed, failed with a code, or cancelled."""
+    def claim(self, addresses: JobAddresses, idempotency_key: str | None, digest: str) -> Claim:
+        """Take the job under its idempotency key, or find the job that has it; `digest` is that of the request.
+
+        Raises:
+            IdempotencyConflictError: the key belongs to another request.
+            OptionError: the key is empty or too long.
+        """
         self._row = replace(
             self._row,
             video_url=addresses.video,
             audio_url=addresses.audio,
             output_url=addresses.output,
             idempotency_key=idempotency_key,
+            request_digest=digest,
             version=importlib.metadata.version("lipsync"),
             created_at=self._place.ready_at or self._started_at,
-            started_at=self._started_at,
         )
+        if idempotency_key is None:  # nothing to ask for, and the row follows when the job starts
+            return Claim(self._place.job_id, is_new=True, is_certain=True)
+        return self._ledger.claim(replace(self._row, state=JobState.ACCEPTED))
+
+    def job(self, job_id: UUID) -> JobRow | None:
+        """What the ledger knows of a job. Raises LedgerUnavailableError."""
+        return self._ledger.job(job_id)
+
+    @contextmanager
+    def kept(self) -> Iterator["JobAccount"]:
+        """Enter the job's start, and its end as the block ends: completed, failed with a code, or cancelled."""
+        self._row = replace(self._row, started_at=self._started_at)
         self._ledger.job_started(self._row)
         try:
             yield self

@@ -39,6 +39,9 @@ class Files(Protocol):
     def exists(self, url: str) -> bool:
         """Whether there is something at `url`."""
 
+    def check_target(self, url: str) -> None:
+        """Make sure that jobs may `put` to `url`, before the work that it would be for."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ServiceJob:
@@ -48,6 +51,7 @@ class ServiceJob:
     parts: JobParts
     files: Files
     shared_url: str  # the folder of intermediate results that all machines share
+    max_input_s: float  # how long an input may play
     folder: Path  # of this job alone, removed with it
     log: StageLog
     leases: ExitStack = field(default_factory=ExitStack)  # what holds the fetched files

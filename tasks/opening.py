@@ -33,6 +33,7 @@ def open_job(options: JobOptions, settings: Settings) -> Iterator[ServiceJob]:
             parts=load_parts(options, ModelStore(Workspace.default().models)),
             files=Storage(settings),
             shared_url=settings.storage_url,
+            max_input_s=settings.max_duration_s,
             folder=Path(folder),
             log=StageLog(),
             leases=leases,

@@ -20,6 +20,7 @@ from lipsync_core.report import ProgressCallback
 from tasks.edits import infer_edits
 from tasks.job import EditsReference, JobInputs, LocalCopy, ServiceJob, TrackReference
 from tasks.rendering import RenderPass, blend_frames, encode_frames
+from tasks.storage_limits import check_duration
 from tasks.tracks import track_clip
 
 _T = TypeVar("_T")
@@ -51,9 +52,15 @@ _NOT_KEPT: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
 @task(name="fetch", task_run_name="fetch {name}", timeout_seconds=_TRANSFER_LIMIT_S, **_TRIED_AGAIN, **_NOT_KEPT)
 def fetch(job: ServiceJob, name: str, url: str) -> LocalCopy:
-    """Bring the input called `name` to this machine, where it stays until the job ends."""
+    """Bring the input called `name` to this machine, where it stays until the job ends.
+
+    Raises:
+        TooLongError: it plays longer than the service takes.
+        LipSyncError: as `tasks.storage.Storage.fetch`, or it is no media.
+    """
     with job.log.stage(f"fetch {name}") as meter:
         copy = job.hold(job.files.fetch(url))
+        check_duration(copy.path, f"the {name}", job.max_input_s)
         meter.items, meter.size_bytes = 1, copy.size_bytes
     return copy
 
