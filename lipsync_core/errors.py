@@ -21,6 +21,7 @@
 Exit 130 (INTERRUPTED) belongs to Ctrl-C and is raised by the command line, not from here.
 """
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -142,3 +143,19 @@ class TransientError(LipSyncError):
 
     code = "TRANSIENT"
     exit_status = 75
+
+
+def error_of(code: str, message: str, remedy: str = "") -> LipSyncError:
+    """An error of the class that has this code, whichever imported module declares it.
+
+    A code that is not known here, of another version of this product, stays in front of the message.
+    """
+    classes = {each.code: each for each in reversed([*_family(LipSyncError)])}  # of namesakes, the one nearest the root
+    known = classes.get(code)
+    return known(message, remedy) if known else LipSyncError(f"{code}: {message}", remedy)
+
+
+def _family(cls: type[LipSyncError]) -> Iterator[type[LipSyncError]]:
+    yield cls
+    for child in cls.__subclasses__():
+        yield from _family(child)

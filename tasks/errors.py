@@ -1,4 +1,4 @@
-"""What can go wrong between a job and the places that its files come from and go to.
+"""What can go wrong with a job of the service, and with the places that its files come from and go to.
 
     LipSyncError
     ├── StorageError                  exit 7   STORAGE_FAILED
@@ -8,8 +8,13 @@
     │   ├── TooLargeError                      TOO_LARGE
     │   ├── TooLongError                       TOO_LONG
     │   └── ChecksumError                      CHECKSUM_MISMATCH
+    ├── JobCrashedError               exit 8   JOB_CRASHED
+    │   └── GpuRunError                        GPU_RUN_FAILED
+    ├── JobCancelledError             exit 9   JOB_CANCELLED
+    ├── BatchIncompleteError          exit 10  BATCH_INCOMPLETE
     ├── OptionError                   exit 2   BAD_OPTION
-    │   └── JobMissingError                    JOB_NOT_FOUND
+    │   ├── JobMissingError                    JOB_NOT_FOUND
+    │   └── JobStateError                      JOB_STATE_REFUSED
     └── TransientError                exit 75  TRANSIENT
         └── ServiceDownError                   SERVICE_UNAVAILABLE
 
@@ -63,10 +68,43 @@ class ChecksumError(StorageError):
     code = "CHECKSUM_MISMATCH"
 
 
+class JobCrashedError(LipSyncError):
+    """The job's process or its worker vanished: the job ended without a word of its own."""
+
+    code = "JOB_CRASHED"
+    exit_status = 8
+
+
+class GpuRunError(JobCrashedError):
+    """The job's part on the GPU pool ended without a word: its worker died, it was cancelled, or its time was up."""
+
+    code = "GPU_RUN_FAILED"
+
+
+class JobCancelledError(LipSyncError):
+    """Somebody cancelled the job."""
+
+    code = "JOB_CANCELLED"
+    exit_status = 9
+
+
+class BatchIncompleteError(LipSyncError):
+    """Some rows of a manifest have no output."""
+
+    code = "BATCH_INCOMPLETE"
+    exit_status = 10
+
+
 class JobMissingError(OptionError):
     """The service has no such job."""
 
     code = "JOB_NOT_FOUND"
+
+
+class JobStateError(OptionError):
+    """What is asked for cannot be done with a job in this state."""
+
+    code = "JOB_STATE_REFUSED"
 
 
 class ServiceDownError(TransientError):
