@@ -1,11 +1,13 @@
 """`lipsync run`: one job, from two files to one."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from lipsync_cli.failures import write_stdout
+from lipsync_cli.ledger import OWN, entered, open_ledger
 from lipsync_cli.progress import shown_progress
 from lipsync_cli.report import render_json, render_text
 from lipsync_cli.values import FaceChoice, Moment, home_option, workspace_at
@@ -78,10 +80,25 @@ _FILE = click.Path(path_type=Path)
     default=_DEFAULTS.min_synced,
     help="Fail when a smaller share of the frames (0 to 1) gets synced; at 0, when none does.",
 )
+@click.option(
+    "--ledger",
+    metavar="URL",
+    envvar="LIPSYNC_LEDGER",
+    help=f"Enter the job in this ledger, or in the one that lipsync report reads: {OWN}.  [env: LIPSYNC_LEDGER]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Write the report to standard output as one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress and no report; with --json, no progress.")
 @home_option
-def run(video: Path, audio: Path, output: Path, home: Path | None, as_json: bool, quiet: bool, **chosen: Any) -> None:
+def run(
+    video: Path,
+    audio: Path,
+    output: Path,
+    home: Path | None,
+    ledger: str | None,
+    as_json: bool,
+    quiet: bool,
+    **chosen: Any,
+) -> None:
     """Make the face in VIDEO speak AUDIO.
 
     VIDEO is any video or still image that FFmpeg reads, AUDIO any file with sound, a video as well.
@@ -92,13 +109,15 @@ def run(video: Path, audio: Path, output: Path, home: Path | None, as_json: bool
       lipsync run -o out.mp4 -- -a.mp4 -b.wav
     """
     options = JobOptions(**chosen)
+    account = None if ledger is None else open_ledger(ledger)
     from lipsync_core.memory import give_memory_back
 
     give_memory_back()  # before codecs and libraries start their threads
     from lipsync_core.pipeline import lip_sync
 
     with shown_progress(quiet) as progress:
-        report = lip_sync(video, audio, output, options, workspace_at(home), progress)
+        job = partial(lip_sync, video, audio, output, options, workspace_at(home), progress)
+        report = job() if account is None else entered(account, video, audio, job)
     if as_json:
         write_stdout(render_json(report))
     elif not quiet:

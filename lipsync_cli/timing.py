@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lipsync_cli.extra import service_extra, service_settings
 from lipsync_cli.failures import write_stdout
 from lipsync_core.errors import OptionError, OutputError
 
@@ -19,7 +20,7 @@ _SUFFIXES = {".md": "markdown", ".markdown": "markdown", ".json": "json", ".html
 _SPAN = re.compile(r"(\d+)([mhdw])", re.ASCII)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _MAX_DAYS = 36_500
-_EXTRA = ("alembic", "psycopg", "pydantic", "pydantic_settings", "sqlalchemy", "tasks")  # of the extra `service`
+_USER = "lipsync report"
 
 
 class Span(click.ParamType[timedelta]):
@@ -107,15 +108,9 @@ def _period(last: timedelta | None, since: datetime | None, until: datetime | No
 
 
 def _read(database: str | None, period: Period, model: str | None, pool: str | None) -> "TimingBreakdown":
-    try:
-        from tasks.settings import Settings
+    with service_extra(_USER):
         from tasks.timing_report import ReportFilter, timing_breakdown
-    except ModuleNotFoundError as exc:
-        if exc.name and exc.name.partition(".")[0] not in _EXTRA:
-            raise
-        remedy = "install it with: pip install 'lipsync[service]'"
-        raise OptionError("lipsync report needs the extra 'service'", remedy) from exc
-    url = Settings().database_url.get_secret_value() if database is None else database
+    url = service_settings(_USER).database_url.get_secret_value() if database is None else database
     return timing_breakdown(url, ReportFilter(period.since, period.until, model, pool))
 
 

@@ -132,6 +132,11 @@ class Ledger:
         except SQLAlchemyError as exc:
             raise _unavailable(exc) from exc
 
+    def leave_alone(self, failure: Exception) -> None:
+        """The database has just failed: do not ask it again for `retry_after_s`."""
+        self._down_until = time.monotonic() + self._retry_after_s
+        _log.warning("the ledger is down, rows wait in %s: %s", self._spool.folder, _reason(failure))
+
     def _claim_now(self, wanted: KeyRow, job: JobRow) -> KeyRow | None:
         """The claim that holds; None where the database is down."""
         if time.monotonic() < self._down_until:
@@ -142,7 +147,7 @@ class Ledger:
                 if held.job_id == job.job_id and held.request_digest == wanted.request_digest:
                     write_rows(connection, [job])
         except (SQLAlchemyError, OSError) as exc:
-            self._rest(exc)
+            self.leave_alone(exc)
             return None
         return held
 
@@ -153,17 +158,13 @@ class Ledger:
             self._write(rows)
         except _FAILURES as exc:
             if not _is_of_the_row(exc):
-                self._rest(exc)
+                self.leave_alone(exc)
             return False  # a bad row is found out when the spool is replayed
         return True
 
     def _write(self, rows: Sequence[Row]) -> None:
         with self._engine.begin() as connection:
             write_rows(connection, rows)
-
-    def _rest(self, exc: Exception) -> None:
-        self._down_until = time.monotonic() + self._retry_after_s
-        _log.warning("the ledger is down, rows wait in %s: %s", self._spool.folder, _reason(exc))
 
     def _put_aside(self, rows: Sequence[Row]) -> None:
         try:
@@ -177,7 +178,7 @@ class Ledger:
             if not self._spool.is_empty:
                 self._spool.replay(self._take, _REPLAY_BUDGET_S)
         except (SQLAlchemyError, OSError) as exc:
-            self._rest(exc)
+            self.leave_alone(exc)
 
     def _take(self, lines: Sequence[bytes]) -> Sequence[bytes]:
         """Write the rows of the spool's lines in one transaction, or one by one where a line is bad."""

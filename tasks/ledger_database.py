@@ -30,6 +30,8 @@ def parse_url(database_url: str) -> URL:
     match url.get_backend_name():
         case "postgresql" | "postgres":
             return url.set(drivername="postgresql+psycopg")
+        case "sqlite" if url.database in (None, "", ":memory:"):
+            raise OptionError("an SQLite ledger needs a file", remedy)
         case "sqlite":
             return url.set(drivername="sqlite")
         case backend:

@@ -1,5 +1,6 @@
 """Jobs of the command line in a ledger of their own, by default none: one call when a job has ended."""
 
+import hashlib
 import importlib.metadata
 import logging
 from dataclasses import dataclass, replace
@@ -7,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
+from alembic.util.exc import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
-from lipsync_core.errors import LipSyncError
 from lipsync_core.report import JobReport
 from tasks.ledger import Ledger
-from tasks.ledger_database import upgrade
-from tasks.ledger_rows import JobRow, JobState, Place, frame_rows, stage_rows
+from tasks.ledger_database import parse_url, upgrade
+from tasks.ledger_rows import JobRow, JobState, Place, frame_rows, stage_rows, state_after
 
 POOL = "local"
 _log = logging.getLogger(__name__)
@@ -21,37 +22,48 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LocalLedger:
-    """Where the command line keeps its account: a database that is made when it is first needed, and a spool."""
+    """Where the command line keeps its account: a database that is made when it is first needed, and a spool.
+
+    Raises:
+        OptionError: the ledger's address cannot be used.
+    """
 
     database_url: str
     spool_dir: Path
+
+    def __post_init__(self) -> None:
+        parse_url(self.database_url)
+
+    @classmethod
+    def beside(cls, database_url: str, spool_dir: Path) -> "LocalLedger":
+        """With a spool of its own below `spool_dir`: what waits for one database is never written to another."""
+        shown = parse_url(database_url).set(password=None).render_as_string()
+        return cls(database_url, spool_dir / hashlib.sha256(shown.encode()).hexdigest()[:16])
 
 
 def record_report(report: JobReport, video: Path, audio: Path, where: LocalLedger) -> UUID:
     """Enter a job that was done, and return the identifier that it has in the ledger.
 
-    A database that is down costs the job nothing: the rows wait in the spool.
-
-    Raises:
-        OptionError: the ledger's address cannot be used.
+    A database that is down costs the job nothing: the rows wait in the spool. Raises nothing.
     """
     place = Place(uuid4(), pool=POOL)
-    job = replace(_job_row(report, place), video_url=str(video), audio_url=str(audio))
+    job = replace(_job_row(report, place), video_url=_named(video), audio_url=_named(audio))
     cached = "track" if report.track_was_cached else ""
     _opened(where).record(job, *stage_rows(place, report.stages, cached=cached), *frame_rows(place, report.frames))
     return place.job_id
 
 
-def record_failure(failure: LipSyncError, video: Path, audio: Path, where: LocalLedger) -> UUID:
-    """Enter a job that failed, with its error's code; as `record_report` otherwise."""
+def record_failure(failure: BaseException, video: Path, audio: Path, where: LocalLedger) -> UUID:
+    """Enter a job that failed, with its error's code, or that was stopped; as `record_report` otherwise."""
     job_id, now = uuid4(), datetime.now(UTC)
+    state, error_code = state_after(failure)
     job = JobRow(
         job_id,
         attempt=1,
-        state=JobState.FAILED,
-        error_code=failure.code,
-        video_url=str(video),
-        audio_url=str(audio),
+        state=state,
+        error_code=error_code,
+        video_url=_named(video),
+        audio_url=_named(audio),
         version=importlib.metadata.version("lipsync"),
         finished_at=now,
         created_at=now,
@@ -69,7 +81,7 @@ def _job_row(report: JobReport, place: Place) -> JobRow:
         place.job_id,
         place.attempt,
         JobState.COMPLETED,
-        output_url=str(report.output),
+        output_url=_named(report.output),
         model=report.model,
         model_licence=report.model_licence,
         model_sha256=report.model_sha256,
@@ -97,5 +109,12 @@ def _opened(where: LocalLedger) -> Ledger:
     try:
         upgrade(where.database_url)
     except (SQLAlchemyError, OSError) as exc:
-        _log.warning("the ledger cannot be brought up to date: %s", type(exc).__name__)
+        ledger.leave_alone(exc)  # another wait would end no better
+    except CommandError as exc:  # a newer release's schema; it takes rows of an older one, or refuses them
+        _log.warning("the ledger cannot be brought up to date: %s", exc)
     return ledger
+
+
+def _named(path: Path) -> str:
+    """Where a file lies, for readers in other folders."""
+    return str(path.absolute())

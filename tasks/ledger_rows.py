@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import Field, TypeAdapter
 
 from lipsync_core.clock import StageTiming
+from lipsync_core.errors import LipSyncError
 from lipsync_core.report import FrameCounts, Outcome
 
 
@@ -22,6 +23,15 @@ class JobState(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+def state_after(failure: BaseException) -> tuple[JobState, str | None]:
+    """The state that `failure` leaves a job in, and its code; what is no `Exception` stopped the job from outside."""
+    if isinstance(failure, LipSyncError):
+        return JobState.FAILED, failure.code
+    if isinstance(failure, Exception):
+        return JobState.FAILED, LipSyncError.code
+    return JobState.CANCELLED, None
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ def test_a_report_is_entered_whole_into_a_ledger_made_on_the_spot(report: JobRep
     assert job is not None
     assert (job.state, job.video_url, job.model, job.track_was_cached) == (
         JobState.COMPLETED,
-        "face.mp4",
+        str(Path.cwd() / "face.mp4"),
         "viseme/1",
         True,
     )
@@ -94,6 +94,23 @@ def test_the_rows_wait_when_the_database_is_of_something_else(report: JobReport,
     assert list(where.spool_dir.glob("*.jsonl"))
 
 
-def test_recording_fails_when_the_address_is_of_no_ledger(report: JobReport, tmp_path: Path) -> None:
+def test_a_schema_of_a_newer_release_is_left_as_it_is(report: JobReport, where: LocalLedger) -> None:
+    record_report(report, Path("face.mp4"), Path("speech.wav"), where)
+    with open_engine(where.database_url).begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'newer'")
+    job_id = record_report(report, Path("face.mp4"), Path("speech.wav"), where)
+    assert Ledger(where.database_url, where.spool_dir).job(job_id) is not None
+
+
+@pytest.mark.parametrize(("failure", "state"), [(KeyboardInterrupt(), "cancelled"), (ValueError(), "failed")])
+def test_whatever_ends_a_job_is_entered(failure: BaseException, state: str, where: LocalLedger) -> None:
+    job_id = record_failure(failure, Path("face.mp4"), Path("speech.wav"), where)
+    job = Ledger(where.database_url, where.spool_dir).job(job_id)
+    assert job is not None and job.state == state
+    assert job.error_code == (None if state == "cancelled" else "INTERNAL")
+
+
+@pytest.mark.parametrize("url", ["mysql://h/d", "sqlite://", "sqlite:///:memory:", "nothing"])
+def test_a_ledger_fails_when_the_address_is_of_none(url: str, tmp_path: Path) -> None:
     with pytest.raises(OptionError):
-        record_report(report, Path("face.mp4"), Path("speech.wav"), LocalLedger("mysql://h/d", tmp_path))
+        LocalLedger(url, tmp_path)

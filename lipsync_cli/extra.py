@@ -1,0 +1,48 @@
+"""The extra `service`, loaded by the commands that need it and named where it is missing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lipsync_core.errors import OptionError
+
+if TYPE_CHECKING:
+    from tasks.settings import Settings
+
+_PACKAGES = frozenset(
+    ("alembic", "boto3", "botocore", "httpx", "prefect", "psycopg", "pydantic", "pydantic_settings", "sqlalchemy")
+)
+
+
+@contextmanager
+def service_extra(user: str) -> Iterator[None]:
+    """For the imports of `user`, such as "lipsync report".
+
+    Raises:
+        OptionError: a package of the extra is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        if exc.name is None or exc.name.partition(".")[0] not in _PACKAGES:
+            raise
+        remedy = "install it with: pip install 'lipsync[service]'"
+        raise OptionError(f"{user} needs the extra 'service'", remedy) from exc
+
+
+def service_settings(user: str) -> "Settings":
+    """What the environment says.
+
+    Raises:
+        OptionError: a variable has a value that cannot be used, or the extra is not installed.
+    """
+    with service_extra(user):
+        from pydantic import ValidationError
+
+        from tasks.settings import Settings
+    try:
+        return Settings()
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_input=False)[0]  # values may be secrets
+        variable = f"LIPSYNC_{first['loc'][0]}".upper() if first["loc"] else "a variable LIPSYNC_*"
+        raise OptionError(f"{variable} cannot be used: {first['msg']}", "change it or unset it") from exc

@@ -1,0 +1,43 @@
+"""What came of a job of `lipsync run --ledger`, entered where `lipsync report` finds it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lipsync_cli.extra import service_extra, service_settings
+from lipsync_core.report import JobReport
+
+if TYPE_CHECKING:
+    from tasks.ledger_local import LocalLedger
+
+_USER = "lipsync run --ledger"
+#: In place of an address: the ledger that `lipsync report` reads by itself.
+OWN = "auto"
+
+
+def open_ledger(url: str) -> "LocalLedger":
+    """The ledger at `url`, or the user's own; nothing is written yet.
+
+    Raises:
+        OptionError: the address cannot be used, or the extra `service` is not installed.
+    """
+    settings = service_settings(_USER)
+    with service_extra(_USER):
+        from tasks.ledger_local import LocalLedger
+    own_url = settings.database_url.get_secret_value()
+    if url in (OWN, own_url):
+        return LocalLedger(own_url, settings.spool_dir)
+    return LocalLedger.beside(url, settings.spool_dir)
+
+
+def entered(ledger: "LocalLedger", video: Path, audio: Path, work: Callable[[], JobReport]) -> JobReport:
+    """Do the work and enter what came of it, whichever way it ended; a ledger that is down changes nothing."""
+    from tasks.ledger_local import record_failure, record_report
+
+    try:
+        report = work()
+    except BaseException as failure:  # a signal as well
+        record_failure(failure, video, audio, ledger)
+        raise
+    record_report(report, video, audio, ledger)
+    return report
