@@ -1,5 +1,6 @@
 """Prefect's REST API, as far as the service and its callers need it: a few typed calls, and no SDK to import."""
 
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,14 +11,17 @@ from uuid import UUID
 
 import httpx
 
-from tasks.errors import JobMissingError, ServiceDownError
+from lipsync_core.errors import OptionError
+from tasks.errors import AccessDeniedError, JobMissingError, ServiceDownError
 from tasks.settings import Settings
+from tasks.storage_url import shown_url
 
 FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 #: How the state of a run is named that did nothing because another job has its idempotency key and request.
 DUPLICATE = "Duplicate"
 _TIMEOUT_S = 30.0
 _PAGE = 200  # what the server gives at most
+_REFUSALS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +73,19 @@ class RunQuery:
     state_types: Sequence[str] | None = None
     due_after: datetime | None = None
     ended_after: datetime | None = None
-    parent_id: UUID | None = None
+    parent_ids: Sequence[UUID] | None = None
+    ids: Sequence[UUID] | None = None
     limit: int = _PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class RunOrder:
+    """A run to be made."""
+
+    name: str  # what it is called in the UI; something is added that makes it unique
+    parameters: Mapping[str, Any]
+    queue: str | None = None
+    key: str | None = None  # Prefect's own idempotency key
 
 
 class PrefectApi:
@@ -78,24 +93,30 @@ class PrefectApi:
 
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
+        self._deployments: dict[str, str] = {}  # ids by name
 
-    def create_run(
-        self, deployment: str, parameters: Mapping[str, Any], queue: str | None = None, key: str | None = None
-    ) -> tuple[FlowRun, bool]:
+    def create_run(self, deployment: str, order: RunOrder) -> tuple[FlowRun, bool]:
         """A run of `deployment` ("FLOW/NAME"), and whether it is new: a key that was used before gives the run of then.
 
         Raises:
             JobMissingError: the deployment is not registered.
+            OptionError: the parameters are not what the deployment takes.
         """
-        found = self._asked("GET", f"/deployments/name/{deployment}").json()
-        body = {"parameters": parameters, "work_queue_name": queue, "idempotency_key": key}
-        given = {name: value for name, value in body.items() if value is not None}
-        answer = self._asked("POST", f"/deployments/{found['id']}/create_flow_run", given)
-        return _flow_run(answer.json()), answer.status_code == HTTPStatus.CREATED
+        # Whose answer has another name was there before. The status does not tell of two that come at once.
+        name = f"{order.name}-{secrets.token_hex(4)}"
+        body = {
+            "name": name,
+            "parameters": order.parameters,
+            "work_queue_name": order.queue,
+            "idempotency_key": order.key,
+        }
+        given = {field: value for field, value in body.items() if value is not None}
+        run = _flow_run(self._asked("POST", f"/deployments/{self._deployment(deployment)}/create_flow_run", given))
+        return run, run.name == name
 
     def run(self, run_id: UUID) -> FlowRun:
         """The run. Raises JobMissingError where there is none."""
-        return _flow_run(self._asked("GET", f"/flow_runs/{run_id}").json())
+        return _flow_run(self._asked("GET", f"/flow_runs/{run_id}"))
 
     def runs(self, query: RunQuery) -> list[FlowRun]:
         """The runs that `query` describes, newest first."""
@@ -103,7 +124,7 @@ class PrefectApi:
         while len(found) < query.limit:
             size = min(_PAGE, query.limit - len(found))
             page = self._asked("POST", "/flow_runs/filter", _filter(query) | {"limit": size, "offset": len(found)})
-            rows = [_flow_run(row) for row in page.json()]
+            rows = [_flow_run(row) for row in page]
             found += rows
             if len(rows) < size:
                 break
@@ -112,34 +133,57 @@ class PrefectApi:
     def set_state(self, run_id: UUID, type_: str, name: str, message: str = "", force: bool = False) -> bool:
         """Ask for a state; whether the server gave it, which its rules may forbid unless forced."""
         state = {"type": type_, "name": name, "message": message}
-        answer = self._asked("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": force}).json()
+        answer = self._asked("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": force})
         return bool(answer["status"] == "ACCEPT")
 
     def artifacts(self, run_id: UUID) -> dict[str, Any]:
-        """What the run shows, by key: each artifact's data."""
+        """What the run shows, by key: the data of the newest artifact of each."""
         body = {"flow_runs": {"id": {"any_": [str(run_id)]}}, "sort": "CREATED_DESC"}
-        rows = self._asked("POST", "/artifacts/filter", body).json()
+        rows = self._asked("POST", "/artifacts/filter", body)
         return {row["key"]: row["data"] for row in reversed(rows) if row["key"]}
 
-    def task_runs(self, run_id: UUID) -> list[TaskRun]:
-        """The run's tasks, in the order in which they started."""
-        body = {"flow_runs": {"id": {"any_": [str(run_id)]}}, "sort": "EXPECTED_START_TIME_ASC"}
-        rows = self._asked("POST", "/task_runs/filter", body).json()
+    def task_runs(self, *run_ids: UUID) -> list[TaskRun]:
+        """The tasks of these runs, in the order in which they started."""
+        body = {"flow_runs": {"id": {"any_": [str(each) for each in run_ids]}}, "sort": "EXPECTED_START_TIME_ASC"}
+        rows = self._asked("POST", "/task_runs/filter", body)
         return [
             TaskRun(row["name"], row["state_name"], _time(row["start_time"]), row["total_run_time"]) for row in rows
         ]
 
-    def _asked(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
+    def _deployment(self, name: str) -> str:
+        if name not in self._deployments:
+            try:
+                self._deployments[name] = self._asked("GET", f"/deployments/name/{name}")["id"]
+            except JobMissingError as exc:
+                message = f"the service at {self._shown} has no deployment {name}"
+                raise JobMissingError(message, "register it with: prefect --no-prompt deploy --all") from exc
+        return self._deployments[name]
+
+    @property
+    def _shown(self) -> str:
+        return shown_url(str(self._client.base_url).rstrip("/"))
+
+    def _asked(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """The answer as JSON. No message repeats what the server says: it may quote addresses with their signatures."""
         try:
             answer = self._client.request(method, path, json=body)
         except httpx.TransportError as exc:
-            message = f"the service at {self._client.base_url} does not answer: {exc}"
+            message = f"the service at {self._shown} does not answer: {exc}"
             raise ServiceDownError(message, "see that it runs (make up), or name it with LIPSYNC_API_URL") from exc
-        if answer.status_code == HTTPStatus.NOT_FOUND:
-            raise JobMissingError(f"the service knows nothing of {path.rpartition('/')[2]}", "lipsync jobs list")
-        if answer.is_error:
-            raise ServiceDownError(f"the service answers {answer.status_code}: {answer.text[:200]}", "see its log")
-        return answer
+        status = answer.status_code
+        if status == HTTPStatus.NOT_FOUND and not path.endswith("/filter"):
+            raise JobMissingError(f"the service knows no job {path.split('/')[2]}", "see: lipsync jobs list")
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            message = f"the service at {self._shown} wants other credentials"
+            raise AccessDeniedError(message, "set LIPSYNC_API_AUTH to NAME:PASSWORD")
+        if status in _REFUSALS:
+            message = f"the service at {self._shown} does not take this request ({status})"
+            raise OptionError(message, "see that it has the version of this command")
+        try:
+            return answer.raise_for_status().json()
+        except (httpx.HTTPStatusError, ValueError) as exc:
+            message = f"the service at {self._shown} answers with status {status} and nothing of use"
+            raise ServiceDownError(message, "see its log, and whether LIPSYNC_API_URL is Prefect's API") from exc
 
 
 @contextmanager
@@ -159,8 +203,10 @@ def _filter(query: RunQuery) -> dict[str, Any]:
         runs["expected_start_time"] = {"after_": query.due_after.isoformat()}
     if query.ended_after is not None:
         runs["end_time"] = {"after_": query.ended_after.isoformat()}
-    if query.parent_id is not None:
-        runs["parent_flow_run_id"] = {"any_": [str(query.parent_id)]}
+    if query.parent_ids is not None:
+        runs["parent_flow_run_id"] = {"any_": [str(each) for each in query.parent_ids]}
+    if query.ids is not None:
+        runs["id"] = {"any_": [str(each) for each in query.ids]}
     return {"flows": {"name": {"any_": [query.flow]}}, "flow_runs": runs, "sort": "EXPECTED_START_TIME_DESC"}
 
 
