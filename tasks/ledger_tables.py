@@ -1,4 +1,4 @@
-"""The ledger's tables, alike on SQLite and PostgreSQL: keys, jobs, stage timings, frames by outcome.
+"""The ledger's tables, alike on SQLite and PostgreSQL: keys, jobs, stage timings, frames by outcome, callbacks.
 
 The schema is changed by a migration in `infra/migrations` only; a test compares the two.
 """
@@ -127,3 +127,34 @@ class FrameOutcome(Base):
     attempt: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     outcome: Mapped[str] = mapped_column(String(32), primary_key=True)
     frames: Mapped[int]
+
+
+class CallbackDelivery(Base):
+    """One event that a job's caller is to be told of. The address is not here: it stays with the job's request alone.
+
+    It refers to its job by value only: the job's row may lie in another host's spool.
+    """
+
+    __tablename__ = "callback_deliveries"
+
+    event_id: Mapped[UUID] = mapped_column(primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(index=True)
+    attempt: Mapped[int]
+    event: Mapped[str] = mapped_column(String(32))  # job.completed, job.failed, job.cancelled
+    created_at: Mapped[datetime]
+    tries: Mapped[int]  # begun, the present one included
+    next_at: Mapped[datetime | None] = mapped_column(index=True)  # of the next try; none once it is over
+    delivered_at: Mapped[datetime | None]
+    given_up_at: Mapped[datetime | None]
+    last_status: Mapped[int | None]  # what the receiver answered
+    last_error: Mapped[str | None] = mapped_column(String(64))  # the code of what else went wrong
+
+
+class WatchLease(Base):
+    """Which of several watchers does what only one may do at a time."""
+
+    __tablename__ = "watch_leases"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    holder: Mapped[UUID]
+    until: Mapped[datetime]

@@ -20,7 +20,14 @@ from tasks.ledger_database import downgrade, migration_config, open_engine, pars
 from tasks.ledger_tables import Base
 
 ROOT = Path(__file__).parents[2]
-TABLES = {"idempotency_keys", "jobs", "stage_timings", "frame_outcomes"}
+TABLES = {
+    "idempotency_keys",
+    "jobs",
+    "stage_timings",
+    "frame_outcomes",
+    "callback_deliveries",
+    "watch_leases",
+}
 
 
 @pytest.fixture(params=KINDS)
