@@ -1,17 +1,20 @@
-"""What a run shows in Prefect's UI beside its states: how far it is, where its time went, where its result is."""
+"""What a run shows in Prefect's UI beside its states: how far it is, where its time went, what its result is."""
 
+import base64
 import time
 from typing import cast
 from uuid import UUID
 
 from prefect.artifacts import (
     create_link_artifact,
+    create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
     update_progress_artifact,
 )
 
 from lipsync_core.report import Progress
+from tasks.preview import Preview
 from tasks.stage_log import StageLog
 
 _UPDATE_EVERY_S = 1.0
@@ -47,6 +50,17 @@ def show_timings(log: StageLog) -> None:
 def show_output(url_shown: str) -> None:
     """Where the result is. `url_shown` holds no credentials and no signature."""
     create_link_artifact(link=url_shown, link_text=url_shown, key="output", description="The result")
+
+
+def show_preview(preview: Preview) -> None:
+    """Frames of the result as one picture, which is in the artifact itself: nothing has to be signed or served.
+
+    As Markdown, for below an image artifact the UI writes its address out: here 80,000 characters in one line.
+    """
+    sheet = preview.sheet()
+    if sheet:
+        picture = f"![Frames of the result](data:image/jpeg;base64,{base64.b64encode(sheet).decode()})"
+        create_markdown_artifact(picture, key="preview", description="Frames of the result, evenly spread")
 
 
 def _row(stage: str, wall_s: float, cpu_s: float, items: int) -> dict[str, object]:

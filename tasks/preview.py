@@ -1,0 +1,102 @@
+"""A contact sheet of a job's result, gathered from the frames as they go to the encoder."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import cast
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsync_core.media.decode import SourceFrame
+from lipsync_core.media.planes import thumbnail
+from lipsync_core.media.probe import VideoInfo
+
+MAX_SHEET_BYTES = 60_000
+_TILES = 12
+_TILE_PX = 240  # longer side of a tile as it is shown
+_COLUMNS = 4
+_COLUMNS_OF_PORTRAITS = 6  # twelve pictures taller than wide fill two rows, others three
+_GAP_PX = 4
+_GREY = 24  # of the gaps
+_QUALITIES = (80, 65, 50, 35)  # of JPEG; the first that fits is taken
+
+
+class Preview:
+    """Keeps small copies of about twelve frames, evenly spread over the result, as a player would show them.
+
+    It belongs to one pass over the frames and to the thread that encodes them.
+    """
+
+    def __init__(self, total_frames: int, info: VideoInfo) -> None:
+        self._chosen = evenly_spread(total_frames, _TILES)
+        self._sample_aspect_ratio = info.sample_aspect_ratio
+        self._quarter_turns = round(info.rotation_deg / 90) % 4  # counter-clockwise
+        self._tiles: list[NDArray[np.uint8]] = []  # (h, w, 3) RGB, all of one size
+
+    def watched(self, frames: Iterator[SourceFrame]) -> Iterator[SourceFrame]:
+        """The same `frames`, the output's in order, each looked at before it is passed on."""
+        for number, frame in enumerate(frames):
+            self.consider(number, frame.picture)
+            yield frame
+
+    def consider(self, number: int, picture: av.VideoFrame) -> None:
+        """Keep a small copy of output frame `number` if it is one of the chosen."""
+        if number in self._chosen:
+            self._tiles.append(self._as_shown(picture))
+
+    def sheet(self) -> bytes:
+        """The kept frames, row by row, as one JPEG of at most `MAX_SHEET_BYTES`; empty when no frame was kept."""
+        if not self._tiles:
+            return b""
+        height, width = self._tiles[0].shape[:2]
+        columns = _COLUMNS if width >= height else _COLUMNS_OF_PORTRAITS
+        return _as_jpeg(_laid_out(self._tiles, min(columns, len(self._tiles))))
+
+    def _as_shown(self, picture: av.VideoFrame) -> NDArray[np.uint8]:
+        """(h, w, 3) uint8 RGB: `picture` with square pixels, upright, its longer side `_TILE_PX` at most."""
+        small, scale = thumbnail(picture, _TILE_PX)
+        stretched = _display_size(picture.width, picture.height, self._sample_aspect_ratio, scale)
+        square = cv2.resize(small, stretched, interpolation=cv2.INTER_AREA)
+        return np.ascontiguousarray(np.rot90(square, self._quarter_turns), np.uint8)
+
+
+def evenly_spread(total: int, count: int) -> frozenset[int]:
+    """`count` numbers below `total`, each in the middle of its share; all of them where there are no more."""
+    count = min(count, total)
+    return frozenset((2 * at + 1) * total // (2 * count) for at in range(count))
+
+
+def _display_size(width_px: int, height_px: int, sample_aspect_ratio: Fraction, scale: float) -> tuple[int, int]:
+    """(width, height) of a tile of a picture of `width_px` x `height_px` samples, which `scale` made small.
+
+    Samples are never widened beyond the tile: where they are wide the height shrinks instead.
+    """
+    width, height = width_px * scale * float(sample_aspect_ratio), height_px * scale
+    fit = min(1.0, _TILE_PX / max(width, height))
+    return max(1, round(width * fit)), max(1, round(height * fit))
+
+
+def _laid_out(tiles: list[NDArray[np.uint8]], columns: int) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB: `tiles`, all (h, w, 3), in rows of `columns` with gaps between them."""
+    height, width = tiles[0].shape[:2]
+    rows = -(-len(tiles) // columns)
+    size = (rows * (height + _GAP_PX) - _GAP_PX, columns * (width + _GAP_PX) - _GAP_PX, 3)
+    sheet = np.full(size, _GREY, np.uint8)
+    for number, tile in enumerate(tiles):
+        row, column = divmod(number, columns)
+        top, left = row * (height + _GAP_PX), column * (width + _GAP_PX)
+        sheet[top : top + height, left : left + width] = tile
+    return sheet
+
+
+def _as_jpeg(rgb: NDArray[np.uint8]) -> bytes:
+    """`rgb` (H, W, 3) at the best of `_QUALITIES` that fits; where none does, which takes noise, at half the size."""
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    for quality in _QUALITIES:
+        encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+        if len(encoded) <= MAX_SHEET_BYTES:
+            return encoded
+    half = cv2.resize(rgb, (rgb.shape[1] // 2, rgb.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    return _as_jpeg(cast(NDArray[np.uint8], half))
