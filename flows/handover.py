@@ -8,6 +8,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 from pydantic import BaseModel, ConfigDict
 
+from flows.prefect_api import DUPLICATE
 from lipsync_core.errors import LipSyncError, error_of
 from tasks.errors import GpuRunError
 from tasks.job import EditsReference, ServiceJob, TrackReference

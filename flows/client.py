@@ -1,0 +1,196 @@
+"""The service for its callers: submit jobs, look at them, wait for them, cancel and retry them.
+
+with open_client(Settings()) as client:
+    submission = client.submit(LipSyncRequest(video=..., audio=..., output=...))
+    job = client.wait(submission.job_id)
+    if job.error: raise job.error
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Any, Final
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from flows.job import Job, JobStateName, job_of, request_of, state_types
+from flows.prefect_api import PrefectApi, RunOrder, RunQuery, TaskRun, open_api
+from flows.request import LipSyncRequest
+from lipsync_core.errors import TransientError
+from tasks.errors import JobMissingError, JobStateError
+from tasks.ledger_errors import IdempotencyConflictError
+from tasks.settings import Settings
+
+DEPLOYMENT: Final = "lipsync/lipsync"
+_FLOW, _CHILD_FLOW = "lipsync", "lipsync-gpu"
+_IDS_AT_ONCE = 200
+_PATIENCE_S = 60.0  # with a service that does not answer while somebody waits for a job
+_NAME_CHARS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """Which job a request is, and whether it was not there before."""
+
+    job_id: UUID
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobQuery:
+    """Which jobs to look at: newest first. None: all of them."""
+
+    states: tuple[JobStateName, ...] | None = None
+    due_after: datetime | None = None
+    limit: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """What a running job does."""
+
+    stages: tuple[str, ...]  # those that run now; a job may do two at once
+    percent: float | None  # of its frames that are written, 0..100; None before the first
+
+
+class JobClient:
+    """All calls raise ServiceDownError where the service does not answer, AccessDeniedError where it wants other
+    credentials, and those about one job JobMissingError where there is none.
+    """
+
+    def __init__(self, api: PrefectApi) -> None:
+        self._api = api
+
+    def submit(self, request: LipSyncRequest, key: str | None = None) -> Submission:
+        """Order a job; the same key and request is the same job, whatever has become of it.
+
+        Args:
+            request: what to do; its addresses are opened by the service's workers.
+            key: stands for the request in the place of its own idempotency key.
+
+        Raises:
+            IdempotencyConflictError: the key belongs to a job with another request.
+        """
+        order = RunOrder(
+            name=PurePosixPath(urlsplit(request.output).path).stem[:_NAME_CHARS] or "job",
+            parameters={"request": request.model_dump(mode="json")},
+            queue=request.priority,
+            key=key or request.idempotency_key,
+        )
+        run, is_new = self._api.create_run(DEPLOYMENT, order)
+        earlier = None if is_new else request_of(run)
+        if not is_new and (earlier is None or earlier.digest != request.digest):
+            message = f"the key {order.key} belongs to job {run.id}, which asks for something else"
+            raise IdempotencyConflictError(message, "choose another key, or ask for the same")
+        return Submission(run.id, is_new)
+
+    def job(self, job_id: UUID) -> Job:
+        """The job as it is now."""
+        return job_of(self._api.run(job_id))
+
+    def jobs(self, query: JobQuery) -> list[Job]:
+        """The jobs that `query` describes, newest first."""
+        types = None if query.states is None else state_types(query.states)
+        wanted = RunQuery(_FLOW, state_types=types, due_after=query.due_after, limit=query.limit)
+        return [job_of(run) for run in self._api.runs(wanted)]
+
+    def output_address(self, job_id: UUID) -> str:
+        """Where the job's result goes; it may hold what gives access.
+
+        Raises:
+            JobStateError: the job asks for nothing that this version knows.
+        """
+        request = request_of(self._api.run(job_id))
+        if request is None:
+            raise JobStateError(f"job {job_id} holds no request of this version", "see it in the UI")
+        return request.output
+
+    def tasks(self, job_id: UUID) -> list[TaskRun]:
+        """The task runs of all attempts, those on the GPU pool included, in the order in which they started."""
+        return self._api.task_runs(job_id, *self._children(job_id))
+
+    def progress(self, job_id: UUID) -> JobProgress:
+        """What the job does now."""
+        stages = tuple(dict.fromkeys(task.name for task in self.tasks(job_id) if task.state == "Running"))
+        percent = self._api.artifacts(job_id).get("progress") if "encode" in stages else None
+        return JobProgress(stages, None if percent is None else float(percent))
+
+    def artifacts(self, job_id: UUID) -> list[dict[str, Any]]:
+        """What the job shows, by key: its own, then those of its parts on the GPU pool."""
+        return [self._api.artifacts(each) for each in (job_id, *self._children(job_id))]
+
+    def cancel(self, job_id: UUID) -> Job:
+        """Have the job stopped, and return it as it is then; a running one takes some seconds to stop.
+
+        Raises:
+            JobStateError: it has ended.
+        """
+        job = self.job(job_id)
+        if job.is_final:
+            raise JobStateError(f"job {job_id} has ended already: it is {job.state}", "there is nothing to cancel")
+        self._api.set_state(job_id, "CANCELLING", "Cancelling")
+        return self.job(job_id)
+
+    def retry(self, job_id: UUID) -> Job:
+        """Have a job that failed, crashed or was cancelled run again: the same job, another attempt.
+
+        Raises:
+            JobStateError: it is in another state.
+        """
+        job = self.job(job_id)
+        if job.error is None:
+            remedy = "submit it anew to do it again" if job.is_final else f"wait for it: lipsync jobs wait {job_id}"
+            raise JobStateError(f"job {job_id} has not failed: it is {job.state}", remedy)
+        self._api.set_state(job_id, "SCHEDULED", "AwaitingRetry", force=True)
+        return self.job(job_id)
+
+    def wait(self, job_id: UUID, poll_s: float = 0.5) -> Job:
+        """The job when it has ended, however."""
+        [job] = [job for jobs in self.watch([job_id], poll_s) for job in jobs if job.is_final]
+        return job
+
+    def watch(self, job_ids: Collection[UUID], poll_s: float) -> Iterator[tuple[Job, ...]]:
+        """The jobs as they are, every `poll_s`, each until it has been given as ended; one call asks for all of them.
+
+        A service that does not answer is asked again for a minute.
+        """
+        pending = set(job_ids)
+        while pending:
+            jobs = _patiently(lambda: self._present(pending), poll_s)  # noqa: B023 - called before the next turn
+            yield tuple(jobs)
+            pending -= {job.id for job in jobs if job.is_final}
+            if pending:
+                time.sleep(poll_s)
+
+    def _present(self, job_ids: Collection[UUID]) -> list[Job]:
+        ids = sorted(job_ids)
+        parts = [ids[start : start + _IDS_AT_ONCE] for start in range(0, len(ids), _IDS_AT_ONCE)]
+        runs = [run for part in parts for run in self._api.runs(RunQuery(_FLOW, ids=part, limit=len(part)))]
+        gone = set(ids) - {run.id for run in runs}
+        if gone:
+            raise JobMissingError(f"the service knows no job {min(gone)}", "see: lipsync jobs list")
+        return [job_of(run) for run in runs]
+
+    def _children(self, job_id: UUID) -> list[UUID]:
+        return [run.id for run in self._api.runs(RunQuery(_CHILD_FLOW, parent_ids=[job_id]))]
+
+
+@contextmanager
+def open_client(settings: Settings) -> Iterator[JobClient]:
+    """A client of the service that the settings name."""
+    with open_api(settings) as api:
+        yield JobClient(api)
+
+
+def _patiently(ask: Callable[[], list[Job]], poll_s: float) -> list[Job]:
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return ask()
+        except TransientError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(poll_s)

@@ -1,0 +1,118 @@
+"""A job as its caller sees it: in the ledger's words, with its error's stable code, and without what gives access."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from flows.prefect_api import FlowRun, RunState
+from flows.request import LipSyncRequest
+from lipsync_core.errors import LipSyncError, error_of
+from tasks.errors import JobCancelledError, JobCrashedError
+from tasks.storage_url import shown_url
+
+#: The ledger's states, and `scheduled` before anybody has accepted the job.
+JobStateName = Literal["scheduled", "accepted", "running", "completed", "failed", "cancelled"]
+
+_TYPES: Final[dict[JobStateName, tuple[str, ...]]] = {
+    "scheduled": ("SCHEDULED",),
+    "accepted": ("PENDING",),
+    "running": ("RUNNING", "CANCELLING", "PAUSED"),
+    "completed": ("COMPLETED",),
+    "failed": ("FAILED", "CRASHED"),
+    "cancelled": ("CANCELLED",),
+}
+_STATES: Final = {type_: state for state, types in _TYPES.items() for type_ in types}
+_CODED = re.compile(r"([A-Z][A-Z0-9_]*): (.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job at one moment."""
+
+    id: UUID
+    state: JobStateName
+    error: LipSyncError | None  # of a job that failed, crashed or was cancelled
+    message: str  # what its state says
+    attempt: int  # 0 before the first
+    queue: str | None
+    created_at: datetime
+    started_at: datetime | None  # of the last attempt
+    finished_at: datetime | None
+    request: LipSyncRequest | None  # its addresses as `shown_url` gives them; None: it is none that this version knows
+
+    @property
+    def error_code(self) -> str | None:
+        """The stable code."""
+        return self.error.code if self.error else None
+
+    @property
+    def is_final(self) -> bool:
+        """Nothing more will happen to the job by itself."""
+        return self.state in ("completed", "failed", "cancelled")
+
+    @property
+    def wall_s(self) -> float | None:
+        """Seconds of the last attempt that has ended."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
+
+def state_types(states: tuple[JobStateName, ...]) -> tuple[str, ...]:
+    """Prefect's words for these states."""
+    return tuple(type_ for state in states for type_ in _TYPES[state])
+
+
+def job_of(run: FlowRun) -> Job:
+    """The job that `run` is."""
+    request = request_of(run)
+    return Job(
+        id=run.id,
+        state=_STATES[run.state.type],
+        error=_error(run.id, run.state),
+        message=run.state.message,
+        attempt=run.attempt,
+        queue=run.queue,
+        created_at=run.created_at,
+        started_at=run.started_at,
+        finished_at=run.finished_at if run.state.is_final else None,
+        request=None if request is None else _shown(request),
+    )
+
+
+def request_of(run: FlowRun) -> LipSyncRequest | None:
+    """What the run was asked for, signatures and all; None where it is nothing that this version knows."""
+    try:
+        return LipSyncRequest.model_validate(run.parameters.get("request"))
+    except ValidationError:
+        return None
+
+
+def _error(job_id: UUID, state: RunState) -> LipSyncError | None:
+    again = f"run it again: lipsync jobs retry {job_id}"
+    if state.type == "CANCELLED":
+        return JobCancelledError(f"job {job_id} was cancelled", again)
+    if state.type == "CRASHED":
+        return JobCrashedError(f"job {job_id} crashed: {_line(state.message) or 'it left no word'}", again)
+    if state.type != "FAILED":
+        return None
+    coded = _CODED.fullmatch(state.message)
+    if coded is None:
+        return LipSyncError(
+            f"job {job_id} failed: {_line(state.message) or 'it left no word'}", "see its log in the UI"
+        )
+    return error_of(coded[1], _line(coded[2]))
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _shown(request: LipSyncRequest) -> LipSyncRequest:
+    addresses = {name: shown_url(getattr(request, name)) for name in ("video", "audio", "output")}
+    callback = shown_url(request.callback_url) if request.callback_url else None
+    return request.model_copy(update={**addresses, "callback_url": callback})
