@@ -11,11 +11,12 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
+from io import BufferedReader
 from pathlib import Path
 
 from lipsync_core.report import Progress, ProgressCallback
 from tasks.download_cache import DownloadCache
-from tasks.errors import UrlRefusedError
+from tasks.errors import ObjectMissingError, UrlRefusedError
 from tasks.settings import Settings
 from tasks.storage_address import AddressGuard, Resolve
 from tasks.storage_download import Downloader
@@ -42,6 +43,11 @@ class StoredFile:
 
 def _ignore(progress: Progress) -> None:
     """Nobody watches."""
+
+
+def _has_digest(file: BufferedReader, digest: Digest) -> bool:
+    file.seek(0)
+    return hashlib.file_digest(file, digest.algorithm).hexdigest() == digest.hex_digits
 
 
 class Storage:
@@ -75,8 +81,10 @@ class Storage:
         with self._leased(source, version, self._inputs, progress) as file:
             yield file
 
-    def put(self, path: Path, url: str) -> None:
+    def put(self, path: Path, url: str, progress: ProgressCallback = _ignore) -> None:
         """Copy the file `path` to `url`: s3://, file:// or an address presigned for PUT. Whole or not at all.
+
+        Progress counts bytes, under the name `put`.
 
         Raises:
             UrlRefusedError: the address is malformed, or jobs may not write there.
@@ -84,7 +92,10 @@ class Storage:
             TransientError: it is not taken now.
         """
         location = parse_url(url)
-        self._store(location).put(path, location)
+        size_bytes = path.stat().st_size
+        progress(Progress("put", 0, size_bytes))
+        self._store(location).put(path, location, lambda sent: progress(Progress("put", sent, size_bytes)))
+        progress(Progress("put", size_bytes, size_bytes))
 
     def check_target(self, url: str) -> None:
         """Make sure that jobs may `put` to `url`, before the work that it would be for.
@@ -100,6 +111,21 @@ class Storage:
         """Whether there is a file at `url`. Raises as `fetch`, except for a file that is missing."""
         location = parse_url(url)
         return self._store(location).exists(location)
+
+    def holds(self, path: Path, url: str) -> bool:
+        """Whether `url` is known to have the content of the file `path`, as far as its server tells without sending it.
+
+        Raises as `fetch`, except for a file that is missing there.
+        """
+        location = parse_url(url)
+        try:
+            version = self._store(location).source(location).version()
+        except ObjectMissingError:
+            return False
+        if version.size_bytes != path.stat().st_size or not version.digests:
+            return False
+        with path.open("rb") as file:
+            return all(_has_digest(file, digest) for digest in version.digests)
 
     def store(self, path: Path) -> str:
         """Keep the file in the service's own storage, for all its hosts, and return the reference that opens it.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lipsync_core.media.output import output_errors
 from tasks.errors import AccessDeniedError, ObjectMissingError, StorageError, UrlRefusedError
-from tasks.storage_source import BLOCK_BYTES, SourceChangedError, SourceVersion
+from tasks.storage_source import BLOCK_BYTES, Sent, SourceChangedError, SourceVersion
 from tasks.storage_url import Location
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -44,7 +44,7 @@ class FileStore:
         """Refuse what is outside of the roots."""
         self._rooted(location)
 
-    def put(self, path: Path, location: Location) -> None:
+    def put(self, path: Path, location: Location, sent: Sent) -> None:
         """Copy `path` to `location`, in one step; folders are made where they are missing."""
         with path.open("rb") as source, self._folder_of(location, makes=True) as (folder, name):
             partial = f".{secrets.token_hex(8)}.partial"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tasks.errors import ObjectMissingError, StorageError
 from tasks.storage_http_client import HttpAnswer, HttpClient, check_status
-from tasks.storage_source import SourceChangedError, SourceVersion
+from tasks.storage_source import Sent, SourceChangedError, SourceVersion
 from tasks.storage_url import Location
 
 _RANGE = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)")  # RFC 9110, section 14.4; the last number is the whole size
@@ -37,7 +37,7 @@ class HttpStore:
         """Refuse a host that jobs may not reach. Nothing is sent: a presigned address is good for one thing only."""
         self._client.check(location)
 
-    def put(self, path: Path, location: Location) -> None:
+    def put(self, path: Path, location: Location, sent: Sent) -> None:
         """Send the file with PUT, as presigned addresses expect; the server takes it whole or not at all."""
         with self._client.answer("PUT", location, {}, upload=path) as answer:
             check_status(answer)

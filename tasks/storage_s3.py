@@ -4,8 +4,9 @@ import base64
 import hashlib
 import logging
 import re
+import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -39,7 +40,7 @@ from tasks.errors import (
     UrlRefusedError,
 )
 from tasks.settings import Settings
-from tasks.storage_source import BLOCK_BYTES, Digest, SourceChangedError, SourceVersion
+from tasks.storage_source import BLOCK_BYTES, Digest, Sent, SourceChangedError, SourceVersion
 from tasks.storage_url import Location
 
 _PART_BYTES = 8 << 20  # S3 takes parts from 5 MiB
@@ -81,7 +82,7 @@ class S3Store:
         """Refuse a bucket that jobs may not use."""
         self._check_bucket(location)
 
-    def put(self, path: Path, location: Location) -> None:
+    def put(self, path: Path, location: Location, sent: Sent) -> None:
         """Upload `path`, in parts where it is large, every part with its sha256; then ask what was stored.
 
         Raises:
@@ -93,7 +94,9 @@ class S3Store:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         extra = {"ChecksumAlgorithm": "SHA256", "Metadata": {_SHA256_KEY: sha256}}
         with s3_errors(location):
-            self._client.upload_file(str(path), location.host, location.path, ExtraArgs=extra, Config=self._transfer)
+            self._client.upload_file(
+                str(path), location.host, location.path, ExtraArgs=extra, Callback=_adder(sent), Config=self._transfer
+            )
         stored = S3Source(location, self._client).version()
         if stored.size_bytes != path.stat().st_size or Digest("sha256", sha256) not in stored.digests:
             raise ChecksumError(f"{location.shown} is not what was uploaded", "another job may write there too")
@@ -177,6 +180,20 @@ def _client(settings: Settings) -> Any:
         aws_secret_access_key=secret_key,
         config=config,
     )
+
+
+def _adder(sent: Sent) -> Callable[[int], None]:
+    """What boto3 calls, from several threads at once, with the bytes of each piece."""
+    lock = threading.Lock()
+    total_bytes = 0
+
+    def add(piece_bytes: int) -> None:
+        nonlocal total_bytes
+        with lock:
+            total_bytes += piece_bytes
+            sent(total_bytes)
+
+    return add
 
 
 def _digests(head: Mapping[str, Any]) -> tuple[Digest, ...]:

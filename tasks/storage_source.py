@@ -1,6 +1,6 @@
 """What a place that files come from offers, whatever it is: S3, a web server, a folder."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -8,6 +8,8 @@ from typing import Protocol
 from lipsync_core.errors import TransientError
 from tasks.storage_url import Location
 
+#: Told how many bytes have been sent, whenever that is known.
+Sent = Callable[[int], None]
 #: What is read at once.
 BLOCK_BYTES = 1 << 17
 
@@ -70,7 +72,7 @@ class Store(Protocol):
     def check_target(self, location: Location) -> None:
         """Make sure that jobs may write to `location`, without writing; raises UrlRefusedError where they may not."""
 
-    def put(self, path: Path, location: Location) -> None:
+    def put(self, path: Path, location: Location, sent: Sent) -> None:
         """Copy the file `path` to `location`: whole, or not at all.
 
         Raises:

@@ -322,3 +322,14 @@ def web_page(**chosen: Any) -> Any:
     from tests.tasks.web_store import Page
 
     return Page(**chosen)
+
+
+def test_what_is_held_is_told_by_its_checksum(s3_server: S3Server, bucket: str, settings: Any, tmp_path: Path) -> None:
+    storage = Storage(settings(**s3_settings(s3_server)))
+    path, other = make_file(tmp_path / "a", 12 << 20), make_file(tmp_path / "b", 12 << 20, seed=1)
+    seen: list[int] = []
+    storage.put(path, f"s3://{bucket}/held", lambda progress: seen.append(progress.done))
+    assert (seen[0], seen[-1]) == (0, 12 << 20) and len(seen) > 3
+    assert storage.holds(path, f"s3://{bucket}/held")
+    assert not storage.holds(other, f"s3://{bucket}/held")
+    assert not storage.holds(path, f"s3://{bucket}/missing")
