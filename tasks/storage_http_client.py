@@ -5,10 +5,13 @@ to an address that `AddressGuard` has just allowed, never to what the name might
 verifies the name. The same for every redirect. A forward proxy is not used: it would look names up by itself.
 """
 
+import errno
 import http.client
 import importlib.metadata
+import os
 import socket
 import ssl
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -28,6 +31,7 @@ MAX_REDIRECTS = 5
 _FAILURES = (OSError, http.client.HTTPException)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REDIRECTS_WITH_BODY = frozenset({307, 308})  # the others turn a PUT into a GET (RFC 9110, section 15.4)
+_FOLLOWED: dict[str, frozenset[int]] = {"PUT": _REDIRECTS_WITH_BODY, "POST": frozenset()}  # by method; else all
 _BUSY = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 _DENIED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED})
 _MISSING = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
@@ -54,19 +58,23 @@ class HttpAnswer:
 
 
 class HttpClient:
-    """Asks web servers; holds no connections."""
+    """Asks web servers; holds no connections.
 
-    def __init__(self, guard: AddressGuard, timeout_s: float = TIMEOUT_S) -> None:
+    A server may be silent for `timeout_s`; with `limit_s`, its answer must have begun that long after the connection.
+    """
+
+    def __init__(self, guard: AddressGuard, timeout_s: float = TIMEOUT_S, limit_s: float | None = None) -> None:
         self._guard = guard
         self._timeout_s = timeout_s
+        self._limit_s = limit_s
         self._tls = ssl.create_default_context()
         self._agent = f"lipsync/{importlib.metadata.version('lipsync')}"
 
     @contextmanager
     def answer(
-        self, method: str, location: Location, headers: Mapping[str, str], upload: Path | None = None
+        self, method: str, location: Location, headers: Mapping[str, str], upload: Path | bytes | None = None
     ) -> Iterator[HttpAnswer]:
-        """The answer to one request, redirects followed; any status, so see `check_status`.
+        """The answer to one request, redirects followed (a POST's are not); any status, so see `check_status`.
 
         Raises:
             UrlRefusedError: the address or a redirect leads to where this service must not connect.
@@ -102,13 +110,13 @@ class HttpClient:
         method: str,
         location: Location,
         headers: Mapping[str, str],
-        upload: Path | None,
+        upload: Path | bytes | None,
     ) -> http.client.HTTPResponse:
         asked = {"User-Agent": self._agent, "Accept-Encoding": "identity", "Connection": "close", **headers}
-        with _connection_errors(location):
+        with _connection_errors(location), connection.limited_to(self._limit_s):
             connection.connect()
-            if upload is None:
-                connection.request(method, location.path, headers=asked)
+            if not isinstance(upload, Path):
+                connection.request(method, location.path, body=upload, headers=asked)
                 return connection.getresponse()
             asked["Content-Length"] = str(upload.stat().st_size)
             with upload.open("rb") as body:
@@ -128,26 +136,57 @@ class _CheckedConnection(http.client.HTTPConnection):
         self._addresses = addresses
         self._tls = tls
         self._timeout_s = timeout_s
+        self._is_late = False
 
     def connect(self) -> None:
         """Try the addresses in order; raises what the last one raises."""
         *others, last = self._addresses
         for address in others:
             try:
-                self.sock = self._connected(address)
+                self._connect_to(address)
             except OSError:
                 continue
             return
-        self.sock = self._connected(last)
+        self._connect_to(last)
 
-    def _connected(self, address: str) -> socket.socket:
-        plain = socket.create_connection((address, self.port), self._timeout_s)
+    @contextmanager
+    def limited_to(self, limit_s: float | None) -> Iterator[None]:
+        """Cut the connection where the block takes longer, however busily the server keeps it open."""
+        if limit_s is None:
+            yield
+            return
+        timer = threading.Timer(limit_s, self._cut)
+        timer.daemon = True
+        timer.start()
         try:
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return plain if self._tls is None else self._tls.wrap_socket(plain, server_hostname=self.host)
+            yield
+        finally:
+            timer.cancel()
+        if self._is_late:  # what seems to be an answer may be the part of it that came before the cut
+            raise _late()
+
+    def _cut(self) -> None:
+        self._is_late = True
+        with suppress(OSError, TypeError):  # it is gone already, or not there yet
+            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)  # not TLS's own, which would wait for the other side
+
+    def _connect_to(self, address: str) -> None:
+        if self._is_late:
+            raise _late()
+        self.sock = socket.create_connection((address, self.port), self._timeout_s)
+        try:
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is not None:
+                secure = self._tls.wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
+                self.sock = secure
+                secure.do_handshake()
         except BaseException:
-            plain.close()
+            self.close()
             raise
+
+
+def _late() -> TimeoutError:
+    return TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
 
 
 def check_status(answer: HttpAnswer) -> None:
@@ -174,8 +213,7 @@ def check_status(answer: HttpAnswer) -> None:
 
 def _redirect(response: http.client.HTTPResponse, location: Location, method: str) -> Location | None:
     """Where the answer leads instead, or None where it is the answer."""
-    followed = _REDIRECTS_WITH_BODY if method == "PUT" else _REDIRECTS
-    if response.status not in followed:
+    if response.status not in _FOLLOWED.get(method, _REDIRECTS):
         return None
     target = response.headers.get("Location", "")
     url = f"{location.scheme}://{_authority(location)}{location.path}"
