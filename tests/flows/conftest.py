@@ -1,6 +1,7 @@
 """A real service for the tests: PostgreSQL, S3, Prefect's server and both workers, on free ports."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from infra.local.objects import read_keys, s3_client
 _SOURCE = Path(__file__).resolve().parents[2]
 _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 _JOB_LIMIT_S = 120
+MAX_INPUT_S = 300  # what the service of the tests takes
 Json = dict[str, Any]
 
 
@@ -38,6 +40,11 @@ class Service:
     def get(self, key: str, path: Path) -> Path:
         self.s3.download_file(BUCKET, key, str(path))
         return path
+
+    def presigned(self, method: str, key: str) -> str:
+        """An address that gives whoever holds it the right to GET or PUT this object."""
+        operation = {"GET": "get_object", "PUT": "put_object"}[method]
+        return str(self.s3.generate_presigned_url(operation, {"Bucket": BUCKET, "Key": key}, ExpiresIn=600))
 
     def start(self, request: Json) -> str:
         return self.start_with({"request": request}, "lipsync/lipsync")
@@ -96,6 +103,10 @@ class Service:
         lines = self._filtered("logs", {"logs": {"flow_run_id": {"any_": [run_id]}}})
         return "\n".join(line["message"] for line in lines)
 
+    def printed(self) -> list[str]:
+        """What the parts of the stack have written to their own logs."""
+        return [path.read_text(errors="replace") for path in self.layout.logs.glob("*.log")]
+
     def _filtered(self, kind: str, body: Json) -> list[Json]:
         found: list[Json] = self.api.post(f"/{kind}/filter", json=body).raise_for_status().json()
         return found
@@ -118,7 +129,12 @@ def local_stack(layout: Layout, order: str) -> str:
     """Run `python -m infra.local` and return what it says."""
     place = ("--root", str(layout.root), "--first-port", str(layout.first_port))
     command = [sys.executable, "-m", "infra.local", *place, order]
-    done = subprocess.run(command, cwd=_SOURCE, capture_output=True, text=True, timeout=300)
+    limits = {
+        "LIPSYNC_MAX_DURATION_S": str(MAX_INPUT_S),
+        "LIPSYNC_HTTP_ALLOWED_HOSTS": f"{LOOPBACK}:{layout.s3_port}",  # so that presigned addresses can be tried
+    }
+    environment = {**os.environ, **limits}
+    done = subprocess.run(command, cwd=_SOURCE, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

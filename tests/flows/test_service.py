@@ -56,23 +56,103 @@ def test_a_job_over_rest_gives_the_frames_of_the_command_line(
     assert_equal_frames(service.get("outputs/face.mp4", tmp_path / "remote.mp4"), tmp_path / "local.mp4")
 
 
-def test_a_second_audio_for_the_same_video_is_not_tracked_again(
+def test_a_second_sound_for_the_same_video_is_not_tracked_again(
     service: "Service", ffmpeg: "Ffmpeg", face: Path, speech: Path, tmp_path: Path
 ) -> None:
-    shorter = tmp_path / "shorter.wav"
-    ffmpeg("-i", speech, "-t", "1", shorter)
-    tracked = []
-    for audio in (speech, shorter):
-        request = {
-            "video": service.put(face, "inputs/face.mp4"),
-            "audio": service.put(audio, f"inputs/{audio.name}"),
-            "output": f"s3://lipsync/outputs/{audio.stem}.mp4",
-        }
-        run = service.run(request)
+    """Neither a shorter nor a longer one."""
+    others = {"shorter": tmp_path / "shorter.wav", "longer": tmp_path / "longer.wav"}
+    ffmpeg("-i", speech, "-t", "1", others["shorter"])
+    ffmpeg("-stream_loop", "1", "-i", speech, others["longer"])
+    video = service.put(face, "inputs/face.mp4")
+    for name, audio in {"first": speech, **others}.items():
+        output = f"s3://lipsync/outputs/{name}.mp4"
+        run = service.run({"video": video, "audio": service.put(audio, f"inputs/{name}.wav"), "output": output})
         assert run["state"]["name"] == "Completed", service.logs(run["id"])
         [child] = service.children(run["id"])
-        tracked.append(service.task_states(child["id"])["track"])
-    assert tracked[-1] == "Cached"
+        if name == "first":
+            continue
+        assert service.task_states(child["id"])["track"] == "Cached"
+        assert service.ledger("SELECT track_was_cached FROM jobs WHERE id = %s", run["id"]) == [(True,)]
+        query = "SELECT was_cached, items FROM stage_timings WHERE stage = 'track' AND part_of = '' AND job_id = %s"
+        assert service.ledger(query, run["id"]) == [(True, 0)]
+
+
+def test_presigned_addresses_serve_and_are_told_to_nobody(service: "Service", face: Path, speech: Path) -> None:
+    service.put(face, "private/face.mp4")
+    service.put(speech, "private/speech.wav")
+    request = {
+        "video": service.presigned("GET", "private/face.mp4"),
+        "audio": service.presigned("GET", "private/speech.wav"),
+        "output": service.presigned("PUT", "private/out.mp4"),
+    }
+    run = service.run(request)
+    assert run["state"]["name"] == "Completed", service.logs(run["id"])
+    assert service.s3.head_object(Bucket="lipsync", Key="private/out.mp4")["ContentLength"] > 0
+    [child] = service.children(run["id"])
+    told = [service.logs(run["id"]), service.logs(child["id"]), json.dumps(service.artifacts(run["id"]))]
+    told += [str(service.ledger("SELECT * FROM jobs WHERE id = %s", run["id"])), *service.printed()]
+    assert "private/out.mp4" in "".join(told)
+    for text in told:
+        assert "X-Amz-Signature" not in text
+
+
+def test_a_key_stands_for_one_request(service: "Service", face: Path, speech: Path) -> None:
+    request = {
+        "video": service.put(face, "inputs/face.mp4"),
+        "audio": service.put(speech, "inputs/speech.wav"),
+        "output": "s3://lipsync/outputs/keyed.mp4",
+        "idempotency_key": "order 66",
+    }
+    first = service.run(request)
+    assert first["state"]["name"] == "Completed", service.logs(first["id"])
+    again = service.run(request)
+    assert again["id"] != first["id"]
+    assert (again["state"]["type"], again["state"]["name"]) == ("COMPLETED", "Duplicate")
+    assert first["id"] in again["state"]["message"]
+    assert service.task_states(again["id"]) == {}
+    other = service.run({**request, "crf": 30})
+    assert other["state"]["message"].startswith("IDEMPOTENCY_CONFLICT: ")
+    assert service.task_states(other["id"]) == {}
+
+
+def test_the_same_key_again_fails_as_its_job_failed(service: "Service", speech: Path) -> None:
+    request = {
+        "video": "s3://lipsync/inputs/no-such-file.mp4",
+        "audio": service.put(speech, "inputs/speech.wav"),
+        "output": "s3://lipsync/outputs/none.mp4",
+        "idempotency_key": "to fail",
+    }
+    first, again = service.run(request), service.run(request)
+    assert (again["state"]["type"], again["state"]["name"]) == ("FAILED", "Duplicate")
+    assert again["state"]["message"].startswith("NOT_FOUND: ")
+    assert first["id"] in again["state"]["message"]
+
+
+def test_a_bulk_job_waits_in_the_queue_for_bulk_jobs_of_the_gpu_pool(
+    service: "Service", face: Path, speech: Path
+) -> None:
+    video, audio = service.put(face, "inputs/face.mp4"), service.put(speech, "inputs/speech.wav")
+    run = service.run({"video": video, "audio": audio, "output": "s3://lipsync/outputs/a.mp4", "priority": "bulk"})
+    assert run["state"]["name"] == "Completed", service.logs(run["id"])
+    assert [child["work_queue_name"] for child in service.children(run["id"])] == ["bulk"]
+
+
+def test_a_job_fails_before_any_work_when_its_output_has_no_place(service: "Service", face: Path, speech: Path) -> None:
+    video, audio = service.put(face, "inputs/face.mp4"), service.put(speech, "inputs/speech.wav")
+    run = service.run({"video": video, "audio": audio, "output": "http://127.0.0.1:9/out.mp4"})
+    assert run["state"]["message"].startswith("URL_REFUSED: ")
+    assert service.task_states(run["id"]) == {}
+
+
+def test_a_job_fails_when_an_input_plays_for_too_long(
+    service: "Service", ffmpeg: "Ffmpeg", face: Path, tmp_path: Path
+) -> None:
+    silence = tmp_path / "long.wav"
+    ffmpeg("-f", "lavfi", "-i", "anullsrc=sample_rate=8000:channel_layout=mono", "-t", "310", "-c:a", "pcm_u8", silence)
+    video, audio = service.put(face, "inputs/face.mp4"), service.put(silence, "inputs/silence.wav")
+    run = service.run({"video": video, "audio": audio, "output": "s3://lipsync/outputs/none.mp4"})
+    assert run["state"]["message"].startswith("TOO_LONG: ")
+    assert service.children(run["id"]) == []
 
 
 def test_a_job_fails_with_the_code_of_its_child_when_there_is_no_face(
