@@ -1,63 +1,77 @@
 """Many jobs from one manifest, each a run of its own in the queue `bulk`."""
 
+from collections.abc import Sequence
 from pathlib import PurePosixPath
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
-from prefect.client.schemas.objects import FlowRun, State
-from prefect.deployments import run_deployment
+from prefect.client.schemas.objects import State
+from prefect.settings import get_current_settings
 from pydantic import Field
 
+from flows.batch import PlannedRow, SubmittedRow, plan_rows, submit_rows
+from flows.client import open_client
 from flows.handover import failed_state
-from flows.manifest import ManifestRow, read_manifest
+from flows.manifest import read_manifest
 from lipsync_core.errors import InputError, LipSyncError
 from tasks.settings import Settings
 from tasks.storage import Storage
 
-_DEPLOYMENT = "lipsync/lipsync"
-_QUEUE = "bulk"
 _Manifest = Annotated[
     str, Field(title="Manifest", description="Address of a .csv or .jsonl file with a request in every row.")
+]
+_RetryFailed = Annotated[
+    bool, Field(title="Retry failed", description="Run jobs of an earlier time again that failed or were cancelled.")
 ]
 
 
 @flow(name="lipsync-bulk", persist_result=False, validate_parameters=True)
-def lipsync_bulk(manifest: _Manifest) -> State[Any] | None:
+def lipsync_bulk(manifest: _Manifest, retry_failed: _RetryFailed = False) -> State[Any] | None:
     """Submit a job for every row of a manifest; running it again submits only rows that are new or changed.
 
     The artifact `submitted` says what became of each row. The run fails when a row holds no request, after the
     others have been submitted; what becomes of the jobs is their own affair.
     """
+    settings = Settings()
     try:
-        with Storage(Settings()).fetch(manifest) as copy:
+        with Storage(settings).fetch(manifest) as copy:
             rows = read_manifest(copy.path, PurePosixPath(urlsplit(manifest).path).suffix)
-        _submit(rows)
+        with open_client(_of_this_run(settings)) as client:
+            submitted = list(submit_rows(client, plan_rows(rows), _nothing_to_upload, retry_failed))
+        _show(submitted)
     except LipSyncError as error:
         return failed_state(error)
     return None
 
 
-def _submit(rows: tuple[ManifestRow, ...]) -> None:
-    table = [{"row": row.number, "run": _submitted(row), "faults": "; ".join(row.faults)} for row in rows]
+def _of_this_run(settings: Settings) -> Settings:
+    """The settings with the API that this run itself belongs to."""
+    api = get_current_settings().api
+    return settings.model_copy(update={"api_url": api.url or settings.api_url, "api_auth": api.auth_string})
+
+
+def _nothing_to_upload(row: PlannedRow) -> None:
+    """A manifest that is somewhere else names no files of this machine."""
+
+
+def _show(rows: Sequence[SubmittedRow]) -> None:
+    """Make the artifact.
+
+    Raises:
+        InputError: a row holds no request, or its key belongs to another one.
+    """
+    table = [
+        {"row": each.row.number, "run": str(each.job_id or ""), "fate": each.fate, "faults": _faults(each)}
+        for each in rows
+    ]
     create_table_artifact(table=table, key="submitted", description="The manifest's rows and their runs")
-    bad = [row for row in rows if row.faults]
+    bad = [each for each in rows if each.fate == "refused"]
     if bad:
-        first = f"row {bad[0].number}: {bad[0].faults[0]}"
+        first = f"row {bad[0].row.number}: {_faults(bad[0])}"
         raise InputError(f"{len(bad)} of {len(rows)} rows hold no request, such as {first}", "correct these rows")
 
 
-def _submitted(row: ManifestRow) -> str:
-    """The id of the row's run, old or new; empty where the row holds no request."""
-    if row.request is None:
-        return ""
-    run = run_deployment(
-        _DEPLOYMENT,
-        parameters={"request": row.request.model_dump(mode="json")},
-        idempotency_key=row.key,
-        work_queue_name=_QUEUE,
-        timeout=0,
-        as_subflow=False,
-    )
-    return str(cast(FlowRun, run).id)
+def _faults(row: SubmittedRow) -> str:
+    return f"{row.error.code}: {row.error}" if row.error else "; ".join(row.row.faults)
