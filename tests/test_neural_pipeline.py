@@ -30,7 +30,7 @@ from tests.conftest import Ffmpeg
 from tests.echo_network import write_echo
 from tests.jobs import luma_frames, reopened
 from tests.scaling_network import write_scaling_network
-from tests.wav2lip_weights import imported_wav2lip, needs_golden, needs_torch
+from tests.wav2lip_weights import home_with, imported_wav2lip, needs_golden, needs_torch
 
 SECOND = Fraction(1)
 WAV2LIP = JobOptions(model="wav2lip", end_s=SECOND)
@@ -39,14 +39,6 @@ LOSSLESS = replace(WAV2LIP, crf=0, preset="ultrafast")
 MOST_BYTES = 712_000_000
 LIPSYNC = Path(sys.executable).with_name("lipsync")
 SCRFD = Path(__file__).resolve().parents[2] / "shared" / "models" / "scrfd_500m.onnx"
-
-
-def home_with(network: Path, folder: Path, is_whole: bool = False) -> Workspace:
-    """The user's face models, and `network` as `wav2lip`, its licence accepted."""
-    workspace = Workspace.below(folder)
-    shutil.copytree(Workspace.default().models / "mediapipe-face", workspace.models / "mediapipe-face")
-    ModelStore(workspace.models).import_file("wav2lip", network, accept_licence=True, is_whole=is_whole)
-    return workspace
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,15 @@
 """Seeded stand-ins for Wav2Lip's licensed weights, from the golden vectors beside the repository."""
 
 import importlib.util
+import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+
+from lipsync_core.models.store import ModelStore
+from lipsync_core.workspace import Workspace
 
 GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
 
@@ -46,3 +50,11 @@ def imported_wav2lip(folder: Path) -> Path:
         import_wav2lip(checkpoint, target)
         checkpoint.unlink()
     return target
+
+
+def home_with(network: Path, folder: Path, is_whole: bool = False) -> Workspace:
+    """The user's face models, and `network` as `wav2lip`, its licence accepted."""
+    workspace = Workspace.below(folder)
+    shutil.copytree(Workspace.default().models / "mediapipe-face", workspace.models / "mediapipe-face")
+    ModelStore(workspace.models).import_file("wav2lip", network, accept_licence=True, is_whole=is_whole)
+    return workspace
