@@ -199,7 +199,9 @@ def test_a_job_fails_before_any_work_when_the_request_is_out_of_bounds(service: 
 def test_a_manifest_is_submitted_once_and_fails_when_a_row_holds_no_request(service: "Service", tmp_path: Path) -> None:
     row = {"video": "s3://lipsync/none.mp4", "audio": "s3://lipsync/none.wav", "output": "s3://lipsync/outputs/b.mp4"}
     manifest = tmp_path / "manifest.jsonl"
-    manifest.write_text("\n".join(json.dumps(each) for each in (row, {**row, "crf": 18}, {**row, "crf": 99})))
+    manifest.write_text(
+        "\n".join(json.dumps(each) for each in (row, {**row, "output": "s3://lipsync/c.mp4"}, {**row, "crf": 99}))
+    )
     address = service.put(manifest, "bulk/manifest.jsonl")
     submitted = []
     for _ in range(2):
