@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-#: The first of five ports: Prefect's own, so that its tools find the server.
+#: The first of six ports: Prefect's own, so that its tools find the server.
 DEFAULT_FIRST_PORT = 4200
 LOOPBACK = "127.0.0.1"
 BUCKET = "lipsync"
@@ -50,6 +50,11 @@ class Layout:
         return self.root / "s3.json"
 
     @property
+    def callback_secret(self) -> Path:
+        """What signs the callbacks."""
+        return self.root / "callback-secret"
+
+    @property
     def api_url(self) -> str:
         """Prefect's API."""
         return f"http://{LOOPBACK}:{self.first_port}/api"
@@ -68,3 +73,13 @@ class Layout:
     def s3_url(self) -> str:
         """The S3 server."""
         return f"http://{LOOPBACK}:{self.s3_port}"
+
+    @property
+    def metrics_port(self) -> int:
+        """The watcher's, after those of the S3 server's parts."""
+        return self.first_port + 5
+
+    @property
+    def metrics_url(self) -> str:
+        """The figures for Prometheus."""
+        return f"http://{LOOPBACK}:{self.metrics_port}/metrics"

@@ -18,10 +18,13 @@ from infra.local.objects import S3Keys, start_objects
 from infra.local.pools import ensure_pools
 from infra.local.postgres import DatabaseUrls, start_postgres, stop_postgres
 from infra.local.process import Service, ServiceFolder, StackError
+from infra.local.secret import kept_secret
+from infra.watch.automation import ensure_automation
 from tasks.ledger_database import upgrade
 
 _SERVER = "prefect-server"
 _LAUNCHER = "launcher"
+_WATCHER = "watcher"
 _WORKERS = {f"worker-{pool}": pool for pool in (CPU_POOL, GPU_POOL)}
 _POLL_S = "0.25"  # of the workers: half of it is added to every job
 _HEARTBEAT_S = "30"
@@ -60,6 +63,8 @@ class Stack:
         self._start_server(environment)
         self.say("deployments")
         self._register(environment)
+        self.say("watcher")
+        self._start_watcher(environment)
         self.say("workers")
         self._start_launcher(environment)
         for name, pool in _WORKERS.items():
@@ -67,7 +72,7 @@ class Stack:
 
     def down(self) -> None:
         """Stop what `up` started, the newest part first. All data stays."""
-        for name in (*reversed(_WORKERS), _LAUNCHER, _SERVER, S3_NAME):
+        for name in (*reversed(_WORKERS), _LAUNCHER, _WATCHER, _SERVER, S3_NAME):
             if self.services.stop(name):
                 self.say(name)
         if stop_postgres(self.layout):
@@ -80,15 +85,12 @@ class Stack:
         self.services.start(service, self.layout.root)
 
     def _is_healthy(self) -> bool:
-        try:
-            with urlopen(f"{self.layout.api_url}/health", timeout=2) as answer:  # noqa: S310 - the loopback
-                return bool(answer.status == 200)
-        except (URLError, OSError):
-            return False
+        return _answers(f"{self.layout.api_url}/health")
 
     def _register(self, environment: dict[str, str]) -> None:
         with SyncPrefectClient(self.layout.api_url) as client:
             ensure_pools(client)
+            ensure_automation(client)
         command = [*_prefect(), "--no-prompt", "deploy", "--all"]
         done = subprocess.run(  # noqa: S603 - the stack's own command
             command,
@@ -111,6 +113,12 @@ class Stack:
         environment = {**environment, "OPENBLAS_NUM_THREADS": "1"}
         self.services.start(Service(_LAUNCHER, command, environment, path.exists), self.layout.source)
 
+    def _start_watcher(self, environment: dict[str, str]) -> None:
+        command = [sys.executable, "-m", "infra.watch"]
+        port, url = self.layout.metrics_port, self.layout.metrics_url
+        service = Service(_WATCHER, command, environment, lambda: _answers(url), port=port)
+        self.services.start(service, self.layout.source)
+
     def _start_worker(self, name: str, pool: str, environment: dict[str, str]) -> None:
         def is_online() -> bool:
             with SyncPrefectClient(self.layout.api_url) as client:
@@ -119,6 +127,14 @@ class Stack:
 
         command = [*_prefect(), "worker", "start", "--pool", pool, "--name", name, "--type", "process"]
         self.services.start(Service(name, command, environment, is_online), self.layout.source)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urlopen(url, timeout=5) as answer:  # noqa: S310 - the loopback
+            return bool(answer.status == 200)
+    except (URLError, OSError):
+        return False
 
 
 def _prefect() -> list[str]:
@@ -148,4 +164,8 @@ def _environment(layout: Layout, databases: DatabaseUrls, keys: S3Keys) -> dict[
         "LIPSYNC_SPOOL_DIR": str(layout.root / "spool"),
         "LIPSYNC_CACHE_DIR": str(layout.root / "cache"),
         "LIPSYNC_GPU_POOL": GPU_POOL,
+        "LIPSYNC_API_URL": layout.api_url,
+        "LIPSYNC_CALLBACK_SECRET": kept_secret(layout.callback_secret),
+        "LIPSYNC_METRICS_HOST": LOOPBACK,
+        "LIPSYNC_METRICS_PORT": str(layout.metrics_port),
     }

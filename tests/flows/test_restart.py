@@ -18,7 +18,7 @@ def is_working(pid: int) -> bool:
 
 def test_up_again_starts_nothing_and_data_outlives_down_and_up(service: "Service", tmp_path: Path) -> None:
     before = service.processes()
-    assert set(before) == {"launcher", "prefect-server", "s3", "worker-lipsync-cpu", "worker-lipsync-gpu"}
+    assert set(before) == {"launcher", "prefect-server", "s3", "watcher", "worker-lipsync-cpu", "worker-lipsync-gpu"}
     said = service.stack("up")
     assert f"The UI is at {service.layout.ui_url}" in said
     assert service.processes() == before

@@ -1,0 +1,1 @@
+"""The watcher: tells callers that their jobs have ended, takes up jobs whose worker vanished, and counts."""

@@ -1,0 +1,55 @@
+"""Taking up runs whose process or worker vanished, so that each of them comes to an end."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from flows.prefect_api import FlowRun, PrefectApi, RunQuery
+from infra.watch.ends import GPU_FLOW, JOB_FLOW, MAX_CRASHES
+
+_log = logging.getLogger(__name__)
+#: A run that is about to start, or to stop, and does neither for this long, has lost its worker.
+_STALE = timedelta(seconds=120)
+_UNFINISHED = ("SCHEDULED", "PENDING", "RUNNING", "PAUSED")
+
+
+class Rescue:
+    """What is done to runs. Only one watcher may do it at a time; every call raises as PrefectApi does.
+
+    Prefect's own rules are never overruled: what has gone on in the meantime goes on.
+    """
+
+    def __init__(self, api: PrefectApi, now: Callable[[], datetime]) -> None:
+        self._api = api
+        self._now = now
+
+    def run_again(self, crashed: FlowRun, crashes: int) -> None:
+        """Have the job run again from the beginning (what it has kept is not made again), its children cancelled."""
+        self._cancel_children(crashed.id)
+        if self._api.run(crashed.id).state != crashed.state:
+            return
+        message = f"Its process vanished; started again after {crashes} of at most {MAX_CRASHES} crashes"
+        is_taken = self._api.set_state(crashed.id, "SCHEDULED", "AwaitingRetry", message)
+        _log.warning(
+            "job %s crashed: %s", crashed.id, "started again" if is_taken else "Prefect does not start it again"
+        )
+
+    def free_stale(self) -> None:
+        """Have runs start again that no worker starts, and end those that no worker ends."""
+        for flow in (JOB_FLOW, GPU_FLOW):
+            for run in self._stale(flow, "PENDING"):
+                if self._api.set_state(run.id, "SCHEDULED", "Scheduled", "Its worker did not start it"):
+                    _log.warning("run %s of %s was claimed and not started: scheduled again", run.id, flow)
+            for run in self._stale(flow, "CANCELLING"):
+                self._cancel_children(run.id)
+                if self._api.set_state(run.id, "CANCELLED", "Cancelled", "Its worker did not answer"):
+                    _log.warning("run %s of %s did not answer: cancelled", run.id, flow)
+
+    def _stale(self, flow: str, state_type: str) -> list[FlowRun]:
+        latest = self._now() - _STALE
+        return [run for run in self._api.runs(RunQuery(flow, (state_type,))) if run.state.since < latest]
+
+    def _cancel_children(self, job_id: UUID) -> None:
+        for child in self._api.runs(RunQuery(GPU_FLOW, _UNFINISHED, parent_ids=[job_id])):
+            self._api.set_state(child.id, "CANCELLING", "Cancelling", "Its job vanished")
