@@ -110,7 +110,7 @@ def _compared(row: PlannedRow, earlier: PlannedRow | None, outputs: dict[str, in
 
 def _output(row: PlannedRow) -> str:
     if row.local.output is not None:
-        return str(row.local.output)
+        return str(row.local.output.resolve())
     return row.request.output if row.request else ""
 
 
@@ -119,7 +119,7 @@ def _submitted(client: JobClient, row: PlannedRow, upload: Upload, retry_failed:
         return SubmittedRow(row, "refused")
     try:
         upload(row)
-        submission = client.submit(row.request, row.key)
+        submission = client.submit(row.request, row.key, row.local.output.stem if row.local.output else None)
         if submission.is_new:
             return SubmittedRow(row, "new", submission.job_id)
         if retry_failed and client.job(submission.job_id).error:

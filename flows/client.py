@@ -64,18 +64,19 @@ class JobClient:
     def __init__(self, api: PrefectApi) -> None:
         self._api = api
 
-    def submit(self, request: LipSyncRequest, key: str | None = None) -> Submission:
+    def submit(self, request: LipSyncRequest, key: str | None = None, name: str | None = None) -> Submission:
         """Order a job; the same key and request is the same job, whatever has become of it.
 
         Args:
             request: what to do; its addresses are opened by the service's workers.
             key: stands for the request in the place of its own idempotency key.
+            name: what the job is called in lists, where its output's name says little.
 
         Raises:
             IdempotencyConflictError: the key belongs to a job with another request.
         """
         order = RunOrder(
-            name=PurePosixPath(urlsplit(request.output).path).stem[:_NAME_CHARS] or "job",
+            name=(name or PurePosixPath(urlsplit(request.output).path).stem)[:_NAME_CHARS] or "job",
             parameters={"request": request.model_dump(mode="json")},
             queue=request.priority,
             key=key or request.idempotency_key,

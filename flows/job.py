@@ -34,6 +34,7 @@ class Job:
     """One job at one moment."""
 
     id: UUID
+    name: str  # for people; not unique by promise
     state: JobStateName
     error: LipSyncError | None  # of a job that failed, crashed or was cancelled
     message: str  # what its state says
@@ -72,6 +73,7 @@ def job_of(run: FlowRun) -> Job:
     request = request_of(run)
     return Job(
         id=run.id,
+        name=run.name,
         state=_STATES[run.state.type],
         error=_error(run.id, run.state),
         message=run.state.message,

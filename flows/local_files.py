@@ -1,7 +1,6 @@
 """Requests that name files of the caller's machine: which they are, and how they get to the service and back."""
 
 import hashlib
-import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -23,7 +22,7 @@ _PLACES = ("video", "audio", "output")
 
 @dataclass(frozen=True, slots=True)
 class LocalFiles:
-    """Those of a request's three files that are named by a path, as absolute paths."""
+    """Those of a request's three files that are named by a path."""
 
     video: Path | None = None
     audio: Path | None = None
@@ -58,11 +57,11 @@ def split_local(fields: Mapping[str, object], folder: Path) -> tuple[dict[str, o
     """
     texts = {name: fields.get(name) for name in _PLACES}
     paths = {
-        name: Path(os.path.abspath(folder / text))  # noqa: PTH100 - links stay: a path is the name of its choice
+        name: folder / text
         for name, text in texts.items()
         if isinstance(text, str) and text and "://" not in text and "\0" not in text
     }
-    return {**fields, **{name: path.as_uri() for name, path in paths.items()}}, LocalFiles(**paths)
+    return {**fields, **{name: path.absolute().as_uri() for name, path in paths.items()}}, LocalFiles(**paths)
 
 
 class FileExchange:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lipsync_core.errors import OptionError
@@ -30,8 +31,8 @@ def service_extra(user: str) -> Iterator[None]:
         raise OptionError(f"{user} needs the extra 'service'", remedy) from exc
 
 
-def service_settings(user: str) -> "Settings":
-    """What the environment says.
+def service_settings(user: str, file: Path | None = None) -> "Settings":
+    """What the environment says, and for what it leaves open the lines NAME=VALUE of `file`.
 
     Raises:
         OptionError: a variable has a value that cannot be used, or the extra is not installed.
@@ -41,7 +42,7 @@ def service_settings(user: str) -> "Settings":
 
         from tasks.settings import Settings
     try:
-        return Settings()
+        return Settings(_env_file=file)
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_input=False)[0]  # values may be secrets
         variable = f"LIPSYNC_{first['loc'][0]}".upper() if first["loc"] else "a variable LIPSYNC_*"

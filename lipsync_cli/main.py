@@ -10,10 +10,12 @@ import click
 
 from lipsync_cli.doctor import doctor
 from lipsync_cli.failures import SUCCESS, exit_table, report_failure, write_stdout
+from lipsync_cli.jobs import jobs
 from lipsync_cli.models import models
 from lipsync_cli.probe import probe
 from lipsync_cli.run import run
 from lipsync_cli.signals import interruptible
+from lipsync_cli.submit import submit
 from lipsync_cli.timing import report
 
 _MEANINGS = {
@@ -77,7 +79,7 @@ def cli(ctx: click.Context) -> None:
         write_stdout(ctx.get_help())
 
 
-for command in (run, probe, models, report, doctor):
+for command in (run, submit, jobs, probe, models, report, doctor):
     cli.add_command(command)
 
 

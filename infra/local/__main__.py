@@ -1,11 +1,13 @@
 """`python -m infra.local up`: the whole service on this machine; `down` stops it."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
 import click
 
+from infra.local.client_env import write_client_env
 from infra.local.layout import BUCKET, DEFAULT_FIRST_PORT, Layout
 from infra.local.process import StackError
 from infra.local.stack import Stack
@@ -40,7 +42,7 @@ def up(stack: Stack) -> None:
     """Start all parts that do not run yet."""
     click.echo("starting")
     stack.up()
-    click.echo(_how_to_use(stack.layout))
+    click.echo(_how_to_use(stack.layout, write_client_env(stack.layout)))
 
 
 @main.command()
@@ -51,12 +53,17 @@ def down(stack: Stack) -> None:
     stack.down()
 
 
-def _how_to_use(layout: Layout) -> str:
+def _how_to_use(layout: Layout, client_env: Path) -> str:
+    is_found = client_env == Path.cwd() / ".lipsync" / client_env.name  # where the command looks by itself
+    place = "" if is_found else f" --service {shlex.quote(os.path.relpath(client_env))}"
+    command = shlex.quote(os.path.relpath(Path(sys.executable).with_name("lipsync")))
     files = f'"video": "s3://{BUCKET}/inputs/face.mp4", "audio": "s3://{BUCKET}/inputs/speech.wav"'
     body = f'{{"parameters": {{"request": {{{files}, "output": "s3://{BUCKET}/outputs/face.mp4"}}}}}}'
     return (
         f"\nThe UI is at {layout.ui_url}; S3 is at {layout.s3_url}, "
-        f"its keys are in {os.path.relpath(layout.s3_keys)}.\nA job:\n\n"
+        f"its keys are in {os.path.relpath(layout.s3_keys)}.\n"
+        f"A job from files of this machine:\n\n  {command} submit face.mp4 speech.wav -o out.mp4{place}\n\n"
+        f"The same over REST, from files in S3:\n\n"
         f'  id=$(curl -s {layout.api_url}/deployments/name/lipsync/lipsync | sed \'s/.*"id":"\\([^"]*\\)".*/\\1/\')\n'
         f"  curl -s {layout.api_url}/deployments/$id/create_flow_run -H 'Content-Type: application/json' \\\n"
         f"    -d '{body}'\n"

@@ -1,0 +1,28 @@
+"""What a caller of the local stack needs to know, in one file that only this user may read."""
+
+import os
+from pathlib import Path
+
+from infra.local.layout import BUCKET, Layout
+from infra.local.objects import read_keys
+
+#: Where `lipsync` looks for it by default, below the folder that it is called in.
+FILE_NAME = "service.env"
+
+
+def write_client_env(layout: Layout) -> Path:
+    """Write the file, in one step, and return where it is. The ledger's database is none of a caller's business."""
+    keys = read_keys(layout.s3_keys)
+    variables = {
+        "LIPSYNC_API_URL": layout.api_url,
+        "LIPSYNC_STORAGE_URL": f"s3://{BUCKET}/work",  # the one that the workers are told
+        "LIPSYNC_S3_ENDPOINT": layout.s3_url,
+        "LIPSYNC_S3_ACCESS_KEY": keys.access_key,
+        "LIPSYNC_S3_SECRET_KEY": keys.secret_key,
+    }
+    path, partial = layout.root / FILE_NAME, layout.root / f"{FILE_NAME}.partial"
+    partial.unlink(missing_ok=True)
+    handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.writelines(f"{name}={value}\n" for name, value in variables.items())
+    return partial.replace(path)

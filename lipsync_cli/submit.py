@@ -1,0 +1,160 @@
+"""`lipsync submit`: one job for the service, from files of this machine or from addresses."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lipsync_cli.extra import service_extra
+from lipsync_cli.failures import write_stdout
+from lipsync_cli.job_progress import shown_steps
+from lipsync_cli.job_table import job_fields, render_json
+from lipsync_cli.service import Service, open_service, service_option
+from lipsync_cli.values import FaceChoice
+from lipsync_cli.waiting import conclude, remaining, say, send, take_up_line, wait_for_job
+from lipsync_core.errors import OptionError
+from lipsync_core.options import JobOptions
+
+if TYPE_CHECKING:
+    from flows.client import Submission
+    from flows.local_files import LocalFiles
+    from flows.request import LipSyncRequest
+
+_USER = "lipsync submit"
+_DEFAULTS = JobOptions()
+
+
+class Labels(click.ParamType[tuple[str, str]]):
+    """NAME=VALUE."""
+
+    name = "NAME=VALUE"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """The name and the value."""
+        name, sign, text = str(value).partition("=")
+        if not name or not sign:
+            self.fail(f"{str(value)!r} is not NAME=VALUE", param, ctx)
+        return name, text
+
+
+@click.command(
+    epilog="\b\nThe exit status is the job's: the one that `lipsync run` gives for the same failure."
+    "\nWhere nothing is waited for, standard output holds the job's id and nothing else."
+)
+@click.argument("video")
+@click.argument("audio")
+@click.option("-o", "--output", required=True, metavar="OUT", help="Where the result goes: a file or an address.")
+@click.option("--model", metavar="NAME", default=_DEFAULTS.model, help="auto, viseme, wav2lip or wav2lip-gan.")
+@click.option(
+    "--length",
+    type=click.Choice(["audio", "video"]),
+    default=_DEFAULTS.length,
+    help="Which input the result lasts as long as.",
+)
+@click.option(
+    "--extend",
+    type=click.Choice(["pingpong", "loop", "freeze"]),
+    default=_DEFAULTS.extend,
+    help="How a video shorter than the result goes on.",
+)
+@click.option("--face", type=FaceChoice(), show_default="largest", help="Whom to sync: largest, or 0 for the leftmost.")
+@click.option("--enhance-quality", is_flag=True, help="Restore the new mouth with GFPGAN, at several times the cost.")
+@click.option("--crf", type=int, default=_DEFAULTS.crf, help="x264 quality: 0 is lossless, 51 the worst.")
+@click.option(
+    "--min-synced",
+    type=float,
+    default=_DEFAULTS.min_synced,
+    help="Fail when a smaller share of the frames (0 to 1) gets synced; at 0, when none does.",
+)
+@click.option(
+    "--priority",
+    type=click.Choice(["interactive", "bulk"]),
+    default="interactive",
+    help="bulk jobs run when no interactive one waits.",
+)
+@click.option(
+    "--callback-url", metavar="URL", help="Told, signed, when the job has completed, failed or been cancelled."
+)
+@click.option("--metadata", type=Labels(), multiple=True, help="A label that is kept with the job; may be repeated.")
+@click.option(
+    "--key",
+    "idempotency_key",
+    metavar="KEY",
+    help="The same key and request is the same job; with another request it is refused.",
+)
+@click.option(
+    "--wait/--no-wait",
+    "is_waiting",
+    default=None,
+    show_default="--wait where OUT is a file, --no-wait where it is an address",
+    help="Stay until the job has ended, and show how far it is.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Write the job to standard output as one JSON object.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress and no report.")
+@service_option
+def submit(
+    service_file: Path | None, is_waiting: bool | None, as_json: bool, quiet: bool, metadata: Any, **fields: Any
+) -> None:
+    """Have the service make the face in VIDEO speak AUDIO.
+
+    VIDEO and AUDIO are files of this machine, which are sent to the service's own storage unless it has them,
+    or addresses that the service opens: s3://, https://, http:// or file://. OUT is a file of this machine, which
+    the result is brought to, or an address: s3://, file:// or one that is presigned for PUT.
+
+    \b
+    lipsync submit face.mp4 speech.wav -o out.mp4
+    lipsync submit s3://in/face.mp4 s3://in/speech.wav -o s3://out/face.mp4 --key order-17
+    """
+    with open_service(_USER, service_file) as service:
+        request, local = _request({**fields, "metadata": dict(metadata)})
+        with remaining("nothing was submitted"):
+            submission = _submitted(service, request, local, quiet)
+        state = "submitted" if submission.is_new else "was submitted before"
+        if is_waiting is False or (is_waiting is None and local.output is None):
+            take_up = take_up_line(submission.job_id, local.output)
+            say(f"job {submission.job_id} {state}; to wait for it: {take_up}", quiet)
+            _write_id(service, submission, as_json)
+            return
+        say(f"job {submission.job_id} {state}", quiet)
+        job = wait_for_job(service, submission.job_id, local.output, quiet)
+    conclude(job, local.output, as_json, quiet)
+
+
+def _request(fields: Mapping[str, object]) -> tuple["LipSyncRequest", "LocalFiles"]:
+    """What is asked for, and which of its files lie here.
+
+    Raises:
+        OptionError: a field cannot be used.
+        LipSyncError: a file of this machine cannot be used, as `lipsync run` says it.
+    """
+    with service_extra(_USER):
+        from pydantic import ValidationError
+
+        from flows.local_files import split_local
+        from flows.manifest import faults_of
+        from flows.request import LipSyncRequest
+    addresses, local = split_local(fields, Path())
+    for error in local.faults().values():
+        raise error
+    try:
+        return LipSyncRequest.model_validate(addresses), local
+    except ValidationError as exc:
+        raise OptionError("; ".join(faults_of(exc)), f"see: {_USER} --help") from exc
+
+
+def _submitted(service: Service, request: "LipSyncRequest", local: "LocalFiles", quiet: bool) -> "Submission":
+    placed = service.files.placed(request, local)
+    with shown_steps(quiet) as show:
+        for path in (local.video, local.audio):
+            if path is not None:
+                send(service, path, show)
+    return service.client.submit(placed, name=local.output.stem if local.output else None)
+
+
+def _write_id(service: Service, submission: "Submission", as_json: bool) -> None:
+    if as_json:
+        fields = job_fields(service.client.job(submission.job_id))
+        write_stdout(render_json({**fields, "is_new": submission.is_new}))
+    else:
+        write_stdout(str(submission.job_id))

@@ -1,0 +1,110 @@
+"""Waits for a job of the service, shows what it does, and brings its result."""
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import click
+
+from lipsync_cli.failures import write_stdout
+from lipsync_cli.job_progress import ShowStep, Step, shown_steps
+from lipsync_cli.job_table import job_fields, render_json
+from lipsync_cli.service import Service
+from lipsync_cli.signals import Interrupted
+from lipsync_core.report import Progress
+
+if TYPE_CHECKING:
+    from flows.job import Job
+
+_POLL_S = 0.5
+_MB = 1_000_000
+
+
+@contextmanager
+def remaining(text: str) -> Iterator[None]:
+    """Where a signal ends the block, have it said that this remains."""
+    try:
+        yield
+    except Interrupted as stopped:
+        stopped.remains = text
+        raise
+
+
+def take_up_line(job_id: UUID, output: Path | None) -> str:
+    """The command that waits for the job."""
+    target = f" -o {shlex.quote(str(output))}" if output else ""
+    return f"lipsync jobs wait {job_id}{target}"
+
+
+def wait_for_job(service: Service, job_id: UUID, output: Path | None, is_quiet: bool) -> "Job":
+    """The job when it has ended; where it is complete and `output` is given, its result is there.
+
+    Raises:
+        LipSyncError: the result cannot be brought. Not what the job failed with.
+    """
+    take_up = take_up_line(job_id, output)
+    with remaining(f"job {job_id} goes on; to wait for it again: {take_up}"):
+        job = _watched(service, job_id, is_quiet)
+    if job.error is None and output is not None:
+        with remaining(f"job {job_id} is {job.state}; to bring its result: {take_up}"):
+            bring(service, job, output, is_quiet)
+    return job
+
+
+def bring(service: Service, job: "Job", output: Path, is_quiet: bool) -> None:
+    """The job's result, to `output`."""
+    with shown_steps(is_quiet) as show:
+        address = service.client.output_address(job.id)
+        service.files.download(address, output, lambda progress: show(_transfer_step(output, progress)))
+
+
+def conclude(job: "Job", output: Path | None, as_json: bool, is_quiet: bool) -> None:
+    """Write what came of the job to standard output.
+
+    Raises:
+        LipSyncError: what it failed with.
+    """
+    if as_json:
+        write_stdout(render_json({**job_fields(job), "file": str(output) if output and not job.error else None}))
+    if job.error is not None:
+        raise job.error
+    if not as_json and not is_quiet:
+        place = output or (job.request.output if job.request else "")
+        seconds = f" in {job.wall_s:.1f} s" if job.wall_s is not None else ""
+        write_stdout(f"job {job.id} {job.state}{seconds}: {place}")
+
+
+def say(text: str, is_quiet: bool) -> None:
+    """A line on standard error."""
+    if not is_quiet:
+        click.echo(text, err=True)
+
+
+def send(service: Service, path: Path, show: ShowStep) -> None:
+    """The file, to the service's storage."""
+    service.files.upload(path, lambda progress: show(_transfer_step(path, progress)))
+
+
+def _transfer_step(path: Path, progress: Progress) -> Step:
+    verb = "uploading" if progress.stage == "put" else "downloading"
+    if not progress.total:
+        return Step(f"{verb} {path.name}")
+    return Step(f"{verb} {path.name} ({progress.total / _MB:.1f} MB)", 100 * progress.done / progress.total)
+
+
+def _watched(service: Service, job_id: UUID, is_quiet: bool) -> "Job":
+    with shown_steps(is_quiet) as show:
+        for [job] in service.client.watch([job_id], _POLL_S):
+            if not job.is_final and not is_quiet:
+                show(_step(service, job))
+    return job
+
+
+def _step(service: Service, job: "Job") -> Step:
+    if job.state != "running":
+        return Step("queued" if job.state == "scheduled" else "starting")
+    progress = service.client.progress(job.id)
+    return Step(", ".join(progress.stages) or "running", progress.percent)
