@@ -11,10 +11,12 @@ from flows.request import LipSyncRequest
 from lipsync_core.errors import InputMissingError, LipSyncError, OptionError
 from lipsync_core.media.output import atomic_output, check_output
 from lipsync_core.media.probe import require_audio, require_video
-from lipsync_core.report import Progress, ProgressCallback
+from lipsync_core.report import Progress
 from tasks.settings import Settings
 from tasks.storage import Storage
 
+#: Told how many bytes of a file have come or gone, as `Storage` counts them.
+FileProgress = Callable[[Path, Progress], None]
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 _ANY_SIZE = 1 << 62
 _PLACES = ("video", "audio", "output")
@@ -71,7 +73,7 @@ class FileExchange:
         self._settings = settings
         self._storage = Storage(settings.model_copy(update={"max_input_bytes": _ANY_SIZE}))  # a result may be larger
         self._digests: dict[Path, str] = {}
-        self._uploaded: set[Path] = set()
+        self._sent: set[Path] = set()
 
     def placed(self, request: LipSyncRequest, local: LocalFiles) -> LipSyncRequest:
         """The request with addresses that the service's workers can open. Nothing is sent yet.
@@ -80,14 +82,8 @@ class FileExchange:
         the same way, are the same request.
 
         Raises:
-            OptionError: the settings name no storage that the service would share.
             InputMissingError: an input cannot be read.
         """
-        if local == LocalFiles():
-            return request
-        if "storage_url" not in self._settings.model_fields_set:
-            remedy = "set LIPSYNC_STORAGE_URL, or give --service the file service.env that `make up` writes"
-            raise OptionError("no storage is named that local files could go through", remedy)
         inputs = {name: path for name, path in (("video", local.video), ("audio", local.audio)) if path is not None}
         placed = request.model_copy(update={name: self._address(path) for name, path in inputs.items()})
         if local.output is None:
@@ -96,18 +92,21 @@ class FileExchange:
         output = f"{self._settings.storage_url}/results/{asked[:2]}/{asked}{placed.output_suffix}"
         return placed.model_copy(update={"output": output})
 
-    def upload(self, path: Path, progress: ProgressCallback) -> None:
-        """Send an input to its address, unless its content is there. Progress counts bytes.
+    def send(self, local: LocalFiles, progress: FileProgress) -> None:
+        """Send the inputs to their addresses, unless their content is there.
 
         Raises:
+            OptionError: the settings name no storage that the service would share.
             StorageError, TransientError: as `Storage.put`.
         """
-        address = self._address(path)
-        if path not in self._uploaded and not self._storage.holds(path, address):
-            self._storage.put(path, address, progress)
-        self._uploaded.add(path)
+        if local != LocalFiles() and "storage_url" not in self._settings.model_fields_set:
+            remedy = "set LIPSYNC_STORAGE_URL, or give --service the file service.env that `make up` writes"
+            raise OptionError("no storage is named that local files could go through", remedy)
+        for path in (local.video, local.audio):
+            if path is not None and path not in self._sent:
+                self._send(path, progress)
 
-    def download(self, address: str, path: Path, progress: ProgressCallback) -> None:
+    def download(self, address: str, path: Path, progress: FileProgress) -> None:
         """Bring a result to `path`, whole or not at all; one that is there already is left alone.
 
         Raises:
@@ -120,8 +119,17 @@ class FileExchange:
             raise OptionError(message, "fetch it from there yourself")
         if path.is_file() and self._storage.holds(path, address):
             return
-        with self._storage.fetch(address, progress) as file, atomic_output(path) as partial:
+        with (
+            self._storage.fetch(address, lambda each: progress(path, each)) as file,
+            atomic_output(path) as partial,
+        ):
             shutil.copyfile(file.path, partial)
+
+    def _send(self, path: Path, progress: FileProgress) -> None:
+        address = self._address(path)
+        if not self._storage.holds(path, address):
+            self._storage.put(path, address, lambda each: progress(path, each))
+        self._sent.add(path)
 
     def _address(self, path: Path) -> str:
         if path not in self._digests:
@@ -129,10 +137,6 @@ class FileExchange:
         digest = self._digests[path]
         suffix = path.suffix.lower() if _SUFFIX.fullmatch(path.suffix.lower()) else ""
         return f"{self._settings.storage_url}/uploads/{digest[:2]}/{digest}{suffix}"
-
-
-def ignore_progress(progress: Progress) -> None:
-    """Nobody watches."""
 
 
 def _sha256(path: Path) -> str:

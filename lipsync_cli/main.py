@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import click
 
+from lipsync_cli.batch import batch
 from lipsync_cli.doctor import doctor
 from lipsync_cli.failures import SUCCESS, exit_table, report_failure, write_stdout
 from lipsync_cli.jobs import jobs
@@ -79,7 +80,7 @@ def cli(ctx: click.Context) -> None:
         write_stdout(ctx.get_help())
 
 
-for command in (run, submit, jobs, probe, models, report, doctor):
+for command in (run, submit, batch, jobs, probe, models, report, doctor):
     cli.add_command(command)
 
 

@@ -12,7 +12,7 @@ from lipsync_cli.job_progress import shown_steps
 from lipsync_cli.job_table import job_fields, render_json
 from lipsync_cli.service import Service, open_service, service_option
 from lipsync_cli.values import FaceChoice
-from lipsync_cli.waiting import conclude, remaining, say, send, take_up_line, wait_for_job
+from lipsync_cli.waiting import conclude, remaining, say, take_up_line, transfer_step, wait_for_job
 from lipsync_core.errors import OptionError
 from lipsync_core.options import JobOptions
 
@@ -146,9 +146,7 @@ def _request(fields: Mapping[str, object]) -> tuple["LipSyncRequest", "LocalFile
 def _submitted(service: Service, request: "LipSyncRequest", local: "LocalFiles", quiet: bool) -> "Submission":
     placed = service.files.placed(request, local)
     with shown_steps(quiet) as show:
-        for path in (local.video, local.audio):
-            if path is not None:
-                send(service, path, show)
+        service.files.send(local, lambda path, progress: show(transfer_step(path, progress)))
     return service.client.submit(placed, name=local.output.stem if local.output else None)
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import click
 
 from lipsync_cli.failures import write_stdout
-from lipsync_cli.job_progress import ShowStep, Step, shown_steps
+from lipsync_cli.job_progress import Step, shown_steps
 from lipsync_cli.job_table import job_fields, render_json
 from lipsync_cli.service import Service
 from lipsync_cli.signals import Interrupted
@@ -58,7 +58,7 @@ def bring(service: Service, job: "Job", output: Path, is_quiet: bool) -> None:
     """The job's result, to `output`."""
     with shown_steps(is_quiet) as show:
         address = service.client.output_address(job.id)
-        service.files.download(address, output, lambda progress: show(_transfer_step(output, progress)))
+        service.files.download(address, output, lambda path, progress: show(transfer_step(path, progress)))
 
 
 def conclude(job: "Job", output: Path | None, as_json: bool, is_quiet: bool) -> None:
@@ -83,12 +83,8 @@ def say(text: str, is_quiet: bool) -> None:
         click.echo(text, err=True)
 
 
-def send(service: Service, path: Path, show: ShowStep) -> None:
-    """The file, to the service's storage."""
-    service.files.upload(path, lambda progress: show(_transfer_step(path, progress)))
-
-
-def _transfer_step(path: Path, progress: Progress) -> Step:
+def transfer_step(path: Path, progress: Progress) -> Step:
+    """A transfer of `path` as a step, in megabytes."""
     verb = "uploading" if progress.stage == "put" else "downloading"
     if not progress.total:
         return Step(f"{verb} {path.name}")
