@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ _MD5_TAG = re.compile(r'"([0-9a-f]{32})"')  # the tag of an object that was stor
 _MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "NotFound"})
 _DENIED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "RequestExpired"})
 _BUSY = frozenset({"SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "BadDigest", "OperationAborted"})
+_MAKING_A_CLIENT = threading.Lock()  # a session may be used by one thread at a time, its clients by many
 _UNREACHABLE = (HTTPClientError, BotoConnectionError, IncompleteReadError)
 
 
@@ -159,6 +161,18 @@ def s3_errors(location: Location) -> Iterator[None]:
         raise _failure(location, exc) from exc
 
 
+def preload() -> None:
+    """Read and parse what every client needs (200 ms), for a process that forks others."""
+    nobody = {"aws_access_key_id": "-", "aws_secret_access_key": "-"}  # else it would look for keys on the network
+    _session().client("s3", region_name="us-east-1", **nobody).close()
+
+
+@cache
+def _session() -> Any:
+    """One for the process: it keeps the service's description, once parsed, for all clients."""
+    return boto3.session.Session()
+
+
 def _client(settings: Settings) -> Any:
     # At its debug level botocore logs signed headers and session tokens, which must be in no log.
     logging.getLogger("botocore").setLevel(logging.INFO)
@@ -172,14 +186,15 @@ def _client(settings: Settings) -> Any:
         read_timeout=30,
         s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},
     )
-    return boto3.session.Session().client(
-        "s3",
-        endpoint_url=settings.s3_endpoint,
-        region_name=settings.s3_region,
-        aws_access_key_id=access_key,
-        aws_secret_access_key=secret_key,
-        config=config,
-    )
+    with _MAKING_A_CLIENT:
+        return _session().client(
+            "s3",
+            endpoint_url=settings.s3_endpoint,
+            region_name=settings.s3_region,
+            aws_access_key_id=access_key,
+            aws_secret_access_key=secret_key,
+            config=config,
+        )
 
 
 def _adder(sent: Sent) -> Callable[[int], None]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.worker.launch import LENGTH, STATUS
+from tasks import storage_s3
 
 #: Imported before the first run: Prefect's engine, the flows with all that they use, and what they import late.
 _PRELOADED = (
@@ -28,7 +29,6 @@ _PRELOADED = (
     "prefect.client.orchestration",
     "flows.lipsync",
     "flows.lipsync_bulk",
-    "tasks.storage_s3",
     "lipsync_core.pipeline",
 )
 _OUTPUTS = 2
@@ -163,6 +163,7 @@ def _listen(path: Path) -> socket.socket:
 def _preload() -> None:
     for name in _PRELOADED:
         importlib.import_module(name)
+    storage_s3.preload()
     threads = len(list(Path("/proc/self/task").iterdir()))
     if threads != 1:
         raise RuntimeError(f"there are {threads} threads after the imports: a fork would copy one of them alone")

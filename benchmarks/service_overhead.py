@@ -1,0 +1,130 @@
+"""What the service adds to a job: its wall time over REST, on a warm service, less that of `lipsync run`.
+
+Needs a running service (`make up`) and its settings in the environment: `set -a; . .lipsync/service.env`. Rounds
+alternate, because other work on the machine comes and goes. Every round has a video of its own, so that nothing is
+found cached.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID, uuid4
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.process import run
+from flows.prefect_api import PrefectApi, RunOrder, RunQuery, open_api
+from tasks.settings import Settings
+from tasks.storage import Storage
+
+_SPEECH = Path(__file__).resolve().parents[1] / "demo" / "speech.wav"
+_FACE = _SPEECH.with_name("face.mp4")
+_POLL_S = 0.05
+LIMIT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One job both ways, in seconds."""
+
+    command_line_s: float
+    service_s: float
+    until_first_task_s: float
+
+    @property
+    def added_s(self) -> float:
+        """What the service took longer."""
+        return self.service_s - self.command_line_s
+
+
+def distinct_copy(video: Path, path: Path) -> Path:
+    """The same MP4 with other bytes: an empty box at its end, of a type that readers skip, with a name in it."""
+    name = uuid4().bytes
+    path.write_bytes(video.read_bytes() + (8 + len(name)).to_bytes(4) + b"free" + name)
+    return path
+
+
+def command_line_s(video: Path, folder: Path) -> float:
+    """The job as a process of its own."""
+    lipsync = Path(sys.executable).with_name("lipsync")
+    return run([lipsync, "run", "--quiet", "--model", "viseme", video, _SPEECH, "-o", folder / "out.mp4"]).wall_s
+
+
+def service_s(video: Path, settings: Settings, api: PrefectApi) -> tuple[float, UUID]:
+    """The job over REST, from the request to the state that ends it; the inputs are there already, as an upload of
+    the caller's is none of the job's time."""
+    storage, place = Storage(settings), f"{settings.storage_url}/benchmark"
+    for path in (video, _SPEECH):
+        storage.put(path, f"{place}/{path.name}")
+    request = {
+        "video": f"{place}/{video.name}",
+        "audio": f"{place}/{_SPEECH.name}",
+        "output": f"{place}/out.mp4",
+        "model": "viseme",
+    }
+    started = time.perf_counter()
+    job, _ = api.create_run("lipsync/lipsync", RunOrder("benchmark", {"request": request}))
+    while not (job := api.run(job.id)).state.is_final:
+        time.sleep(_POLL_S)
+    took_s = time.perf_counter() - started
+    if job.state.type != "COMPLETED":
+        raise SystemExit(f"the job ended as {job.state.name}: {job.state.message}")
+    return took_s, job.id
+
+
+def measured(video: Path, folder: Path, settings: Settings, api: PrefectApi) -> Round:
+    """One round."""
+    copy = distinct_copy(video, folder / f"{uuid4()}.mp4")
+    alone_s = command_line_s(copy, folder)
+    took_s, job_id = service_s(copy, settings, api)
+    job = api.run(job_id)
+    first = min(task.started_at for task in api.task_runs(job_id) if task.started_at)
+    return Round(alone_s, took_s, (first - job.created_at).total_seconds())
+
+
+def timeline(job_id: UUID, api: PrefectApi) -> list[str]:
+    """When each part of the job began, and how long it took."""
+    job = api.run(job_id)
+    children = api.runs(RunQuery(flow="lipsync-gpu", parent_ids=[job_id]))
+    lines = []
+    for run_, name in [(job, "job"), *((child, "gpu") for child in children)]:
+        for task in [*api.task_runs(run_.id)]:
+            began = (task.started_at - job.created_at).total_seconds() if task.started_at else float("nan")
+            lines.append(f"  {began:6.2f} s  {task.total_s:6.2f} s  {name} {task.name}")
+        ended = (run_.finished_at - job.created_at).total_seconds() if run_.finished_at else float("nan")
+        lines.append(f"  {ended:6.2f} s            {name} ends")
+    return sorted(lines)
+
+
+def main() -> None:
+    """Print the rounds and their medians."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--video", type=Path, default=_FACE, help="an MP4 of 9.3 s, 1280x720 (default: the demo's)")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    settings = Settings()
+    with tempfile.TemporaryDirectory() as name, open_api(settings) as api:
+        folder = Path(name)
+        service_s(distinct_copy(arguments.video, folder / "warm.mp4"), settings, api)
+        rounds = []
+        for _ in range(arguments.rounds):
+            rounds.append(measured(arguments.video, folder, settings, api))
+            print(f"command line {rounds[-1].command_line_s:6.2f} s   service {rounds[-1].service_s:6.2f} s")
+        newest = api.runs(RunQuery(flow="lipsync", limit=1))[0]
+        print("the last job:", *timeline(newest.id, api), sep="\n")
+    median = _median_of(rounds)
+    print(f"added by the service: {median(lambda each: each.added_s):.2f} s (limit {LIMIT_S:g} s)")
+    print(f"until the first task: {median(lambda each: each.until_first_task_s):.2f} s")
+
+
+def _median_of(rounds: list[Round]) -> Callable[[Callable[[Round], float]], float]:
+    return lambda value: statistics.median(map(value, rounds))
+
+
+if __name__ == "__main__":
+    main()
