@@ -30,6 +30,9 @@ _SWEEP = timedelta(seconds=60)  # a look further back, for what came while somet
 _LOOK_BACK = timedelta(seconds=20)
 _SWEEP_BACK = timedelta(hours=2)
 _CRASH_BACK = timedelta(hours=24)  # a stack that was stopped overnight goes on with its jobs
+# A worker reports a process that died twice: at once, and when it has loaded the flow to look for hooks. The second
+# report is refused as long as the run is crashed, and would take down the next attempt.
+_SETTLING = timedelta(seconds=10)
 _MOST_RUNS = 100_000
 _LEASE = "rescue"
 _LEASE_TIME = timedelta(seconds=20)
@@ -105,7 +108,7 @@ class Watcher:
             history = [run.state] if is_plain else self._api.history(run.id)
             crashes = crash_count(history)
             if run.state.type == "CRASHED" and not is_end(run.state, crashes):
-                if not self._leads():
+                if _now() < run.state.since + _SETTLING or not self._leads():
                     return
                 self._rescue.run_again(run, crashes)
             else:
