@@ -41,8 +41,9 @@ class Job:
     attempt: int  # 0 before the first
     queue: str | None
     created_at: datetime
-    started_at: datetime | None  # of the last attempt
+    started_at: datetime | None  # of the first attempt
     finished_at: datetime | None
+    ran_s: float | None  # of all attempts together; None before the end
     request: LipSyncRequest | None  # its addresses as `shown_url` gives them; None: it is none that this version knows
 
     @property
@@ -54,13 +55,6 @@ class Job:
     def is_final(self) -> bool:
         """Nothing more will happen to the job by itself."""
         return self.state in ("completed", "failed", "cancelled")
-
-    @property
-    def wall_s(self) -> float | None:
-        """Seconds of the last attempt that has ended."""
-        if self.started_at is None or self.finished_at is None:
-            return None
-        return (self.finished_at - self.started_at).total_seconds()
 
 
 def state_types(states: tuple[JobStateName, ...]) -> tuple[str, ...]:
@@ -82,6 +76,7 @@ def job_of(run: FlowRun) -> Job:
         created_at=run.created_at,
         started_at=run.started_at,
         finished_at=run.finished_at if run.state.is_final else None,
+        ran_s=run.ran_s if run.state.is_final else None,
         request=None if request is None else _shown(request),
     )
 

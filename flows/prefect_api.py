@@ -21,6 +21,7 @@ FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 DUPLICATE = "Duplicate"
 _TIMEOUT_S = 30.0
 _PAGE = 200  # what the server gives at most
+_STAND_INS = "prefect.deployments."  # a task run that stands for a child flow run in its parent
 _REFUSALS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY})
 
 
@@ -53,6 +54,7 @@ class FlowRun:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    ran_s: float  # of all attempts together
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,9 @@ class PrefectApi:
         body = {"flow_runs": {"id": {"any_": [str(each) for each in run_ids]}}, "sort": "EXPECTED_START_TIME_ASC"}
         rows = self._asked("POST", "/task_runs/filter", body)
         return [
-            TaskRun(row["name"], row["state_name"], _time(row["start_time"]), row["total_run_time"]) for row in rows
+            TaskRun(row["name"], row["state_name"], _time(row["start_time"]), row["total_run_time"])
+            for row in rows
+            if not row["task_key"].startswith(_STAND_INS)
         ]
 
     def _deployment(self, name: str) -> str:
@@ -227,6 +231,7 @@ def _flow_run(row: Mapping[str, Any]) -> FlowRun:
         created_at=created,
         started_at=_time(row["start_time"]),
         finished_at=_time(row["end_time"]),
+        ran_s=row["total_run_time"],
     )
 
 

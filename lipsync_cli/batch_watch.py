@@ -76,12 +76,13 @@ class _Watch:
             error = InputError("; ".join(row.row.faults))
         elif job is None and error is None:  # the row that it is the same as was refused
             error = InputError(f"row {row.row.same_as}, which is the same, was refused")
+        path = row.row.local.output
         return RowReport(
             number=row.row.number,
             outcome=self._outcome(row, job, error),
             job=job,
             error=error,
-            output=None if error or job is None or not job.is_final else row.row.local.output,
+            output=path if path and error is None and path.is_file() else None,
             same_as=row.row.same_as,
         )
 

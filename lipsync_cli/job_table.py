@@ -37,7 +37,7 @@ def job_fields(job: "Job") -> dict[str, Any]:
         "created": job.created_at.isoformat(),
         "started": _iso(job.started_at),
         "finished": _iso(job.finished_at),
-        "wall_s": job.wall_s,
+        "ran_s": job.ran_s,
         "request": job.request.model_dump(mode="json") if job.request else None,
     }
 
@@ -78,7 +78,7 @@ def render_details(details: JobDetails) -> str:
 
 
 def _facts(job: "Job") -> list[tuple[str, str]]:
-    ran = f"{_moment(job.started_at)}" + (f", {job.wall_s:.1f} s" if job.wall_s is not None else "")
+    ran = f"{_moment(job.started_at)}" + (f", ran {job.ran_s:.1f} s" if job.ran_s is not None else "")
     facts = [
         ("job", str(job.id)),
         ("name", job.name),
@@ -91,13 +91,14 @@ def _facts(job: "Job") -> list[tuple[str, str]]:
     request = job.request
     if request is None:
         return [*facts, ("request", "none that this version knows")]
-    options = ", ".join(f"{name} {_worded(getattr(request, name))}" for name in _OPTIONS)
+    options = [f"{name} {_worded(getattr(request, name))}" for name in _OPTIONS]
     return [
         *facts,
         ("video", request.video),
         ("audio", request.audio),
         ("output", request.output),
-        ("options", options),
+        ("options", ", ".join(options[:4])),
+        ("", ", ".join(options[4:])),
         ("callback", request.callback_url or ""),
         ("key", request.idempotency_key or ""),
         *((f"label {name}", value) for name, value in request.metadata.items()),

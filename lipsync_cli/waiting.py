@@ -73,7 +73,7 @@ def conclude(job: "Job", output: Path | None, as_json: bool, is_quiet: bool) -> 
         raise job.error
     if not as_json and not is_quiet:
         place = output or (job.request.output if job.request else "")
-        seconds = f" in {job.wall_s:.1f} s" if job.wall_s is not None else ""
+        seconds = f" in {job.ran_s:.1f} s" if job.ran_s is not None else ""
         write_stdout(f"job {job.id} {job.state}{seconds}: {place}")
 
 
