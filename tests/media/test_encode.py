@@ -1,5 +1,8 @@
 """What every encoder must do, checked on the re-opened file; and what x264 must do besides."""
 
+import os
+import subprocess
+import sys
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -136,6 +139,43 @@ def test_picture_types_of_the_source_are_no_orders(tmp_path: Path, encoder: type
         container.mux(opened.flush())
     with av.open(str(path)) as container:
         assert sum(packet.is_keyframe for packet in container.demux(video=0)) == 1
+
+
+_DIGEST = """
+import hashlib, sys
+from dataclasses import replace
+import av
+from lipsync_core.clock import StageClock
+from lipsync_core.media.encode import EncoderOptions, find_encoder
+from tests.media.test_encode import picture, spec
+name, width_px, pix_fmt = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+digest = hashlib.sha256()
+with av.open("/dev/null", "w", format="mp4") as container:
+    wide = replace(spec(pix_fmt), width_px=width_px, height_px=320)
+    opened = find_encoder(name).open(container, wide, EncoderOptions(name), StageClock())
+    for index in range(40):
+        for packet in opened.encode(picture(index, pix_fmt, width_px, 320), index, 1):
+            digest.update(bytes(packet))
+    for packet in opened.flush():
+        digest.update(bytes(packet))
+print(digest.hexdigest())
+"""
+
+
+@encoders
+@pytest.mark.parametrize(
+    ("width_px", "pix_fmt"), [(576, "yuv420p"), (590, "yuv420p"), (640, "yuv420p"), (590, "yuv420p10le")]
+)
+def test_the_same_pictures_give_the_same_stream_whatever_was_in_memory(
+    encoder: type[Encoder], width_px: int, pix_fmt: str
+) -> None:
+    command = [sys.executable, "-c", _DIGEST, encoder.name, str(width_px), pix_fmt]
+    digests = set()
+    for filling in ("0", "85", "170"):  # glibc fills what it hands out with the complement of this
+        environment = os.environ | {"MALLOC_PERTURB_": filling, "PYTHONPATH": str(Path(__file__).parents[2])}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+        digests.add(done.stdout)
+    assert len(digests) == 1
 
 
 @encoders
