@@ -117,6 +117,7 @@ class _ParallelFetch:
         self._stopped = threading.Event()
 
     def run(self, connections: int) -> None:
+        """Fetch what the file lacks, over at most `connections` of them; the first failure stops all and is raised."""
         missing = self._file.missing()
         left_bytes = sum(each.end - each.start for each in missing)
         with self._file.opened() as handle, ThreadPoolExecutor(connections, "fetch") as pool:

@@ -214,6 +214,7 @@ def _in_order(lines: Sequence[StageLine]) -> tuple[StageLine, ...]:
     totals = {line.stage: line.total_s for line in lines if not line.part_of}
 
     def place(line: StageLine) -> tuple[float, str, bool, float, str]:
+        """Sorts by the owner's time, the owner before its parts, and those by their own."""
         owner = line.part_of or line.stage
         return (-totals.get(owner, 0.0), owner, bool(line.part_of), -line.total_s, line.stage)
 

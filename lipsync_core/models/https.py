@@ -116,6 +116,7 @@ class _HttpsRedirects(HTTPRedirectHandler):
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage, newurl: str
     ) -> Request | None:
+        """Follow to https only. Raises ModelError for any other address."""
         if urlsplit(newurl).scheme != "https":
             fp.close()
             raise ModelError(f"{req.full_url} leads to {newurl}, which is not an https address", _ANOTHER_WAY)
@@ -126,6 +127,7 @@ class _Statuses(HTTPErrorProcessor):
     """Lets "range not satisfiable" through: it says something about the file here, and nothing is wrong."""
 
     def https_response(self, request: Request, response: http.client.HTTPResponse) -> http.client.HTTPResponse:
+        """The response itself where its range is refused; any other as the base class treats it."""
         if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             return response
         return cast(http.client.HTTPResponse, super().https_response(request, response))

@@ -141,6 +141,7 @@ class MouthObserver:
         frontal = float(np.median([crop.points[_NOSE, 0] for crop in crops]))
 
         def score(crop: MouthCrop) -> float:
+            """Higher for a mouth that is wide open, seen from the front and full of teeth, clenched ones aside."""
             teeth = crop.tooth_share()
             off_pose = abs(float(crop.points[_NOSE, 0]) - frontal)
             return min(crop.gap, 0.30) - 0.01 * off_pose + 0.12 * min(teeth, 0.35) - 0.2 * max(0.0, teeth - 0.5)

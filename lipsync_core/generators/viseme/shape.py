@@ -94,6 +94,7 @@ class _LipRows:
         self.lower_outer = _left_to_right(points[_LOWER_OUTER])
 
     def all(self) -> tuple[NDArray[np.float64], ...]:
+        """Upper inner, lower inner, upper outer and lower outer contour, each (11, 2) from left to right."""
         return self.upper_inner, self.lower_inner, self.upper_outer, self.lower_outer
 
 
