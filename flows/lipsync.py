@@ -24,7 +24,7 @@ from tasks.storage import shown_url
 from tasks.tracks import read_clip
 
 
-@flow(name="lipsync", persist_result=False, validate_parameters=True)
+@flow(name="lipsync", persist_result=False, validate_parameters=True, timeout_seconds=stages.JOB_LIMIT_S)
 def lipsync(request: LipSyncRequest) -> State[Any] | None:
     """Make the face in a video speak a given audio track."""
     settings = Settings()
@@ -34,7 +34,7 @@ def lipsync(request: LipSyncRequest) -> State[Any] | None:
         claim = account.claim(addresses, request.idempotency_key, request.digest)
         if not claim.is_new:
             return duplicate_state(claim.job_id, account.job(claim.job_id))
-        with account.kept(), open_job(request.options(), settings) as job:
+        with account.kept(), stages.timed_out_in_our_words(), open_job(request.options(), settings) as job:
             account.describe(job)
             try:
                 _run(job, request, settings, account)

@@ -4,6 +4,7 @@ import time
 from typing import Any, cast
 from uuid import UUID
 
+import httpx
 from prefect import flow, runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
@@ -25,10 +26,11 @@ from tasks.settings import Settings
 from tasks.stages import whole
 
 GPU_DEPLOYMENT = "lipsync-gpu/lipsync-gpu"
+_SERVER_PATIENCE_S = 300.0
 _POLL_S = 0.25  # how often the parent looks at its child; Prefect's own 5 s would add 2.5 s to a job
 
 
-@flow(name="lipsync-gpu", persist_result=False, validate_parameters=True)
+@flow(name="lipsync-gpu", persist_result=False, validate_parameters=True, timeout_seconds=stages.JOB_LIMIT_S)
 def lipsync_gpu(request: LipSyncRequest, attempt: int = 1) -> State[Any] | None:
     """Track the face and infer its mouth, and hand over where the results are kept.
 
@@ -38,7 +40,7 @@ def lipsync_gpu(request: LipSyncRequest, attempt: int = 1) -> State[Any] | None:
     run_id, parent_id = runtime.flow_run.id, runtime.flow_run.parent_flow_run_id
     account = JobAccount(settings, present_place(UUID(parent_id or run_id), attempt))
     try:
-        with open_job(request.options(), settings) as job:
+        with stages.timed_out_in_our_words(), open_job(request.options(), settings) as job:
             try:
                 _hand_over(job, request, UUID(run_id))
             finally:
@@ -61,7 +63,7 @@ def infer_on_gpu_pool(job: ServiceJob, request: LipSyncRequest, attempt: int) ->
 
     Raises:
         LipSyncError: what the child failed with.
-        GpuRunError: the child ended without a word.
+        GpuRunError: the child ended without a word, or no worker took it.
     """
     parameters = {"request": request.model_dump(mode="json"), "attempt": attempt}
     child = cast(
@@ -69,7 +71,7 @@ def infer_on_gpu_pool(job: ServiceJob, request: LipSyncRequest, attempt: int) ->
         run_deployment(GPU_DEPLOYMENT, parameters=parameters, work_queue_name=request.priority, timeout=0),
     )
     try:
-        finished = _finished(child.id)
+        finished = finished_run(child.id, job.max_gpu_wait_s)
     except BaseException:
         _cancel(child.id)
         raise
@@ -97,12 +99,26 @@ def _hand_over(job: ServiceJob, request: LipSyncRequest, run_id: UUID) -> None:
     write_handover(job, run_id, Handover(inferred=inferred))
 
 
-def _finished(run_id: UUID) -> FlowRun:
+def finished_run(run_id: UUID, may_wait_s: float) -> FlowRun:
+    """The run when it has ended. A server that is being restarted is waited for.
+
+    Raises:
+        GpuRunError: no worker has begun it after `may_wait_s`.
+    """
+    asked_at = answered_at = time.monotonic()
     with get_client(sync_client=True) as client:
         while True:
-            run = client.read_flow_run(run_id)
-            if run.state is not None and run.state.is_final():
-                return run
+            try:
+                run = client.read_flow_run(run_id)
+                answered_at = time.monotonic()
+            except httpx.TransportError:
+                if time.monotonic() > answered_at + _SERVER_PATIENCE_S:
+                    raise
+            else:
+                if run.state is not None and run.state.is_final():
+                    return run
+                if run.start_time is None and answered_at > asked_at + may_wait_s:
+                    raise GpuRunError(f"no worker of the GPU pool has begun the run {run_id}", "see that one is online")
             time.sleep(_POLL_S)
 
 

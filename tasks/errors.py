@@ -9,7 +9,8 @@
     │   ├── TooLongError                       TOO_LONG
     │   └── ChecksumError                      CHECKSUM_MISMATCH
     ├── JobCrashedError               exit 8   JOB_CRASHED
-    │   └── GpuRunError                        GPU_RUN_FAILED
+    │   ├── GpuRunError                        GPU_RUN_FAILED
+    │   └── JobTimedOutError                   JOB_TIMED_OUT
     ├── JobCancelledError             exit 9   JOB_CANCELLED
     ├── BatchIncompleteError          exit 10  BATCH_INCOMPLETE
     ├── OptionError                   exit 2   BAD_OPTION
@@ -79,6 +80,12 @@ class GpuRunError(JobCrashedError):
     """The job's part on the GPU pool ended without a word: its worker died, it was cancelled, or its time was up."""
 
     code = "GPU_RUN_FAILED"
+
+
+class JobTimedOutError(JobCrashedError):
+    """The job, or one of its stages, took longer than any should."""
+
+    code = "JOB_TIMED_OUT"
 
 
 class JobCancelledError(LipSyncError):

@@ -52,6 +52,7 @@ class ServiceJob:
     files: Files
     shared_url: str  # the folder of intermediate results that all machines share
     max_input_s: float  # how long an input may play
+    max_gpu_wait_s: float  # how long it waits for a worker of the GPU pool
     folder: Path  # of this job alone, removed with it
     log: StageLog
     leases: ExitStack = field(default_factory=ExitStack)  # what holds the fetched files

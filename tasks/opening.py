@@ -34,6 +34,7 @@ def open_job(options: JobOptions, settings: Settings) -> Iterator[ServiceJob]:
             files=Storage(settings),
             shared_url=settings.storage_url,
             max_input_s=settings.max_duration_s,
+            max_gpu_wait_s=settings.gpu_wait_s,
             folder=Path(folder),
             log=StageLog(),
             leases=leases,

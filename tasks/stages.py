@@ -5,6 +5,9 @@ task that finds its result there ends in a state called Cached; Prefect itself c
 keys would hash the inputs and its storage would be a second one.
 """
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -18,6 +21,7 @@ from prefect.utilities.annotations import quote
 from lipsync_core.errors import TransientError
 from lipsync_core.report import ProgressCallback
 from tasks.edits import infer_edits
+from tasks.errors import JobTimedOutError
 from tasks.job import EditsReference, JobInputs, LocalCopy, ServiceJob, TrackReference
 from tasks.rendering import RenderPass, blend_frames, encode_frames
 from tasks.storage_limits import check_duration
@@ -25,6 +29,7 @@ from tasks.tracks import track_clip
 
 _T = TypeVar("_T")
 _MINUTE_S = 60
+JOB_LIMIT_S = 24 * 60 * _MINUTE_S  # nobody waits for longer, whatever the job waits for
 _TRANSFER_LIMIT_S = 30 * _MINUTE_S
 _COMPUTE_LIMIT_S = 6 * 60 * _MINUTE_S
 
@@ -32,6 +37,15 @@ _COMPUTE_LIMIT_S = 6 * 60 * _MINUTE_S
 def whole(argument: _T) -> _T:
     """Pass `argument` to a task as it is: Prefect would look through it for futures, arrays included."""
     return cast(_T, quote(argument))
+
+
+@contextmanager
+def timed_out_in_our_words() -> Iterator[None]:
+    """Raise JobTimedOutError where a limit of a task or of the flow ends the block."""
+    try:
+        yield
+    except TimeoutError as exc:
+        raise JobTimedOutError(f"it was stopped after too long: {exc}", "see which stage, and give it less") from exc
 
 
 async def may_pass(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -47,6 +61,16 @@ _TRIED_AGAIN: dict[str, Any] = {
     "retry_jitter_factor": 1.0,
     "retry_condition_fn": may_pass,
 }
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return "seconds configured for this task" not in record.getMessage()
+
+
+# Prefect warns in every run that a limit cannot interrupt a call that blocks. None blocks here: frames go by in loops,
+# and sockets have limits of their own.
+logging.getLogger("prefect.task_runs").addFilter(_is_news)
+
 _NOT_KEPT: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
 
