@@ -18,15 +18,23 @@ _ENDS = ("Completed", "Failed", "Cancelled", "Crashed")
 
 
 def ensure_automation(client: SyncPrefectClient) -> None:
-    """Register the automation, or bring the one that is there up to date."""
+    """Register the automation, or bring the one that is there up to date.
+
+    One that is as it should be is left alone: an update would forget which runs are silent already.
+    """
     wanted = _silent_runs_have_crashed()
     known = client.read_automations_by_name(NAME)
-    if known:
-        client.update_automation(known[0].id, wanted)
-    else:
+    if not known:
         client.create_automation(wanted)
+    elif _told_by(known[0]) != _told_by(wanted):
+        client.update_automation(known[0].id, wanted)
     for double in known[1:]:  # two registrations at once
         client.delete_automation(double.id)
+
+
+def _told_by(automation: AutomationCore) -> dict[str, object]:
+    """What an automation does, whichever ids the server gave it."""
+    return automation.model_dump(include=set(AutomationCore.model_fields), exclude={"trigger": {"id"}})
 
 
 def _silent_runs_have_crashed() -> AutomationCore:
