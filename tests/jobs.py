@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import zip_longest
 from pathlib import Path
 
 import av
@@ -42,3 +43,12 @@ def luma_frames(path: Path, count: int | None = None) -> list[np.ndarray]:
                 break
             frames.append(frame.to_ndarray(format="gray"))
     return frames
+
+
+def assert_equal_frames(one: Path, other: Path) -> None:
+    """Both movies show the same pictures at the same times."""
+    with av.open(str(one)) as left, av.open(str(other)) as right:
+        for number, (a, b) in enumerate(zip_longest(left.decode(video=0), right.decode(video=0))):
+            assert a is not None and b is not None, f"one ends at frame {number}"
+            assert a.pts == b.pts
+            np.testing.assert_array_equal(a.to_ndarray(), b.to_ndarray(), err_msg=f"frame {number}")

@@ -17,6 +17,7 @@ import pytest
 
 from infra.local.layout import BUCKET, LOOPBACK, Layout
 from infra.local.objects import read_keys, s3_client
+from tests.conftest import Ffmpeg
 
 _SOURCE = Path(__file__).resolve().parents[2]
 _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
@@ -123,6 +124,23 @@ def service(tmp_path_factory: pytest.TempPathFactory, model_store: object) -> It
             yield Service(layout, api, s3_client(layout, keys))
     finally:
         local_stack(layout, "down")
+
+
+@pytest.fixture(scope="session")
+def face(ffmpeg: Ffmpeg, clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds of a person, 512 x 512."""
+    path = tmp_path_factory.mktemp("face") / "face.mp4"
+    source = clips / "sadtalker_WDA_AlexandriaOcasioCortez_000.mp4"
+    ffmpeg("-i", source, "-t", "2", "-an", "-c:v", "libx264", "-preset", "ultrafast", path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def speech(ffmpeg: Ffmpeg, clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second and a half of speech."""
+    path = tmp_path_factory.mktemp("speech") / "speech.wav"
+    ffmpeg("-i", clips / "retalking_audio1.wav", "-t", "1.5", path)
+    return path
 
 
 def local_stack(layout: Layout, order: str) -> str:

@@ -1,39 +1,20 @@
 """Whole jobs through the real service: triggered over REST, looked at through the API, compared with the CLI's."""
 
 import json
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import av
-import numpy as np
 import pytest
 
 from lipsync_core.pipeline import lip_sync
 from lipsync_core.workspace import Workspace
+from tests.jobs import assert_equal_frames
 
 if TYPE_CHECKING:  # conftest.py is no module of its own
     from tests.conftest import Ffmpeg
     from tests.flows.conftest import Service
 
 STAGES = {"fetch video", "fetch audio", "blend", "encode", "upload"}
-
-
-@pytest.fixture(scope="module")
-def face(ffmpeg: "Ffmpeg", clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seconds of a person, 512 x 512."""
-    path = tmp_path_factory.mktemp("face") / "face.mp4"
-    source = clips / "sadtalker_WDA_AlexandriaOcasioCortez_000.mp4"
-    ffmpeg("-i", source, "-t", "2", "-an", "-c:v", "libx264", "-preset", "ultrafast", path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def speech(ffmpeg: "Ffmpeg", clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A second and a half of speech."""
-    path = tmp_path_factory.mktemp("speech") / "speech.wav"
-    ffmpeg("-i", clips / "retalking_audio1.wav", "-t", "1.5", path)
-    return path
 
 
 def test_a_job_over_rest_gives_the_frames_of_the_command_line(
@@ -245,11 +226,3 @@ def assert_accounted(service: "Service", run_id: str) -> None:
 def table_rows(artifact: dict) -> list[dict]:
     data = artifact["data"]
     return json.loads(data) if isinstance(data, str) else data
-
-
-def assert_equal_frames(one: Path, other: Path) -> None:
-    with av.open(str(one)) as left, av.open(str(other)) as right:
-        for number, (a, b) in enumerate(zip_longest(left.decode(video=0), right.decode(video=0))):
-            assert a is not None and b is not None, f"one ends at frame {number}"
-            assert a.pts == b.pts
-            np.testing.assert_array_equal(a.to_ndarray(), b.to_ndarray(), err_msg=f"frame {number}")
