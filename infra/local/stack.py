@@ -126,7 +126,14 @@ class Stack:
             return any(worker["name"] == name and worker["status"] == "ONLINE" for worker in workers)
 
         command = [*_prefect(), "worker", "start", "--pool", pool, "--name", name, "--type", "process"]
+        command += ["--limit", str(_runs_at_once(pool))]
         self.services.start(Service(name, command, environment, is_online), self.layout.source)
+
+
+def _runs_at_once(pool: str) -> int:
+    """More at once would take memory and end no sooner. A job's own run waits while its part on the GPU pool works."""
+    processors = len(os.sched_getaffinity(0))
+    return processors + 1 if pool == CPU_POOL else processors
 
 
 def _answers(url: str) -> bool:
