@@ -5,12 +5,15 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from flows.prefect_api import FlowRun, PrefectApi, RunQuery
+from flows.prefect_api import FlowRun, RunQuery
 from infra.watch.ends import GPU_FLOW, JOB_FLOW, MAX_CRASHES
+from infra.watch.service_api import WatchedApi
 
 _log = logging.getLogger(__name__)
 #: A run that is about to start, or to stop, and does neither for this long, has lost its worker.
 _STALE = timedelta(seconds=120)
+#: Six heartbeats. Prefect's automation acts after three, unless it was registered, or the server away, meanwhile.
+SILENCE = timedelta(seconds=180)
 _UNFINISHED = ("SCHEDULED", "PENDING", "RUNNING", "PAUSED")
 
 
@@ -20,7 +23,7 @@ class Rescue:
     Prefect's own rules are never overruled: what has gone on in the meantime goes on.
     """
 
-    def __init__(self, api: PrefectApi, now: Callable[[], datetime]) -> None:
+    def __init__(self, api: WatchedApi, now: Callable[[], datetime]) -> None:
         self._api = api
         self._now = now
 
@@ -45,6 +48,16 @@ class Rescue:
                 self._cancel_children(run.id)
                 if self._api.set_state(run.id, "CANCELLED", "Cancelled", "Its worker did not answer"):
                     _log.warning("run %s of %s did not answer: cancelled", run.id, flow)
+
+    def mark_silent(self) -> None:
+        """Mark runs as crashed that have sent heartbeats and send none any more."""
+        for flow in (JOB_FLOW, GPU_FLOW):
+            for run in self._api.runs(RunQuery(flow, ("RUNNING",))):
+                heard_at = self._api.last_heartbeat(run.id)
+                if heard_at is None or max(heard_at, run.state.since) > self._now() - SILENCE:
+                    continue
+                if self._api.set_state(run.id, "CRASHED", "Crashed", "It fell silent: its worker has vanished"):
+                    _log.warning("run %s of %s fell silent: marked as crashed", run.id, flow)
 
     def _stale(self, flow: str, state_type: str) -> list[FlowRun]:
         latest = self._now() - _STALE

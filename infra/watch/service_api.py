@@ -33,6 +33,12 @@ class WatchedApi(PrefectApi):
         ]
         return sorted(states, key=lambda state: state.since)
 
+    def last_heartbeat(self, run_id: UUID) -> datetime | None:
+        """When the run's process last said that it is alive; None where it never did."""
+        wanted = {"event": {"name": ["prefect.flow-run.heartbeat"]}, "resource": {"id": [f"prefect.flow-run.{run_id}"]}}
+        found = self._asked("POST", "/events/filter", {"filter": {**wanted, "order": "DESC"}, "limit": 1})["events"]
+        return datetime.fromisoformat(found[0]["occurred"]) if found else None
+
     def queues(self, pool: str) -> list[QueueName]:
         """The queues of a pool. Raises JobMissingError where there is no such pool."""
         rows = self._asked("POST", f"/work_pools/{pool}/queues/filter", {})

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 from flows.prefect_api import FINAL_STATES, FlowRun, RunQuery
 from infra.watch.ends import JOB_FLOW, callback_url, crash_count, is_end, job_ends, labels, output_shown
-from infra.watch.rescue import Rescue
+from infra.watch.rescue import SILENCE, Rescue
 from infra.watch.service_api import WatchedApi
 from lipsync_core.errors import LipSyncError, TransientError
 from tasks.callback_courier import Courier
@@ -60,6 +60,7 @@ class Watcher:
         self._next_sweep = _now()
         self._done: set[tuple[UUID, datetime]] = set()  # runs and the states that they have been dealt with in
         self._troubles: dict[str, str] = {}
+        self._well_since: datetime | None = None  # Prefect and the ledger have answered ever since
         self._stop = threading.Event()
         self.last_round_at: datetime | None = None
 
@@ -80,12 +81,14 @@ class Watcher:
         planned = self._next_sweep
         is_sweep = now >= planned
         with self._excused("round"):
-            self._next_sweep = now  # unless this round comes to its end
+            well_since, self._well_since = self._well_since, None  # unless this round comes to its end
+            self._next_sweep = now
             for run in self._ended(now, is_sweep):
                 self._deal_with(run)
             if is_sweep:
-                self._sweep()
+                self._sweep(now - (well_since or now))
             self._next_sweep = now + _SWEEP if is_sweep else planned
+            self._well_since = well_since or now
         with self._excused("callbacks"):
             for _ in range(_DISPATCHES):
                 if not self._courier.dispatch() or self._stop.wait(_BETWEEN_DISPATCHES_S):
@@ -118,14 +121,19 @@ class Watcher:
                     self._enter(run, end)
             self._done.add((run.id, run.state.since))
 
-    def _sweep(self) -> None:
-        """Earlier attempts of jobs that were started again, what is stuck, and ledger rows that wait on this host."""
+    def _sweep(self, well_for: timedelta) -> None:
+        """Earlier attempts of jobs that were started again, what is stuck, and ledger rows that wait on this host.
+
+        Who is silent while the server is away may be well: nobody is marked before all has answered for long enough.
+        """
         for run in self._api.runs(RunQuery(JOB_FLOW, ("SCHEDULED", "PENDING", "RUNNING"), limit=_MOST_RUNS)):
             if run.attempt > (run.state.type == "RUNNING"):
                 with self._excused(f"job {run.id}", TransientError):
                     self._tell(run, job_ends(run, self._api.history(run.id)))
         if self._leads():
             self._rescue.free_stale()
+            if well_for > SILENCE:
+                self._rescue.mark_silent()
         self._ledger.replay()
 
     def _tell(self, run: FlowRun, ends: list[JobEnd]) -> None:

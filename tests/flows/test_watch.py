@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from infra.watch.automation import NAME
-from infra.watch.rescue import Rescue
+from infra.watch.rescue import SILENCE, Rescue
 from infra.watch.service_api import open_watched_api
 from tasks.settings import Settings
 from tests.receiver import Receiver, Told, is_signed
@@ -256,6 +256,28 @@ def test_runs_that_no_worker_starts_or_ends_are_freed_and_others_are_left_alone(
     assert state_of(service, strange)["type"] == "RUNNING"
     assert state_of(service, foreign)["type"] == "PENDING"
     set_state(service, strange, {"type": "CANCELLED", "name": "Cancelled"})
+
+
+def test_a_run_is_marked_as_crashed_when_its_heartbeats_have_stopped(service: "Service") -> None:
+    beating, never = (waiting_run(service, MISSING) for _ in range(2))
+    for run_id in (beating, never):
+        set_state(service, run_id, {"type": "RUNNING", "name": "Running"})
+    event = {
+        "id": str(uuid4()),
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": "prefect.flow-run.heartbeat",
+        "resource": {"prefect.resource.id": f"prefect.flow-run.{beating}"},
+    }
+    service.api.post("/events", json=[event]).raise_for_status()
+    with open_watched_api(Settings(api_url=service.layout.api_url), 20.0) as api:
+        wait_until(lambda: api.last_heartbeat(UUID(beating)) is not None)
+        Rescue(api, lambda: datetime.now(UTC) + SILENCE - timedelta(seconds=30)).mark_silent()
+        assert state_of(service, beating)["type"] == "RUNNING"
+        Rescue(api, lambda: datetime.now(UTC) + SILENCE).mark_silent()
+    assert state_of(service, beating)["type"] == "CRASHED"
+    assert state_of(service, never)["type"] == "RUNNING"  # whoever sends none is not told by their absence
+    for run_id in (beating, never):
+        set_state(service, run_id, {"type": "CANCELLED", "name": "Cancelled"})
 
 
 def test_the_automation_is_there_once_however_often_it_is_registered(
