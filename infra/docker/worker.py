@@ -1,10 +1,10 @@
 """A worker in its container: `python -m infra.docker.worker POOL`.
 
-Puts the face model of the image into the volume of models where it is missing, starts the launcher, and becomes
-Prefect's worker, so that the container's signals reach it.
+Puts the face model of the image into the volume of models where it is missing, starts the launcher and Prefect's
+worker, and when it is told to stop lets the runs that have begun come to their end (`infra.docker.drain`).
 """
 
-import importlib.util
+import logging
 import os
 import shutil
 import subprocess
@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from infra.docker.drain import supervise
 from lipsync_core.workspace import Workspace
 
 #: Where the image has the models that it was built with.
@@ -20,6 +21,8 @@ IMAGE_MODELS = Path("/opt/models/models")
 _LAUNCHER = "infra.worker.launcher"
 _LAUNCHER_LIMIT_S = 60.0
 _POLL_S = 0.1
+#: A minute less than Compose and Kubernetes wait before they kill (30 min).
+_DRAIN_S = 1740.0
 
 
 def seed_models(source: Path, target: Path) -> list[str]:
@@ -49,8 +52,6 @@ def start_launcher(path: Path) -> bool:
 
     Without it a flow run starts by itself, only later.
     """
-    if importlib.util.find_spec(_LAUNCHER.rpartition(".")[0]) is None:
-        return False
     command = [sys.executable, "-m", _LAUNCHER, str(path)]
     # OpenBLAS would start its threads when numpy is imported, and nothing with threads may fork.
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
@@ -68,16 +69,16 @@ def worker_command(pool: str) -> list[str]:
     return [*command, "--with-healthcheck", *(["--limit", limit] if limit else [])]
 
 
-def main(pool: str) -> None:
-    """Never returns."""
+def main(pool: str) -> int:
+    """Until the worker has ended; returns the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     if IMAGE_MODELS.is_dir():
         seed_models(IMAGE_MODELS, Workspace.default().models)
     socket = Path(tempfile.mkdtemp(prefix="lipsync-")) / "launcher.sock"
     if start_launcher(socket):
         os.environ["LIPSYNC_LAUNCHER"] = str(socket)
-    command = worker_command(pool)
-    os.execv(command[0], command)  # noqa: S606 - the worker takes this process's place
+    return supervise(worker_command(pool), float(os.environ.get("WORKER_DRAIN_S", _DRAIN_S)))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    sys.exit(main(sys.argv[1]))
