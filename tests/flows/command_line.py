@@ -33,7 +33,7 @@ class CommandLine:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=600,
             check=False,
         )
         assert done.returncode == status, done.stdout + done.stderr
