@@ -13,10 +13,11 @@ from lipsync_core.errors import LipSyncError
 from lipsync_core.report import ProgressCallback
 from tasks import stages
 from tasks.account import JobAccount, JobAddresses
-from tasks.artifacts import ShownProgress, show_output, show_timings
+from tasks.artifacts import ShownProgress, show_output, show_preview, show_timings
 from tasks.clip_plan import plan_clip
 from tasks.job import JobInputs, ServiceJob
 from tasks.opening import open_job
+from tasks.preview import Preview
 from tasks.rendering import RenderPass
 from tasks.settings import Settings
 from tasks.stages import whole
@@ -56,6 +57,7 @@ def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, account: 
     render = _prepared(job, inputs, inferred, request)
     account.frames = render.plan.counts
     _render(render, ShownProgress())
+    show_preview(render.preview)
     duration_s = float(render.plan.timeline.duration_s)
     account.complete(render.output.stat().st_size, duration_s, inferred.track.was_cached)
     stages.upload(whole(job), whole(render.output), whole(request.output))
@@ -66,7 +68,8 @@ def _prepared(job: ServiceJob, inputs: JobInputs, inferred: Inferred, request: L
     with job.log.stage("plan"):
         plan = plan_clip(job, inputs, read_clip(job, inferred.track), inferred.track)
         edits = job.hold(job.files.fetch(inferred.edits.url)).path
-    return RenderPass(job, inputs, plan, edits, job.folder / f"output{request.output_suffix}")
+    output, preview = job.folder / f"output{request.output_suffix}", Preview(len(plan.timeline), plan.info)
+    return RenderPass(job, inputs, plan, edits, output, preview)
 
 
 def _render(render: RenderPass, progress: ProgressCallback) -> None:

@@ -130,6 +130,8 @@ class JobAccount:
             items=run.items,
             bytes=run.size_bytes,
             peak_rss_bytes=run.peak_rss_bytes,
+            gpu_util=run.gpu_util,
+            gpu_mem_bytes=run.gpu_mem_bytes,
             host=self._place.host,
             pool=self._place.pool,
         )
@@ -145,6 +147,8 @@ class JobAccount:
                 queue_s=None,
                 bytes=None,
                 peak_rss_bytes=None,
+                gpu_util=None,
+                gpu_mem_bytes=None,
             )
 
     def _finish(self, state: JobState, error_code: str | None) -> None:

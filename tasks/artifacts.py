@@ -15,7 +15,7 @@ from prefect.artifacts import (
 
 from lipsync_core.report import Progress
 from tasks.preview import Preview
-from tasks.stage_log import StageLog
+from tasks.stage_log import StageLog, StageRun
 
 _UPDATE_EVERY_S = 1.0
 
@@ -41,10 +41,11 @@ def show_timings(log: StageLog) -> None:
     """The present run's stages as a table, their finer rows indented below them."""
     rows: list[dict[str, object]] = []
     for run in log.runs:
-        note = "cached" if run.was_cached else ""
-        rows.append(_row(run.stage, run.wall_s, run.cpu_s, run.items) | {"note": note})
+        cpu_s = run.cpu_s if run.parts else None  # only the finer rows are measured
+        rows.append(_row(run.stage, run.wall_s, cpu_s, run.items) | {"note": _note(run)})
         rows.extend(_row(f"– {part.stage}", part.wall_s, part.cpu_s, part.items) | {"note": ""} for part in run.parts)
-    create_table_artifact(table=rows, key="timing-breakdown", description="Where the time of this run went")
+    about = "Where the time of this run went; blend and encode work at the same time"
+    create_table_artifact(table=rows, key="timing-breakdown", description=about)
 
 
 def show_output(url_shown: str) -> None:
@@ -63,5 +64,20 @@ def show_preview(preview: Preview) -> None:
         create_markdown_artifact(picture, key="preview", description="Frames of the result, evenly spread")
 
 
-def _row(stage: str, wall_s: float, cpu_s: float, items: int) -> dict[str, object]:
-    return {"stage": stage, "wall s": round(wall_s, 3), "CPU s": round(cpu_s, 3), "items": items}
+def _row(stage: str, wall_s: float, cpu_s: float | None, items: int) -> dict[str, object]:
+    return {
+        "stage": stage,
+        "wall s": round(wall_s, 3),
+        "CPU s": "" if cpu_s is None else round(cpu_s, 3),
+        "items": items or "",
+        "ms an item": round(1000 * wall_s / items, 1) if items > 1 else "",
+    }
+
+
+def _note(run: StageRun) -> str:
+    notes = ["cached"] if run.was_cached else []
+    if run.gpu_util is not None:
+        notes.append(f"GPU {run.gpu_util:.0%} busy")
+    if run.gpu_mem_bytes is not None:
+        notes.append(f"{run.gpu_mem_bytes / 1e9:.1f} GB of it used")
+    return ", ".join(notes)

@@ -57,17 +57,16 @@ class GpuUse:
 
 
 @contextmanager
-def gpu_watched(read: ReadGpu | None, every_s: float = _EVERY_S) -> Iterator[GpuUse]:
-    """Sample the GPU in a thread of its own while the block runs, and once as it ends; without `read` do nothing."""
-    use = GpuUse()
+def gpu_watched(read: ReadGpu | None, use: GpuUse, every_s: float = _EVERY_S) -> Iterator[None]:
+    """Add samples to `use`, in a thread, while the block runs, and one as it ends; without `read` do nothing."""
     if read is None:
-        yield use
+        yield
         return
     stopped = Event()
     sampler = Thread(target=_sample, args=(read, use, stopped, every_s), name="gpu-meter", daemon=True)
     sampler.start()
     try:
-        yield use
+        yield
     finally:
         stopped.set()
         sampler.join(_STOP_LIMIT_S)

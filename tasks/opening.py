@@ -10,6 +10,7 @@ from lipsync_core.models.store import ModelStore
 from lipsync_core.options import JobOptions
 from lipsync_core.threads import no_thread_pools
 from lipsync_core.workspace import Workspace
+from tasks.gpu_meter import open_gpu
 from tasks.job import ServiceJob
 from tasks.settings import Settings
 from tasks.stage_log import StageLog
@@ -36,6 +37,6 @@ def open_job(options: JobOptions, settings: Settings) -> Iterator[ServiceJob]:
             max_input_s=settings.max_duration_s,
             max_gpu_wait_s=settings.gpu_wait_s,
             folder=Path(folder),
-            log=StageLog(),
+            log=StageLog(open_gpu()),
             leases=leases,
         )

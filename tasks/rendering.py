@@ -15,6 +15,7 @@ from lipsync_core.report import ProgressCallback
 from tasks.channel import Channel
 from tasks.edits import open_edits
 from tasks.job import JobInputs, ServiceJob
+from tasks.preview import Preview
 from tasks.stage_log import StageMeter
 
 _FRAMES_AHEAD = 8  # 11 MB of 720p; enough for either side to go on while the other one is busy
@@ -29,6 +30,7 @@ class RenderPass:
     plan: ClipPlan
     edits: Path
     output: Path
+    preview: Preview
     frames: Channel[SourceFrame] = field(default_factory=lambda: Channel[SourceFrame](_FRAMES_AHEAD))
 
 
@@ -64,7 +66,7 @@ def encode_frames(render: RenderPass, meter: StageMeter, progress: ProgressCallb
         sound = output_sound(render.inputs.audio.path, plan.timeline, job.options)
         compression, labels = encoder_options(job.options), output_labels(job.parts)
         with MovieWriter(render.output, spec, compression, sound, labels, meter.clock) as movie:
-            write_frames(chain([first], frames), plan.timeline, movie, progress)
+            write_frames(render.preview.watched(chain([first], frames)), plan.timeline, movie, progress)
     finally:
         render.frames.close()
     meter.items, meter.size_bytes = len(plan.timeline), render.output.stat().st_size

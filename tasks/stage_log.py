@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from lipsync_core.clock import StageClock, StageTiming
 from lipsync_core.memory import peak_resident_bytes
+from tasks.gpu_meter import GpuUse, ReadGpu, gpu_watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class StageRun:
     size_bytes: int | None  # of what it moved or wrote
     was_cached: bool  # an earlier run's result was used
     peak_rss_bytes: int
+    gpu_util: float | None  # mean, 0..1; None where no GPU was watched
+    gpu_mem_bytes: int | None  # of the whole GPU, at most
     finished_at: datetime
     parts: tuple[StageTiming, ...]  # finer rows
 
@@ -32,13 +35,15 @@ class StageMeter:
         self.items = 0
         self.size_bytes: int | None = None
         self.was_cached = False
+        self.gpu = GpuUse()
 
 
 class StageLog:
     """The stages that have run, in the order in which they ended. Threads may add at the same time."""
 
-    def __init__(self) -> None:
+    def __init__(self, read_gpu: ReadGpu | None = None) -> None:
         self._runs: list[StageRun] = []
+        self._read_gpu = read_gpu
 
     @property
     def runs(self) -> tuple[StageRun, ...]:
@@ -50,7 +55,8 @@ class StageLog:
         """Measure the block as stage `name` of the job, also when it fails."""
         meter = StageMeter()
         try:
-            yield meter
+            with gpu_watched(self._read_gpu, meter.gpu):
+                yield meter
         finally:
             self._runs.append(_stage_run(name, meter))
 
@@ -66,6 +72,8 @@ def _stage_run(name: str, meter: StageMeter) -> StageRun:
         size_bytes=meter.size_bytes,
         was_cached=meter.was_cached,
         peak_rss_bytes=peak_resident_bytes(),
+        gpu_util=meter.gpu.mean_utilisation,
+        gpu_mem_bytes=meter.gpu.peak_memory_bytes,
         finished_at=datetime.now(UTC),
         parts=parts,
     )

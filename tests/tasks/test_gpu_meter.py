@@ -1,16 +1,23 @@
 """What the samples of a GPU add up to, and that a job without a GPU notices nothing."""
 
 import logging
+import sqlite3
 import sys
 import threading
 import time
 from itertools import chain, repeat
 from pathlib import Path
+from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
 
 from tasks import gpu_meter
+from tasks.account import JobAccount, RunPlace
 from tasks.gpu_meter import GpuSample, GpuUse, gpu_watched, open_gpu
+from tasks.ledger_database import upgrade
+from tasks.settings import Settings
+from tasks.stage_log import StageLog
 
 
 class CountedSamples:
@@ -58,7 +65,8 @@ def test_a_gpu_that_tells_nothing_has_no_use() -> None:
 def test_a_stage_is_sampled_while_it_runs_and_as_it_ends() -> None:
     read = CountedSamples(GpuSample(0.25, 100), GpuSample(0.75, 900), GpuSample(0.5, 50))
     deadline = time.monotonic() + 10
-    with gpu_watched(read, every_s=0.01) as use:
+    use = GpuUse()
+    with gpu_watched(read, use, every_s=0.01):
         while read.given < 3 and time.monotonic() < deadline:
             time.sleep(0.01)
     given = read.given
@@ -71,14 +79,16 @@ def test_a_stage_is_sampled_while_it_runs_and_as_it_ends() -> None:
 
 def test_a_stage_shorter_than_the_pause_between_samples_has_one() -> None:
     read = CountedSamples(GpuSample(0.25, 100))
-    with gpu_watched(read, every_s=60) as use:
+    use = GpuUse()
+    with gpu_watched(read, use, every_s=60):
         pass
     assert (read.given, use.mean_utilisation, use.peak_memory_bytes) == (1, 0.25, 100)
 
 
 def test_the_sampling_stops_when_the_stage_fails() -> None:
     read = CountedSamples(GpuSample(0.25, 100))
-    with pytest.raises(ValueError, match="broken"), gpu_watched(read) as use:
+    use = GpuUse()
+    with pytest.raises(ValueError, match="broken"), gpu_watched(read, use):
         raise ValueError("broken")
     assert use.peak_memory_bytes == 100
     assert not any(thread.name == "gpu-meter" for thread in threading.enumerate())
@@ -92,17 +102,43 @@ def test_a_job_goes_on_when_the_driver_answers_no_more(monkeypatch: pytest.Monke
         answered.wait(30)
         return GpuSample(1.0, 1)
 
-    started_s = time.monotonic()
-    with gpu_watched(read, every_s=0.01) as use:
+    started_s, use = time.monotonic(), GpuUse()
+    with gpu_watched(read, use, every_s=0.01):
         time.sleep(0.05)
     assert time.monotonic() - started_s < 10
     assert use.mean_utilisation is None
     answered.set()
 
 
+def test_the_log_of_stages_says_what_the_gpu_did() -> None:
+    log = StageLog(CountedSamples(GpuSample(0.5, 100)))
+    with pytest.raises(ValueError, match="broken"), log.stage("track"):
+        raise ValueError("broken")
+    [run] = log.runs
+    assert (run.stage, run.gpu_util, run.gpu_mem_bytes) == ("track", 0.5, 100)
+    without = StageLog()
+    with without.stage("track"):
+        pass
+    assert (without.runs[0].gpu_util, without.runs[0].gpu_mem_bytes) == (None, None)
+
+
+def test_the_ledger_keeps_what_the_gpu_did(tmp_path: Path) -> None:
+    log = StageLog(CountedSamples(GpuSample(0.5, 100)))
+    with log.stage("infer") as meter, meter.clock.stage("sampling", items=1):
+        pass
+    settings = Settings(database_url=f"sqlite:///{tmp_path}/ledger.sqlite", spool_dir=tmp_path / "spool")
+    upgrade(settings.database_url.get_secret_value())
+    account = JobAccount(settings, RunPlace(uuid4(), 1, "host", "gpu", None))
+    account.stages(SimpleNamespace(log=log))
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as database:
+        rows = dict(database.execute("SELECT stage, gpu_util || ' ' || gpu_mem_bytes FROM stage_timings").fetchall())
+    database.close()
+    assert rows == {"infer": "0.5 100", "sampling": None}
+
+
 def test_a_stage_without_a_gpu_starts_no_thread() -> None:
-    before = threading.active_count()
-    with gpu_watched(None) as use:
+    before, use = threading.active_count(), GpuUse()
+    with gpu_watched(None, use):
         assert threading.active_count() == before
     assert (use.mean_utilisation, use.peak_memory_bytes) == (None, None)
 

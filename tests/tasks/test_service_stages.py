@@ -32,6 +32,7 @@ from tasks.clip_plan import plan_clip
 from tasks.edits import infer_edits
 from tasks.errors import ChecksumError
 from tasks.job import EditsReference, JobInputs, ServiceJob, TrackReference
+from tasks.preview import Preview
 from tasks.rendering import RenderPass, blend_frames, encode_frames
 from tasks.settings import Settings
 from tasks.stage_log import StageLog
@@ -95,7 +96,7 @@ class Service:
             inputs = fetched(job, video, audio)
             plan = plan_clip(job, inputs, read_clip(job, inferred.track), inferred.track)
             edits = job.hold(job.files.fetch(inferred.edits.url)).path
-            render = RenderPass(job, inputs, plan, edits, output)
+            render = RenderPass(job, inputs, plan, edits, output, Preview(len(plan.timeline), plan.info))
             with ThreadPoolExecutor(2) as threads:
                 blended, encoded = threads.submit(blended_items, render), threads.submit(encoded_items, render)
             assert isinstance(blended.exception(), type(encoded.exception()) | ChannelClosedError)
