@@ -72,6 +72,7 @@ class Service:
             files=Storage(settings),
             shared_url=settings.storage_url,
             max_input_s=settings.max_duration_s,
+            max_gpu_wait_s=settings.gpu_wait_s,
             folder=folder,
             log=StageLog(),
         )
