@@ -2,7 +2,6 @@
 # The API, the preparation and the CPU pool's worker. Build it from the repository's root:
 #   docker build -f infra/docker/cpu.Dockerfile -t lipsync-cpu:0.1.0 .
 FROM python:3.11-slim-bookworm AS build
-ARG PREFECT_REDIS_VERSION=0.3.0
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CACHE_DIR=/var/cache/pip
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
@@ -16,7 +15,7 @@ COPY lipsync_cli lipsync_cli
 COPY prefect.yaml ./
 # Editable, so that the image holds the code once: Prefect reads the flows as files below this folder.
 RUN --mount=type=cache,target=/var/cache/pip \
-    pip install --no-compile -c constraints.txt -e '.[service,neural]' "prefect-redis==${PREFECT_REDIS_VERSION}"
+    pip install --no-compile -c constraints.txt -e '.[service,neural]' prefect-redis
 RUN lipsync models pull mediapipe-face --home /opt/models \
     && lipsync doctor --home /opt/models \
     && python -m compileall -q -j 0 /opt/venv/lib /opt/lipsync
@@ -24,17 +23,21 @@ RUN lipsync models pull mediapipe-face --home /opt/models \
 FROM python:3.11-slim-bookworm
 RUN groupadd --system --gid 10001 lipsync \
     && useradd --system --uid 10001 --gid lipsync --home-dir /var/lib/lipsync --no-log-init lipsync \
-    && install -d -o lipsync -g lipsync /var/lib/lipsync /var/lib/lipsync/models /var/lib/lipsync/spool /var/cache/lipsync
+    && install -d -o lipsync -g lipsync /var/lib/lipsync /var/lib/lipsync/models \
+        /var/lib/lipsync/prefect /var/lib/lipsync/spool /var/cache/lipsync
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/lipsync /opt/lipsync
 COPY --from=build /opt/models /opt/models
-# Models and the ledger's spool are below XDG_DATA_HOME/lipsync, copies of inputs below XDG_CACHE_HOME/lipsync.
+# Models and the ledger's spool are below XDG_DATA_HOME/lipsync, copies of inputs below XDG_CACHE_HOME/lipsync, what is
+# being worked on below TMPDIR. Nothing else is written, so the root may be mounted read-only.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     HOME=/var/lib/lipsync \
+    TMPDIR=/var/tmp \
     XDG_DATA_HOME=/var/lib \
     XDG_CACHE_HOME=/var/cache \
     PREFECT_HOME=/var/lib/lipsync/prefect \
+    PREFECT_UI_STATIC_DIRECTORY=/var/lib/lipsync/prefect/ui \
     PREFECT_SERVER_ANALYTICS_ENABLED=false \
     DO_NOT_TRACK=1 \
     LIPSYNC_SOURCE=/opt/lipsync

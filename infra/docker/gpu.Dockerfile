@@ -17,8 +17,8 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 
 FROM python AS build
-ARG ONNXRUNTIME_GPU_VERSION=1.31.1
-ARG PREFECT_REDIS_VERSION=0.3.0
+# In place of the version that constraints.txt pins.
+ARG ONNXRUNTIME_GPU_VERSION=
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CACHE_DIR=/var/cache/pip
 RUN apt-get update \
     && apt-get install -y --no-install-recommends python3.12-venv \
@@ -34,8 +34,9 @@ COPY infra infra
 COPY lipsync_cli lipsync_cli
 COPY prefect.yaml ./
 RUN --mount=type=cache,target=/var/cache/pip \
-    pip install --no-compile -c constraints.txt -e '.[service,gpu]' \
-        "onnxruntime-gpu==${ONNXRUNTIME_GPU_VERSION}" "prefect-redis==${PREFECT_REDIS_VERSION}"
+    test -z "${ONNXRUNTIME_GPU_VERSION}" \
+        || sed -i "s/^onnxruntime-gpu==.*/onnxruntime-gpu==${ONNXRUNTIME_GPU_VERSION}/" constraints.txt \
+    && pip install --no-compile -c constraints.txt -e '.[service,gpu]' prefect-redis
 RUN lipsync models pull mediapipe-face --home /opt/models \
     && lipsync doctor --home /opt/models \
     && python -m infra.docker.check_gpu \
@@ -44,13 +45,15 @@ RUN lipsync models pull mediapipe-face --home /opt/models \
 FROM python
 RUN groupadd --system --gid 10001 lipsync \
     && useradd --system --uid 10001 --gid lipsync --home-dir /var/lib/lipsync --no-log-init lipsync \
-    && install -d -o lipsync -g lipsync /var/lib/lipsync /var/lib/lipsync/models /var/lib/lipsync/spool /var/cache/lipsync
+    && install -d -o lipsync -g lipsync /var/lib/lipsync /var/lib/lipsync/models \
+        /var/lib/lipsync/prefect /var/lib/lipsync/spool /var/cache/lipsync
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/lipsync /opt/lipsync
 COPY --from=build /opt/models /opt/models
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     HOME=/var/lib/lipsync \
+    TMPDIR=/var/tmp \
     XDG_DATA_HOME=/var/lib \
     XDG_CACHE_HOME=/var/cache \
     PREFECT_HOME=/var/lib/lipsync/prefect \

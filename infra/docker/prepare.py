@@ -1,6 +1,7 @@
 """Bring a service to where it takes jobs: `python -m infra.docker.prepare`, once for each release.
 
-The ledger's schema, the bucket, the work pools and the deployments. What is there already is left alone.
+The ledger's schema, the bucket, the work pools, the deployments, and the automation that notices runs which fell
+silent. What is there already is left alone, or brought up to date.
 """
 
 import subprocess
@@ -13,6 +14,7 @@ from prefect.client.orchestration import get_client
 from sqlalchemy.exc import SQLAlchemyError
 
 from infra.local.pools import ensure_pools
+from infra.watch.automation import ensure_automation
 from lipsync_core.errors import LipSyncError
 from tasks.ledger_database import upgrade
 from tasks.settings import Settings
@@ -61,6 +63,7 @@ def main() -> str | None:
         return f"error: the bucket of {settings.storage_url}: {exc}"
     with get_client(sync_client=True) as client:
         ensure_pools(client)
+        ensure_automation(client)
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
     status = subprocess.run(command, timeout=_DEPLOY_LIMIT_S).returncode  # noqa: S603 - this image's own command
     return f"error: `prefect deploy --all` ended with status {status}" if status else None

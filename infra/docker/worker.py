@@ -47,6 +47,12 @@ def seed_models(source: Path, target: Path) -> list[str]:
     return added
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove from `folder`, which is this container's alone, what jobs were working on when the last one was killed."""
+    for left in folder.glob("lipsync-*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 def start_launcher(path: Path) -> bool:
     """Start the process that forks one for each flow run, listening at `path`; returns whether it is there.
 
@@ -72,7 +78,8 @@ def worker_command(pool: str) -> list[str]:
 def main(pool: str) -> int:
     """Until the worker has ended; returns the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    if IMAGE_MODELS.is_dir():
+    if IMAGE_MODELS.is_dir():  # this is a container
+        remove_leftovers(Path(tempfile.gettempdir()))
         seed_models(IMAGE_MODELS, Workspace.default().models)
     socket = Path(tempfile.mkdtemp(prefix="lipsync-")) / "launcher.sock"
     if start_launcher(socket):

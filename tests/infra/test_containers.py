@@ -27,6 +27,7 @@ MANIFESTS = sorted([*K8S.glob("base/*.yaml"), *K8S.glob("overlays/*/*.yaml")])
 KUBERNETES = "1.32"
 OURS = {"lipsync-cpu", "lipsync-gpu"}  # images and pools
 SECRET_WORDS = re.compile(r"PASSWORD|SECRET|_KEY|AUTH_STRING")
+WRITTEN = ("/var/tmp", "/var/lib/lipsync/prefect")
 ENVIRONMENT_OF_OTHERS = {"LIPSYNC_SOURCE", "LIPSYNC_LAUNCHER"}  # prefect.yaml's and the launcher's
 
 Node = dict[str, Any]
@@ -102,6 +103,16 @@ def compose_environment(tree: Node) -> dict[str, str]:
     }
 
 
+def confinement_problems(part: Node) -> Iterator[str]:
+    """Of our own images: what a service could do or write beyond its work."""
+    if part["image"].split(":")[0] not in OURS:
+        return
+    if not part.get("read_only") or part.get("cap_drop") != ["ALL"]:
+        yield "may write to its image or has capabilities"
+    written = [*part.get("tmpfs", []), *(mount.split(":")[1] for mount in part.get("volumes", []))]
+    yield from (f"has no {path} to write to" for path in WRITTEN if path not in written)
+
+
 def compose_problems(tree: Node) -> Iterator[str]:
     for name, part in tree["services"].items():
         yield from (f"{name} {problem}" for problem in service_problems(part, tree))
@@ -130,7 +141,8 @@ def test_compose_holds_together() -> None:
     tree = compose()
     assert not list(compose_problems(tree))
     assert not list(setting_problems(set(compose_environment(tree))))
-    assert set(tree["services"]) >= {"postgres", "redis", "s3", "prefect-server", "setup", "worker-cpu", "worker-gpu"}
+    named = {"postgres", "redis", "s3", "prefect-server", "setup", "watcher", "worker-cpu", "worker-gpu"}
+    assert set(tree["services"]) >= named
     assert tree["services"]["worker-gpu"]["profiles"] == ["gpu"]
 
 
@@ -151,13 +163,30 @@ def test_compose_fails_when_it_does_not_hold_together(part: Node) -> None:
     assert list(compose_problems({"services": {"a": part}, "volumes": {}}))
 
 
+def test_compose_confines_what_is_ours() -> None:
+    for name, part in compose()["services"].items():
+        assert not list(confinement_problems(part)), name
+    good = {"image": "lipsync-cpu:1.0", "read_only": True, "cap_drop": ["ALL"], "tmpfs": list(WRITTEN)}
+    assert not list(confinement_problems(good))
+    for lacking in ({"read_only": False}, {"cap_drop": []}, {"tmpfs": ["/var/tmp"]}):
+        assert list(confinement_problems(good | lacking))
+
+
+def test_only_the_watcher_can_sign_callbacks() -> None:
+    services = compose()["services"].items()
+    pods = {each["metadata"]["name"]: json.dumps(each) for each in resources(*MANIFESTS)}
+    assert [name for name, part in services if "LIPSYNC_CALLBACK_SECRET" in part.get("environment", {})] == ["watcher"]
+    assert [name for name, text in pods.items() if "LIPSYNC_CALLBACK_SECRET" in text] == ["watcher"]
+
+
 def test_settings_fails_when_a_variable_is_misspelt() -> None:
     assert list(setting_problems({"LIPSYNC_STORAGE_URI"})) == ["LIPSYNC_STORAGE_URI is no setting"]
 
 
 def test_compose_is_what_the_specification_allows() -> None:
     spec = pytest.importorskip("compose_spec", reason="compose-spec is not installed")
-    assert set(spec.PyCompose.from_json(json.dumps(compose())).service_names()) == set(compose()["services"])
+    filled_in = yaml.safe_load(re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", COMPOSE.read_text()))
+    assert set(spec.PyCompose.from_json(json.dumps(filled_in)).service_names()) == set(compose()["services"])
     with pytest.raises(ValueError, match="restarts"):
         spec.PyCompose.from_json(json.dumps({"services": {"a": {"image": "a:1", "restarts": "no"}}}))
 
@@ -283,13 +312,54 @@ def test_kustomizations_list_every_file() -> None:
         assert listed == {each.name for each in path.parent.glob("*.yaml")} - {path.name}
 
 
-def test_the_gpu_worker_asks_for_a_gpu_and_workers_may_end_their_jobs() -> None:
-    workers = [each for each in resources(*MANIFESTS) if each["metadata"]["name"].startswith("worker-")]
-    pods = {
-        each["metadata"]["name"]: each["spec"]["template"]["spec"] for each in workers if each["kind"] == "Deployment"
-    }
-    assert {pod["terminationGracePeriodSeconds"] >= 600 for pod in pods.values()} == {True}
-    assert pods["worker-gpu"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
+def pods(found: list[Node]) -> Iterator[tuple[str, Node]]:
+    for each in found:
+        if "template" in each.get("spec", {}):
+            yield each["metadata"]["name"], each["spec"]["template"]["spec"]
+
+
+def pod_problems(pod: Node) -> Iterator[str]:
+    """What the cluster would refuse: the namespace asks for the `restricted` standard of pod security."""
+    shared = pod.get("securityContext", {})
+    if not shared.get("runAsNonRoot") or shared.get("seccompProfile", {}).get("type") != "RuntimeDefault":
+        yield "may run as root, or with every system call"
+    if pod.get("automountServiceAccountToken") is not False:
+        yield "has a token of the cluster's API"
+    for container in [*pod.get("initContainers", []), *pod["containers"]]:
+        own = container.get("securityContext", {})
+        if own.get("allowPrivilegeEscalation") is not False or own.get("capabilities") != {"drop": ["ALL"]}:
+            yield f"{container['name']} may gain privileges"
+        if container["image"].split(":")[0] in OURS:
+            mounted = {mount["mountPath"] for mount in container.get("volumeMounts", [])}
+            if not own.get("readOnlyRootFilesystem") or not mounted.issuperset(WRITTEN):
+                yield f"{container['name']} writes to its image, or has no {' or '.join(WRITTEN)} to write to"
+
+
+def test_pods_are_confined() -> None:
+    found = resources(*MANIFESTS)
+    [namespace] = [each for each in found if each["kind"] == "Namespace"]
+    assert namespace["metadata"]["labels"] == {"pod-security.kubernetes.io/enforce": "restricted"}
+    assert len(list(pods(found))) == 9
+    assert not [f"{name}: {problem}" for name, pod in pods(found) for problem in pod_problems(pod)]
+
+
+@pytest.mark.parametrize("lacking", ["runAsNonRoot", "seccompProfile", "capabilities", "readOnlyRootFilesystem"])
+def test_pods_fails_when_one_is_not_confined(lacking: str) -> None:
+    pod = dict(pods(resources(K8S / "base/watcher.yaml")))["watcher"]
+    assert not list(pod_problems(pod))
+    for node in all_nodes(pod):
+        node.pop(lacking, None)
+    assert list(pod_problems(pod))
+
+
+def test_the_gpu_worker_asks_for_a_gpu_and_workers_have_time_to_end_their_jobs() -> None:
+    workers = {name: pod for name, pod in pods(resources(*MANIFESTS)) if name.startswith("worker-")}
+    assert workers["worker-gpu"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
+    for pod in workers.values():
+        told = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
+        assert 600 < float(told["WORKER_DRAIN_S"]) < pod["terminationGracePeriodSeconds"]
+    part = compose()["services"]["worker-cpu"]
+    assert float(part["environment"]["WORKER_DRAIN_S"]) < 60 * float(part["stop_grace_period"].removesuffix("m"))
 
 
 # -- images
@@ -366,6 +436,14 @@ def test_a_volume_that_lacks_the_face_model_gets_it_and_keeps_what_it_has(tmp_pa
     assert (target / "other" / "weights").read_text() == "mine"
     assert sorted(each.name for each in target.iterdir()) == ["face", "other"]
     assert worker.seed_models(source, target) == []
+
+
+def test_what_a_killed_container_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("lipsync-job-1", "lipsync-socket", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("left")
+    worker.remove_leftovers(tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["other"]
 
 
 def test_health_fails_when_nobody_listens() -> None:
