@@ -114,7 +114,7 @@ def _x264_check() -> Check:
 
 def _onnx_runtime_check() -> Check:
     name = "package onnxruntime"
-    installed = [package for package in _ONNX_RUNTIMES if _is_installed(package)]
+    installed = [package for package in _ONNX_RUNTIMES if is_installed(package)]
     if not installed:
         return Check(name, True, "not installed, and needed by wav2lip, scrfd and gfpgan only")
     again = shlex.join(["pip", "uninstall", "-y", *installed])
@@ -130,7 +130,8 @@ def _onnx_runtime_check() -> Check:
     return Check(name, True, f"{importlib.metadata.version(installed[0])}: {', '.join(providers)}")
 
 
-def _is_installed(package: str) -> bool:
+def is_installed(package: str) -> bool:
+    """Whether pip knows of it, whatever its files look like."""
     try:
         importlib.metadata.distribution(package)
     except importlib.metadata.PackageNotFoundError:

@@ -4,10 +4,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from lipsync_core.report import Progress, ProgressCallback
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import ProgressColumn
 
 LINE_INTERVAL_S = 5.0
 
@@ -54,10 +59,19 @@ def describe(progress: Progress, elapsed_s: float) -> str:
 
 
 @contextmanager
-def _bar() -> Iterator[ProgressCallback]:
+def terminal_bar(*columns: "ProgressColumn") -> Iterator["Bar"]:
+    """A bar on standard error that goes when the block ends; standard output is left to the command."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
+        yield bar
+
+
+@contextmanager
+def _bar() -> Iterator[ProgressCallback]:
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("{task.description:<8}"),
@@ -66,8 +80,7 @@ def _bar() -> Iterator[ProgressCallback]:
         TextColumn("{task.fields[rate]:>10}"),
         TimeRemainingColumn(compact=True),
     )
-    console = Console(stderr=True)
-    with Bar(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
+    with terminal_bar(*columns) as bar:
         task_id = bar.add_task("starting", total=None, rate="")
 
         def show(progress: Progress) -> None:

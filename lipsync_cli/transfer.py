@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import click
 
+from lipsync_cli.progress import LINE_INTERVAL_S, terminal_bar
 from lipsync_core.report import Progress, ProgressCallback
 
-LINE_INTERVAL_S = 5.0
 _MB = 1_000_000
 _STAGES = {
     "wait": "waiting for another installation of it",
@@ -62,9 +62,7 @@ def describe(progress: Progress, bytes_per_s: float) -> str:
 
 @contextmanager
 def _bar(name: str) -> Iterator[ProgressCallback]:
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-    from rich.progress import Progress as Bar
 
     columns = (
         TextColumn("{task.description}"),
@@ -73,8 +71,7 @@ def _bar(name: str) -> Iterator[ProgressCallback]:
         TransferSpeedColumn(),
         TimeRemainingColumn(compact=True),
     )
-    console = Console(stderr=True)
-    with Bar(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
+    with terminal_bar(*columns) as bar:
         task_id = bar.add_task(name, total=None)
         stage = ""
 

@@ -58,7 +58,7 @@ class S3Store:
     """s3://BUCKET/KEY on the one server that the settings name, with their key."""
 
     def __init__(self, settings: Settings) -> None:
-        self._client = _client(settings)
+        self._client = s3_client(settings)
         weakref.finalize(self, self._client.close)  # else its idle connections stay open until the process ends
         self._buckets = frozenset(settings.s3_buckets)
         self._transfer = TransferConfig(
@@ -173,7 +173,8 @@ def _session() -> Any:
     return boto3.session.Session()
 
 
-def _client(settings: Settings) -> Any:
+def s3_client(settings: Settings) -> Any:
+    """A client of the storage's server, by the settings' address and keys. Threads may share it."""
     # At its debug level botocore logs signed headers and session tokens, which must be in no log.
     logging.getLogger("botocore").setLevel(logging.INFO)
     keys = (settings.s3_access_key, settings.s3_secret_key)

@@ -5,12 +5,13 @@ library which its CUDA provider needs is in the image. The driver's own library 
 """
 
 import ctypes
-import importlib.metadata
 import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from lipsync_cli.doctor import is_installed
 
 _DRIVER_LIBRARIES = ("libcuda.so.1",)
 # What the provider opens by itself at the first session, so that ldd does not tell; by the wheel's own extras.
@@ -20,7 +21,7 @@ _PROVIDER = "capi/libonnxruntime_providers_cuda.so"
 
 def problems() -> Iterator[str]:
     """What keeps jobs from the GPU, one line each."""
-    yield from package_problems({name for name in ("onnxruntime", "onnxruntime-gpu") if _is_installed(name)})
+    yield from package_problems({name for name in ("onnxruntime", "onnxruntime-gpu") if is_installed(name)})
     spec = importlib.util.find_spec("onnxruntime")
     folders = [] if spec is None else list(spec.submodule_search_locations or [])
     provider = next((Path(folder, _PROVIDER) for folder in folders if Path(folder, _PROVIDER).is_file()), None)
@@ -51,14 +52,6 @@ def library_problems(listing: str) -> Iterator[str]:
         name, _, where = line.strip().partition(" => ")
         if where == "not found" and name not in _DRIVER_LIBRARIES and not name.startswith("libonnxruntime"):
             yield f"{name} is not in the image: the base is of another CUDA or cuDNN version"
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        importlib.metadata.distribution(package)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 if __name__ == "__main__":

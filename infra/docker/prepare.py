@@ -6,9 +6,9 @@ silent. What is there already is left alone, or brought up to date.
 
 import subprocess
 import sys
+from contextlib import closing
 from urllib.parse import urlsplit
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from prefect.client.orchestration import get_client
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,8 +18,10 @@ from infra.watch.automation import ensure_automation
 from lipsync_core.errors import LipSyncError
 from tasks.ledger_database import upgrade
 from tasks.settings import Settings
+from tasks.storage_s3 import s3_client
 
 _DEPLOY_LIMIT_S = 300
+_FIRST_REGION = "us-east-1"  # the one that no bucket may be asked for in
 _ABSENT = {"404", "NoSuchBucket", "NotFound"}
 
 
@@ -32,21 +34,15 @@ def ensure_bucket(settings: Settings) -> None:
     place = urlsplit(settings.storage_url)
     if place.scheme != "s3":
         return
-    keys = (settings.s3_access_key, settings.s3_secret_key)
-    access_key, secret_key = (None if key is None else key.get_secret_value() for key in keys)
-    client = boto3.client(
-        "s3",
-        endpoint_url=settings.s3_endpoint,
-        region_name=settings.s3_region,
-        aws_access_key_id=access_key,
-        aws_secret_access_key=secret_key,
-    )
-    try:
-        client.head_bucket(Bucket=place.netloc)
-    except ClientError as exc:
-        if exc.response["Error"]["Code"] not in _ABSENT:
-            raise
-        client.create_bucket(Bucket=place.netloc)
+    region = settings.s3_region
+    elsewhere = {"CreateBucketConfiguration": {"LocationConstraint": region}} if region != _FIRST_REGION else {}
+    with closing(s3_client(settings)) as client:
+        try:
+            client.head_bucket(Bucket=place.netloc)
+        except ClientError as exc:
+            if exc.response["Error"]["Code"] not in _ABSENT:
+                raise
+            client.create_bucket(Bucket=place.netloc, **elsewhere)
 
 
 def main() -> str | None:

@@ -14,11 +14,11 @@ import time
 from pathlib import Path
 
 from infra.docker.drain import supervise
+from infra.worker.starting import launcher_command, launcher_environment
 from lipsync_core.workspace import Workspace
 
 #: Where the image has the models that it was built with.
 IMAGE_MODELS = Path("/opt/models/models")
-_LAUNCHER = "infra.worker.launcher"
 _LAUNCHER_LIMIT_S = 60.0
 _POLL_S = 0.1
 #: A minute less than Compose and Kubernetes wait before they kill (30 min).
@@ -58,10 +58,8 @@ def start_launcher(path: Path) -> bool:
 
     Without it a flow run starts by itself, only later.
     """
-    command = [sys.executable, "-m", _LAUNCHER, str(path)]
-    # OpenBLAS would start its threads when numpy is imported, and nothing with threads may fork.
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment)  # noqa: S603 - this package's own module
+    environment = launcher_environment(os.environ)
+    process = subprocess.Popen(launcher_command(path), env=environment)  # noqa: S603 - this package's own module
     deadline = time.monotonic() + _LAUNCHER_LIMIT_S
     while not path.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(_POLL_S)

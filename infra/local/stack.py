@@ -20,6 +20,7 @@ from infra.local.postgres import DatabaseUrls, start_postgres, stop_postgres
 from infra.local.process import Service, ServiceFolder, StackError
 from infra.local.secret import kept_secret
 from infra.watch.automation import ensure_automation
+from infra.worker.starting import launcher_command, launcher_environment
 from tasks.ledger_database import upgrade
 
 _SERVER = "prefect-server"
@@ -108,10 +109,8 @@ class Stack:
         path = self.layout.launcher
         if not self.services.is_running(_LAUNCHER):
             path.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "infra.worker.launcher", str(path)]
-        # OpenBLAS would start its threads when numpy is imported, and nothing with threads may fork.
-        environment = {**environment, "OPENBLAS_NUM_THREADS": "1"}
-        self.services.start(Service(_LAUNCHER, command, environment, path.exists), self.layout.source)
+        service = Service(_LAUNCHER, launcher_command(path), launcher_environment(environment), path.exists)
+        self.services.start(service, self.layout.source)
 
     def _start_watcher(self, environment: dict[str, str]) -> None:
         command = [sys.executable, "-m", "infra.watch"]
