@@ -92,6 +92,7 @@ class ServiceFolder:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_hear_interrupts,
             )
         record = {"pid": process.pid, "started": _started(process.pid)}
         self._record(service.name).write_text(json.dumps(record), encoding="utf-8")
@@ -114,6 +115,14 @@ class ServiceFolder:
     def _log(self, name: str) -> str:
         lines = self._log_path(name).read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join([str(self._log_path(name)), *lines[-15:]])
+
+
+def _hear_interrupts() -> None:
+    """In the new process: a shell that starts `make up` in the background has all below it ignore SIGINT.
+
+    Prefect's worker sends itself that signal when it is told to stop.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _is_taken(port: int) -> bool:

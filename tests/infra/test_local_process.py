@@ -110,3 +110,12 @@ def test_starting_fails_when_another_program_has_the_port(tmp_path: Path, folder
         with pytest.raises(StackError, match=f"port {port}"):
             folder.start(Service("late", ["true"], {}, lambda: True, port=port), tmp_path)
     assert not folder.is_running("late")
+
+
+def test_what_is_started_in_the_background_hears_sigint(folder: ServiceFolder, tmp_path: Path) -> None:
+    deafened = f"import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n{_STARTER}"
+    subprocess.run([sys.executable, "-c", deafened, str(tmp_path), _PROGRAM], timeout=60, check=True)
+    status = Path(f"/proc/{pid_of(folder)}/status").read_text()
+    ignored = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigIgn"))
+    folder.stop("sleeper")
+    assert not ignored & 1 << (signal.SIGINT - 1)
