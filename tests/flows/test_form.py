@@ -1,6 +1,6 @@
 """The service as people use it: a real browser opens Prefect's UI, fills in the form and looks at the run.
 
-Where LIPSYNC_UI_PICTURES names a folder, it gets the pictures of the documentation: ui-form.png and ui-run.png.
+Where LIPSYNC_UI_PICTURES names a folder, such as docs, the test of a whole job writes the documentation's pictures.
 """
 
 import os
@@ -66,7 +66,7 @@ def keep_picture(page: Page, tmp_path: Path) -> KeepPicture:
             page.wait_for_timeout(3000)  # what is drawn has come to rest
             page.screenshot(path=tmp_path / name)
             with Image.open(tmp_path / name) as shot:
-                shot.convert("RGB").quantize(128).save(Path(folder) / name, optimize=True)
+                shot.convert("RGB").quantize(256).save(Path(folder) / name, optimize=True)
 
     return keep
 
@@ -190,7 +190,7 @@ def test_a_job_from_the_form_completes_and_shows_what_it_did(
     request = service.api.get(f"/flow_runs/{run_id}").json()["parameters"]["request"]
     assert (request["face"], request["metadata"]) == (0, {"shot": "12"})
     assert (request["callback_url"], request["idempotency_key"]) == (None, key)
-    look_at_artifacts(page, keep_picture)
+    look_at_artifacts(page, page.url, keep_picture)
     with av.open(str(service.get("ui/out.mp4", tmp_path / "out.mp4"))) as movie:
         assert movie.streams.video[0].frames == 60
 
@@ -206,30 +206,30 @@ def fill_what_may_be_empty(form: Form, idempotency_key: str) -> None:
     form.fill("Idempotency key", idempotency_key)
 
 
-def look_at_artifacts(page: Page, keep_picture: KeepPicture) -> None:
-    """The page of a run that has ended: what it did, a look at the result, its address."""
-    for key, look in (("timing-breakdown", look_at_timings), ("output", look_at_output), ("preview", look_at_preview)):
-        page.get_by_text("Artifacts", exact=True).click()
-        page.locator(".artifact-card__title", has_text=key).click()
-        page.wait_for_url("**/artifacts/artifact/*")
-        look(page)
-        page.go_back()
-    page.get_by_text("Artifacts", exact=True).click()
-    expect(page.locator(".artifact-card__title", has_text="progress")).to_be_visible()
-    keep_picture("ui-run.png")
-
-
-def look_at_timings(page: Page) -> None:
+def look_at_artifacts(page: Page, run_address: str, keep_picture: KeepPicture) -> None:
+    """What the run shows once it has ended: its timings, the address of its result, a look at it."""
+    open_artifact(page, run_address, "timing-breakdown")
     stages = page.get_by_role("cell").get_by_role("article")
     expect(stages.filter(has_text="upload")).to_be_visible()
     assert set(stages.all_inner_texts()) >= {"fetch video", "blend", "– decode", "encode", "upload"}
-
-
-def look_at_output(page: Page) -> None:
+    open_artifact(page, run_address, "output")
     expect(page.get_by_role("link", name="s3://lipsync/ui/out.mp4")).to_be_visible()
-
-
-def look_at_preview(page: Page) -> None:
+    open_artifact(page, run_address, "preview")
     picture = page.get_by_role("img", name="Frames of the result")
     expect(picture).to_be_visible()
     assert picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [972, 413]
+    keep_picture("ui-preview.png")
+    open_artifacts(page, run_address)
+    keep_picture("ui-run.png")
+
+
+def open_artifacts(page: Page, run_address: str) -> None:
+    page.goto(run_address)
+    page.get_by_text("Artifacts", exact=True).click()
+    expect(page.locator(".artifact-card__title", has_text="progress")).to_be_visible()
+
+
+def open_artifact(page: Page, run_address: str, key: str) -> None:
+    open_artifacts(page, run_address)
+    page.locator(".artifact-card__title", has_text=key).click()
+    page.wait_for_url("**/artifacts/artifact/*")
