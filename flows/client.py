@@ -99,14 +99,17 @@ class JobClient:
         return [job_of(run) for run in self._api.runs(wanted)]
 
     def output_address(self, job_id: UUID) -> str:
-        """Where the job's result goes; it may hold what gives access.
+        """Where the job's result can be read.
 
         Raises:
-            JobStateError: the job asks for nothing that this version knows.
+            JobStateError: it goes to the web, or the job asks for nothing that this version knows.
         """
         request = request_of(self._api.run(job_id))
         if request is None:
             raise JobStateError(f"job {job_id} holds no request of this version", "see it in the UI")
+        if request.output.startswith(("http://", "https://")):
+            message = f"the result of job {job_id} goes to the web, to an address that may be good for writing only"
+            raise JobStateError(message, "fetch it from there yourself")
         return request.output
 
     def tasks(self, job_id: UUID) -> list[TaskRun]:
@@ -116,12 +119,13 @@ class JobClient:
     def progress(self, job_id: UUID) -> JobProgress:
         """What the job does now."""
         stages = tuple(dict.fromkeys(task.name for task in self.tasks(job_id) if task.state == "Running"))
-        percent = self._api.artifacts(job_id).get("progress") if "encode" in stages else None
+        percent = self._api.artifacts(job_id, "progress").get("progress") if "encode" in stages else None
         return JobProgress(stages, None if percent is None else float(percent))
 
-    def artifacts(self, job_id: UUID) -> list[dict[str, Any]]:
-        """What the job shows, by key: its own, then those of its parts on the GPU pool."""
-        return [self._api.artifacts(each) for each in (job_id, *self._children(job_id))]
+    def artifacts(self, job_id: UUID, key: str) -> list[Any]:
+        """What the job shows below `key`, where there is something: its own, then that of its parts on the GPU pool."""
+        shown = [self._api.artifacts(each, key) for each in (job_id, *self._children(job_id))]
+        return [each[key] for each in shown if key in each]
 
     def cancel(self, job_id: UUID) -> Job:
         """Have the job stopped, and return it as it is then; a running one takes some seconds to stop.
@@ -142,16 +146,21 @@ class JobClient:
             JobStateError: it is in another state.
         """
         job = self.job(job_id)
+        if job.same_as is not None:
+            message = f"job {job_id} did nothing: it is the same as job {job.same_as}"
+            raise JobStateError(message, f"run that one again: lipsync jobs retry {job.same_as}")
         if job.error is None:
             remedy = "submit it anew to do it again" if job.is_final else f"wait for it: lipsync jobs wait {job_id}"
             raise JobStateError(f"job {job_id} has not failed: it is {job.state}", remedy)
         self._api.set_state(job_id, "SCHEDULED", "AwaitingRetry", force=True)
         return self.job(job_id)
 
-    def wait(self, job_id: UUID, poll_s: float = 0.5) -> Job:
-        """The job when it has ended, however."""
-        [job] = [job for jobs in self.watch([job_id], poll_s) for job in jobs if job.is_final]
-        return job
+    def wait(self, job_id: UUID, watch: Callable[[Job], None] = lambda job: None, poll_s: float = 0.5) -> Job:
+        """The job when it has ended, or the one that it is the same as; `watch` sees it before."""
+        for [job] in self.watch([job_id], poll_s):
+            if not job.is_final:
+                watch(job)
+        return job if job.same_as is None else self.wait(job.same_as, watch, poll_s)
 
     def watch(self, job_ids: Collection[UUID], poll_s: float) -> Iterator[tuple[Job, ...]]:
         """The jobs as they are, every `poll_s`, each until it has been given as ended; one call asks for all of them.

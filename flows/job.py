@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from flows.prefect_api import FlowRun, RunState
+from flows.prefect_api import DUPLICATE, FlowRun, RunState
 from flows.request import LipSyncRequest
 from lipsync_core.errors import LipSyncError, error_of
 from tasks.errors import JobCancelledError, JobCrashedError
@@ -27,6 +27,7 @@ _TYPES: Final[dict[JobStateName, tuple[str, ...]]] = {
 }
 _STATES: Final = {type_: state for state, types in _TYPES.items() for type_ in types}
 _CODED = re.compile(r"([A-Z][A-Z0-9_]*): (.*)", re.DOTALL)
+_SAME_AS = re.compile(r"the same as job ([0-9a-f]{8}-[0-9a-f-]{27})")  # as `flows.handover.duplicate_state` writes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Job:
     finished_at: datetime | None
     ran_s: float | None  # of all attempts together; None before the end
     request: LipSyncRequest | None  # its addresses as `shown_url` gives them; None: it is none that this version knows
+    same_as: UUID | None = None  # the job that does what this one asks for; this one did nothing
 
     @property
     def error_code(self) -> str | None:
@@ -78,6 +80,7 @@ def job_of(run: FlowRun) -> Job:
         finished_at=run.finished_at if run.state.is_final else None,
         ran_s=run.ran_s if run.state.is_final else None,
         request=None if request is None else _shown(request),
+        same_as=_original(run.state),
     )
 
 
@@ -103,6 +106,11 @@ def _error(job_id: UUID, state: RunState) -> LipSyncError | None:
             f"job {job_id} failed: {_line(state.message) or 'it left no word'}", "see its log in the UI"
         )
     return error_of(coded[1], _line(coded[2]))
+
+
+def _original(state: RunState) -> UUID | None:
+    found = _SAME_AS.search(state.message) if state.name == DUPLICATE else None
+    return UUID(found[1]) if found else None
 
 
 def _line(text: str) -> str:

@@ -110,13 +110,9 @@ class FileExchange:
         """Bring a result to `path`, whole or not at all; one that is there already is left alone.
 
         Raises:
-            OptionError: the address is one for writing only.
             OutputError: it cannot be written.
             StorageError, TransientError: as `Storage.fetch`.
         """
-        if address.startswith(("http://", "https://")):
-            message = "the job's output went to an address of the web, which may be good for writing only"
-            raise OptionError(message, "fetch it from there yourself")
         if path.is_file() and self._storage.holds(path, address):
             return
         with (

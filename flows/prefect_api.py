@@ -138,9 +138,11 @@ class PrefectApi:
         answer = self._asked("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": force})
         return bool(answer["status"] == "ACCEPT")
 
-    def artifacts(self, run_id: UUID) -> dict[str, Any]:
-        """What the run shows, by key: the data of the newest artifact of each."""
-        body = {"flow_runs": {"id": {"any_": [str(run_id)]}}, "sort": "CREATED_DESC"}
+    def artifacts(self, run_id: UUID, key: str | None = None) -> dict[str, Any]:
+        """What the run shows, by key, or below this key only: the data of the newest artifact of each."""
+        body: dict[str, Any] = {"flow_runs": {"id": {"any_": [str(run_id)]}}, "sort": "CREATED_DESC"}
+        if key is not None:
+            body["artifacts"] = {"key": {"any_": [key]}}
         rows = self._asked("POST", "/artifacts/filter", body)
         return {row["key"]: row["data"] for row in reversed(rows) if row["key"]}
 

@@ -24,15 +24,15 @@ _USER = "lipsync batch"
 
 
 @click.command(
-    epilog="\b\nExit status: 0 when every row has its output (with --no-wait: when every row is a job), 10 when some "
-    "have none,\n3 when --dry-run finds rows that are wrong."
+    epilog="Exit status: 0 when every row has its output (with --no-wait: when every row is a job), 10 when some have "
+    "none, 3 when --dry-run finds rows that are wrong."
 )
 @click.argument("manifest", type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Say what is wrong and what would be submitted, and submit nothing.")
 @click.option("--retry-failed", is_flag=True, help="Run jobs again that failed or were cancelled in an earlier run.")
 @click.option("--wait/--no-wait", "is_waiting", default=True, help="Stay until all jobs have ended.")
 @click.option("--json", "as_json", is_flag=True, help="Write the rows and the summary as one JSON object.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress; with --json or without, the summary stays.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress; the summary stays.")
 @service_option
 def batch(
     manifest: Path,

@@ -72,8 +72,7 @@ def render_details(details: JobDetails) -> str:
         lines += ["", f"{'task':<24}{'state':<12}{'seconds':>9}"]
         lines += [f"{task.name:<24}{task.state.lower():<12}{task.total_s:>9.2f}" for task in details.tasks]
     if details.timings:
-        lines += ["", f"{'stage':<24}{'wall s':>9}{'CPU s':>9}{'items':>8}  note"]
-        lines += [_timing_line(row) for row in details.timings]
+        lines += ["", *_table(details.timings)]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -109,10 +108,23 @@ def _fact(name: str, text: str) -> str:
     return f"{name:<9} {' '.join(text.split())}"
 
 
-def _timing_line(row: Mapping[str, Any]) -> str:
-    stage, note = row.get("stage", ""), row.get("note", "")
-    numbers = f"{row.get('wall s', 0.0):>9.2f}{row.get('CPU s', 0.0):>9.2f}{row.get('items', 0):>8}"
-    return f"{stage:<24}{numbers}  {note}"
+def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The rows below their names, whatever columns the workers' version of this product gives them."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [names, *([_cell(row.get(name, "")) for name in names] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    is_text = [name in ("stage", "note") for name in names]
+    return [
+        "  ".join(
+            f"{cell:<{width}}" if left else f"{cell:>{width}}"
+            for cell, width, left in zip(line, widths, is_text, strict=True)
+        )
+        for line in cells
+    ]
+
+
+def _cell(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def _list_row(job: "Job") -> tuple[str, str, str, str]:

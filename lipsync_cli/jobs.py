@@ -123,7 +123,7 @@ def wait(job_id: UUID, output: Path | None, as_json: bool, quiet: bool, service_
 
 def _details(service: Service, job_id: UUID) -> JobDetails:
     job = service.client.job(job_id)
-    timings = [row for shown in service.client.artifacts(job_id) for row in _rows(shown.get("timing-breakdown"))]
+    timings = [row for table in service.client.artifacts(job_id, "timing-breakdown") for row in _rows(table)]
     return JobDetails(job, service.client.tasks(job_id), timings)
 
 

@@ -39,8 +39,8 @@ class Labels(click.ParamType[tuple[str, str]]):
 
 
 @click.command(
-    epilog="\b\nThe exit status is the job's: the one that `lipsync run` gives for the same failure."
-    "\nWhere nothing is waited for, standard output holds the job's id and nothing else."
+    epilog="The exit status is the job's: the one that `lipsync run` gives for the same failure. "
+    "Where nothing is waited for, standard output holds the job's id and nothing else."
 )
 @click.argument("video")
 @click.argument("audio")
@@ -109,7 +109,9 @@ def submit(
     with open_service(_USER, service_file) as service:
         request, local = _request({**fields, "metadata": dict(metadata)})
         with remaining("nothing was submitted"):
-            submission = _submitted(service, request, local, quiet)
+            placed = _placed(service, request, local, quiet)
+        with remaining("whether the job was submitted is not certain; see: lipsync jobs list"):
+            submission = service.client.submit(placed, name=local.output.stem if local.output else None)
         state = "submitted" if submission.is_new else "was submitted before"
         if is_waiting is False or (is_waiting is None and local.output is None):
             take_up = take_up_line(submission.job_id, local.output)
@@ -118,7 +120,7 @@ def submit(
             return
         say(f"job {submission.job_id} {state}", quiet)
         job = wait_for_job(service, submission.job_id, local.output, quiet)
-    conclude(job, local.output, as_json, quiet)
+    conclude(job, local.output, as_json, quiet, submission.is_new)
 
 
 def _request(fields: Mapping[str, object]) -> tuple["LipSyncRequest", "LocalFiles"]:
@@ -143,11 +145,12 @@ def _request(fields: Mapping[str, object]) -> tuple["LipSyncRequest", "LocalFile
         raise OptionError("; ".join(faults_of(exc)), f"see: {_USER} --help") from exc
 
 
-def _submitted(service: Service, request: "LipSyncRequest", local: "LocalFiles", quiet: bool) -> "Submission":
+def _placed(service: Service, request: "LipSyncRequest", local: "LocalFiles", quiet: bool) -> "LipSyncRequest":
+    """The request as the workers can serve it; what it needs of this machine's files is with the service."""
     placed = service.files.placed(request, local)
     with shown_steps(quiet) as show:
         service.files.send(local, lambda path, progress: show(transfer_step(path, progress)))
-    return service.client.submit(placed, name=local.output.stem if local.output else None)
+    return placed
 
 
 def _write_id(service: Service, submission: "Submission", as_json: bool) -> None:

@@ -19,7 +19,6 @@ from lipsync_core.report import Progress
 if TYPE_CHECKING:
     from flows.job import Job
 
-_POLL_S = 0.5
 _MB = 1_000_000
 
 
@@ -43,32 +42,29 @@ def wait_for_job(service: Service, job_id: UUID, output: Path | None, is_quiet: 
     """The job when it has ended; where it is complete and `output` is given, its result is there.
 
     Raises:
-        LipSyncError: the result cannot be brought. Not what the job failed with.
+        JobStateError: the result is where nobody can fetch it.
+        LipSyncError: it cannot be brought. What the job failed with is not raised.
     """
     take_up = take_up_line(job_id, output)
-    with remaining(f"job {job_id} goes on; to wait for it again: {take_up}"):
-        job = _watched(service, job_id, is_quiet)
+    address = service.client.output_address(job_id) if output else ""
+    with remaining(f"job {job_id} goes on; to wait for it again: {take_up}"), shown_steps(is_quiet) as show:
+        job = service.client.wait(job_id, (lambda job: None) if is_quiet else lambda job: show(_step(service, job)))
     if job.error is None and output is not None:
-        with remaining(f"job {job_id} is {job.state}; to bring its result: {take_up}"):
-            bring(service, job, output, is_quiet)
+        with remaining(f"job {job_id} is {job.state}; to bring its result: {take_up}"), shown_steps(is_quiet) as show:
+            service.files.download(address, output, lambda path, progress: show(transfer_step(path, progress)))
     return job
 
 
-def bring(service: Service, job: "Job", output: Path, is_quiet: bool) -> None:
-    """The job's result, to `output`."""
-    with shown_steps(is_quiet) as show:
-        address = service.client.output_address(job.id)
-        service.files.download(address, output, lambda path, progress: show(transfer_step(path, progress)))
-
-
-def conclude(job: "Job", output: Path | None, as_json: bool, is_quiet: bool) -> None:
-    """Write what came of the job to standard output.
+def conclude(job: "Job", output: Path | None, as_json: bool, is_quiet: bool, is_new: bool | None = None) -> None:
+    """Write what came of the job to standard output; `is_new` where it has been submitted.
 
     Raises:
         LipSyncError: what it failed with.
     """
     if as_json:
-        write_stdout(render_json({**job_fields(job), "file": str(output) if output and not job.error else None}))
+        submitted = {} if is_new is None else {"is_new": is_new}
+        file = str(output) if output and not job.error else None
+        write_stdout(render_json({**job_fields(job), **submitted, "file": file}))
     if job.error is not None:
         raise job.error
     if not as_json and not is_quiet:
@@ -89,14 +85,6 @@ def transfer_step(path: Path, progress: Progress) -> Step:
     if not progress.total:
         return Step(f"{verb} {path.name}")
     return Step(f"{verb} {path.name} ({progress.total / _MB:.1f} MB)", 100 * progress.done / progress.total)
-
-
-def _watched(service: Service, job_id: UUID, is_quiet: bool) -> "Job":
-    with shown_steps(is_quiet) as show:
-        for [job] in service.client.watch([job_id], _POLL_S):
-            if not job.is_final and not is_quiet:
-                show(_step(service, job))
-    return job
 
 
 def _step(service: Service, job: "Job") -> Step:

@@ -1,24 +1,26 @@
 """How `lipsync jobs` and the commands that wait show what they know."""
 
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import click
 import pytest
 
-pytest.importorskip("pydantic", reason="jobs need the extra 'service'")
+pytest.importorskip("prefect", reason="jobs need the extra 'service'")
+from flows.handover import duplicate_state
 from flows.job import Job, job_of
-from flows.prefect_api import FlowRun, RunState, TaskRun
+from flows.prefect_api import DUPLICATE, FlowRun, RunState, TaskRun
 from lipsync_cli.job_progress import Step, StepLines, shown_steps
 from lipsync_cli.job_table import JobDetails, render_details, render_list
 from lipsync_cli.jobs import Since
+from tasks.ledger_rows import JobRow, JobState
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ID = UUID("12345678-1234-1234-1234-123456789012")
 
 
-def job(type_: str, message: str = "", **parameters: object) -> Job:
-    state = RunState(type_, type_.title(), message, START)
+def job(type_: str, message: str = "", name: str = "", **parameters: object) -> Job:
+    state = RunState(type_, name or type_.title(), message, START)
     request = {"video": "s3://in/v.mp4", "audio": "s3://in/a.wav", "output": "s3://out/o.mp4", **parameters}
     return job_of(
         FlowRun(ID, "o-12345678", state, {"request": request}, 1, "bulk", "cpu", START, START, START, ran_s=2.5)
@@ -47,6 +49,15 @@ def test_states_are_the_ledgers_and_codes_are_parsed(type_: str, message: str, s
     if message.startswith("N"):
         assert message.removeprefix("NO_FACE: ") in str(found.error)
     assert "\n" not in str(found.error)
+
+
+def test_a_job_that_did_nothing_names_the_one_that_does_it() -> None:
+    same = uuid4()
+    message = duplicate_state(same, JobRow(same, 1, JobState.FAILED, error_code="NO_FACE")).message or ""
+    found = job("FAILED", message, name=DUPLICATE)
+    assert (found.same_as, found.error_code) == (same, "NO_FACE")
+    assert job("COMPLETED", duplicate_state(same, None).message or "", name=DUPLICATE).same_as == same
+    assert job("COMPLETED", message).same_as is None
 
 
 def test_a_request_that_this_version_does_not_know_is_none() -> None:

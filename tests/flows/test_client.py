@@ -1,6 +1,8 @@
 """What callers of the service do, against the real one: submit, wait, look, cancel, run again; from the shell and from
 Python."""
 
+import re
+import shlex
 import signal
 import time
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ pytest.importorskip("prefect", reason="the service needs the extra 'service'")
 from flows.client import JobClient, JobQuery, open_client
 from flows.request import LipSyncRequest
 from infra.local.client_env import FILE_NAME
+from lipsync_cli.submit import submit
 from lipsync_core.pipeline import lip_sync
 from lipsync_core.workspace import Workspace
 from tasks.errors import JobMissingError, JobStateError
@@ -202,6 +205,34 @@ def test_ctrl_c_stops_the_waiting_and_not_the_job(client: JobClient, lipsync: Co
     stopped = f"lipsync: error INTERRUPTED: stopped by SIGINT; job {job_id} goes on; to wait for it again: "
     assert err == f"{stopped}lipsync jobs wait {job_id}\n"
     assert client.cancel(UUID(job_id)).state == "cancelled"
+
+
+@pytest.mark.usefixtures("bulk_is_held")
+def test_ctrl_c_leaves_the_jobs_of_a_manifest(client: JobClient, lipsync: CommandLine) -> None:
+    name = uuid4()
+    (lipsync.folder / "rows.csv").write_text(f"video,audio,output\ns3://in/v,s3://in/a,s3://out/{name}.mp4\n")
+    process = lipsync.start("batch", "rows.csv")
+    assert process.stderr is not None
+    while "0 of 1 jobs" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (130, "")
+    assert err.endswith("; the jobs go on; run the command again to wait for them\n")
+    [job] = [job for job in client.jobs(JobQuery()) if job.name.startswith(str(name))]
+    assert (job.state, job.queue) == ("scheduled", "bulk")
+
+
+def test_the_file_for_callers_opens_nothing_to_others_and_holds_no_database(
+    service: "Service", lipsync: CommandLine
+) -> None:
+    assert lipsync.service_file.stat().st_mode & 0o777 == 0o600
+    names = {line.partition("=")[0] for line in lipsync.service_file.read_text().splitlines()}
+    keys = {"LIPSYNC_S3_ENDPOINT", "LIPSYNC_S3_ACCESS_KEY", "LIPSYNC_S3_SECRET_KEY"}
+    assert names == {"LIPSYNC_API_URL", "LIPSYNC_STORAGE_URL", *keys}
+    said = service.stack("up")
+    [shown] = re.findall(r"lipsync (submit .*)$", said, re.MULTILINE)
+    submit.make_context("submit", shlex.split(shown)[1:])
 
 
 @pytest.mark.usefixtures("bulk_is_held")
