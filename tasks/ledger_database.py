@@ -25,7 +25,7 @@ def parse_url(database_url: str) -> URL:
     remedy = "write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
     try:
         url = make_url(database_url)
-    except ArgumentError as exc:
+    except (ArgumentError, ValueError) as exc:  # a port that is no number
         raise OptionError("the ledger's address cannot be read", remedy) from exc
     match url.get_backend_name():
         case "postgresql" | "postgres":

@@ -9,7 +9,6 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from alembic.util.exc import CommandError
-from sqlalchemy.exc import SQLAlchemyError
 
 from lipsync_core.report import JobReport
 from tasks.ledger import Ledger
@@ -108,10 +107,10 @@ def _opened(where: LocalLedger) -> Ledger:
     ledger = Ledger(where.database_url, where.spool_dir)
     try:
         upgrade(where.database_url)
-    except (SQLAlchemyError, OSError) as exc:
-        ledger.leave_alone(exc)  # another wait would end no better
     except CommandError as exc:  # a newer release's schema; it takes rows of an older one, or refuses them
         _log.warning("the ledger cannot be brought up to date: %s", exc)
+    except Exception as exc:  # whatever the driver makes of the address: the job is done, and its rows wait
+        ledger.leave_alone(exc)
     return ledger
 
 

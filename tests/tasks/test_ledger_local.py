@@ -87,6 +87,12 @@ def test_the_rows_wait_when_the_database_cannot_be_opened(report: JobReport, tmp
     assert up.job(job_id) is not None
 
 
+def test_the_rows_wait_when_the_driver_does_not_take_the_address(report: JobReport, tmp_path: Path) -> None:
+    refused = LocalLedger(f"sqlite:///{tmp_path}/nul\0.sqlite", tmp_path / "spool")
+    record_report(report, Path("face.mp4"), Path("speech.wav"), refused)
+    assert list(refused.spool_dir.glob("*.jsonl"))
+
+
 def test_the_rows_wait_when_the_database_is_of_something_else(report: JobReport, where: LocalLedger) -> None:
     Path(sqlalchemy.make_url(where.database_url).database).parent.mkdir()
     Path(sqlalchemy.make_url(where.database_url).database).write_bytes(b"this is no database" * 100)
@@ -110,7 +116,7 @@ def test_whatever_ends_a_job_is_entered(failure: BaseException, state: str, wher
     assert job.error_code == (None if state == "cancelled" else "INTERNAL")
 
 
-@pytest.mark.parametrize("url", ["mysql://h/d", "sqlite://", "sqlite:///:memory:", "nothing"])
+@pytest.mark.parametrize("url", ["mysql://h/d", "sqlite://", "sqlite:///:memory:", "nothing", "postgresql://h:port/d"])
 def test_a_ledger_fails_when_the_address_is_of_none(url: str, tmp_path: Path) -> None:
     with pytest.raises(OptionError):
         LocalLedger(url, tmp_path)
