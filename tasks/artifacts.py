@@ -44,8 +44,7 @@ def show_timings(log: StageLog) -> None:
         cpu_s = run.cpu_s if run.parts else None  # only the finer rows are measured
         rows.append(_row(run.stage, run.wall_s, cpu_s, run.items) | {"note": _note(run)})
         rows.extend(_row(f"– {part.stage}", part.wall_s, part.cpu_s, part.items) | {"note": ""} for part in run.parts)
-    about = "Where the time of this run went; blend and encode work at the same time"
-    create_table_artifact(table=rows, key="timing-breakdown", description=about)
+    create_table_artifact(table=rows, key="timing-breakdown", description="Where the time of this run went")
 
 
 def show_output(url_shown: str) -> None:
