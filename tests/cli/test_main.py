@@ -10,7 +10,10 @@ from lipsync_cli.failures import exit_table
 from lipsync_cli.main import main
 from tests.cli.conftest import LIPSYNC, RunLipSync
 
-HEAVY = ("numpy", "cv2", "av", "pocketsphinx", "ai_edge_litert", "rich")
+HEAVY = (
+    *("numpy", "cv2", "av", "pocketsphinx", "ai_edge_litert", "rich"),
+    *("boto3", "httpx", "prefect", "pydantic", "sqlalchemy"),  # of the extra `service`
+)
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -110,3 +113,9 @@ def test_output_fails_when_standard_output_is_full() -> None:
     assert done.returncode == 5
     assert done.stderr.startswith("lipsync: error OUTPUT_UNWRITABLE: standard output cannot be written")
     assert done.stderr.count("\n") == 1
+
+
+def test_callers_of_the_service_import_no_prefect() -> None:
+    code = "import sys, flows.client, flows.batch, flows.local_files; print('prefect' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
