@@ -20,7 +20,7 @@ from infra.local.postgres import DatabaseUrls, start_postgres, stop_postgres
 from infra.local.process import Service, ServiceFolder, StackError
 from infra.local.secret import kept_secret
 from infra.watch.automation import ensure_automation
-from infra.worker.starting import launcher_command, launcher_environment
+from infra.worker.starting import launcher_command, launcher_environment, worker_command
 from tasks.ledger_database import upgrade
 
 _SERVER = "prefect-server"
@@ -124,8 +124,7 @@ class Stack:
                 workers = client.request("POST", _WORKERS_PATH, path_params={"work_pool_name": pool}, json={}).json()
             return any(worker["name"] == name and worker["status"] == "ONLINE" for worker in workers)
 
-        command = [*_prefect(), "worker", "start", "--pool", pool, "--name", name, "--type", "process"]
-        command += ["--limit", str(_runs_at_once(pool))]
+        command = [*worker_command(pool), "--name", name, "--limit", str(_runs_at_once(pool))]
         self.services.start(Service(name, command, environment, is_online), self.layout.source)
 
 

@@ -1,4 +1,4 @@
-"""How the launcher is started, wherever a worker runs."""
+"""How the launcher and its worker are started, wherever a worker runs."""
 
 import sys
 from collections.abc import Mapping
@@ -13,3 +13,9 @@ def launcher_command(socket: Path) -> list[str]:
 def launcher_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """`environment` for the launcher: OpenBLAS would start threads at its import, and nothing with threads may fork."""
     return {**environment, "OPENBLAS_NUM_THREADS": "1"}
+
+
+def worker_command(pool: str) -> list[str]:
+    """The worker of `pool`; any option of `prefect worker start` may follow."""
+    worker = [sys.executable, "-m", "infra.worker.pool_worker", "worker", "start"]
+    return [*worker, "--pool", pool, "--type", "process"]

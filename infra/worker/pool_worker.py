@@ -1,0 +1,33 @@
+"""Prefect's process worker with one fault less: `python -m infra.worker.pool_worker worker start ...`, as `prefect`.
+
+With `--limit`, Prefect's own worker (3.8.8) keeps a run's place until it has put the run's process away, up to some
+seconds after the run has ended. A run that is due again by then (somebody retried it at once, or the watcher did)
+asked for a second place under the same name, which ended the worker with an error, and every other run with it.
+"""
+
+import warnings
+from typing import TYPE_CHECKING
+
+from prefect.cli import app
+from prefect.workers.process import ProcessWorker
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
+    from prefect.client.schemas.responses import WorkerFlowRunResponse
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", UserWarning)  # that it takes the place of Prefect's own is the purpose
+
+    class PoolWorker(ProcessWorker):
+        """Leaves a run that still has its place for a later look."""
+
+        async def _submit_scheduled_flow_runs(
+            self, flow_run_response: "list[WorkerFlowRunResponse]"
+        ) -> "list[FlowRun]":
+            held = set(self._limiter.statistics().borrowers) if self._limiter else set()
+            free = [entry for entry in flow_run_response if entry.flow_run.id not in held]
+            return await super()._submit_scheduled_flow_runs(free)
+
+
+if __name__ == "__main__":
+    app()
