@@ -29,7 +29,7 @@ _ROUND_S = 1.0  # half of it, on average, goes by before an end is noticed
 _SWEEP = timedelta(seconds=60)  # a look further back, for what came while something was down
 _LOOK_BACK = timedelta(seconds=20)
 _SWEEP_BACK = timedelta(hours=2)
-_CRASH_BACK = timedelta(hours=24)  # a stack that was stopped overnight goes on with its jobs
+_FIRST_BACK = timedelta(hours=24)  # a service that was down overnight goes on with its jobs
 # A worker reports a process that died twice: at once, and when it has loaded the flow to look for hooks. The second
 # report is refused as long as the run is crashed, and would take down the next attempt.
 _SETTLING = timedelta(seconds=10)
@@ -58,6 +58,7 @@ class Watcher:
         self._courier = Courier(places.deliveries, CallbackSender(settings), self._letter, _now)
         self._id = uuid4()
         self._next_sweep = _now()
+        self._swept_at = _now() - _FIRST_BACK
         self._done: set[tuple[UUID, datetime]] = set()  # runs and the states that they have been dealt with in
         self._troubles: dict[str, str] = {}
         self._well_since: datetime | None = None  # Prefect and the ledger have answered ever since
@@ -87,6 +88,7 @@ class Watcher:
                 self._deal_with(run)
             if is_sweep:
                 self._sweep(now - (well_since or now))
+                self._swept_at = now
             self._next_sweep = now + _SWEEP if is_sweep else planned
             self._well_since = well_since or now
         with self._excused("callbacks"):
@@ -97,11 +99,11 @@ class Watcher:
 
     def _ended(self, now: datetime, is_sweep: bool) -> Iterator[FlowRun]:
         """Runs of jobs that have ended and have not been dealt with since."""
-        since = now - (_SWEEP_BACK if is_sweep else _LOOK_BACK)
+        since = min(self._swept_at, now - _SWEEP_BACK) if is_sweep else now - _LOOK_BACK
         found = self._api.runs(RunQuery(JOB_FLOW, sorted(FINAL_STATES), ended_after=since, limit=_MOST_RUNS))
         if is_sweep:
-            found += self._api.runs(RunQuery(JOB_FLOW, ("CRASHED",), ended_after=now - _CRASH_BACK, limit=_MOST_RUNS))
-            self._done = {(run_id, at) for run_id, at in self._done if at > now - _CRASH_BACK}
+            found += self._api.runs(RunQuery(JOB_FLOW, ("CRASHED",), ended_after=now - _FIRST_BACK, limit=_MOST_RUNS))
+            self._done = {(run_id, at) for run_id, at in self._done if at > now - _FIRST_BACK}
         yield from (run for run in found if (run.id, run.state.since) not in self._done)
 
     def _deal_with(self, run: FlowRun) -> None:
@@ -138,8 +140,7 @@ class Watcher:
 
     def _tell(self, run: FlowRun, ends: list[JobEnd]) -> None:
         if callback_url(run) is not None:
-            recent = [end for end in ends if end.ended_at > _now() - _CRASH_BACK]
-            self._deliveries.add(recent, _now())
+            self._deliveries.add([end for end in ends if end.ended_at > _now() - _FIRST_BACK], _now())
 
     def _enter(self, run: FlowRun, end: JobEnd) -> None:
         """Have the ledger agree; a job that could speak has said more itself, and its own words stay."""
