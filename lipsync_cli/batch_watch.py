@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 #: submitted: its job has not ended, and nobody waits for it.
 Outcome = Literal["completed", "already done", "deduplicated", "submitted", "failed", "invalid"]
 _POLL_S = 2.0
+_JOBS_A_SECOND = 200  # that are asked about at most: one page of the server's
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class _Watch:
         known = {row.job_id for row in self.rows if row.fate == "known"}
         ids = {row.job_id for row in self.rows if row.job_id is not None}
         jobs: dict[UUID, Job] = {}
-        for turn, present in enumerate(self.service.client.watch(ids, _POLL_S)):
+        for turn, present in enumerate(self.service.client.watch(ids, max(_POLL_S, len(ids) / _JOBS_A_SECOND))):
             jobs |= {job.id: job for job in present}
             ended = [job for job in present if job.is_final]
             if turn == 0:
