@@ -7,13 +7,13 @@ from typing import Any
 import click
 
 from lipsync_cli.failures import write_stdout
+from lipsync_cli.job_options import DEFAULTS, crf_option, extend_option, face_option, length_option, min_synced_option
 from lipsync_cli.ledger import OWN, entered, open_ledger
 from lipsync_cli.progress import shown_progress
 from lipsync_cli.report import render_json, render_text
-from lipsync_cli.values import FaceChoice, Moment, home_option, workspace_at
+from lipsync_cli.values import Moment, home_option, workspace_at
 from lipsync_core.options import PRESETS, JobOptions
 
-_DEFAULTS = JobOptions()
 _FILE = click.Path(path_type=Path)
 
 
@@ -24,14 +24,14 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     "--model",
     metavar="NAME",
-    default=_DEFAULTS.model,
+    default=DEFAULTS.model,
     help="Generator: auto (the best that can be used here), viseme, wav2lip or wav2lip-gan.",
 )
-@click.option("--tracker", metavar="NAME", default=_DEFAULTS.tracker, help="Face tracker: auto, mediapipe or scrfd.")
+@click.option("--tracker", metavar="NAME", default=DEFAULTS.tracker, help="Face tracker: auto, mediapipe or scrfd.")
 @click.option(
     "--blend",
     type=click.Choice(["auto", "feather", "poisson"]),
-    default=_DEFAULTS.blend,
+    default=DEFAULTS.blend,
     help="How new pixels join the old: auto is what suits the model.",
 )
 @click.option(
@@ -40,46 +40,31 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     "--providers",
     type=click.Choice(["cpu", "cuda", "tensorrt"]),
-    default=_DEFAULTS.providers,
+    default=DEFAULTS.providers,
     help="What runs the networks of wav2lip, scrfd and gfpgan.",
 )
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16"]),
-    default=_DEFAULTS.precision,
+    default=DEFAULTS.precision,
     help="Of their numbers; fp16 with tensorrt only.",
 )
 @click.option(
     "--compat",
     type=click.Choice(["none", "upstream"]),
-    default=_DEFAULTS.compat,
+    default=DEFAULTS.compat,
     help="upstream: do everything as Wav2Lip's public implementation does, to compare results.",
 )
-@click.option(
-    "--length",
-    type=click.Choice(["audio", "video"]),
-    default=_DEFAULTS.length,
-    help="Which input the result lasts as long as.",
-)
-@click.option(
-    "--extend",
-    type=click.Choice(["pingpong", "loop", "freeze"]),
-    default=_DEFAULTS.extend,
-    help="How a video shorter than the result goes on.",
-)
-@click.option("--face", type=FaceChoice(), show_default="largest", help="Whom to sync: largest, or 0 for the leftmost.")
-@click.option("--crf", type=int, default=_DEFAULTS.crf, help="x264 quality: 0 is lossless, 51 the worst.")
-@click.option("--preset", type=click.Choice(PRESETS), metavar="NAME", default=_DEFAULTS.preset, help="x264 preset.")
+@length_option
+@extend_option
+@face_option
+@crf_option
+@click.option("--preset", type=click.Choice(PRESETS), metavar="NAME", default=DEFAULTS.preset, help="x264 preset.")
 @click.option(
     "--start", "start_s", type=Moment(), default="0", help="Where in the result to start: seconds or [HH:]MM:SS."
 )
 @click.option("--end", "end_s", type=Moment(), show_default="its end", help="Where in the result to stop.")
-@click.option(
-    "--min-synced",
-    type=float,
-    default=_DEFAULTS.min_synced,
-    help="Fail when a smaller share of the frames (0 to 1) gets synced; at 0, when none does.",
-)
+@min_synced_option
 @click.option(
     "--ledger",
     metavar="URL",

@@ -8,13 +8,12 @@ import click
 
 from lipsync_cli.extra import service_extra
 from lipsync_cli.failures import write_stdout
+from lipsync_cli.job_options import DEFAULTS, crf_option, extend_option, face_option, length_option, min_synced_option
 from lipsync_cli.job_progress import shown_steps
 from lipsync_cli.job_table import job_fields, render_json
 from lipsync_cli.service import Service, open_service, service_option
-from lipsync_cli.values import FaceChoice
 from lipsync_cli.waiting import conclude, remaining, say, take_up_line, transfer_step, wait_for_job
 from lipsync_core.errors import OptionError
-from lipsync_core.options import JobOptions
 
 if TYPE_CHECKING:
     from flows.client import Submission
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from flows.request import LipSyncRequest
 
 _USER = "lipsync submit"
-_DEFAULTS = JobOptions()
 
 
 class Labels(click.ParamType[tuple[str, str]]):
@@ -45,28 +43,13 @@ class Labels(click.ParamType[tuple[str, str]]):
 @click.argument("video")
 @click.argument("audio")
 @click.option("-o", "--output", required=True, metavar="OUT", help="Where the result goes: a file or an address.")
-@click.option("--model", metavar="NAME", default=_DEFAULTS.model, help="auto, viseme, wav2lip or wav2lip-gan.")
-@click.option(
-    "--length",
-    type=click.Choice(["audio", "video"]),
-    default=_DEFAULTS.length,
-    help="Which input the result lasts as long as.",
-)
-@click.option(
-    "--extend",
-    type=click.Choice(["pingpong", "loop", "freeze"]),
-    default=_DEFAULTS.extend,
-    help="How a video shorter than the result goes on.",
-)
-@click.option("--face", type=FaceChoice(), show_default="largest", help="Whom to sync: largest, or 0 for the leftmost.")
+@click.option("--model", metavar="NAME", default=DEFAULTS.model, help="auto, viseme, wav2lip or wav2lip-gan.")
+@length_option
+@extend_option
+@face_option
 @click.option("--enhance-quality", is_flag=True, help="Restore the new mouth with GFPGAN, at several times the cost.")
-@click.option("--crf", type=int, default=_DEFAULTS.crf, help="x264 quality: 0 is lossless, 51 the worst.")
-@click.option(
-    "--min-synced",
-    type=float,
-    default=_DEFAULTS.min_synced,
-    help="Fail when a smaller share of the frames (0 to 1) gets synced; at 0, when none does.",
-)
+@crf_option
+@min_synced_option
 @click.option(
     "--priority",
     type=click.Choice(["interactive", "bulk"]),
