@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from infra.docker.drain import supervise
-from infra.worker.starting import launcher_command, launcher_environment
+from infra.worker.starting import launcher_command, launcher_environment, worker_command
 from lipsync_core.workspace import Workspace
 
 #: Where the image has the models that it was built with.
@@ -66,11 +66,10 @@ def start_launcher(path: Path) -> bool:
     return path.exists()
 
 
-def worker_command(pool: str) -> list[str]:
-    """Prefect's worker of `pool`, with its health at port 8080."""
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
+def served_worker_command(pool: str) -> list[str]:
+    """The worker of `pool`, with its health at port 8080."""
     limit = os.environ.get("WORKER_LIMIT")
-    return [*command, "--with-healthcheck", *(["--limit", limit] if limit else [])]
+    return [*worker_command(pool), "--with-healthcheck", *(["--limit", limit] if limit else [])]
 
 
 def main(pool: str) -> int:
@@ -82,7 +81,7 @@ def main(pool: str) -> int:
     socket = Path(tempfile.mkdtemp(prefix="lipsync-")) / "launcher.sock"
     if start_launcher(socket):
         os.environ["LIPSYNC_LAUNCHER"] = str(socket)
-    return supervise(worker_command(pool), float(os.environ.get("WORKER_DRAIN_S", _DRAIN_S)))
+    return supervise(served_worker_command(pool), float(os.environ.get("WORKER_DRAIN_S", _DRAIN_S)))
 
 
 if __name__ == "__main__":
