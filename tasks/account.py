@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
-from lipsync_core.errors import LipSyncError
+from lipsync_core.clip_plan import enhancer_name
+from lipsync_core.memory import peak_resident_bytes
 from lipsync_core.report import FrameCounts
 from tasks.job import ServiceJob
 from tasks.ledger import Claim, Ledger
-from tasks.ledger_rows import JobRow, JobState, StageRow
+from tasks.ledger_rows import JobRow, JobState, StageRow, state_after
 from tasks.settings import Settings
 from tasks.stage_log import StageRun
-
-_UNNAMED = "INTERNAL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +79,8 @@ class JobAccount:
         self._ledger.job_started(self._row)
         try:
             yield self
-        except LipSyncError as error:
-            self._finish(JobState.FAILED, error.code)
-            raise
-        except Exception:
-            self._finish(JobState.FAILED, _UNNAMED)
-            raise
-        except BaseException:  # the run was told to stop
-            self._finish(JobState.CANCELLED, None)
+        except BaseException as failure:
+            self._finish(*state_after(failure))
             raise
         self._finish(JobState.COMPLETED, None)
 
@@ -102,6 +95,7 @@ class JobAccount:
             model_sha256=model.weights_sha256,
             tracker=job.parts.tracker.name,
             blender=job.parts.blender.name,
+            enhancer=enhancer_name(job.parts.enhancer) if job.parts.enhancer else None,
             encoder=job.options.encoder,
         )
 
@@ -154,5 +148,13 @@ class JobAccount:
     def _finish(self, state: JobState, error_code: str | None) -> None:
         now = datetime.now(UTC)
         wall_s = (now - self._started_at).total_seconds()
-        row = replace(self._row, state=state, error_code=error_code, finished_at=now, wall_s=wall_s)
+        peak_bytes = peak_resident_bytes()
+        row = replace(
+            self._row,
+            state=state,
+            error_code=error_code,
+            finished_at=now,
+            wall_s=wall_s,
+            peak_rss_bytes=peak_bytes,
+        )
         self._ledger.job_finished(row, self.frames)
