@@ -1,9 +1,11 @@
 """What callers of the service do, against the real one: submit, wait, look, cancel, run again; from the shell and from
 Python."""
 
+import json
 import re
 import shlex
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,6 @@ pytest.importorskip("prefect", reason="the service needs the extra 'service'")
 from flows.client import JobClient, JobQuery, open_client
 from flows.request import LipSyncRequest
 from infra.local.client_env import FILE_NAME
-from lipsync_cli.submit import submit
 from lipsync_core.pipeline import lip_sync
 from lipsync_core.workspace import Workspace
 from tasks.errors import JobMissingError, JobStateError
@@ -224,15 +225,27 @@ def test_ctrl_c_leaves_the_jobs_of_a_manifest(client: JobClient, lipsync: Comman
 
 
 def test_the_file_for_callers_opens_nothing_to_others_and_holds_no_database(
-    service: "Service", lipsync: CommandLine
+    lipsync: CommandLine,
 ) -> None:
     assert lipsync.service_file.stat().st_mode & 0o777 == 0o600
     names = {line.partition("=")[0] for line in lipsync.service_file.read_text().splitlines()}
     keys = {"LIPSYNC_S3_ENDPOINT", "LIPSYNC_S3_ACCESS_KEY", "LIPSYNC_S3_SECRET_KEY"}
     assert names == {"LIPSYNC_API_URL", "LIPSYNC_STORAGE_URL", *keys}
+
+
+def test_the_lines_that_are_printed_start_jobs(
+    service: "Service", client: JobClient, lipsync: CommandLine, face: Path, speech: Path
+) -> None:
     said = service.stack("up")
-    [shown] = re.findall(r"lipsync (submit .*)$", said, re.MULTILINE)
-    submit.make_context("submit", shlex.split(shown)[1:])
+    [by_files] = re.findall(r"^  (\S*lipsync submit .*)$", said, re.MULTILINE)
+    named = [str(face.parent / word) if word.endswith((".mp4", ".wav")) else word for word in shlex.split(by_files)]
+    subprocess.run(named, cwd=service.layout.source, check=True, timeout=120)
+    assert (face.parent / "out.mp4").stat().st_size > 0
+    service.put(face, "inputs/face.mp4")
+    service.put(speech, "inputs/speech.wav")
+    [over_rest] = re.findall(r"^  id=.*\n.*\n.*$", said, re.MULTILINE)
+    answer = subprocess.run(["bash", "-c", over_rest], capture_output=True, text=True, check=True, timeout=60)
+    assert client.wait(UUID(json.loads(answer.stdout)["id"])).state == "completed"
 
 
 @pytest.mark.usefixtures("bulk_is_held")
