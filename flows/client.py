@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -28,6 +28,7 @@ DEPLOYMENT: Final = "lipsync/lipsync"
 _FLOW, _CHILD_FLOW = "lipsync", "lipsync-gpu"
 _IDS_AT_ONCE = 200
 _PATIENCE_S = 60.0  # with a service that does not answer while somebody waits for a job
+_RESCUE_S = 20.0  # the watcher lets ten go by
 _NAME_CHARS = 40
 
 
@@ -165,13 +166,15 @@ class JobClient:
     def watch(self, job_ids: Collection[UUID], poll_s: float) -> Iterator[tuple[Job, ...]]:
         """The jobs as they are, every `poll_s`, each until it has been given as ended; one call asks for all of them.
 
+        A crashed one has ended when it stays so: the service's watcher has it run again if it has not crashed often.
         A service that does not answer is asked again for a minute.
         """
         pending = set(job_ids)
+        crashes: dict[UUID, float] = {}  # when they were first seen
         while pending:
             jobs = _patiently(lambda: self._present(pending), poll_s)  # noqa: B023 - called before the next turn
             yield tuple(jobs)
-            pending -= {job.id for job in jobs if job.is_final}
+            pending -= {job.id for job in jobs if job.is_final and not _may_run_again(job, crashes)}
             if pending:
                 time.sleep(poll_s)
 
@@ -193,6 +196,15 @@ def open_client(settings: Settings) -> Iterator[JobClient]:
     """A client of the service that the settings name."""
     with open_api(settings) as api:
         yield JobClient(api)
+
+
+def _may_run_again(job: Job, crashes: dict[UUID, float]) -> bool:
+    if not job.is_crashed:
+        crashes.pop(job.id, None)
+        return False
+    first_seen_s = crashes.setdefault(job.id, time.monotonic())  # clocks of two machines may differ
+    age_s = (datetime.now(UTC) - job.since).total_seconds()
+    return max(age_s, time.monotonic() - first_seen_s) < _RESCUE_S
 
 
 def _patiently(ask: Callable[[], list[Job]], poll_s: float) -> list[Job]:

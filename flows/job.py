@@ -39,6 +39,7 @@ class Job:
     state: JobStateName
     error: LipSyncError | None  # of a job that failed, crashed or was cancelled
     message: str  # what its state says
+    since: datetime  # in this state
     attempt: int  # 0 before the first
     queue: str | None
     created_at: datetime
@@ -55,8 +56,13 @@ class Job:
 
     @property
     def is_final(self) -> bool:
-        """Nothing more will happen to the job by itself."""
+        """Nothing more will happen to the job by itself, except that the watcher has a crashed one run again."""
         return self.state in ("completed", "failed", "cancelled")
+
+    @property
+    def is_crashed(self) -> bool:
+        """Its process vanished."""
+        return self.error_code == JobCrashedError.code
 
 
 def state_types(states: tuple[JobStateName, ...]) -> tuple[str, ...]:
@@ -73,6 +79,7 @@ def job_of(run: FlowRun) -> Job:
         state=_STATES[run.state.type],
         error=_error(run.id, run.state),
         message=run.state.message,
+        since=run.state.since,
         attempt=run.attempt,
         queue=run.queue,
         created_at=run.created_at,

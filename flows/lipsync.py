@@ -57,7 +57,8 @@ def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, account: 
     render = _prepared(job, inputs, inferred, request)
     account.frames = render.plan.counts
     _render(render, ShownProgress())
-    show_preview(render.preview)
+    if settings.preview:
+        show_preview(render.preview)
     duration_s = float(render.plan.timeline.duration_s)
     account.complete(render.output.stat().st_size, duration_s, inferred.track.was_cached)
     stages.upload(whole(job), whole(render.output), whole(request.output))
@@ -65,7 +66,7 @@ def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, account: 
 
 def _prepared(job: ServiceJob, inputs: JobInputs, inferred: Inferred, request: LipSyncRequest) -> RenderPass:
     """Everything that the streaming pass needs, read back from where it is kept."""
-    with job.log.stage("plan"):
+    with job.stage("plan"):
         plan = plan_clip(job, inputs, read_clip(job, inferred.track), inferred.track)
         edits = job.hold(job.files.fetch(inferred.edits.url)).path
     output, preview = job.folder / f"output{request.output_suffix}", Preview(len(plan.timeline), plan.info)

@@ -68,7 +68,13 @@ def infer_on_gpu_pool(job: ServiceJob, request: LipSyncRequest, attempt: int) ->
     parameters = {"request": request.model_dump(mode="json"), "attempt": attempt}
     child = cast(
         FlowRun,
-        run_deployment(GPU_DEPLOYMENT, parameters=parameters, work_queue_name=request.priority, timeout=0),
+        run_deployment(
+            GPU_DEPLOYMENT,
+            parameters=parameters,
+            flow_run_name=f"{runtime.flow_run.name}: track and infer",
+            work_queue_name=request.priority,
+            timeout=0,
+        ),
     )
     try:
         finished = finished_run(child.id, job.max_gpu_wait_s)

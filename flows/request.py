@@ -88,7 +88,7 @@ class LipSyncRequest(BaseModel):
         ge=0.0,
         le=1.0,
         title="Minimum share synced",
-        description="Fail when a smaller share of the frames gets synced; at 0, when none does.",
+        description="Fail when a smaller share of the frames (0 to 1) gets synced; at 0, when none does.",
         json_schema_extra={"position": 10},
     )
     priority: Literal["interactive", "bulk"] = Field(
@@ -107,7 +107,7 @@ class LipSyncRequest(BaseModel):
         default_factory=dict,
         max_length=32,
         title="Metadata",
-        description="Your own labels, kept with the run and given back in its callback.",
+        description='Your own labels as JSON, such as {"shot": "12"}; kept with the run, given back in its callback.',
         json_schema_extra={"position": 13},
     )
     idempotency_key: str | None = Field(

@@ -1,14 +1,16 @@
 """What all stages of one job share in one process, and what they hand to each other."""
 
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
 from lipsync_core.catalogue import JobParts
+from lipsync_core.errors import LipSyncError
 from lipsync_core.options import JobOptions
-from tasks.stage_log import StageLog
+from tasks.stage_log import StageLog, StageMeter
 
 
 class LocalCopy(Protocol):
@@ -25,6 +27,10 @@ class LocalCopy(Protocol):
     @property
     def size_bytes(self) -> int:
         """How many bytes it has."""
+
+    @property
+    def url_shown(self) -> str:
+        """Where it came from, without what gives access."""
 
 
 class Files(Protocol):
@@ -56,10 +62,28 @@ class ServiceJob:
     folder: Path  # of this job alone, removed with it
     log: StageLog
     leases: ExitStack = field(default_factory=ExitStack)  # what holds the fetched files
+    copies: list[LocalCopy] = field(default_factory=list)  # the fetched files
 
     def hold(self, lease: AbstractContextManager[LocalCopy]) -> LocalCopy:
         """Enter `lease` until the job ends."""
-        return self.leases.enter_context(lease)
+        copy = self.leases.enter_context(lease)
+        self.copies.append(copy)
+        return copy
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[StageMeter]:
+        """Measure the block as stage `name`. What fails there names files as the caller does, by their addresses."""
+        with self.log.stage(name) as meter:
+            try:
+                yield meter
+            except LipSyncError as error:
+                raise self._in_callers_words(error) from error
+
+    def _in_callers_words(self, error: LipSyncError) -> LipSyncError:
+        message = error.message
+        for copy in self.copies:
+            message = message.replace(str(copy.path), copy.url_shown)
+        return type(error)(message, error.remedy)
 
     def shared(self, name: str) -> str:
         """The address of the intermediate result called `name`."""

@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     api_auth: SecretStr | None = Field(None, description="NAME:PASSWORD, where Prefect's server asks for it.")
     gpu_pool: str | None = Field(None, description="The work pool of `lipsync-gpu`; without it the child runs inline.")
     gpu_wait_s: float = Field(7200.0, gt=0, description="How long a job waits for a worker of the GPU pool.")
+    preview: bool = Field(True, description="Show frames of every result to whoever may see the UI.")
     callback_secret: SecretStr | None = Field(None, description="Signs the callbacks (HMAC-SHA256).")
     metrics_host: str = Field("127.0.0.1", description="Where the watcher serves its figures.")
     metrics_port: int = Field(4205, ge=1, le=65_535)

@@ -6,10 +6,10 @@ keys would hash the inputs and its storage would be a second one.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -19,6 +19,7 @@ from prefect.tasks import Task, exponential_backoff
 from prefect.utilities.annotations import quote
 
 from lipsync_core.errors import TransientError
+from lipsync_core.media.probe import require_audio, require_video
 from lipsync_core.report import ProgressCallback
 from tasks.edits import infer_edits
 from tasks.errors import JobTimedOutError
@@ -71,20 +72,23 @@ def _is_news(record: logging.LogRecord) -> bool:
 # and sockets have limits of their own.
 logging.getLogger("prefect.task_runs").addFilter(_is_news)
 
+_REQUIRED: dict[str, Callable[[Path], object]] = {"video": require_video, "audio": require_audio}
 _NOT_KEPT: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
 
 @task(name="fetch", task_run_name="fetch {name}", timeout_seconds=_TRANSFER_LIMIT_S, **_TRIED_AGAIN, **_NOT_KEPT)
-def fetch(job: ServiceJob, name: str, url: str) -> LocalCopy:
+def fetch(job: ServiceJob, name: Literal["video", "audio"], url: str) -> LocalCopy:
     """Bring the input called `name` to this machine, where it stays until the job ends.
 
     Raises:
         TooLongError: it plays longer than the service takes.
-        LipSyncError: as `tasks.storage.Storage.fetch`, or it is no media.
+        InputError: it is no media, or holds no video or sound, as its name says.
+        LipSyncError: as `tasks.storage.Storage.fetch`.
     """
-    with job.log.stage(f"fetch {name}") as meter:
+    with job.stage(f"fetch {name}") as meter:
         copy = job.hold(job.files.fetch(url))
         check_duration(copy.path, f"the {name}", job.max_input_s)
+        _REQUIRED[name](copy.path)
         meter.items, meter.size_bytes = 1, copy.size_bytes
     return copy
 
@@ -92,7 +96,7 @@ def fetch(job: ServiceJob, name: str, url: str) -> LocalCopy:
 @task(name="track", task_run_name="track", timeout_seconds=_COMPUTE_LIMIT_S, **_TRIED_AGAIN, **_NOT_KEPT)
 def track(job: ServiceJob, inputs: JobInputs, progress: ProgressCallback) -> TrackReference:
     """Find the face in every frame that the result can show. Ask for the state: it says whether it was `Cached`."""
-    with job.log.stage("track") as meter:
+    with job.stage("track") as meter:
         reference = track_clip(job, inputs, meter, progress)
     return _completed(reference, reference.was_cached)
 
@@ -100,7 +104,7 @@ def track(job: ServiceJob, inputs: JobInputs, progress: ProgressCallback) -> Tra
 @task(name="infer", task_run_name="infer", timeout_seconds=_COMPUTE_LIMIT_S, **_TRIED_AGAIN, **_NOT_KEPT)
 def infer(job: ServiceJob, inputs: JobInputs, track: TrackReference, progress: ProgressCallback) -> EditsReference:
     """Work out what to paint into every synced frame. Ask for the state, as of `track`."""
-    with job.log.stage("infer") as meter:
+    with job.stage("infer") as meter:
         reference = infer_edits(job, inputs, track, meter, progress)
     return _completed(reference, reference.was_cached)
 
@@ -109,21 +113,21 @@ def infer(job: ServiceJob, inputs: JobInputs, track: TrackReference, progress: P
 @task(name="blend", task_run_name="blend", timeout_seconds=_COMPUTE_LIMIT_S, **_NOT_KEPT)
 def blend(render: RenderPass) -> None:
     """Paint the edits into the frames and send them to `encode`, which runs at the same time."""
-    with render.job.log.stage("blend") as meter:
+    with render.job.stage("blend") as meter:
         blend_frames(render, meter)
 
 
 @task(name="encode", task_run_name="encode", timeout_seconds=_COMPUTE_LIMIT_S, **_NOT_KEPT)
 def encode(render: RenderPass, progress: ProgressCallback) -> str:
     """Encode what `blend` sends; returns what was done to the sound."""
-    with render.job.log.stage("encode") as meter:
+    with render.job.stage("encode") as meter:
         return encode_frames(render, meter, progress)
 
 
 @task(name="upload", task_run_name="upload", timeout_seconds=_TRANSFER_LIMIT_S, **_TRIED_AGAIN, **_NOT_KEPT)
 def upload(job: ServiceJob, path: Path, url: str) -> None:
     """Take the result to where the caller wants it."""
-    with job.log.stage("upload") as meter:
+    with job.stage("upload") as meter:
         job.files.put(path, url)
         meter.items, meter.size_bytes = 1, path.stat().st_size
 

@@ -8,13 +8,17 @@ from infra.local.layout import CPU_POOL, GPU_POOL
 
 #: Queue and priority, 1 the first.
 _QUEUES = {CPU_POOL: {"interactive": 1, "bulk": 2}, GPU_POOL: {"interactive": 1, "bulk": 2}}
+_DESCRIPTIONS = {
+    CPU_POOL: "Whole jobs: fetch, blend, encode, upload",
+    GPU_POOL: "The part of a job that wants a GPU: track, infer",
+}
 
 
 def ensure_pools(client: SyncPrefectClient) -> None:
     """Make what is not there; what is there keeps the settings that it has."""
     for pool, queues in _QUEUES.items():
         try:
-            client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+            client.create_work_pool(WorkPoolCreate(name=pool, type="process", description=_DESCRIPTIONS[pool]))
         except ObjectAlreadyExists:
             continue
         for queue, priority in queues.items():

@@ -155,6 +155,16 @@ def test_a_job_fails_with_the_code_of_its_child_when_there_is_no_face(
     assert "upload" not in service.task_states(run["id"])
 
 
+def test_a_failure_names_the_file_as_the_caller_did(service: "Service", face: Path, speech: Path) -> None:
+    sound, video = service.put(speech, "inputs/speech.wav"), service.put(face, "inputs/face.mp4")
+    output = "s3://lipsync/outputs/none.mp4"
+    run = service.run({"video": video, "audio": video, "output": output})
+    assert run["state"]["message"].startswith(f"NO_AUDIO: {video} ")
+    run = service.run({"video": sound, "audio": sound, "output": output})
+    assert run["state"]["message"].startswith(f"NO_VIDEO: {sound} ")
+    assert service.children(run["id"]) == []
+
+
 def test_a_job_fails_at_once_when_its_video_is_missing(service: "Service", speech: Path) -> None:
     request = {
         "video": "s3://lipsync/inputs/no-such-file.mp4",
@@ -217,6 +227,7 @@ def assert_accounted(service: "Service", run_id: str) -> None:
     assert frames == 38  # 1.5 s at 25 a second
     artifacts = service.artifacts(run_id)
     assert artifacts["progress"]["data"] == 100.0
+    assert "](data:image/jpeg;base64," in artifacts["preview"]["data"]
     assert artifacts["output"]["data"] == "[s3://lipsync/outputs/face.mp4](s3://lipsync/outputs/face.mp4)"
     assert {"fetch video", "blend", "encode", "upload"} <= {
         row["stage"] for row in table_rows(artifacts["timing-breakdown"])
