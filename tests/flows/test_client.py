@@ -178,16 +178,22 @@ def test_a_running_job_is_cancelled(client: JobClient, lipsync: CommandLine, ffm
 
 
 @pytest.mark.usefixtures("bulk_is_held")
-def test_a_job_that_crashed_has_its_own_exit_status(
+def test_a_job_that_crashed_is_waited_for_unless_it_stays_so(
     service: "Service", client: JobClient, lipsync: CommandLine
 ) -> None:
-    job_id = client.submit(wanted()).job_id
-    state = {"state": {"type": "CRASHED", "name": "Crashed", "message": "the worker\nvanished"}, "force": True}
-    service.api.post(f"/flow_runs/{job_id}/set_state", json=state).raise_for_status()
-    job = client.job(job_id)
-    assert (job.state, job.error_code) == ("failed", "JOB_CRASHED")
-    line = error_line(lipsync("jobs", "wait", str(job_id), status=8))
-    assert "the worker vanished" in line and f"lipsync jobs retry {job_id}" in line
+    once, often = (client.submit(wanted()).job_id for _ in range(2))
+    for job_id in (once, often, often, often):
+        state = {"state": {"type": "CRASHED", "name": "Crashed", "message": "the worker\nvanished"}, "force": True}
+        service.api.post(f"/flow_runs/{job_id}/set_state", json=state).raise_for_status()
+    assert (client.job(often).state, client.job(often).error_code) == ("failed", "JOB_CRASHED")
+    seen = set()
+    for jobs in client.watch([once, often], 0.5):
+        seen |= {(job.id, job.state) for job in jobs}
+        if (once, "scheduled") in seen and client.job(once).state == "scheduled":
+            client.cancel(once)
+    assert seen == {(once, "failed"), (once, "scheduled"), (once, "cancelled"), (often, "failed")}
+    line = error_line(lipsync("jobs", "wait", str(often), status=8))
+    assert "the worker vanished" in line and f"lipsync jobs retry {often}" in line
 
 
 @pytest.mark.usefixtures("bulk_is_held")
