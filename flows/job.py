@@ -27,6 +27,7 @@ _TYPES: Final[dict[JobStateName, tuple[str, ...]]] = {
 }
 _STATES: Final = {type_: state for state, types in _TYPES.items() for type_ in types}
 _CODED = re.compile(r"([A-Z][A-Z0-9_]*): (.*)", re.DOTALL)
+_ADDRESS = re.compile(r"(\w+://)(?:[^\s/@]*@)?([^\s?#]*)(?:[?#]\S*)?")
 _SAME_AS = re.compile(r"the same as job ([0-9a-f]{8}-[0-9a-f-]{27})")  # as `flows.handover.duplicate_state` writes it
 
 
@@ -78,7 +79,7 @@ def job_of(run: FlowRun) -> Job:
         name=run.name,
         state=_STATES[run.state.type],
         error=_error(run.id, run.state),
-        message=run.state.message,
+        message=_line(run.state.message),
         since=run.state.since,
         attempt=run.attempt,
         queue=run.queue,
@@ -121,7 +122,8 @@ def _original(state: RunState) -> UUID | None:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    """The text in one line, its addresses without what gives access: an exception's words may quote them."""
+    return " ".join(_ADDRESS.sub(r"\1\2", text).split())
 
 
 def _shown(request: LipSyncRequest) -> LipSyncRequest:

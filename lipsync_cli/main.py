@@ -28,7 +28,7 @@ _MEANINGS = {
     5: "the output cannot be written",
     6: "a model cannot be used",
     7: "the service's storage refused an address or a file",
-    8: "a job of the service lost its worker",
+    8: "a job of the service lost its worker, or took too long",
     9: "a job of the service was cancelled",
     10: "some rows of a manifest have no output",
     75: "a download failed, or a server is down; try again",

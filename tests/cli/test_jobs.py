@@ -51,6 +51,13 @@ def test_states_are_the_ledgers_and_codes_are_parsed(type_: str, message: str, s
     assert "\n" not in str(found.error)
 
 
+def test_a_message_keeps_no_signature() -> None:
+    said = "Flow run encountered an exception: E: https://me:secret@host/v.mp4?X=secret and s3://in/v.mp4; again"
+    found = job("FAILED", said)
+    assert found.message == "Flow run encountered an exception: E: https://host/v.mp4 and s3://in/v.mp4; again"
+    assert "secret" not in str(found.error)
+
+
 def test_a_job_that_did_nothing_names_the_one_that_does_it() -> None:
     same = uuid4()
     message = duplicate_state(same, JobRow(same, 1, JobState.FAILED, error_code="NO_FACE")).message or ""
