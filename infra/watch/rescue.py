@@ -29,7 +29,7 @@ class Rescue:
 
     def run_again(self, crashed: FlowRun, crashes: int) -> None:
         """Have the job run again from the beginning (what it has kept is not made again), its children cancelled."""
-        self._cancel_children(crashed.id)
+        self.cancel_children(crashed.id)
         if self._api.run(crashed.id).state != crashed.state:
             return
         message = f"Its process vanished; started again after {crashes} of at most {MAX_CRASHES} crashes"
@@ -38,6 +38,11 @@ class Rescue:
             "job %s crashed: %s", crashed.id, "started again" if is_taken else "Prefect does not start it again"
         )
 
+    def cancel_children(self, job_id: UUID) -> None:
+        """End what works for a job that is over."""
+        for child in self._api.runs(RunQuery(GPU_FLOW, _UNFINISHED, parent_ids=[job_id])):
+            self._api.set_state(child.id, "CANCELLING", "Cancelling", "Its job vanished")
+
     def free_stale(self) -> None:
         """Have runs start again that no worker starts, and end those that no worker ends."""
         for flow in (JOB_FLOW, GPU_FLOW):
@@ -45,7 +50,7 @@ class Rescue:
                 if self._api.set_state(run.id, "SCHEDULED", "Scheduled", "Its worker did not start it"):
                     _log.warning("run %s of %s was claimed and not started: scheduled again", run.id, flow)
             for run in self._stale(flow, "CANCELLING"):
-                self._cancel_children(run.id)
+                self.cancel_children(run.id)
                 if self._api.set_state(run.id, "CANCELLED", "Cancelled", "Its worker did not answer"):
                     _log.warning("run %s of %s did not answer: cancelled", run.id, flow)
 
@@ -62,7 +67,3 @@ class Rescue:
     def _stale(self, flow: str, state_type: str) -> list[FlowRun]:
         latest = self._now() - _STALE
         return [run for run in self._api.runs(RunQuery(flow, (state_type,))) if run.state.since < latest]
-
-    def _cancel_children(self, job_id: UUID) -> None:
-        for child in self._api.runs(RunQuery(GPU_FLOW, _UNFINISHED, parent_ids=[job_id])):
-            self._api.set_state(child.id, "CANCELLING", "Cancelling", "Its job vanished")

@@ -121,6 +121,8 @@ class Watcher:
                 self._tell(run, ends)
                 for end in ends[-1:]:
                     self._enter(run, end)
+                if run.state.type in ("CANCELLED", "CRASHED") and self._leads():
+                    self._rescue.cancel_children(run.id)  # which its process may not have lived to do
             self._done.add((run.id, run.state.since))
 
     def _sweep(self, well_for: timedelta) -> None:
