@@ -65,7 +65,9 @@ class _Watch:
             if not is_waiting:
                 break
             for job in ended:
-                self._bring(job, show)
+                if job.same_as is not None:  # somebody else has submitted the same under the same key
+                    jobs[job.id] = self.service.client.wait(job.same_as)
+                self._bring(job.id, jobs[job.id], show)
             done = sum(job.is_final for job in jobs.values())
             show(Step(f"{done} of {len(ids)} jobs", 100 * done / len(ids)))
         return jobs
@@ -98,13 +100,13 @@ class _Watch:
             return "submitted"
         return "already done" if job.id in self.ended_before else "completed"
 
-    def _bring(self, job: "Job", show: ShowStep) -> None:
+    def _bring(self, job_id: UUID, job: "Job", show: ShowStep) -> None:
         for row in self.rows:
             path = row.row.local.output
-            if row.job_id != job.id or job.error is not None or path is None:
+            if row.job_id != job_id or job.error is not None or path is None:
                 continue
             try:
-                address = self.service.client.output_address(job.id)
+                address = self.service.client.output_address(job_id)
                 self.service.files.download(address, path, lambda path, each: show(transfer_step(path, each)))
             except LipSyncError as error:
                 self.not_brought[row.row.number] = error

@@ -127,3 +127,13 @@ def test_a_manifest_in_the_storage_says_what_became_of_each_row(service: "Servic
         assert service.finished(job_id)["state"]["message"].startswith("NOT_FOUND: ")
     assert fates == [["new", "deduplicated"], ["known", "deduplicated"], ["retried", "deduplicated"]]
     assert service.finished(job_id)["run_count"] == 2
+
+
+def test_a_row_that_somebody_else_has_submitted_is_that_job(service: "Service", lipsync: CommandLine) -> None:
+    row = {"video": "s3://lipsync/e.mp4", "audio": "s3://lipsync/e.wav", "output": "s3://lipsync/outputs/e.mp4"}
+    request = {**row, "idempotency_key": "over-rest", "priority": "bulk"}
+    run = service.run(request)  # under the ledger's key alone: Prefect has heard of none
+    assert run["state"]["message"].startswith("NOT_FOUND: ")
+    (lipsync.folder / "rows.jsonl").write_text(json.dumps(request))
+    [found] = lipsync.json("batch", "rows.jsonl", status=10)["rows"]
+    assert (found["job"], found["code"]) == (run["id"], "NOT_FOUND")
