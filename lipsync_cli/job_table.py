@@ -45,7 +45,12 @@ def job_fields(job: "Job") -> dict[str, Any]:
 def details_fields(details: JobDetails) -> dict[str, Any]:
     """The same with its task runs and its timing table."""
     tasks = [
-        {"name": task.name, "state": task.state.lower(), "started": _iso(task.started_at), "wall_s": task.total_s}
+        {
+            "name": task.name,
+            "state": _task_state(details.job, task),
+            "started": _iso(task.started_at),
+            "wall_s": task.total_s,
+        }
         for task in details.tasks
     ]
     return {**job_fields(details.job), "tasks": tasks, "timings": [dict(row) for row in details.timings]}
@@ -70,7 +75,7 @@ def render_details(details: JobDetails) -> str:
     lines = [_fact(name, text) for name, text in _facts(details.job) if text]
     if details.tasks:
         lines += ["", f"{'task':<24}{'state':<12}{'seconds':>9}"]
-        lines += [f"{task.name:<24}{task.state.lower():<12}{task.total_s:>9.2f}" for task in details.tasks]
+        lines += [f"{task.name:<24}{_task_state(details.job, task):<12}{task.total_s:>9.2f}" for task in details.tasks]
     if details.timings:
         lines += ["", *_table(details.timings)]
     return "\n".join(line.rstrip() for line in lines)
@@ -106,6 +111,11 @@ def _facts(job: "Job") -> list[tuple[str, str]]:
 
 def _fact(name: str, text: str) -> str:
     return f"{name:<9} {' '.join(text.split())}"
+
+
+def _task_state(job: "Job", task: "TaskRun") -> str:
+    """In lower case; a task that its job's end has cut short never says so itself."""
+    return "stopped" if job.is_final and task.state in ("Running", "Pending") else task.state.lower()
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:

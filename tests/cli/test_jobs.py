@@ -82,11 +82,12 @@ def test_a_list_fits_a_terminal() -> None:
 
 
 def test_details_tell_tasks_and_timings() -> None:
-    tasks = [TaskRun("track", "Cached", START, 0.25)]
+    tasks = [TaskRun("track", "Cached", START, 0.25), TaskRun("encode", "Running", START, 0.0)]
     timings = [{"stage": "encode", "wall s": 1.5, "CPU s": 1.0, "items": 25, "note": ""}]
     lines = render_details(JobDetails(job("COMPLETED", crf=18), tasks, timings)).splitlines()
     assert "state     completed, attempt 1" in lines
     assert ["track", "cached", "0.25"] in [line.split() for line in lines]
+    assert ["encode", "stopped", "0.00"] in [line.split() for line in lines]
     assert ["encode", "1.50", "1.00", "25"] in [line.split() for line in lines]
     assert max(map(len, lines)) <= 80
 
