@@ -195,6 +195,23 @@ def test_a_callback_outlives_its_watcher_and_keeps_its_id(
     assert told[1].at - told[0].at > 3.5
 
 
+def test_two_watchers_tell_once(service: "Service", watcher: OwnWatcher, receiver: Receiver) -> None:
+    port = service.layout.first_port + 7  # reserved with the others
+    environment = {**watcher.environment, "LIPSYNC_METRICS_PORT": str(port)}
+    command = [sys.executable, "-m", "infra.watch"]
+    with subprocess.Popen(command, cwd=SOURCE, env=environment, stderr=subprocess.DEVNULL) as second:
+        try:
+            wait_until(lambda: "lipsync_up" in page(f"http://127.0.0.1:{port}/metrics"))
+            jobs = [service.start({**MISSING, "callback_url": receiver.url()}) for _ in range(5)]
+            for run_id in jobs:
+                told_of(receiver, run_id)
+                wait_until(lambda run_id=run_id: delivery(service, run_id)[1] == 204)
+        finally:
+            second.terminate()
+    assert sorted(told.event["job_id"] for told in receiver.told) == sorted(jobs)
+    assert {delivery(service, run_id) for run_id in jobs} == {(1, 204, None, False)}
+
+
 def test_each_attempt_of_a_job_is_told_of(service: "Service", watcher: OwnWatcher, receiver: Receiver) -> None:
     run = service.run({**MISSING, "callback_url": receiver.url()})
     set_state(service, run["id"], {"type": "SCHEDULED", "name": "AwaitingRetry"})  # before the watcher can look, or not
