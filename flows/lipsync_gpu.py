@@ -26,6 +26,7 @@ from tasks.settings import Settings
 from tasks.stages import whole
 
 GPU_DEPLOYMENT = "lipsync-gpu/lipsync-gpu"
+_MOST_CHILDREN = 3  # of one attempt of a job, each after the crash of the one before
 _SERVER_PATIENCE_S = 300.0
 _POLL_S = 0.25  # how often the parent looks at its child; Prefect's own 5 s would add 2.5 s to a job
 
@@ -59,31 +60,40 @@ def infer_inline(job: ServiceJob, inputs: JobInputs) -> Inferred:
 
 
 def infer_on_gpu_pool(job: ServiceJob, request: LipSyncRequest, attempt: int) -> Inferred:
-    """Both stages in a child run on the GPU pool; waits for it, and cancels it when the present run is stopped.
+    """Both stages in a child run on the GPU pool, another one where its worker vanishes.
 
     Raises:
         LipSyncError: what the child failed with.
         GpuRunError: the child ended without a word, or no worker took it.
     """
-    parameters = {"request": request.model_dump(mode="json"), "attempt": attempt}
-    child = cast(
-        FlowRun,
-        run_deployment(
-            GPU_DEPLOYMENT,
-            parameters=parameters,
-            flow_run_name=f"{runtime.flow_run.name}: track and infer",
-            work_queue_name=request.priority,
-            timeout=0,
-        ),
+    for _ in range(_MOST_CHILDREN - 1):
+        child = _ended_child(job, request, attempt)
+        if child.state is None or not child.state.is_crashed():
+            return _handed_over(job, child)
+    return _handed_over(job, _ended_child(job, request, attempt))
+
+
+def _ended_child(job: ServiceJob, request: LipSyncRequest, attempt: int) -> FlowRun:
+    """A child run, waited for; cancelled when the present run is stopped meanwhile."""
+    child = run_deployment(
+        GPU_DEPLOYMENT,
+        parameters={"request": request.model_dump(mode="json"), "attempt": attempt},
+        flow_run_name=f"{runtime.flow_run.name}: track and infer",
+        work_queue_name=request.priority,
+        timeout=0,
     )
+    run_id = cast(FlowRun, child).id
     try:
-        finished = finished_run(child.id, job.max_gpu_wait_s)
+        return finished_run(run_id, job.max_gpu_wait_s)
     except BaseException:
-        _cancel(child.id)
+        _cancel(run_id)
         raise
+
+
+def _handed_over(job: ServiceJob, child: FlowRun) -> Inferred:
     inferred = read_handover(job, child.id)
-    if finished.state is None or not finished.state.is_completed():
-        raise GpuRunError(f"the run {child.id} on the GPU pool ended as {finished.state_name}")
+    if child.state is None or not child.state.is_completed():
+        raise GpuRunError(f"the run {child.id} on the GPU pool ended as {child.state_name}")
     return inferred
 
 

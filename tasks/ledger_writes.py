@@ -74,5 +74,5 @@ def _write_once(connection: Connection, rows: Sequence[Row]) -> bool:
     if not rows:
         return False
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = insert(_table(rows[0])).on_conflict_do_nothing()
+    statement = insert(_table(rows[0])).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
     return connection.execute(statement, [columns(row) for row in rows]).rowcount > 0

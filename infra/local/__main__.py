@@ -27,7 +27,7 @@ _SOURCE = Path(__file__).resolve().parents[2]
     default=DEFAULT_FIRST_PORT,
     envvar="LIPSYNC_FIRST_PORT",
     show_default=True,
-    help="The first of five neighbouring ports: Prefect, S3, and S3's three parts.",
+    help="The first of six neighbouring ports: Prefect, S3, S3's three parts, the watcher's figures.",
 )
 @click.pass_context
 def main(context: click.Context, root: Path, first_port: int) -> None:

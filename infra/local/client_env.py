@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from infra.local.layout import BUCKET, Layout
+from infra.local.layout import Layout
 from infra.local.objects import read_keys
 
 #: Where `lipsync` looks for it by default, below the folder that it is called in.
@@ -15,7 +15,7 @@ def write_client_env(layout: Layout) -> Path:
     keys = read_keys(layout.s3_keys)
     variables = {
         "LIPSYNC_API_URL": layout.api_url,
-        "LIPSYNC_STORAGE_URL": f"s3://{BUCKET}/work",  # the one that the workers are told
+        "LIPSYNC_STORAGE_URL": layout.storage_url,
         "LIPSYNC_S3_ENDPOINT": layout.s3_url,
         "LIPSYNC_S3_ACCESS_KEY": keys.access_key,
         "LIPSYNC_S3_SECRET_KEY": keys.secret_key,

@@ -70,6 +70,11 @@ class Layout:
         return self.first_port + 1
 
     @property
+    def storage_url(self) -> str:
+        """Where the service keeps what its hosts and callers share."""
+        return f"s3://{BUCKET}/work"
+
+    @property
     def s3_url(self) -> str:
         """The S3 server."""
         return f"http://{LOOPBACK}:{self.s3_port}"

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 
 from prefect.client.orchestration import SyncPrefectClient
 
-from infra.local.layout import BUCKET, CPU_POOL, GPU_POOL, LOOPBACK, Layout
+from infra.local.layout import CPU_POOL, GPU_POOL, LOOPBACK, Layout
 from infra.local.objects import NAME as S3_NAME
 from infra.local.objects import S3Keys, start_objects
 from infra.local.pools import ensure_pools
@@ -161,7 +161,7 @@ def _environment(layout: Layout, databases: DatabaseUrls, keys: S3Keys) -> dict[
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": _HEARTBEAT_S,
         "LIPSYNC_SOURCE": str(layout.source),
         "LIPSYNC_LAUNCHER": str(layout.launcher),
-        "LIPSYNC_STORAGE_URL": f"s3://{BUCKET}/work",
+        "LIPSYNC_STORAGE_URL": layout.storage_url,
         "LIPSYNC_S3_ENDPOINT": layout.s3_url,
         "LIPSYNC_S3_ACCESS_KEY": keys.access_key,
         "LIPSYNC_S3_SECRET_KEY": keys.secret_key,

@@ -103,6 +103,17 @@ def test_a_job_whose_process_is_killed_is_done_by_a_second_attempt(
     assert_done_again(service, run_id, tmp_path / "again.mp4")
 
 
+def test_a_job_whose_part_on_the_gpu_pool_is_killed_starts_that_part_again(
+    service: "Service", long_job: "Json", tmp_path: Path
+) -> None:
+    run_id = service.start(long_job)
+    wait_until(lambda: [child["state"]["type"] for child in service.children(run_id)] == ["RUNNING"])
+    os.kill(max(doubles(service)), signal.SIGKILL)
+    assert service.finished(run_id)["state"]["type"] == "COMPLETED"
+    assert sorted(child["state"]["type"] for child in service.children(run_id)) == ["COMPLETED", "CRASHED"]
+    assert service.ledger("SELECT state, attempt FROM jobs WHERE id = %s", run_id) == [("completed", 1)]
+
+
 def test_a_job_that_dies_with_its_worker_is_done_by_a_second_attempt(
     service: "Service", long_job: "Json", tmp_path: Path
 ) -> None:
