@@ -25,7 +25,7 @@ demo/face.mp4: demo/make_face_clip.py | $(VENV)/.installed-demo
 	$(BIN)/python demo/make_face_clip.py $@
 
 test: $(VENV)/.installed models
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 check: $(VENV)/.installed
 	$(BIN)/python -m mypy

@@ -24,6 +24,18 @@ MakeVideo = Callable[..., Path]
 Tone = Callable[..., Path]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Callable[..., None]) -> object:
+    """Have the tests of the whole stack, which mostly wait, run in one process beside all others, and begin first."""
+    from xdist.scheduler import LoadScopeScheduling  # begins with what holds most tests
+
+    class StackApart(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "stack" if nodeid.startswith("tests/flows/") else nodeid
+
+    return StackApart(config, log)
+
+
 @pytest.fixture(scope="session")
 def clips() -> Path:
     """The folder of real clips."""
