@@ -26,7 +26,6 @@ _TYPES: Final[dict[JobStateName, tuple[str, ...]]] = {
     "cancelled": ("CANCELLED",),
 }
 _STATES: Final = {type_: state for state, types in _TYPES.items() for type_ in types}
-_CODED = re.compile(r"([A-Z][A-Z0-9_]*): (.*)", re.DOTALL)
 _ADDRESS = re.compile(r"(\w+://)(?:[^\s/@]*@)?([^\s?#]*)(?:[?#]\S*)?")
 _SAME_AS = re.compile(r"the same as job ([0-9a-f]{8}-[0-9a-f-]{27})")  # as `flows.handover.duplicate_state` writes it
 
@@ -108,12 +107,13 @@ def _error(job_id: UUID, state: RunState) -> LipSyncError | None:
         return JobCrashedError(f"job {job_id} crashed: {_line(state.message) or 'it left no word'}", again)
     if state.type != "FAILED":
         return None
-    coded = _CODED.fullmatch(state.message)
+    coded = state.coded
     if coded is None:
         return LipSyncError(
             f"job {job_id} failed: {_line(state.message) or 'it left no word'}", "see its log in the UI"
         )
-    return error_of(coded[1], _line(coded[2]))
+    code, words = coded
+    return error_of(code, _line(words))
 
 
 def _original(state: RunState) -> UUID | None:

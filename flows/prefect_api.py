@@ -1,5 +1,6 @@
 """Prefect's REST API, as far as the service and its callers need it: a few typed calls, and no SDK to import."""
 
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from tasks.storage_url import shown_url
 FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 #: How the state of a run is named that did nothing because another job has its idempotency key and request.
 DUPLICATE = "Duplicate"
+_CODED = re.compile(r"([A-Z][A-Z0-9_]*): (.*)", re.DOTALL)
 _TIMEOUT_S = 30.0
 _PAGE = 200  # what the server gives at most
 _STAND_INS = "prefect.deployments."  # a task run that stands for a child flow run in its parent
@@ -38,6 +40,12 @@ class RunState:
     def is_final(self) -> bool:
         """Nothing more will happen to the run by itself."""
         return self.type in FINAL_STATES
+
+    @property
+    def coded(self) -> tuple[str, str] | None:
+        """The error's code and words, where one of this product's errors ended the run (`flows.handover`)."""
+        found = _CODED.fullmatch(self.message)
+        return (found[1], found[2]) if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +203,17 @@ class PrefectApi:
 @contextmanager
 def open_api(settings: Settings) -> Iterator[PrefectApi]:
     """Prefect's API where the settings say it is."""
+    with connected(settings, _TIMEOUT_S) as client:
+        yield PrefectApi(client)
+
+
+@contextmanager
+def connected(settings: Settings, timeout_s: float) -> Iterator[httpx.Client]:
+    """What asks Prefect's server, with the name and password that it wants; a call may take `timeout_s`."""
     secret = settings.api_auth.get_secret_value() if settings.api_auth else None
     auth = httpx.BasicAuth(*secret.split(":", 1)) if secret and ":" in secret else None
-    with httpx.Client(base_url=settings.api_url, timeout=_TIMEOUT_S, auth=auth, trust_env=False) as client:
-        yield PrefectApi(client)
+    with httpx.Client(base_url=settings.api_url, timeout=timeout_s, auth=auth, trust_env=False) as client:
+        yield client
 
 
 def _filter(query: RunQuery) -> dict[str, Any]:

@@ -204,6 +204,7 @@ def _adder(sent: Sent) -> Callable[[int], None]:
     total_bytes = 0
 
     def add(piece_bytes: int) -> None:
+        """Count the piece and tell the sum."""
         nonlocal total_bytes
         with lock:
             total_bytes += piece_bytes

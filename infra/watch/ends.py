@@ -1,11 +1,11 @@
 """When an attempt of a job has ended for good, read from the states of its run."""
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from flows.prefect_api import DUPLICATE, FlowRun, RunState
+from lipsync_core.errors import LipSyncError
 from tasks.callbacks import JobEnd
 from tasks.errors import JobCrashedError
 from tasks.ledger_rows import JobState
@@ -16,8 +16,6 @@ GPU_FLOW = "lipsync-gpu"
 #: How often a job may crash; the last time it stays crashed.
 MAX_CRASHES = 3
 
-_CODED = re.compile(r"([A-Z][A-Z0-9_]*): (.+)", re.DOTALL)
-_UNNAMED = "INTERNAL"
 _NOTHING_TO_TELL = "the job failed by an error that has no code; its own log says which"  # it may quote secrets
 _STATES = {
     "COMPLETED": JobState.COMPLETED,
@@ -100,8 +98,7 @@ def _end(run: FlowRun, state: RunState, attempt: int, started_at: datetime | Non
 def _error(run: FlowRun, state: RunState) -> tuple[str | None, str | None]:
     match state.type:
         case "FAILED":
-            coded = _CODED.fullmatch(state.message)
-            return (coded[1], coded[2]) if coded else (_UNNAMED, _NOTHING_TO_TELL)
+            return state.coded or (LipSyncError.code, _NOTHING_TO_TELL)
         case "CRASHED":
             message = f"the job's process vanished {MAX_CRASHES} times; run it again: lipsync jobs retry {run.id}"
             return JobCrashedError.code, message

@@ -7,9 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import httpx
-
-from flows.prefect_api import PrefectApi, RunState
+from flows.prefect_api import PrefectApi, RunState, connected
 from tasks.settings import Settings
 
 
@@ -58,9 +56,7 @@ class WatchedApi(PrefectApi):
 @contextmanager
 def open_watched_api(settings: Settings, timeout_s: float) -> Iterator[WatchedApi]:
     """Prefect's API where the settings say it is; a call may take `timeout_s`."""
-    secret = settings.api_auth.get_secret_value() if settings.api_auth else None
-    auth = httpx.BasicAuth(*secret.split(":", 1)) if secret and ":" in secret else None
-    with httpx.Client(base_url=settings.api_url, timeout=timeout_s, auth=auth, trust_env=False) as client:
+    with connected(settings, timeout_s) as client:
         yield WatchedApi(client)
 
 
