@@ -5,9 +5,9 @@ ends, and where there is no launcher becomes the engine itself. It runs as `pyth
 imports nothing outside the standard library.
 """
 
-import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import struct
@@ -47,14 +47,17 @@ def ask(connection: socket.socket) -> None:
 
 def stand_for_double(connection: socket.socket) -> int:
     """Pass signals on until the double ends; returns its exit status, negative for a signal."""
-
-    def pass_on(number: int, _frame: object) -> None:
-        with contextlib.suppress(OSError):  # it has just ended
-            connection.send(bytes([number]))
-
+    # Written as they come, by the interpreter itself: a handler in Python would wait for the end of what blocks, where
+    # the signal came just before it.
+    connection.setblocking(False)
+    signal.set_wakeup_fd(connection.fileno(), warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, pass_on)
-    answer = connection.recv(STATUS.size, socket.MSG_WAITALL)
+        signal.signal(number, lambda *_: None)
+    select.select([connection], [], [])
+    try:
+        answer = connection.recv(STATUS.size)
+    except OSError:  # a launcher that died with a signal unread
+        answer = b""
     if len(answer) < STATUS.size:
         return -signal.SIGKILL  # the launcher is gone, and its children with it
     return int(STATUS.unpack(answer)[0])
