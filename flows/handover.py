@@ -4,15 +4,17 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from prefect import task
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 from pydantic import BaseModel, ConfigDict
 
 from flows.prefect_api import DUPLICATE
 from lipsync_core.errors import LipSyncError, error_of
-from tasks.errors import GpuRunError
+from tasks.errors import GpuRunError, ObjectMissingError
 from tasks.job import EditsReference, ServiceJob, TrackReference
 from tasks.ledger_rows import JobRow, JobState
+from tasks.stages import NOT_KEPT, TRANSFER_LIMIT_S, TRIED_AGAIN
 
 
 class Failure(BaseModel):
@@ -44,7 +46,7 @@ class Inferred(BaseModel):
 
 
 class Handover(BaseModel):
-    """The child's last words; exactly one of the two is there."""
+    """The child's last words: one of the two, or nothing where it left no word."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -67,6 +69,7 @@ def duplicate_state(job_id: UUID, job: JobRow | None) -> State[Any]:
     return make(name=DUPLICATE, message=same)
 
 
+@task(name="hand over", task_run_name="hand over", timeout_seconds=TRANSFER_LIMIT_S, **TRIED_AGAIN, **NOT_KEPT)
 def write_handover(job: ServiceJob, run_id: UUID, handover: Handover) -> None:
     """Keep it where the parent finds it by the child's run id."""
     path = job.folder / "handover.json"
@@ -74,22 +77,27 @@ def write_handover(job: ServiceJob, run_id: UUID, handover: Handover) -> None:
     job.files.put(path, _url(job, run_id))
 
 
-def read_handover(job: ServiceJob, run_id: UUID) -> Inferred:
-    """What the child `run_id` made.
+@task(name="take over", task_run_name="take over", timeout_seconds=TRANSFER_LIMIT_S, **TRIED_AGAIN, **NOT_KEPT)
+def read_handover(job: ServiceJob, run_id: UUID) -> Handover:
+    """The last words of the child `run_id`; empty where it left none."""
+    try:
+        with job.files.fetch_shared(_url(job, run_id)) as copy:
+            return Handover.model_validate_json(Path(copy.path).read_bytes())
+    except ObjectMissingError:
+        return Handover()
+
+
+def inferred_by(run_id: UUID, handover: Handover) -> Inferred:
+    """What the child `run_id` made, by its last words.
 
     Raises:
         LipSyncError: what the child failed with.
         GpuRunError: it left no word.
     """
-    url = _url(job, run_id)
-    if not job.files.exists(url):
-        raise GpuRunError(f"the run {run_id} on the GPU pool ended without a result", "look at that run's own log")
-    with job.files.fetch(url) as copy:
-        handover = Handover.model_validate_json(Path(copy.path).read_bytes())
     if handover.failure is not None:
         raise handover.failure.error()
     if handover.inferred is None:
-        raise GpuRunError(f"the run {run_id} on the GPU pool handed nothing over")
+        raise GpuRunError(f"the run {run_id} on the GPU pool ended without a result", "look at that run's own log")
     return handover.inferred
 
 

@@ -1,28 +1,26 @@
 """A whole job: fetch both inputs, track and infer, blend and encode in one pass, upload."""
 
+from contextlib import suppress
 from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows.handover import Inferred, duplicate_state, failed_state
+from flows.handover import duplicate_state, failed_state
 from flows.lipsync_gpu import fetch_inputs, infer_inline, infer_on_gpu_pool
 from flows.place import present_place
 from flows.request import LipSyncRequest
-from lipsync_core.errors import LipSyncError
+from lipsync_core.errors import LipSyncError, TransientError
 from lipsync_core.report import ProgressCallback
 from tasks import stages
 from tasks.account import JobAccount, JobAddresses
 from tasks.artifacts import ShownProgress, show_output, show_preview, show_timings
-from tasks.clip_plan import plan_clip
-from tasks.job import JobInputs, ServiceJob
+from tasks.job import ServiceJob
 from tasks.opening import open_job
-from tasks.preview import Preview
 from tasks.rendering import RenderPass
 from tasks.settings import Settings
 from tasks.stages import whole
 from tasks.storage import shown_url
-from tasks.tracks import read_clip
 
 
 @flow(name="lipsync", persist_result=False, validate_parameters=True, timeout_seconds=stages.JOB_LIMIT_S)
@@ -49,28 +47,22 @@ def lipsync(request: LipSyncRequest) -> State[Any] | None:
 
 
 def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, account: JobAccount) -> None:
-    job.files.check_target(request.output)  # before any work is done for it
+    with suppress(TransientError):  # it may be found when it is needed
+        job.files.check_target(request.output)  # before any work is done for it
     inputs = fetch_inputs(job, request)
     account.stages(job)
-    attempt = present_place().attempt
-    inferred = infer_on_gpu_pool(job, request, attempt) if settings.gpu_pool else infer_inline(job, inputs)
-    render = _prepared(job, inputs, inferred, request)
+    place = present_place()
+    inferred = infer_on_gpu_pool(job, request, place.attempt) if settings.gpu_pool else infer_inline(job, inputs)
+    render = stages.plan(
+        whole(job), whole(inputs), whole(inferred.track), whole(inferred.edits), place.job_id, request.output_suffix
+    )
     account.frames = render.plan.counts
     _render(render, ShownProgress())
-    if settings.preview:
+    if settings.preview and not render.is_kept:  # the attempt that made it has shown it
         show_preview(render.preview)
     duration_s = float(render.plan.timeline.duration_s)
     account.complete(render.output.stat().st_size, duration_s, inferred.track.was_cached)
-    stages.upload(whole(job), whole(render.output), whole(request.output))
-
-
-def _prepared(job: ServiceJob, inputs: JobInputs, inferred: Inferred, request: LipSyncRequest) -> RenderPass:
-    """Everything that the streaming pass needs, read back from where it is kept."""
-    with job.stage("plan"):
-        plan = plan_clip(job, inputs, read_clip(job, inferred.track), inferred.track)
-        edits = job.hold(job.files.fetch(inferred.edits.url)).path
-    output, preview = job.folder / f"output{request.output_suffix}", Preview(len(plan.timeline), plan.info)
-    return RenderPass(job, inputs, plan, edits, output, preview)
+    stages.upload(whole(render), whole(request.output))
 
 
 def _render(render: RenderPass, progress: ProgressCallback) -> None:

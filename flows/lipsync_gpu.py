@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
 from prefect.states import Cancelling
 
-from flows.handover import Failure, Handover, Inferred, failed_state, read_handover, write_handover
+from flows.handover import Failure, Handover, Inferred, failed_state, inferred_by, read_handover, write_handover
 from flows.place import present_place
 from flows.request import LipSyncRequest
 from lipsync_core.errors import LipSyncError
@@ -91,7 +91,7 @@ def _ended_child(job: ServiceJob, request: LipSyncRequest, attempt: int) -> Flow
 
 
 def _handed_over(job: ServiceJob, child: FlowRun) -> Inferred:
-    inferred = read_handover(job, child.id)
+    inferred = inferred_by(child.id, read_handover(whole(job), child.id))
     if child.state is None or not child.state.is_completed():
         raise GpuRunError(f"the run {child.id} on the GPU pool ended as {child.state_name}")
     return inferred
@@ -110,9 +110,9 @@ def _hand_over(job: ServiceJob, request: LipSyncRequest, run_id: UUID) -> None:
     try:
         inferred = infer_inline(job, fetch_inputs(job, request))
     except LipSyncError as error:
-        write_handover(job, run_id, Handover(failure=Failure.of(error)))
+        write_handover(whole(job), run_id, whole(Handover(failure=Failure.of(error))))
         raise
-    write_handover(job, run_id, Handover(inferred=inferred))
+    write_handover(whole(job), run_id, whole(Handover(inferred=inferred)))
 
 
 def finished_run(run_id: UUID, may_wait_s: float) -> FlowRun:

@@ -39,6 +39,12 @@ class Files(Protocol):
     def fetch(self, url: str) -> AbstractContextManager[LocalCopy]:
         """The file at `url`, kept here while the context lasts."""
 
+    def fetch_shared(self, url: str) -> AbstractContextManager[LocalCopy]:
+        """As `fetch`, of what the service itself has made, however large."""
+
+    def discard(self, url: str) -> None:
+        """Remove what the service itself has made and nobody needs any more."""
+
     def put(self, path: Path, url: str) -> None:
         """Write the file at `path` to `url`, whole or not at all."""
 

@@ -1,22 +1,29 @@
-"""Blend and encode: two stages, each in its own thread, of one pass over the frames."""
+"""Blend and encode: two stages, each in its own thread, of one pass over the frames. What came of it is kept in the
+shared storage until it is where the caller wants it, so that a job that dies on the way there renders nothing twice.
+"""
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from uuid import UUID
 
 from lipsync_core.clip_plan import ClipPlan, encoder_options, output_labels, output_sound
+from lipsync_core.errors import LipSyncError
 from lipsync_core.inference import InferredFrame
 from lipsync_core.media.decode import SourceFrame
 from lipsync_core.media.mux import MovieWriter
 from lipsync_core.render import blended_frames, ordered_frames, picture_spec, write_frames
 from lipsync_core.report import ProgressCallback
 from tasks.channel import Channel
+from tasks.clip_plan import plan_clip
 from tasks.edits import open_edits
-from tasks.job import JobInputs, ServiceJob
+from tasks.errors import ObjectMissingError
+from tasks.job import EditsReference, JobInputs, LocalCopy, ServiceJob, TrackReference
 from tasks.preview import Preview
 from tasks.stage_log import StageMeter
+from tasks.tracks import read_clip
 
 _FRAMES_AHEAD = 8  # 11 MB of 720p; enough for either side to go on while the other one is busy
 
@@ -30,8 +37,51 @@ class RenderPass:
     plan: ClipPlan
     edits: Path
     output: Path
+    kept_url: str  # where the output is kept until it is where the caller wants it
+    is_kept: bool  # an earlier attempt has done it all, and `output` is what it made
     preview: Preview
     frames: Channel[SourceFrame] = field(default_factory=lambda: Channel[SourceFrame](_FRAMES_AHEAD))
+
+
+def open_render(
+    job: ServiceJob, inputs: JobInputs, track: TrackReference, edits: EditsReference, job_id: UUID, suffix: str
+) -> RenderPass:
+    """Everything that the pass needs, read back from where it is kept; `suffix` is the output's.
+
+    Raises:
+        FaceError: fewer frames than asked for can be synced.
+        ObjectMissingError: the track or the edits are no longer kept.
+        TransientError: the shared storage does not answer.
+    """
+    plan = plan_clip(job, inputs, read_clip(job, track), track)
+    rows = job.hold(job.files.fetch_shared(edits.url)).path
+    # Under the job, whose request never changes, and the edits, which depend on the content of both inputs.
+    kept_url = job.shared(f"renders/{job_id}-{PurePosixPath(edits.url).stem}{suffix}")
+    kept = _kept(job, kept_url)
+    return RenderPass(
+        job,
+        inputs,
+        plan,
+        edits=rows,
+        output=kept.path if kept else job.folder / f"output{suffix}",
+        kept_url=kept_url,
+        is_kept=kept is not None,
+        preview=Preview(len(plan.timeline), plan.info),
+    )
+
+
+def deliver(render: RenderPass, url: str) -> None:
+    """Keep the output, take it to `url`, and keep it no longer.
+
+    Raises:
+        LipSyncError: as `tasks.storage.Storage.put`; the output is kept then, if the shared storage answers.
+    """
+    files = render.job.files
+    if not render.is_kept and not files.exists(render.kept_url):
+        files.put(render.output, render.kept_url)
+    files.put(render.output, url)
+    with suppress(LipSyncError):  # the caller has the output; the storage's own rule for old files is left with it
+        files.discard(render.kept_url)
 
 
 def blend_frames(render: RenderPass, meter: StageMeter) -> None:
@@ -71,6 +121,13 @@ def encode_frames(render: RenderPass, meter: StageMeter, progress: ProgressCallb
         render.frames.close()
     meter.items, meter.size_bytes = len(plan.timeline), render.output.stat().st_size
     return movie.audio_note
+
+
+def _kept(job: ServiceJob, url: str) -> LocalCopy | None:
+    try:
+        return job.hold(job.files.fetch_shared(url))
+    except ObjectMissingError:
+        return None
 
 
 def _blended(render: RenderPass, meter: StageMeter) -> Iterator[SourceFrame]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
+from uuid import UUID
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -24,14 +25,14 @@ from lipsync_core.report import ProgressCallback
 from tasks.edits import infer_edits
 from tasks.errors import JobTimedOutError
 from tasks.job import EditsReference, JobInputs, LocalCopy, ServiceJob, TrackReference
-from tasks.rendering import RenderPass, blend_frames, encode_frames
+from tasks.rendering import RenderPass, blend_frames, deliver, encode_frames, open_render
 from tasks.storage_limits import check_duration
 from tasks.tracks import track_clip
 
 _T = TypeVar("_T")
 _MINUTE_S = 60
 JOB_LIMIT_S = 24 * 60 * _MINUTE_S  # nobody waits for longer, whatever the job waits for
-_TRANSFER_LIMIT_S = 30 * _MINUTE_S
+TRANSFER_LIMIT_S = 30 * _MINUTE_S
 _COMPUTE_LIMIT_S = 6 * 60 * _MINUTE_S
 
 
@@ -56,7 +57,7 @@ async def may_pass(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> b
 
 
 # Four more tries after about 2, 4, 8 and 16 s, each up to twice as long, so that many jobs do not come back at once.
-_TRIED_AGAIN: dict[str, Any] = {
+TRIED_AGAIN: dict[str, Any] = {
     "retries": 4,
     "retry_delay_seconds": exponential_backoff(2),
     "retry_jitter_factor": 1.0,
@@ -73,10 +74,10 @@ def _is_news(record: logging.LogRecord) -> bool:
 logging.getLogger("prefect.task_runs").addFilter(_is_news)
 
 _REQUIRED: dict[str, Callable[[Path], object]] = {"video": require_video, "audio": require_audio}
-_NOT_KEPT: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+NOT_KEPT: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
 
-@task(name="fetch", task_run_name="fetch {name}", timeout_seconds=_TRANSFER_LIMIT_S, **_TRIED_AGAIN, **_NOT_KEPT)
+@task(name="fetch", task_run_name="fetch {name}", timeout_seconds=TRANSFER_LIMIT_S, **TRIED_AGAIN, **NOT_KEPT)
 def fetch(job: ServiceJob, name: Literal["video", "audio"], url: str) -> LocalCopy:
     """Bring the input called `name` to this machine, where it stays until the job ends.
 
@@ -93,7 +94,7 @@ def fetch(job: ServiceJob, name: Literal["video", "audio"], url: str) -> LocalCo
     return copy
 
 
-@task(name="track", task_run_name="track", timeout_seconds=_COMPUTE_LIMIT_S, **_TRIED_AGAIN, **_NOT_KEPT)
+@task(name="track", task_run_name="track", timeout_seconds=_COMPUTE_LIMIT_S, **TRIED_AGAIN, **NOT_KEPT)
 def track(job: ServiceJob, inputs: JobInputs, progress: ProgressCallback) -> TrackReference:
     """Find the face in every frame that the result can show. Ask for the state: it says whether it was `Cached`."""
     with job.stage("track") as meter:
@@ -101,7 +102,7 @@ def track(job: ServiceJob, inputs: JobInputs, progress: ProgressCallback) -> Tra
     return _completed(reference, reference.was_cached)
 
 
-@task(name="infer", task_run_name="infer", timeout_seconds=_COMPUTE_LIMIT_S, **_TRIED_AGAIN, **_NOT_KEPT)
+@task(name="infer", task_run_name="infer", timeout_seconds=_COMPUTE_LIMIT_S, **TRIED_AGAIN, **NOT_KEPT)
 def infer(job: ServiceJob, inputs: JobInputs, track: TrackReference, progress: ProgressCallback) -> EditsReference:
     """Work out what to paint into every synced frame. Ask for the state, as of `track`."""
     with job.stage("infer") as meter:
@@ -109,27 +110,42 @@ def infer(job: ServiceJob, inputs: JobInputs, track: TrackReference, progress: P
     return _completed(reference, reference.was_cached)
 
 
+@task(name="plan", task_run_name="plan", timeout_seconds=TRANSFER_LIMIT_S, **TRIED_AGAIN, **NOT_KEPT)
+def plan(
+    job: ServiceJob, inputs: JobInputs, track: TrackReference, edits: EditsReference, job_id: UUID, suffix: str
+) -> RenderPass:
+    """Lay out the output, and bring what the pass over its frames needs."""
+    with job.stage("plan"):
+        return open_render(job, inputs, track, edits, job_id, suffix)
+
+
 # Neither half of the streaming pass can be tried again alone, and neither talks to anything but this machine.
-@task(name="blend", task_run_name="blend", timeout_seconds=_COMPUTE_LIMIT_S, **_NOT_KEPT)
+@task(name="blend", task_run_name="blend", timeout_seconds=_COMPUTE_LIMIT_S, **NOT_KEPT)
 def blend(render: RenderPass) -> None:
     """Paint the edits into the frames and send them to `encode`, which runs at the same time."""
     with render.job.stage("blend") as meter:
-        blend_frames(render, meter)
+        meter.was_cached = render.is_kept
+        if not render.is_kept:
+            blend_frames(render, meter)
+    return _completed(None, render.is_kept)
 
 
-@task(name="encode", task_run_name="encode", timeout_seconds=_COMPUTE_LIMIT_S, **_NOT_KEPT)
-def encode(render: RenderPass, progress: ProgressCallback) -> str:
-    """Encode what `blend` sends; returns what was done to the sound."""
+@task(name="encode", task_run_name="encode", timeout_seconds=_COMPUTE_LIMIT_S, **NOT_KEPT)
+def encode(render: RenderPass, progress: ProgressCallback) -> None:
+    """Encode what `blend` sends. It is `Cached`, as `blend` is, where an earlier attempt came as far as this."""
     with render.job.stage("encode") as meter:
-        return encode_frames(render, meter, progress)
+        meter.was_cached = render.is_kept
+        if not render.is_kept:
+            encode_frames(render, meter, progress)
+    return _completed(None, render.is_kept)
 
 
-@task(name="upload", task_run_name="upload", timeout_seconds=_TRANSFER_LIMIT_S, **_TRIED_AGAIN, **_NOT_KEPT)
-def upload(job: ServiceJob, path: Path, url: str) -> None:
+@task(name="upload", task_run_name="upload", timeout_seconds=TRANSFER_LIMIT_S, **TRIED_AGAIN, **NOT_KEPT)
+def upload(render: RenderPass, url: str) -> None:
     """Take the result to where the caller wants it."""
-    with job.stage("upload") as meter:
-        job.files.put(path, url)
-        meter.items, meter.size_bytes = 1, path.stat().st_size
+    with render.job.stage("upload") as meter:
+        deliver(render, url)
+        meter.items, meter.size_bytes = 1, render.output.stat().st_size
 
 
 def _completed(reference: _T, was_cached: bool) -> _T:

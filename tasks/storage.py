@@ -7,7 +7,6 @@ storage.put(Path("out.mp4"), "https://bucket.example.com/out.mp4?X-Amz-Signature
 
 import dataclasses
 import hashlib
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
@@ -27,8 +26,6 @@ from tasks.storage_source import Digest, Source, SourceVersion, Store
 from tasks.storage_url import Location, parse_url, shown_url
 
 __all__ = ["Storage", "StoredFile", "shown_url"]
-
-_REFERENCE = re.compile(r"contents/([0-9a-f]{2})/(\1[0-9a-f]{62})")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,7 +55,7 @@ class Storage:
         self._resolve = resolve
         self._cache = DownloadCache(settings.cache_dir, settings.cache_cap_bytes)
         self._inputs = Downloader(settings.max_input_bytes, settings.download_connections)
-        self._references = Downloader(None, settings.download_connections)
+        self._results = Downloader(None, settings.download_connections)
 
     @contextmanager
     def fetch(self, url: str, progress: ProgressCallback = _ignore) -> Iterator[StoredFile]:
@@ -74,11 +71,13 @@ class Storage:
             OutputError: the cache cannot be written, or its disk is full (DiskFullError).
             TransientError: it cannot be fetched now; what came is kept for the next attempt.
         """
-        location = parse_url(url)
-        source = self._store(location).source(location)
-        version = source.version()
-        self._inputs.check_size(source, version.size_bytes)
-        with self._leased(source, version, self._inputs, progress) as file:
+        with self._fetched(url, self._inputs, progress) as file:
+            yield file
+
+    @contextmanager
+    def fetch_shared(self, url: str) -> Iterator[StoredFile]:
+        """As `fetch`, of what the service itself has made, which may be larger than an input."""
+        with self._fetched(url, self._results, _ignore) as file:
             yield file
 
     def put(self, path: Path, url: str, progress: ProgressCallback = _ignore) -> None:
@@ -127,44 +126,27 @@ class Storage:
         with path.open("rb") as file:
             return all(_has_digest(file, digest) for digest in version.digests)
 
-    def store(self, path: Path) -> str:
-        """Keep the file in the service's own storage, for all its hosts, and return the reference that opens it.
-
-        The reference is made of the content: the same content is kept once, and has one reference. Raises as `put`.
-        """
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        reference = f"{self._settings.storage_url}/contents/{sha256[:2]}/{sha256}"
-        if not self.exists(reference):
-            self.put(path, reference)
-        return reference
-
-    @contextmanager
-    def open_reference(self, reference: str, progress: ProgressCallback = _ignore) -> Iterator[StoredFile]:
-        """What `store` kept, on this host for the block; without asking anybody if it is here already.
+    def discard(self, url: str) -> None:
+        """Remove the file at `url`, which this service has put there; one that is gone already is no failure.
 
         Raises:
-            UrlRefusedError: it is no reference to this service's storage.
-            ObjectMissingError, StorageError, ChecksumError, TransientError: as `fetch`.
+            UrlRefusedError: it is not in the service's own storage.
+            StorageError, TransientError: it cannot be removed, or not now.
         """
-        sha256 = self._content_of(reference)
-        with self._cache.lease(sha256) as path:
-            if path is not None:
-                yield StoredFile(path, sha256, path.stat().st_size, reference)
-                return
-        location = parse_url(reference)
-        source = self._store(location).source(location)
-        version = dataclasses.replace(source.version(), digests=(Digest("sha256", sha256),))
-        with self._leased(source, version, self._references, progress) as file:
-            yield file
+        location = parse_url(url)
+        if not url.startswith(f"{self._settings.storage_url}/"):
+            message = f"{location.shown} is not in the storage of this service"
+            raise UrlRefusedError(message, "remove only what the service has made")
+        self._store(location).discard(location)
 
-    def _content_of(self, reference: str) -> str:
-        place = reference.removeprefix(f"{self._settings.storage_url}/")
-        found = _REFERENCE.fullmatch(place)
-        if found is None or place == reference:
-            message = f"{shown_url(reference)} is no reference to the storage of this service"
-            raise UrlRefusedError(message, "give what `store` returned")
-        return found[2]
+    @contextmanager
+    def _fetched(self, url: str, downloader: Downloader, progress: ProgressCallback) -> Iterator[StoredFile]:
+        location = parse_url(url)
+        source = self._store(location).source(location)
+        version = source.version()
+        downloader.check_size(source, version.size_bytes)
+        with self._leased(source, version, downloader, progress) as file:
+            yield file
 
     @contextmanager
     def _leased(

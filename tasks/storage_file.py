@@ -44,6 +44,15 @@ class FileStore:
         """Refuse what is outside of the roots."""
         self._rooted(location)
 
+    def discard(self, location: Location) -> None:
+        """Remove the file, if there is one."""
+        with (
+            suppress(ObjectMissingError),
+            self._folder_of(location, makes=False) as (folder, name),
+            _read_errors(location),
+        ):
+            os.unlink(name, dir_fd=folder)
+
     def put(self, path: Path, location: Location, sent: Sent) -> None:
         """Copy `path` to `location`, in one step; folders are made where they are missing."""
         with path.open("rb") as source, self._folder_of(location, makes=True) as (folder, name):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-from tasks.errors import ObjectMissingError, StorageError
+from tasks.errors import ObjectMissingError, StorageError, UrlRefusedError
 from tasks.storage_http_client import HttpAnswer, HttpClient, check_status
 from tasks.storage_source import Sent, SourceChangedError, SourceVersion
 from tasks.storage_url import Location
@@ -36,6 +36,10 @@ class HttpStore:
     def check_target(self, location: Location) -> None:
         """Refuse a host that jobs may not reach. Nothing is sent: a presigned address is good for one thing only."""
         self._client.check(location)
+
+    def discard(self, location: Location) -> None:
+        """Refused: nothing of the service's own lies on web servers."""
+        raise UrlRefusedError(f"{location.shown} cannot be removed", "remove only what the service has made")
 
     def put(self, path: Path, location: Location, sent: Sent) -> None:
         """Send the file with PUT, as presigned addresses expect; the server takes it whole or not at all."""

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import logging
+import mimetypes
 import re
 import threading
 import weakref
@@ -84,6 +85,12 @@ class S3Store:
         """Refuse a bucket that jobs may not use."""
         self._check_bucket(location)
 
+    def discard(self, location: Location) -> None:
+        """Remove the object, if there is one."""
+        self._check_bucket(location)
+        with s3_errors(location):
+            self._client.delete_object(Bucket=location.host, Key=location.path)
+
     def put(self, path: Path, location: Location, sent: Sent) -> None:
         """Upload `path`, in parts where it is large, every part with its sha256; then ask what was stored.
 
@@ -94,7 +101,10 @@ class S3Store:
         self._check_bucket(location)
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        extra = {"ChecksumAlgorithm": "SHA256", "Metadata": {_SHA256_KEY: sha256}}
+        extra: dict[str, Any] = {"ChecksumAlgorithm": "SHA256", "Metadata": {_SHA256_KEY: sha256}}
+        media_type, _ = mimetypes.guess_type(location.path)
+        if media_type:  # so that a browser plays the result
+            extra["ContentType"] = media_type
         with s3_errors(location):
             self._client.upload_file(
                 str(path), location.host, location.path, ExtraArgs=extra, Callback=_adder(sent), Config=self._transfer

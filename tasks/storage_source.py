@@ -72,6 +72,9 @@ class Store(Protocol):
     def check_target(self, location: Location) -> None:
         """Make sure that jobs may write to `location`, without writing; raises UrlRefusedError where they may not."""
 
+    def discard(self, location: Location) -> None:
+        """Remove the file at `location`, if there is one. Raises as `put`."""
+
     def put(self, path: Path, location: Location, sent: Sent) -> None:
         """Copy the file `path` to `location`: whole, or not at all.
 

@@ -76,5 +76,5 @@ def _bring(job: ServiceJob, key: str, url: str) -> None:
     if kept.exists() or not job.files.exists(url):
         return
     kept.parent.mkdir(parents=True, exist_ok=True)
-    with job.files.fetch(url) as shared:
+    with job.files.fetch_shared(url) as shared:
         shutil.copyfile(shared.path, kept)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from infra.local.layout import BUCKET
 from lipsync_core.pipeline import lip_sync
 from lipsync_core.workspace import Workspace
 from tests.jobs import assert_equal_frames
@@ -14,7 +15,7 @@ if TYPE_CHECKING:  # conftest.py is no module of its own
     from tests.conftest import Ffmpeg
     from tests.flows.conftest import Service
 
-STAGES = {"fetch video", "fetch audio", "blend", "encode", "upload"}
+STAGES = {"fetch video", "fetch audio", "plan", "blend", "encode", "upload"}
 
 
 def test_a_job_over_rest_gives_the_frames_of_the_command_line(
@@ -31,7 +32,7 @@ def test_a_job_over_rest_gives_the_frames_of_the_command_line(
     assert {name: states.get(name) for name in STAGES} == dict.fromkeys(STAGES, "Completed")
     [child] = service.children(run["id"])
     assert child["state"]["name"] == "Completed"
-    assert set(service.task_states(child["id"])) == {"fetch video", "fetch audio", "track", "infer"}
+    assert set(service.task_states(child["id"])) == {"fetch video", "fetch audio", "track", "infer", "hand over"}
     assert_accounted(service, run["id"])
     lip_sync(face, speech, tmp_path / "local.mp4", workspace=workspace)
     assert_equal_frames(service.get("outputs/face.mp4", tmp_path / "remote.mp4"), tmp_path / "local.mp4")
@@ -56,6 +57,35 @@ def test_a_second_sound_for_the_same_video_is_not_tracked_again(
         assert service.ledger("SELECT track_was_cached FROM jobs WHERE id = %s", run["id"]) == [(True,)]
         query = "SELECT was_cached, items FROM stage_timings WHERE stage = 'track' AND part_of = '' AND job_id = %s"
         assert service.ledger(query, run["id"]) == [(True, 0)]
+
+
+def test_a_job_that_could_not_upload_renders_nothing_twice(
+    service: "Service", face: Path, speech: Path, tmp_path: Path, workspace: Workspace
+) -> None:
+    """Nor does it keep its result once the caller has it."""
+    service.s3.create_bucket(Bucket="locked")
+    denied = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::locked/*"}
+    service.s3.put_bucket_policy(Bucket="locked", Policy=json.dumps({"Version": "2012-10-17", "Statement": [denied]}))
+    request = {
+        "video": service.put(face, "inputs/face.mp4"),
+        "audio": service.put(speech, "inputs/speech.wav"),
+        "output": "s3://locked/out.mp4",
+    }
+    run = service.run(request)
+    assert str(run["state"]["message"]).startswith("ACCESS_DENIED: s3://locked/out.mp4: ")
+    kept = {"Bucket": BUCKET, "Prefix": f"work/renders/{run['id']}"}
+    assert service.s3.list_objects_v2(**kept)["KeyCount"] == 1
+    service.s3.delete_bucket_policy(Bucket="locked")
+    again = {"state": {"type": "SCHEDULED", "name": "AwaitingRetry"}, "force": True}
+    service.api.post(f"/flow_runs/{run['id']}/set_state", json=again).raise_for_status()
+    assert service.finished(run["id"])["state"]["type"] == "COMPLETED"
+    query = "SELECT stage FROM stage_timings WHERE was_cached AND attempt = 2 AND part_of = '' AND job_id = %s"
+    assert {stage for (stage,) in service.ledger(query, run["id"])} == {"track", "infer", "blend", "encode"}
+    assert service.s3.list_objects_v2(**kept)["KeyCount"] == 0
+    result = tmp_path / "out.mp4"
+    service.s3.download_file("locked", "out.mp4", str(result))
+    lip_sync(face, speech, tmp_path / "local.mp4", workspace=workspace)
+    assert_equal_frames(result, tmp_path / "local.mp4")
 
 
 def test_presigned_addresses_serve_and_are_told_to_nobody(service: "Service", face: Path, speech: Path) -> None:
@@ -221,7 +251,7 @@ def assert_accounted(service: "Service", run_id: str) -> None:
     query = "SELECT stage, pool FROM stage_timings WHERE part_of = '' AND job_id = %s"
     pools = dict(service.ledger(query, run_id))
     assert pools["track"] == pools["infer"] == "lipsync-gpu"
-    assert {stage for stage, pool in pools.items() if pool == "lipsync-cpu"} == {*STAGES, "plan"}
+    assert {stage for stage, pool in pools.items() if pool == "lipsync-cpu"} == STAGES
     query = "SELECT sum(frames) FROM frame_outcomes WHERE job_id = %s"
     [(frames,)] = service.ledger(query, run_id)
     assert frames == 38  # 1.5 s at 25 a second

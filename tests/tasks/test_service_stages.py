@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import av
 import numpy as np
@@ -28,16 +29,14 @@ from tests.wav2lip_weights import home_with, imported_wav2lip, needs_golden, nee
 
 pytest.importorskip("pydantic_settings", reason="the extra service is not installed")
 from tasks.channel import ChannelClosedError
-from tasks.clip_plan import plan_clip
 from tasks.edits import infer_edits
-from tasks.errors import ChecksumError
+from tasks.errors import ChecksumError, UrlRefusedError
 from tasks.job import EditsReference, JobInputs, ServiceJob, TrackReference
-from tasks.preview import Preview
-from tasks.rendering import RenderPass, blend_frames, encode_frames
+from tasks.rendering import RenderPass, blend_frames, deliver, encode_frames, open_render
 from tasks.settings import Settings
 from tasks.stage_log import StageLog
 from tasks.storage import Storage
-from tasks.tracks import read_clip, track_clip
+from tasks.tracks import track_clip
 
 SPEECH = Path(__file__).parents[2] / "demo" / "speech.wav"
 FRAMES = 24  # of the clip, 0.8 s
@@ -95,14 +94,10 @@ class Service:
         """What runs on the CPU pool, both stages of the pass at once."""
         with self.machine("cpu", options) as job:
             inputs = fetched(job, video, audio)
-            plan = plan_clip(job, inputs, read_clip(job, inferred.track), inferred.track)
-            edits = job.hold(job.files.fetch(inferred.edits.url)).path
-            render = RenderPass(job, inputs, plan, edits, output, Preview(len(plan.timeline), plan.info))
-            with ThreadPoolExecutor(2) as threads:
-                blended, encoded = threads.submit(blended_items, render), threads.submit(encoded_items, render)
-            assert isinstance(blended.exception(), type(encoded.exception()) | ChannelClosedError)
-            assert encoded.result() == blended.result() == plan.counts.total
-        return plan.counts
+            render = open_render(job, inputs, inferred.track, inferred.edits, uuid4(), output.suffix)
+            rendered(replace(render, output=output))
+            assert not render.is_kept
+        return render.plan.counts
 
     def run(self, options: JobOptions, video: Path, audio: Path, output: Path) -> FrameCounts:
         return self.render(options, video, audio, self.infer(options, video, audio), output)
@@ -110,6 +105,14 @@ class Service:
 
 def fetched(job: ServiceJob, video: Path, audio: Path) -> JobInputs:
     return JobInputs(*(job.hold(job.files.fetch(path.as_uri())) for path in (video, audio)))
+
+
+def rendered(render: RenderPass) -> None:
+    """Both stages of the pass, at once."""
+    with ThreadPoolExecutor(2) as threads:
+        blended, encoded = threads.submit(blended_items, render), threads.submit(encoded_items, render)
+    assert isinstance(blended.exception(), type(encoded.exception()) | ChannelClosedError)
+    assert encoded.result() == blended.result() == render.plan.counts.total
 
 
 def blended_items(render: RenderPass) -> int:
@@ -268,6 +271,29 @@ def test_what_is_done_is_not_done_again(
     for number, inferred in enumerate((first, again)):
         service.render(options, video, audio, inferred, tmp_path / f"{number}.mp4")
     assert content(tmp_path / "0.mp4") == content(tmp_path / "1.mp4")
+
+
+def test_a_job_that_dies_on_the_way_to_its_target_renders_nothing_twice(
+    serve: Callable[[Path], Service], simple: Path, video: Path, audio: Path, tmp_path: Path
+) -> None:
+    service, options, job_id = serve(simple), JobOptions(model="viseme", end_s=Fraction(3, 10)), uuid4()
+    inferred = service.infer(options, video, audio)
+    references = (inferred.track, inferred.edits)
+    with service.machine("cpu", options) as job:
+        first = open_render(job, fetched(job, video, audio), *references, job_id, ".mp4")
+        rendered(first)
+        made = first.output.read_bytes()
+        with pytest.raises(UrlRefusedError):
+            deliver(first, "file:///where/no/job/may/write.mp4")
+    with service.machine("another cpu", options) as job:
+        inputs = fetched(job, video, audio)
+        again = open_render(job, inputs, *references, job_id, ".mp4")
+        assert again.is_kept and again.output.read_bytes() == made
+        deliver(again, (tmp_path / "out.mp4").as_uri())
+        assert (tmp_path / "out.mp4").read_bytes() == made
+        assert not job.files.exists(again.kept_url)
+        assert not open_render(job, inputs, *references, job_id, ".mp4").is_kept
+        assert not open_render(job, inputs, *references, uuid4(), ".mp4").is_kept
 
 
 def test_only_what_depends_on_a_change_is_done_again(

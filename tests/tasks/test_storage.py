@@ -20,7 +20,6 @@ pytest.importorskip("boto3", reason=NOT_INSTALLED)
 
 from lipsync_core.errors import LipSyncError, TransientError
 from tasks.errors import (
-    ChecksumError,
     ObjectMissingError,
     StorageError,
     TooLargeError,
@@ -157,42 +156,29 @@ def test_fetching_fails_when_the_address_is_none(settings: MakeSettings, url: st
 
 
 @pytest.mark.parametrize("kind", ["s3", "folder"])
-def test_intermediate_results_are_kept_by_content_and_opened_by_reference(
+def test_what_the_service_makes_may_be_larger_than_inputs_and_is_removed_when_it_has_served(
     request: pytest.FixtureRequest, tmp_path: Path, settings: MakeSettings, kind: str
 ) -> None:
-    chosen = dict[str, Any](max_input_bytes=100)  # a limit of inputs, not of what the service itself makes
+    chosen = dict[str, Any](max_input_bytes=100)
     if kind == "s3":
         server = request.getfixturevalue("s3_server")
         chosen |= s3_settings(server) | {"storage_url": f"s3://{request.getfixturevalue('bucket')}/jobs"}
-    storage = Storage(settings(**chosen))
-    track = make_file(tmp_path / "track", 30_000)
-    reference = storage.store(track)
-    assert storage.store(make_file(tmp_path / "twin", 30_000)) == reference
-    with storage.open_reference(reference) as file:
+    made = settings(**chosen)
+    storage, track, url = Storage(made), make_file(tmp_path / "track", 30_000), f"{made.storage_url}/tracks/one"
+    storage.put(track, url)
+    with pytest.raises(TooLargeError), storage.fetch(url):
+        pass
+    with storage.fetch_shared(url) as file:
         assert file.path.read_bytes() == track.read_bytes()
-        assert file.url_shown == reference
-    if kind == "folder":  # once here, nobody is asked again
-        Path(reference.removeprefix("file://")).unlink()
-        with storage.open_reference(reference) as file:
-            assert file.size_bytes == 30_000
+    for _ in range(2):
+        storage.discard(url)
+        assert not storage.exists(url)
 
 
-@pytest.mark.parametrize("place", ["../../etc/passwd", "contents/ab/abc", "contents/00/" + "ff" * 32, "x"])
-def test_opening_a_reference_fails_when_it_is_not_of_this_storage(settings: MakeSettings, place: str) -> None:
-    chosen = settings()
-    with pytest.raises(UrlRefusedError), Storage(chosen).open_reference(f"{chosen.storage_url}/{place}"):
-        pass
-    with pytest.raises(UrlRefusedError), Storage(chosen).open_reference("s3://other/contents/ff/" + "ff" * 32):
-        pass
-
-
-def test_opening_a_reference_fails_when_the_content_was_changed(settings: MakeSettings, tmp_path: Path) -> None:
-    storage = Storage(settings())
-    reference = storage.store(make_file(tmp_path / "patches", 1000))
-    Path(reference.removeprefix("file://")).write_bytes(b"something else")
-    with pytest.raises(ChecksumError) as caught, storage.open_reference(reference):
-        pass
-    assert caught.value.code == "CHECKSUM_MISMATCH"
+@pytest.mark.parametrize("url", ["s3://other/jobs/x", "https://example.com/x", "file:///etc/hosts"])
+def test_discarding_fails_when_the_file_is_not_the_services_own(settings: MakeSettings, url: str) -> None:
+    with pytest.raises(UrlRefusedError):
+        Storage(settings()).discard(url)
 
 
 def test_a_file_below_the_roots_is_reached_through_a_link_that_stays_there(

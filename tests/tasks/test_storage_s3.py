@@ -43,6 +43,7 @@ def test_a_large_file_goes_up_in_parts_with_its_checksum(
     head = client.head_object(Bucket=bucket, Key="a b/ü?#.mp4", ChecksumMode="ENABLED")
     client.close()
     assert head["ETag"].endswith('-3"') and head["ChecksumSHA256"].endswith("-3")
+    assert head["ContentType"] == "video/mp4"  # a browser plays it
     assert head["Metadata"]["sha256"] == hashlib.sha256(CONTENT).hexdigest()
     with storage.fetch(f"s3://{bucket}/a b/ü?#.mp4") as file:
         assert file.path.read_bytes() == CONTENT
