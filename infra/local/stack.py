@@ -28,7 +28,6 @@ _LAUNCHER = "launcher"
 _WATCHER = "watcher"
 _WORKERS = {f"worker-{pool}": pool for pool in (CPU_POOL, GPU_POOL)}
 _POLL_S = "0.25"  # of the workers: half of it is added to every job
-_HEARTBEAT_S = "30"
 _DEPLOY_LIMIT_S = 180
 
 _WORKERS_PATH: Final = "/work_pools/{work_pool_name}/workers/filter"
@@ -158,7 +157,6 @@ def _environment(layout: Layout, databases: DatabaseUrls, keys: S3Keys) -> dict[
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_WORKER_QUERY_SECONDS": _POLL_S,
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": _HEARTBEAT_S,
         "LIPSYNC_SOURCE": str(layout.source),
         "LIPSYNC_LAUNCHER": str(layout.launcher),
         "LIPSYNC_STORAGE_URL": layout.storage_url,

@@ -55,11 +55,14 @@ class Rescue:
                     _log.warning("run %s of %s did not answer: cancelled", run.id, flow)
 
     def mark_silent(self) -> None:
-        """Mark runs as crashed that have sent heartbeats and send none any more."""
+        """Mark runs as crashed that send no heartbeat any more, or have never sent one.
+
+        Those of our workers do (`infra.worker.pool_worker`); one that no worker runs is its starter's own affair.
+        """
         for flow in (JOB_FLOW, GPU_FLOW):
             for run in self._api.runs(RunQuery(flow, ("RUNNING",))):
-                heard_at = self._api.last_heartbeat(run.id)
-                if heard_at is None or max(heard_at, run.state.since) > self._now() - SILENCE:
+                heard_at = self._api.last_heartbeat(run.id) or run.state.since
+                if run.queue is None or max(heard_at, run.state.since) > self._now() - SILENCE:
                     continue
                 if self._api.set_state(run.id, "CRASHED", "Crashed", "It fell silent: its worker has vanished"):
                     _log.warning("run %s of %s fell silent: marked as crashed", run.id, flow)

@@ -1,10 +1,13 @@
-"""Prefect's process worker with one fault less: `python -m infra.worker.pool_worker worker start ...`, as `prefect`.
+"""Prefect's process worker, whose runs say that they are alive, with one fault less.
+
+`python -m infra.worker.pool_worker worker start ...` takes what `prefect worker start ...` takes.
 
 With `--limit`, Prefect's own worker (3.8.8) keeps a run's place until it has put the run's process away, up to some
 seconds after the run has ended. A run that is due again by then (somebody retried it at once, or the watcher did)
 asked for a second place under the same name, which ended the worker with an error, and every other run with it.
 """
 
+import os
 import warnings
 from typing import TYPE_CHECKING
 
@@ -30,4 +33,7 @@ with warnings.catch_warnings():
 
 
 if __name__ == "__main__":
+    # For its runs, which inherit it: by their silence it is known that they have vanished. 30 s is the shortest
+    # distance that Prefect knows, and its default is 180.
+    os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")
     app()

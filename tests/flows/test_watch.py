@@ -275,10 +275,14 @@ def test_runs_that_no_worker_starts_or_ends_are_freed_and_others_are_left_alone(
     set_state(service, strange, {"type": "CANCELLED", "name": "Cancelled"})
 
 
-def test_a_run_is_marked_as_crashed_when_its_heartbeats_have_stopped(service: "Service") -> None:
+def test_a_run_is_marked_as_crashed_when_it_sends_no_heartbeat(service: "Service") -> None:
     beating, never = (waiting_run(service, MISSING) for _ in range(2))
-    for run_id in (beating, never):
+    flow_id = service.api.get(f"/flow_runs/{never}").json()["flow_id"]
+    without_worker = service.api.post("/flow_runs/", json={"flow_id": flow_id}).raise_for_status().json()["id"]
+    runs = (beating, never, without_worker)
+    for run_id in runs:
         set_state(service, run_id, {"type": "RUNNING", "name": "Running"})
+    time.sleep(3)
     event = {
         "id": str(uuid4()),
         "occurred": datetime.now(UTC).isoformat(),
@@ -288,12 +292,14 @@ def test_a_run_is_marked_as_crashed_when_its_heartbeats_have_stopped(service: "S
     service.api.post("/events", json=[event]).raise_for_status()
     with open_watched_api(Settings(api_url=service.layout.api_url), 20.0) as api:
         wait_until(lambda: api.last_heartbeat(UUID(beating)) is not None)
-        Rescue(api, lambda: datetime.now(UTC) + SILENCE - timedelta(seconds=30)).mark_silent()
-        assert state_of(service, beating)["type"] == "RUNNING"
-        Rescue(api, lambda: datetime.now(UTC) + SILENCE).mark_silent()
-    assert state_of(service, beating)["type"] == "CRASHED"
-    assert state_of(service, never)["type"] == "RUNNING"  # whoever sends none is not told by their absence
-    for run_id in (beating, never):
+        heard_at, began_at = api.last_heartbeat(UUID(beating)), api.run(UUID(never)).state.since
+        assert heard_at is not None
+        crashed = []
+        for moment in (began_at, began_at + timedelta(seconds=2), heard_at + timedelta(seconds=2)):
+            Rescue(api, lambda now=moment: now + SILENCE - timedelta(seconds=1)).mark_silent()
+            crashed.append([state_of(service, run_id)["type"] == "CRASHED" for run_id in runs])
+    assert crashed == [[False, False, False], [False, True, False], [True, True, False]]
+    for run_id in runs:
         set_state(service, run_id, {"type": "CANCELLED", "name": "Cancelled"})
 
 
