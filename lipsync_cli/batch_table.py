@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lipsync_cli.batch_watch import BatchReport, RowReport
+from lipsync_cli.wording import in_one_line
 
 if TYPE_CHECKING:
     from flows.batch import PlannedRow
@@ -25,7 +26,7 @@ def render_report(report: BatchReport) -> str:
     for row in report.rows:
         if row.error is not None and row.outcome != "deduplicated":
             job = f"  job {row.job.id}, attempt {row.job.attempt}" if row.job else ""
-            lines += ["", f"row {row.number}  {row.error.code}{job}", f"  {_line(str(row.error))}"]
+            lines += ["", f"row {row.number}  {row.error.code}{job}", f"  {in_one_line(str(row.error))}"]
     return "\n".join(lines)
 
 
@@ -55,7 +56,7 @@ def render_dry_run(rows: "Sequence[PlannedRow]") -> str:
     if wrong:
         width = max(len("field"), *(len(field) for _, field, _ in wrong))
         lines += [f"{'row':>5}  {'field':<{width}}  fault"]
-        lines += [f"{number:>5}  {field:<{width}}  {_line(fault)}" for number, field, fault in wrong]
+        lines += [f"{number:>5}  {field:<{width}}  {in_one_line(fault)}" for number, field, fault in wrong]
         lines += [""]
     good = [row for row in rows if row.request is not None]
     if good:
@@ -116,7 +117,3 @@ def _codes(rows: Iterable[RowReport]) -> dict[str, int]:
 def _split(fault: str) -> tuple[str, str]:
     field, _, text = fault.partition(": ")
     return field, text
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())

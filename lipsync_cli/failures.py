@@ -10,6 +10,7 @@ import click
 import tasks.errors
 import tasks.ledger_errors
 from lipsync_cli.signals import Interrupted
+from lipsync_cli.wording import in_one_line
 from lipsync_core.errors import LipSyncError, OptionError, OutputError
 
 SUCCESS = 0
@@ -37,7 +38,7 @@ def report_failure(failure: BaseException, is_debug: bool) -> int:
     if is_debug:
         traceback.print_exception(failure, file=sys.stderr)
     code, text, status = _describe(failure, is_debug)
-    line = " ".join(f"lipsync: error {code}: {text}".split())
+    line = in_one_line(f"lipsync: error {code}: {text}")
     click.echo("".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line), err=True)
     return status
 

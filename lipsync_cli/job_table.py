@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from lipsync_cli.wording import iso
+
 if TYPE_CHECKING:
     from flows.job import Job
     from flows.prefect_api import TaskRun
@@ -35,8 +37,8 @@ def job_fields(job: "Job") -> dict[str, Any]:
         "attempt": job.attempt,
         "queue": job.queue,
         "created": job.created_at.isoformat(),
-        "started": _iso(job.started_at),
-        "finished": _iso(job.finished_at),
+        "started": iso(job.started_at),
+        "finished": iso(job.finished_at),
         "ran_s": job.ran_s,
         "request": job.request.model_dump(mode="json") if job.request else None,
     }
@@ -48,7 +50,7 @@ def details_fields(details: JobDetails) -> dict[str, Any]:
         {
             "name": task.name,
             "state": _task_state(details.job, task),
-            "started": _iso(task.started_at),
+            "started": iso(task.started_at),
             "wall_s": task.total_s,
         }
         for task in details.tasks
@@ -150,10 +152,6 @@ def _worded(value: object) -> str:
 
 def _moment(moment: datetime | None) -> str:
     return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}" if moment else ""
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
 
 
 def _cut(line: str, width: int | None) -> str:

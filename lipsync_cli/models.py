@@ -10,12 +10,12 @@ from lipsync_cli.failures import write_stdout
 from lipsync_cli.signals import Interrupted
 from lipsync_cli.transfer import shown_transfer
 from lipsync_cli.values import home_option, workspace_at
+from lipsync_cli.wording import in_mb
 
 if TYPE_CHECKING:
     from lipsync_core.models import ModelEntry, ModelStore
 
 SCHEMA = "lipsync.models/1"
-_MB = 1_000_000
 
 accept_option = click.option(
     "--accept-licence", is_flag=True, help="Accept a licence that forbids commercial use; remembered."
@@ -122,7 +122,7 @@ def _say_accepted(store: "ModelStore", entry: "ModelEntry", accept_licence: bool
 def _remains(store: "ModelStore", entry: "ModelEntry") -> str:
     kept_bytes = store.partial_bytes(entry.name)
     if kept_bytes:
-        return f"{kept_bytes / _MB:.1f} MB of the download are kept; the same command goes on from there"
+        return f"{in_mb(kept_bytes)} MB of the download are kept; the same command goes on from there"
     if store.status(entry.name) == "downloaded":
         return "the download is kept; the same command goes on with the import"
     return "nothing was installed"
@@ -143,7 +143,7 @@ def _text(store: "ModelStore", entry: "ModelEntry") -> str:
         f"{entry.name}  [{status}]",
         f"    {entry.purpose}",
         f"    {entry.licence}; {use}",
-        f"    {entry.size_bytes / _MB:.1f} MB from {entry.source}",
+        f"    {in_mb(entry.size_bytes)} MB from {entry.source}",
     ]
     is_usable = store.licences.is_usable(entry)
     if status != "installed" or not is_usable:

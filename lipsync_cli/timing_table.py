@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from lipsync_cli.wording import iso
 from tasks.timing_report import StageLine, TimingBreakdown
 
 SCHEMA = "lipsync.timing/1"
@@ -57,12 +58,12 @@ def render_json(report: TimingBreakdown) -> str:
     wanted = report.filter
     fields = {
         "schema": SCHEMA,
-        "since": _iso(wanted.since),
-        "until": _iso(wanted.until),
+        "since": iso(wanted.since),
+        "until": iso(wanted.until),
         "model": wanted.model,
         "pool": wanted.pool,
-        "first": _iso(report.first),
-        "last": _iso(report.last),
+        "first": iso(report.first),
+        "last": iso(report.last),
         "jobs": report.jobs,
         "states": dict(report.states),
         "errors": dict(report.errors),
@@ -71,7 +72,7 @@ def render_json(report: TimingBreakdown) -> str:
         "stages": [_fields(line) for line in report.lines],
         "bucket_s": report.bucket_s,
         "buckets": [
-            {"start": _iso(bucket.start), "jobs": bucket.jobs, "mean_s": dict(bucket.stages)}
+            {"start": iso(bucket.start), "jobs": bucket.jobs, "mean_s": dict(bucket.stages)}
             for bucket in report.buckets
         ],
     }
@@ -131,10 +132,6 @@ def _fields(line: StageLine) -> dict[str, str | float | None]:
         "cpu_s": line.cpu_s,
         "share": line.share,
     }
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
 
 
 def _minute(moment: datetime) -> str:

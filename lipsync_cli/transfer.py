@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import click
 
 from lipsync_cli.progress import LINE_INTERVAL_S, terminal_bar
+from lipsync_cli.wording import in_mb
 from lipsync_core.report import Progress, ProgressCallback
 
-_MB = 1_000_000
 _STAGES = {
     "wait": "waiting for another installation of it",
     "download": "downloading",
@@ -53,10 +53,10 @@ def describe(progress: Progress, bytes_per_s: float) -> str:
     """One line: what is being done, how much of how much, the rate and the time left, as far as they are known."""
     parts = [_STAGES.get(progress.stage, progress.stage)]
     if progress.total:
-        parts.append(f"{progress.done / _MB:.1f} of {progress.total / _MB:.1f} MB")
+        parts.append(f"{in_mb(progress.done)} of {in_mb(progress.total)} MB")
         if bytes_per_s > 0:
             left_s = (progress.total - progress.done) / bytes_per_s
-            parts.append(f"{bytes_per_s / _MB:.1f} MB/s, {left_s:.0f} s left")
+            parts.append(f"{in_mb(bytes_per_s)} MB/s, {left_s:.0f} s left")
     return ", ".join(parts)
 
 

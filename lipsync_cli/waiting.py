@@ -14,12 +14,11 @@ from lipsync_cli.job_progress import Step, shown_steps
 from lipsync_cli.job_table import job_fields, render_json
 from lipsync_cli.service import Service
 from lipsync_cli.signals import Interrupted
+from lipsync_cli.wording import in_mb
 from lipsync_core.report import Progress
 
 if TYPE_CHECKING:
     from flows.job import Job
-
-_MB = 1_000_000
 
 
 @contextmanager
@@ -84,7 +83,7 @@ def transfer_step(path: Path, progress: Progress) -> Step:
     verb = "uploading" if progress.stage == "put" else "downloading"
     if not progress.total:
         return Step(f"{verb} {path.name}")
-    return Step(f"{verb} {path.name} ({progress.total / _MB:.1f} MB)", 100 * progress.done / progress.total)
+    return Step(f"{verb} {path.name} ({in_mb(progress.total)} MB)", 100 * progress.done / progress.total)
 
 
 def _step(service: Service, job: "Job") -> Step:
