@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from prefect import flow
+from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.settings import get_current_settings
@@ -17,6 +17,7 @@ from flows.handover import failed_state
 from flows.manifest import read_manifest
 from lipsync_core.errors import InputError, LipSyncError
 from tasks.settings import Settings
+from tasks.stages import NOT_KEPT, TRANSFER_LIMIT_S, TRIED_AGAIN, whole
 from tasks.storage import Storage
 
 _Manifest = Annotated[
@@ -36,14 +37,24 @@ def lipsync_bulk(manifest: _Manifest, retry_failed: _RetryFailed = False) -> Sta
     """
     settings = Settings()
     try:
-        with Storage(settings).fetch(manifest) as copy:
-            rows = read_manifest(copy.path, PurePosixPath(urlsplit(manifest).path).suffix)
-        with open_client(_of_this_run(settings)) as client:
-            submitted = list(submit_rows(client, plan_rows(rows), _nothing_to_upload, retry_failed))
-        _show(submitted)
+        _show(submit(whole(settings), whole(fetch(whole(settings), manifest)), retry_failed))
     except LipSyncError as error:
         return failed_state(error)
     return None
+
+
+@task(name="fetch", task_run_name="fetch manifest", timeout_seconds=TRANSFER_LIMIT_S, **TRIED_AGAIN, **NOT_KEPT)
+def fetch(settings: Settings, manifest: str) -> tuple[PlannedRow, ...]:
+    """The manifest's rows, checked."""
+    with Storage(settings).fetch(manifest) as copy:
+        return plan_rows(read_manifest(copy.path, PurePosixPath(urlsplit(manifest).path).suffix))
+
+
+@task(name="submit", task_run_name="submit", timeout_seconds=TRANSFER_LIMIT_S, **TRIED_AGAIN, **NOT_KEPT)
+def submit(settings: Settings, rows: tuple[PlannedRow, ...], retry_failed: bool) -> list[SubmittedRow]:
+    """Submit the rows that are not there yet; done again, it goes on where it was."""
+    with open_client(_of_this_run(settings)) as client:
+        return list(submit_rows(client, rows, _nothing_to_upload, retry_failed))
 
 
 def _of_this_run(settings: Settings) -> Settings:

@@ -1,7 +1,9 @@
 """The part of a job that wants a GPU: track and infer, in a run of its own or inside its parent."""
 
 import time
-from typing import Any, cast
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import httpx
@@ -25,6 +27,7 @@ from tasks.opening import open_job
 from tasks.settings import Settings
 from tasks.stages import whole
 
+_T = TypeVar("_T")
 GPU_DEPLOYMENT = "lipsync-gpu/lipsync-gpu"
 _MOST_CHILDREN = 3  # of one attempt of a job, each after the crash of the one before
 _SERVER_PATIENCE_S = 300.0
@@ -66,23 +69,25 @@ def infer_on_gpu_pool(job: ServiceJob, request: LipSyncRequest, attempt: int) ->
         LipSyncError: what the child failed with.
         GpuRunError: the child ended without a word, or no worker took it.
     """
-    for _ in range(_MOST_CHILDREN - 1):
-        child = _ended_child(job, request, attempt)
+    for number in range(1, _MOST_CHILDREN):
+        child = _ended_child(job, request, attempt, number)
         if child.state is None or not child.state.is_crashed():
             return _handed_over(job, child)
-    return _handed_over(job, _ended_child(job, request, attempt))
+    return _handed_over(job, _ended_child(job, request, attempt, _MOST_CHILDREN))
 
 
-def _ended_child(job: ServiceJob, request: LipSyncRequest, attempt: int) -> FlowRun:
-    """A child run, waited for; cancelled when the present run is stopped meanwhile."""
-    child = run_deployment(
+def _ended_child(job: ServiceJob, request: LipSyncRequest, attempt: int, number: int) -> FlowRun:
+    """The child run `number` of this attempt, waited for; cancelled when the present run is stopped meanwhile."""
+    start = partial(
+        run_deployment,
         GPU_DEPLOYMENT,
         parameters={"request": request.model_dump(mode="json"), "attempt": attempt},
         flow_run_name=f"{runtime.flow_run.name}: track and infer",
         work_queue_name=request.priority,
+        idempotency_key=f"{runtime.flow_run.id}-{attempt}-{number}",  # asked for twice, it is the same run
         timeout=0,
     )
-    run_id = cast(FlowRun, child).id
+    run_id = cast(FlowRun, _patiently(start)).id
     try:
         return finished_run(run_id, job.max_gpu_wait_s)
     except BaseException:
@@ -121,21 +126,28 @@ def finished_run(run_id: UUID, may_wait_s: float) -> FlowRun:
     Raises:
         GpuRunError: no worker has begun it after `may_wait_s`.
     """
-    asked_at = answered_at = time.monotonic()
+    asked_at = time.monotonic()
     with get_client(sync_client=True) as client:
         while True:
-            try:
-                run = client.read_flow_run(run_id)
-                answered_at = time.monotonic()
-            except httpx.TransportError:
-                if time.monotonic() > answered_at + _SERVER_PATIENCE_S:
-                    raise
-            else:
-                if run.state is not None and run.state.is_final():
-                    return run
-                if run.start_time is None and answered_at > asked_at + may_wait_s:
-                    raise GpuRunError(f"no worker of the GPU pool has begun the run {run_id}", "see that one is online")
+            run = _patiently(lambda: client.read_flow_run(run_id))
+            if run.state is not None and run.state.is_final():
+                return run
+            if run.start_time is None and time.monotonic() > asked_at + may_wait_s:
+                raise GpuRunError(f"no worker of the GPU pool has begun the run {run_id}", "see that one is online")
             time.sleep(_POLL_S)
+
+
+def _patiently(ask: Callable[[], _T]) -> _T:
+    """What Prefect's server answers; one that is being restarted, or whose database is, is waited for."""
+    given_up_at = time.monotonic() + _SERVER_PATIENCE_S
+    while True:
+        try:
+            return ask()
+        except (httpx.TransportError, httpx.HTTPStatusError) as exc:
+            is_away = isinstance(exc, httpx.TransportError) or exc.response.is_server_error
+            if not is_away or time.monotonic() > given_up_at:
+                raise
+        time.sleep(_POLL_S)
 
 
 def _cancel(run_id: UUID) -> None:

@@ -1,10 +1,17 @@
-"""What a run shows in Prefect's UI beside its states: how far it is, where its time went, what its result is."""
+"""What a run shows in Prefect's UI beside its states: how far it is, where its time went, what its result is.
+
+What cannot be shown, because the server is away, is not, and the job goes on.
+"""
 
 import base64
+import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 from uuid import UUID
 
+import httpx
 from prefect.artifacts import (
     create_link_artifact,
     create_markdown_artifact,
@@ -17,6 +24,7 @@ from lipsync_core.report import Progress
 from tasks.preview import Preview
 from tasks.stage_log import StageLog, StageRun
 
+_log = logging.getLogger(__name__)
 _UPDATE_EVERY_S = 1.0
 
 
@@ -24,17 +32,22 @@ class ShownProgress:
     """A progress bar of the present run; call it as often as there is news."""
 
     def __init__(self) -> None:
-        made = create_progress_artifact(progress=0.0, key="progress", description="Frames written")
-        self._artifact = cast(UUID, made)
+        self._artifact: UUID | None = None
+        with _if_possible():
+            made = create_progress_artifact(progress=0.0, key="progress", description="Frames written")
+            self._artifact = cast(UUID, made)
         self._shown_at = time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
         """Move the bar, at most once a second, and at the end."""
         now = time.monotonic()
-        if not progress.total or (now - self._shown_at < _UPDATE_EVERY_S and progress.done < progress.total):
+        if self._artifact is None or not progress.total:
+            return
+        if now - self._shown_at < _UPDATE_EVERY_S and progress.done < progress.total:
             return
         self._shown_at = now
-        update_progress_artifact(self._artifact, progress=100.0 * progress.done / progress.total)
+        with _if_possible():
+            update_progress_artifact(self._artifact, progress=100.0 * progress.done / progress.total)
 
 
 def show_timings(log: StageLog) -> None:
@@ -44,12 +57,14 @@ def show_timings(log: StageLog) -> None:
         cpu_s = run.cpu_s if run.parts else None  # only the finer rows are measured
         rows.append(_row(run.stage, run.wall_s, cpu_s, run.items) | {"note": _note(run)})
         rows.extend(_row(f"– {part.stage}", part.wall_s, part.cpu_s, part.items) | {"note": ""} for part in run.parts)
-    create_table_artifact(table=rows, key="timing-breakdown", description="Where the time of this run went")
+    with _if_possible():
+        create_table_artifact(table=rows, key="timing-breakdown", description="Where the time of this run went")
 
 
 def show_output(url_shown: str) -> None:
     """Where the result is. `url_shown` holds no credentials and no signature."""
-    create_link_artifact(link=url_shown, link_text=url_shown, key="output", description="The result")
+    with _if_possible():
+        create_link_artifact(link=url_shown, link_text=url_shown, key="output", description="The result")
 
 
 def show_preview(preview: Preview) -> None:
@@ -60,7 +75,16 @@ def show_preview(preview: Preview) -> None:
     sheet = preview.sheet()
     if sheet:
         picture = f"![Frames of the result](data:image/jpeg;base64,{base64.b64encode(sheet).decode()})"
-        create_markdown_artifact(picture, key="preview", description="Frames of the result, evenly spread")
+        with _if_possible():
+            create_markdown_artifact(picture, key="preview", description="Frames of the result, evenly spread")
+
+
+@contextmanager
+def _if_possible() -> Iterator[None]:
+    try:
+        yield
+    except httpx.HTTPError as exc:  # of the server's answers as well
+        _log.warning("an artifact is missing: %s", type(exc).__name__)
 
 
 def _row(stage: str, wall_s: float, cpu_s: float | None, items: int) -> dict[str, object]:

@@ -16,7 +16,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.states import Completed
-from prefect.tasks import Task, exponential_backoff
+from prefect.tasks import Task
 from prefect.utilities.annotations import quote
 
 from lipsync_core.errors import TransientError
@@ -56,11 +56,13 @@ async def may_pass(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> b
     return isinstance(failure, TransientError)
 
 
-# Four more tries after about 2, 4, 8 and 16 s, each up to twice as long, so that many jobs do not come back at once.
+# For some three minutes, in which a server has started again. Every delay is spread, so that many jobs do not come back
+# at once.
+_DELAYS_S = [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
 TRIED_AGAIN: dict[str, Any] = {
-    "retries": 4,
-    "retry_delay_seconds": exponential_backoff(2),
-    "retry_jitter_factor": 1.0,
+    "retries": len(_DELAYS_S),
+    "retry_delay_seconds": _DELAYS_S,
+    "retry_jitter_factor": 0.5,
     "retry_condition_fn": may_pass,
 }
 

@@ -17,6 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from prefect.context import refresh_global_settings_context
+
 from infra.worker.launch import LENGTH, STATUS
 from tasks import storage_s3
 
@@ -49,6 +51,7 @@ class Double:
             os.close(source)
         os.environ.clear()
         os.environ.update(self.environment)
+        refresh_global_settings_context()  # Prefect's settings are the launcher's own until then
         os.chdir(self.folder)
         sys.argv[:] = ["prefect.engine"]  # which would take the launcher's own argument for a run's id
         runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)

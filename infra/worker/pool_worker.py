@@ -9,7 +9,7 @@ asked for a second place under the same name, which ended the worker with an err
 
 import os
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from prefect.cli import app
 from prefect.workers.process import ProcessWorker
@@ -17,6 +17,14 @@ from prefect.workers.process import ProcessWorker
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
     from prefect.client.schemas.responses import WorkerFlowRunResponse
+
+#: Settings of its runs, which inherit them.
+_OF_RUNS: Final = {
+    # By their silence it is known that they have vanished. 30 s is the shortest that Prefect takes, its default is 180.
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+    # What its server answers while its database is away, which is no reason for a job to fail.
+    "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
+}
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", UserWarning)  # that it takes the place of Prefect's own is the purpose
@@ -33,7 +41,6 @@ with warnings.catch_warnings():
 
 
 if __name__ == "__main__":
-    # For its runs, which inherit it: by their silence it is known that they have vanished. 30 s is the shortest
-    # distance that Prefect knows, and its default is 180.
-    os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")
+    for name, value in _OF_RUNS.items():
+        os.environ.setdefault(name, value)
     app()

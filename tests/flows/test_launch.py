@@ -114,6 +114,20 @@ def test_a_job_whose_part_on_the_gpu_pool_is_killed_starts_that_part_again(
     assert service.ledger("SELECT state, attempt FROM jobs WHERE id = %s", run_id) == [("completed", 1)]
 
 
+@pytest.mark.parametrize("long_job", [60], indirect=True, ids=["a minute"])
+def test_a_job_outlives_the_servers_that_it_works_with(service: "Service", long_job: "Json", tmp_path: Path) -> None:
+    run_id = service.start(long_job)
+    working(service, run_id, "encode")
+    database = int((service.layout.postgres / "postmaster.pid").read_text().splitlines()[0])
+    for pid in (database, service.process("s3"), service.process("prefect-server")):
+        os.kill(pid, signal.SIGKILL)
+    service.stack("up")
+    assert service.finished(run_id)["state"]["type"] == "COMPLETED"
+    assert service.ledger("SELECT state, attempt FROM jobs WHERE id = %s", run_id) == [("completed", 1)]
+    with av.open(str(service.get("outputs/long.mp4", tmp_path / "out.mp4"))) as movie:
+        assert sum(1 for _ in movie.decode(video=0)) == 60 * RATE
+
+
 def test_a_job_that_dies_with_its_worker_is_done_by_a_second_attempt(
     service: "Service", long_job: "Json", tmp_path: Path
 ) -> None:
