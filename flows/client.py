@@ -11,12 +11,14 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from flows.job import Job, JobStateName, job_of, request_of, state_types
+from flows.patience import patiently
 from flows.prefect_api import PrefectApi, RunOrder, RunQuery, TaskRun, open_api
 from flows.request import LipSyncRequest
 from lipsync_core.errors import TransientError
@@ -172,7 +174,8 @@ class JobClient:
         pending = set(job_ids)
         crashes: dict[UUID, float] = {}  # when they were first seen
         while pending:
-            jobs = _patiently(lambda: self._present(pending), poll_s)  # noqa: B023 - called before the next turn
+            ask = partial(self._present, pending)
+            jobs = patiently(ask, lambda exc: isinstance(exc, TransientError), _PATIENCE_S, poll_s)
             yield tuple(jobs)
             pending -= {job.id for job in jobs if job.is_final and not _may_run_again(job, crashes)}
             if pending:
@@ -205,14 +208,3 @@ def _may_run_again(job: Job, crashes: dict[UUID, float]) -> bool:
     first_seen_s = crashes.setdefault(job.id, time.monotonic())  # clocks of two machines may differ
     age_s = (datetime.now(UTC) - job.since).total_seconds()
     return max(age_s, time.monotonic() - first_seen_s) < _RESCUE_S
-
-
-def _patiently(ask: Callable[[], list[Job]], poll_s: float) -> list[Job]:
-    deadline = time.monotonic() + _PATIENCE_S
-    while True:
-        try:
-            return ask()
-        except TransientError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(poll_s)

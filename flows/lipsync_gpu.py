@@ -1,9 +1,8 @@
 """The part of a job that wants a GPU: track and infer, in a run of its own or inside its parent."""
 
 import time
-from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 from uuid import UUID
 
 import httpx
@@ -14,6 +13,7 @@ from prefect.deployments import run_deployment
 from prefect.states import Cancelling
 
 from flows.handover import Failure, Handover, Inferred, failed_state, inferred_by, read_handover, write_handover
+from flows.patience import patiently
 from flows.place import present_place
 from flows.request import LipSyncRequest
 from lipsync_core.errors import LipSyncError
@@ -27,7 +27,6 @@ from tasks.opening import open_job
 from tasks.settings import Settings
 from tasks.stages import whole
 
-_T = TypeVar("_T")
 GPU_DEPLOYMENT = "lipsync-gpu/lipsync-gpu"
 _MOST_CHILDREN = 3  # of one attempt of a job, each after the crash of the one before
 _SERVER_PATIENCE_S = 300.0
@@ -87,7 +86,7 @@ def _ended_child(job: ServiceJob, request: LipSyncRequest, attempt: int, number:
         idempotency_key=f"{runtime.flow_run.id}-{attempt}-{number}",  # asked for twice, it is the same run
         timeout=0,
     )
-    run_id = cast(FlowRun, _patiently(start)).id
+    run_id = cast(FlowRun, patiently(start, _is_away, _SERVER_PATIENCE_S, _POLL_S)).id
     try:
         return finished_run(run_id, job.max_gpu_wait_s)
     except BaseException:
@@ -129,7 +128,7 @@ def finished_run(run_id: UUID, may_wait_s: float) -> FlowRun:
     asked_at = time.monotonic()
     with get_client(sync_client=True) as client:
         while True:
-            run = _patiently(lambda: client.read_flow_run(run_id))
+            run = patiently(partial(client.read_flow_run, run_id), _is_away, _SERVER_PATIENCE_S, _POLL_S)
             if run.state is not None and run.state.is_final():
                 return run
             if run.start_time is None and time.monotonic() > asked_at + may_wait_s:
@@ -137,17 +136,11 @@ def finished_run(run_id: UUID, may_wait_s: float) -> FlowRun:
             time.sleep(_POLL_S)
 
 
-def _patiently(ask: Callable[[], _T]) -> _T:
-    """What Prefect's server answers; one that is being restarted, or whose database is, is waited for."""
-    given_up_at = time.monotonic() + _SERVER_PATIENCE_S
-    while True:
-        try:
-            return ask()
-        except (httpx.TransportError, httpx.HTTPStatusError) as exc:
-            is_away = isinstance(exc, httpx.TransportError) or exc.response.is_server_error
-            if not is_away or time.monotonic() > given_up_at:
-                raise
-        time.sleep(_POLL_S)
+def _is_away(exc: Exception) -> bool:
+    """Prefect's server is being restarted, or its database is."""
+    if isinstance(exc, httpx.HTTPStatusError):
+        return exc.response.is_server_error
+    return isinstance(exc, httpx.TransportError)
 
 
 def _cancel(run_id: UUID) -> None:

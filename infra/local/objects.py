@@ -67,6 +67,8 @@ def _command(layout: Layout) -> list[str]:
         "-s3.port.lance=0",
         f"-s3.config={layout.s3_keys}",
         f"-master.port={port + 1}",
+        "-master.electionTimeout=1s",  # it votes alone, and would wait for others for ten
+        "-master.telemetry=false",
         f"-volume.port={port + 2}",
         "-filer",
         f"-filer.port={port + 3}",

@@ -24,6 +24,7 @@ _OF_RUNS: Final = {
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     # What its server answers while its database is away, which is no reason for a job to fail.
     "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
+    "PREFECT_CLIENT_MAX_RETRIES": "6",  # after 2, 4 ... 64 s: in all two minutes
 }
 
 with warnings.catch_warnings():
