@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tasks.ledger_local import LocalLedger
 
 _USER = "lipsync run --ledger"
-#: In place of an address: the ledger that `lipsync report` reads by itself.
+#: In place of an address: the ledger of the settings, by default the user's own.
 OWN = "auto"
 
 

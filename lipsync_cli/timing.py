@@ -21,6 +21,10 @@ _SPAN = re.compile(r"(\d+)([mhdw])", re.ASCII)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _MAX_DAYS = 36_500
 _USER = "lipsync report"
+_SERVICE_FILE = Path(".lipsync") / "ledger.env"  # of `make up`, in the folder that the command is called in
+_DATABASE_HELP = (
+    "The ledger.  [default: LIPSYNC_DATABASE_URL, or that of the service of `make up` here, or this user's own]"
+)
 
 
 class Span(click.ParamType[timedelta]):
@@ -72,7 +76,7 @@ class Period:
 @click.option("--pool", help="Only stages that ran on this pool.")
 @click.option("--format", "format_name", type=click.Choice(_FORMATS), help="By default as OUTPUT's name says, or text.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
-@click.option("--database", metavar="URL", help="The ledger.  [default: LIPSYNC_DATABASE_URL, or this user's own]")
+@click.option("--database", metavar="URL", help=_DATABASE_HELP)
 def report(
     last: timedelta | None,
     since: datetime | None,
@@ -110,7 +114,8 @@ def _period(last: timedelta | None, since: datetime | None, until: datetime | No
 def _read(database: str | None, period: Period, model: str | None, pool: str | None) -> "TimingBreakdown":
     with service_extra(_USER):
         from tasks.timing_report import ReportFilter, timing_breakdown
-    url = service_settings(_USER).database_url.get_secret_value() if database is None else database
+    file = _SERVICE_FILE if _SERVICE_FILE.is_file() else None
+    url = service_settings(_USER, file).database_url.get_secret_value() if database is None else database
     return timing_breakdown(url, ReportFilter(period.since, period.until, model, pool))
 
 

@@ -1,4 +1,4 @@
-"""What a caller of the local stack needs to know, in one file that only this user may read."""
+"""What callers of the local stack need to know, and what its operator does, in files that only this user may read."""
 
 import os
 from pathlib import Path
@@ -6,12 +6,13 @@ from pathlib import Path
 from infra.local.layout import Layout
 from infra.local.objects import read_keys
 
-#: Where `lipsync` looks for it by default, below the folder that it is called in.
+#: Where `lipsync` looks for them by default, below the folder that it is called in.
 FILE_NAME = "service.env"
+LEDGER_FILE_NAME = "ledger.env"
 
 
 def write_client_env(layout: Layout) -> Path:
-    """Write the file, in one step, and return where it is. The ledger's database is none of a caller's business."""
+    """Write the file and return where it is. The ledger's database is none of a caller's business."""
     keys = read_keys(layout.s3_keys)
     variables = {
         "LIPSYNC_API_URL": layout.api_url,
@@ -20,7 +21,17 @@ def write_client_env(layout: Layout) -> Path:
         "LIPSYNC_S3_ACCESS_KEY": keys.access_key,
         "LIPSYNC_S3_SECRET_KEY": keys.secret_key,
     }
-    path, partial = layout.root / FILE_NAME, layout.root / f"{FILE_NAME}.partial"
+    return _write(layout.root / FILE_NAME, variables)
+
+
+def write_ledger_env(layout: Layout, database_url: str) -> Path:
+    """Write what `lipsync report` needs to know and return where it is."""
+    return _write(layout.root / LEDGER_FILE_NAME, {"LIPSYNC_DATABASE_URL": database_url})
+
+
+def _write(path: Path, variables: dict[str, str]) -> Path:
+    """In one step."""
+    partial = path.with_name(f"{path.name}.partial")
     partial.unlink(missing_ok=True)
     handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as file:

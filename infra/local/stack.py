@@ -12,6 +12,7 @@ from urllib.request import urlopen
 
 from prefect.client.orchestration import SyncPrefectClient
 
+from infra.local.client_env import write_ledger_env
 from infra.local.layout import CPU_POOL, GPU_POOL, LOOPBACK, Layout
 from infra.local.objects import NAME as S3_NAME
 from infra.local.objects import S3Keys, start_objects
@@ -56,6 +57,7 @@ class Stack:
         self.say("PostgreSQL")
         databases = start_postgres(self.layout)
         upgrade(databases.ledger)
+        write_ledger_env(self.layout, databases.ledger)
         self.say("S3")
         keys = start_objects(self.layout, self.services, dict(os.environ))
         self.say("Prefect server")

@@ -17,7 +17,7 @@ import pytest
 pytest.importorskip("prefect", reason="the service needs the extra 'service'")
 from flows.client import JobClient, JobQuery, open_client
 from flows.request import LipSyncRequest
-from infra.local.client_env import FILE_NAME
+from infra.local.client_env import FILE_NAME, LEDGER_FILE_NAME
 from lipsync_core.pipeline import lip_sync
 from lipsync_core.workspace import Workspace
 from tasks.errors import JobMissingError, JobStateError
@@ -237,6 +237,18 @@ def test_the_file_for_callers_opens_nothing_to_others_and_holds_no_database(
     names = {line.partition("=")[0] for line in lipsync.service_file.read_text().splitlines()}
     keys = {"LIPSYNC_S3_ENDPOINT", "LIPSYNC_S3_ACCESS_KEY", "LIPSYNC_S3_SECRET_KEY"}
     assert names == {"LIPSYNC_API_URL", "LIPSYNC_STORAGE_URL", *keys}
+
+
+def test_the_report_reads_the_ledger_of_the_service_that_was_started_here(
+    service: "Service", client: JobClient, lipsync: CommandLine
+) -> None:
+    job_id = lipsync.json("submit", *MISSING, "--key", str(uuid4()))["id"]
+    client.wait(UUID(job_id))
+    (lipsync.folder / ".lipsync").symlink_to(service.layout.root)
+    assert (lipsync.folder / ".lipsync" / LEDGER_FILE_NAME).stat().st_mode & 0o777 == 0o600
+    reported = json.loads(lipsync("report", "--last", "1h", "--format", "json").stdout)
+    assert reported["errors"]["NOT_FOUND"] >= 1
+    assert "fetch video" in {stage["stage"] for stage in reported["stages"]}
 
 
 def test_the_lines_that_are_printed_start_jobs(
