@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from prefect import flow, task
-from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.settings import get_current_settings
 from pydantic import Field
@@ -16,6 +15,7 @@ from flows.client import open_client
 from flows.handover import failed_state
 from flows.manifest import read_manifest
 from lipsync_core.errors import InputError, LipSyncError
+from tasks.artifacts import show_table
 from tasks.settings import Settings
 from tasks.stages import NOT_KEPT, TRANSFER_LIMIT_S, TRIED_AGAIN, whole
 from tasks.storage import Storage
@@ -73,11 +73,11 @@ def _show(rows: Sequence[SubmittedRow]) -> None:
     Raises:
         InputError: a row holds no request, or its key belongs to another one.
     """
-    table = [
+    table: list[dict[str, object]] = [
         {"row": each.row.number, "run": str(each.job_id or ""), "fate": each.fate, "faults": _faults(each)}
         for each in rows
     ]
-    create_table_artifact(table=table, key="submitted", description="The manifest's rows and their runs")
+    show_table(table, "submitted", "The manifest's rows and their runs")
     bad = [each for each in rows if each.fate == "refused"]
     if bad:
         first = f"row {bad[0].row.number}: {_faults(bad[0])}"

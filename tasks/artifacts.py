@@ -57,8 +57,13 @@ def show_timings(log: StageLog) -> None:
         cpu_s = run.cpu_s if run.parts else None  # only the finer rows are measured
         rows.append(_row(run.stage, run.wall_s, cpu_s, run.items) | {"note": _note(run)})
         rows.extend(_row(f"– {part.stage}", part.wall_s, part.cpu_s, part.items) | {"note": ""} for part in run.parts)
+    show_table(rows, "timing-breakdown", "Where the time of this run went")
+
+
+def show_table(rows: list[dict[str, object]], key: str, description: str) -> None:
+    """Rows with the same columns."""
     with _if_possible():
-        create_table_artifact(table=rows, key="timing-breakdown", description="Where the time of this run went")
+        create_table_artifact(table=rows, key=key, description=description)
 
 
 def show_output(url_shown: str) -> None:

@@ -98,7 +98,8 @@ def _end(run: FlowRun, state: RunState, attempt: int, started_at: datetime | Non
 def _error(run: FlowRun, state: RunState) -> tuple[str | None, str | None]:
     match state.type:
         case "FAILED":
-            return state.coded or (LipSyncError.code, _NOTHING_TO_TELL)
+            coded = state.coded
+            return coded if coded and coded[1] else (LipSyncError.code, _NOTHING_TO_TELL)
         case "CRASHED":
             message = f"the job's process vanished {MAX_CRASHES} times; run it again: lipsync jobs retry {run.id}"
             return JobCrashedError.code, message
