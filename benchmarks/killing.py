@@ -27,12 +27,12 @@ _REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(_REPOSITORY))
 
 from benchmarks.service_overhead import distinct_copy  # noqa: E402
-from flows.prefect_api import FlowRun, RunOrder, open_api  # noqa: E402
 from infra.local.layout import BUCKET, Layout  # noqa: E402
 from infra.local.objects import read_keys  # noqa: E402
 from lipsync_core.errors import LipSyncError  # noqa: E402
-from tasks.settings import Settings  # noqa: E402
-from tasks.storage import Storage  # noqa: E402
+from lipsync_service.client.prefect_api import FlowRun, RunOrder, open_api  # noqa: E402
+from lipsync_service.settings import Settings  # noqa: E402
+from lipsync_service.storage.storage import Storage  # noqa: E402
 
 _SPEECH, _FACE = (_REPOSITORY / "demo" / name for name in ("speech.wav", "face.mp4"))
 _FIRST_PORT = 14_200

@@ -18,9 +18,9 @@ from uuid import UUID, uuid4
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.process import run
-from flows.prefect_api import PrefectApi, RunOrder, RunQuery, open_api
-from tasks.settings import Settings
-from tasks.storage import Storage
+from lipsync_service.client.prefect_api import PrefectApi, RunOrder, RunQuery, open_api
+from lipsync_service.settings import Settings
+from lipsync_service.storage.storage import Storage
 
 _SPEECH = Path(__file__).resolve().parents[1] / "demo" / "speech.wav"
 _FACE = _SPEECH.with_name("face.mp4")

@@ -6,24 +6,25 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows.handover import duplicate_state, failed_state
 from flows.lipsync_gpu import fetch_inputs, infer_inline, infer_on_gpu_pool
-from flows.place import present_place
-from flows.request import LipSyncRequest
 from lipsync_core.errors import LipSyncError, TransientError
 from lipsync_core.report import ProgressCallback
+from lipsync_service.client.request import LipSyncRequest
+from lipsync_service.names import JOB_FLOW
+from lipsync_service.settings import Settings
+from lipsync_service.storage.storage import shown_url
 from tasks import stages
-from tasks.account import JobAccount, JobAddresses
 from tasks.artifacts import ShownProgress, show_output, show_preview, show_timings
+from tasks.handover import duplicate_state, failed_state
 from tasks.job import ServiceJob
 from tasks.opening import open_job
+from tasks.recorder import JobAccount, JobAddresses
 from tasks.rendering import RenderPass
-from tasks.settings import Settings
+from tasks.run_context import present_place
 from tasks.stages import whole
-from tasks.storage import shown_url
 
 
-@flow(name="lipsync", persist_result=False, validate_parameters=True, timeout_seconds=stages.JOB_LIMIT_S)
+@flow(name=JOB_FLOW, persist_result=False, validate_parameters=True, timeout_seconds=stages.JOB_LIMIT_S)
 def lipsync(request: LipSyncRequest) -> State[Any] | None:
     """Make the face in a video speak a given audio track."""
     settings = Settings()

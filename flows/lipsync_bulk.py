@@ -10,15 +10,16 @@ from prefect.client.schemas.objects import State
 from prefect.settings import get_current_settings
 from pydantic import Field
 
-from flows.batch import PlannedRow, SubmittedRow, plan_rows, submit_rows
-from flows.client import open_client
-from flows.handover import failed_state
-from flows.manifest import read_manifest
 from lipsync_core.errors import InputError, LipSyncError
+from lipsync_service.client.batch import PlannedRow, SubmittedRow, plan_rows, submit_rows
+from lipsync_service.client.job_client import open_client
+from lipsync_service.client.manifest import read_manifest
+from lipsync_service.names import BULK_FLOW
+from lipsync_service.settings import Settings
+from lipsync_service.storage.storage import Storage
 from tasks.artifacts import show_table
-from tasks.settings import Settings
+from tasks.handover import failed_state
 from tasks.stages import NOT_KEPT, TRANSFER_LIMIT_S, TRIED_AGAIN, whole
-from tasks.storage import Storage
 
 _Manifest = Annotated[
     str, Field(title="Manifest", description="Address of a .csv or .jsonl file with a request in every row.")
@@ -28,7 +29,7 @@ _RetryFailed = Annotated[
 ]
 
 
-@flow(name="lipsync-bulk", persist_result=False, validate_parameters=True)
+@flow(name=BULK_FLOW, persist_result=False, validate_parameters=True)
 def lipsync_bulk(manifest: _Manifest, retry_failed: _RetryFailed = False) -> State[Any] | None:
     """Submit a job for every row of a manifest; running it again submits only rows that are new or changed.
 

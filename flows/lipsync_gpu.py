@@ -12,28 +12,28 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
 from prefect.states import Cancelling
 
-from flows.handover import Failure, Handover, Inferred, failed_state, inferred_by, read_handover, write_handover
-from flows.patience import patiently
-from flows.place import present_place
-from flows.request import LipSyncRequest
 from lipsync_core.errors import LipSyncError
 from lipsync_core.report import Progress
+from lipsync_service.client.patience import patiently
+from lipsync_service.client.request import LipSyncRequest
+from lipsync_service.errors import GpuRunError
+from lipsync_service.names import GPU_DEPLOYMENT, GPU_FLOW
+from lipsync_service.settings import Settings
 from tasks import stages
-from tasks.account import JobAccount
 from tasks.artifacts import show_timings
-from tasks.errors import GpuRunError
+from tasks.handover import Failure, Handover, Inferred, failed_state, inferred_by, read_handover, write_handover
 from tasks.job import JobInputs, ServiceJob
 from tasks.opening import open_job
-from tasks.settings import Settings
+from tasks.recorder import JobAccount
+from tasks.run_context import present_place
 from tasks.stages import whole
 
-GPU_DEPLOYMENT = "lipsync-gpu/lipsync-gpu"
 _MOST_CHILDREN = 3  # of one attempt of a job, each after the crash of the one before
 _SERVER_PATIENCE_S = 300.0
 _POLL_S = 0.25  # how often the parent looks at its child; Prefect's own 5 s would add 2.5 s to a job
 
 
-@flow(name="lipsync-gpu", persist_result=False, validate_parameters=True, timeout_seconds=stages.JOB_LIMIT_S)
+@flow(name=GPU_FLOW, persist_result=False, validate_parameters=True, timeout_seconds=stages.JOB_LIMIT_S)
 def lipsync_gpu(request: LipSyncRequest, attempt: int = 1) -> State[Any] | None:
     """Track the face and infer its mouth, and hand over where the results are kept.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lipsync_core.errors import OptionError
 
 if TYPE_CHECKING:
-    from tasks.settings import Settings
+    from lipsync_service.settings import Settings
 
 _PACKAGES = frozenset(
     ("alembic", "boto3", "botocore", "httpx", "prefect", "psycopg", "pydantic", "pydantic_settings", "sqlalchemy")
@@ -40,7 +40,7 @@ def service_settings(user: str, file: Path | None = None) -> "Settings":
     with service_extra(user):
         from pydantic import ValidationError
 
-        from tasks.settings import Settings
+        from lipsync_service.settings import Settings
     try:
         return Settings(_env_file=file)
     except ValidationError as exc:

@@ -7,14 +7,13 @@ import traceback
 
 import click
 
-import tasks.errors
-import tasks.ledger_errors
+import lipsync_service.errors
+from lipsync_cli.render.wording import in_one_line
 from lipsync_cli.signals import Interrupted
-from lipsync_cli.wording import in_one_line
 from lipsync_core.errors import LipSyncError, OptionError, OutputError
 
 SUCCESS = 0
-_ERROR_MODULES = (LipSyncError.__module__, tasks.errors.__name__, tasks.ledger_errors.__name__)
+_ERROR_MODULES = (LipSyncError.__module__, lipsync_service.errors.__name__)
 _BROKEN_PIPE = 128 + 13  # as shells count a death by SIGPIPE
 
 

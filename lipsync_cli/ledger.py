@@ -8,7 +8,7 @@ from lipsync_cli.extra import service_extra, service_settings
 from lipsync_core.report import JobReport
 
 if TYPE_CHECKING:
-    from tasks.ledger_local import LocalLedger
+    from lipsync_service.ledger.local import LocalLedger
 
 _USER = "lipsync run --ledger"
 #: In place of an address: the ledger of the settings, by default the user's own.
@@ -23,7 +23,7 @@ def open_ledger(url: str) -> "LocalLedger":
     """
     settings = service_settings(_USER)
     with service_extra(_USER):
-        from tasks.ledger_local import LocalLedger
+        from lipsync_service.ledger.local import LocalLedger
     own_url = settings.database_url.get_secret_value()
     if url in (OWN, own_url):
         return LocalLedger(own_url, settings.spool_dir)
@@ -32,7 +32,7 @@ def open_ledger(url: str) -> "LocalLedger":
 
 def entered(ledger: "LocalLedger", video: Path, audio: Path, work: Callable[[], JobReport]) -> JobReport:
     """Do the work and enter what came of it, whichever way it ended; a ledger that is down changes nothing."""
-    from tasks.ledger_local import record_failure, record_report
+    from lipsync_service.ledger.local import record_failure, record_report
 
     try:
         report = work()

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 import click
 
-from lipsync_cli.batch import batch
-from lipsync_cli.doctor import doctor
+from lipsync_cli.commands.batch import batch
+from lipsync_cli.commands.doctor import doctor
+from lipsync_cli.commands.jobs import jobs
+from lipsync_cli.commands.models import models
+from lipsync_cli.commands.probe import probe
+from lipsync_cli.commands.report import report
+from lipsync_cli.commands.run import run
+from lipsync_cli.commands.submit import submit
 from lipsync_cli.failures import SUCCESS, exit_table, report_failure, write_stdout
-from lipsync_cli.jobs import jobs
-from lipsync_cli.models import models
-from lipsync_cli.probe import probe
-from lipsync_cli.run import run
 from lipsync_cli.signals import interruptible
-from lipsync_cli.submit import submit
-from lipsync_cli.timing import report
 
 _MEANINGS = {
     0: "done",

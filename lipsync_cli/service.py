@@ -11,8 +11,8 @@ import click
 from lipsync_cli.extra import service_extra, service_settings
 
 if TYPE_CHECKING:
-    from flows.client import JobClient
-    from flows.local_files import FileExchange
+    from lipsync_service.client.job_client import JobClient
+    from lipsync_service.client.local_files import FileExchange
 
 _DEFAULT_FILE = Path(".lipsync") / "service.env"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -48,8 +48,8 @@ def open_service(user: str, file: Path | None) -> Iterator[Service]:
         OptionError: a setting cannot be used, or the extra `service` is not installed.
     """
     with service_extra(user):
-        from flows.client import open_client
-        from flows.local_files import FileExchange
+        from lipsync_service.client.job_client import open_client
+        from lipsync_service.client.local_files import FileExchange
     if file is None and _DEFAULT_FILE.is_file():
         file = _DEFAULT_FILE
     settings = service_settings(user, file)

@@ -16,8 +16,8 @@ from lipsync_core.clock import StageClock
 from lipsync_core.inference import inferred_frames
 from lipsync_core.render import ordered_frames
 from lipsync_core.report import Progress, ProgressCallback
+from lipsync_service.errors import ChecksumError
 from tasks.clip_plan import plan_clip
-from tasks.errors import ChecksumError
 from tasks.job import EditsReference, JobInputs, ServiceJob, TrackReference
 from tasks.stage_log import StageMeter
 from tasks.tracks import read_clip

@@ -34,7 +34,7 @@ class LocalCopy(Protocol):
 
 
 class Files(Protocol):
-    """Brings files from wherever an address points and takes them there: what `tasks.storage.Storage` does."""
+    """Fetches and stores files by address; implemented by `lipsync_service.storage.storage.Storage`."""
 
     def fetch(self, url: str) -> AbstractContextManager[LocalCopy]:
         """The file at `url`, kept here while the context lasts."""

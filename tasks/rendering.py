@@ -16,10 +16,10 @@ from lipsync_core.media.decode import SourceFrame
 from lipsync_core.media.mux import MovieWriter
 from lipsync_core.render import blended_frames, ordered_frames, picture_spec, write_frames
 from lipsync_core.report import ProgressCallback
+from lipsync_service.errors import ObjectMissingError
 from tasks.channel import Channel
 from tasks.clip_plan import plan_clip
 from tasks.edits import open_edits
-from tasks.errors import ObjectMissingError
 from tasks.job import EditsReference, JobInputs, LocalCopy, ServiceJob, TrackReference
 from tasks.preview import Preview
 from tasks.stage_log import StageMeter
@@ -74,7 +74,7 @@ def deliver(render: RenderPass, url: str) -> None:
     """Keep the output, take it to `url`, and keep it no longer.
 
     Raises:
-        LipSyncError: as `tasks.storage.Storage.put`; the output is kept then, if the shared storage answers.
+        LipSyncError: as `Storage.put`; the output is kept then, if the shared storage answers.
     """
     files = render.job.files
     if not render.is_kept and not files.exists(render.kept_url):

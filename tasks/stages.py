@@ -22,11 +22,11 @@ from prefect.utilities.annotations import quote
 from lipsync_core.errors import TransientError
 from lipsync_core.media.probe import require_audio, require_video
 from lipsync_core.report import ProgressCallback
+from lipsync_service.errors import JobTimedOutError
+from lipsync_service.storage.limits import check_duration
 from tasks.edits import infer_edits
-from tasks.errors import JobTimedOutError
 from tasks.job import EditsReference, JobInputs, LocalCopy, ServiceJob, TrackReference
 from tasks.rendering import RenderPass, blend_frames, deliver, encode_frames, open_render
-from tasks.storage_limits import check_duration
 from tasks.tracks import track_clip
 
 _T = TypeVar("_T")
@@ -86,7 +86,7 @@ def fetch(job: ServiceJob, name: Literal["video", "audio"], url: str) -> LocalCo
     Raises:
         TooLongError: it plays longer than the service takes.
         InputError: it is no media, or holds no video or sound, as its name says.
-        LipSyncError: as `tasks.storage.Storage.fetch`.
+        LipSyncError: as `lipsync_service.storage.storage.Storage.fetch`.
     """
     with job.stage(f"fetch {name}") as meter:
         copy = job.hold(job.files.fetch(url))

@@ -11,7 +11,7 @@ from lipsync_core.media.probe import require_video
 from lipsync_core.report import ProgressCallback
 from lipsync_core.timeline import source_s_needed
 from lipsync_core.tracking import TrackedClip, TrackPass
-from tasks.errors import ObjectMissingError
+from lipsync_service.errors import ObjectMissingError
 from tasks.job import JobInputs, ServiceJob, TrackReference
 from tasks.stage_log import StageMeter
 

@@ -31,7 +31,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Callable[..., None])
 
     class StackApart(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "stack" if nodeid.startswith("tests/flows/") else nodeid
+            return "stack" if nodeid.startswith("tests/stack/") else nodeid
 
     return StackApart(config, log)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from demo.make_face_clip import make_face_clip
+from lipsync_cli.commands.run import run
 from lipsync_cli.failures import exit_table
-from lipsync_cli.run import run
 from lipsync_core.models import registered_models
 
 ROOT = Path(__file__).parents[1]

@@ -8,10 +8,10 @@ ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /opt/lipsync
 COPY constraints.txt pyproject.toml README.md ./
 COPY lipsync_core lipsync_core
+COPY lipsync_service lipsync_service
+COPY lipsync_cli lipsync_cli
 COPY tasks tasks
 COPY flows flows
-COPY infra infra
-COPY lipsync_cli lipsync_cli
 COPY prefect.yaml ./
 # Editable, so that the image holds the code once: Prefect reads the flows as files below this folder.
 RUN --mount=type=cache,target=/var/cache/pip \
@@ -45,5 +45,5 @@ WORKDIR /opt/lipsync
 USER 10001:10001
 VOLUME ["/var/lib/lipsync/models"]
 HEALTHCHECK --interval=15s --timeout=5s --start-period=90s --retries=4 \
-    CMD ["python", "-m", "infra.docker.health", "http://127.0.0.1:8080/health"]
-CMD ["python", "-m", "infra.docker.worker", "lipsync-cpu"]
+    CMD ["python", "-m", "lipsync_service.worker.health", "http://127.0.0.1:8080/health"]
+CMD ["python", "-m", "lipsync_service.worker.container", "lipsync-cpu"]

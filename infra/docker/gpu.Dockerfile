@@ -8,7 +8,7 @@
 # onnxruntime must not come in beside onnxruntime-gpu: both install into the folder `onnxruntime`, the one that comes
 # last overwrites the other's files, and with the CPU build's a job runs on the CPU without a word. Hence the extra
 # `gpu` and never `neural`; nothing else here asks for onnxruntime (insightface would: this project reads its models
-# without it). `infra.docker.check_gpu` ends the build where that is no longer so.
+# without it). `lipsync_service.deploy.check_gpu` ends the build where that is no longer so.
 ARG BASE=nvidia/cuda:13.0.2-cudnn-runtime-ubuntu24.04
 
 FROM ${BASE} AS python
@@ -28,10 +28,10 @@ ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /opt/lipsync
 COPY constraints.txt pyproject.toml README.md ./
 COPY lipsync_core lipsync_core
+COPY lipsync_service lipsync_service
+COPY lipsync_cli lipsync_cli
 COPY tasks tasks
 COPY flows flows
-COPY infra infra
-COPY lipsync_cli lipsync_cli
 COPY prefect.yaml ./
 RUN --mount=type=cache,target=/var/cache/pip \
     test -z "${ONNXRUNTIME_GPU_VERSION}" \
@@ -39,7 +39,7 @@ RUN --mount=type=cache,target=/var/cache/pip \
     && pip install --no-compile -c constraints.txt -e '.[service,gpu]' prefect-redis
 RUN lipsync models pull mediapipe-face --home /opt/models \
     && lipsync doctor --home /opt/models \
-    && python -m infra.docker.check_gpu \
+    && python -m lipsync_service.deploy.check_gpu \
     && python -m compileall -q -j 0 /opt/venv/lib /opt/lipsync
 
 FROM python
@@ -64,5 +64,5 @@ WORKDIR /opt/lipsync
 USER 10001:10001
 VOLUME ["/var/lib/lipsync/models"]
 HEALTHCHECK --interval=15s --timeout=5s --start-period=90s --retries=4 \
-    CMD ["python", "-m", "infra.docker.health", "http://127.0.0.1:8080/health"]
-CMD ["python", "-m", "infra.docker.worker", "lipsync-gpu"]
+    CMD ["python", "-m", "lipsync_service.worker.health", "http://127.0.0.1:8080/health"]
+CMD ["python", "-m", "lipsync_service.worker.container", "lipsync-gpu"]

@@ -7,8 +7,6 @@ from pathlib import Path
 DEFAULT_FIRST_PORT = 4200
 LOOPBACK = "127.0.0.1"
 BUCKET = "lipsync"
-CPU_POOL = "lipsync-cpu"
-GPU_POOL = "lipsync-gpu"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,16 +13,17 @@ from urllib.request import urlopen
 from prefect.client.orchestration import SyncPrefectClient
 
 from infra.local.client_env import write_ledger_env
-from infra.local.layout import CPU_POOL, GPU_POOL, LOOPBACK, Layout
+from infra.local.layout import LOOPBACK, Layout
 from infra.local.objects import NAME as S3_NAME
 from infra.local.objects import S3Keys, start_objects
-from infra.local.pools import ensure_pools
 from infra.local.postgres import DatabaseUrls, start_postgres, stop_postgres
 from infra.local.process import Service, ServiceFolder, StackError
 from infra.local.secret import kept_secret
-from infra.watch.automation import ensure_automation
-from infra.worker.starting import launcher_command, launcher_environment, worker_command
-from tasks.ledger_database import upgrade
+from lipsync_service.deploy.automation import ensure_automation
+from lipsync_service.deploy.pools import ensure_pools
+from lipsync_service.ledger.database import upgrade
+from lipsync_service.names import CPU_POOL, GPU_POOL
+from lipsync_service.worker.starting import launcher_command, launcher_environment, worker_command
 
 _SERVER = "prefect-server"
 _LAUNCHER = "launcher"
@@ -114,7 +115,7 @@ class Stack:
         self.services.start(service, self.layout.source)
 
     def _start_watcher(self, environment: dict[str, str]) -> None:
-        command = [sys.executable, "-m", "infra.watch"]
+        command = [sys.executable, "-m", "lipsync_service.watch"]
         port, url = self.layout.metrics_port, self.layout.metrics_url
         service = Service(_WATCHER, command, environment, lambda: _answers(url), port=port)
         self.services.start(service, self.layout.source)

@@ -14,7 +14,7 @@ from tests.ledger_databases import KINDS, fresh_database, outage  # skips all be
 
 # isort: split
 pytest.importorskip("pydantic_settings", reason="the ledger needs the extra 'service'")
-from tasks.ledger_database import open_engine, upgrade
+from lipsync_service.ledger.database import open_engine, upgrade
 from tests.cli.conftest import LIPSYNC, SPEECH, RunLipSync
 
 SHORT = ("--end", "0.2", "--quiet")  # 6 frames

@@ -82,7 +82,7 @@ def test_a_misspelt_option_is_answered_with_the_right_one(capsys: pytest.Capture
 def test_an_unexpected_error_is_one_line_and_debug_shows_where(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("lipsync_cli.models.workspace_at", lambda home: home.nowhere)
+    monkeypatch.setattr("lipsync_cli.commands.models.workspace_at", lambda home: home.nowhere)
     assert main(["models", "list"]) == 1
     line = capsys.readouterr().err
     assert line.startswith("lipsync: error INTERNAL: AttributeError: ")
@@ -116,6 +116,7 @@ def test_output_fails_when_standard_output_is_full() -> None:
 
 
 def test_callers_of_the_service_import_no_prefect() -> None:
-    code = "import sys, flows.client, flows.batch, flows.local_files; print('prefect' in sys.modules)"
+    modules = ", ".join(f"lipsync_service.client.{name}" for name in ("job_client", "batch", "local_files"))
+    code = f"import sys, {modules}; print('prefect' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

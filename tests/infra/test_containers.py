@@ -16,8 +16,9 @@ import pytest
 yaml = pytest.importorskip("yaml", reason="PyYAML comes with the extra service")
 pytest.importorskip("pydantic_settings", reason="the extra service is missing")
 
-from infra.docker import check_gpu, health, worker  # noqa: E402
-from tasks.settings import Settings  # noqa: E402
+from lipsync_service.deploy import check_gpu  # noqa: E402
+from lipsync_service.settings import Settings  # noqa: E402
+from lipsync_service.worker import container, health  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "infra/compose/compose.yaml"
@@ -69,7 +70,7 @@ def command_problems(command: list[str]) -> Iterator[str]:
         module = ROOT.joinpath(*command[2].split("."))
         if not module.with_suffix(".py").exists() and not (module / "__main__.py").exists():
             yield f"there is no module {command[2]}"
-        if command[2] == "infra.docker.worker" and command[3] not in OURS:
+        if command[2] == "lipsync_service.worker.container" and command[3] not in OURS:
             yield f"there is no pool {command[3]}"
 
 
@@ -89,7 +90,9 @@ def test_commands_exist() -> None:
     assert not [problem for command in commands for problem in command_problems(command)]
 
 
-@pytest.mark.parametrize("command", ["python -m infra.docker.absent", "python -m infra.docker.worker lipsync-tpu"])
+@pytest.mark.parametrize(
+    "command", ["python -m lipsync_service.absent", "python -m lipsync_service.worker.container lipsync-tpu"]
+)
 def test_commands_fails_when_one_does_not_exist(command: str) -> None:
     assert list(command_problems(command.split()))
 
@@ -325,14 +328,14 @@ def pod_problems(pod: Node) -> Iterator[str]:
         yield "may run as root, or with every system call"
     if pod.get("automountServiceAccountToken") is not False:
         yield "has a token of the cluster's API"
-    for container in [*pod.get("initContainers", []), *pod["containers"]]:
-        own = container.get("securityContext", {})
+    for each in [*pod.get("initContainers", []), *pod["containers"]]:
+        own = each.get("securityContext", {})
         if own.get("allowPrivilegeEscalation") is not False or own.get("capabilities") != {"drop": ["ALL"]}:
-            yield f"{container['name']} may gain privileges"
-        if container["image"].split(":")[0] in OURS:
-            mounted = {mount["mountPath"] for mount in container.get("volumeMounts", [])}
+            yield f"{each['name']} may gain privileges"
+        if each["image"].split(":")[0] in OURS:
+            mounted = {mount["mountPath"] for mount in each.get("volumeMounts", [])}
             if not own.get("readOnlyRootFilesystem") or not mounted.issuperset(WRITTEN):
-                yield f"{container['name']} writes to its image, or has no {' or '.join(WRITTEN)} to write to"
+                yield f"{each['name']} writes to its image, or has no {' or '.join(WRITTEN)} to write to"
 
 
 def test_pods_are_confined() -> None:
@@ -388,9 +391,9 @@ def dockerfile_problems(text: str) -> Iterator[str]:
 
 def test_there_is_an_image_for_each_pool() -> None:
     assert {f"lipsync-{path.stem}" for path in DOCKERFILES} == OURS
-    assert {f"lipsync-{path.stem}" for path in DOCKERFILES if "infra.docker.check_gpu" in path.read_text()} == {
-        "lipsync-gpu"
-    }
+    assert {
+        f"lipsync-{path.stem}" for path in DOCKERFILES if "lipsync_service.deploy.check_gpu" in path.read_text()
+    } == {"lipsync-gpu"}
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.stem)
@@ -431,22 +434,22 @@ def test_a_volume_that_lacks_the_face_model_gets_it_and_keeps_what_it_has(tmp_pa
         (source / name / "weights").write_text("image")
     (target / "other").mkdir(parents=True)
     (target / "other" / "weights").write_text("mine")
-    assert worker.seed_models(source, target) == ["face"]
+    assert container.seed_models(source, target) == ["face"]
     assert (target / "face" / "weights").read_text() == "image"
     assert (target / "other" / "weights").read_text() == "mine"
     assert sorted(each.name for each in target.iterdir()) == ["face", "other"]
-    assert worker.seed_models(source, target) == []
+    assert container.seed_models(source, target) == []
 
 
 def test_what_a_killed_container_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
     for name in ("lipsync-job-1", "lipsync-socket", "other"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text("left")
-    worker.remove_leftovers(tmp_path)
+    container.remove_leftovers(tmp_path)
     assert [each.name for each in tmp_path.iterdir()] == ["other"]
 
 
 def test_health_fails_when_nobody_listens() -> None:
-    done = subprocess.run([sys.executable, "-m", "infra.docker.health", "http://127.0.0.1:9/"], cwd=ROOT)
+    done = subprocess.run([sys.executable, "-m", "lipsync_service.worker.health", "http://127.0.0.1:9/"], cwd=ROOT)
     assert done.returncode == 1
     assert not health.answers("http://127.0.0.1:9/")

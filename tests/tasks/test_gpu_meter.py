@@ -12,11 +12,11 @@ from uuid import uuid4
 
 import pytest
 
+from lipsync_service.ledger.database import upgrade
+from lipsync_service.settings import Settings
 from tasks import gpu_meter
-from tasks.account import JobAccount, RunPlace
 from tasks.gpu_meter import GpuSample, GpuUse, gpu_watched, open_gpu
-from tasks.ledger_database import upgrade
-from tasks.settings import Settings
+from tasks.recorder import JobAccount, RunPlace
 from tasks.stage_log import StageLog
 
 

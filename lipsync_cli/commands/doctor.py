@@ -1,0 +1,171 @@
+"""`lipsync doctor`: whether a job can run here, and for each thing that is missing the command that mends it."""
+
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from lipsync_cli.failures import SUCCESS, write_stdout
+from lipsync_cli.values import home_option, workspace_at
+from lipsync_core.errors import LipSyncError
+from lipsync_core.packages import is_installed
+from lipsync_core.workspace import Workspace
+
+SCHEMA = "lipsync.doctor/1"
+_MODULES = {
+    "ai-edge-litert": "ai_edge_litert.interpreter",
+    "opencv-python-headless": "cv2",
+}  # where a package is imported by another name than its own
+_ONNX_RUNTIMES = ("onnxruntime", "onnxruntime-gpu")  # builds of one module; who has the last one wants it
+_LEAST_FREE_BYTES = 500_000_000  # a ten-minute 1080p result, twice over
+_GB = 1_000_000_000
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that a job needs."""
+
+    name: str
+    is_ok: bool
+    detail: str
+    remedy: str = ""  # the command, where something is wrong
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
+@home_option
+@click.pass_context
+def doctor(ctx: click.Context, as_json: bool, home: Path | None) -> None:
+    """Say what is installed, what is missing and how to mend it.
+
+    The exit status is 0 only if a job can run.
+    """
+    checks = tuple(_checks(workspace_at(home), home))
+    can_run = all(check.is_ok for check in checks)
+    if as_json:
+        fields = {"schema": SCHEMA, "can_run": can_run, "checks": [asdict(check) for check in checks]}
+        write_stdout(json.dumps(fields, indent=2))
+    else:
+        verdict = "A job can run." if can_run else "A job cannot run yet: mend what is marked MISSING."
+        write_stdout("\n".join([*map(_text, checks), verdict]))
+    ctx.exit(SUCCESS if can_run else LipSyncError.exit_status)
+
+
+def _text(check: Check) -> str:
+    line = f"{'ok' if check.is_ok else 'MISSING':<8} {check.name:<30} {check.detail}"
+    return line if check.is_ok else f"{line}\n{'':8} run: {check.remedy}"
+
+
+def _checks(workspace: Workspace, home: Path | None) -> Iterator[Check]:
+    yield Check("python", True, f"{platform.python_version()} ({sys.executable})")
+    yield from _package_checks()
+    yield _x264_check()
+    yield _onnx_runtime_check()
+    yield from _model_checks(workspace, home)
+    for name, folder in (("models folder", workspace.models), ("cache folder", workspace.cache)):
+        yield _folder_check(name, folder)
+    yield _room_check(workspace.cache)
+    yield Check("processors", True, str(os.cpu_count()))
+
+
+def _package_checks() -> Iterator[Check]:
+    for requirement in importlib.metadata.requires("lipsync") or ():
+        found = _NAME.match(requirement)
+        if found is None or "extra ==" in requirement:
+            continue
+        yield _package_check(found[0], requirement)
+
+
+def _package_check(package: str, requirement: str) -> Check:
+    name = f"package {package}"
+    try:
+        importlib.import_module(_MODULES.get(package, package))
+        return Check(name, True, importlib.metadata.version(package))
+    except importlib.metadata.PackageNotFoundError:
+        detail = "not installed"
+    except ImportError as exc:  # a system library is missing, or the module itself
+        detail = f"cannot be imported: {exc}"
+    return Check(name, False, detail, _pip_install(requirement))
+
+
+def _x264_check() -> Check:
+    name = "encoder x264"
+    try:
+        import av
+
+        av.codec.Codec("libx264", "w")
+    except ImportError:
+        return Check(name, False, "PyAV is missing", _pip_install("av>=18,<19"))
+    except ValueError:  # PyAV's UnknownCodecError
+        remedy = _pip_install("av>=18,<19", "--force-reinstall", "--only-binary=av")
+        return Check(name, False, "this build of PyAV has no libx264", remedy)
+    return Check(name, True, f"in PyAV {av.__version__}")
+
+
+def _onnx_runtime_check() -> Check:
+    name = "package onnxruntime"
+    installed = [package for package in _ONNX_RUNTIMES if is_installed(package)]
+    if not installed:
+        return Check(name, True, "not installed, and needed by wav2lip, scrfd and gfpgan only")
+    again = shlex.join(["pip", "uninstall", "-y", *installed])
+    remedy = f"{sys.executable} -m {again} && {_pip_install(installed[-1])}"
+    if len(installed) > 1:
+        return Check(name, False, f"{' and '.join(installed)} overwrite each other's files", remedy)
+    try:
+        import onnxruntime
+
+        providers = [each.removesuffix("ExecutionProvider") for each in onnxruntime.get_available_providers()]
+    except (ImportError, AttributeError) as exc:  # another build's uninstall took files away
+        return Check(name, False, f"{installed[0]} cannot be imported: {exc}", remedy)
+    return Check(name, True, f"{importlib.metadata.version(installed[0])}: {', '.join(providers)}")
+
+
+def _model_checks(workspace: Workspace, home: Path | None) -> Iterator[Check]:
+    from lipsync_core.models import ModelStore, registered_models
+
+    store = ModelStore(workspace.models)
+    at_home = "" if home is None else f" --home {shlex.quote(str(home))}"
+    for entry in registered_models():
+        status = store.status(entry.name)
+        if status == "missing" and entry.is_optional:
+            yield Check(f"model {entry.name}", True, "not installed, and not needed")
+            continue
+        remedy = f"lipsync models pull {entry.name}{at_home}"
+        yield Check(f"model {entry.name}", status == "installed", status, remedy if status != "installed" else "")
+
+
+def _folder_check(name: str, folder: Path) -> Check:
+    existing = _existing_ancestor(folder)
+    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
+        return Check(name, True, str(folder))
+    quoted = shlex.quote(str(folder))
+    remedy = f'sudo install -d -o "$(id -un)" {quoted}'
+    return Check(name, False, f"{existing} is not a folder that this user may write to", remedy)
+
+
+def _room_check(folder: Path) -> Check:
+    free_bytes = shutil.disk_usage(_existing_ancestor(folder)).free
+    detail = f"{free_bytes / _GB:.1f} GB free"
+    if free_bytes >= _LEAST_FREE_BYTES:
+        return Check("disk", True, detail)
+    return Check("disk", False, detail, f"du -sh {shlex.quote(str(folder))}  # and remove what is not needed")
+
+
+def _existing_ancestor(folder: Path) -> Path:
+    absolute = folder.absolute()
+    return next(each for each in (absolute, *absolute.parents) if each.exists())
+
+
+def _pip_install(requirement: str, *options: str) -> str:
+    return shlex.join([sys.executable, "-m", "pip", "install", *options, requirement])

@@ -1,0 +1,144 @@
+"""`lipsync submit`: one job for the service, from files of this machine or from addresses."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lipsync_cli.extra import service_extra
+from lipsync_cli.failures import write_stdout
+from lipsync_cli.job_options import DEFAULTS, crf_option, extend_option, face_option, length_option, min_synced_option
+from lipsync_cli.progress.steps import shown_steps
+from lipsync_cli.progress.waiting import conclude, remaining, say, take_up_line, transfer_step, wait_for_job
+from lipsync_cli.render.job_table import job_fields, render_json
+from lipsync_cli.service import Service, open_service, service_option
+from lipsync_core.errors import OptionError
+
+if TYPE_CHECKING:
+    from lipsync_service.client.job_client import Submission
+    from lipsync_service.client.local_files import LocalFiles
+    from lipsync_service.client.request import LipSyncRequest
+
+_USER = "lipsync submit"
+
+
+class Labels(click.ParamType[tuple[str, str]]):
+    """NAME=VALUE."""
+
+    name = "NAME=VALUE"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """The name and the value."""
+        name, sign, text = str(value).partition("=")
+        if not name or not sign:
+            self.fail(f"{str(value)!r} is not NAME=VALUE", param, ctx)
+        return name, text
+
+
+@click.command(
+    epilog="The exit status is the job's: the one that `lipsync run` gives for the same failure. "
+    "Where nothing is waited for, standard output holds the job's id and nothing else."
+)
+@click.argument("video")
+@click.argument("audio")
+@click.option("-o", "--output", required=True, metavar="OUT", help="Where the result goes: a file or an address.")
+@click.option("--model", metavar="NAME", default=DEFAULTS.model, help="auto, viseme, wav2lip or wav2lip-gan.")
+@length_option
+@extend_option
+@face_option
+@click.option("--enhance-quality", is_flag=True, help="Restore the new mouth with GFPGAN, at several times the cost.")
+@crf_option
+@min_synced_option
+@click.option(
+    "--priority",
+    type=click.Choice(["interactive", "bulk"]),
+    default="interactive",
+    help="bulk jobs run when no interactive one waits.",
+)
+@click.option(
+    "--callback-url", metavar="URL", help="Told, signed, when the job has completed, failed or been cancelled."
+)
+@click.option("--metadata", type=Labels(), multiple=True, help="A label that is kept with the job; may be repeated.")
+@click.option(
+    "--key",
+    "idempotency_key",
+    metavar="KEY",
+    help="The same key and request is the same job; with another request it is refused.",
+)
+@click.option(
+    "--wait/--no-wait",
+    "is_waiting",
+    default=None,
+    show_default="--wait where OUT is a file, --no-wait where it is an address",
+    help="Stay until the job has ended, and show how far it is.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Write the job to standard output as one JSON object.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress and no report.")
+@service_option
+def submit(
+    service_file: Path | None, is_waiting: bool | None, as_json: bool, quiet: bool, metadata: Any, **fields: Any
+) -> None:
+    """Have the service make the face in VIDEO speak AUDIO.
+
+    VIDEO and AUDIO are files of this machine, which are sent to the service's own storage unless it has them,
+    or addresses that the service opens: s3://, https://, http:// or file://. OUT is a file of this machine, which
+    the result is brought to, or an address: s3://, file:// or one that is presigned for PUT.
+
+    \b
+    lipsync submit face.mp4 speech.wav -o out.mp4
+    lipsync submit s3://in/face.mp4 s3://in/speech.wav -o s3://out/face.mp4 --key order-17
+    """
+    with open_service(_USER, service_file) as service:
+        request, local = _request({**fields, "metadata": dict(metadata)})
+        with remaining("nothing was submitted"):
+            placed = _placed(service, request, local, quiet)
+        with remaining("whether the job was submitted is not certain; see: lipsync jobs list"):
+            submission = service.client.submit(placed, name=local.output.stem if local.output else None)
+        state = "submitted" if submission.is_new else "was submitted before"
+        if is_waiting is False or (is_waiting is None and local.output is None):
+            take_up = take_up_line(submission.job_id, local.output)
+            say(f"job {submission.job_id} {state}; to wait for it: {take_up}", quiet)
+            _write_id(service, submission, as_json)
+            return
+        say(f"job {submission.job_id} {state}", quiet)
+        job = wait_for_job(service, submission.job_id, local.output, quiet)
+    conclude(job, local.output, as_json, quiet, submission.is_new)
+
+
+def _request(fields: Mapping[str, object]) -> tuple["LipSyncRequest", "LocalFiles"]:
+    """What is asked for, and which of its files lie here.
+
+    Raises:
+        OptionError: a field cannot be used.
+        LipSyncError: a file of this machine cannot be used, as `lipsync run` says it.
+    """
+    with service_extra(_USER):
+        from pydantic import ValidationError
+
+        from lipsync_service.client.local_files import split_local
+        from lipsync_service.client.manifest import faults_of
+        from lipsync_service.client.request import LipSyncRequest
+    addresses, local = split_local(fields, Path())
+    for error in local.faults().values():
+        raise error
+    try:
+        return LipSyncRequest.model_validate(addresses), local
+    except ValidationError as exc:
+        raise OptionError("; ".join(faults_of(exc)), f"see: {_USER} --help") from exc
+
+
+def _placed(service: Service, request: "LipSyncRequest", local: "LocalFiles", quiet: bool) -> "LipSyncRequest":
+    """The request as the workers can serve it; what it needs of this machine's files is with the service."""
+    placed = service.files.placed(request, local)
+    with shown_steps(quiet) as show:
+        service.files.send(local, lambda path, progress: show(transfer_step(path, progress)))
+    return placed
+
+
+def _write_id(service: Service, submission: "Submission", as_json: bool) -> None:
+    if as_json:
+        fields = job_fields(service.client.job(submission.job_id))
+        write_stdout(render_json({**fields, "is_new": submission.is_new}))
+    else:
+        write_stdout(str(submission.job_id))

@@ -1,0 +1,1 @@
+"""Progress on standard error: of local jobs, service jobs, batches and downloads."""

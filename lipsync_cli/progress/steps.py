@@ -1,0 +1,74 @@
+"""Shows what a job of the service, or many of them, do: a bar on a terminal, now and then a line elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import click
+
+from lipsync_cli.progress.run import LINE_INTERVAL_S
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is going on."""
+
+    text: str
+    percent: float | None = None  # 0..100; None: nobody knows
+
+
+ShowStep = Callable[[Step], None]
+
+
+@contextmanager
+def shown_steps(is_quiet: bool) -> Iterator[ShowStep]:
+    """What shows steps on standard error until the block ends."""
+    if is_quiet:
+        yield _ignore
+    elif sys.stderr.isatty():
+        with _bar() as show:
+            yield show
+    else:
+        yield StepLines()
+
+
+class StepLines:
+    """Writes a line for a new text, and one every `LINE_INTERVAL_S` where only the percentage moves."""
+
+    def __init__(self) -> None:
+        self._last = Step("")
+        self._next_line_s = 0.0
+
+    def __call__(self, step: Step) -> None:
+        """Take note of `step`, and say so when a line is due."""
+        now_s = time.monotonic()
+        if step.text == self._last.text and (step == self._last or now_s < self._next_line_s):
+            return
+        self._last, self._next_line_s = step, now_s + LINE_INTERVAL_S
+        click.echo(step.text if step.percent is None else f"{step.text}: {step.percent:.0f} %", err=True)
+
+
+def _ignore(step: Step) -> None:
+    """Nobody watches."""
+
+
+@contextmanager
+def _bar() -> Iterator[ShowStep]:
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    percent = TextColumn("{task.fields[percent]:>5}")
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=None), percent, TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
+        task_id = bar.add_task("starting", total=None, percent="")
+
+        def show(step: Step) -> None:
+            total = None if step.percent is None else 100.0
+            text = "" if step.percent is None else f"{step.percent:.0f} %"
+            bar.update(task_id, description=step.text, completed=step.percent or 0.0, total=total, percent=text)
+
+        yield show

@@ -1,0 +1,93 @@
+"""Waits for a job of the service, shows what it does, and brings its result."""
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import click
+
+from lipsync_cli.failures import write_stdout
+from lipsync_cli.progress.steps import Step, shown_steps
+from lipsync_cli.render.job_table import job_fields, render_json
+from lipsync_cli.render.wording import in_mb
+from lipsync_cli.service import Service
+from lipsync_cli.signals import Interrupted
+from lipsync_core.report import Progress
+
+if TYPE_CHECKING:
+    from lipsync_service.client.job import Job
+
+
+@contextmanager
+def remaining(text: str) -> Iterator[None]:
+    """Where a signal ends the block, have it said that this remains."""
+    try:
+        yield
+    except Interrupted as stopped:
+        stopped.remains = text
+        raise
+
+
+def take_up_line(job_id: UUID, output: Path | None) -> str:
+    """The command that waits for the job."""
+    target = f" -o {shlex.quote(str(output))}" if output else ""
+    return f"lipsync jobs wait {job_id}{target}"
+
+
+def wait_for_job(service: Service, job_id: UUID, output: Path | None, is_quiet: bool) -> "Job":
+    """The job when it has ended; where it is complete and `output` is given, its result is there.
+
+    Raises:
+        JobStateError: the result is where nobody can fetch it.
+        LipSyncError: it cannot be brought. What the job failed with is not raised.
+    """
+    take_up = take_up_line(job_id, output)
+    address = service.client.output_address(job_id) if output else ""
+    with remaining(f"job {job_id} goes on; to wait for it again: {take_up}"), shown_steps(is_quiet) as show:
+        job = service.client.wait(job_id, (lambda job: None) if is_quiet else lambda job: show(_step(service, job)))
+    if job.error is None and output is not None:
+        with remaining(f"job {job_id} is {job.state}; to bring its result: {take_up}"), shown_steps(is_quiet) as show:
+            service.files.download(address, output, lambda path, progress: show(transfer_step(path, progress)))
+    return job
+
+
+def conclude(job: "Job", output: Path | None, as_json: bool, is_quiet: bool, is_new: bool | None = None) -> None:
+    """Write what came of the job to standard output; `is_new` where it has been submitted.
+
+    Raises:
+        LipSyncError: what it failed with.
+    """
+    if as_json:
+        submitted = {} if is_new is None else {"is_new": is_new}
+        file = str(output) if output and not job.error else None
+        write_stdout(render_json({**job_fields(job), **submitted, "file": file}))
+    if job.error is not None:
+        raise job.error
+    if not as_json and not is_quiet:
+        place = output or (job.request.output if job.request else "")
+        seconds = f" in {job.ran_s:.1f} s" if job.ran_s is not None else ""
+        write_stdout(f"job {job.id} {job.state}{seconds}: {place}")
+
+
+def say(text: str, is_quiet: bool) -> None:
+    """A line on standard error."""
+    if not is_quiet:
+        click.echo(text, err=True)
+
+
+def transfer_step(path: Path, progress: Progress) -> Step:
+    """A transfer of `path` as a step, in megabytes."""
+    verb = "uploading" if progress.stage == "put" else "downloading"
+    if not progress.total:
+        return Step(f"{verb} {path.name}")
+    return Step(f"{verb} {path.name} ({in_mb(progress.total)} MB)", 100 * progress.done / progress.total)
+
+
+def _step(service: Service, job: "Job") -> Step:
+    if job.state != "running":
+        return Step("queued" if job.state == "scheduled" else "starting")
+    progress = service.client.progress(job.id)
+    return Step(", ".join(progress.stages) or "running", progress.percent)

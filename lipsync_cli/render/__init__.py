@@ -1,0 +1,1 @@
+"""Reports and tables as text, Markdown, HTML and JSON."""

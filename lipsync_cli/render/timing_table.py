@@ -1,0 +1,138 @@
+"""The timing report as text, Markdown and JSON."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from lipsync_cli.render.wording import iso
+from lipsync_service.ledger.timing_report import StageLine, TimingBreakdown
+
+SCHEMA = "lipsync.timing/1"
+_HEADINGS = ("stage", "median s", "p95 s", "% of total", "runs", "cached")
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """One row as text; a part's name is indented."""
+
+    stage: str
+    median: str
+    p95: str
+    share: str
+    runs: str
+    cached: str
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        return (self.median, self.p95, self.share, self.runs, self.cached)
+
+
+def render_text(report: TimingBreakdown) -> str:
+    """The facts, then the table; about 80 columns wide."""
+    if not report.lines:
+        return "\n".join([*fact_lines(report), "no stage ended in this period"])
+    rows = [_cells(line) for line in report.lines]
+    width = max(len(_HEADINGS[0]), *(len(row.stage) for row in rows))
+    header = _text_row(_HEADINGS[0], _HEADINGS[1:], width)
+    table = [_text_row(row.stage, row.numbers, width) for row in rows]
+    total = _text_row("total", (f"{report.total_s:.2f} s of wall time in all stages",), width)
+    rule = "-" * len(header)
+    return "\n".join([*fact_lines(report), "", header, rule, *table, rule, total])
+
+
+def render_markdown(report: TimingBreakdown) -> str:
+    """The same as a Markdown table."""
+    facts = "\n".join(f"- {_escaped(line)}" for line in fact_lines(report))
+    if not report.lines:
+        return f"{facts}\n- no stage ended in this period"
+    header = f"| {' | '.join(_HEADINGS)} |\n|---|{'---:|' * (len(_HEADINGS) - 1)}"
+    rows = []
+    for line in report.lines:
+        cells, name = _cells(line), _escaped(line.stage)
+        rows.append(f"| {f'↳ {name}' if line.part_of else name} | {' | '.join(cells.numbers)} |")
+    return "\n".join([facts, "", header, *rows])
+
+
+def render_json(report: TimingBreakdown) -> str:
+    """One JSON object; fields are only ever added within `lipsync.timing/1`."""
+    wanted = report.filter
+    fields = {
+        "schema": SCHEMA,
+        "since": iso(wanted.since),
+        "until": iso(wanted.until),
+        "model": wanted.model,
+        "pool": wanted.pool,
+        "first": iso(report.first),
+        "last": iso(report.last),
+        "jobs": report.jobs,
+        "states": dict(report.states),
+        "errors": dict(report.errors),
+        "frames": dict(report.outcomes),
+        "total_s": report.total_s,
+        "stages": [_fields(line) for line in report.lines],
+        "bucket_s": report.bucket_s,
+        "buckets": [
+            {"start": iso(bucket.start), "jobs": bucket.jobs, "mean_s": dict(bucket.stages)}
+            for bucket in report.buckets
+        ],
+    }
+    return json.dumps(fields, indent=2)
+
+
+def fact_lines(report: TimingBreakdown) -> list[str]:
+    """The period, the jobs and the frames, each in a sentence."""
+    states = ", ".join(f"{count} {state}" for state, count in report.states)
+    lines = [period_text(report), f"{report.jobs} jobs" + (f": {states}" if states else "")]
+    if report.errors:
+        lines.append("failed with " + ", ".join(f"{code} ({count})" for code, count in report.errors))
+    frames = sum(count for _, count in report.outcomes)
+    if frames:
+        synced = dict(report.outcomes).get("synced", 0)
+        lines.append(f"{synced} of {frames} frames synced ({percent(synced / frames)})")
+    return lines
+
+
+def period_text(report: TimingBreakdown) -> str:
+    """From when to when, of which model, on which pool."""
+    wanted = report.filter
+    start, end = wanted.since or report.first, wanted.until or report.last
+    period = f"{_minute(start)} to {_minute(end)} UTC" if start and end else "all time"
+    model = f"model {wanted.model}" if wanted.model else "all models"
+    return f"{period}, {model}, {f'pool {wanted.pool}' if wanted.pool else 'all pools'}"
+
+
+def percent(share: float) -> str:
+    """0..1 as "12.3 %"."""
+    return f"{100 * share:.1f} %"
+
+
+def _cells(line: StageLine) -> _Cells:
+    times = (f"{line.median_s:.2f}", f"{line.p95_s:.2f}") if line.runs else ("", "")
+    name = f"  {line.stage}" if line.part_of else line.stage
+    return _Cells(name, *times, percent(line.share), str(line.runs), str(line.cached or ""))
+
+
+def _text_row(name: str, cells: tuple[str, ...], width: int) -> str:
+    return f"{name:<{width}}" + "".join(f"  {cell:>10}" for cell in cells).rstrip()
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("_", "\\_")
+
+
+def _fields(line: StageLine) -> dict[str, str | float | None]:
+    return {
+        "stage": line.stage,
+        "part_of": line.part_of or None,
+        "runs": line.runs,
+        "cached": line.cached,
+        "median_s": line.median_s if line.runs else None,
+        "p95_s": line.p95_s if line.runs else None,
+        "total_s": line.total_s,
+        "cpu_s": line.cpu_s,
+        "share": line.share,
+    }
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"

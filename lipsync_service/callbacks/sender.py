@@ -1,0 +1,171 @@
+"""Callbacks: who asked for one is told over HTTP, signed, when a job has completed, failed or been cancelled.
+
+The form is that of Standard Webhooks (standardwebhooks.com), for whose receivers there are libraries: the headers
+`webhook-id`, `webhook-timestamp` and `webhook-signature`, the last one `v1,` and the base64 of HMAC-SHA256 over
+ID.TIMESTAMP.BODY. A secret that begins with `whsec_` goes on with the key in base64; any other is the key itself.
+
+An event may arrive more than once, always with the same id. A receiver that answers 2xx has it; any other answer, and
+none within ten seconds, means another try, after 5, 10, 20 ... and at most 600 s, for an hour. 410 asks for no more.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from uuid import UUID, uuid5
+
+from lipsync_core.errors import LipSyncError, OptionError
+from lipsync_service.ledger.rows import JobState
+from lipsync_service.settings import Settings
+from lipsync_service.storage.address import AddressGuard
+from lipsync_service.storage.http_client import HttpClient
+from lipsync_service.storage.url import parse_url
+
+PATIENCE = timedelta(hours=1)  # with a receiver, from the event on
+TIMEOUT_S = 10.0  # of one try
+_FIRST_DELAY_S, _LONGEST_DELAY_S = 5.0, 600.0
+_JITTER = 0.2  # of a delay, either way: receivers that fail together are not all tried again together
+_EVENTS = UUID("7d1c4a0e-6a0b-5a55-8a3e-3c9f2f6d7b10")  # any namespace, for ever the same
+_ENCODED_KEY = "whsec_"
+
+Jitter = Callable[[], float]  # 0..1
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnd:
+    """One attempt of one job has ended for good."""
+
+    job_id: UUID
+    attempt: int
+    state: JobState  # completed, failed or cancelled
+    created_at: datetime  # of the job
+    ended_at: datetime
+    started_at: datetime | None = None  # of the attempt
+    error_code: str | None = None
+    error_message: str | None = None
+
+    @property
+    def event(self) -> str:
+        """What the event is called."""
+        return f"job.{self.state}"
+
+    @property
+    def event_id(self) -> UUID:
+        """The same whoever finds out about the end, and however often."""
+        return uuid5(_EVENTS, f"{self.job_id}/{self.attempt}/{self.state}")
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One event on its way. The address may hold what gives access, so nothing shows it."""
+
+    event_id: UUID
+    url: str
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"Letter({self.event_id})"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came of one try."""
+
+    status: int | None = None  # of HTTP
+    error_code: str | None = None  # where there was no answer
+
+    @property
+    def is_delivered(self) -> bool:
+        """The receiver has the event."""
+        return self.status is not None and HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+
+    @property
+    def is_refused(self) -> bool:
+        """Another try would end the same way."""
+        return self.status == HTTPStatus.GONE or self.error_code in _HOPELESS
+
+
+_HOPELESS = frozenset({"URL_REFUSED", "NO_SECRET", "NO_ADDRESS", "JOB_NOT_FOUND"})
+
+
+def callback_body(end: JobEnd, output: str | None, metadata: Mapping[str, str]) -> bytes:
+    """The event as JSON. `output` is the result's address without its query, `metadata` the request's own labels."""
+    error = {"code": end.error_code, "message": end.error_message} if end.error_code else None
+    times = {"created_at": end.created_at, "started_at": end.started_at, "ended_at": end.ended_at}
+    said = {
+        "event_id": str(end.event_id),
+        "event": end.event,
+        "job_id": str(end.job_id),
+        "attempt": end.attempt,
+        "state": end.state,
+        "error": error,
+        "output": output,
+        "metadata": dict(metadata),
+        **{name: moment.isoformat() if moment else None for name, moment in times.items()},
+    }
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def signature(secret: str, event_id: str, timestamp: int, body: bytes) -> str:
+    """The value of `webhook-signature`; `timestamp` in seconds since 1970.
+
+    Raises:
+        OptionError: the secret begins with whsec_ and does not go on in base64.
+    """
+    digest = hmac.digest(_key(secret), b".".join((event_id.encode(), str(timestamp).encode(), body)), hashlib.sha256)
+    return f"v1,{base64.b64encode(digest).decode()}"
+
+
+def next_try(created_at: datetime, now: datetime, tries: int, jitter: Jitter = random.random) -> datetime | None:
+    """When to try again after `tries` tries; None where the receiver has had its hour."""
+    delay_s = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2.0 ** min(tries - 1, 30))
+    moment = now + timedelta(seconds=delay_s * (1 - _JITTER + 2 * _JITTER * jitter()))
+    return moment if moment <= created_at + PATIENCE else None
+
+
+class CallbackSender:
+    """Posts letters, to public addresses and to hosts that the settings allow; raises nothing, logs nothing."""
+
+    def __init__(self, settings: Settings) -> None:
+        secret = settings.callback_secret
+        self._secret = secret.get_secret_value() if secret else None
+        if self._secret is not None:
+            _key(self._secret)
+        self._http = HttpClient(AddressGuard(settings.http_allowed_hosts), TIMEOUT_S, limit_s=TIMEOUT_S)
+
+    @property
+    def can_sign(self) -> bool:
+        """There is a secret. Without one nothing is sent."""
+        return self._secret is not None
+
+    def send(self, letter: Letter, now: datetime) -> Reply:
+        """Try once."""
+        if self._secret is None:
+            return Reply(error_code="NO_SECRET")
+        timestamp = int(now.timestamp())
+        headers = {
+            "Content-Type": "application/json",
+            "webhook-id": str(letter.event_id),
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": signature(self._secret, str(letter.event_id), timestamp, letter.body),
+        }
+        try:
+            with self._http.answer("POST", parse_url(letter.url), headers, letter.body) as answer:
+                return Reply(status=answer.status)
+        except LipSyncError as error:
+            return Reply(error_code=error.code)
+
+
+def _key(secret: str) -> bytes:
+    if not secret.startswith(_ENCODED_KEY):
+        return secret.encode()
+    try:
+        return base64.b64decode(secret.removeprefix(_ENCODED_KEY), validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise OptionError("the callbacks' secret is whsec_ and something that is not base64", "make a new one") from exc

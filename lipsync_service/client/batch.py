@@ -1,0 +1,132 @@
+"""Many jobs from the rows of one manifest: which rows are the same job, and what becomes of each when submitted."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+from uuid import UUID
+
+from lipsync_core.errors import LipSyncError, TransientError
+from lipsync_service.client.job_client import JobClient
+from lipsync_service.client.local_files import LocalFiles
+from lipsync_service.client.manifest import ManifestRow
+from lipsync_service.client.request import LipSyncRequest
+
+#: new: a job was made. retried: a job of before runs again. known: there is such a job from before. deduplicated: an
+#: earlier row is the same job. refused: it is no job; `error` says why.
+Fate = Literal["new", "retried", "known", "deduplicated", "refused"]
+Place = Callable[[LipSyncRequest, LocalFiles], LipSyncRequest]
+Upload = Callable[["PlannedRow"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRow:
+    """A row, ready to be submitted, or what is wrong with it."""
+
+    number: int  # of its line in the manifest, from 1
+    request: LipSyncRequest | None  # with addresses that workers can open; None: it holds none
+    key: str = ""
+    same_as: int | None = None  # the number of an earlier row that is the same job
+    faults: tuple[str, ...] = ()  # as `ManifestRow.faults`
+    local: LocalFiles = field(default_factory=LocalFiles)
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedRow:
+    """What became of a row."""
+
+    row: PlannedRow
+    fate: Fate
+    job_id: UUID | None = None
+    error: LipSyncError | None = None  # why it was refused
+
+
+def plan_rows(rows: Sequence[ManifestRow], place: Place = lambda request, local: request) -> tuple[PlannedRow, ...]:
+    """What submitting the rows would do: their jobs wait in the queue `bulk`, unless they say otherwise.
+
+    `place` puts addresses that workers can open in the place of local ones.
+
+    Raises: what `place` raises.
+    """
+    planned: list[PlannedRow] = []
+    by_key: dict[str, PlannedRow] = {}
+    by_output: dict[str, int] = {}
+    for row in rows:
+        each = _planned(row, place)
+        if each.request is not None:
+            each = _compared(each, by_key.get(each.key), by_output)
+        if each.request is not None and each.same_as is None:
+            by_key[each.key] = each
+        if each.request is not None:
+            by_output.setdefault(_output(each), each.number)
+        planned.append(each)
+    return tuple(planned)
+
+
+def submit_rows(
+    client: JobClient, rows: Sequence[PlannedRow], upload: Upload, retry_failed: bool
+) -> Iterator[SubmittedRow]:
+    """Submit each row under its key, so that a row of an earlier run is the job of then.
+
+    Args:
+        client: the service.
+        rows: as `plan_rows` made them.
+        upload: sends a row's local files.
+        retry_failed: have jobs of before that failed, crashed or were cancelled run again.
+
+    Raises:
+        TransientError: the service does not answer; what was submitted before stays so.
+    """
+    jobs: dict[int, UUID | None] = {}
+    for row in rows:
+        if row.same_as is not None:
+            yield SubmittedRow(row, "deduplicated", jobs.get(row.same_as))
+            continue
+        submitted = _submitted(client, row, upload, retry_failed)
+        jobs[row.number] = submitted.job_id
+        yield submitted
+
+
+def _planned(row: ManifestRow, place: Place) -> PlannedRow:
+    if row.request is None:
+        return PlannedRow(row.number, None, faults=row.faults, local=row.local)
+    request = place(row.request, row.local)
+    if "priority" not in request.model_fields_set:
+        request = request.model_copy(update={"priority": "bulk"})
+    return PlannedRow(row.number, request, request.idempotency_key or request.digest, local=row.local)
+
+
+def _compared(row: PlannedRow, earlier: PlannedRow | None, outputs: dict[str, int]) -> PlannedRow:
+    """The row as the same job as an earlier one, or with what does not go together with earlier ones."""
+    if row.request is None or (earlier is None and _output(row) not in outputs):
+        return row
+    if earlier is None or earlier.request is None:
+        fault = f"output: row {outputs[_output(row)]} writes to the same place"
+    elif earlier.request.digest == row.request.digest:
+        return replace(row, same_as=earlier.number)
+    else:
+        fault = f"idempotency_key: row {earlier.number} has the same and asks for something else"
+    return replace(row, request=None, faults=(fault,))
+
+
+def _output(row: PlannedRow) -> str:
+    if row.local.output is not None:
+        return str(row.local.output.resolve())
+    return row.request.output if row.request else ""
+
+
+def _submitted(client: JobClient, row: PlannedRow, upload: Upload, retry_failed: bool) -> SubmittedRow:
+    if row.request is None:
+        return SubmittedRow(row, "refused")
+    try:
+        upload(row)
+        submission = client.submit(row.request, row.key, row.local.output.stem if row.local.output else None)
+        if submission.is_new:
+            return SubmittedRow(row, "new", submission.job_id)
+        if retry_failed and client.job(submission.job_id).error:
+            client.retry(submission.job_id)
+            return SubmittedRow(row, "retried", submission.job_id)
+    except TransientError:
+        raise
+    except LipSyncError as error:
+        return SubmittedRow(row, "refused", error=error)
+    return SubmittedRow(row, "known", submission.job_id)

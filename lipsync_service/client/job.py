@@ -1,0 +1,133 @@
+"""A job as its caller sees it: in the ledger's words, with its error's stable code, and without what gives access."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from lipsync_core.errors import LipSyncError, error_of
+from lipsync_service.client.prefect_api import FlowRun, RunState
+from lipsync_service.client.request import LipSyncRequest
+from lipsync_service.errors import JobCancelledError, JobCrashedError
+from lipsync_service.names import DUPLICATE
+from lipsync_service.storage.url import shown_url
+
+#: The ledger's states, and `scheduled` before anybody has accepted the job.
+JobStateName = Literal["scheduled", "accepted", "running", "completed", "failed", "cancelled"]
+
+_TYPES: Final[dict[JobStateName, tuple[str, ...]]] = {
+    "scheduled": ("SCHEDULED",),
+    "accepted": ("PENDING",),
+    "running": ("RUNNING", "CANCELLING", "PAUSED"),
+    "completed": ("COMPLETED",),
+    "failed": ("FAILED", "CRASHED"),
+    "cancelled": ("CANCELLED",),
+}
+_STATES: Final = {type_: state for state, types in _TYPES.items() for type_ in types}
+_ADDRESS = re.compile(r"(\w+://)(?:[^\s/@]*@)?([^\s?#]*)(?:[?#]\S*)?")
+_SAME_AS = re.compile(r"the same as job ([0-9a-f]{8}-[0-9a-f-]{27})")  # as `tasks.handover.duplicate_state` writes it
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job at one moment."""
+
+    id: UUID
+    name: str  # for people; not unique by promise
+    state: JobStateName
+    error: LipSyncError | None  # of a job that failed, crashed or was cancelled
+    message: str  # what its state says
+    since: datetime  # in this state
+    attempt: int  # 0 before the first
+    queue: str | None
+    created_at: datetime
+    started_at: datetime | None  # of the first attempt
+    finished_at: datetime | None
+    ran_s: float | None  # of all attempts together; None before the end
+    request: LipSyncRequest | None  # its addresses as `shown_url` gives them; None: it is none that this version knows
+    same_as: UUID | None = None  # the job that does what this one asks for; this one did nothing
+
+    @property
+    def error_code(self) -> str | None:
+        """The stable code."""
+        return self.error.code if self.error else None
+
+    @property
+    def is_final(self) -> bool:
+        """Nothing more will happen to the job by itself, except that the watcher has a crashed one run again."""
+        return self.state in ("completed", "failed", "cancelled")
+
+    @property
+    def is_crashed(self) -> bool:
+        """Its process vanished."""
+        return self.error_code == JobCrashedError.code
+
+
+def state_types(states: tuple[JobStateName, ...]) -> tuple[str, ...]:
+    """Prefect's words for these states."""
+    return tuple(type_ for state in states for type_ in _TYPES[state])
+
+
+def job_of(run: FlowRun) -> Job:
+    """The job that `run` is."""
+    request = request_of(run)
+    return Job(
+        id=run.id,
+        name=run.name,
+        state=_STATES[run.state.type],
+        error=_error(run.id, run.state),
+        message=_line(run.state.message),
+        since=run.state.since,
+        attempt=run.attempt,
+        queue=run.queue,
+        created_at=run.created_at,
+        started_at=run.started_at,
+        finished_at=run.finished_at if run.state.is_final else None,
+        ran_s=run.ran_s if run.state.is_final else None,
+        request=None if request is None else _shown(request),
+        same_as=_original(run.state),
+    )
+
+
+def request_of(run: FlowRun) -> LipSyncRequest | None:
+    """What the run was asked for, signatures and all; None where it is nothing that this version knows."""
+    try:
+        return LipSyncRequest.model_validate(run.parameters.get("request"))
+    except ValidationError:
+        return None
+
+
+def _error(job_id: UUID, state: RunState) -> LipSyncError | None:
+    again = f"run it again: lipsync jobs retry {job_id}"
+    if state.type == "CANCELLED":
+        return JobCancelledError(f"job {job_id} was cancelled", again)
+    if state.type == "CRASHED":
+        return JobCrashedError(f"job {job_id} crashed: {_line(state.message) or 'it left no word'}", again)
+    if state.type != "FAILED":
+        return None
+    coded = state.coded
+    if coded is None:
+        return LipSyncError(
+            f"job {job_id} failed: {_line(state.message) or 'it left no word'}", "see its log in the UI"
+        )
+    code, words = coded
+    return error_of(code, _line(words))
+
+
+def _original(state: RunState) -> UUID | None:
+    found = _SAME_AS.search(state.message) if state.name == DUPLICATE else None
+    return UUID(found[1]) if found else None
+
+
+def _line(text: str) -> str:
+    """The text in one line, its addresses without what gives access: an exception's words may quote them."""
+    return " ".join(_ADDRESS.sub(r"\1\2", text).split())
+
+
+def _shown(request: LipSyncRequest) -> LipSyncRequest:
+    addresses = {name: shown_url(getattr(request, name)) for name in ("video", "audio", "output")}
+    callback = shown_url(request.callback_url) if request.callback_url else None
+    return request.model_copy(update={**addresses, "callback_url": callback})

@@ -1,0 +1,208 @@
+"""The service for its callers: submit jobs, look at them, wait for them, cancel and retry them.
+
+with open_client(Settings()) as client:
+    submission = client.submit(LipSyncRequest(video=..., audio=..., output=...))
+    job = client.wait(submission.job_id)
+    if job.error: raise job.error
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from lipsync_core.errors import TransientError
+from lipsync_service.client.job import Job, JobStateName, job_of, request_of, state_types
+from lipsync_service.client.patience import patiently
+from lipsync_service.client.prefect_api import PrefectApi, RunOrder, RunQuery, TaskRun, open_api
+from lipsync_service.client.request import LipSyncRequest
+from lipsync_service.errors import IdempotencyConflictError, JobMissingError, JobStateError
+from lipsync_service.names import GPU_FLOW, JOB_DEPLOYMENT, JOB_FLOW
+from lipsync_service.settings import Settings
+
+_IDS_AT_ONCE = 200
+_PATIENCE_S = 60.0  # with a service that does not answer while somebody waits for a job
+_RESCUE_S = 20.0  # the watcher lets ten go by
+_NAME_CHARS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """Which job a request is, and whether it was not there before."""
+
+    job_id: UUID
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobQuery:
+    """Which jobs to look at: newest first. None: all of them."""
+
+    states: tuple[JobStateName, ...] | None = None
+    due_after: datetime | None = None
+    limit: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """What a running job does."""
+
+    stages: tuple[str, ...]  # those that run now; a job may do two at once
+    percent: float | None  # of its frames that are written, 0..100; None before the first
+
+
+class JobClient:
+    """All calls raise ServiceDownError where the service does not answer, AccessDeniedError where it wants other
+    credentials, and those about one job JobMissingError where there is none.
+    """
+
+    def __init__(self, api: PrefectApi) -> None:
+        self._api = api
+
+    def submit(self, request: LipSyncRequest, key: str | None = None, name: str | None = None) -> Submission:
+        """Order a job; the same key and request is the same job, whatever has become of it.
+
+        Args:
+            request: what to do; its addresses are opened by the service's workers.
+            key: stands for the request in the place of its own idempotency key.
+            name: what the job is called in lists, where its output's name says little.
+
+        Raises:
+            IdempotencyConflictError: the key belongs to a job with another request.
+        """
+        order = RunOrder(
+            name=(name or PurePosixPath(urlsplit(request.output).path).stem)[:_NAME_CHARS] or "job",
+            parameters={"request": request.model_dump(mode="json")},
+            queue=request.priority,
+            key=key or request.idempotency_key,
+        )
+        run, is_new = self._api.create_run(JOB_DEPLOYMENT, order)
+        earlier = None if is_new else request_of(run)
+        if not is_new and (earlier is None or earlier.digest != request.digest):
+            message = f"the key {order.key} belongs to job {run.id}, which asks for something else"
+            raise IdempotencyConflictError(message, "choose another key, or ask for the same")
+        return Submission(run.id, is_new)
+
+    def job(self, job_id: UUID) -> Job:
+        """The job as it is now."""
+        return job_of(self._api.run(job_id))
+
+    def jobs(self, query: JobQuery) -> list[Job]:
+        """The jobs that `query` describes, newest first."""
+        types = None if query.states is None else state_types(query.states)
+        wanted = RunQuery(JOB_FLOW, state_types=types, due_after=query.due_after, limit=query.limit)
+        return [job_of(run) for run in self._api.runs(wanted)]
+
+    def output_address(self, job_id: UUID) -> str:
+        """Where the job's result can be read.
+
+        Raises:
+            JobStateError: it goes to the web, or the job asks for nothing that this version knows.
+        """
+        request = request_of(self._api.run(job_id))
+        if request is None:
+            raise JobStateError(f"job {job_id} holds no request of this version", "see it in the UI")
+        if request.output.startswith(("http://", "https://")):
+            message = f"the result of job {job_id} goes to the web, to an address that may be good for writing only"
+            raise JobStateError(message, "fetch it from there yourself")
+        return request.output
+
+    def tasks(self, job_id: UUID) -> list[TaskRun]:
+        """The task runs of all attempts, those on the GPU pool included, in the order in which they started."""
+        return self._api.task_runs(job_id, *self._children(job_id))
+
+    def progress(self, job_id: UUID) -> JobProgress:
+        """What the job does now."""
+        stages = tuple(dict.fromkeys(task.name for task in self.tasks(job_id) if task.state == "Running"))
+        percent = self._api.artifacts(job_id, "progress").get("progress") if "encode" in stages else None
+        return JobProgress(stages, None if percent is None else float(percent))
+
+    def artifacts(self, job_id: UUID, key: str) -> list[Any]:
+        """What the job shows below `key`, where there is something: its own, then that of its parts on the GPU pool."""
+        shown = [self._api.artifacts(each, key) for each in (job_id, *self._children(job_id))]
+        return [each[key] for each in shown if key in each]
+
+    def cancel(self, job_id: UUID) -> Job:
+        """Have the job stopped, and return it as it is then; a running one takes some seconds to stop.
+
+        Raises:
+            JobStateError: it has ended.
+        """
+        job = self.job(job_id)
+        if job.is_final:
+            raise JobStateError(f"job {job_id} has ended already: it is {job.state}", "there is nothing to cancel")
+        self._api.set_state(job_id, "CANCELLING", "Cancelling")
+        return self.job(job_id)
+
+    def retry(self, job_id: UUID) -> Job:
+        """Have a job that failed, crashed or was cancelled run again: the same job, another attempt.
+
+        Raises:
+            JobStateError: it is in another state.
+        """
+        job = self.job(job_id)
+        if job.same_as is not None:
+            message = f"job {job_id} did nothing: it is the same as job {job.same_as}"
+            raise JobStateError(message, f"run that one again: lipsync jobs retry {job.same_as}")
+        if job.error is None:
+            remedy = "submit it anew to do it again" if job.is_final else f"wait for it: lipsync jobs wait {job_id}"
+            raise JobStateError(f"job {job_id} has not failed: it is {job.state}", remedy)
+        self._api.set_state(job_id, "SCHEDULED", "AwaitingRetry", force=True)
+        return self.job(job_id)
+
+    def wait(self, job_id: UUID, watch: Callable[[Job], None] = lambda job: None, poll_s: float = 0.5) -> Job:
+        """The job when it has ended, or the one that it is the same as; `watch` sees it before."""
+        for [job] in self.watch([job_id], poll_s):
+            if not job.is_final:
+                watch(job)
+        return job if job.same_as is None else self.wait(job.same_as, watch, poll_s)
+
+    def watch(self, job_ids: Collection[UUID], poll_s: float) -> Iterator[tuple[Job, ...]]:
+        """The jobs as they are, every `poll_s`, each until it has been given as ended; one call asks for all of them.
+
+        A crashed one has ended when it stays so: the service's watcher has it run again if it has not crashed often.
+        A service that does not answer is asked again for a minute.
+        """
+        pending = set(job_ids)
+        crashes: dict[UUID, float] = {}  # when they were first seen
+        while pending:
+            ask = partial(self._present, pending)
+            jobs = patiently(ask, lambda exc: isinstance(exc, TransientError), _PATIENCE_S, poll_s)
+            yield tuple(jobs)
+            pending -= {job.id for job in jobs if job.is_final and not _may_run_again(job, crashes)}
+            if pending:
+                time.sleep(poll_s)
+
+    def _present(self, job_ids: Collection[UUID]) -> list[Job]:
+        ids = sorted(job_ids)
+        parts = [ids[start : start + _IDS_AT_ONCE] for start in range(0, len(ids), _IDS_AT_ONCE)]
+        runs = [run for part in parts for run in self._api.runs(RunQuery(JOB_FLOW, ids=part, limit=len(part)))]
+        gone = set(ids) - {run.id for run in runs}
+        if gone:
+            raise JobMissingError(f"the service knows no job {min(gone)}", "see: lipsync jobs list")
+        return [job_of(run) for run in runs]
+
+    def _children(self, job_id: UUID) -> list[UUID]:
+        return [run.id for run in self._api.runs(RunQuery(GPU_FLOW, parent_ids=[job_id]))]
+
+
+@contextmanager
+def open_client(settings: Settings) -> Iterator[JobClient]:
+    """A client of the service that the settings name."""
+    with open_api(settings) as api:
+        yield JobClient(api)
+
+
+def _may_run_again(job: Job, crashes: dict[UUID, float]) -> bool:
+    if not job.is_crashed:
+        crashes.pop(job.id, None)
+        return False
+    first_seen_s = crashes.setdefault(job.id, time.monotonic())  # clocks of two machines may differ
+    age_s = (datetime.now(UTC) - job.since).total_seconds()
+    return max(age_s, time.monotonic() - first_seen_s) < _RESCUE_S

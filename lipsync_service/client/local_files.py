@@ -1,0 +1,143 @@
+"""Requests that name files of the caller's machine: which they are, and how they get to the service and back."""
+
+import hashlib
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lipsync_core.errors import InputMissingError, LipSyncError, OptionError
+from lipsync_core.media.output import atomic_output, check_output
+from lipsync_core.media.probe import require_audio, require_video
+from lipsync_core.report import Progress
+from lipsync_service.client.request import LipSyncRequest
+from lipsync_service.settings import Settings
+from lipsync_service.storage.storage import Storage
+
+#: Told how many bytes of a file have come or gone, as `Storage` counts them.
+FileProgress = Callable[[Path, Progress], None]
+_SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
+_ANY_SIZE = 1 << 62
+_PLACES = ("video", "audio", "output")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFiles:
+    """Those of a request's three files that are named by a path."""
+
+    video: Path | None = None
+    audio: Path | None = None
+    output: Path | None = None
+
+    def faults(self) -> dict[str, LipSyncError]:
+        """What keeps each of them from being used: the same that `lipsync_core.lip_sync` says, before any work."""
+        found: dict[str, LipSyncError] = {}
+        for name, check in self._checks().items():
+            try:
+                check()
+            except LipSyncError as error:
+                found[name] = error
+        return found
+
+    def _checks(self) -> dict[str, Callable[[], object]]:
+        video, audio, output = self.video, self.audio, self.output
+        checks: dict[str, Callable[[], object]] = {}
+        if output is not None:
+            checks["output"] = lambda: check_output(output, [path for path in (video, audio) if path is not None])
+        if video is not None:
+            checks["video"] = lambda: require_video(video)
+        if audio is not None:
+            checks["audio"] = lambda: require_audio(audio)
+        return checks
+
+
+def split_local(fields: Mapping[str, object], folder: Path) -> tuple[dict[str, object], LocalFiles]:
+    """The fields of a request with file:// addresses in the place of paths, and which those are.
+
+    Whatever holds no `://` is a path; a relative one counts from `folder`.
+    """
+    texts = {name: fields.get(name) for name in _PLACES}
+    paths = {
+        name: folder / text
+        for name, text in texts.items()
+        if isinstance(text, str) and text and "://" not in text and "\0" not in text
+    }
+    return {**fields, **{name: path.absolute().as_uri() for name, path in paths.items()}}, LocalFiles(**paths)
+
+
+class FileExchange:
+    """Carries a caller's files to the service's own storage, and results from it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._storage = Storage(settings.model_copy(update={"max_input_bytes": _ANY_SIZE}))  # a result may be larger
+        self._digests: dict[Path, str] = {}
+        self._sent: set[Path] = set()
+
+    def placed(self, request: LipSyncRequest, local: LocalFiles) -> LipSyncRequest:
+        """The request with addresses that the service's workers can open. Nothing is sent yet.
+
+        An input's address is made of its content, an output's of the request without it: the same files, asked for in
+        the same way, are the same request.
+
+        Raises:
+            InputMissingError: an input cannot be read.
+        """
+        inputs = {name: path for name, path in (("video", local.video), ("audio", local.audio)) if path is not None}
+        placed = request.model_copy(update={name: self._address(path) for name, path in inputs.items()})
+        if local.output is None:
+            return placed
+        asked = placed.model_copy(update={"output": f"file:///output{placed.output_suffix}"}).digest
+        output = f"{self._settings.storage_url}/results/{asked[:2]}/{asked}{placed.output_suffix}"
+        return placed.model_copy(update={"output": output})
+
+    def send(self, local: LocalFiles, progress: FileProgress) -> None:
+        """Send the inputs to their addresses, unless their content is there.
+
+        Raises:
+            OptionError: the settings name no storage that the service would share.
+            StorageError, TransientError: as `Storage.put`.
+        """
+        if local != LocalFiles() and "storage_url" not in self._settings.model_fields_set:
+            remedy = "set LIPSYNC_STORAGE_URL, or give --service the file service.env that `make up` writes"
+            raise OptionError("no storage is named that local files could go through", remedy)
+        for path in (local.video, local.audio):
+            if path is not None and path not in self._sent:
+                self._send(path, progress)
+
+    def download(self, address: str, path: Path, progress: FileProgress) -> None:
+        """Bring a result to `path`, whole or not at all; one that is there already is left alone.
+
+        Raises:
+            OutputError: it cannot be written.
+            StorageError, TransientError: as `Storage.fetch`.
+        """
+        if path.is_file() and self._storage.holds(path, address):
+            return
+        with (
+            self._storage.fetch(address, lambda each: progress(path, each)) as file,
+            atomic_output(path) as partial,
+        ):
+            shutil.copyfile(file.path, partial)
+
+    def _send(self, path: Path, progress: FileProgress) -> None:
+        address = self._address(path)
+        if not self._storage.holds(path, address):
+            self._storage.put(path, address, lambda each: progress(path, each))
+        self._sent.add(path)
+
+    def _address(self, path: Path) -> str:
+        if path not in self._digests:
+            self._digests[path] = _sha256(path)
+        digest = self._digests[path]
+        suffix = path.suffix.lower() if _SUFFIX.fullmatch(path.suffix.lower()) else ""
+        return f"{self._settings.storage_url}/uploads/{digest[:2]}/{digest}{suffix}"
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as exc:
+        raise InputMissingError(f"{path} cannot be read: {exc.strerror}", "check the path and its permissions") from exc

@@ -1,0 +1,114 @@
+"""A manifest: many requests in one file, a row each, as CSV with a header or as JSON lines."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from lipsync_core.errors import InputError
+from lipsync_service.client.local_files import LocalFiles, split_local
+from lipsync_service.client.request import LipSyncRequest
+
+_METADATA = "metadata."  # how the columns of a CSV begin that hold labels
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """Why a line holds no fields."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestRow:
+    """One row: a request, or what is wrong with it."""
+
+    number: int  # of its line, from 1, the header of a CSV included
+    request: LipSyncRequest | None
+    faults: tuple[str, ...]  # "field: what is wrong"; values are not quoted, addresses may hold signatures
+    local: LocalFiles = field(default_factory=LocalFiles)  # of its files those that lie on this machine
+
+    @property
+    def key(self) -> str:
+        """The row's idempotency key, or one made of everything that it asks for.
+
+        Raises:
+            ValueError: the row holds no request.
+        """
+        if self.request is None:
+            raise ValueError(f"row {self.number} holds no request")
+        return self.request.idempotency_key or self.request.digest
+
+
+def read_manifest(path: Path, suffix: str | None = None, folder: Path | None = None) -> tuple[ManifestRow, ...]:
+    """All rows of a manifest, good and bad; empty lines and empty cells are left out.
+
+    Args:
+        path: the file, in UTF-8.
+        suffix: ".csv" or ".jsonl", where the file's own name does not say.
+        folder: where relative paths count from; None: rows may name no files of this machine.
+
+    Raises:
+        InputError: the file cannot be read, is neither of the two, or holds no row.
+    """
+    readers = {".csv": _csv_fields, ".jsonl": _json_fields}
+    reader = readers.get((suffix or path.suffix).lower())
+    if reader is None:
+        raise InputError(f"{path.name} is no manifest", "name it .csv or .jsonl")
+    try:
+        lines = tuple(reader(path.read_text(encoding="utf-8-sig")))
+    except (OSError, UnicodeDecodeError, csv.Error) as exc:
+        raise InputError(f"the manifest {path.name} cannot be read: {exc}") from exc
+    if not lines:
+        raise InputError(f"the manifest {path.name} holds no row")
+    return tuple(_row(number, fields, folder) for number, fields in lines)
+
+
+def _json_fields(text: str) -> Iterator[tuple[int, object]]:
+    """Each row's line number and what it holds; a fault where it is no JSON."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            yield number, json.loads(line)
+        except json.JSONDecodeError as exc:
+            yield number, _Fault(f"row: it is no JSON: {exc.msg} at column {exc.colno}")
+
+
+def _csv_fields(text: str) -> Iterator[tuple[int, object]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", strict=True)
+    for cells in reader:
+        if "" in cells:
+            yield reader.line_num, _Fault("row: it has more cells than the header")
+            continue
+        given = {name: cell for name, cell in cells.items() if cell}
+        labels = {name.removeprefix(_METADATA): given.pop(name) for name in list(given) if name.startswith(_METADATA)}
+        if given or labels:
+            yield reader.line_num, given | ({"metadata": labels} if labels else {})
+
+
+def _row(number: int, fields: object, folder: Path | None) -> ManifestRow:
+    if isinstance(fields, _Fault):
+        return ManifestRow(number, None, (fields.text,))
+    local = LocalFiles()
+    if folder is not None and isinstance(fields, dict):
+        fields, local = split_local(fields, folder)
+    try:
+        row = ManifestRow(number, LipSyncRequest.model_validate(fields), (), local)
+    except ValidationError as exc:
+        row = ManifestRow(number, None, faults_of(exc), local)
+    told = {fault.partition(":")[0] for fault in row.faults}
+    wrong = tuple(f"{name}: {error.message}" for name, error in local.faults().items() if name not in told)
+    return replace(row, request=None, faults=row.faults + wrong) if wrong else row
+
+
+def faults_of(error: ValidationError) -> tuple[str, ...]:
+    """What is wrong with a request, as `ManifestRow.faults` says it."""
+    found = error.errors(include_url=False, include_input=False)
+    return tuple(
+        f"{'.'.join(map(str, fault['loc'])) or 'row'}: {fault['msg'].removeprefix('Value error, ')}" for fault in found
+    )

@@ -1,0 +1,255 @@
+"""Prefect's REST API, as far as the service and its callers need it: a few typed calls, and no SDK to import."""
+
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from lipsync_core.errors import OptionError
+from lipsync_service.errors import AccessDeniedError, JobMissingError, ServiceDownError
+from lipsync_service.settings import Settings
+from lipsync_service.storage.url import shown_url
+
+FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
+#: How the state of a run is named that did nothing because another job has its idempotency key and request.
+_CODED = re.compile(r"([A-Z][A-Z0-9_]*): (.*)", re.DOTALL)
+_TIMEOUT_S = 30.0
+_PAGE = 200  # what the server gives at most
+_STAND_INS = "prefect.deployments."  # a task run that stands for a child flow run in its parent
+_REFUSALS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY})
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """Where a run stands, in Prefect's words."""
+
+    type: str  # SCHEDULED, PENDING, RUNNING, CANCELLING, PAUSED, or one of FINAL_STATES
+    name: str
+    message: str
+    since: datetime
+
+    @property
+    def is_final(self) -> bool:
+        """Nothing more will happen to the run by itself."""
+        return self.type in FINAL_STATES
+
+    @property
+    def coded(self) -> tuple[str, str] | None:
+        """The error's code and words, where one of this product's errors ended the run (`tasks.handover`)."""
+        found = _CODED.fullmatch(self.message)
+        return (found[1], found[2]) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRun:
+    """One run of a flow."""
+
+    id: UUID
+    name: str
+    state: RunState
+    parameters: Mapping[str, Any]
+    attempt: int  # 0 before the first
+    queue: str | None
+    pool: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    ran_s: float  # of all attempts together
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRun:
+    """One task of a flow run."""
+
+    name: str
+    state: str  # its name: Completed, Cached, Failed, ...
+    started_at: datetime | None
+    total_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunQuery:
+    """Which runs to look at: newest first. None: all of them."""
+
+    flow: str
+    state_types: Sequence[str] | None = None
+    due_after: datetime | None = None
+    ended_after: datetime | None = None
+    parent_ids: Sequence[UUID] | None = None
+    ids: Sequence[UUID] | None = None
+    limit: int = _PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class RunOrder:
+    """A run to be made."""
+
+    name: str  # what it is called in the UI; something is added that makes it unique
+    parameters: Mapping[str, Any]
+    queue: str | None = None
+    key: str | None = None  # Prefect's own idempotency key
+
+
+class PrefectApi:
+    """The calls. Every one of them raises ServiceDownError where the server does not answer or is broken."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+        self._deployments: dict[str, str] = {}  # ids by name
+
+    def create_run(self, deployment: str, order: RunOrder) -> tuple[FlowRun, bool]:
+        """A run of `deployment` ("FLOW/NAME"), and whether it is new: a key that was used before gives the run of then.
+
+        Raises:
+            JobMissingError: the deployment is not registered.
+            OptionError: the parameters are not what the deployment takes.
+        """
+        # Whose answer has another name was there before. The status does not tell of two that come at once.
+        name = f"{order.name}-{secrets.token_hex(4)}"
+        body = {
+            "name": name,
+            "parameters": order.parameters,
+            "work_queue_name": order.queue,
+            "idempotency_key": order.key,
+        }
+        given = {field: value for field, value in body.items() if value is not None}
+        run = _flow_run(self._asked("POST", f"/deployments/{self._deployment(deployment)}/create_flow_run", given))
+        return run, run.name == name
+
+    def run(self, run_id: UUID) -> FlowRun:
+        """The run. Raises JobMissingError where there is none."""
+        return _flow_run(self._asked("GET", f"/flow_runs/{run_id}"))
+
+    def runs(self, query: RunQuery) -> list[FlowRun]:
+        """The runs that `query` describes, newest first."""
+        found: list[FlowRun] = []
+        while len(found) < query.limit:
+            size = min(_PAGE, query.limit - len(found))
+            page = self._asked("POST", "/flow_runs/filter", _filter(query) | {"limit": size, "offset": len(found)})
+            rows = [_flow_run(row) for row in page]
+            found += rows
+            if len(rows) < size:
+                break
+        return found
+
+    def set_state(self, run_id: UUID, type_: str, name: str, message: str = "", force: bool = False) -> bool:
+        """Ask for a state; whether the server gave it, which its rules may forbid unless forced."""
+        state = {"type": type_, "name": name, "message": message}
+        answer = self._asked("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": force})
+        return bool(answer["status"] == "ACCEPT")
+
+    def artifacts(self, run_id: UUID, key: str | None = None) -> dict[str, Any]:
+        """What the run shows, by key, or below this key only: the data of the newest artifact of each."""
+        body: dict[str, Any] = {"flow_runs": {"id": {"any_": [str(run_id)]}}, "sort": "CREATED_DESC"}
+        if key is not None:
+            body["artifacts"] = {"key": {"any_": [key]}}
+        rows = self._asked("POST", "/artifacts/filter", body)
+        return {row["key"]: row["data"] for row in reversed(rows) if row["key"]}
+
+    def task_runs(self, *run_ids: UUID) -> list[TaskRun]:
+        """The tasks of these runs, in the order in which they started."""
+        body = {"flow_runs": {"id": {"any_": [str(each) for each in run_ids]}}, "sort": "EXPECTED_START_TIME_ASC"}
+        rows = self._asked("POST", "/task_runs/filter", body)
+        return [
+            TaskRun(row["name"], row["state_name"], _time(row["start_time"]), row["total_run_time"])
+            for row in rows
+            if not row["task_key"].startswith(_STAND_INS)
+        ]
+
+    def _deployment(self, name: str) -> str:
+        if name not in self._deployments:
+            try:
+                self._deployments[name] = self._asked("GET", f"/deployments/name/{name}")["id"]
+            except JobMissingError as exc:
+                message = f"the service at {self._shown} has no deployment {name}"
+                raise JobMissingError(message, "register it with: prefect --no-prompt deploy --all") from exc
+        return self._deployments[name]
+
+    @property
+    def _shown(self) -> str:
+        return shown_url(str(self._client.base_url).rstrip("/"))
+
+    def _asked(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """The answer as JSON. No message repeats what the server says: it may quote addresses with their signatures."""
+        try:
+            answer = self._client.request(method, path, json=body)
+        except httpx.TransportError as exc:
+            message = f"the service at {self._shown} does not answer: {exc}"
+            raise ServiceDownError(message, "see that it runs (make up), or name it with LIPSYNC_API_URL") from exc
+        status = answer.status_code
+        if status == HTTPStatus.NOT_FOUND and not path.endswith("/filter"):
+            raise JobMissingError(f"the service knows no job {path.split('/')[2]}", "see: lipsync jobs list")
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            message = f"the service at {self._shown} wants other credentials"
+            raise AccessDeniedError(message, "set LIPSYNC_API_AUTH to NAME:PASSWORD")
+        if status in _REFUSALS:
+            message = f"the service at {self._shown} does not take this request ({status})"
+            raise OptionError(message, "see that it has the version of this command")
+        try:
+            return answer.raise_for_status().json()
+        except (httpx.HTTPStatusError, ValueError) as exc:
+            message = f"the service at {self._shown} answers with status {status} and nothing of use"
+            raise ServiceDownError(message, "see its log, and whether LIPSYNC_API_URL is Prefect's API") from exc
+
+
+@contextmanager
+def open_api(settings: Settings) -> Iterator[PrefectApi]:
+    """Prefect's API where the settings say it is."""
+    with connected(settings, _TIMEOUT_S) as client:
+        yield PrefectApi(client)
+
+
+@contextmanager
+def connected(settings: Settings, timeout_s: float) -> Iterator[httpx.Client]:
+    """What asks Prefect's server, with the name and password that it wants; a call may take `timeout_s`."""
+    secret = settings.api_auth.get_secret_value() if settings.api_auth else None
+    auth = httpx.BasicAuth(*secret.split(":", 1)) if secret and ":" in secret else None
+    with httpx.Client(base_url=settings.api_url, timeout=timeout_s, auth=auth, trust_env=False) as client:
+        yield client
+
+
+def _filter(query: RunQuery) -> dict[str, Any]:
+    runs: dict[str, Any] = {}
+    if query.state_types is not None:
+        runs["state"] = {"type": {"any_": list(query.state_types)}}
+    if query.due_after is not None:
+        runs["expected_start_time"] = {"after_": query.due_after.isoformat()}
+    if query.ended_after is not None:
+        runs["end_time"] = {"after_": query.ended_after.isoformat()}
+    if query.parent_ids is not None:
+        runs["parent_flow_run_id"] = {"any_": [str(each) for each in query.parent_ids]}
+    if query.ids is not None:
+        runs["id"] = {"any_": [str(each) for each in query.ids]}
+    return {"flows": {"name": {"any_": [query.flow]}}, "flow_runs": runs, "sort": "EXPECTED_START_TIME_DESC"}
+
+
+def _flow_run(row: Mapping[str, Any]) -> FlowRun:
+    state = row["state"]
+    since = _time(state["timestamp"])
+    created = _time(row["created"])
+    if since is None or created is None:
+        raise ServiceDownError("the service tells of a run without times", "see that it is Prefect 3")
+    return FlowRun(
+        id=UUID(row["id"]),
+        name=row["name"],
+        state=RunState(state["type"], state["name"], state["message"] or "", since),
+        parameters=row["parameters"],
+        attempt=row["run_count"],
+        queue=row["work_queue_name"],
+        pool=row["work_pool_name"],
+        created_at=created,
+        started_at=_time(row["start_time"]),
+        finished_at=_time(row["end_time"]),
+        ran_s=row["total_run_time"],
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,23 @@
+"""The two work pools and their queues, made through Prefect's API."""
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectAlreadyExists
+
+from lipsync_service.names import CPU_POOL, GPU_POOL, QUEUES
+
+_DESCRIPTIONS = {
+    CPU_POOL: "Whole jobs: fetch, blend, encode, upload",
+    GPU_POOL: "The part of a job that wants a GPU: track, infer",
+}
+
+
+def ensure_pools(client: SyncPrefectClient) -> None:
+    """Make what is not there; what is there keeps the settings that it has."""
+    for pool, description in _DESCRIPTIONS.items():
+        try:
+            client.create_work_pool(WorkPoolCreate(name=pool, type="process", description=description))
+        except ObjectAlreadyExists:
+            continue
+        for queue, priority in QUEUES.items():
+            client.create_work_queue(name=queue, work_pool_name=pool, priority=priority)

@@ -1,0 +1,69 @@
+"""Bring a service to where it takes jobs: `python -m lipsync_service.deploy.prepare`, once for each release.
+
+The ledger's schema, the bucket, the work pools, the deployments, and the automation that notices runs which fell
+silent. What is there already is left alone, or brought up to date.
+"""
+
+import subprocess
+import sys
+from contextlib import closing
+from urllib.parse import urlsplit
+
+from botocore.exceptions import BotoCoreError, ClientError
+from prefect.client.orchestration import get_client
+from sqlalchemy.exc import SQLAlchemyError
+
+from lipsync_core.errors import LipSyncError
+from lipsync_service.deploy.automation import ensure_automation
+from lipsync_service.deploy.pools import ensure_pools
+from lipsync_service.ledger.database import upgrade
+from lipsync_service.settings import Settings
+from lipsync_service.storage.s3 import s3_client
+
+_DEPLOY_LIMIT_S = 300
+_FIRST_REGION = "us-east-1"  # the one that no bucket may be asked for in
+_ABSENT = {"404", "NoSuchBucket", "NotFound"}
+
+
+def ensure_bucket(settings: Settings) -> None:
+    """Make the bucket of `storage_url` unless it is there or the storage is not S3.
+
+    Raises:
+        ClientError: the server refuses.
+    """
+    place = urlsplit(settings.storage_url)
+    if place.scheme != "s3":
+        return
+    region = settings.s3_region
+    elsewhere = {"CreateBucketConfiguration": {"LocationConstraint": region}} if region != _FIRST_REGION else {}
+    with closing(s3_client(settings)) as client:
+        try:
+            client.head_bucket(Bucket=place.netloc)
+        except ClientError as exc:
+            if exc.response["Error"]["Code"] not in _ABSENT:
+                raise
+            client.create_bucket(Bucket=place.netloc, **elsewhere)
+
+
+def main() -> str | None:
+    """What went wrong in one line; None where nothing did."""
+    settings = Settings()
+    try:
+        upgrade(settings.database_url.get_secret_value())
+        ensure_bucket(settings)
+    except LipSyncError as exc:
+        return f"error {exc.code}: {exc}"
+    except SQLAlchemyError as exc:
+        return f"error: the ledger: {getattr(exc, 'orig', exc)}"
+    except (BotoCoreError, ClientError) as exc:
+        return f"error: the bucket of {settings.storage_url}: {exc}"
+    with get_client(sync_client=True) as client:
+        ensure_pools(client)
+        ensure_automation(client)
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    status = subprocess.run(command, timeout=_DEPLOY_LIMIT_S).returncode  # noqa: S603 - this image's own command
+    return f"error: `prefect deploy --all` ended with status {status}" if status else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

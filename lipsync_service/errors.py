@@ -1,0 +1,134 @@
+"""Every way a job of the service can fail beyond those of `lipsync_core.errors`.
+
+    LipSyncError
+    ├── StorageError                  exit 7   STORAGE_FAILED
+    │   ├── UrlRefusedError                    URL_REFUSED
+    │   ├── ObjectMissingError                 NOT_FOUND
+    │   ├── AccessDeniedError                  ACCESS_DENIED
+    │   ├── TooLargeError                      TOO_LARGE
+    │   ├── TooLongError                       TOO_LONG
+    │   └── ChecksumError                      CHECKSUM_MISMATCH
+    ├── JobCrashedError               exit 8   JOB_CRASHED
+    │   ├── GpuRunError                        GPU_RUN_FAILED
+    │   └── JobTimedOutError                   JOB_TIMED_OUT
+    ├── JobCancelledError             exit 9   JOB_CANCELLED
+    ├── BatchIncompleteError          exit 10  BATCH_INCOMPLETE
+    ├── OptionError                   exit 2   BAD_OPTION
+    │   ├── IdempotencyConflictError           IDEMPOTENCY_CONFLICT
+    │   ├── JobMissingError                    JOB_NOT_FOUND
+    │   └── JobStateError                      JOB_STATE_REFUSED
+    └── TransientError                exit 75  TRANSIENT
+        ├── LedgerUnavailableError             LEDGER_UNAVAILABLE   (on reading; rows to write wait in the spool)
+        └── ServiceDownError                   SERVICE_UNAVAILABLE
+
+A server that is busy or a connection that breaks is a `lipsync_core.errors.TransientError`. No message holds a
+password, a key or the query of an address: presigned addresses keep their signature there.
+"""
+
+from lipsync_core.errors import LipSyncError, OptionError, TransientError
+
+
+class StorageError(LipSyncError):
+    """A file could not be brought or taken away, and trying again will not help."""
+
+    code = "STORAGE_FAILED"
+    exit_status = 7
+
+
+class UrlRefusedError(StorageError):
+    """The address is malformed, or this service must not open it."""
+
+    code = "URL_REFUSED"
+
+
+class ObjectMissingError(StorageError):
+    """There is nothing at the address."""
+
+    code = "NOT_FOUND"
+
+
+class AccessDeniedError(StorageError):
+    """The server wants other credentials, or a presigned address has expired."""
+
+    code = "ACCESS_DENIED"
+
+
+class TooLargeError(StorageError):
+    """The file has more bytes than this service takes."""
+
+    code = "TOO_LARGE"
+
+
+class TooLongError(StorageError):
+    """The file plays longer than this service takes."""
+
+    code = "TOO_LONG"
+
+
+class ChecksumError(StorageError):
+    """What came is not what its owner stored, and not by chance of the network."""
+
+    code = "CHECKSUM_MISMATCH"
+
+
+class JobCrashedError(LipSyncError):
+    """The job's process or its worker vanished: the job ended without a word of its own."""
+
+    code = "JOB_CRASHED"
+    exit_status = 8
+
+
+class GpuRunError(JobCrashedError):
+    """The job's part on the GPU pool ended without a word: its worker died, it was cancelled, or its time was up."""
+
+    code = "GPU_RUN_FAILED"
+
+
+class JobTimedOutError(JobCrashedError):
+    """The job, or one of its stages, took longer than any should."""
+
+    code = "JOB_TIMED_OUT"
+
+
+class JobCancelledError(LipSyncError):
+    """Somebody cancelled the job."""
+
+    code = "JOB_CANCELLED"
+    exit_status = 9
+
+
+class BatchIncompleteError(LipSyncError):
+    """Some rows of a manifest have no output."""
+
+    code = "BATCH_INCOMPLETE"
+    exit_status = 10
+
+
+class IdempotencyConflictError(OptionError):
+    """The idempotency key belongs to a job with another request."""
+
+    code = "IDEMPOTENCY_CONFLICT"
+
+
+class JobMissingError(OptionError):
+    """The service has no such job."""
+
+    code = "JOB_NOT_FOUND"
+
+
+class JobStateError(OptionError):
+    """What is asked for cannot be done with a job in this state."""
+
+    code = "JOB_STATE_REFUSED"
+
+
+class LedgerUnavailableError(TransientError):
+    """The ledger's database does not answer a question; rows to be written wait in the spool meanwhile."""
+
+    code = "LEDGER_UNAVAILABLE"
+
+
+class ServiceDownError(TransientError):
+    """The service's API does not answer."""
+
+    code = "SERVICE_UNAVAILABLE"

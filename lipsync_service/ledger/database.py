@@ -1,0 +1,114 @@
+"""The ledger's database: opened with limits to waiting, and brought to the present schema."""
+
+import sqlite3
+from importlib import resources
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from lipsync_core.errors import OptionError
+
+_WAIT_S = 5  # limit to what a database that hangs may cost a job
+_READS = "lipsync_reads"
+
+
+def parse_url(database_url: str) -> URL:
+    """The database's address, with the driver that this product installs.
+
+    Raises:
+        OptionError: it is no address, or of another kind of database. The message holds no password.
+    """
+    remedy = "write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
+    try:
+        url = make_url(database_url)
+    except (ArgumentError, ValueError) as exc:  # a port that is no number
+        raise OptionError("the ledger's address cannot be read", remedy) from exc
+    match url.get_backend_name():
+        case "postgresql" | "postgres":
+            return url.set(drivername="postgresql+psycopg")
+        case "sqlite" if url.database in (None, "", ":memory:"):
+            raise OptionError("an SQLite ledger needs a file", remedy)
+        case "sqlite":
+            return url.set(drivername="sqlite")
+        case backend:
+            raise OptionError(f"the ledger cannot be kept in {backend!r}", remedy)
+
+
+def open_engine(database_url: str, statement_limit_s: int = _WAIT_S) -> Engine:
+    """An engine without a pool: a job writes a few times, and hundreds of workers hold no idle connections.
+
+    Nothing is opened yet, and nothing is shared with a process that forks off. PostgreSQL gives up a statement after
+    `statement_limit_s` (0: never).
+
+    Raises:
+        OptionError: the address is not one of a database that the ledger knows.
+    """
+    url = parse_url(database_url)
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": _WAIT_S})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_immediately)
+        return engine
+    arguments = {  # libpq's; both timeouts in ms
+        "connect_timeout": _WAIT_S,
+        "tcp_user_timeout": 1000 * _WAIT_S,
+        "options": f"-c statement_timeout={1000 * statement_limit_s}",
+        "application_name": "lipsync-ledger",
+    }
+    return create_engine(url, poolclass=NullPool, connect_args=arguments)
+
+
+def for_reading(engine: Engine) -> Engine:
+    """The same engine for transactions that only read: on SQLite they hold up no writer."""
+    return engine.execution_options(**{_READS: True})
+
+
+def upgrade(database_url: str, revision: str = "head") -> None:
+    """Bring the schema to `revision`, creating it where there is none; several may do so at once.
+
+    Raises:
+        OptionError: see `parse_url`.
+        sqlalchemy.exc.OperationalError: the database is down.
+    """
+    path = sqlite_path(database_url)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with open_engine(database_url, statement_limit_s=0).begin() as connection:
+        command.upgrade(migration_config(connection), revision)
+
+
+def downgrade(database_url: str, revision: str) -> None:
+    """Take the schema back to `revision` ("base": nothing is left). Raises as `upgrade` does."""
+    with open_engine(database_url, statement_limit_s=0).begin() as connection:
+        command.downgrade(migration_config(connection), revision)
+
+
+def migration_config(connection: Connection) -> Config:
+    """Alembic's configuration for the migrations that are installed with this product."""
+    config = Config()
+    folder = str(resources.files("lipsync_service.ledger.migrations"))
+    config.set_main_option("script_location", folder.replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def sqlite_path(database_url: str) -> Path | None:
+    """The file of an SQLite ledger; None for any other. Raises OptionError as `parse_url` does."""
+    url = parse_url(database_url)
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
+    connection.isolation_level = None  # transactions begin where we say, DDL included
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin_immediately(connection: Connection) -> None:
+    """Take the write lock first: a reader that turns into a writer would be refused without waiting."""
+    is_reading = connection.get_execution_options().get(_READS, False)
+    connection.exec_driver_sql("BEGIN" if is_reading else "BEGIN IMMEDIATE")

@@ -1,0 +1,96 @@
+"""Figures of the whole service for a collector of metrics, computed by the ledger's database when they are asked for.
+
+All are counts over everything in the ledger, so they are right after any restart and from whichever host they come.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, and_, case, func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from lipsync_service.errors import LedgerUnavailableError
+from lipsync_service.ledger.database import for_reading, open_engine
+from lipsync_service.ledger.tables import CallbackDelivery, FrameOutcome, Job, StageTiming
+
+#: Upper bounds of the buckets that stage times are counted in, in seconds; one without a bound follows.
+BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
+_LIMIT_S = 4  # for each statement: a collector gives up after ten in all
+_UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class StageFigures:
+    """Wall times of one stage of the job itself, runs from a cache not among them."""
+
+    stage: str
+    cached: int  # runs from a cache
+    count: int
+    sum_s: float
+    at_most: tuple[int, ...]  # runs of at most BUCKETS_S each: cumulative
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerFigures:
+    """What the ledger says at one moment."""
+
+    jobs: tuple[tuple[str, str, int], ...]  # state, model, jobs
+    failures: tuple[tuple[str, int], ...]  # error code, jobs
+    stages: tuple[StageFigures, ...]
+    frames: tuple[tuple[str, int], ...]  # outcome, frames
+    callbacks: tuple[tuple[str, int], ...]  # pending, delivered, given_up
+    oldest_callback: datetime | None  # when the event became known that waits longest
+
+
+def ledger_figures(database_url: str) -> LedgerFigures:
+    """Read all figures.
+
+    Raises:
+        LedgerUnavailableError: the database is down, slow, or has no ledger of this version.
+    """
+    try:
+        with for_reading(open_engine(database_url, _LIMIT_S)).connect() as connection:
+            return _read(connection)
+    except SQLAlchemyError as exc:
+        reason = str(getattr(exc, "orig", None) or exc).strip().partition("\n")[0]
+        raise LedgerUnavailableError(f"the ledger cannot be read: {reason}", "see that it runs") from exc
+
+
+def _read(connection: Connection) -> LedgerFigures:
+    jobs = select(Job.state, func.coalesce(Job.model, _UNKNOWN), func.count()).group_by(Job.state, Job.model)
+    failures = select(Job.error_code, func.count()).where(Job.error_code.is_not(None)).group_by(Job.error_code)
+    frames = (
+        select(FrameOutcome.outcome, func.sum(FrameOutcome.frames))
+        .join(Job, and_(Job.id == FrameOutcome.job_id, Job.attempt == FrameOutcome.attempt))  # the last attempt's
+        .group_by(FrameOutcome.outcome)
+    )
+    waiting = CallbackDelivery.next_at.is_not(None)
+    state = case((waiting, "pending"), (CallbackDelivery.delivered_at.is_not(None), "delivered"), else_="given_up")
+    callbacks = dict.fromkeys(("pending", "delivered", "given_up"), 0)
+    for name, count in connection.execute(select(state, func.count()).group_by(state)):
+        callbacks[name] = count
+    oldest = select(func.min(CallbackDelivery.created_at)).where(waiting)
+    return LedgerFigures(
+        jobs=tuple((name, model, count) for name, model, count in connection.execute(jobs)),
+        failures=tuple((code or "", count) for code, count in connection.execute(failures)),
+        stages=_stages(connection),
+        frames=tuple((outcome, int(count)) for outcome, count in connection.execute(frames)),
+        callbacks=tuple(callbacks.items()),
+        oldest_callback=connection.execute(oldest).scalar_one(),
+    )
+
+
+def _stages(connection: Connection) -> tuple[StageFigures, ...]:
+    was_run = StageTiming.was_cached.is_(False)
+    counts = [_count(StageTiming.was_cached.is_(True)), _count(was_run)]
+    bounded = [_count(and_(was_run, StageTiming.wall_s <= bound_s)) for bound_s in BUCKETS_S]
+    sum_s = func.sum(case((was_run, StageTiming.wall_s), else_=0.0))
+    query = select(StageTiming.stage, sum_s, *counts, *bounded).where(StageTiming.part_of == "")
+    return tuple(
+        StageFigures(stage, cached, count, sum_s, tuple(at_most))
+        for stage, sum_s, cached, count, *at_most in connection.execute(query.group_by(StageTiming.stage))
+    )
+
+
+def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.sum(case((condition, 1), else_=0))

@@ -1,0 +1,233 @@
+"""Ledger: what every job was, how long its stages took, and what became of its frames.
+
+Writing never fails a job and never holds it up for long: rows that the database does not take at once wait in the
+spool, from where the next process that reaches the database writes them, each exactly once.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
+
+from lipsync_core.errors import OptionError
+from lipsync_core.report import FrameCounts
+from lipsync_service.errors import IdempotencyConflictError, LedgerUnavailableError
+from lipsync_service.ledger.database import for_reading, open_engine
+from lipsync_service.ledger.rows import (
+    FrameRow,
+    JobRow,
+    JobState,
+    KeyRow,
+    Place,
+    Row,
+    StageRow,
+    frame_rows,
+    row_from_line,
+    row_to_line,
+)
+from lipsync_service.ledger.spool import Spool
+from lipsync_service.ledger.tables import KEY_CHARS
+from lipsync_service.ledger.writes import claim_key, read_job, write_rows
+from lipsync_service.storage.url import shown_url
+
+_log = logging.getLogger(__name__)
+_FAILURES = (SQLAlchemyError, OSError, ArithmeticError, ValueError)
+_REPLAY_BUDGET_S = 2.0  # of a job's time, spent on what earlier jobs left behind
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Which job an idempotency key stands for."""
+
+    job_id: UUID
+    is_new: bool  # false: an earlier job has this very request
+    is_certain: bool  # false: the database was down, so an earlier job was not looked for
+
+
+class Ledger:
+    """One ledger at `database_url`, with rows waiting below `spool_dir` while it is down.
+
+    After a failure the database is left alone for `retry_after_s`, so that an outage costs a job one wait, not one for
+    each row. May be used from several threads and across a fork.
+
+    Raises:
+        OptionError: the address is not one of a database that the ledger knows.
+    """
+
+    def __init__(self, database_url: str, spool_dir: Path, retry_after_s: float = 30.0) -> None:
+        self._engine = open_engine(database_url)
+        self._spool = Spool(spool_dir)
+        self._retry_after_s = retry_after_s
+        self._down_until = float("-inf")  # time.monotonic()
+
+    def claim(self, job: JobRow) -> Claim:
+        """Accept the job under its idempotency key, or find the job that has it; race-safe.
+
+        A job without a key is always new. While the database is down the job is accepted too, without certainty.
+
+        Raises:
+            IdempotencyConflictError: the key belongs to another request.
+            OptionError: the key is empty or too long.
+        """
+        now = datetime.now(UTC)
+        job = _without_secrets(replace(job, created_at=job.created_at or now))
+        if job.idempotency_key is None:
+            self.record(job)
+            return Claim(job.job_id, is_new=True, is_certain=True)
+        wanted = KeyRow(_checked_key(job.idempotency_key), job.job_id, job.request_digest or "", now)
+        held = self._claim_now(wanted, job)
+        if held is None:
+            self._put_aside((wanted, job))
+            return Claim(job.job_id, is_new=True, is_certain=False)
+        if held.request_digest != wanted.request_digest:
+            raise IdempotencyConflictError(
+                f"the idempotency key {wanted.key!r} belongs to job {held.job_id}, which has another request",
+                "use a new key for a new request",
+            )
+        return Claim(held.job_id, is_new=held.job_id == job.job_id, is_certain=True)
+
+    def job_started(self, job: JobRow) -> None:
+        """The attempt begins now, unless the row says when."""
+        self.record(replace(job, state=JobState.RUNNING, started_at=job.started_at or datetime.now(UTC)))
+
+    def job_finished(self, job: JobRow, frames: FrameCounts | None = None) -> None:
+        """The attempt ended now (unless the row says when) in the row's state, with these frames."""
+        place = Place(job.job_id, job.attempt)
+        outcomes: Sequence[FrameRow] = frame_rows(place, frames) if frames else ()
+        self.record(replace(job, finished_at=job.finished_at or datetime.now(UTC)), *outcomes)
+
+    def stages_timed(self, rows: Sequence[StageRow]) -> None:
+        """Stages that have ended; the first row for a job, attempt, `part_of` and stage stays."""
+        self.record(*rows)
+
+    def record(self, *rows: Row) -> None:
+        """Write the rows, all or none of them at once, or let them wait in the spool. Raises nothing."""
+        rows = tuple(_without_secrets(row) if isinstance(row, JobRow) else row for row in rows)
+        if self._write_now(rows):
+            self._catch_up()
+        else:
+            self._put_aside(rows)
+
+    def replay(self) -> int:
+        """Write what waits in the spool, whichever process left it; return how many rows were written.
+
+        Raises:
+            LedgerUnavailableError: the database is down; everything still waits.
+        """
+        try:
+            return self._spool.replay(self._take)
+        except SQLAlchemyError as exc:
+            raise _unavailable(exc) from exc
+
+    def job(self, job_id: UUID) -> JobRow | None:
+        """What is known of the job. Raises LedgerUnavailableError."""
+        try:
+            with for_reading(self._engine).connect() as connection:
+                return read_job(connection, job_id)
+        except SQLAlchemyError as exc:
+            raise _unavailable(exc) from exc
+
+    def leave_alone(self, failure: Exception) -> None:
+        """The database has just failed: do not ask it again for `retry_after_s`."""
+        self._down_until = time.monotonic() + self._retry_after_s
+        _log.warning("the ledger is down, rows wait in %s: %s", self._spool.folder, _reason(failure))
+
+    def _claim_now(self, wanted: KeyRow, job: JobRow) -> KeyRow | None:
+        """The claim that holds; None where the database is down."""
+        if time.monotonic() < self._down_until:
+            return None
+        try:
+            with self._engine.begin() as connection:
+                held = claim_key(connection, wanted)
+                if held.job_id == job.job_id and held.request_digest == wanted.request_digest:
+                    write_rows(connection, [job])
+        except (SQLAlchemyError, OSError) as exc:
+            self.leave_alone(exc)
+            return None
+        return held
+
+    def _write_now(self, rows: Sequence[Row]) -> bool:
+        if time.monotonic() < self._down_until:
+            return False
+        try:
+            self._write(rows)
+        except _FAILURES as exc:
+            if not _is_of_the_row(exc):
+                self.leave_alone(exc)
+            return False  # a bad row is found out when the spool is replayed
+        return True
+
+    def _write(self, rows: Sequence[Row]) -> None:
+        with self._engine.begin() as connection:
+            write_rows(connection, rows)
+
+    def _put_aside(self, rows: Sequence[Row]) -> None:
+        try:
+            self._spool.append([row_to_line(row) for row in rows])
+        except (OSError, ValueError):  # the log is what is left
+            _log.exception("the ledger's spool cannot be written; lost from it: %s", rows)
+
+    def _catch_up(self) -> None:
+        """Write what waits, for a short while; a failure here is the next process's to repair."""
+        try:
+            if not self._spool.is_empty:
+                self._spool.replay(self._take, _REPLAY_BUDGET_S)
+        except (SQLAlchemyError, OSError) as exc:
+            self.leave_alone(exc)
+
+    def _take(self, lines: Sequence[bytes]) -> Sequence[bytes]:
+        """Write the rows of the spool's lines in one transaction, or one by one where a line is bad."""
+        if self._takes(lines):
+            return ()
+        return [line for line in lines if not self._takes([line])]
+
+    def _takes(self, lines: Sequence[bytes]) -> bool:
+        try:
+            self._write([row_from_line(line) for line in lines])
+        except _FAILURES as exc:
+            if not _is_of_the_row(exc):
+                raise
+            _log.warning("the ledger refuses a row of the spool: %s", _reason(exc))
+            return False
+        return True
+
+
+def _checked_key(key: str) -> str:
+    if not 0 < len(key) <= KEY_CHARS or not key.isprintable():
+        raise OptionError(f"an idempotency key has 1 to {KEY_CHARS} printable characters, not {len(key)}")
+    return key
+
+
+def _without_secrets(job: JobRow) -> JobRow:
+    """Whoever tells of a job may forget it: an address keeps no password and no signature here."""
+    return replace(
+        job, video_url=_shown(job.video_url), audio_url=_shown(job.audio_url), output_url=_shown(job.output_url)
+    )
+
+
+def _shown(url: str | None) -> str | None:
+    return shown_url(url) if url is not None and "://" in url else url  # a path has nothing to hide
+
+
+def _is_of_the_row(exc: Exception) -> bool:
+    """The row's fault, which no waiting repairs, not the database's."""
+    if isinstance(exc, StatementError) and not isinstance(exc, DBAPIError):  # a value that was never sent
+        return True
+    return isinstance(exc, DataError | IntegrityError | ArithmeticError | ValueError)
+
+
+def _reason(exc: Exception) -> str:
+    """The driver's first line: SQLAlchemy's own message would hold the row's values."""
+    text = str(getattr(exc, "orig", None) or exc).strip()
+    return f"{type(exc).__name__}: {text.splitlines()[0] if text else ''}"
+
+
+def _unavailable(exc: SQLAlchemyError) -> LedgerUnavailableError:
+    return LedgerUnavailableError(
+        f"the ledger's database does not answer: {_reason(exc)}", "see that it runs and that its schema is up to date"
+    )

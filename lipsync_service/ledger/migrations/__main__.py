@@ -1,0 +1,31 @@
+"""Bring the ledger to the present schema: `python -m lipsync_service.ledger.migrations [URL]`.
+
+Without URL it is the ledger at LIPSYNC_DATABASE_URL.
+
+Several hosts may run it at once, and again at every start: what is done already is left alone.
+"""
+
+import sys
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from lipsync_core.errors import LipSyncError
+from lipsync_service.ledger.database import upgrade
+from lipsync_service.settings import Settings
+
+
+def main(arguments: list[str]) -> str | None:
+    """What went wrong in one line; None where nothing did."""
+    if len(arguments) > 1:
+        return "usage: python -m lipsync_service.ledger.migrations [URL]"
+    try:
+        upgrade(arguments[0] if arguments else Settings().database_url.get_secret_value())
+    except LipSyncError as exc:
+        return f"error {exc.code}: {exc}"
+    except SQLAlchemyError as exc:
+        return f"error LEDGER_UNAVAILABLE: {getattr(exc, 'orig', exc)}"
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,160 @@
+"""The ledger's tables, alike on SQLite and PostgreSQL: keys, jobs, stage timings, frames by outcome, callbacks.
+
+The schema is changed by a migration in `lipsync_service/ledger/migrations` only; a test compares the two.
+"""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, DateTime, Dialect, Double, ForeignKey, Index, MetaData, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+KEY_CHARS = 255
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment with its zone. SQLite keeps none, so there it is written and read as UTC."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """The moment in UTC. Raises ValueError where it has no zone: that would be a guess."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"{value} has no time zone")
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """The moment in UTC, whatever zone the database's session has."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """All tables. Constraints are named by rule, so that a migration can name them on either database."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: UtcDateTime(), str: String(255), int: BigInteger(), float: Double()}  # noqa: RUF012
+
+
+class IdempotencyKey(Base):
+    """Which job a key stands for. The primary key decides between two that come at once.
+
+    It refers to its job by value only: a key may be claimed before the job's row has left another host's spool.
+    """
+
+    __tablename__ = "idempotency_keys"
+
+    key: Mapped[str] = mapped_column(String(KEY_CHARS), primary_key=True)
+    job_id: Mapped[UUID]
+    request_digest: Mapped[str] = mapped_column(String(64))  # sha256 of the request, hexadecimal
+    claimed_at: Mapped[datetime]
+
+
+class Job(Base):
+    """One job and how far it has come. Only addresses without credentials and queries are kept."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (Index("ix_jobs_state_created_at", "state", "created_at"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    attempt: Mapped[int]  # from 1; 0 while only a part of the job is known
+    state: Mapped[str] = mapped_column(String(16))  # accepted, running, completed, failed, cancelled
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    finished_at: Mapped[datetime | None]
+    idempotency_key: Mapped[str | None] = mapped_column(String(KEY_CHARS), index=True)
+    request_digest: Mapped[str | None] = mapped_column(String(64))
+    video_url: Mapped[str | None] = mapped_column(Text)
+    audio_url: Mapped[str | None] = mapped_column(Text)
+    output_url: Mapped[str | None] = mapped_column(Text)
+    model: Mapped[str | None]  # name and version
+    model_licence: Mapped[str | None]
+    model_sha256: Mapped[str | None] = mapped_column(String(64))
+    tracker: Mapped[str | None]
+    blender: Mapped[str | None]
+    enhancer: Mapped[str | None]
+    encoder: Mapped[str | None]
+    version: Mapped[str | None] = mapped_column(String(64))  # of this product
+    track_was_cached: Mapped[bool | None]
+    created_at: Mapped[datetime | None] = mapped_column(index=True)
+    started_at: Mapped[datetime | None]
+    wall_s: Mapped[float | None]
+    cpu_s: Mapped[float | None]
+    peak_rss_bytes: Mapped[int | None]
+    duration_s: Mapped[float | None]  # of the output's video
+    output_bytes: Mapped[int | None]
+    host: Mapped[str | None]
+    pool: Mapped[str | None]
+
+
+class StageTiming(Base):
+    """One stage of one attempt. Rows with `part_of` say where the time of that stage went."""
+
+    __tablename__ = "stage_timings"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    part_of: Mapped[str] = mapped_column(String(64), primary_key=True)  # "" for a stage of the job itself
+    stage: Mapped[str] = mapped_column(String(64), primary_key=True)
+    was_cached: Mapped[bool]  # an earlier run's result was used
+    wall_s: Mapped[float]
+    cpu_s: Mapped[float]
+    queue_s: Mapped[float | None]  # from ready to started
+    items: Mapped[int]
+    bytes: Mapped[int | None]
+    peak_rss_bytes: Mapped[int | None]
+    gpu_util: Mapped[float | None]  # mean over the stage, 0..1
+    gpu_mem_bytes: Mapped[int | None]  # at most
+    host: Mapped[str | None]
+    pool: Mapped[str | None]
+    finished_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class FrameOutcome(Base):
+    """How many output frames of one attempt were synced, or passed through and why."""
+
+    __tablename__ = "frame_outcomes"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    outcome: Mapped[str] = mapped_column(String(32), primary_key=True)
+    frames: Mapped[int]
+
+
+class CallbackDelivery(Base):
+    """One event that a job's caller is to be told of. The address is not here: it stays with the job's request alone.
+
+    It refers to its job by value only: the job's row may lie in another host's spool.
+    """
+
+    __tablename__ = "callback_deliveries"
+
+    event_id: Mapped[UUID] = mapped_column(primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(index=True)
+    attempt: Mapped[int]
+    event: Mapped[str] = mapped_column(String(32))  # job.completed, job.failed, job.cancelled
+    created_at: Mapped[datetime]
+    tries: Mapped[int]  # begun, the present one included
+    next_at: Mapped[datetime | None] = mapped_column(index=True)  # of the next try; none once it is over
+    delivered_at: Mapped[datetime | None]
+    given_up_at: Mapped[datetime | None]
+    last_status: Mapped[int | None]  # what the receiver answered
+    last_error: Mapped[str | None] = mapped_column(String(64))  # the code of what else went wrong
+
+
+class WatchLease(Base):
+    """Which of several watchers does what only one may do at a time."""
+
+    __tablename__ = "watch_leases"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    holder: Mapped[UUID]
+    until: Mapped[datetime]

@@ -1,0 +1,78 @@
+"""Writing rows so that repetition and order do not matter: each row counts once, the latest state of a job stays."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
+from uuid import UUID
+
+from sqlalchemy import Connection, Table, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from lipsync_service.ledger.rows import FrameRow, JobRow, JobState, KeyRow, Row, StageRow, columns, merge_jobs
+from lipsync_service.ledger.tables import Base, Job
+
+
+def write_rows(connection: Connection, rows: Iterable[Row]) -> None:
+    """Write `rows` in the connection's transaction.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database is down, or refuses a value.
+    """
+    measured: list[StageRow | FrameRow] = []
+    for row in rows:
+        match row:
+            case JobRow():
+                _write_job(connection, row)
+            case KeyRow():
+                _write_once(connection, [row])
+            case StageRow() | FrameRow():
+                measured.append(row)
+    # The job itself may still lie in another host's spool.
+    _write_once(
+        connection, [JobRow(job_id, 0, JobState.ACCEPTED) for job_id in sorted({row.job_id for row in measured})]
+    )
+    _write_once(connection, [row for row in measured if isinstance(row, StageRow)])
+    _write_once(connection, [row for row in measured if isinstance(row, FrameRow)])
+
+
+def claim_key(connection: Connection, row: KeyRow) -> KeyRow:
+    """The claim that holds for the key: `row`, or the one that came before it.
+
+    The primary key decides: the second of two at once waits for the first one's transaction, then finds its row.
+    """
+    if _write_once(connection, [row]):
+        return row
+    table = _table(row)
+    found = connection.execute(select(table).where(table.c.key == row.key)).one()
+    return replace(row, job_id=found.job_id, request_digest=found.request_digest, claimed_at=found.claimed_at)
+
+
+def read_job(connection: Connection, job_id: UUID, is_for_update: bool = False) -> JobRow | None:
+    """What is known of the job, locked until the transaction ends where it is to be updated."""
+    query = select(Job.__table__).where(Job.id == job_id)
+    found = connection.execute(query.with_for_update() if is_for_update else query).one_or_none()
+    if found is None:
+        return None
+    names = [field.name for field in fields(JobRow) if field.name not in ("job_id", "state", "table")]
+    return JobRow(job_id, state=JobState(found.state), **{name: getattr(found, name) for name in names})
+
+
+def _write_job(connection: Connection, row: JobRow) -> None:
+    """Insert the job, or bring together what is known of it and what `row` says."""
+    if _write_once(connection, [row]):
+        return
+    known = read_job(connection, row.job_id, is_for_update=True)
+    merged = merge_jobs(known, row) if known else row
+    connection.execute(update(Job).where(Job.id == row.job_id).values(columns(merged)))
+
+
+def _table(row: Row) -> Table:
+    return Base.metadata.tables[row.table]
+
+
+def _write_once(connection: Connection, rows: Sequence[Row]) -> bool:
+    """Write rows of one table; one that is there already stays as it is. Whether any row is new."""
+    if not rows:
+        return False
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(_table(rows[0])).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+    return connection.execute(statement, [columns(row) for row in rows]).rowcount > 0

@@ -1,0 +1,180 @@
+"""This host's copies of files, kept by their content and forgotten when others need the room.
+
+`contents/ab/<sha256>` are whole files, `arriving/<key>` unfinished ones, `sources/<key>` names the content that a
+version of an address had. A file is in use while somebody holds a shared lock on it (flock), and only a file that can
+be locked exclusively is removed. The system releases the locks of a process that dies, so no lease outlives its owner.
+"""
+
+import fcntl
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lipsync_core.media.output import output_errors
+from lipsync_core.models.lock import locked
+from lipsync_service.storage.segments import forget_segments
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_BLOCK_BYTES = 512  # what st_blocks counts in, whatever the file system's own blocks are (POSIX)
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    used_at_ns: int
+    size_bytes: int  # on the disk
+    path: Path
+
+
+class DownloadCache:
+    """A folder that processes and threads of one host share."""
+
+    def __init__(self, folder: Path, cap_bytes: int) -> None:
+        self._folder = folder
+        self._cap_bytes = cap_bytes
+
+    @contextmanager
+    def lease(self, sha256: str) -> Iterator[Path | None]:
+        """The file with this content, which stays for the block; None where it is not here."""
+        path = self._content(sha256)
+        with _in_use(path) as is_here:
+            yield path if is_here else None
+
+    @contextmanager
+    def arriving(self, key: str) -> Iterator[Path]:
+        """A place for the file known as `key`, for one caller at a time, kept until `admit`; it may hold a part."""
+        path = self._folder / "arriving" / key
+        self._make_folder()
+        with output_errors(path):
+            path.parent.mkdir(exist_ok=True)
+        with locked(path.with_name(f"{key}.lock"), lambda: _logger.info("waiting for another download of %s", key)):
+            is_ours = False
+            while not is_ours:
+                with output_errors(path):
+                    path.touch()
+                with _in_use(path) as is_ours:  # False where it was evicted just now
+                    if is_ours:
+                        yield path
+
+    @contextmanager
+    def admit(self, arrived: Path, sha256: str) -> Iterator[Path]:
+        """Take the whole file `arrived` in as the content `sha256`, leased for the block; others may have to go."""
+        path = self._content(sha256)
+        with ExitStack() as lease:
+            with self._changing(), output_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if path.exists():  # never replaced: others may have leased it
+                    arrived.unlink()
+                else:
+                    arrived.replace(path)
+                lease.enter_context(_in_use(path))
+            self.evict()
+            yield path
+        self.evict()
+
+    def remember(self, key: str, sha256: str) -> None:
+        """Note that what `key` names has this content."""
+        path = self._folder / "sources" / key
+        with output_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fresh = path.with_name(f"{key}.{os.getpid()}")
+            fresh.write_text(sha256, encoding="ascii")
+            fresh.replace(path)
+
+    def remembered(self, key: str) -> str | None:
+        """The content that `key` had; the file itself may be gone by now."""
+        try:
+            text = (self._folder / "sources" / key).read_text(encoding="ascii")
+        except (FileNotFoundError, UnicodeDecodeError):
+            return None
+        return text if _SHA256.fullmatch(text) else None
+
+    def evict(self) -> None:
+        """Remove what was not used for longest until the rest fits, as far as it is not in use."""
+        with self._changing():
+            entries = sorted(self._entries(), key=lambda each: each.used_at_ns)
+            excess_bytes = sum(each.size_bytes for each in entries) - self._cap_bytes
+            if excess_bytes <= 0:
+                return
+            for entry in entries:
+                if excess_bytes > 0 and _removed(entry.path):
+                    _logger.info("removed %s (%d bytes) from the cache", entry.path.name, entry.size_bytes)
+                    excess_bytes -= entry.size_bytes
+            self._forget_sources()
+        if excess_bytes > 0:
+            _logger.warning("the cache is %d bytes above its cap: everything in it is in use", excess_bytes)
+
+    def _content(self, sha256: str) -> Path:
+        return self._folder / "contents" / sha256[:2] / sha256
+
+    def _make_folder(self) -> None:
+        with output_errors(self._folder):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # other users have no business with inputs
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        self._make_folder()
+        with locked(self._folder / "cache.lock", lambda: None):
+            yield
+
+    def _entries(self) -> Iterator[_Entry]:
+        for path in (*self._folder.glob("contents/*/*"), *self._folder.glob("arriving/*")):
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                continue  # a download that has just ended
+            if path.suffix not in (".lock", ".done"):
+                yield _Entry(status.st_mtime_ns, status.st_blocks * _BLOCK_BYTES, path)
+
+    def _forget_sources(self) -> None:
+        for path in self._folder.glob("sources/*"):
+            sha256 = self.remembered(path.name)
+            if sha256 is not None and not self._content(sha256).exists():
+                path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _in_use(path: Path) -> Iterator[bool]:
+    """Keep `path` from being removed for the block, and mark it as just used; False where there is no such file."""
+    while True:
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            yield False
+            return
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH)
+            if _is_still(path, handle):
+                os.utime(handle)
+                yield True
+                return
+        finally:
+            os.close(handle)
+
+
+def _removed(path: Path) -> bool:
+    """Remove the file unless somebody uses it."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink(missing_ok=True)
+        forget_segments(path)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+def _is_still(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False

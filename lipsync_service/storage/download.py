@@ -1,0 +1,194 @@
+"""Brings one file here from wherever it is: in parallel pieces where that is possible, resumed, limited, checked."""
+
+import hashlib
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from lipsync_core.errors import DiskFullError, TransientError
+from lipsync_core.report import Progress, ProgressCallback
+from lipsync_service.errors import ChecksumError, TooLargeError
+from lipsync_service.storage.segments import Segment, SegmentedFile, forget_segments
+from lipsync_service.storage.source import Source, SourceChangedError, SourceVersion
+
+#: Pauses between attempts that bring nothing; an attempt that brings something starts the count again.
+PAUSES_S = (0.5, 1.0, 2.0, 4.0)
+SEGMENT_BYTES = 8 << 20
+
+_READ_BYTES = 1 << 20
+_logger = logging.getLogger(__name__)
+
+
+class Downloader:
+    """Fetches files; see `fetch`."""
+
+    def __init__(
+        self,
+        max_bytes: int | None,
+        connections: int,
+        pauses_s: Sequence[float] = PAUSES_S,
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> None:
+        self._max_bytes = max_bytes
+        self._connections = connections
+        self._pauses_s = tuple(pauses_s)
+        self._segment_bytes = segment_bytes
+
+    def check_size(self, source: Source, size_bytes: int | None) -> None:
+        """Refuse what is announced as larger than the limit; raises TooLargeError."""
+        if size_bytes is not None and self._max_bytes is not None and size_bytes > self._max_bytes:
+            shown = source.location.shown
+            raise TooLargeError(f"{shown} has more than {self._max_bytes} bytes", "give a smaller file")
+
+    def fetch(self, source: Source, version: SourceVersion, target: Path, progress: ProgressCallback) -> str:
+        """Write the whole file to `target` and return its sha256 in hex; what came stays there if this fails.
+
+        Only one caller at a time may fetch to the same target.
+
+        Raises:
+            TooLargeError: it has more bytes than the limit, whatever the server announced.
+            ChecksumError: what came is not what its owner stored.
+            DiskFullError: there is no room, or will not be.
+            StorageError: as the source.
+            TransientError: the connection failed as often as there are pauses, and once more.
+        """
+        self.check_size(source, version.size_bytes)
+        _check_room(target, version.size_bytes or 0)
+        if version.takes_ranges and version.size_bytes:
+            file = SegmentedFile(target, version.size_bytes, version.validator, self._segment_bytes)
+            _ParallelFetch(source, version, file, self._pauses_s, progress).run(self._connections)
+        else:
+            self._fetch_in_one(source, version, target, progress)
+        sha256 = _checked(source, version, target)
+        forget_segments(target)
+        return sha256
+
+    def _fetch_in_one(self, source: Source, version: SourceVersion, target: Path, progress: ProgressCallback) -> None:
+        file = SegmentedFile(target, version.size_bytes or 0, version.validator, self._segment_bytes)
+        failures = 0
+        while True:
+            file.discard()
+            try:
+                self._stream(source, version, file, progress)
+            except SourceChangedError:
+                raise
+            except TransientError as exc:
+                failures += 1
+                if failures > len(self._pauses_s):
+                    raise
+                _logger.info("trying again: %s", exc)
+                threading.Event().wait(self._pauses_s[failures - 1])
+            else:
+                return
+
+    def _stream(self, source: Source, version: SourceVersion, file: SegmentedFile, progress: ProgressCallback) -> None:
+        done_bytes = 0
+        blocks = () if version.size_bytes == 0 else source.blocks(version, 0, None)  # no range asks for nothing
+        with file.opened() as handle:
+            for block in blocks:
+                self.check_size(source, done_bytes + len(block))
+                file.write(handle, block, done_bytes)
+                done_bytes += len(block)
+                progress(Progress("fetch", done_bytes, version.size_bytes))
+            os.fsync(handle)
+        _check_end(source, done_bytes, version.size_bytes)
+
+
+class _ParallelFetch:
+    """One file by several connections. The first that fails for good stops the others."""
+
+    def __init__(
+        self,
+        source: Source,
+        version: SourceVersion,
+        file: SegmentedFile,
+        pauses_s: Sequence[float],
+        progress: ProgressCallback,
+    ) -> None:
+        self._source = source
+        self._version = version
+        self._file = file
+        self._pauses_s = pauses_s
+        self._progress = progress
+        self._stopped = threading.Event()
+
+    def run(self, connections: int) -> None:
+        """Fetch what the file lacks, over at most `connections` of them; the first failure stops all and is raised."""
+        missing = self._file.missing()
+        left_bytes = sum(each.end - each.start for each in missing)
+        with self._file.opened() as handle, ThreadPoolExecutor(connections, "fetch") as pool:
+            futures = {pool.submit(self._fetch, handle, each): each for each in missing}
+            try:
+                for future in as_completed(futures):
+                    future.result()
+                    left_bytes -= futures[future].end - futures[future].start
+                    self._progress(Progress("fetch", self._file.size_bytes - left_bytes, self._file.size_bytes))
+            except BaseException:
+                self._stopped.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _fetch(self, handle: int, segment: Segment) -> None:
+        """Bring one piece, going on where a connection broke."""
+        position, failures = segment.start, 0
+        while position < segment.end and not self._stopped.is_set():
+            begin = position
+            try:
+                for block in self._blocks(position, segment.end):
+                    self._file.write(handle, block, position)
+                    position += len(block)
+                _check_end(self._source, position, segment.end)
+            except SourceChangedError:
+                raise
+            except TransientError as exc:
+                failures = 0 if position > begin else failures + 1
+                if failures > len(self._pauses_s):
+                    raise
+                _logger.info("trying again: %s", exc)
+                self._stopped.wait(self._pauses_s[max(0, failures - 1)] if self._pauses_s else 0.0)
+        if position == segment.end:
+            self._file.complete(handle, segment)
+
+    def _blocks(self, start: int, end: int) -> Iterator[bytes]:
+        """What the source gives, up to `end` even if it gives more, and not after the others were stopped."""
+        for block in self._source.blocks(self._version, start, end):
+            if self._stopped.is_set():
+                return
+            yield block[: end - start]
+            start += len(block)
+            if start >= end:
+                return
+
+
+def _check_end(source: Source, done_bytes: int, size_bytes: int | None) -> None:
+    if size_bytes is not None and done_bytes != size_bytes:
+        have = f"after {done_bytes} of {size_bytes} bytes"
+        raise TransientError(f"{source.location.shown}: the connection ended {have}", "try again")
+
+
+def _check_room(target: Path, size_bytes: int) -> None:
+    here_bytes = target.stat().st_blocks * 512 if target.exists() else 0
+    free_bytes = shutil.disk_usage(target.parent).free + here_bytes
+    if free_bytes < size_bytes:
+        message = f"{target.parent} has room for {free_bytes} bytes, and the file has {size_bytes}"
+        raise DiskFullError(message, "free some space, or name another folder in LIPSYNC_CACHE_DIR")
+
+
+def _checked(source: Source, version: SourceVersion, target: Path) -> str:
+    """The sha256 of what came, after every checksum that is known has been compared."""
+    sums = {each.algorithm: hashlib.new(each.algorithm, usedforsecurity=False) for each in version.digests}
+    sums.setdefault("sha256", hashlib.sha256())
+    with target.open("rb") as file:
+        while block := file.read(_READ_BYTES):
+            for each in sums.values():
+                each.update(block)
+    for digest in version.digests:
+        if sums[digest.algorithm].hexdigest() != digest.hex_digits:
+            SegmentedFile(target, 0, "", SEGMENT_BYTES).discard()  # nothing says which part of it is wrong
+            message = f"{source.location.shown} does not have the {digest.algorithm} that is stored with it"
+            raise ChecksumError(message, "upload the file again")
+    return sums["sha256"].hexdigest()

@@ -1,0 +1,166 @@
+"""Files of this machine, below the folders that the settings name and nowhere else."""
+
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from lipsync_core.media.output import output_errors
+from lipsync_service.errors import AccessDeniedError, ObjectMissingError, StorageError, UrlRefusedError
+from lipsync_service.storage.source import BLOCK_BYTES, Sent, SourceChangedError, SourceVersion
+from lipsync_service.storage.url import Location
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a named pipe must not make the job wait
+
+
+class FileStore:
+    """Reads and writes file:// addresses below `roots`.
+
+    A link that stays below them is followed, one that leaves them is refused. The folders are opened one by one
+    without following links after the links have been resolved, so that nothing changes between check and use.
+    """
+
+    def __init__(self, roots: Sequence[Path]) -> None:
+        self._roots = tuple(Path(os.path.realpath(root)) for root in roots)
+
+    def source(self, location: Location) -> "FileSource":
+        """The file at `location`, checked when it is opened."""
+        return FileSource(location, self)
+
+    def exists(self, location: Location) -> bool:
+        """Whether there is a regular file."""
+        try:
+            with self.opened(location):
+                return True
+        except ObjectMissingError:
+            return False
+
+    def check_target(self, location: Location) -> None:
+        """Refuse what is outside of the roots."""
+        self._rooted(location)
+
+    def discard(self, location: Location) -> None:
+        """Remove the file, if there is one."""
+        with (
+            suppress(ObjectMissingError),
+            self._folder_of(location, makes=False) as (folder, name),
+            _read_errors(location),
+        ):
+            os.unlink(name, dir_fd=folder)
+
+    def put(self, path: Path, location: Location, sent: Sent) -> None:
+        """Copy `path` to `location`, in one step; folders are made where they are missing."""
+        with path.open("rb") as source, self._folder_of(location, makes=True) as (folder, name):
+            partial = f".{secrets.token_hex(8)}.partial"
+            with output_errors(Path(location.path)):
+                handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=folder)
+                try:
+                    with os.fdopen(handle, "wb") as target:
+                        shutil.copyfileobj(source, target, BLOCK_BYTES)
+                        target.flush()
+                        os.fsync(target.fileno())
+                    os.replace(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
+                except BaseException:
+                    os.unlink(partial, dir_fd=folder)
+                    raise
+
+    @contextmanager
+    def opened(self, location: Location) -> Iterator[int]:
+        """A descriptor of the regular file at `location`.
+
+        Raises:
+            UrlRefusedError: it is outside of the roots, or not a regular file.
+            ObjectMissingError: nothing there.
+            AccessDeniedError: this user may not read it.
+        """
+        with self._folder_of(location, makes=False) as (folder, name):
+            with _read_errors(location):
+                handle = os.open(name, _READ, dir_fd=folder)
+            try:
+                if not stat.S_ISREG(os.fstat(handle).st_mode):
+                    raise UrlRefusedError(f"{location.shown} is not a regular file", "give the address of a file")
+                yield handle
+            finally:
+                os.close(handle)
+
+    def _rooted(self, location: Location) -> tuple[Path, Path]:
+        """The root that the file is below, and the file's path once all links are resolved."""
+        real = Path(os.path.realpath(location.path))
+        root = next((each for each in self._roots if each in real.parents), None)
+        if root is None:
+            remedy = "use another, or have the folder named in LIPSYNC_FILE_ROOTS"
+            raise UrlRefusedError(f"{location.shown} is outside of the folders that jobs may use", remedy)
+        return root, real
+
+    @contextmanager
+    def _folder_of(self, location: Location, *, makes: bool) -> Iterator[tuple[int, str]]:
+        """The opened folder of the file, and the file's name in it."""
+        root, real = self._rooted(location)
+        with _read_errors(location):
+            if makes:
+                root.mkdir(parents=True, exist_ok=True)
+            folder = os.open(root, _FOLDER)
+        try:
+            for part in real.relative_to(root).parts[:-1]:
+                with _read_errors(location):
+                    folder = _entered(folder, part, makes=makes)
+            yield folder, real.name
+        finally:
+            os.close(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """One file of this machine."""
+
+    location: Location
+    store: FileStore
+
+    def version(self) -> SourceVersion:
+        """Its size, and a validator from what the file system notes when a file changes."""
+        with self.store.opened(self.location) as handle:
+            return _version(handle)
+
+    def blocks(self, version: SourceVersion, start: int, end: int | None) -> Iterator[bytes]:
+        """Bytes `start` to `end`, read from the file that `version` describes."""
+        with self.store.opened(self.location) as handle, os.fdopen(os.dup(handle), "rb") as file:
+            if _version(handle).validator != version.validator:
+                raise SourceChangedError(f"{self.location.shown} changed while it was read", "try again")
+            file.seek(start)
+            left = (version.size_bytes or 0) - start if end is None else end - start
+            while left > 0 and (block := file.read(min(BLOCK_BYTES, left))):
+                left -= len(block)
+                yield block
+
+
+def _version(handle: int) -> SourceVersion:
+    status = os.fstat(handle)
+    validator = f"{status.st_dev}-{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
+    return SourceVersion(status.st_size, validator, takes_ranges=False)
+
+
+def _entered(folder: int, part: str, *, makes: bool) -> int:
+    """The folder `part` in `folder`, which is closed."""
+    if makes:
+        with suppress(FileExistsError):
+            os.mkdir(part, dir_fd=folder)
+    inner = os.open(part, _FOLDER, dir_fd=folder)
+    os.close(folder)
+    return inner
+
+
+@contextmanager
+def _read_errors(location: Location) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as exc:
+        raise ObjectMissingError(f"there is no file {location.shown}", "check the address") from exc
+    except PermissionError as exc:
+        raise AccessDeniedError(f"{location.shown} may not be opened by this user", "check its permissions") from exc
+    except OSError as exc:
+        raise StorageError(f"{location.shown} cannot be opened: {exc.strerror}", "check the address") from exc

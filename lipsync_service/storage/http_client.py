@@ -1,0 +1,244 @@
+"""HTTP requests to checked addresses only, and their failures in our words.
+
+The connection is made here, and not by a client library, because the rules must hold at the connection itself: it goes
+to an address that `AddressGuard` has just allowed, never to what the name might mean a moment later, while TLS still
+verifies the name. The same for every redirect. A forward proxy is not used: it would look names up by itself.
+"""
+
+import errno
+import http.client
+import importlib.metadata
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import urljoin
+
+from lipsync_core.errors import LipSyncError, TransientError
+from lipsync_service.errors import AccessDeniedError, ObjectMissingError, StorageError, TooLargeError, UrlRefusedError
+from lipsync_service.storage.address import AddressGuard
+from lipsync_service.storage.source import BLOCK_BYTES
+from lipsync_service.storage.url import Location, parse_url
+
+TIMEOUT_S = 30.0  # without a byte
+MAX_REDIRECTS = 5
+
+_FAILURES = (OSError, http.client.HTTPException)
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_REDIRECTS_WITH_BODY = frozenset({307, 308})  # the others turn a PUT into a GET (RFC 9110, section 15.4)
+_FOLLOWED: dict[str, frozenset[int]] = {"PUT": _REDIRECTS_WITH_BODY, "POST": frozenset()}  # by method; else all
+_BUSY = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
+_DENIED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED})
+_MISSING = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
+_AGAIN = "try again later"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What a server answers, its content not read yet."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    location: Location  # after redirects
+    response: http.client.HTTPResponse
+
+    def blocks(self) -> Iterator[bytes]:
+        """The content as it comes; raises TransientError where the connection breaks."""
+        while True:
+            with _connection_errors(self.location):
+                block = self.response.read1(BLOCK_BYTES)
+            if not block:
+                return
+            yield block
+
+
+class HttpClient:
+    """Asks web servers; holds no connections.
+
+    A server may be silent for `timeout_s`; with `limit_s`, its answer must have begun that long after the connection.
+    """
+
+    def __init__(self, guard: AddressGuard, timeout_s: float = TIMEOUT_S, limit_s: float | None = None) -> None:
+        self._guard = guard
+        self._timeout_s = timeout_s
+        self._limit_s = limit_s
+        self._tls = ssl.create_default_context()
+        self._agent = f"lipsync/{importlib.metadata.version('lipsync')}"
+
+    @contextmanager
+    def answer(
+        self, method: str, location: Location, headers: Mapping[str, str], upload: Path | bytes | None = None
+    ) -> Iterator[HttpAnswer]:
+        """The answer to one request, redirects followed (a POST's are not); any status, so see `check_status`.
+
+        Raises:
+            UrlRefusedError: the address or a redirect leads to where this service must not connect.
+            ObjectMissingError: there is no such host.
+            StorageError: the server's certificate is not trusted.
+            TransientError: the server cannot be reached now.
+        """
+        shown = location.shown
+        for _ in range(MAX_REDIRECTS + 1):
+            with (
+                closing(self._connection(location)) as connection,
+                self._sent(connection, method, location, headers, upload) as response,  # it owns the socket by now
+            ):
+                target = _redirect(response, location, method)
+                if target is None:
+                    yield HttpAnswer(response.status, response.headers, location, response)
+                    return
+            location = target
+        raise UrlRefusedError(f"{shown} redirects more than {MAX_REDIRECTS} times", "give the final address")
+
+    def check(self, location: Location) -> None:
+        """Make sure that this service may connect to the host; raises as `AddressGuard.checked_addresses`."""
+        self._guard.checked_addresses(location.host, location.port)
+
+    def _connection(self, location: Location) -> "_CheckedConnection":
+        addresses = self._guard.checked_addresses(location.host, location.port)
+        tls = self._tls if location.scheme == "https" else None
+        return _CheckedConnection(location, addresses, tls, self._timeout_s)
+
+    def _sent(
+        self,
+        connection: "_CheckedConnection",
+        method: str,
+        location: Location,
+        headers: Mapping[str, str],
+        upload: Path | bytes | None,
+    ) -> http.client.HTTPResponse:
+        asked = {"User-Agent": self._agent, "Accept-Encoding": "identity", "Connection": "close", **headers}
+        with _connection_errors(location), connection.limited_to(self._limit_s):
+            connection.connect()
+            if not isinstance(upload, Path):
+                connection.request(method, location.path, body=upload, headers=asked)
+                return connection.getresponse()
+            asked["Content-Length"] = str(upload.stat().st_size)
+            with upload.open("rb") as body:
+                with suppress(ConnectionError):  # a server that refuses may hang up early: its answer says why
+                    connection.request(method, location.path, body=body, headers=asked)
+                return connection.getresponse()
+
+
+class _CheckedConnection(http.client.HTTPConnection):
+    """Connects to given addresses whatever the host's name means now; TLS is for the name."""
+
+    def __init__(
+        self, location: Location, addresses: Sequence[str], tls: ssl.SSLContext | None, timeout_s: float
+    ) -> None:
+        super().__init__(location.host, location.port, timeout=timeout_s, blocksize=BLOCK_BYTES)
+        self.default_port = 443 if tls is not None else 80  # what the Host header leaves out
+        self._addresses = addresses
+        self._tls = tls
+        self._timeout_s = timeout_s
+        self._is_late = False
+
+    def connect(self) -> None:
+        """Try the addresses in order; raises what the last one raises."""
+        *others, last = self._addresses
+        for address in others:
+            try:
+                self._connect_to(address)
+            except OSError:
+                continue
+            return
+        self._connect_to(last)
+
+    @contextmanager
+    def limited_to(self, limit_s: float | None) -> Iterator[None]:
+        """Cut the connection where the block takes longer, however busily the server keeps it open."""
+        if limit_s is None:
+            yield
+            return
+        timer = threading.Timer(limit_s, self._cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+        if self._is_late:  # what seems to be an answer may be the part of it that came before the cut
+            raise _late()
+
+    def _cut(self) -> None:
+        self._is_late = True
+        with suppress(OSError, TypeError):  # it is gone already, or not there yet
+            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)  # not TLS's own, which would wait for the other side
+
+    def _connect_to(self, address: str) -> None:
+        if self._is_late:
+            raise _late()
+        self.sock = socket.create_connection((address, self.port), self._timeout_s)
+        try:
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is not None:
+                secure = self._tls.wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
+                self.sock = secure
+                secure.do_handshake()
+        except BaseException:
+            self.close()
+            raise
+
+
+def _late() -> TimeoutError:
+    return TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+
+
+def check_status(answer: HttpAnswer) -> None:
+    """Make sure that the server did what it was asked.
+
+    Raises:
+        ObjectMissingError, AccessDeniedError, TooLargeError, StorageError: it refuses.
+        TransientError: it is busy or broken.
+    """
+    status, shown = answer.status, answer.location.shown
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        return
+    said = f"{shown}: the server answers {status}"
+    if status in _MISSING:
+        raise ObjectMissingError(said, "check the address")
+    if status in _DENIED:
+        raise AccessDeniedError(said, "a presigned address may have expired: make a new one")
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        raise TooLargeError(said, "the server takes smaller files only")
+    if status in _BUSY or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise TransientError(said, _AGAIN)
+    raise StorageError(said, "check the address")
+
+
+def _redirect(response: http.client.HTTPResponse, location: Location, method: str) -> Location | None:
+    """Where the answer leads instead, or None where it is the answer."""
+    if response.status not in _FOLLOWED.get(method, _REDIRECTS):
+        return None
+    target = response.headers.get("Location", "")
+    url = f"{location.scheme}://{_authority(location)}{location.path}"
+    found = parse_url(urljoin(url, target))
+    if not target or found.scheme not in ("http", "https") or (location.scheme, found.scheme) == ("https", "http"):
+        raise UrlRefusedError(f"{location.shown} redirects to {found.shown}", "give an address that leads to the file")
+    return found
+
+
+def _authority(location: Location) -> str:
+    host = f"[{location.host}]" if ":" in location.host else location.host
+    return f"{host}:{location.port}"
+
+
+@contextmanager
+def _connection_errors(location: Location) -> Iterator[None]:
+    try:
+        yield
+    except _FAILURES as exc:
+        raise _failure(location, exc) from exc
+
+
+def _failure(location: Location, exc: Exception) -> LipSyncError:
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        message = f"{location.host} shows a certificate that is not trusted here: {exc.verify_message}"
+        return StorageError(message, "where a private authority signs, name its certificates in SSL_CERT_FILE")
+    reason = (exc.strerror if isinstance(exc, OSError) else None) or type(exc).__name__
+    return TransientError(f"{location.shown}: the connection failed ({reason})", _AGAIN)

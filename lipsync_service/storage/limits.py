@@ -1,0 +1,44 @@
+"""How long an input may play, found out before any work is done on it."""
+
+from fractions import Fraction
+from pathlib import Path
+
+from lipsync_core.media.probe import MediaInfo, open_media, probe
+from lipsync_service.errors import TooLongError
+
+
+def check_duration(path: Path, shown: str, max_duration_s: float) -> MediaInfo:
+    """What `path` holds, if it plays no longer than `max_duration_s`; `shown` is its name in the message.
+
+    A file that does not say how long it plays (a raw stream, a live recording) is read through, not decoded, as far as
+    the limit.
+
+    Raises:
+        TooLongError: it plays longer.
+        InputError: it is no media, as `lipsync_core.media.probe.probe`.
+    """
+    info = probe(path)
+    claims_s = [each.duration_s for each in (info.video, info.audio) if each is not None]
+    known_s = [claim for claim in claims_s if claim is not None]
+    duration_s = max(known_s) if len(known_s) == len(claims_s) and known_s else _counted_s(path, max_duration_s)
+    if duration_s > max_duration_s:
+        raise TooLongError(f"{shown} plays longer than {max_duration_s:g} s", "cut it into shorter files")
+    return info
+
+
+def _counted_s(path: Path, enough_s: float) -> Fraction:
+    """How long the packets last; stops once that is more than `enough_s`. A still image lasts no time."""
+    first_s: Fraction | None = None
+    lasts_s = summed_s = Fraction(0)
+    with open_media(path) as container:
+        for packet in container.demux():
+            if packet.time_base is None:
+                continue
+            summed_s += (packet.duration or 0) * packet.time_base / len(container.streams)
+            time = packet.pts if packet.pts is not None else packet.dts
+            if time is not None:
+                first_s = time * packet.time_base if first_s is None else first_s
+                lasts_s = max(lasts_s, (time + (packet.duration or 0)) * packet.time_base - first_s)
+            if max(lasts_s, summed_s) > enough_s:
+                break
+    return max(lasts_s, summed_s)

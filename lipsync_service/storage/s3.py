@@ -1,0 +1,274 @@
+"""Objects in S3, Amazon's or another server's, through boto3; its errors are translated here and nowhere else."""
+
+import base64
+import hashlib
+import logging
+import mimetypes
+import re
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import boto3
+from boto3.exceptions import S3UploadFailedError
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    SSLError,
+)
+from botocore.exceptions import ConnectionError as BotoConnectionError
+
+from lipsync_core.errors import LipSyncError, TransientError
+from lipsync_service.errors import (
+    AccessDeniedError,
+    ChecksumError,
+    ObjectMissingError,
+    StorageError,
+    TooLargeError,
+    UrlRefusedError,
+)
+from lipsync_service.settings import Settings
+from lipsync_service.storage.source import BLOCK_BYTES, Digest, Sent, SourceChangedError, SourceVersion
+from lipsync_service.storage.url import Location
+
+_PART_BYTES = 8 << 20  # S3 takes parts from 5 MiB
+_SHA256_KEY = "sha256"  # of an object's own metadata: the whole file's, which a multipart checksum is not
+_MD5_TAG = re.compile(r'"([0-9a-f]{32})"')  # the tag of an object that was stored in one part and not by KMS
+_MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "NotFound"})
+_DENIED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "RequestExpired"})
+_BUSY = frozenset({"SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "BadDigest", "OperationAborted"})
+_MAKING_A_CLIENT = threading.Lock()  # a session may be used by one thread at a time, its clients by many
+_UNREACHABLE = (HTTPClientError, BotoConnectionError, IncompleteReadError)
+
+
+class S3Store:
+    """s3://BUCKET/KEY on the one server that the settings name, with their key."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._client = s3_client(settings)
+        weakref.finalize(self, self._client.close)  # else its idle connections stay open until the process ends
+        self._buckets = frozenset(settings.s3_buckets)
+        self._transfer = TransferConfig(
+            multipart_threshold=_PART_BYTES,
+            multipart_chunksize=_PART_BYTES,
+            max_concurrency=settings.download_connections,
+        )
+
+    def source(self, location: Location) -> "S3Source":
+        """The object at `location`; raises UrlRefusedError where jobs may not use the bucket."""
+        self._check_bucket(location)
+        return S3Source(location, self._client)
+
+    def exists(self, location: Location) -> bool:
+        """Whether there is an object."""
+        try:
+            self.source(location).version()
+        except ObjectMissingError:
+            return False
+        return True
+
+    def check_target(self, location: Location) -> None:
+        """Refuse a bucket that jobs may not use."""
+        self._check_bucket(location)
+
+    def discard(self, location: Location) -> None:
+        """Remove the object, if there is one."""
+        self._check_bucket(location)
+        with s3_errors(location):
+            self._client.delete_object(Bucket=location.host, Key=location.path)
+
+    def put(self, path: Path, location: Location, sent: Sent) -> None:
+        """Upload `path`, in parts where it is large, every part with its sha256; then ask what was stored.
+
+        Raises:
+            ChecksumError: the server has something else than was sent.
+            StorageError, TransientError: as `Store.put`.
+        """
+        self._check_bucket(location)
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        extra: dict[str, Any] = {"ChecksumAlgorithm": "SHA256", "Metadata": {_SHA256_KEY: sha256}}
+        media_type, _ = mimetypes.guess_type(location.path)
+        if media_type:  # so that a browser plays the result
+            extra["ContentType"] = media_type
+        with s3_errors(location):
+            self._client.upload_file(
+                str(path), location.host, location.path, ExtraArgs=extra, Callback=_adder(sent), Config=self._transfer
+            )
+        stored = S3Source(location, self._client).version()
+        if stored.size_bytes != path.stat().st_size or Digest("sha256", sha256) not in stored.digests:
+            raise ChecksumError(f"{location.shown} is not what was uploaded", "another job may write there too")
+
+    def _check_bucket(self, location: Location) -> None:
+        if self._buckets and location.host not in self._buckets:
+            message = f"the bucket {location.host} is none of those that jobs may use"
+            raise UrlRefusedError(message, "use another, or have it named in LIPSYNC_S3_BUCKETS")
+
+
+@dataclass(frozen=True, slots=True)
+class S3Source:
+    """One object."""
+
+    location: Location
+    client: Any  # boto3 makes its clients' classes at run time
+
+    def version(self) -> SourceVersion:
+        """Size, tag and checksums, without the content."""
+        with s3_errors(self.location):
+            head = self.client.head_object(Bucket=self.location.host, Key=self.location.path, ChecksumMode="ENABLED")
+        size_bytes = int(head["ContentLength"])
+        return SourceVersion(size_bytes, str(head["ETag"]), takes_ranges=True, digests=_digests(head))
+
+    def blocks(self, version: SourceVersion, start: int, end: int | None) -> Iterator[bytes]:
+        """Bytes `start` to `end` of this version."""
+        last = "" if end is None else str(end - 1)
+        with s3_errors(self.location):
+            answer = self.client.get_object(
+                Bucket=self.location.host,
+                Key=self.location.path,
+                Range=f"bytes={start}-{last}",
+                IfMatch=version.validator,
+            )
+        with closing(answer["Body"]) as body:
+            while True:
+                with s3_errors(self.location):
+                    block = body.read(BLOCK_BYTES)
+                if not block:
+                    return
+                yield block
+
+
+@contextmanager
+def s3_errors(location: Location) -> Iterator[None]:
+    """Translate what boto3 raises in the block.
+
+    Raises:
+        StorageError: one of its classes, by what the server says.
+        TransientError: anything that may pass.
+    """
+    try:
+        yield
+    except S3UploadFailedError as exc:
+        cause = exc.__context__  # boto3 keeps the server's answer there only
+        raise _refusal(location, cause if isinstance(cause, ClientError) else None) from exc
+    except ClientError as exc:
+        raise _refusal(location, exc) from exc
+    except BotoCoreError as exc:
+        raise _failure(location, exc) from exc
+
+
+def preload() -> None:
+    """Read and parse what every client needs (200 ms), for a process that forks others."""
+    nobody = {"aws_access_key_id": "-", "aws_secret_access_key": "-"}  # else it would look for keys on the network
+    _session().client("s3", region_name="us-east-1", **nobody).close()
+
+
+@cache
+def _session() -> Any:
+    """One for the process: it keeps the service's description, once parsed, for all clients."""
+    return boto3.session.Session()
+
+
+def s3_client(settings: Settings) -> Any:
+    """A client of the storage's server, by the settings' address and keys. Threads may share it."""
+    # At its debug level botocore logs signed headers and session tokens, which must be in no log.
+    logging.getLogger("botocore").setLevel(logging.INFO)
+    keys = (settings.s3_access_key, settings.s3_secret_key)
+    access_key, secret_key = (None if key is None else key.get_secret_value() for key in keys)
+    config = Config(
+        signature_version="s3v4",
+        retries={"mode": "standard", "max_attempts": 4},
+        max_pool_connections=2 * settings.download_connections,
+        connect_timeout=10,
+        read_timeout=30,
+        s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},
+    )
+    with _MAKING_A_CLIENT:
+        return _session().client(
+            "s3",
+            endpoint_url=settings.s3_endpoint,
+            region_name=settings.s3_region,
+            aws_access_key_id=access_key,
+            aws_secret_access_key=secret_key,
+            config=config,
+        )
+
+
+def _adder(sent: Sent) -> Callable[[int], None]:
+    """What boto3 calls, from several threads at once, with the bytes of each piece."""
+    lock = threading.Lock()
+    total_bytes = 0
+
+    def add(piece_bytes: int) -> None:
+        """Count the piece and tell the sum."""
+        nonlocal total_bytes
+        with lock:
+            total_bytes += piece_bytes
+            sent(total_bytes)
+
+    return add
+
+
+def _digests(head: Mapping[str, Any]) -> tuple[Digest, ...]:
+    """What is known of the whole object's content: the uploader's sha256, the server's, or the tag if it is an MD5."""
+    noted = str(head.get("Metadata", {}).get(_SHA256_KEY, ""))
+    found = [Digest("sha256", noted)] if re.fullmatch(r"[0-9a-f]{64}", noted) else []
+    checksum = str(head.get("ChecksumSHA256", ""))
+    if checksum and "-" not in checksum and head.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT":
+        found.append(Digest("sha256", base64.b64decode(checksum).hex()))
+    tag = _MD5_TAG.fullmatch(str(head["ETag"]))
+    is_plain = head.get("ServerSideEncryption") in (None, "AES256") and "SSECustomerAlgorithm" not in head
+    if not found and tag and is_plain:
+        found.append(Digest("md5", tag[1]))
+    return tuple(dict.fromkeys(found))
+
+
+def _refusal(location: Location, exc: ClientError | None) -> LipSyncError:
+    """The server's answer in our words; its own message may repeat keys, so only its code is shown."""
+    if exc is None:
+        return TransientError(f"{location.shown}: the upload failed", "try again later")
+    code = str(exc.response.get("Error", {}).get("Code", ""))
+    status = int(exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    said = f"{location.shown}: the S3 server answers {code or status}"
+    if code in _BUSY or status in (0, HTTPStatus.TOO_MANY_REQUESTS) or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return TransientError(said, "try again later")
+    if code in _DENIED or status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return AccessDeniedError(said, "check the key and what it may do")
+    if status == HTTPStatus.PRECONDITION_FAILED:
+        return SourceChangedError(f"{location.shown} changed while it was read", "try again")
+    if code in _MISSING or status == HTTPStatus.NOT_FOUND:
+        return ObjectMissingError(said, "check the bucket and the key")
+    if code == "EntityTooLarge":
+        return TooLargeError(said, "the server takes smaller files only")
+    return StorageError(said, "check the address")
+
+
+def _failure(location: Location, exc: BotoCoreError) -> LipSyncError:
+    if isinstance(exc, NoCredentialsError | PartialCredentialsError):
+        message = f"{location.shown}: there is no key for the S3 server"
+        return AccessDeniedError(message, "set LIPSYNC_S3_ACCESS_KEY and LIPSYNC_S3_SECRET_KEY")
+    if isinstance(exc, ParamValidationError):
+        return UrlRefusedError(f"{location.shown} is not the name of an object", "write s3://BUCKET/KEY")
+    if isinstance(exc, FlexibleChecksumError):
+        return TransientError(f"{location.shown} was damaged on its way", "try again")
+    if isinstance(exc, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(exc):
+        message = f"{location.shown}: the S3 server's certificate is not trusted here"
+        return StorageError(message, "where a private authority signs, name its certificates in AWS_CA_BUNDLE")
+    if isinstance(exc, _UNREACHABLE):
+        message = f"{location.shown}: the S3 server cannot be reached ({type(exc).__name__})"
+        return TransientError(message, "try again later")
+    return StorageError(f"{location.shown}: the S3 client failed ({type(exc).__name__})", "check the settings")

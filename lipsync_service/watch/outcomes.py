@@ -1,0 +1,106 @@
+"""When an attempt of a job has ended for good, read from the states of its run."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from lipsync_core.errors import LipSyncError
+from lipsync_service.callbacks.sender import JobEnd
+from lipsync_service.client.prefect_api import FlowRun, RunState
+from lipsync_service.errors import JobCrashedError
+from lipsync_service.ledger.rows import JobState
+from lipsync_service.names import DUPLICATE
+from lipsync_service.storage.storage import shown_url
+
+#: How often a job may crash; the last time it stays crashed.
+MAX_CRASHES = 3
+
+_NOTHING_TO_TELL = "the job failed by an error that has no code; its own log says which"  # it may quote secrets
+_STATES = {
+    "COMPLETED": JobState.COMPLETED,
+    "FAILED": JobState.FAILED,
+    "CRASHED": JobState.FAILED,
+    "CANCELLED": JobState.CANCELLED,
+}
+
+
+def job_ends(run: FlowRun, history: Sequence[RunState]) -> list[JobEnd]:
+    """Every attempt of the job that has ended, in order; a crash that is followed by another attempt is no end.
+
+    Raises nothing. A run that stands for another job (`Duplicate`) has no end of its own.
+    """
+    ends: list[JobEnd] = []
+    attempt, crashes, started_at = 0, 0, None
+    for state in history:
+        if state.type == "RUNNING":
+            attempt, started_at = attempt + 1, state.since
+        crashes += state.type == "CRASHED"
+        if is_end(state, crashes):
+            ends.append(_end(run, state, max(1, attempt), started_at))
+    return ends
+
+
+def is_end(state: RunState, crashes: int) -> bool:
+    """Whether the job, having crashed `crashes` times, stays in this state unless somebody has it run again."""
+    if state.name == DUPLICATE:
+        return False
+    return state.is_final and (state.type != "CRASHED" or crashes >= MAX_CRASHES)
+
+
+def crash_count(history: Sequence[RunState]) -> int:
+    """How often the run has crashed."""
+    return sum(state.type == "CRASHED" for state in history)
+
+
+def callback_url(run: FlowRun) -> str | None:
+    """Where the job's caller wants to be told."""
+    return _text(_request(run).get("callback_url"))
+
+
+def output_shown(run: FlowRun) -> str | None:
+    """The output's address without what gives access."""
+    output = _text(_request(run).get("output"))
+    return shown_url(output) if output else None
+
+
+def labels(run: FlowRun) -> dict[str, str]:
+    """The request's metadata, as far as it is what it should be: the run may have failed because it is not."""
+    found = _request(run).get("metadata")
+    if not isinstance(found, Mapping):
+        return {}
+    return {name: value for name, value in found.items() if isinstance(name, str) and isinstance(value, str)}
+
+
+def _request(run: FlowRun) -> Mapping[str, Any]:
+    found = run.parameters.get("request")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _end(run: FlowRun, state: RunState, attempt: int, started_at: datetime | None) -> JobEnd:
+    code, message = _error(run, state)
+    return JobEnd(
+        run.id,
+        attempt,
+        _STATES[state.type],
+        created_at=run.created_at,
+        started_at=started_at,
+        ended_at=state.since,
+        error_code=code,
+        error_message=message,
+    )
+
+
+def _error(run: FlowRun, state: RunState) -> tuple[str | None, str | None]:
+    match state.type:
+        case "FAILED":
+            coded = state.coded
+            return coded if coded and coded[1] else (LipSyncError.code, _NOTHING_TO_TELL)
+        case "CRASHED":
+            message = f"the job's process vanished {MAX_CRASHES} times; run it again: lipsync jobs retry {run.id}"
+            return JobCrashedError.code, message
+        case _:
+            return None, None

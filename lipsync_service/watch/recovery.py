@@ -1,0 +1,73 @@
+"""Taking up runs whose process or worker vanished, so that each of them comes to an end."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from lipsync_service.client.prefect_api import FlowRun, RunQuery
+from lipsync_service.names import GPU_FLOW, JOB_FLOW
+from lipsync_service.watch.outcomes import MAX_CRASHES
+from lipsync_service.watch.service_api import WatchedApi
+
+_log = logging.getLogger(__name__)
+#: A run that is about to start, or to stop, and does neither for this long, has lost its worker.
+_STALE = timedelta(seconds=120)
+#: Six heartbeats. Prefect's automation acts after three, unless it was registered, or the server away, meanwhile.
+SILENCE = timedelta(seconds=180)
+_UNFINISHED = ("SCHEDULED", "PENDING", "RUNNING", "PAUSED")
+
+
+class Rescue:
+    """What is done to runs. Only one watcher may do it at a time; every call raises as PrefectApi does.
+
+    Prefect's own rules are never overruled: what has gone on in the meantime goes on.
+    """
+
+    def __init__(self, api: WatchedApi, now: Callable[[], datetime]) -> None:
+        self._api = api
+        self._now = now
+
+    def run_again(self, crashed: FlowRun, crashes: int) -> None:
+        """Have the job run again from the beginning (what it has kept is not made again), its children cancelled."""
+        self.cancel_children(crashed.id)
+        if self._api.run(crashed.id).state != crashed.state:
+            return
+        message = f"Its process vanished; started again after {crashes} of at most {MAX_CRASHES} crashes"
+        is_taken = self._api.set_state(crashed.id, "SCHEDULED", "AwaitingRetry", message)
+        _log.warning(
+            "job %s crashed: %s", crashed.id, "started again" if is_taken else "Prefect does not start it again"
+        )
+
+    def cancel_children(self, job_id: UUID) -> None:
+        """End what works for a job that is over."""
+        for child in self._api.runs(RunQuery(GPU_FLOW, _UNFINISHED, parent_ids=[job_id])):
+            self._api.set_state(child.id, "CANCELLING", "Cancelling", "Its job vanished")
+
+    def free_stale(self) -> None:
+        """Have runs start again that no worker starts, and end those that no worker ends."""
+        for flow in (JOB_FLOW, GPU_FLOW):
+            for run in self._stale(flow, "PENDING"):
+                if self._api.set_state(run.id, "SCHEDULED", "Scheduled", "Its worker did not start it"):
+                    _log.warning("run %s of %s was claimed and not started: scheduled again", run.id, flow)
+            for run in self._stale(flow, "CANCELLING"):
+                self.cancel_children(run.id)
+                if self._api.set_state(run.id, "CANCELLED", "Cancelled", "Its worker did not answer"):
+                    _log.warning("run %s of %s did not answer: cancelled", run.id, flow)
+
+    def mark_silent(self) -> None:
+        """Mark runs as crashed that send no heartbeat any more, or have never sent one.
+
+        Runs of our workers send them (`lipsync_service.worker.pool_worker`); other runs are left alone.
+        """
+        for flow in (JOB_FLOW, GPU_FLOW):
+            for run in self._api.runs(RunQuery(flow, ("RUNNING",))):
+                heard_at = self._api.last_heartbeat(run.id) or run.state.since
+                if run.queue is None or max(heard_at, run.state.since) > self._now() - SILENCE:
+                    continue
+                if self._api.set_state(run.id, "CRASHED", "Crashed", "It fell silent: its worker has vanished"):
+                    _log.warning("run %s of %s fell silent: marked as crashed", run.id, flow)
+
+    def _stale(self, flow: str, state_type: str) -> list[FlowRun]:
+        latest = self._now() - _STALE
+        return [run for run in self._api.runs(RunQuery(flow, (state_type,))) if run.state.since < latest]

@@ -1,0 +1,71 @@
+"""What the watcher asks Prefect's API beyond what callers of the service ask."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from lipsync_service.client.prefect_api import PrefectApi, RunState, connected
+from lipsync_service.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class QueueName:
+    """A queue of a work pool."""
+
+    pool: str
+    queue: str
+
+
+class WatchedApi(PrefectApi):
+    """Raises as PrefectApi does. May be used from several threads."""
+
+    def history(self, run_id: UUID) -> list[RunState]:
+        """All states that the run has had, the first one first."""
+        rows = self._asked("GET", f"/flow_run_states/?flow_run_id={run_id}")
+        states = [
+            RunState(row["type"], row["name"], row["message"] or "", datetime.fromisoformat(row["timestamp"]))
+            for row in rows
+        ]
+        return sorted(states, key=lambda state: state.since)
+
+    def last_heartbeat(self, run_id: UUID) -> datetime | None:
+        """When the run's process last said that it is alive; None where it never did."""
+        wanted = {"event": {"name": ["prefect.flow-run.heartbeat"]}, "resource": {"id": [f"prefect.flow-run.{run_id}"]}}
+        found = self._asked("POST", "/events/filter", {"filter": {**wanted, "order": "DESC"}, "limit": 1})["events"]
+        return datetime.fromisoformat(found[0]["occurred"]) if found else None
+
+    def queues(self, pool: str) -> list[QueueName]:
+        """The queues of a pool. Raises JobMissingError where there is no such pool."""
+        rows = self._asked("POST", f"/work_pools/{pool}/queues/filter", {})
+        return [QueueName(pool, row["name"]) for row in rows]
+
+    def count(self, where: QueueName, state_types: Sequence[str], due_before: datetime | None = None) -> int:
+        """How many runs of the queue are in these states."""
+        return int(self._asked("POST", "/flow_runs/count", _runs_of(where, state_types, due_before)))
+
+    def oldest_due(self, where: QueueName, now: datetime) -> datetime | None:
+        """Since when the run has been due that waits longest for a worker; None where none waits."""
+        order = {"sort": "EXPECTED_START_TIME_ASC", "limit": 1}
+        rows = self._asked("POST", "/flow_runs/filter", _runs_of(where, ("SCHEDULED",), now) | order)
+        return datetime.fromisoformat(rows[0]["expected_start_time"]) if rows else None
+
+
+@contextmanager
+def open_watched_api(settings: Settings, timeout_s: float) -> Iterator[WatchedApi]:
+    """Prefect's API where the settings say it is; a call may take `timeout_s`."""
+    with connected(settings, timeout_s) as client:
+        yield WatchedApi(client)
+
+
+def _runs_of(where: QueueName, state_types: Sequence[str], due_before: datetime | None) -> dict[str, Any]:
+    runs: dict[str, Any] = {"state": {"type": {"any_": list(state_types)}}}
+    if due_before is not None:
+        runs["expected_start_time"] = {"before_": due_before.isoformat()}
+    return {
+        "flow_runs": runs,
+        "work_pools": {"name": {"any_": [where.pool]}},
+        "work_pool_queues": {"name": {"any_": [where.queue]}},
+    }

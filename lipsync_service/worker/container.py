@@ -1,0 +1,88 @@
+"""A worker in its container: `python -m lipsync_service.worker.container POOL`.
+
+Puts the face model of the image into the volume of models where it is missing, starts the launcher and Prefect's
+worker, and when it is told to stop lets the runs that have begun come to their end (`lipsync_service.worker.drain`).
+"""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from lipsync_core.workspace import Workspace
+from lipsync_service.worker.drain import supervise
+from lipsync_service.worker.starting import launcher_command, launcher_environment, worker_command
+
+#: Where the image has the models that it was built with.
+IMAGE_MODELS = Path("/opt/models/models")
+_LAUNCHER_LIMIT_S = 60.0
+_POLL_S = 0.1
+#: A minute less than Compose and Kubernetes wait before they kill (30 min).
+_DRAIN_S = 1740.0
+
+
+def seed_models(source: Path, target: Path) -> list[str]:
+    """Copy each model of `source` that `target` lacks; returns their names.
+
+    A volume that is mounted hides the image's own folder. A model appears whole or not at all, so several workers may
+    share the volume.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    added = []
+    for model in sorted(source.iterdir()):
+        if (target / model.name).exists():
+            continue
+        with tempfile.TemporaryDirectory(prefix=".seed-", dir=target) as folder:
+            copy = Path(folder) / model.name
+            shutil.copytree(model, copy) if model.is_dir() else shutil.copy2(model, copy)
+            try:
+                copy.rename(target / model.name)
+            except OSError:  # another worker was faster
+                continue
+        added.append(model.name)
+    return added
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove from `folder`, which is this container's alone, what jobs were working on when the last one was killed."""
+    for left in folder.glob("lipsync-*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def start_launcher(path: Path) -> bool:
+    """Start the process that forks one for each flow run, listening at `path`; returns whether it is there.
+
+    Without it a flow run starts by itself, only later.
+    """
+    environment = launcher_environment(os.environ)
+    process = subprocess.Popen(launcher_command(path), env=environment)  # noqa: S603 - this package's own module
+    deadline = time.monotonic() + _LAUNCHER_LIMIT_S
+    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    return path.exists()
+
+
+def served_worker_command(pool: str) -> list[str]:
+    """The worker of `pool`, with its health at port 8080."""
+    limit = os.environ.get("WORKER_LIMIT")
+    return [*worker_command(pool), "--with-healthcheck", *(["--limit", limit] if limit else [])]
+
+
+def main(pool: str) -> int:
+    """Until the worker has ended; returns the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    if IMAGE_MODELS.is_dir():  # this is a container
+        remove_leftovers(Path(tempfile.gettempdir()))
+        seed_models(IMAGE_MODELS, Workspace.default().models)
+    socket = Path(tempfile.mkdtemp(prefix="lipsync-")) / "launcher.sock"
+    if start_launcher(socket):
+        os.environ["LIPSYNC_LAUNCHER"] = str(socket)
+    return supervise(served_worker_command(pool), float(os.environ.get("WORKER_DRAIN_S", _DRAIN_S)))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

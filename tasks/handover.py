@@ -1,0 +1,105 @@
+"""What the child on the GPU pool tells its parent: references, or why there are none."""
+
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect import task
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Completed, Failed
+from pydantic import BaseModel, ConfigDict
+
+from lipsync_core.errors import LipSyncError, error_of
+from lipsync_service.errors import GpuRunError, ObjectMissingError
+from lipsync_service.ledger.rows import JobRow, JobState
+from lipsync_service.names import DUPLICATE
+from tasks.job import EditsReference, ServiceJob, TrackReference
+from tasks.stages import NOT_KEPT, TRANSFER_LIMIT_S, TRIED_AGAIN
+
+
+class Failure(BaseModel):
+    """An error of this product, as it crosses from one process to another."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    message: str
+    remedy: str = ""
+
+    @classmethod
+    def of(cls, error: LipSyncError) -> "Failure":
+        """What can be told of `error`."""
+        return cls(code=error.code, message=error.message, remedy=error.remedy)
+
+    def error(self) -> LipSyncError:
+        """An error of the class that has this code."""
+        return error_of(self.code, self.message, self.remedy)
+
+
+class Inferred(BaseModel):
+    """Where the two results of the GPU pool are kept."""
+
+    model_config = ConfigDict(frozen=True)
+
+    track: TrackReference
+    edits: EditsReference
+
+
+class Handover(BaseModel):
+    """The child's last words: one of the two, or nothing where it left no word."""
+
+    model_config = ConfigDict(frozen=True)
+
+    inferred: Inferred | None = None
+    failure: Failure | None = None
+
+
+def failed_state(error: LipSyncError) -> State[LipSyncError]:
+    """The state of a flow run that `error` ended: its message begins with the stable code."""
+    return Failed(message=f"{error.code}: {error}", data=error)
+
+
+def duplicate_state(job_id: UUID, job: JobRow | None) -> State[Any]:
+    """The state of a run that asks for what job `job_id` does or did: that job's own, by the name `Duplicate`."""
+    state = job.state if job else JobState.ACCEPTED
+    same = f"the same as job {job_id}, which is {state}"
+    if state is JobState.FAILED and job:
+        return Failed(name=DUPLICATE, message=f"{job.error_code}: {same}; run it again: lipsync jobs retry {job_id}")
+    make = Cancelled if state is JobState.CANCELLED else Completed
+    return make(name=DUPLICATE, message=same)
+
+
+@task(name="hand over", task_run_name="hand over", timeout_seconds=TRANSFER_LIMIT_S, **TRIED_AGAIN, **NOT_KEPT)
+def write_handover(job: ServiceJob, run_id: UUID, handover: Handover) -> None:
+    """Keep it where the parent finds it by the child's run id."""
+    path = job.folder / "handover.json"
+    path.write_text(handover.model_dump_json(), encoding="utf-8")
+    job.files.put(path, _url(job, run_id))
+
+
+@task(name="take over", task_run_name="take over", timeout_seconds=TRANSFER_LIMIT_S, **TRIED_AGAIN, **NOT_KEPT)
+def read_handover(job: ServiceJob, run_id: UUID) -> Handover:
+    """The last words of the child `run_id`; empty where it left none."""
+    try:
+        with job.files.fetch_shared(_url(job, run_id)) as copy:
+            return Handover.model_validate_json(Path(copy.path).read_bytes())
+    except ObjectMissingError:
+        return Handover()
+
+
+def inferred_by(run_id: UUID, handover: Handover) -> Inferred:
+    """What the child `run_id` made, by its last words.
+
+    Raises:
+        LipSyncError: what the child failed with.
+        GpuRunError: it left no word.
+    """
+    if handover.failure is not None:
+        raise handover.failure.error()
+    if handover.inferred is None:
+        raise GpuRunError(f"the run {run_id} on the GPU pool ended without a result", "look at that run's own log")
+    return handover.inferred
+
+
+def _url(job: ServiceJob, run_id: UUID) -> str:
+    return job.shared(f"handovers/{run_id}.json")

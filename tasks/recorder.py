@@ -1,0 +1,160 @@
+"""A job's account: what goes into the ledger when it starts, while it runs and when it ends, whichever way."""
+
+import importlib.metadata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+from lipsync_core.clip_plan import enhancer_name
+from lipsync_core.memory import peak_resident_bytes
+from lipsync_core.report import FrameCounts
+from lipsync_service.ledger.ledger import Claim, Ledger
+from lipsync_service.ledger.rows import JobRow, JobState, StageRow, state_after
+from lipsync_service.settings import Settings
+from tasks.job import ServiceJob
+from tasks.stage_log import StageRun
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlace:
+    """Which job and attempt a run works on, and where."""
+
+    job_id: UUID
+    attempt: int
+    host: str
+    pool: str | None
+    ready_at: datetime | None  # when it could have started, had there been a free worker
+
+
+@dataclass(frozen=True, slots=True)
+class JobAddresses:
+    """The job's files as the ledger may name them: without credentials and queries."""
+
+    video: str
+    audio: str
+    output: str
+
+
+class JobAccount:
+    """Writes one attempt of one job into the ledger. Nothing of it ever fails the job."""
+
+    def __init__(self, settings: Settings, place: RunPlace) -> None:
+        self._ledger = Ledger(settings.database_url.get_secret_value(), settings.spool_dir)
+        self._place = place
+        self._started_at = datetime.now(UTC)
+        self._row = JobRow(place.job_id, place.attempt, JobState.RUNNING, host=place.host, pool=place.pool)
+        self.frames: FrameCounts | None = None  # to be set when they are known
+
+    def claim(self, addresses: JobAddresses, idempotency_key: str | None, digest: str) -> Claim:
+        """Take the job under its idempotency key, or find the job that has it; `digest` is that of the request.
+
+        Raises:
+            IdempotencyConflictError: the key belongs to another request.
+            OptionError: the key is empty or too long.
+        """
+        self._row = replace(
+            self._row,
+            video_url=addresses.video,
+            audio_url=addresses.audio,
+            output_url=addresses.output,
+            idempotency_key=idempotency_key,
+            request_digest=digest,
+            version=importlib.metadata.version("lipsync"),
+            created_at=self._place.ready_at or self._started_at,
+        )
+        if idempotency_key is None:  # nothing to ask for, and the row follows when the job starts
+            return Claim(self._place.job_id, is_new=True, is_certain=True)
+        return self._ledger.claim(replace(self._row, state=JobState.ACCEPTED))
+
+    def job(self, job_id: UUID) -> JobRow | None:
+        """What the ledger knows of a job. Raises LedgerUnavailableError."""
+        return self._ledger.job(job_id)
+
+    @contextmanager
+    def kept(self) -> Iterator["JobAccount"]:
+        """Enter the job's start, and its end as the block ends: completed, failed with a code, or cancelled."""
+        self._row = replace(self._row, started_at=self._started_at)
+        self._ledger.job_started(self._row)
+        try:
+            yield self
+        except BaseException as failure:
+            self._finish(*state_after(failure))
+            raise
+        self._finish(JobState.COMPLETED, None)
+
+    def describe(self, job: ServiceJob) -> None:
+        """Add who does the work, as soon as it is known."""
+        model = job.parts.model
+        spec = model.generator.spec
+        self._row = replace(
+            self._row,
+            model=f"{spec.name}/{spec.version}",
+            model_licence=spec.licence,
+            model_sha256=model.weights_sha256,
+            tracker=job.parts.tracker.name,
+            blender=job.parts.blender.name,
+            enhancer=enhancer_name(job.parts.enhancer) if job.parts.enhancer else None,
+            encoder=job.options.encoder,
+        )
+
+    def complete(self, output_bytes: int, duration_s: float, track_was_cached: bool) -> None:
+        """Add what came of it."""
+        self._row = replace(
+            self._row, output_bytes=output_bytes, duration_s=duration_s, track_was_cached=track_was_cached
+        )
+
+    def stages(self, job: ServiceJob) -> None:
+        """Enter the stages that ran here, with their finer rows."""
+        self._ledger.stages_timed([row for run in job.log.runs for row in self._stage_rows(run)])
+
+    def _stage_rows(self, run: StageRun) -> Iterator[StageRow]:
+        ready_at = self._place.ready_at
+        queue_s = max(0.0, (self._started_at - ready_at).total_seconds()) if ready_at else None
+        whole = StageRow(
+            self._place.job_id,
+            self._place.attempt,
+            run.stage,
+            run.wall_s,
+            run.cpu_s,
+            run.finished_at,
+            was_cached=run.was_cached,
+            queue_s=queue_s if run.stage == "fetch video" else None,
+            items=run.items,
+            bytes=run.size_bytes,
+            peak_rss_bytes=run.peak_rss_bytes,
+            gpu_util=run.gpu_util,
+            gpu_mem_bytes=run.gpu_mem_bytes,
+            host=self._place.host,
+            pool=self._place.pool,
+        )
+        yield whole
+        for part in run.parts:
+            yield replace(
+                whole,
+                stage=part.stage,
+                part_of=run.stage,
+                wall_s=part.wall_s,
+                cpu_s=part.cpu_s,
+                items=part.items,
+                queue_s=None,
+                bytes=None,
+                peak_rss_bytes=None,
+                gpu_util=None,
+                gpu_mem_bytes=None,
+            )
+
+    def _finish(self, state: JobState, error_code: str | None) -> None:
+        now = datetime.now(UTC)
+        wall_s = (now - self._started_at).total_seconds()
+        peak_bytes = peak_resident_bytes()
+        row = replace(
+            self._row,
+            state=state,
+            error_code=error_code,
+            finished_at=now,
+            wall_s=wall_s,
+            peak_rss_bytes=peak_bytes,
+        )
+        self._ledger.job_finished(row, self.frames)

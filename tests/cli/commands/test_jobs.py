@@ -1,0 +1,121 @@
+"""How `lipsync jobs` and the commands that wait show what they know."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import click
+import pytest
+
+pytest.importorskip("prefect", reason="jobs need the extra 'service'")
+from lipsync_cli.commands.jobs import Since
+from lipsync_cli.progress.steps import Step, StepLines, shown_steps
+from lipsync_cli.render.job_table import JobDetails, render_details, render_list
+from lipsync_service.client.job import Job, job_of
+from lipsync_service.client.prefect_api import FlowRun, RunState, TaskRun
+from lipsync_service.ledger.rows import JobRow, JobState
+from lipsync_service.names import DUPLICATE
+from tasks.handover import duplicate_state
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ID = UUID("12345678-1234-1234-1234-123456789012")
+
+
+def job(type_: str, message: str = "", name: str = "", **parameters: object) -> Job:
+    state = RunState(type_, name or type_.title(), message, START)
+    request = {"video": "s3://in/v.mp4", "audio": "s3://in/a.wav", "output": "s3://out/o.mp4", **parameters}
+    return job_of(
+        FlowRun(ID, "o-12345678", state, {"request": request}, 1, "bulk", "cpu", START, START, START, ran_s=2.5)
+    )
+
+
+@pytest.mark.parametrize(
+    ("type_", "message", "state", "code"),
+    [
+        ("SCHEDULED", "", "scheduled", None),
+        ("PENDING", "", "accepted", None),
+        ("RUNNING", "", "running", None),
+        ("CANCELLING", "", "running", None),
+        ("COMPLETED", "All states completed.", "completed", None),
+        ("FAILED", "NO_FACE: face.mp4: no face; show one", "failed", "NO_FACE"),
+        ("FAILED", "Flow run encountered an exception: ValueError: boom", "failed", "INTERNAL"),
+        ("FAILED", "NEW_CODE: of a later version", "failed", "INTERNAL"),
+        ("CRASHED", "the process\nvanished", "failed", "JOB_CRASHED"),
+        ("CANCELLED", "", "cancelled", "JOB_CANCELLED"),
+    ],
+)
+def test_states_are_the_ledgers_and_codes_are_parsed(type_: str, message: str, state: str, code: str | None) -> None:
+    found = job(type_, message)
+    assert (found.state, found.error_code) == (state, code)
+    assert found.is_final == (state in ("completed", "failed", "cancelled")) == (found.finished_at is not None)
+    if message.startswith("N"):
+        assert message.removeprefix("NO_FACE: ") in str(found.error)
+    assert "\n" not in str(found.error)
+
+
+def test_a_message_keeps_no_signature() -> None:
+    said = "Flow run encountered an exception: E: https://me:secret@host/v.mp4?X=secret and s3://in/v.mp4; again"
+    found = job("FAILED", said)
+    assert found.message == "Flow run encountered an exception: E: https://host/v.mp4 and s3://in/v.mp4; again"
+    assert "secret" not in str(found.error)
+
+
+def test_a_job_that_did_nothing_names_the_one_that_does_it() -> None:
+    same = uuid4()
+    message = duplicate_state(same, JobRow(same, 1, JobState.FAILED, error_code="NO_FACE")).message or ""
+    found = job("FAILED", message, name=DUPLICATE)
+    assert (found.same_as, found.error_code) == (same, "NO_FACE")
+    assert job("COMPLETED", duplicate_state(same, None).message or "", name=DUPLICATE).same_as == same
+    assert job("COMPLETED", message).same_as is None
+
+
+def test_a_request_that_this_version_does_not_know_is_none() -> None:
+    assert job("COMPLETED", colour="red").request is None
+    assert "none that this version knows" in render_details(JobDetails(job("COMPLETED", colour="red"), [], []))
+
+
+def test_a_list_fits_a_terminal() -> None:
+    failed = job("FAILED", "MEDIA_UNREADABLE: no media")
+    text = render_list([failed, job("RUNNING")], width=80)
+    assert text.splitlines()[1].endswith("  failed     MEDIA_UNREADABLE")
+    assert text.splitlines()[2].endswith("  running    o-12345678")
+    assert max(map(len, text.splitlines())) <= 80
+    assert max(map(len, render_list([failed], width=60).splitlines())) == 60
+
+
+def test_details_tell_tasks_and_timings() -> None:
+    tasks = [TaskRun("track", "Cached", START, 0.25), TaskRun("encode", "Running", START, 0.0)]
+    timings = [{"stage": "encode", "wall s": 1.5, "CPU s": 1.0, "items": 25, "note": ""}]
+    lines = render_details(JobDetails(job("COMPLETED", crf=18), tasks, timings)).splitlines()
+    assert "state     completed, attempt 1" in lines
+    assert ["track", "cached", "0.25"] in [line.split() for line in lines]
+    assert ["encode", "stopped", "0.00"] in [line.split() for line in lines]
+    assert ["encode", "1.50", "1.00", "25"] in [line.split() for line in lines]
+    assert max(map(len, lines)) <= 80
+
+
+def test_since_is_a_span_or_a_date() -> None:
+    day = Since().convert("2026-03-01T12:00Z", None, None)
+    assert day == START
+    ago = datetime.now(UTC) - Since().convert("90m", None, None)
+    assert abs(ago - timedelta(minutes=90)) < timedelta(seconds=10)
+
+
+@pytest.mark.parametrize("text", ["", "soon", "7y", "12"])
+def test_since_fails_when_it_is_neither(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        Since().convert(text, None, None)
+
+
+def test_steps_are_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    show = StepLines()
+    for step in (Step("queued"), Step("queued"), *(Step("encode", percent) for percent in range(100)), Step("upload")):
+        show(step)
+    assert capsys.readouterr().err == "queued\nencode: 0 %\nupload\n"
+
+
+def test_quiet_shows_no_step(capsys: pytest.CaptureFixture[str]) -> None:
+    with shown_steps(is_quiet=True) as show:
+        show(Step("queued"))
+    with shown_steps(is_quiet=False) as show:
+        show(Step("queued"))
+    assert capsys.readouterr().err == "queued\n"

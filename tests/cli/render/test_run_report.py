@@ -1,0 +1,111 @@
+import dataclasses
+import json
+from fractions import Fraction
+from pathlib import Path
+
+from lipsync_cli.render.run_report import SCHEMA, render_json, render_text
+from lipsync_core.clock import StageTiming
+from lipsync_core.report import FrameCounts, JobReport
+
+REPORT = JobReport(
+    output=Path("out put.mp4"),
+    output_bytes=3_145_728,
+    duration_s=Fraction(28, 3),
+    width_px=1280,
+    height_px=720,
+    model="viseme/1",
+    model_licence="Apache-2.0",
+    model_sha256=None,
+    model_reason="the best installed",
+    tracker="mediapipe/1",
+    track_was_cached=False,
+    blender="feather",
+    enhancer=None,
+    encoder="x264",
+    audio="aac 192 kb/s",
+    frames=FrameCounts(synced=270, passed_no_face=8, passed_low_score=2),
+    stages=(
+        StageTiming("probe", 0.1, 0.1, 0),
+        StageTiming("track", 1.5, 2.0, 150),
+        StageTiming("encode", 8.0, 12.0, 280),
+        StageTiming("other", 0.4, 0.4, 0),
+    ),
+    wall_s=10.0,
+    cpu_s=14.5,
+    peak_rss_bytes=200 * 1024 * 1024,
+)
+
+
+def test_the_text_fits_80_columns_and_adds_up() -> None:
+    text = render_text(REPORT)
+    assert all(len(line) <= 80 for line in text.splitlines())
+    rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line}
+    assert rows["track"] == ["1.50", "2.00", "15", "%", "100.0"]
+    assert rows["encode"] == ["8.00", "12.00", "80", "%", "35.0"]
+    assert rows["probe"] == ["0.10", "0.10", "1", "%"]
+    assert rows["total"] == ["10.00", "14.50", "100", "%", "28.0"]
+
+
+def test_the_text_says_what_was_passed_through_and_where_the_output_is() -> None:
+    text = render_text(REPORT)
+    assert "270 of 280 synced (96.4 %)\n" in text
+    assert "8 passed through unchanged: no face found\n" in text
+    assert "2 passed through unchanged: face turned away or badly seen\n" in text
+    assert "viseme/1, the best installed\n         Apache-2.0\n" in text
+    assert "output   out put.mp4" in text
+    assert "200 MiB" in text
+
+
+def test_the_text_is_silent_about_what_did_not_happen() -> None:
+    whole = dataclasses.replace(REPORT, frames=FrameCounts(280, 0, 0), track_was_cached=True)
+    text = render_text(whole)
+    assert "passed through" not in text
+    assert "from the cache" in text
+
+
+def test_the_json_has_the_documented_fields() -> None:
+    fields = json.loads(render_json(REPORT))
+    assert fields["schema"] == SCHEMA == "lipsync.report/1"
+    assert fields["output"] == {
+        "path": "out put.mp4",
+        "bytes": 3_145_728,
+        "duration_s": 28 / 3,
+        "width_px": 1280,
+        "height_px": 720,
+    }
+    assert fields["frames"] == {
+        "total": 280,
+        "synced": 270,
+        "passed_no_face": 8,
+        "passed_low_score": 2,
+        "synced_share": 270 / 280,
+    }
+    assert fields["stages"][1] == {
+        "stage": "track",
+        "wall_s": 1.5,
+        "cpu_s": 2.0,
+        "share": 0.15,
+        "items": 150,
+        "items_per_s": 100.0,
+    }
+    assert sum(row["share"] for row in fields["stages"]) == 1.0
+
+
+def test_the_documentation_names_every_field_of_the_json() -> None:
+    documented = (Path(__file__).parents[3] / "docs" / "report.md").read_text(encoding="utf-8")
+    names: set[str] = set()
+    pending: list[object] = [json.loads(render_json(REPORT))]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            names.update(value)
+            pending.extend(value.values())
+        elif isinstance(value, list):
+            pending.extend(value)
+    assert {name for name in names if f"`{name}`" not in documented} == set()
+
+
+def test_an_empty_report_does_not_divide_by_zero() -> None:
+    empty = dataclasses.replace(REPORT, frames=FrameCounts(0, 0, 0), wall_s=0.0, stages=())
+    assert json.loads(render_json(empty))["frames"]["synced_share"] == 0.0
+    assert "0 of 0 synced" in render_text(empty)

@@ -1,0 +1,66 @@
+"""Manifests: the same rows from CSV and JSON lines, and every fault named by its line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lipsync_core.errors import InputError
+from lipsync_service.client.manifest import read_manifest
+
+ROW = {"video": "s3://in/v.mp4", "audio": "s3://in/a.wav", "output": "s3://out/o.mp4"}
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_csv_and_json_lines_say_the_same(tmp_path: Path) -> None:
+    lines = written(tmp_path / "m.jsonl", json.dumps({**ROW, "crf": 18, "metadata": {"show": "x"}}) + "\n\n")
+    table = written(
+        tmp_path / "m.csv",
+        "video,audio,output,crf,face,metadata.show\ns3://in/v.mp4,s3://in/a.wav,s3://out/o.mp4,18,,x\n",
+    )
+    [from_lines], [from_table] = read_manifest(lines), read_manifest(table)
+    assert from_lines.request == from_table.request
+    assert from_lines.request is not None
+    assert from_lines.key == from_table.key
+    assert (from_lines.number, from_table.number) == (1, 2)
+
+
+def test_the_key_changes_with_the_request_and_is_the_callers_where_given(tmp_path: Path) -> None:
+    rows = [ROW, {**ROW, "crf": 19}, {**ROW, "idempotency_key": "mine"}]
+    first, second, third = read_manifest(written(tmp_path / "m.jsonl", "\n".join(map(json.dumps, rows))))
+    assert first.key != second.key
+    assert third.key == "mine"
+
+
+def test_a_row_fails_when_it_holds_no_request_and_the_others_stay(tmp_path: Path) -> None:
+    secret = {**ROW, "video": "ftp://user:secret@host/v.mp4"}
+    text = "\n".join([json.dumps(ROW), "{", json.dumps(secret), json.dumps({"video": 1}), "[]"])
+    good, broken, refused, short, no_object = read_manifest(written(tmp_path / "m.jsonl", text))
+    assert not good.faults
+    assert "no JSON" in broken.faults[0]
+    assert refused.faults[0].startswith("video: ")
+    assert "secret" not in refused.faults[0]
+    assert {fault.split(":")[0] for fault in short.faults} == {"video", "audio", "output"}
+    assert no_object.faults[0].startswith("row: ")
+    with pytest.raises(ValueError, match="row 5"):
+        _ = no_object.key
+
+
+def test_a_csv_row_fails_when_it_has_more_cells_than_the_header(tmp_path: Path) -> None:
+    [row] = read_manifest(written(tmp_path / "m.csv", "video,audio,output\na,b,c,d\n"))
+    assert row.faults == ("row: it has more cells than the header",)
+
+
+@pytest.mark.parametrize(("name", "text"), [("m.txt", "x"), ("m.jsonl", "\n"), ("m.csv", "video,audio,output\n")])
+def test_a_manifest_fails_when_it_has_no_rows_or_another_form(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(InputError):
+        read_manifest(written(tmp_path / name, text))
+
+
+def test_a_manifest_fails_when_it_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        read_manifest(tmp_path / "none.csv")

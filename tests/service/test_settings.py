@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+
+MISSING = "the extra service is not installed"
+pydantic = pytest.importorskip("pydantic", reason=MISSING)
+pytest.importorskip("pydantic_settings", reason=MISSING)
+
+from lipsync_service.settings import Settings  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"LIPSYNC_{name.upper()}", raising=False)
+
+
+def test_the_environment_is_read_with_lists_sizes_and_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIPSYNC_FILE_ROOTS", "/media/in, /media/out")
+    monkeypatch.setenv("LIPSYNC_HTTP_ALLOWED_HOSTS", '["minio.internal:9000"]')
+    monkeypatch.setenv("LIPSYNC_MAX_INPUT_BYTES", "3MiB")
+    monkeypatch.setenv("LIPSYNC_STORAGE_URL", "s3://lipsync/jobs/")
+    settings = Settings()
+    assert settings.file_roots == (Path("/media/in"), Path("/media/out"))
+    assert settings.http_allowed_hosts == ("minio.internal:9000",)
+    assert settings.max_input_bytes == 3 << 20
+    assert settings.storage_url == "s3://lipsync/jobs"
+
+
+def test_by_default_nothing_private_can_be_reached() -> None:
+    settings = Settings()
+    assert settings.file_roots == () and settings.http_allowed_hosts == ()
+    assert settings.gpu_pool is None
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIPSYNC_S3_ENDPOINT", "")
+    monkeypatch.setenv("LIPSYNC_GPU_POOL", "")
+    assert Settings().s3_endpoint is None and Settings().gpu_pool is None
+
+
+def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("S3_SECRET_KEY", "S3_ACCESS_KEY", "CALLBACK_SECRET", "DATABASE_URL")
+    for name in names:
+        monkeypatch.setenv(f"LIPSYNC_{name}", f"hidden-{name}")
+    settings = Settings()
+    assert settings.database_url.get_secret_value() == "hidden-DATABASE_URL"
+    for shown in (repr(settings), str(settings), settings.model_dump_json()):
+        assert "hidden" not in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STORAGE_URL", "https://example.com/storage"),
+        ("STORAGE_URL", "file://relative/folder"),
+        ("FILE_ROOTS", "relative/folder"),
+        ("MAX_INPUT_BYTES", "0"),
+        ("MAX_DURATION_S", "-1"),
+        ("CACHE_CAP_BYTES", "much"),
+        ("HTTP_ALLOWED_HOSTS", '["host", 1'),
+    ],
+)
+def test_settings_fail_when_a_value_cannot_be_used(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"LIPSYNC_{name}", value)
+    with pytest.raises(pydantic.ValidationError):
+        Settings()
+
+
+def test_settings_fail_when_somebody_changes_them() -> None:
+    with pytest.raises(pydantic.ValidationError):
+        Settings().max_duration_s = 1.0  # type: ignore[misc]

@@ -1,0 +1,95 @@
+"""A worker that is told to stop, with real processes: a stand-in that, as Prefect's does, ends its run with itself."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+SUPERVISE = (
+    "import sys; from lipsync_service.worker.drain import supervise; "
+    "sys.exit(supervise(sys.argv[2:], float(sys.argv[1])))"
+)
+# Polls for work, that is counts, and has one run at work, which leaves a file when it comes to its end.
+WORKER = """
+import pathlib, signal, subprocess, sys, time
+run = subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({sys.argv[1]}); open('run-ended', 'w')"])
+def stop(*_):
+    run.kill()
+    sys.exit(3)
+signal.signal(signal.SIGTERM, stop)
+for count in range(10_000):
+    pathlib.Path("polls").write_text(str(count))
+    time.sleep(0.02)
+"""
+
+
+class Drained:
+    """The supervisor in a process of its own, its worker and the worker's run below it."""
+
+    def __init__(self, folder: Path, limit_s: float, run_s: float, worker: str = WORKER) -> None:
+        self.folder = folder
+        command = [sys.executable, "-c", SUPERVISE, str(limit_s), sys.executable, "-c", worker, str(run_s)]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        self.process = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True)
+
+    def wait_for_polls(self) -> None:
+        end_s = time.monotonic() + 20
+        while not self.polls and time.monotonic() < end_s:
+            time.sleep(0.05)
+
+    @property
+    def polls(self) -> int:
+        path = self.folder / "polls"
+        return int(path.read_text() or 0) if path.exists() else 0
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+
+@pytest.fixture
+def drained(tmp_path: Path) -> Iterator[list[Drained]]:
+    """To be filled; what is in it is ended with all that it started."""
+    started: list[Drained] = []
+    yield started
+    for each in started:
+        if each.process.poll() is None:
+            os.killpg(each.process.pid, signal.SIGKILL)
+            each.process.wait()
+
+
+def test_a_run_comes_to_its_end_and_no_new_one_begins(drained: list[Drained], tmp_path: Path) -> None:
+    drained.append(Drained(tmp_path, limit_s=30, run_s=2))
+    drained[0].wait_for_polls()
+    drained[0].stop()
+    time.sleep(0.3)
+    polls = drained[0].polls
+    assert drained[0].process.wait(20) == 3  # the worker's own
+    assert (tmp_path / "run-ended").exists()
+    assert drained[0].polls <= polls + 1  # one as it hears that it shall stop
+
+
+@pytest.mark.parametrize(("limit_s", "asks"), [(0.5, 1), (60, 2)], ids=["time is up", "asked twice"])
+def test_a_run_is_cut_off_when_it_may_not_go_on(
+    limit_s: float, asks: int, drained: list[Drained], tmp_path: Path
+) -> None:
+    drained.append(Drained(tmp_path, limit_s, run_s=60))
+    drained[0].wait_for_polls()
+    for _ in range(asks):
+        drained[0].stop()
+        time.sleep(0.3)
+    assert drained[0].process.wait(20) == 3
+    assert not (tmp_path / "run-ended").exists()
+
+
+@pytest.mark.parametrize(("worker", "status"), [("exit(5)", 5), ("import os; os.kill(os.getpid(), 9)", 137)])
+def test_a_worker_that_ends_by_itself_ends_the_container(
+    worker: str, status: int, drained: list[Drained], tmp_path: Path
+) -> None:
+    drained.append(Drained(tmp_path, limit_s=60, run_s=0, worker=worker))
+    assert drained[0].process.wait(20) == status

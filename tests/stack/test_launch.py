@@ -1,0 +1,142 @@
+"""Runs forked by the launcher are stopped, and found dead and done again, as any other process of Prefect's is."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Ffmpeg
+    from tests.stack.conftest import Json, Service
+
+SPEECH_S, RATE = 12, 25
+LIMIT_S = 120.0
+SILENCE_S = 180.0  # 90 s without a heartbeat, and some for a loaded machine
+
+
+@pytest.fixture
+def long_job(
+    request: pytest.FixtureRequest, service: "Service", ffmpeg: "Ffmpeg", clips: Path, tmp_path: Path
+) -> "Json":
+    """A request that takes long enough to be stopped in the middle; the parameter is how long the speech is."""
+    face, speech = tmp_path / "face.mp4", tmp_path / "speech.wav"
+    speech_s = getattr(request, "param", SPEECH_S)
+    source = clips / "sadtalker_WDA_AlexandriaOcasioCortez_000.mp4"
+    ffmpeg("-i", source, "-t", "1", "-an", "-c:v", "libx264", "-preset", "ultrafast", face)
+    ffmpeg("-stream_loop", "30", "-i", clips / "retalking_audio1.wav", "-t", str(speech_s), speech)
+    return {
+        "video": service.put(face, "inputs/long.mp4"),
+        "audio": service.put(speech, "inputs/long.wav"),
+        "output": "s3://lipsync/outputs/long.mp4",
+    }
+
+
+def doubles(service: "Service") -> set[int]:
+    """The processes that the launcher has forked and that are at work."""
+    launcher = service.process("launcher")
+    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+    return {int(pid) for pid in children}
+
+
+def wait_until(is_so: Callable[[], bool], limit_s: float = LIMIT_S) -> None:
+    deadline = time.monotonic() + limit_s
+    while not is_so():
+        assert time.monotonic() < deadline, f"not so after {limit_s} s"
+        time.sleep(0.1)
+
+
+def working(service: "Service", run_id: str, task: str) -> int:
+    """Wait until this task of the run has begun; the run's process."""
+    wait_until(lambda: task in service.task_states(run_id))
+    return min(doubles(service))
+
+
+def state_of(service: "Service", run_id: str) -> str:
+    return str(service.api.get(f"/flow_runs/{run_id}").raise_for_status().json()["state"]["type"])
+
+
+def assert_done_again(service: "Service", run_id: str, output: Path) -> None:
+    """The second attempt ends well, the ledger says that it was the second, and the result is all there."""
+    wait_until(lambda: state_of(service, run_id) == "COMPLETED")
+    assert service.ledger("SELECT state, attempt FROM jobs WHERE id = %s", run_id) == [("completed", 2)]
+    with av.open(str(service.get("outputs/long.mp4", output))) as movie:
+        assert sum(1 for _ in movie.decode(video=0)) == SPEECH_S * RATE
+
+
+@pytest.mark.parametrize("long_job", [120], indirect=True, ids=["two minutes"])
+def test_a_cancelled_job_ends_with_its_child_and_the_ledger_says_so(service: "Service", long_job: "Json") -> None:
+    run_id = service.start(long_job)
+    working(service, run_id, "fetch video")
+    cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+    service.api.post(f"/flow_runs/{run_id}/set_state", json=cancelling).raise_for_status()
+    assert service.finished(run_id)["state"]["type"] == "CANCELLED"
+    wait_until(lambda: not doubles(service))
+    assert service.ledger("SELECT state FROM jobs WHERE id = %s", run_id) == [("cancelled",)]
+    assert "upload" not in service.task_states(run_id)
+    wait_until(lambda: {child["state"]["type"] for child in service.children(run_id)} <= {"CANCELLED", "COMPLETED"})
+
+
+def test_a_job_is_run_again_at_once_and_its_worker_lives(service: "Service") -> None:
+    """Prefect's own worker with a limit ends with an error where it still has the first attempt's place."""
+    missing = {
+        name: f"s3://lipsync/none.{end}" for name, end in (("video", "mp4"), ("audio", "wav"), ("output", "mp4"))
+    }
+    run_id = service.run(missing)["id"]
+    again = {"state": {"type": "SCHEDULED", "name": "AwaitingRetry"}, "force": True}
+    service.api.post(f"/flow_runs/{run_id}/set_state", json=again).raise_for_status()
+    wait_until(lambda: state_of(service, run_id) != "SCHEDULED")
+    service.finished(run_id)
+    assert service.ledger("SELECT state, attempt FROM jobs WHERE id = %s", run_id) == [("failed", 2)]
+
+
+def test_a_job_whose_process_is_killed_is_done_by_a_second_attempt(
+    service: "Service", long_job: "Json", tmp_path: Path
+) -> None:
+    run_id = service.start(long_job)
+    os.kill(working(service, run_id, "encode"), signal.SIGKILL)
+    wait_until(lambda: state_of(service, run_id) == "CRASHED")
+    assert_done_again(service, run_id, tmp_path / "again.mp4")
+
+
+def test_a_job_whose_part_on_the_gpu_pool_is_killed_starts_that_part_again(
+    service: "Service", long_job: "Json", tmp_path: Path
+) -> None:
+    run_id = service.start(long_job)
+    wait_until(lambda: [child["state"]["type"] for child in service.children(run_id)] == ["RUNNING"])
+    os.kill(max(doubles(service)), signal.SIGKILL)
+    assert service.finished(run_id)["state"]["type"] == "COMPLETED"
+    assert sorted(child["state"]["type"] for child in service.children(run_id)) == ["COMPLETED", "CRASHED"]
+    assert service.ledger("SELECT state, attempt FROM jobs WHERE id = %s", run_id) == [("completed", 1)]
+
+
+@pytest.mark.parametrize("long_job", [60], indirect=True, ids=["a minute"])
+def test_a_job_outlives_the_servers_that_it_works_with(service: "Service", long_job: "Json", tmp_path: Path) -> None:
+    run_id = service.start(long_job)
+    working(service, run_id, "encode")
+    database = int((service.layout.postgres / "postmaster.pid").read_text().splitlines()[0])
+    for pid in (database, service.process("s3"), service.process("prefect-server")):
+        os.kill(pid, signal.SIGKILL)
+    service.stack("up")
+    assert service.finished(run_id)["state"]["type"] == "COMPLETED"
+    assert service.ledger("SELECT state, attempt FROM jobs WHERE id = %s", run_id) == [("completed", 1)]
+    with av.open(str(service.get("outputs/long.mp4", tmp_path / "out.mp4"))) as movie:
+        assert sum(1 for _ in movie.decode(video=0)) == 60 * RATE
+
+
+def test_a_job_that_dies_with_its_worker_is_done_by_a_second_attempt(
+    service: "Service", long_job: "Json", tmp_path: Path
+) -> None:
+    """As when a host loses its power: nobody is left to report anything, so the silence has to be noticed."""
+    run_id = service.start(long_job)
+    double = working(service, run_id, "encode")
+    os.kill(service.process("worker-lipsync-cpu"), signal.SIGKILL)
+    os.kill(double, signal.SIGKILL)
+    service.stack("up")  # which starts the worker again
+    assert state_of(service, run_id) == "RUNNING"
+    wait_until(lambda: state_of(service, run_id) == "CRASHED", SILENCE_S)
+    assert_done_again(service, run_id, tmp_path / "again.mp4")

@@ -1,0 +1,52 @@
+"""Nobody waits for what will never end: a part that no worker takes, a stage that takes too long."""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.lipsync_gpu import finished_run
+from lipsync_service.errors import GpuRunError, JobTimedOutError
+from tasks.stages import timed_out_in_our_words
+
+if TYPE_CHECKING:
+    from tests.stack.conftest import Service
+
+
+@pytest.fixture
+def idle_run(service: "Service") -> UUID:
+    """A run that no worker takes: it is due tomorrow."""
+    found = service.api.get("/deployments/name/lipsync-gpu/lipsync-gpu").raise_for_status().json()
+    request = {"video": "s3://lipsync/a.mp4", "audio": "s3://lipsync/a.wav", "output": "s3://lipsync/o.mp4"}
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    body = {
+        "parameters": {"request": request},
+        "state": {"type": "SCHEDULED", "state_details": {"scheduled_time": tomorrow}},
+    }
+    address = f"/deployments/{found['id']}/create_flow_run"
+    return UUID(service.api.post(address, json=body).raise_for_status().json()["id"])
+
+
+def test_a_job_does_not_wait_for_ever_for_a_worker_of_the_gpu_pool(service: "Service", idle_run: UUID) -> None:
+    with (
+        temporary_settings({PREFECT_API_URL: service.layout.api_url}),
+        pytest.raises(GpuRunError, match="no worker of the GPU pool"),
+    ):
+        finished_run(idle_run, may_wait_s=0.5)
+
+
+def test_the_end_of_the_part_on_the_gpu_pool_is_told_however_it_ends(service: "Service", idle_run: UUID) -> None:
+    cancelled = {"state": {"type": "CANCELLED", "name": "Cancelled"}}
+    service.api.post(f"/flow_runs/{idle_run}/set_state", json=cancelled).raise_for_status()
+    with temporary_settings({PREFECT_API_URL: service.layout.api_url}):
+        run = finished_run(idle_run, may_wait_s=60)
+    assert run.state is not None
+    assert run.state.is_cancelled()
+
+
+def test_a_stage_that_takes_too_long_fails_with_a_code() -> None:
+    with pytest.raises(JobTimedOutError) as caught, timed_out_in_our_words():
+        raise TimeoutError("Scope timed out after 5.0 second(s).")
+    assert caught.value.code == "JOB_TIMED_OUT"

@@ -1,0 +1,36 @@
+"""`make up` and `make down`: what runs is left alone, and data outlives a stop."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.stack.conftest import Service
+
+
+def is_working(pid: int) -> bool:
+    """The process is there, and not just waiting for its parent to hear of its end (proc(5), state Z)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def test_up_again_starts_nothing_and_data_outlives_down_and_up(service: "Service", tmp_path: Path) -> None:
+    before = service.processes()
+    assert set(before) == {"launcher", "prefect-server", "s3", "watcher", "worker-lipsync-cpu", "worker-lipsync-gpu"}
+    said = service.stack("up")
+    assert f"The UI is at {service.layout.ui_url}" in said
+    assert service.processes() == before
+
+    note = tmp_path / "note.txt"
+    note.write_text("kept")
+    service.put(note, "inputs/note.txt")
+    deployment = service.api.get("/deployments/name/lipsync/lipsync").json()["id"]
+    service.stack("down")
+    known, working = service.processes(), [pid for pid in before.values() if is_working(pid)]
+
+    service.stack("up")  # before anything can fail: other tests use the stack as well
+    assert (known, working) == ({}, [])
+    assert service.api.get("/deployments/name/lipsync/lipsync").json()["id"] == deployment
+    assert service.get("inputs/note.txt", tmp_path / "again.txt").read_text() == "kept"

@@ -1,0 +1,344 @@
+"""The service's stages without Prefect: two machines that share only a folder make what `lip_sync` makes."""
+
+import hashlib
+import wave
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import av
+import numpy as np
+import pytest
+
+from demo.make_face_clip import make_face_clip
+from lipsync_core import JobOptions, Workspace, lip_sync
+from lipsync_core.catalogue import load_parts
+from lipsync_core.errors import FaceError, OutputError
+from lipsync_core.models.store import ModelStore
+from lipsync_core.report import FrameCounts, Progress
+from lipsync_core.threads import no_thread_pools
+from tests.conftest import Ffmpeg
+from tests.echo_network import write_echo
+from tests.scaling_network import write_scaling_network
+from tests.wav2lip_weights import home_with, imported_wav2lip, needs_golden, needs_torch
+
+pytest.importorskip("pydantic_settings", reason="the extra service is not installed")
+from lipsync_service.errors import ChecksumError, UrlRefusedError
+from lipsync_service.settings import Settings
+from lipsync_service.storage.storage import Storage
+from tasks.channel import ChannelClosedError
+from tasks.edits import infer_edits
+from tasks.job import EditsReference, JobInputs, ServiceJob, TrackReference
+from tasks.rendering import RenderPass, blend_frames, deliver, encode_frames, open_render
+from tasks.stage_log import StageLog
+from tasks.tracks import track_clip
+
+SPEECH = Path(__file__).parents[2] / "demo" / "speech.wav"
+FRAMES = 24  # of the clip, 0.8 s
+SIZE = (512, 288)
+
+MakeSettings = Callable[..., Settings]
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """What crosses from one pool to the other."""
+
+    track: TrackReference
+    edits: EditsReference
+
+
+class Service:
+    """A folder that all machines share; each machine has a cache and a job folder of its own."""
+
+    def __init__(self, folder: Path, models: Path, make_settings: MakeSettings) -> None:
+        self._folder, self._models, self._make_settings = folder, models, make_settings
+
+    @contextmanager
+    def machine(self, name: str, options: JobOptions) -> Iterator[ServiceJob]:
+        cache = self._folder / "caches" / name
+        settings = self._make_settings(file_roots=(self._folder,), cache_dir=cache)
+        folder = self._folder / "jobs" / f"{name}-{len(list(self._folder.glob('jobs/*')))}"
+        folder.mkdir(parents=True)
+        job = ServiceJob(
+            options=options,
+            parts=load_parts(options, ModelStore(self._models)),
+            files=Storage(settings),
+            shared_url=settings.storage_url,
+            max_input_s=settings.max_duration_s,
+            max_gpu_wait_s=settings.gpu_wait_s,
+            folder=folder,
+            log=StageLog(),
+        )
+        with no_thread_pools(), job.leases:
+            yield job
+
+    def infer(self, options: JobOptions, video: Path, audio: Path) -> Inferred:
+        """What runs on the GPU pool."""
+        with self.machine("gpu", options) as job:
+            inputs = fetched(job, video, audio)
+            with job.log.stage("track") as meter:
+                track = track_clip(job, inputs, meter, ignore)
+                assert meter.was_cached == track.was_cached
+            with job.log.stage("infer") as meter:
+                edits = infer_edits(job, inputs, track, meter, ignore)
+                assert meter.was_cached == edits.was_cached
+        return Inferred(track, edits)
+
+    def render(self, options: JobOptions, video: Path, audio: Path, inferred: Inferred, output: Path) -> FrameCounts:
+        """What runs on the CPU pool, both stages of the pass at once."""
+        with self.machine("cpu", options) as job:
+            inputs = fetched(job, video, audio)
+            render = open_render(job, inputs, inferred.track, inferred.edits, uuid4(), output.suffix)
+            rendered(replace(render, output=output))
+            assert not render.is_kept
+        return render.plan.counts
+
+    def run(self, options: JobOptions, video: Path, audio: Path, output: Path) -> FrameCounts:
+        return self.render(options, video, audio, self.infer(options, video, audio), output)
+
+
+def fetched(job: ServiceJob, video: Path, audio: Path) -> JobInputs:
+    return JobInputs(*(job.hold(job.files.fetch(path.as_uri())) for path in (video, audio)))
+
+
+def rendered(render: RenderPass) -> None:
+    """Both stages of the pass, at once."""
+    with ThreadPoolExecutor(2) as threads:
+        blended, encoded = threads.submit(blended_items, render), threads.submit(encoded_items, render)
+    assert isinstance(blended.exception(), type(encoded.exception()) | ChannelClosedError)
+    assert encoded.result() == blended.result() == render.plan.counts.total
+
+
+def blended_items(render: RenderPass) -> int:
+    with render.job.log.stage("blend") as meter:
+        blend_frames(render, meter)
+    return meter.items
+
+
+def encoded_items(render: RenderPass) -> int:
+    with render.job.log.stage("encode") as meter:
+        encode_frames(render, meter, ignore)
+    return meter.items
+
+
+def ignore(_: Progress) -> None:
+    """Nobody watches."""
+
+
+def content(path: Path) -> tuple[list[Any], str]:
+    """Every frame's time and pixels, and the sound as it is stored."""
+    sound = hashlib.sha256()
+    with av.open(str(path)) as movie:
+        video, audio = movie.streams.video[0], movie.streams.audio[0]
+        frames = []
+        for packet in movie.demux(video, audio):
+            if packet.stream is audio:
+                sound.update(bytes(packet))
+            else:
+                frames += [(frame.pts, frame.to_ndarray().tobytes()) for frame in packet.decode()]
+    return frames, sound.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "face.mp4"
+    make_face_clip(path, FRAMES, SIZE)
+    return path
+
+
+@pytest.fixture
+def video(clip: Path, tmp_path: Path) -> Path:
+    """The clip where jobs may read it."""
+    path = tmp_path / "face.mp4"
+    path.write_bytes(clip.read_bytes())
+    return path
+
+
+@pytest.fixture
+def audio(tmp_path: Path) -> Path:
+    return spoken(tmp_path / "speech.wav", 1.0)
+
+
+def spoken(path: Path, seconds: float, start: float = 0.0) -> Path:
+    """A part of the demo's speech."""
+    with wave.open(str(SPEECH)) as source, wave.open(str(path), "wb") as target:
+        target.setparams(source.getparams())
+        source.setpos(round(start * source.getframerate()))
+        target.writeframes(source.readframes(round(seconds * source.getframerate())))
+    return path
+
+
+@pytest.fixture(scope="module")
+def seeded(model_store: ModelStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models with seeded weights for Wav2Lip."""
+    return home_with(imported_wav2lip(tmp_path_factory.getbasetemp()), tmp_path_factory.mktemp("seeded")).models
+
+
+@pytest.fixture(scope="module")
+def simple(model_store: ModelStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models with networks that cost nothing: Wav2Lip's gives its crop back, GFPGAN's inverts."""
+    folder = tmp_path_factory.mktemp("simple")
+    models = home_with(write_echo(folder / "echo.onnx"), folder).models
+    ModelStore(models).import_file("gfpgan", write_scaling_network(folder / "negative.onnx", -1.0))
+    return models
+
+
+@pytest.fixture
+def serve(tmp_path: Path, settings: MakeSettings) -> Callable[[Path], Service]:
+    return lambda models: Service(tmp_path, models, settings)
+
+
+def assert_same_as_lip_sync(
+    service: Service, models: Path, options: JobOptions, video: Path, audio: Path
+) -> FrameCounts:
+    """Both ways, and every frame compared; returns the counts, which are alike as well."""
+    folder = video.parent
+    counts = service.run(options, video, audio, folder / "service.mp4")
+    workspace = Workspace(models=models, cache=folder / "local-cache")
+    report = lip_sync(video, audio, folder / "local.mp4", options, workspace)
+    assert counts == report.frames
+    (frames, sound), (local_frames, local_sound) = content(folder / "service.mp4"), content(folder / "local.mp4")
+    assert len(frames) == len(local_frames) == counts.total
+    assert [number for number, pair in enumerate(zip(frames, local_frames, strict=True)) if pair[0] != pair[1]] == []
+    assert sound == local_sound
+    return counts
+
+
+@needs_golden
+@needs_torch
+def test_wav2lip_through_the_service_gives_the_same_frames(
+    serve: Callable[[Path], Service], seeded: Path, video: Path, audio: Path
+) -> None:
+    options = JobOptions(model="wav2lip", end_s=Fraction(9, 10))  # three frames longer than the video
+    counts = assert_same_as_lip_sync(serve(seeded), seeded, options, video, audio)
+    assert counts.synced == 27
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        JobOptions(model="viseme"),
+        JobOptions(model="viseme", start_s=Fraction(1, 3), end_s=Fraction(2, 3), extend="loop", crf=0),
+        JobOptions(model="viseme", enhance_quality=True, end_s=Fraction(1, 5)),
+        JobOptions(model="wav2lip", blend="feather", extend="freeze"),
+        JobOptions(model="wav2lip", enhance_quality=True, end_s=Fraction(1, 5)),
+    ],
+    ids=["viseme", "viseme cut", "viseme enhanced", "wav2lip feather", "wav2lip enhanced"],
+)
+def test_a_job_through_the_service_gives_the_same_frames(
+    options: JobOptions, serve: Callable[[Path], Service], simple: Path, video: Path, audio: Path
+) -> None:
+    counts = assert_same_as_lip_sync(serve(simple), simple, options, video, audio)
+    assert counts.synced == counts.total > 0
+
+
+@pytest.mark.parametrize("model", ["viseme", "wav2lip"])
+@pytest.mark.parametrize("sound_s", [0.3, 1.5])
+def test_a_job_as_long_as_the_video_gives_the_same_frames(
+    sound_s: float, model: str, serve: Callable[[Path], Service], simple: Path, video: Path, tmp_path: Path
+) -> None:
+    audio = spoken(tmp_path / "speech.wav", sound_s)
+    options = JobOptions(model=model, length="video")
+    counts = assert_same_as_lip_sync(serve(simple), simple, options, video, audio)
+    assert counts.total == FRAMES
+
+
+@pytest.mark.parametrize("model", ["viseme", "wav2lip"])
+def test_frames_without_a_face_pass_through_the_service(
+    model: str, serve: Callable[[Path], Service], simple: Path, clip: Path, audio: Path, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    video = tmp_path / "blanked.mp4"
+    ffmpeg("-i", clip, "-vf", "drawbox=color=gray:t=fill:enable='between(n,6,10)'", "-an", "-crf", "10", video)
+    counts = assert_same_as_lip_sync(serve(simple), simple, JobOptions(model=model), video, audio)
+    assert counts.passed_no_face >= 5 and counts.synced >= 20
+
+
+@pytest.mark.parametrize("model", ["viseme", "wav2lip"])
+def test_what_is_done_is_not_done_again(
+    model: str, serve: Callable[[Path], Service], simple: Path, video: Path, audio: Path, tmp_path: Path
+) -> None:
+    service, options = serve(simple), JobOptions(model=model, end_s=Fraction(3, 10))
+    first, again = (service.infer(options, video, audio) for _ in range(2))
+    assert (first.track.was_cached, first.edits.was_cached) == (False, False)
+    assert (again.track.was_cached, again.edits.was_cached) == (True, True)
+    assert (again.track.url, again.edits.url) == (first.track.url, first.edits.url)
+    for number, inferred in enumerate((first, again)):
+        service.render(options, video, audio, inferred, tmp_path / f"{number}.mp4")
+    assert content(tmp_path / "0.mp4") == content(tmp_path / "1.mp4")
+
+
+def test_a_job_that_dies_on_the_way_to_its_target_renders_nothing_twice(
+    serve: Callable[[Path], Service], simple: Path, video: Path, audio: Path, tmp_path: Path
+) -> None:
+    service, options, job_id = serve(simple), JobOptions(model="viseme", end_s=Fraction(3, 10)), uuid4()
+    inferred = service.infer(options, video, audio)
+    references = (inferred.track, inferred.edits)
+    with service.machine("cpu", options) as job:
+        first = open_render(job, fetched(job, video, audio), *references, job_id, ".mp4")
+        rendered(first)
+        made = first.output.read_bytes()
+        with pytest.raises(UrlRefusedError):
+            deliver(first, "file:///where/no/job/may/write.mp4")
+    with service.machine("another cpu", options) as job:
+        inputs = fetched(job, video, audio)
+        again = open_render(job, inputs, *references, job_id, ".mp4")
+        assert again.is_kept and again.output.read_bytes() == made
+        deliver(again, (tmp_path / "out.mp4").as_uri())
+        assert (tmp_path / "out.mp4").read_bytes() == made
+        assert not job.files.exists(again.kept_url)
+        assert not open_render(job, inputs, *references, job_id, ".mp4").is_kept
+        assert not open_render(job, inputs, *references, uuid4(), ".mp4").is_kept
+
+
+def test_only_what_depends_on_a_change_is_done_again(
+    serve: Callable[[Path], Service], simple: Path, video: Path, audio: Path, tmp_path: Path
+) -> None:
+    service, options = serve(simple), JobOptions(model="viseme", end_s=Fraction(3, 10))
+    first = service.infer(options, video, audio)
+    other = service.infer(options, video, spoken(tmp_path / "other.wav", 0.3, start=2.0))
+    assert (other.track.was_cached, other.edits.was_cached) == (True, False)
+    encoded_otherwise = service.infer(replace(options, crf=30), video, audio)
+    assert (encoded_otherwise.track.was_cached, encoded_otherwise.edits.was_cached) == (True, True)
+    cut_otherwise = service.infer(replace(options, end_s=Fraction(1, 5)), video, audio)
+    assert (cut_otherwise.track.was_cached, cut_otherwise.edits.was_cached) == (True, False)
+    assert len({each.edits.url for each in (first, other, cut_otherwise)}) == 3
+
+
+def test_a_job_through_the_service_fails_when_too_few_frames_have_a_face(
+    serve: Callable[[Path], Service], simple: Path, clip: Path, audio: Path, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    video = tmp_path / "blanked.mp4"
+    ffmpeg("-i", clip, "-vf", "drawbox=color=gray:t=fill:enable='gte(n,6)'", "-an", "-crf", "10", video)
+    options = JobOptions(model="viseme", min_synced=0.5)
+    with pytest.raises(FaceError) as through_service:
+        serve(simple).infer(options, video, audio)
+    with pytest.raises(FaceError) as local:
+        lip_sync(video, audio, tmp_path / "out.mp4", options, Workspace(simple, tmp_path / "local-cache"))
+    assert str(through_service.value) == str(local.value).replace(str(video), "the video")
+
+
+def test_blending_ends_when_the_output_cannot_be_written(
+    serve: Callable[[Path], Service], simple: Path, video: Path, audio: Path, tmp_path: Path
+) -> None:
+    service, options = serve(simple), JobOptions(model="viseme")
+    inferred = service.infer(options, video, audio)
+    with pytest.raises(OutputError):
+        service.render(options, video, audio, inferred, tmp_path / "nowhere" / "out.mp4")
+
+
+def test_rendering_fails_when_the_stored_edits_are_of_another_job(
+    serve: Callable[[Path], Service], simple: Path, video: Path, audio: Path, tmp_path: Path
+) -> None:
+    service, options = serve(simple), JobOptions(model="viseme")
+    inferred = service.infer(options, video, audio)
+    short = service.infer(replace(options, end_s=Fraction(1, 5)), video, audio)
+    with pytest.raises(ChecksumError, match="6 stored edits for 30 frames"):
+        service.render(options, video, audio, Inferred(inferred.track, short.edits), tmp_path / "out.mp4")
+    assert not (tmp_path / "out.mp4").exists()
+    assert np.load(Path(short.edits.url.removeprefix("file://"))).shape[0] == 6
