@@ -41,7 +41,7 @@ def imported_wav2lip(folder: Path) -> Path:
     """An ONNX file in `folder`, imported from a checkpoint of seeded weights once and then found there."""
     import torch
 
-    from lipsync_core.models.importing import import_wav2lip
+    from lipsync_core.export.importing import import_wav2lip
 
     target = folder / "wav2lip.onnx"
     if not target.exists():

@@ -66,7 +66,7 @@ class PathSource:
 
 
 ModelSource = WheelSource | UrlSource | ZipSource | PathSource
-#: Which importer makes the network that is used out of the file that comes; see `importing`.
+#: Which importer makes the network that is used out of the file that comes; see `export.importing`.
 Importer = Literal["wav2lip", "gfpgan"]
 #: The member name of what an import makes.
 NETWORK = "network"

@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from lipsync_core.audio.load import SPEECH_RATE_HZ, SpeechReader
-from lipsync_core.audio.source import AudioCut, decode_sound
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import InputMissingError, NoAudioError, UnreadableMediaError
+from lipsync_core.media.sound import AudioCut, decode_sound
 from tests.sounds import CLICK_S, click, sound_frame, tone, write_sound, write_sound_with_hole
 
 CLIPS = Path(__file__).parents[3] / "shared" / "clips"

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from lipsync_cli.main import main
-from lipsync_core.models import importing, store
+from lipsync_core.export import importing, store
 from lipsync_core.models.registry import ModelEntry, ModelMember, UrlSource
 from tests.cli.conftest import LIPSYNC
 from tests.wav2lip_weights import needs_torch

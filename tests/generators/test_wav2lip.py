@@ -14,7 +14,7 @@ from lipsync_core.generators.contract import Generator
 from lipsync_core.generators.wav2lip import BYTES_PER_FRAME, Identity, MelChunks, Wav2LipGenerator, Wav2LipPainter
 from lipsync_core.generators.wav2lip_boxes import FacePadding
 from lipsync_core.generators.wav2lip_mask import FIRST_ROW
-from lipsync_core.generators.wav2lip_network import Wav2LipNetwork, network_faces
+from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork, network_faces
 from lipsync_core.media.planes import Box
 from tests.generators.test_wav2lip_boxes import FIVE_POINTS_PX, moving_boxes, track_of
 from tests.wav2lip_weights import imported_wav2lip, needs_golden, needs_torch, seeded_weights

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lipsync_core.enhance.gfpgan_network import FIRST_ROW, GfpganNetwork
+from lipsync_core.enhance.gfpgan_onnx import FIRST_ROW, GfpganNetwork
 from lipsync_core.errors import ModelCorruptError, ModelError
-from lipsync_core.models.importing import ImportedModel, import_gfpgan
+from lipsync_core.export.importing import ImportedModel, import_gfpgan
 from lipsync_core.models.stamp import check_seal, sha256_of
 from tests.gfpgan_weights import (
     CHECKOUT,
@@ -57,18 +57,18 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Importe
 
 @pytest.fixture(scope="module")
 def small_weights() -> dict[str, Any]:
-    from lipsync_core.models.gfpgan_net import GfpganNet
+    from lipsync_core.export.gfpgan_torch import GfpganTorch
 
-    network = GfpganNet(picture_px=SMALL_PX, widest=SMALL_WIDEST)
+    network = GfpganTorch(picture_px=SMALL_PX, widest=SMALL_WIDEST)
     return seeded_tensors({name: tuple(value.shape) for name, value in network.state_dict().items()})
 
 
 def small_picture(weights: dict[str, Any], first_row: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]:
     import torch
 
-    from lipsync_core.models.gfpgan_net import GfpganNet
+    from lipsync_core.export.gfpgan_torch import GfpganTorch
 
-    network = GfpganNet(first_row, SMALL_PX, SMALL_WIDEST)
+    network = GfpganTorch(first_row, SMALL_PX, SMALL_WIDEST)
     network.load_state_dict(weights)
     with torch.inference_mode():
         picture: np.ndarray[Any, np.dtype[np.float32]] = network.eval()(torch.from_numpy(seeded_face(SMALL_PX))).numpy()
@@ -99,9 +99,9 @@ def test_the_stored_output_is_that_of_the_public_implementation() -> None:
 def test_the_whole_picture_in_torch_is_that_of_the_public_implementation() -> None:
     import torch
 
-    from lipsync_core.models.gfpgan_net import GfpganNet
+    from lipsync_core.export.gfpgan_torch import GfpganTorch
 
-    network = GfpganNet()
+    network = GfpganTorch()
     network.load_state_dict(seeded_tensors({name: tuple(v.shape) for name, v in network.state_dict().items()}))
     with torch.inference_mode():
         restored = network.eval()(torch.from_numpy(seeded_face())).numpy()
@@ -111,10 +111,10 @@ def test_the_whole_picture_in_torch_is_that_of_the_public_implementation() -> No
 def test_the_network_has_the_published_weights_by_name_and_shape() -> None:
     import torch
 
-    from lipsync_core.models.gfpgan_net import GfpganNet
+    from lipsync_core.export.gfpgan_torch import GfpganTorch
 
     with torch.device("meta"):
-        network = GfpganNet()
+        network = GfpganTorch()
     own = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     assert own == {name: shape for name, shape in published_shapes().items() if not name.startswith(UNUSED)}
 
@@ -138,7 +138,7 @@ def test_the_checkpoints_noise_reaches_the_picture(small_weights: dict[str, Any]
 
 @pytest.mark.parametrize("first_row", [-1, 512])
 def test_a_cut_fails_when_it_leaves_no_row(first_row: int) -> None:
-    from lipsync_core.models.gfpgan_net import level_rows
+    from lipsync_core.export.gfpgan_torch import level_rows
 
     with pytest.raises(ValueError, match=r"not in 0\.\.511"):
         level_rows(first_row)
@@ -148,7 +148,7 @@ def test_a_cut_fails_when_it_leaves_no_row(first_row: int) -> None:
 def test_weights_are_found_under_each_published_key(tmp_path: Path, key: str | None) -> None:
     import torch
 
-    from lipsync_core.models.checkpoint import read_state_dict
+    from lipsync_core.export.checkpoint import read_state_dict
 
     weights = {"final_conv.bias": torch.arange(3.0)}
     # A checkpoint of the training holds the moving average beside the last state, which is not the one to use.
@@ -197,7 +197,7 @@ def test_import_fails_when_an_onnx_file_does_not_restore(
 
 @pytest.mark.parametrize("difference", [2e-4, float("nan"), float("inf")])
 def test_an_export_fails_when_it_computes_something_else(difference: float) -> None:
-    from lipsync_core.models.onnx_export import require_equal
+    from lipsync_core.export.onnx_export import require_equal
 
     require_equal(Path("a.pth"), 1e-4, 1e-4)
     with pytest.raises(ModelError, match=r"a\.pth was exported wrongly"):

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from lipsync_core.errors import ModelCorruptError, ModelError, ModelMissingError
+from lipsync_core.export import importing
+from lipsync_core.export.importing import import_wav2lip
 from lipsync_core.generators.wav2lip_mask import FIRST_ROW
-from lipsync_core.generators.wav2lip_network import Wav2LipNetwork
-from lipsync_core.models import importing
-from lipsync_core.models.importing import import_wav2lip
+from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork
 from lipsync_core.models.stamp import check_seal, sha256_of
 from lipsync_core.onnx_session import OnnxModel
 from tests.wav2lip_weights import GOLDEN, imported_wav2lip, needs_golden, needs_torch, seeded_tensors, seeded_weights
@@ -84,7 +84,7 @@ def test_weights_are_read_from_every_kind_of_checkpoint(
 ) -> None:
     import torch
 
-    from lipsync_core.models.checkpoint import read_state_dict
+    from lipsync_core.export.checkpoint import read_state_dict
 
     weights = {f"{prefix}conv.weight": torch.arange(6.0).reshape(2, 3)}
     held = {key: weights, "optimizer": {"lr": 1e-4}, "global_step": 7} if key else weights

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lipsync_core.errors import LicenceError, ModelCorruptError, ModelError, ModelMissingError, TransientError
-from lipsync_core.models import importing
+from lipsync_core.export import importing
 from lipsync_core.models.registry import NETWORK, PathSource
 from lipsync_core.models.stamp import sha256_of
 from lipsync_core.models.store import ModelStore

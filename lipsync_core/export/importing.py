@@ -12,12 +12,13 @@ from typing import Literal
 import numpy as np
 
 from lipsync_core.enhance.alignment import FACE_PX as ALIGNED_PX
-from lipsync_core.enhance.gfpgan_network import FIRST_ROW as GFPGAN_FIRST_ROW
-from lipsync_core.enhance.gfpgan_network import GfpganNetwork
+from lipsync_core.enhance.gfpgan_onnx import FIRST_ROW as GFPGAN_FIRST_ROW
+from lipsync_core.enhance.gfpgan_onnx import GfpganNetwork
 from lipsync_core.errors import ModelCorruptError, ModelError, ModelMissingError
 from lipsync_core.generators.wav2lip_mask import FACE_PX
 from lipsync_core.generators.wav2lip_mask import FIRST_ROW as WAV2LIP_FIRST_ROW
-from lipsync_core.generators.wav2lip_network import MEL_SHAPE, Wav2LipNetwork, network_faces
+from lipsync_core.generators.wav2lip_onnx import MEL_SHAPE, Wav2LipNetwork, network_faces
+from lipsync_core.models.registry import ModelEntry
 from lipsync_core.models.stamp import seal, sha256_of
 
 FileKind = Literal["checkpoint", "onnx"]
@@ -59,6 +60,22 @@ def import_gfpgan(source: Path, target: Path) -> ImportedModel:
         ModelError: as `import_wav2lip`, by the same kinds.
     """
     return _import(source, target, _Recipe(_export_gfpgan, _check_gfpgan))
+
+
+def import_network(entry: ModelEntry, source: Path, target: Path, is_whole: bool = False) -> ImportedModel:
+    """Store the network of `source` at `target` in the way that the registry's `entry` names.
+
+    With `is_whole`, a Wav2Lip keeps the rows that lie outside every blend mask.
+
+    Raises:
+        ModelError: as `import_wav2lip`, by the same kinds; or `entry` names no way.
+    """
+    match entry.imported_by:
+        case "wav2lip":
+            return import_wav2lip(source, target, 0 if is_whole else WAV2LIP_FIRST_ROW)
+        case "gfpgan":
+            return import_gfpgan(source, target)
+    raise ModelError(f"{entry.name} is used as it comes: there is nothing to import")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +159,13 @@ def _convert(kind: FileKind, source: Path, made: Path, recipe: _Recipe) -> None:
 
 
 def _export_wav2lip(first_row: int, checkpoint: Path, made: Path) -> None:
-    from lipsync_core.models.wav2lip_export import export_wav2lip
+    from lipsync_core.export.wav2lip_export import export_wav2lip
 
     export_wav2lip(checkpoint, made, first_row)
 
 
 def _export_gfpgan(checkpoint: Path, made: Path) -> None:
-    from lipsync_core.models.gfpgan_export import export_gfpgan
+    from lipsync_core.export.gfpgan_export import export_gfpgan
 
     export_gfpgan(checkpoint, made, GFPGAN_FIRST_ROW)
 

@@ -202,7 +202,7 @@ class StyleDecoder(nn.Module):
         return noise[:, :, first_row:]
 
 
-class GfpganNet(nn.Module):
+class GfpganTorch(nn.Module):
     """The network; submodules are named as in the published checkpoints."""
 
     def __init__(self, first_row: int = 0, picture_px: int = PICTURE_PX, widest: int = _WIDEST) -> None:
