@@ -18,8 +18,9 @@ from lipsync_core.errors import ModelCorruptError, ModelError, ModelMissingError
 from lipsync_core.generators.wav2lip_mask import FACE_PX
 from lipsync_core.generators.wav2lip_mask import FIRST_ROW as WAV2LIP_FIRST_ROW
 from lipsync_core.generators.wav2lip_onnx import MEL_SHAPE, Wav2LipNetwork, network_faces
+from lipsync_core.models.content import sha256_of
 from lipsync_core.models.registry import ModelEntry
-from lipsync_core.models.stamp import seal, sha256_of
+from lipsync_core.models.stamp import seal
 
 FileKind = Literal["checkpoint", "onnx"]
 

@@ -117,18 +117,6 @@ class ModelEntry:
         """The sha256 of each member."""
         return tuple(member.sha256 for member in self.members)
 
-    def member(self, name: str) -> ModelMember:
-        """The member of that name.
-
-        Raises:
-            ModelError: the model has no such member.
-        """
-        for member in self.members:
-            if member.name == name:
-                return member
-        known = ", ".join(member.name for member in self.members)
-        raise ModelError(f"model {self.name} has no file {name!r}, only {known}")
-
 
 @cache
 def registered_models() -> tuple[ModelEntry, ...]:

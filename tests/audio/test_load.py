@@ -168,15 +168,6 @@ def test_channels_without_names_are_heard(tmp_path: Path) -> None:
     assert samples.max() == 30000
 
 
-def test_frames_follow_each_other_without_a_gap(tmp_path: Path) -> None:
-    source = write_sound(tmp_path / "in.mkv", "aac", 44100, tone(44100, 2, 2.0))
-    expected = 0
-    for frame in decode_sound(AudioCut(source, Fraction(1, 7), Fraction(3, 2))):
-        assert (frame.pts, frame.time_base, frame.sample_rate) == (expected, Fraction(1, 44100), 44100)
-        expected += frame.samples
-    assert expected == round(Fraction(3, 2) * 44100) - round(Fraction(44100, 7))
-
-
 def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
     with wave.open(str(tmp_path / "long.wav"), "wb") as file:
         file.setnchannels(1)

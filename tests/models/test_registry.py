@@ -43,7 +43,7 @@ def test_an_entry_is_read_from_toml() -> None:
     (entry,) = parse_registry(ENTRY)
     assert entry.name == "tiny"
     assert str(entry.source) == "tiny==1 (Python wheel)"
-    assert entry.member("net").file_name == "net.tflite"
+    assert [(member.name, member.file_name) for member in entry.members] == [("net", "net.tflite")]
     assert entry.size_bytes == 2
 
 
@@ -90,11 +90,6 @@ def test_find_model_fails_when_the_name_is_unknown() -> None:
     with pytest.raises(ModelError, match="no model 'wav3lip'") as caught:
         find_model("wav3lip")
     assert "mediapipe-face" in caught.value.remedy
-
-
-def test_member_fails_when_the_name_is_unknown() -> None:
-    with pytest.raises(ModelError, match="has no file 'iris'"):
-        find_model("mediapipe-face").member("iris")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +9,8 @@ import pytest
 from lipsync_core.enhance.gfpgan_onnx import FIRST_ROW, GfpganNetwork
 from lipsync_core.errors import ModelCorruptError, ModelError
 from lipsync_core.export.importing import ImportedModel, import_gfpgan
-from lipsync_core.models.stamp import check_seal, sha256_of
+from lipsync_core.models.content import sha256_of
+from lipsync_core.models.stamp import check_seal
 from tests.gfpgan_weights import (
     CHECKOUT,
     STRIDE,
@@ -25,9 +25,6 @@ from tests.scaling_network import write_scaling_network
 from tests.wav2lip_weights import needs_torch
 
 pytestmark = needs_torch
-
-SMALL_PX, SMALL_WIDEST = 64, 64
-UNUSED = ("toRGB.", "stylegan_decoder.style_mlp.")
 
 
 @pytest.fixture(autouse=True)
@@ -55,26 +52,6 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Importe
     model.path.unlink()
 
 
-@pytest.fixture(scope="module")
-def small_weights() -> dict[str, Any]:
-    from lipsync_core.export.gfpgan_torch import GfpganTorch
-
-    network = GfpganTorch(picture_px=SMALL_PX, widest=SMALL_WIDEST)
-    return seeded_tensors({name: tuple(value.shape) for name, value in network.state_dict().items()})
-
-
-def small_picture(weights: dict[str, Any], first_row: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]:
-    import torch
-
-    from lipsync_core.export.gfpgan_torch import GfpganTorch
-
-    network = GfpganTorch(first_row, SMALL_PX, SMALL_WIDEST)
-    network.load_state_dict(weights)
-    with torch.inference_mode():
-        picture: np.ndarray[Any, np.dtype[np.float32]] = network.eval()(torch.from_numpy(seeded_face(SMALL_PX))).numpy()
-    return picture
-
-
 def test_an_imported_checkpoint_gives_the_public_implementations_picture(imported: tuple[ImportedModel, str]) -> None:
     restored = GfpganNetwork(imported[0].path, threads=1).forward(seeded_face())
     expected = golden_output()[:, :, FIRST_ROW // STRIDE :]
@@ -93,69 +70,6 @@ def test_an_imported_checkpoint_is_sealed_with_its_source(imported: tuple[Import
 def test_the_stored_output_is_that_of_the_public_implementation() -> None:
     output = public_output(Path(CHECKOUT))
     np.testing.assert_allclose(output[:, :, ::STRIDE, ::STRIDE], golden_output(), atol=1e-4)
-
-
-@needs_checkout
-def test_the_whole_picture_in_torch_is_that_of_the_public_implementation() -> None:
-    import torch
-
-    from lipsync_core.export.gfpgan_torch import GfpganTorch
-
-    network = GfpganTorch()
-    network.load_state_dict(seeded_tensors({name: tuple(v.shape) for name, v in network.state_dict().items()}))
-    with torch.inference_mode():
-        restored = network.eval()(torch.from_numpy(seeded_face())).numpy()
-    assert np.abs(restored - public_output(Path(CHECKOUT))).max() < 1e-4
-
-
-def test_the_network_has_the_published_weights_by_name_and_shape() -> None:
-    import torch
-
-    from lipsync_core.export.gfpgan_torch import GfpganTorch
-
-    with torch.device("meta"):
-        network = GfpganTorch()
-    own = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    assert own == {name: shape for name, shape in published_shapes().items() if not name.startswith(UNUSED)}
-
-
-@pytest.mark.parametrize("first_row", [1, 2, 3, 4, 5, 31, 32, 41, 60, 63])
-def test_rows_below_a_cut_are_those_of_the_whole_picture(small_weights: dict[str, Any], first_row: int) -> None:
-    whole, cut = small_picture(small_weights), small_picture(small_weights, first_row)
-    assert cut.shape == (1, 3, SMALL_PX - first_row, SMALL_PX)
-    assert np.abs(whole[:, :, first_row:]).max() > 1.0
-    np.testing.assert_allclose(cut, whole[:, :, first_row:], atol=1e-5)
-
-
-def test_the_same_face_is_restored_in_the_same_way_each_time(small_weights: dict[str, Any]) -> None:
-    np.testing.assert_array_equal(small_picture(small_weights), small_picture(small_weights))
-
-
-def test_the_checkpoints_noise_reaches_the_picture(small_weights: dict[str, Any]) -> None:
-    silent = {name: value * (0.0 if ".noises." in name else 1.0) for name, value in small_weights.items()}
-    assert np.abs(small_picture(silent) - small_picture(small_weights)).max() > 0.01
-
-
-@pytest.mark.parametrize("first_row", [-1, 512])
-def test_a_cut_fails_when_it_leaves_no_row(first_row: int) -> None:
-    from lipsync_core.export.gfpgan_torch import level_rows
-
-    with pytest.raises(ValueError, match=r"not in 0\.\.511"):
-        level_rows(first_row)
-
-
-@pytest.mark.parametrize("key", ["params_ema", "params", None])
-def test_weights_are_found_under_each_published_key(tmp_path: Path, key: str | None) -> None:
-    import torch
-
-    from lipsync_core.export.checkpoint import read_state_dict
-
-    weights = {"final_conv.bias": torch.arange(3.0)}
-    # A checkpoint of the training holds the moving average beside the last state, which is not the one to use.
-    held = {"params": {"final_conv.bias": torch.zeros(3)}, key: weights} if key else weights
-    torch.save(held, tmp_path / "a.pth")
-    read = read_state_dict(tmp_path / "a.pth", ("params_ema", "params"))
-    assert torch.equal(read["final_conv.bias"], torch.arange(3.0))
 
 
 def test_import_fails_when_the_checkpoint_is_another_model(tmp_path: Path) -> None:
@@ -193,12 +107,3 @@ def test_import_fails_when_an_onnx_file_does_not_restore(
     with pytest.raises(ModelError, match=rf"user\.onnx is not GFPGAN: {fault}"):
         import_gfpgan(source, tmp_path / "gfpgan.onnx")
     assert not (tmp_path / "gfpgan.onnx").exists()
-
-
-@pytest.mark.parametrize("difference", [2e-4, float("nan"), float("inf")])
-def test_an_export_fails_when_it_computes_something_else(difference: float) -> None:
-    from lipsync_core.export.onnx_export import require_equal
-
-    require_equal(Path("a.pth"), 1e-4, 1e-4)
-    with pytest.raises(ModelError, match=r"a\.pth was exported wrongly"):
-        require_equal(Path("a.pth"), difference, 1e-4)
