@@ -96,4 +96,4 @@ class ModelInstaller:
         # ONNX Runtime, which this brings, may be absent: a model that needs no import installs without it.
         from lipsync_core.export.importing import import_network
 
-        return import_network(entry, source, self._store.network_path(entry), is_whole).source_sha256
+        return import_network(entry, source, self._store.network_path(entry), is_whole)

@@ -20,11 +20,11 @@ _KEYS = ("params_ema", "params")
 _UNUSED = ("toRGB.", "stylegan_decoder.style_mlp.")
 
 
-def export_gfpgan(checkpoint: Path, target: Path, first_row: int) -> float:
+def export_gfpgan(checkpoint: Path, target: Path, first_row: int) -> None:
     """Write the network with the weights of `checkpoint` to `target`, for the picture's rows from `first_row` on.
 
-    The file takes one face at a time. It is run before it is accepted: returned is the largest difference, on random
-    input, to the whole network in torch, as a share of the largest value.
+    The file takes one face at a time. It is accepted only if, on random input, it computes the same as the whole
+    network in torch.
 
     Raises:
         ModelCorruptError: the checkpoint is damaged or hostile.
@@ -32,9 +32,7 @@ def export_gfpgan(checkpoint: Path, target: Path, first_row: int) -> float:
     """
     weights = _read_weights(checkpoint)
     export_onnx(_network(weights, checkpoint, first_row), (_random_face(),), target, (("face",), "restored"))
-    difference = _difference(_network(weights, checkpoint), first_row, target)
-    require_equal(checkpoint, difference, TOLERANCE)
-    return difference
+    require_equal(checkpoint, _difference(_network(weights, checkpoint), first_row, target), TOLERANCE)
 
 
 def _read_weights(checkpoint: Path) -> dict[str, Tensor]:
@@ -59,6 +57,7 @@ def _random_face() -> Tensor:
 
 
 def _difference(whole: GfpganTorch, first_row: int, exported: Path) -> float:
+    """The largest difference between the whole network in torch and the file, as a share of the largest value."""
     face = _random_face()
     with torch.inference_mode():
         expected = whole(face)[:, :, first_row:].numpy()

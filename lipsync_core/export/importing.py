@@ -30,20 +30,11 @@ _HALF_RANGE = 0.501  # a sigmoid around 0.5, and rounding
 _EXTRA = ("torch", "onnxscript")
 
 
-@dataclass(frozen=True, slots=True)
-class ImportedModel:
-    """What an import made."""
-
-    path: Path  # ONNX, sealed: see `stamp`
-    source_sha256: str
-    size_bytes: int
-
-
-def import_wav2lip(source: Path, target: Path, first_row: int = WAV2LIP_FIRST_ROW) -> ImportedModel:
+def import_wav2lip(source: Path, target: Path, first_row: int = WAV2LIP_FIRST_ROW) -> str:
     """Store the Wav2Lip of `source`, a PyTorch checkpoint or an ONNX file, at `target`, checked and sealed.
 
-    `target` appears whole or not at all, and replaces an older one. It draws the picture's rows from `first_row` on:
-    by default those under the mask; 0 serves every use, and takes 30 % longer.
+    The sha256 of `source` is returned. `target` appears whole or not at all, and replaces an older one. It draws the
+    picture's rows from `first_row` on: by default those under the mask; 0 serves every use, and takes 30 % longer.
 
     Raises:
         ModelMissingError: there is no such file.
@@ -54,7 +45,7 @@ def import_wav2lip(source: Path, target: Path, first_row: int = WAV2LIP_FIRST_RO
     return _import(source, target, _Recipe(partial(_export_wav2lip, first_row), partial(_check_wav2lip, first_row)))
 
 
-def import_gfpgan(source: Path, target: Path) -> ImportedModel:
+def import_gfpgan(source: Path, target: Path) -> str:
     """Store the GFPGAN of `source` at `target`, in the same way.
 
     Raises:
@@ -63,8 +54,8 @@ def import_gfpgan(source: Path, target: Path) -> ImportedModel:
     return _import(source, target, _Recipe(_export_gfpgan, _check_gfpgan))
 
 
-def import_network(entry: ModelEntry, source: Path, target: Path, is_whole: bool = False) -> ImportedModel:
-    """Store the network of `source` at `target` in the way that the registry's `entry` names.
+def import_network(entry: ModelEntry, source: Path, target: Path, is_whole: bool = False) -> str:
+    """Store the network of `source` at `target` in the way that the registry's `entry` names; the sha256 of `source`.
 
     With `is_whole`, a Wav2Lip keeps the rows that lie outside every blend mask.
 
@@ -87,7 +78,7 @@ class _Recipe:
     check: Callable[[Path], None]  # raises ModelError where an ONNX file is another model or does not run
 
 
-def _import(source: Path, target: Path, recipe: _Recipe) -> ImportedModel:
+def _import(source: Path, target: Path, recipe: _Recipe) -> str:
     kind = file_kind(source)
     if kind == "checkpoint":
         _require_torch(source)
@@ -101,7 +92,7 @@ def _import(source: Path, target: Path, recipe: _Recipe) -> ImportedModel:
             source_sha256 = sha256_of(source)
             seal(made, source_sha256)
             made.replace(target)
-        return ImportedModel(target, source_sha256, target.stat().st_size)
+        return source_sha256
     except OSError as exc:
         raise ModelError(f"{source} cannot be imported to {target}: {exc.strerror}", "choose another folder") from exc
 

@@ -125,15 +125,6 @@ def registered_models() -> tuple[ModelEntry, ...]:
     return parse_registry(text)
 
 
-def find_model(name: str) -> ModelEntry:
-    """The registered model of that name.
-
-    Raises:
-        ModelError: no model has that name.
-    """
-    return choose_entry(registered_models(), name)
-
-
 def choose_entry(entries: Sequence[ModelEntry], name: str) -> ModelEntry:
     """The one of `entries` with that name.
 

@@ -4,7 +4,14 @@ from pathlib import Path
 import pytest
 
 from lipsync_core.errors import ModelError
-from lipsync_core.models.registry import PathSource, UrlSource, ZipSource, find_model, parse_registry, registered_models
+from lipsync_core.models.registry import (
+    PathSource,
+    UrlSource,
+    ZipSource,
+    choose_entry,
+    parse_registry,
+    registered_models,
+)
 
 ENTRY = """
 [tiny]
@@ -33,7 +40,7 @@ def test_every_registered_model_says_where_it_comes_from_and_what_it_may_be_used
 
 
 def test_the_embedded_face_model_may_be_used_commercially() -> None:
-    entry = find_model("mediapipe-face")
+    entry = choose_entry(registered_models(), "mediapipe-face")
     assert entry.commercial_use
     assert entry.licence == "Apache-2.0"
     assert {member.name for member in entry.members} == {"full_range", "face_landmark"}
@@ -86,9 +93,9 @@ def test_parse_registry_fails_when_an_address_is_not_https(kind: str, url: str) 
         parse_registry(WHEEL.sub(f'source = {{kind = {kind}url = "{url}"}}', ENTRY))
 
 
-def test_find_model_fails_when_the_name_is_unknown() -> None:
+def test_choosing_an_entry_fails_when_the_name_is_unknown() -> None:
     with pytest.raises(ModelError, match="no model 'wav3lip'") as caught:
-        find_model("wav3lip")
+        choose_entry(registered_models(), "wav3lip")
     assert "mediapipe-face" in caught.value.remedy
 
 

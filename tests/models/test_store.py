@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lipsync_core.errors import ModelCorruptError, ModelError, ModelMissingError
-from lipsync_core.models.registry import NETWORK, find_model
+from lipsync_core.models.registry import NETWORK
 from lipsync_core.models.stamp import seal
 from lipsync_core.models.store import ModelStore
 from tests.hashing import count_hashed_bytes
@@ -22,8 +22,8 @@ def test_an_installed_model_gives_the_paths_of_its_files(store: ModelStore) -> N
     installed = store.open_usable(MODEL)
     assert installed.licence == "Apache-2.0"
     assert installed.source_sha256 is None
-    found = {member.name: installed.path(member.name).stat().st_size for member in find_model(MODEL).members}
-    assert found == {member.name: member.size_bytes for member in find_model(MODEL).members}
+    found = {member.name: installed.path(member.name).stat().st_size for member in store.entry(MODEL).members}
+    assert found == {member.name: member.size_bytes for member in store.entry(MODEL).members}
 
 
 def test_path_fails_when_the_model_has_no_such_file(store: ModelStore) -> None:
@@ -85,7 +85,7 @@ def test_everything_fails_when_no_model_has_that_name(act, tmp_path: Path, serve
 def test_every_file_is_hashed_once_when_a_model_is_opened(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed = count_hashed_bytes(monkeypatch)
     store.open_usable(MODEL)
-    assert sum(hashed) == find_model(MODEL).size_bytes
+    assert sum(hashed) == store.entry(MODEL).size_bytes
 
 
 def test_an_imported_network_is_hashed_once_when_it_is_opened(

@@ -10,11 +10,12 @@ import pytest
 
 from lipsync_core.errors import ModelCorruptError, ModelError, TransientError
 from lipsync_core.install import ModelInstaller
-from lipsync_core.models.registry import WheelSource, find_model
+from lipsync_core.models.registry import WheelSource, choose_entry, registered_models
 from lipsync_core.models.store import ModelStore
 from lipsync_core.models.wheel import fetch_members
 
 MODEL = "mediapipe-face"
+ENTRY = choose_entry(registered_models(), MODEL)
 DEAD_INDEX = "http://127.0.0.1:9/simple"  # the discard port, closed
 
 
@@ -41,7 +42,7 @@ def offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_network: None) -
 
 def write_wheel(folder: Path, files: dict[str, bytes]) -> Path:
     """A wheel that pip takes for the registered one, with other files in it."""
-    source = find_model(MODEL).source
+    source = ENTRY.source
     stem = f"{source.package.replace('-', '_')}-{source.version}"
     about = {
         f"{stem}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {source.package}\nVersion: {source.version}\n",
@@ -58,8 +59,7 @@ def write_wheel(folder: Path, files: dict[str, bytes]) -> Path:
 
 
 def real_files(installed: Path) -> dict[str, bytes]:
-    entry = find_model(MODEL)
-    return {str(member.path): (installed / MODEL / member.file_name).read_bytes() for member in entry.members}
+    return {str(member.path): (installed / MODEL / member.file_name).read_bytes() for member in ENTRY.members}
 
 
 @pytest.mark.usefixtures("no_network")
