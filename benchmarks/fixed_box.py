@@ -17,7 +17,7 @@ from lipsync_core.clock import StageClock
 from lipsync_core.face.track import ClipObserver, FaceTrack
 from lipsync_core.generators.wav2lip import Identity, Wav2LipGenerator
 from lipsync_core.generators.wav2lip_boxes import FacePadding
-from lipsync_core.generators.wav2lip_network import Wav2LipNetwork
+from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork
 from lipsync_core.media.decode import SourceFrame
 from lipsync_core.pipeline import lip_sync
 from lipsync_core.workspace import Workspace
@@ -108,7 +108,7 @@ def main() -> None:
     if given.step == "seed":
         write_seeded_checkpoint(*given.paths)
     elif given.step == "import":
-        from lipsync_core.models.importing import import_wav2lip
+        from lipsync_core.export.importing import import_wav2lip
 
         import_wav2lip(*given.paths)
     else:

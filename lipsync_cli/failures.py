@@ -8,8 +8,8 @@ import traceback
 import click
 
 import lipsync_service.errors
-from lipsync_cli.render.wording import in_one_line
 from lipsync_cli.signals import Interrupted
+from lipsync_cli.wording import in_one_line
 from lipsync_core.errors import LipSyncError, OptionError, OutputError
 
 SUCCESS = 0

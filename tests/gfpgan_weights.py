@@ -1,7 +1,7 @@
 """Seeded stand-ins for GFPGAN's weights, and the public implementation to compare with.
 
-`models/gfpgan_parameters.json` lists names and shapes of all weights of a published v1.4 checkpoint, in its order;
-`models/gfpgan_forward.json` holds, at every 16th row and column, what the public implementation (TencentARC/GFPGAN
+`export/gfpgan_parameters.json` lists names and shapes of all weights of a published v1.4 checkpoint, in its order;
+`export/gfpgan_forward.json` holds, at every 16th row and column, what the public implementation (TencentARC/GFPGAN
 7552a77, its fixed noise) makes of `seeded_face` with `seeded_arrays`. Both were written by `public_output` and
 `seeded_arrays` themselves; a test repeats that where a checkout of the repository is at hand.
 """
@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-DATA = Path(__file__).parent / "models"
+DATA = Path(__file__).parent / "export"
 #: Of the public repository, with the folder `gfpgan`.
 CHECKOUT = os.environ.get("LIPSYNC_TEST_GFPGAN", "")
 STRIDE = 16  # of the golden output

@@ -3,7 +3,7 @@
 import ast
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,8 @@ LAYERS = {
 FOREIGN_TO_THE_CORE = frozenset(
     "alembic argparse boto3 botocore click prefect psycopg pydantic rich sqlalchemy typer".split()  # noqa: SIM905
 )
+TORCH_LIBRARIES = frozenset(("onnxscript", "torch", "torchvision"))
+TORCH_PACKAGE = ("lipsync_core", "export")
 MAX_MODULE_LINES = 300
 MAX_FUNCTION_LINES = 40
 MAX_PARAMETERS = 8
@@ -69,6 +71,15 @@ def core_knows_no_front_end(path: Path, source: str) -> Iterator[str]:
         return
     for line, module in imports(ast.parse(source)):
         if module.split(".")[0] in FOREIGN_TO_THE_CORE:
+            yield f"{path}:{line} imports {module}"
+
+
+def torch_stays_in_export(path: Path, source: str) -> Iterator[str]:
+    """The core runs without PyTorch: only what converts checkpoints needs it."""
+    if path.parts[:2] == TORCH_PACKAGE:
+        return
+    for line, module in imports(ast.parse(source)):
+        if module.split(".")[0] in TORCH_LIBRARIES:
             yield f"{path}:{line} imports {module}"
 
 
@@ -125,6 +136,7 @@ def public_things_are_documented(path: Path, source: str) -> Iterator[str]:
 RULES: tuple[tuple[Rule, str], ...] = (
     (imports_point_one_way, "from lipsync_cli.main import main"),
     (core_knows_no_front_end, "def f():\n    import boto3.session"),
+    (torch_stays_in_export, "def f():\n    from torch.nn import functional"),
     (core_reads_no_environment, "import os\nhome = os.environ['HOME']"),
     (core_reads_no_environment, "from os import getenv"),
     (core_prints_nothing, "print('here')"),
@@ -144,6 +156,105 @@ def test_the_product_keeps_the_rule(rule: Rule) -> None:
 @pytest.mark.parametrize(("rule", "source"), RULES, ids=lambda value: getattr(value, "__name__", ""))
 def test_the_rule_finds_what_breaks_it(rule: Rule, source: str) -> None:
     assert list(rule(Path("lipsync_core/media/sample.py"), source))
+
+
+def test_torch_may_be_imported_where_checkpoints_are_converted() -> None:
+    assert not list(torch_stays_in_export(Path("lipsync_core/export/sample.py"), "import torch"))
+
+
+def module_name(path: Path) -> str:
+    """`media/__init__.py` is the module `media`."""
+    return ".".join(path.parent.parts if path.stem == "__init__" else path.with_suffix("").parts)
+
+
+def package_of(module: str) -> str:
+    """Its first two names: a folder just below a top-level package, or a module that lies there by itself."""
+    return ".".join(module.split(".")[:2])
+
+
+def package_graph(sources: Mapping[Path, str]) -> dict[str, set[str]]:
+    """The packages that each package imports anywhere: at its top, in a function, or for types alone."""
+    modules = {module_name(path): source for path, source in sources.items()}
+    graph: dict[str, set[str]] = {package_of(module): set() for module in modules}
+    for module, source in modules.items():
+        for name in imported_modules(ast.parse(source)):
+            # Of what a top-level package offers itself, the package is the first name alone.
+            package = package_of(name) if package_of(name) in graph else name.split(".")[0]
+            if package in graph and package != package_of(module):
+                graph[package_of(module)].add(package)
+    return graph
+
+
+def imported_modules(tree: ast.Module) -> Iterator[str]:
+    """Each import by the longest name that may be a module: `from a import b` may name the module `a.b`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def package_cycles(graph: Mapping[str, set[str]]) -> list[str]:
+    """Each set of packages that can be reached from one another, as one line."""
+    reached = {package: reachable(package, graph) for package in graph}
+    knots = {frozenset(b for b in reached[a] if a in reached[b]) for a in graph if a in reached[a]}
+    return sorted(" <-> ".join(sorted(knot)) for knot in knots)
+
+
+def reachable(package: str, graph: Mapping[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    ahead = [package]
+    while ahead:
+        further = graph[ahead.pop()] - found
+        found |= further
+        ahead += further
+    return found
+
+
+def test_packages_import_each_other_in_no_circle() -> None:
+    sources = {path: (ROOT / path).read_text(encoding="utf-8") for path in product_modules()}
+    graph = package_graph(sources)
+    assert graph["lipsync_core.media"]  # the graph is not empty
+    assert package_cycles(graph) == []
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "from lipsync_core.audio.load import SpeechReader",
+        "from lipsync_core import audio",
+        "import lipsync_core.audio.load as load",
+        "def f():\n    from lipsync_core.audio import load",
+        "if TYPE_CHECKING:\n    from lipsync_core.clip_plan import ClipPlan",
+    ],
+    ids=["at the top", "a package by its name", "import as", "in a function", "for types alone"],
+)
+def test_a_circle_of_packages_is_found(back: str) -> None:
+    sources = {
+        Path("lipsync_core/media/sample.py"): back,
+        Path("lipsync_core/audio/__init__.py"): "from lipsync_core.clip_plan import plan_clip",
+        Path("lipsync_core/audio/load.py"): "",
+        Path("lipsync_core/clip_plan.py"): "import lipsync_core.media.sample",
+    }
+    (circle,) = package_cycles(package_graph(sources))
+    assert "lipsync_core.clip_plan <-> lipsync_core.media" in circle
+
+
+def test_a_circle_through_what_the_core_offers_is_found() -> None:
+    sources = {
+        Path("lipsync_core/__init__.py"): "from lipsync_core.pipeline import lip_sync",
+        Path("lipsync_core/pipeline.py"): "def f():\n    from lipsync_core import lip_sync",
+    }
+    assert package_cycles(package_graph(sources)) == ["lipsync_core <-> lipsync_core.pipeline"]
+
+
+def test_a_package_may_import_itself_and_what_lies_below_it() -> None:
+    sources = {
+        Path("lipsync_core/media/mux.py"): "from lipsync_core.media.sound import AudioCut",
+        Path("lipsync_core/media/sound.py"): "from lipsync_core.errors import InputError",
+        Path("lipsync_core/errors.py"): "import av",
+    }
+    assert package_cycles(package_graph(sources)) == []
 
 
 def test_a_name_that_says_nothing_is_found() -> None:

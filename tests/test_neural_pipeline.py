@@ -22,12 +22,14 @@ from lipsync_core.face.scrfd import ScrfdTracker
 from lipsync_core.generators.contract import Painter
 from lipsync_core.generators.crop import crop_face
 from lipsync_core.generators.viseme.generator import VisemeGenerator
+from lipsync_core.install import ModelInstaller
 from lipsync_core.media.decode import decode_frames
 from lipsync_core.media.planes import Box, read_region
 from lipsync_core.models.store import ModelStore
 from lipsync_core.tracking import EXTENT_S
 from tests.conftest import Ffmpeg
 from tests.echo_network import write_echo
+from tests.hashing import SEAL_BYTES, count_hashed_bytes
 from tests.jobs import luma_frames, reopened
 from tests.scaling_network import write_scaling_network
 from tests.wav2lip_weights import home_with, imported_wav2lip, needs_golden, needs_torch
@@ -89,10 +91,25 @@ def test_the_report_and_the_file_name_the_weights_and_their_licence(
 ) -> None:
     report = lip_sync(woman, speech, tmp_path / "out.mp4", replace(WAV2LIP, end_s=Fraction(1, 5)), seeded)
     store = ModelStore(seeded.models)
-    assert report.model_sha256 == store.imported_from("wav2lip")
+    assert report.model_sha256 == store.verify("wav2lip").source_sha256
     assert report.model_licence == store.entry("wav2lip").licence
     comment = reopened(tmp_path / "out.mp4").comment
     assert "wav2lip/1" in comment and report.model_licence in comment and report.model_sha256 in comment
+
+
+def test_loading_a_job_hashes_each_model_file_once(
+    echoing: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace.below(tmp_path)
+    shutil.copytree(echoing.models, workspace.models)
+    negative = write_scaling_network(tmp_path / "negative.onnx", -1.0)
+    ModelInstaller(ModelStore(workspace.models)).import_file("gfpgan", negative)
+    files = [path for path in workspace.models.rglob("*") if path.suffix in (".onnx", ".tflite")]
+    networks = [path for path in files if path.suffix == ".onnx"]
+    assert len(networks) == 2
+    hashed = count_hashed_bytes(monkeypatch)
+    load_parts(replace(WAV2LIP, enhance_quality=True), ModelStore(workspace.models))
+    assert sum(hashed) == sum(path.stat().st_size for path in files) - SEAL_BYTES * len(networks)
 
 
 def uncached(workspace: Workspace, folder: Path) -> Workspace:
@@ -193,7 +210,7 @@ def test_enhancing_restores_the_mouth_and_nothing_else(
     workspace = Workspace(models=tmp_path / "models", cache=tmp_path / "cache")
     shutil.copytree(seeded.models, workspace.models)
     negative = write_scaling_network(tmp_path / "negative.onnx", -1.0)
-    ModelStore(workspace.models).import_file("gfpgan", negative)
+    ModelInstaller(ModelStore(workspace.models)).import_file("gfpgan", negative)
     options = replace(LOSSLESS, end_s=Fraction(1, 5))
     plain = lip_sync(woman, speech, tmp_path / "plain.mp4", options, workspace)
     report = lip_sync(woman, speech, tmp_path / "out.mp4", replace(options, enhance_quality=True), workspace)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from lipsync_core.install import ModelInstaller
 from lipsync_core.models.store import ModelStore
 from lipsync_core.workspace import Workspace
 
@@ -41,7 +42,7 @@ def imported_wav2lip(folder: Path) -> Path:
     """An ONNX file in `folder`, imported from a checkpoint of seeded weights once and then found there."""
     import torch
 
-    from lipsync_core.models.importing import import_wav2lip
+    from lipsync_core.export.importing import import_wav2lip
 
     target = folder / "wav2lip.onnx"
     if not target.exists():
@@ -56,5 +57,5 @@ def home_with(network: Path, folder: Path, is_whole: bool = False) -> Workspace:
     """The user's face models, and `network` as `wav2lip`, its licence accepted."""
     workspace = Workspace.below(folder)
     shutil.copytree(Workspace.default().models / "mediapipe-face", workspace.models / "mediapipe-face")
-    ModelStore(workspace.models).import_file("wav2lip", network, accept_licence=True, is_whole=is_whole)
+    ModelInstaller(ModelStore(workspace.models)).import_file("wav2lip", network, accept_licence=True, is_whole=is_whole)
     return workspace

@@ -12,8 +12,8 @@ from uuid import UUID
 import click
 
 from lipsync_cli.commands.report import Day, Span
+from lipsync_cli.commands.waiting import conclude, wait_for_job
 from lipsync_cli.failures import write_stdout
-from lipsync_cli.progress.waiting import conclude, wait_for_job
 from lipsync_cli.render.job_table import (
     JobDetails,
     details_fields,

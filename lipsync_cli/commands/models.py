@@ -8,12 +8,13 @@ import click
 
 from lipsync_cli.failures import write_stdout
 from lipsync_cli.progress.transfer import shown_transfer
-from lipsync_cli.render.wording import in_mb
 from lipsync_cli.signals import Interrupted
 from lipsync_cli.values import home_option, workspace_at
+from lipsync_cli.wording import in_mb
+from lipsync_core.errors import ModelMissingError
 
 if TYPE_CHECKING:
-    from lipsync_core.models import ModelEntry, ModelStore
+    from lipsync_core.models import InstalledModel, ModelEntry, ModelStore
 
 SCHEMA = "lipsync.models/1"
 
@@ -50,13 +51,15 @@ def pull(name: str, accept_licence: bool, quiet: bool, home: Path | None) -> Non
 
     A download that was stopped goes on where it stopped.
     """
+    from lipsync_core.install import ModelInstaller
+
     folder, store = _store(home)
     entry = store.entry(name)
     was_installed = store.status(name) == "installed"
     _say_accepted(store, entry, accept_licence)
     try:
         with shown_transfer(name) as progress:
-            store.pull(name, accept_licence, progress)
+            ModelInstaller(store).pull(name, accept_licence, progress)
     except Interrupted as stop:
         raise Interrupted(stop.signum, _remains(store, entry)) from stop
     if not was_installed:
@@ -73,12 +76,14 @@ def pull(name: str, accept_licence: bool, quiet: bool, home: Path | None) -> Non
 @home_option
 def import_model(path: Path, name: str, is_whole: bool, accept_licence: bool, home: Path | None) -> None:
     """Install a model from the file PATH that you have: a .pth or .onnx file, or a .zip of it."""
+    from lipsync_core.install import ModelInstaller
+
     folder, store = _store(home)
     entry = store.entry(name)
     _say_accepted(store, entry, accept_licence)
     try:
         with shown_transfer(name) as progress:
-            store.import_file(name, path, accept_licence, progress, is_whole)
+            ModelInstaller(store).import_file(name, path, accept_licence, progress, is_whole)
     except Interrupted as stop:
         raise Interrupted(stop.signum, "nothing was imported") from stop
     write_stdout(f"{name} is now installed in {folder}, from {path} ({entry.licence})")
@@ -91,18 +96,13 @@ def verify(name: str | None, home: Path | None) -> None:
     """Check the files of the model NAME, or of every installed one, byte by byte."""
     _, store = _store(home)
     if name is not None:
-        store.verify(name)
-        write_stdout(_verified(store, store.entry(name)))
+        write_stdout(_verified(store.entry(name), store.verify(name)))
         return
     for entry in store.entries:
-        match store.status(entry.name):
-            case "missing":
-                write_stdout(f"{entry.name}: not installed")
-            case "downloaded":
-                write_stdout(f"{entry.name}: downloaded, not imported yet; run: lipsync models pull {entry.name}")
-            case _:
-                store.verify(entry.name)
-                write_stdout(_verified(store, entry))
+        try:
+            write_stdout(_verified(entry, store.verify(entry.name)))
+        except ModelMissingError:
+            write_stdout(f"{entry.name}: {_absence(store, entry)}")
 
 
 def _store(home: Path | None) -> "tuple[Path, ModelStore]":
@@ -128,10 +128,16 @@ def _remains(store: "ModelStore", entry: "ModelEntry") -> str:
     return "nothing was installed"
 
 
-def _verified(store: "ModelStore", entry: "ModelEntry") -> str:
-    if entry.imported_by is None:
+def _absence(store: "ModelStore", entry: "ModelEntry") -> str:
+    if store.is_downloaded(entry):
+        return f"downloaded, not imported yet; run: lipsync models pull {entry.name}"
+    return "not installed"
+
+
+def _verified(entry: "ModelEntry", installed: "InstalledModel") -> str:
+    sha256 = installed.source_sha256
+    if sha256 is None:
         return f"{entry.name}: every file has its registered sha256"
-    sha256 = store.imported_from(entry.name)
     origin = "the registered checkpoint" if sha256 in entry.sums else f"a file of your own, sha256 {sha256[:12]}…"
     return f"{entry.name}: every byte is as imported from {origin}"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
-from lipsync_cli.progress.steps import ShowStep, Step, shown_steps
-from lipsync_cli.progress.waiting import remaining, transfer_step
+from lipsync_cli.progress.steps import ShowStep, Step, shown_steps, transfer_step
 from lipsync_cli.service import Service
+from lipsync_cli.signals import remaining
 from lipsync_core.errors import InputError, LipSyncError
 
 if TYPE_CHECKING:

@@ -5,10 +5,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
 from lipsync_cli.progress.run import LINE_INTERVAL_S
+from lipsync_cli.wording import in_mb
+from lipsync_core.report import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,14 @@ class StepLines:
             return
         self._last, self._next_line_s = step, now_s + LINE_INTERVAL_S
         click.echo(step.text if step.percent is None else f"{step.text}: {step.percent:.0f} %", err=True)
+
+
+def transfer_step(path: Path, progress: Progress) -> Step:
+    """A transfer of `path` as a step, in megabytes."""
+    verb = "uploading" if progress.stage == "put" else "downloading"
+    if not progress.total:
+        return Step(f"{verb} {path.name}")
+    return Step(f"{verb} {path.name} ({in_mb(progress.total)} MB)", 100 * progress.done / progress.total)
 
 
 def _ignore(step: Step) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import click
 
 from lipsync_cli.progress.run import LINE_INTERVAL_S, terminal_bar
-from lipsync_cli.render.wording import in_mb
+from lipsync_cli.wording import in_mb
 from lipsync_core.report import Progress, ProgressCallback
 
 _STAGES = {

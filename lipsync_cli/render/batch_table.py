@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lipsync_cli.progress.batch import BatchReport, RowReport
-from lipsync_cli.render.wording import in_one_line
+from lipsync_cli.wording import in_one_line
 
 if TYPE_CHECKING:
     from lipsync_service.client.batch import PlannedRow

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from lipsync_cli.render.wording import iso
+from lipsync_cli.wording import iso
 
 if TYPE_CHECKING:
     from lipsync_service.client.job import Job

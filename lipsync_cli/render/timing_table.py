@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from lipsync_cli.render.wording import iso
+from lipsync_cli.wording import iso
 from lipsync_service.ledger.timing_report import StageLine, TimingBreakdown
 
 SCHEMA = "lipsync.timing/1"

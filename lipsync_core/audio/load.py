@@ -8,8 +8,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync_core.audio.source import AudioCut, decode_sound, flush
 from lipsync_core.clock import StageClock
+from lipsync_core.media.sound import AudioCut, decode_sound, flush
 
 #: What pocketsphinx's and Wav2Lip's acoustic models were trained on.
 SPEECH_RATE_HZ = 16000

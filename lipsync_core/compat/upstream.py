@@ -24,7 +24,7 @@ from lipsync_core.generators.crop import crop_face
 from lipsync_core.generators.wav2lip import Identity, MelChunks, Wav2LipGenerator
 from lipsync_core.generators.wav2lip_boxes import FacePadding, detector_boxes
 from lipsync_core.generators.wav2lip_mask import FACE_PX
-from lipsync_core.generators.wav2lip_network import CHUNK_COLUMNS, Wav2LipNetwork, network_faces
+from lipsync_core.generators.wav2lip_onnx import CHUNK_COLUMNS, Wav2LipNetwork, network_faces
 from lipsync_core.media.planes import Box
 from lipsync_core.timeline import Timeline
 

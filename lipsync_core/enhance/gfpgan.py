@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from lipsync_core.blend.feather import FeatherBlender
 from lipsync_core.enhance.alignment import FACE_PX, face_alignment, inverse, warp
 from lipsync_core.enhance.contract import EnhancerSpec
-from lipsync_core.enhance.gfpgan_network import FIRST_ROW, GfpganNetwork
+from lipsync_core.enhance.gfpgan_onnx import FIRST_ROW, GfpganNetwork
 from lipsync_core.generators.contract import Painted
 
 _SPEC = EnhancerSpec("gfpgan", "1", "Apache-2.0")

@@ -29,8 +29,9 @@ class MediapipeTracker:
     """
 
     def __init__(self, store: ModelStore, face: int | None = None) -> None:
-        self._detector = FaceDetector(store.path(MODEL, "full_range"))
-        self._fitter = MeshFitter(store.path(MODEL, "face_landmark"))
+        installed = store.open_usable(MODEL)
+        self._detector = FaceDetector(installed.path("full_range"))
+        self._fitter = MeshFitter(installed.path("face_landmark"))
         self._face = face
 
     @property

@@ -19,7 +19,7 @@ from lipsync_core.generators.contract import GeneratorSpec, Painted
 from lipsync_core.generators.crop import crop_face
 from lipsync_core.generators.wav2lip_boxes import FacePadding, face_boxes, upright_turns
 from lipsync_core.generators.wav2lip_mask import FACE_PX, FIRST_ROW, mouth_mask
-from lipsync_core.generators.wav2lip_network import CHUNK_COLUMNS, Wav2LipNetwork
+from lipsync_core.generators.wav2lip_onnx import CHUNK_COLUMNS, Wav2LipNetwork
 from lipsync_core.media.planes import Box
 
 #: What one more frame in a batch costs: measured in ONNX Runtime, without arena, between batches of 4 and 32.

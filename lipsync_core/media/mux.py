@@ -14,14 +14,12 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
-from lipsync_core.audio.source import AudioCut
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import OutputError
 from lipsync_core.media.encode import EncoderOptions, PictureSpec, find_encoder
 from lipsync_core.media.output import MUXERS, atomic_output, output_errors
+from lipsync_core.media.sound import AudioCut
 from lipsync_core.media.soundtrack import Soundtrack, add_soundtrack
-
-__all__ = ["AudioCut", "MovieWriter"]
 
 _STAGE = "mux"
 _SILENT = "none"

@@ -12,8 +12,8 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 
-from lipsync_core.audio.source import MAX_JITTER_S, AudioCut, decode_sound
 from lipsync_core.media.probe import open_media
+from lipsync_core.media.sound import MAX_JITTER_S, AudioCut, decode_sound
 
 #: FFmpeg's decoder name -> the name to show, for the codecs that may be copied into MP4.
 _COPIED = {

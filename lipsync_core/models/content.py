@@ -7,6 +7,7 @@ from lipsync_core.errors import ModelCorruptError, ModelMissingError
 
 #: How many of a file's first bytes are enough to recognise a web page.
 HEAD_BYTES = 256
+_BLOCK_BYTES = 1 << 20
 _PAGE_BEGINNINGS = (b"<!doctype html", b"<html", b"<head", b"<?xml")
 _BLANK = b"\xef\xbb\xbf \t\r\n"  # what may stand before the page: a byte order mark, white space
 
@@ -14,6 +15,21 @@ _BLANK = b"\xef\xbb\xbf \t\r\n"  # what may stand before the page: a byte order 
 def is_web_page(head: bytes) -> bool:
     """Whether a file that begins with `head` is a web page, such as a login or an error."""
     return head.lstrip(_BLANK).lower().startswith(_PAGE_BEGINNINGS)
+
+
+def sha256_of(path: Path, length_bytes: int | None = None) -> str:
+    """64 hex digits over the first `length_bytes` of the file, or all of it.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    left = path.stat().st_size if length_bytes is None else max(0, length_bytes)
+    with path.open("rb") as file:
+        while left > 0 and (block := file.read(min(left, _BLOCK_BYTES))):
+            digest.update(block)
+            left -= len(block)
+    return digest.hexdigest()
 
 
 def check_content(path: Path, sha256: str, size_bytes: int, remedy: str) -> None:
@@ -24,9 +40,8 @@ def check_content(path: Path, sha256: str, size_bytes: int, remedy: str) -> None
         ModelCorruptError: the file holds something else; the message says what it looks like.
     """
     try:
+        found_sha256 = sha256_of(path)
         with path.open("rb") as file:
-            found_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            file.seek(0)
             head = file.read(HEAD_BYTES)
         found_bytes = path.stat().st_size
     except FileNotFoundError as exc:

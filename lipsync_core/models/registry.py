@@ -66,7 +66,7 @@ class PathSource:
 
 
 ModelSource = WheelSource | UrlSource | ZipSource | PathSource
-#: Which importer makes the network that is used out of the file that comes; see `importing`.
+#: Which importer makes the network that is used out of the file that comes; see `export.importing`.
 Importer = Literal["wav2lip", "gfpgan"]
 #: The member name of what an import makes.
 NETWORK = "network"
@@ -117,33 +117,12 @@ class ModelEntry:
         """The sha256 of each member."""
         return tuple(member.sha256 for member in self.members)
 
-    def member(self, name: str) -> ModelMember:
-        """The member of that name.
-
-        Raises:
-            ModelError: the model has no such member.
-        """
-        for member in self.members:
-            if member.name == name:
-                return member
-        known = ", ".join(member.name for member in self.members)
-        raise ModelError(f"model {self.name} has no file {name!r}, only {known}")
-
 
 @cache
 def registered_models() -> tuple[ModelEntry, ...]:
     """Every model of the registry, in its order."""
     text = resources.files("lipsync_core.models").joinpath("registry.toml").read_text(encoding="utf-8")
     return parse_registry(text)
-
-
-def find_model(name: str) -> ModelEntry:
-    """The registered model of that name.
-
-    Raises:
-        ModelError: no model has that name.
-    """
-    return choose_entry(registered_models(), name)
 
 
 def choose_entry(entries: Sequence[ModelEntry], name: str) -> ModelEntry:

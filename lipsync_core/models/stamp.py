@@ -6,10 +6,10 @@ disturbed, and the file needs no parsing to be sealed or checked. What an export
 sha256 of an imported file can therefore not be registered, and stands in the file itself.
 """
 
-import hashlib
 from pathlib import Path
 
 from lipsync_core.errors import ModelCorruptError, ModelMissingError
+from lipsync_core.models.content import sha256_of
 
 SOURCE_KEY, CONTENT_KEY = "source_sha256", "content_sha256"
 _HEX_DIGITS = 64
@@ -46,17 +46,6 @@ def check_seal(path: Path) -> str:
     if tail != _seal(source_sha256, content_sha256):
         raise ModelCorruptError(f"model file {path} is not what was imported", "import the model again")
     return source_sha256
-
-
-def sha256_of(path: Path, length_bytes: int | None = None) -> str:
-    """64 hex digits over the first `length_bytes` of the file, or all of it."""
-    digest = hashlib.sha256()
-    left = path.stat().st_size if length_bytes is None else max(0, length_bytes)
-    with path.open("rb") as file:
-        while left > 0 and (block := file.read(min(left, 1 << 20))):
-            digest.update(block)
-            left -= len(block)
-    return digest.hexdigest()
 
 
 def _seal(source_sha256: str, content_sha256: str) -> bytes:

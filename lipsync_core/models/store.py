@@ -1,93 +1,83 @@
 """The folder where models are installed; nothing in it is trusted before its sha256 has been checked."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from lipsync_core.errors import ModelCorruptError, ModelError, ModelMissingError
-from lipsync_core.models.acquire import acquire_members, archive_path
+from lipsync_core.models.acquire import archive_path
 from lipsync_core.models.content import check_content
-from lipsync_core.models.download import Downloader
 from lipsync_core.models.licence import LicenceBook
-from lipsync_core.models.lock import locked
 from lipsync_core.models.partial import PartialFile
 from lipsync_core.models.registry import (
     NETWORK,
     ModelEntry,
     ModelMember,
-    PathSource,
     ZipSource,
     choose_entry,
     registered_models,
 )
 from lipsync_core.models.stamp import check_seal
-from lipsync_core.report import Progress, ProgressCallback
 
 #: "downloaded": the checkpoint is here and sound, and has still to be imported.
 ModelStatus = Literal["installed", "downloaded", "missing", "corrupt"]
 
 
+@dataclass(frozen=True, slots=True)
+class InstalledModel:
+    """A model whose files have just been checked."""
+
+    name: str
+    licence: str
+    files: Mapping[str, Path]  # by member name
+    source_sha256: str | None  # of the file that the network was imported from; None where nothing is imported
+
+    def path(self, member: str) -> Path:
+        """Where one of its files lies; `NETWORK` is the one that an import makes.
+
+        Raises:
+            ModelError: the model has no such file.
+        """
+        if member not in self.files:
+            raise ModelError(f"model {self.name} has no file {member!r}, only {', '.join(self.files)}")
+        return self.files[member]
+
+
 class ModelStore:
-    """Models installed below one folder, each in a folder of its own.
+    """Models installed below one folder, each in a folder of its own; `lipsync_core.install` puts them there.
 
     Several processes may share the folder: a file appears whole, by rename, or not at all.
     """
 
-    def __init__(
-        self, root: Path, entries: Sequence[ModelEntry] | None = None, downloader: Downloader | None = None
-    ) -> None:
+    def __init__(self, root: Path, entries: Sequence[ModelEntry] | None = None) -> None:
         """`entries` are the models to choose from: by default the registered ones."""
-        self._root = root
+        self.root = root
         self.entries = tuple(registered_models() if entries is None else entries)
         self.licences = LicenceBook(root / "accepted-licences")
-        self._downloader = downloader or Downloader()
 
-    def path(self, name: str, member: str) -> Path:
-        """Where the checked file of an installed model lies; `NETWORK` is the one that an import makes.
+    def open_usable(self, name: str) -> InstalledModel:
+        """The model's files, each checked by reading it once, for a job that uses them.
 
         Raises:
-            ModelError: no such model or member.
-            ModelMissingError: the file is not installed.
-            ModelCorruptError: the file does not have the registered sha256, or is not what was imported.
+            ModelError: no such model.
+            ModelMissingError: a file is not installed.
+            ModelCorruptError: a file does not have the registered sha256, or is not what was imported.
+            LicenceError: the model's licence forbids commercial use and has not been accepted.
         """
+        installed = self.verify(name)
         entry = self.entry(name)
-        if entry.imported_by and member == NETWORK:
-            self.imported_from(name)
-            return self._network(entry)
-        return self._checked(entry, entry.member(member))
+        self.licences.require(entry, pull_command(entry))
+        return installed
 
-    def verify(self, name: str) -> None:
-        """Check every file that the model is used from; raises what `path` raises."""
+    def verify(self, name: str) -> InstalledModel:
+        """The model's files, each checked by reading it once. Raises what `open_usable` raises, but no LicenceError."""
         entry = self.entry(name)
-        if entry.imported_by:
-            self.imported_from(name)
-        else:
-            for member in entry.members:
-                self._checked(entry, member)
-
-    def imported_from(self, name: str) -> str:
-        """The sha256 of the file from which the model was imported, which may be one of the user's own.
-
-        Raises what `path` raises.
-        """
-        entry = self.entry(name)
-        try:
-            return check_seal(self._network(entry))
-        except ModelMissingError as exc:
-            raise ModelMissingError(exc.message, _command(entry)) from exc
-        except ModelCorruptError as exc:
-            raise ModelCorruptError(exc.message, _command(entry)) from exc
-
-    def require_usable(self, name: str) -> None:
-        """Make sure that the model is installed, sound, and may be used.
-
-        Raises what `path` raises, and:
-            LicenceError: its licence forbids commercial use and has not been accepted.
-        """
-        self.verify(name)
-        entry = self.entry(name)
-        self.licences.require(entry, _pull(entry))
+        if entry.imported_by is None:
+            files = {member.name: self._checked(entry, member) for member in entry.members}
+            return InstalledModel(name, entry.licence, files, None)
+        network = self.network_path(entry)
+        return InstalledModel(name, entry.licence, {NETWORK: network}, _source_sha256(network, entry))
 
     def status(self, name: str) -> ModelStatus:
         """Whether the model is here, by the sums of its files. Says nothing about its licence.
@@ -98,74 +88,10 @@ class ModelStore:
         try:
             self.verify(name)
         except ModelMissingError:
-            return "downloaded" if self._is_downloaded(self.entry(name)) else "missing"
+            return "downloaded" if self.is_downloaded(self.entry(name)) else "missing"
         except ModelCorruptError:
             return "corrupt"
         return "installed"
-
-    def partial_bytes(self, name: str) -> int:
-        """How much of a download that did not end is kept for the next `pull`."""
-        return self._partial(self.entry(name)).size_bytes
-
-    def pull(self, name: str, accept_licence: bool = False, progress: ProgressCallback = lambda _: None) -> None:
-        """Install the model, or replace what is corrupt; without the network where nothing needs it.
-
-        A checkpoint is imported and then removed. Progress counts the bytes of a download.
-
-        Raises:
-            LicenceError: the licence has to be accepted first.
-            TransientError: the download failed, time and again; what came is kept for the next time.
-            ModelCorruptError: what was downloaded does not have the registered sha256.
-            ModelError: no such model, or the download is refused, or the folder cannot be written, or the import
-                lacks torch: the checkpoint is kept.
-            DiskFullError: there is no room for the download.
-        """
-        entry = self.entry(name)
-        if not accept_licence:
-            self.licences.require(entry, _pull(entry))
-        if self.licences.is_usable(entry) and self.status(name) == "installed":
-            return
-        with self._installing(entry, progress) as folder:
-            if accept_licence:
-                self.licences.accept(entry, entry.sums)
-            if self.status(name) in ("missing", "corrupt"):
-                acquire_members(entry, entry.source, folder, self._downloader, progress)
-            if self._is_downloaded(entry):
-                progress(Progress("import", 0, None))
-                checkpoint = folder / entry.members[0].file_name
-                import_network(entry, checkpoint, self._network(entry))
-                checkpoint.unlink()
-
-    def import_file(
-        self,
-        name: str,
-        path: Path,
-        accept_licence: bool = False,
-        progress: ProgressCallback = lambda _: None,
-        is_whole: bool = False,
-    ) -> None:
-        """Install the model from a file that the user has: a checkpoint or ONNX file, or what the source would bring.
-
-        With `is_whole`, a Wav2Lip keeps the part of its network that only the compat mode needs.
-
-        Raises:
-            LicenceError: the licence has to be accepted first.
-            ModelMissingError: there is no such file.
-            ModelCorruptError: the file is an HTML page, truncated, damaged or hostile, or not the registered one.
-            ModelError: no such model, the file is another model, the folder cannot be written, or torch is missing.
-        """
-        entry = self.entry(name)
-        if not accept_licence:
-            self.licences.require(entry, f"lipsync models import {path} --as {name}")
-        with self._installing(entry, progress) as folder:
-            progress(Progress("import", 0, None))
-            if entry.imported_by:
-                self.licences.accept(entry, (import_network(entry, path, self._network(entry), is_whole),))
-                (folder / entry.members[0].file_name).unlink(missing_ok=True)
-            else:
-                acquire_members(entry, PathSource(path), folder, self._downloader, progress)
-                self.licences.accept(entry, entry.sums)
-            self._partial(entry).discard()
 
     def entry(self, name: str) -> ModelEntry:
         """The model of that name.
@@ -175,61 +101,51 @@ class ModelStore:
         """
         return choose_entry(self.entries, name)
 
-    @contextmanager
-    def _installing(self, entry: ModelEntry, progress: ProgressCallback) -> Iterator[Path]:
-        """The model's folder, made, and nobody else's for the block."""
-        folder = self._folder(entry)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with locked(self._root / f"{entry.name}.lock", lambda: progress(Progress("wait", 0, None))):
-                yield folder
-        except OSError as exc:
-            raise ModelError(f"{folder} cannot be written: {exc.strerror}", "choose another model folder") from exc
-
-    def _is_downloaded(self, entry: ModelEntry) -> bool:
+    def is_downloaded(self, entry: ModelEntry) -> bool:
+        """Whether the checkpoint of a model that has to be imported is here and sound."""
+        if entry.imported_by is None:
+            return False
         try:
             self._checked(entry, entry.members[0])
         except ModelError:
             return False
-        return entry.imported_by is not None
+        return True
 
-    def _checked(self, entry: ModelEntry, member: ModelMember) -> Path:
-        path = self._folder(entry) / member.file_name
-        check_content(path, member.sha256, member.size_bytes, _command(entry))
-        return path
+    def partial_bytes(self, name: str) -> int:
+        """How much of a download that did not end is kept for the next one."""
+        return self.partial_file(self.entry(name)).size_bytes
 
-    def _partial(self, entry: ModelEntry) -> PartialFile:
-        folder = self._folder(entry)
+    def partial_file(self, entry: ModelEntry) -> PartialFile:
+        """Where a download that did not end is kept."""
+        folder = self.folder(entry)
         if isinstance(entry.source, ZipSource):
             return PartialFile(archive_path(entry.source, folder))
         return PartialFile(folder / entry.members[0].file_name)
 
-    def _network(self, entry: ModelEntry) -> Path:
-        return self._folder(entry) / f"{entry.name}.onnx"
+    def network_path(self, entry: ModelEntry) -> Path:
+        """Where the network lies that an import makes."""
+        return self.folder(entry) / f"{entry.name}.onnx"
 
-    def _folder(self, entry: ModelEntry) -> Path:
-        return self._root / entry.name
+    def folder(self, entry: ModelEntry) -> Path:
+        """Where all files of the model lie."""
+        return self.root / entry.name
 
-
-def import_network(entry: ModelEntry, source: Path, target: Path, is_whole: bool = False) -> str:
-    """Make the network at `target` out of the file `source`; the sha256 of `source`.
-
-    `is_whole` keeps what lies outside every blend mask, where there is a choice.
-
-    Raises:
-        ModelMissingError, ModelCorruptError, ModelError: see `importing`.
-    """
-    from lipsync_core.models import importing  # brings ONNX Runtime, which a listing does not need
-
-    if entry.imported_by == "gfpgan":
-        return importing.import_gfpgan(source, target).source_sha256
-    imported = importing.import_wav2lip(source, target, 0) if is_whole else importing.import_wav2lip(source, target)
-    return imported.source_sha256
+    def _checked(self, entry: ModelEntry, member: ModelMember) -> Path:
+        path = self.folder(entry) / member.file_name
+        check_content(path, member.sha256, member.size_bytes, f"run: {pull_command(entry)}")
+        return path
 
 
-def _pull(entry: ModelEntry) -> str:
+def pull_command(entry: ModelEntry) -> str:
+    """The command that installs the model."""
     return f"lipsync models pull {entry.name}"
 
 
-def _command(entry: ModelEntry) -> str:
-    return f"run: {_pull(entry)}"
+def _source_sha256(network: Path, entry: ModelEntry) -> str:
+    """The sha256 of the file that `network` was imported from, which may be one of the user's own."""
+    try:
+        return check_seal(network)
+    except ModelMissingError as exc:
+        raise ModelMissingError(exc.message, f"run: {pull_command(entry)}") from exc
+    except ModelCorruptError as exc:
+        raise ModelCorruptError(exc.message, f"run: {pull_command(entry)}") from exc

@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from lipsync_core.audio.load import SPEECH_RATE_HZ, SpeechReader
-from lipsync_core.audio.source import AudioCut, decode_sound
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import InputMissingError, NoAudioError, UnreadableMediaError
+from lipsync_core.media.sound import AudioCut, decode_sound
 from tests.sounds import CLICK_S, click, sound_frame, tone, write_sound, write_sound_with_hole
 
 CLIPS = Path(__file__).parents[3] / "shared" / "clips"
@@ -166,15 +166,6 @@ def test_channels_without_names_are_heard(tmp_path: Path) -> None:
     samples, duration_s = read(tmp_path / "in.wav")
     assert (duration_s, click_s(samples)) == (2, CLICK_S)
     assert samples.max() == 30000
-
-
-def test_frames_follow_each_other_without_a_gap(tmp_path: Path) -> None:
-    source = write_sound(tmp_path / "in.mkv", "aac", 44100, tone(44100, 2, 2.0))
-    expected = 0
-    for frame in decode_sound(AudioCut(source, Fraction(1, 7), Fraction(3, 2))):
-        assert (frame.pts, frame.time_base, frame.sample_rate) == (expected, Fraction(1, 44100), 44100)
-        expected += frame.samples
-    assert expected == round(Fraction(3, 2) * 44100) - round(Fraction(44100, 7))
 
 
 def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:

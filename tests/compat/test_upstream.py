@@ -18,11 +18,11 @@ from lipsync_core.compat.upstream import (
     smoothed_as_upstream,
 )
 from lipsync_core.errors import FaceError, ModelError
+from lipsync_core.export.importing import import_wav2lip
 from lipsync_core.face.track import FaceTrack
 from lipsync_core.generators.contract import Generator
 from lipsync_core.generators.wav2lip import Identity, MelChunks
-from lipsync_core.generators.wav2lip_network import Wav2LipNetwork
-from lipsync_core.models.importing import import_wav2lip
+from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork
 from tests.generators.faces import placed, plain_face
 from tests.generators.faces import track_of as mesh_track_of
 from tests.generators.test_wav2lip_boxes import moving_boxes, track_of

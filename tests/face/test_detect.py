@@ -12,7 +12,7 @@ ASTRONAUT = np.array([170, 60, 278, 178])  # her face, brow to chin, by eye
 
 @pytest.fixture(scope="module")
 def detector(model_store: ModelStore) -> FaceDetector:
-    return FaceDetector(model_store.path("mediapipe-face", "full_range"))
+    return FaceDetector(model_store.verify("mediapipe-face").path("full_range"))
 
 
 def test_one_face_is_found_once_and_where_it_is(detector: FaceDetector) -> None:

@@ -201,7 +201,7 @@ def test_what_only_looks_like_a_face_to_the_detector_is_not_followed(
     face: int | None, model_store: ModelStore, track: Track
 ) -> None:
     picture = portrait_at(60, (300, 300))
-    detector = FaceDetector(model_store.path(MODEL, "full_range"))
+    detector = FaceDetector(model_store.verify(MODEL).path("full_range"))
     assert len(detector.detect_thoroughly(cv2.resize(picture, (576, 324), interpolation=cv2.INTER_AREA))) > 1
     found = track(MediapipeTracker(model_store, face), [picture])
     assert found.has_face.tolist() == [face != 1]

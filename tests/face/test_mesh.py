@@ -12,7 +12,7 @@ ASTRONAUT = FaceCrop(np.array([224, 115], np.float32), 200.0, 0.0)
 
 @pytest.fixture(scope="module")
 def fitter(model_store: ModelStore) -> MeshFitter:
-    return MeshFitter(model_store.path("mediapipe-face", "face_landmark"))
+    return MeshFitter(model_store.verify("mediapipe-face").path("face_landmark"))
 
 
 @pytest.fixture(scope="module")

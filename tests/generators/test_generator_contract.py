@@ -14,7 +14,7 @@ from lipsync_core.face.track import FaceTrack
 from lipsync_core.generators.contract import Generator, Painter
 from lipsync_core.generators.viseme.generator import VisemeGenerator
 from lipsync_core.generators.wav2lip import Identity, Wav2LipGenerator
-from lipsync_core.generators.wav2lip_network import Wav2LipNetwork
+from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork
 from lipsync_core.media.decode import SourceFrame, decode_frames
 from lipsync_core.media.planes import read_region
 from lipsync_core.models.store import ModelStore

@@ -14,7 +14,7 @@ from lipsync_core.generators.contract import Generator
 from lipsync_core.generators.wav2lip import BYTES_PER_FRAME, Identity, MelChunks, Wav2LipGenerator, Wav2LipPainter
 from lipsync_core.generators.wav2lip_boxes import FacePadding
 from lipsync_core.generators.wav2lip_mask import FIRST_ROW
-from lipsync_core.generators.wav2lip_network import Wav2LipNetwork, network_faces
+from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork, network_faces
 from lipsync_core.media.planes import Box
 from tests.generators.test_wav2lip_boxes import FIVE_POINTS_PX, moving_boxes, track_of
 from tests.wav2lip_weights import imported_wav2lip, needs_golden, needs_torch, seeded_weights
@@ -23,8 +23,13 @@ SEEDED = Identity("wav2lip", "test weights")
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory) -> Wav2LipNetwork:
-    return Wav2LipNetwork(imported_wav2lip(tmp_path_factory.getbasetemp()), threads=1)
+def network_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return imported_wav2lip(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="module")
+def network(network_path: Path) -> Wav2LipNetwork:
+    return Wav2LipNetwork(network_path, threads=1)
 
 
 @pytest.fixture
@@ -122,7 +127,7 @@ def test_batches_parts_and_threads_change_nothing(
 
 @needs_golden
 @needs_torch
-def test_a_batch_is_no_larger_than_the_budget_allows(network: Wav2LipNetwork, mel: NDArray[np.float32]) -> None:
+def test_a_batch_is_no_larger_than_the_budget_allows(network_path: Path, mel: NDArray[np.float32]) -> None:
     taken = []
 
     class Watched(Wav2LipNetwork):
@@ -134,7 +139,7 @@ def test_a_batch_is_no_larger_than_the_budget_allows(network: Wav2LipNetwork, me
         for _ in range(7):
             yield np.zeros((96, 96, 3), np.uint8)
 
-    watched = Watched(network.path, threads=1)
+    watched = Watched(network_path, threads=1)
     Wav2LipGenerator(watched, SEEDED, budget_bytes=3 * BYTES_PER_FRAME).infer(crops(), mel)
     assert taken == [3, 3, 1]
 

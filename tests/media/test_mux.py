@@ -18,8 +18,9 @@ import pytest
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import DiskFullError, NoAudioError, OptionError, OutputError
 from lipsync_core.media.encode import EncoderOptions, PictureSpec
-from lipsync_core.media.mux import AudioCut, MovieWriter
+from lipsync_core.media.mux import MovieWriter
 from lipsync_core.media.probe import ColourTags, probe
+from lipsync_core.media.sound import AudioCut
 from tests.sounds import CLICK_S, click, click_time_s, tone, write_sound, write_sound_with_hole
 
 WIDTH, HEIGHT = 96, 64

@@ -1,18 +1,15 @@
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.web import FileServer, ForwardProxy, serving, trust_the_authority
+from lipsync_core.install import ModelInstaller
+from lipsync_core.models.store import ModelStore
+from lipsync_core.workspace import Workspace
+from tests.web import FileServer, ForwardProxy, serving
 
-
-@pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
-    """A server whose certificate is trusted in this test."""
-    trust_the_authority(tmp_path_factory.mktemp("certificates"), monkeypatch)
-    server = FileServer()
-    with serving(server):
-        yield server
+MODEL = "mediapipe-face"
 
 
 @pytest.fixture
@@ -26,3 +23,21 @@ def proxy(server: FileServer) -> Iterator[ForwardProxy]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "models"
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the real model, copied from this user's own where it is installed there."""
+    root = tmp_path_factory.mktemp("models")
+    own = Workspace.default().models / MODEL
+    if ModelStore(own.parent).status(MODEL) == "installed":
+        shutil.copytree(own, root / MODEL)
+    ModelInstaller(ModelStore(root)).pull(MODEL)
+    return root
+
+
+@pytest.fixture
+def store(installed: Path, tmp_path: Path) -> ModelStore:
+    """The real model, for one test to damage."""
+    shutil.copytree(installed, tmp_path / "models")
+    return ModelStore(tmp_path / "models")

@@ -5,6 +5,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from lipsync_core.install import ModelInstaller
 from lipsync_core.models.download import Downloader
 from lipsync_core.models.registry import ModelEntry, ModelMember, UrlSource, ZipSource
 from lipsync_core.models.store import ModelStore
@@ -42,7 +43,12 @@ def zip_entry(server: FileServer, zipped: bytes, content: bytes = CONTENT) -> Mo
 
 
 def store_of(folder: Path, entry: ModelEntry) -> ModelStore:
-    return ModelStore(folder, [entry], Downloader(pauses_s=(0.0,), timeout_s=5.0))
+    return ModelStore(folder, [entry])
+
+
+def installer(store: ModelStore) -> ModelInstaller:
+    """Waits for nobody: one more attempt, at once."""
+    return ModelInstaller(store, Downloader(pauses_s=(0.0,), timeout_s=5.0))
 
 
 def files(folder: Path) -> list[str]:

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from lipsync_core.errors import LicenceError, ModelMissingError
-from tests.models.entries import CONTENT, restricted, store_of, url_entry
+from tests.models.entries import CONTENT, installer, restricted, store_of, url_entry
 from tests.web import FileServer
 
 
 def test_a_restricted_licence_is_asked_for_before_a_byte_is_fetched(server: FileServer, folder: Path) -> None:
     store = store_of(folder, restricted(url_entry(server)))
     with pytest.raises(LicenceError) as caught:
-        store.pull("tiny")
+        installer(store).pull("tiny")
     assert caught.value.code == "LICENCE_NOT_ACCEPTED"
     assert str(caught.value) == (
         "tiny comes under the licence 'Research only', which forbids commercial use: https://example.org/research; "
@@ -28,7 +28,7 @@ def test_a_restricted_licence_is_asked_for_before_a_byte_is_fetched(server: File
 
 def test_a_licence_is_accepted_once_and_written_down(server: FileServer, folder: Path) -> None:
     entry = restricted(url_entry(server))
-    store_of(folder, entry).pull("tiny", accept_licence=True)
+    installer(store_of(folder, entry)).pull("tiny", accept_licence=True)
     record = folder / "accepted-licences" / "tiny.json"
     assert json.loads(record.read_text()) == {
         "schema": "lipsync.licence/1",
@@ -39,9 +39,9 @@ def test_a_licence_is_accepted_once_and_written_down(server: FileServer, folder:
     }
     written = record.stat().st_mtime_ns
     (folder / "tiny" / "weights.onnx").unlink()
-    store_of(folder, entry).pull("tiny")  # no longer asked for
-    store_of(folder, entry).pull("tiny", accept_licence=True)
-    store_of(folder, entry).require_usable("tiny")
+    installer(store_of(folder, entry)).pull("tiny")  # no longer asked for
+    installer(store_of(folder, entry)).pull("tiny", accept_licence=True)
+    store_of(folder, entry).open_usable("tiny")
     assert record.stat().st_mtime_ns == written
 
 
@@ -49,33 +49,33 @@ def test_an_installed_model_cannot_be_used_when_its_licence_is_not_accepted(serv
     entry = restricted(url_entry(server))
     store = store_of(folder, entry)
     with pytest.raises(ModelMissingError):
-        store.require_usable("tiny")
-    store.pull("tiny", accept_licence=True)
+        store.open_usable("tiny")
+    installer(store).pull("tiny", accept_licence=True)
     server.requests.clear()
     (folder / "accepted-licences" / "tiny.json").unlink()
     with pytest.raises(LicenceError, match="forbids commercial use"):
-        store.require_usable("tiny")
+        store.open_usable("tiny")
     with pytest.raises(LicenceError):
-        store.pull("tiny")
-    store.pull("tiny", accept_licence=True)  # nothing to fetch, only to accept
-    store.require_usable("tiny")
+        installer(store).pull("tiny")
+    installer(store).pull("tiny", accept_licence=True)  # nothing to fetch, only to accept
+    store.open_usable("tiny")
     assert server.requests == []
 
 
 def test_a_changed_licence_has_to_be_accepted_again(server: FileServer, folder: Path) -> None:
     entry = restricted(url_entry(server))
-    store_of(folder, entry).pull("tiny", accept_licence=True)
+    installer(store_of(folder, entry)).pull("tiny", accept_licence=True)
     store = store_of(folder, replace(entry, licence="Research only, version 2"))
     with pytest.raises(LicenceError, match="version 2"):
-        store.require_usable("tiny")
-    store.pull("tiny", accept_licence=True)
-    store.require_usable("tiny")
+        store.open_usable("tiny")
+    installer(store).pull("tiny", accept_licence=True)
+    store.open_usable("tiny")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"licence": "Research only"}', "\xff"])
 def test_a_damaged_record_counts_as_not_accepted(text: str, server: FileServer, folder: Path) -> None:
     store = store_of(folder, restricted(url_entry(server)))
-    store.pull("tiny", accept_licence=True)
+    installer(store).pull("tiny", accept_licence=True)
     (folder / "accepted-licences" / "tiny.json").write_text(text, encoding="latin-1")
     with pytest.raises(LicenceError):
-        store.require_usable("tiny")
+        store.open_usable("tiny")

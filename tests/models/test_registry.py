@@ -4,7 +4,14 @@ from pathlib import Path
 import pytest
 
 from lipsync_core.errors import ModelError
-from lipsync_core.models.registry import PathSource, UrlSource, ZipSource, find_model, parse_registry, registered_models
+from lipsync_core.models.registry import (
+    PathSource,
+    UrlSource,
+    ZipSource,
+    choose_entry,
+    parse_registry,
+    registered_models,
+)
 
 ENTRY = """
 [tiny]
@@ -33,7 +40,7 @@ def test_every_registered_model_says_where_it_comes_from_and_what_it_may_be_used
 
 
 def test_the_embedded_face_model_may_be_used_commercially() -> None:
-    entry = find_model("mediapipe-face")
+    entry = choose_entry(registered_models(), "mediapipe-face")
     assert entry.commercial_use
     assert entry.licence == "Apache-2.0"
     assert {member.name for member in entry.members} == {"full_range", "face_landmark"}
@@ -43,7 +50,7 @@ def test_an_entry_is_read_from_toml() -> None:
     (entry,) = parse_registry(ENTRY)
     assert entry.name == "tiny"
     assert str(entry.source) == "tiny==1 (Python wheel)"
-    assert entry.member("net").file_name == "net.tflite"
+    assert [(member.name, member.file_name) for member in entry.members] == [("net", "net.tflite")]
     assert entry.size_bytes == 2
 
 
@@ -86,15 +93,10 @@ def test_parse_registry_fails_when_an_address_is_not_https(kind: str, url: str) 
         parse_registry(WHEEL.sub(f'source = {{kind = {kind}url = "{url}"}}', ENTRY))
 
 
-def test_find_model_fails_when_the_name_is_unknown() -> None:
+def test_choosing_an_entry_fails_when_the_name_is_unknown() -> None:
     with pytest.raises(ModelError, match="no model 'wav3lip'") as caught:
-        find_model("wav3lip")
+        choose_entry(registered_models(), "wav3lip")
     assert "mediapipe-face" in caught.value.remedy
-
-
-def test_member_fails_when_the_name_is_unknown() -> None:
-    with pytest.raises(ModelError, match="has no file 'iris'"):
-        find_model("mediapipe-face").member("iris")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from demo.make_face_clip import make_face_clip
 from lipsync_core import JobOptions, Workspace, lip_sync
 from lipsync_core.catalogue import load_parts
 from lipsync_core.errors import FaceError, OutputError
+from lipsync_core.install import ModelInstaller
 from lipsync_core.models.store import ModelStore
 from lipsync_core.report import FrameCounts, Progress
 from lipsync_core.threads import no_thread_pools
@@ -185,7 +186,7 @@ def simple(model_store: ModelStore, tmp_path_factory: pytest.TempPathFactory) ->
     """Models with networks that cost nothing: Wav2Lip's gives its crop back, GFPGAN's inverts."""
     folder = tmp_path_factory.mktemp("simple")
     models = home_with(write_echo(folder / "echo.onnx"), folder).models
-    ModelStore(models).import_file("gfpgan", write_scaling_network(folder / "negative.onnx", -1.0))
+    ModelInstaller(ModelStore(models)).import_file("gfpgan", write_scaling_network(folder / "negative.onnx", -1.0))
     return models
 
 

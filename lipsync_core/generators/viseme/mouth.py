@@ -58,7 +58,7 @@ class BorrowedTeeth:
         self._brightness = crop.brightness() + 1.0
         inside = _shrunk(crop.inner_mask(), max(1, round(0.02 * crop.mouth_width_px)))
         pixels = crop.pixels.astype(np.float32)
-        self._height_px = _tooth_row_px(pixels, inside, self._upper, self._lower)
+        self._height_px = _tooth_row_px(pixels, self._upper, self._lower)
         # Beyond the mask the nearest inside colours continue, so that resampling at its rim finds no lip.
         weight = cv2.GaussianBlur(inside, (0, 0), 3.0)[..., None]
         spread = cv2.GaussianBlur(pixels * inside[..., None], (0, 0), 3.0) / np.maximum(weight, 1e-3)
@@ -175,7 +175,6 @@ def _edge_table(edge: NDArray[np.float64]) -> NDArray[np.float32]:
 
 def _tooth_row_px(
     pixels: NDArray[np.float32],
-    inside: NDArray[np.float32],
     upper: NDArray[np.float64],
     lower: NDArray[np.float64],
 ) -> float:

@@ -58,11 +58,12 @@ def test_verify_fails_when_the_model_is_missing(tmp_path: Path, capsys: pytest.C
 
 
 def test_verify_fails_when_a_file_was_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from lipsync_core.models import find_model
+    from lipsync_core.models import registered_models
 
     folder = tmp_path / "models" / NAME
     folder.mkdir(parents=True)
-    for member in find_model(NAME).members:
+    (entry,) = (entry for entry in registered_models() if entry.name == NAME)
+    for member in entry.members:
         (folder / member.file_name).write_bytes(bytes(member.size_bytes))
     for arguments in (["models", "verify", NAME], ["models", "verify"]):
         assert main([*arguments, "--home", str(tmp_path)]) == 6

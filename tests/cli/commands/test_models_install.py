@@ -15,23 +15,16 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from lipsync_cli.main import main
-from lipsync_core.models import importing, store
+from lipsync_core.export import importing
+from lipsync_core.models import store
 from lipsync_core.models.registry import ModelEntry, ModelMember, UrlSource
 from tests.cli.conftest import LIPSYNC
 from tests.wav2lip_weights import needs_torch
-from tests.web import Answer, FileServer, ForwardProxy, serving, trust_the_authority
+from tests.web import Answer, FileServer, ForwardProxy, serving
 
 GAN_PATH = "/camenduru/Wav2Lip/resolve/main/checkpoints/wav2lip_gan.pth"
 CONTENT = bytes(range(256)) * 4000
 LICENCE = "Wav2Lip: personal, research and non-commercial use only"
-
-
-@pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
-    trust_the_authority(tmp_path_factory.mktemp("certificates"), monkeypatch)
-    server = FileServer()
-    with serving(server):
-        yield server
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from lipsync_core.export.checkpoint import load_weights, read_state_dict
+from lipsync_core.export.onnx_export import export_onnx, require_equal
+from lipsync_core.export.wav2lip_torch import Wav2LipTorch
 from lipsync_core.generators.wav2lip_mask import FACE_PX
-from lipsync_core.generators.wav2lip_net import Wav2LipNet
-from lipsync_core.models.checkpoint import load_weights, read_state_dict
-from lipsync_core.models.onnx_export import export_onnx, require_equal
 from lipsync_core.onnx_session import OnnxModel
 
 #: What two runtimes may differ by in float32 on a sigmoid's output.
@@ -25,26 +25,24 @@ TOLERANCE = 1e-4
 INPUTS = ("mel_spectrogram", "video_frames")
 
 
-def export_wav2lip(checkpoint: Path, target: Path, first_row: int) -> float:
+def export_wav2lip(checkpoint: Path, target: Path, first_row: int) -> None:
     """Write the network with the weights of `checkpoint` to `target`, for the picture's rows from `first_row` on.
 
-    Batch norms are folded into their convolutions. The file takes any batch. It is run before it is accepted:
-    returned is the largest difference, on random input, to the whole network in torch.
+    Batch norms are folded into their convolutions. The file takes any batch. It is accepted only if, on random
+    input, it computes the same as the whole network in torch.
 
     Raises:
         ModelCorruptError: the checkpoint is damaged or hostile.
         ModelError: it holds another network's weights, or the exported file computes something else.
     """
     weights = read_state_dict(checkpoint)
-    whole, cut = Wav2LipNet(), Wav2LipNet(first_row)
+    whole, cut = Wav2LipTorch(), Wav2LipTorch(first_row)
     for network in (whole, cut):
         load_weights(network, weights, checkpoint)
         network.eval()
     fold_batch_norms(cut)
     _export(cut, target)
-    difference = _difference(whole, first_row, target)
-    require_equal(checkpoint, difference, TOLERANCE)
-    return difference
+    require_equal(checkpoint, _difference(whole, first_row, target), TOLERANCE)
 
 
 def fold_batch_norms(network: nn.Module) -> None:
@@ -59,7 +57,7 @@ def fold_batch_norms(network: nn.Module) -> None:
             module.conv_block = nn.Sequential(fuse_conv_bn_eval(convolution, norm, transpose=is_transposed))
 
 
-def _export(network: Wav2LipNet, target: Path) -> None:
+def _export(network: Wav2LipTorch, target: Path) -> None:
     batch = torch.export.Dim("batch", min=1, max=4096)
     export_onnx(network, _random_inputs(2), target, (INPUTS, "mouth"), {"mel": {0: batch}, "faces": {0: batch}})
 
@@ -73,7 +71,7 @@ def _random_inputs(batch: int) -> tuple[Tensor, Tensor]:
     return mel, faces
 
 
-def _difference(whole: Wav2LipNet, first_row: int, exported: Path) -> float:
+def _difference(whole: Wav2LipTorch, first_row: int, exported: Path) -> float:
     """The largest difference between the whole network in torch and the file, over batches of 1 and 3."""
     model = OnnxModel(exported)
     largest = 0.0

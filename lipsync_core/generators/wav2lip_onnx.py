@@ -30,7 +30,6 @@ class Wav2LipNetwork:
         Raises:
             ModelError: the file computes something else than Wav2Lip, or only later rows, or what `OnnxModel` raises.
         """
-        self.path = path
         self.first_row = first_row
         self._model = OnnxModel(path, provider, threads)
         self._mel = _input_of_shape(self._model, MEL_SHAPE)

@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from lipsync_core.errors import LicenceError, ModelCorruptError, ModelError, ModelMissingError, TransientError
-from lipsync_core.models import importing
+from lipsync_core.export import importing
+from lipsync_core.models.content import sha256_of
 from lipsync_core.models.registry import NETWORK, PathSource
-from lipsync_core.models.stamp import sha256_of
-from lipsync_core.models.store import ModelStore
 from lipsync_core.report import Progress
-from tests.models.entries import CONTENT, files, restricted, store_of, url_entry, write_zip, zip_entry
+from tests.models.entries import CONTENT, files, installer, restricted, store_of, url_entry, write_zip, zip_entry
 from tests.wav2lip_weights import imported_wav2lip, needs_golden, needs_torch
 from tests.web import FileServer
 
@@ -26,13 +25,13 @@ def test_a_file_is_pulled_from_an_address(server: FileServer, folder: Path) -> N
     store = store_of(folder, url_entry(server))
     assert store.status("tiny") == "missing"
     seen: list[Progress] = []
-    store.pull("tiny", progress=seen.append)
-    assert store.path("tiny", "weights").read_bytes() == CONTENT
+    installer(store).pull("tiny", progress=seen.append)
+    assert store.verify("tiny").path("weights").read_bytes() == CONTENT
     assert files(folder) == ["tiny/weights.onnx"]
     assert seen[-1] == Progress("download", len(CONTENT), len(CONTENT))
-    store.require_usable("tiny")
+    store.open_usable("tiny")
     server.requests.clear()
-    store.pull("tiny")
+    installer(store).pull("tiny")
     assert server.requests == []
 
 
@@ -40,10 +39,10 @@ def test_a_stopped_pull_goes_on_where_it_stopped(server: FileServer, folder: Pat
     store = store_of(folder, url_entry(server))
     server.answers["/weights.onnx"].cuts = [100_000, 0, 0]
     with pytest.raises(TransientError):
-        store.pull("tiny")
+        installer(store).pull("tiny")
     assert store.status("tiny") == "missing"
     assert store.partial_bytes("tiny") == 100_000
-    store.pull("tiny")
+    installer(store).pull("tiny")
     assert store.status("tiny") == "installed"
     assert store.partial_bytes("tiny") == 0
     assert server.ranges()[-1] == "bytes=100000-"
@@ -57,10 +56,10 @@ def test_a_member_of_a_zip_is_taken_out_and_the_zip_is_not_kept(
     store = store_of(folder, zip_entry(server, zipped))
     server.answers["/pack.zip"].cuts = [50, 0, 0]
     with pytest.raises(TransientError):
-        store.pull("tiny")
+        installer(store).pull("tiny")
     assert store.partial_bytes("tiny") == 50
-    store.pull("tiny")
-    assert store.path("tiny", "weights").read_bytes() == CONTENT
+    installer(store).pull("tiny")
+    assert store.verify("tiny").path("weights").read_bytes() == CONTENT
     assert files(folder) == ["tiny/weights.onnx"]
 
 
@@ -80,7 +79,7 @@ def test_pull_fails_when_the_zip_holds_something_else(
 ) -> None:
     store = store_of(folder, zip_entry(server, write_zip(tmp_path / "pack.zip", made)))
     with pytest.raises(ModelCorruptError, match=fault):
-        store.pull("tiny")
+        installer(store).pull("tiny")
     assert store.status("tiny") == "missing"
 
 
@@ -89,13 +88,13 @@ def test_pull_fails_when_the_zip_is_damaged(server: FileServer, folder: Path, tm
     zipped[100] ^= 0xFF  # its sum is registered all the same
     store = store_of(folder, zip_entry(server, bytes(zipped)))
     with pytest.raises(ModelCorruptError, match=r"pack\.zip cannot be used"):
-        store.pull("tiny")
+        installer(store).pull("tiny")
 
 
 def test_a_model_is_pulled_from_a_path(server: FileServer, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "share.onnx").write_bytes(CONTENT)
     store = store_of(folder, replace(url_entry(server), source=PathSource(tmp_path / "share.onnx")))
-    store.pull("tiny")
+    installer(store).pull("tiny")
     assert store.status("tiny") == "installed"
     assert (tmp_path / "share.onnx").exists()
     assert server.requests == []
@@ -109,7 +108,7 @@ def test_concurrent_pulls_download_once(server: FileServer, folder: Path) -> Non
 
     def pull(_: int) -> None:
         barrier.wait()
-        store_of(folder, entry).pull("tiny", progress=lambda progress: seen.append(progress.stage))
+        installer(store_of(folder, entry)).pull("tiny", progress=lambda progress: seen.append(progress.stage))
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(pull, range(4)))
@@ -120,19 +119,19 @@ def test_concurrent_pulls_download_once(server: FileServer, folder: Path) -> Non
 
 def test_require_usable_fails_when_a_file_was_changed(server: FileServer, folder: Path) -> None:
     store = store_of(folder, url_entry(server))
-    store.pull("tiny")
+    installer(store).pull("tiny")
     (folder / "tiny" / "weights.onnx").write_bytes(CONTENT[:-1])
     with pytest.raises(ModelCorruptError, match="is truncated"):
-        store.require_usable("tiny")
+        store.open_usable("tiny")
 
 
 def test_a_file_that_the_user_has_is_imported(server: FileServer, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.bin").write_bytes(CONTENT)
     store = store_of(folder, restricted(url_entry(server)))
     with pytest.raises(LicenceError, match=r"run: lipsync models import .*mine\.bin --as tiny --accept-licence"):
-        store.import_file("tiny", tmp_path / "mine.bin")
-    store.import_file("tiny", tmp_path / "mine.bin", accept_licence=True)
-    store.require_usable("tiny")
+        installer(store).import_file("tiny", tmp_path / "mine.bin")
+    installer(store).import_file("tiny", tmp_path / "mine.bin", accept_licence=True)
+    store.open_usable("tiny")
     assert server.requests == []
     assert (tmp_path / "mine.bin").exists()
 
@@ -140,7 +139,7 @@ def test_a_file_that_the_user_has_is_imported(server: FileServer, folder: Path, 
 def test_a_zip_that_the_user_has_is_imported(server: FileServer, folder: Path, tmp_path: Path) -> None:
     zipped = write_zip(tmp_path / "mine.zip", {"pack/weights.onnx": CONTENT})
     store = store_of(folder, zip_entry(server, zipped))
-    store.import_file("tiny", tmp_path / "mine.zip")
+    installer(store).import_file("tiny", tmp_path / "mine.zip")
     assert files(folder) == ["tiny/weights.onnx"]
 
 
@@ -163,9 +162,14 @@ def test_import_fails_when_the_file_is_not_the_registered_one(
         (tmp_path / "mine.bin").write_bytes(content)
     store = store_of(folder, restricted(url_entry(server)))
     with pytest.raises(error, match=fault) as caught:
-        store.import_file("tiny", tmp_path / "mine.bin", accept_licence=True)
+        installer(store).import_file("tiny", tmp_path / "mine.bin", accept_licence=True)
     assert "mine.bin" in caught.value.message
     assert files(folder) == []  # nothing accepted either
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "models"
 
 
 @pytest.fixture(autouse=True)
@@ -189,13 +193,13 @@ def test_what_is_pulled_is_imported_once_and_then_removed(
     entry = replace(url_entry(server, network.read_bytes()), imported_by="wav2lip")
     store = store_of(folder, entry)
     seen: list[str] = []
-    store.pull("tiny", progress=lambda progress: seen.append(progress.stage))
+    installer(store).pull("tiny", progress=lambda progress: seen.append(progress.stage))
     assert list(dict.fromkeys(seen)) == ["download", "import"]
     assert files(folder) == ["tiny/tiny.onnx"]
-    assert store.imported_from("tiny") == entry.members[0].sha256
-    assert store.path("tiny", NETWORK) == folder / "tiny" / "tiny.onnx"
-    store.require_usable("tiny")
-    store.pull("tiny")
+    assert store.verify("tiny").source_sha256 == entry.members[0].sha256
+    assert store.verify("tiny").path(NETWORK) == folder / "tiny" / "tiny.onnx"
+    store.open_usable("tiny")
+    installer(store).pull("tiny")
     assert len(server.requests) == 1
 
 
@@ -210,9 +214,9 @@ def test_a_corrupt_network_is_made_again(network: Path, server: FileServer, fold
         file.write(b"\x00")
     assert store.status("tiny") == "corrupt"
     with pytest.raises(ModelCorruptError) as caught:
-        store.path("tiny", NETWORK)
+        store.verify("tiny").path(NETWORK)
     assert caught.value.remedy == "run: lipsync models pull tiny"
-    store.pull("tiny")
+    installer(store).pull("tiny")
     assert store.status("tiny") == "installed"
 
 
@@ -225,9 +229,9 @@ def test_a_network_of_the_users_own_is_imported_and_remembered_as_such(
     store = store_of(folder, entry)
     server.answers["/weights.pth"].cuts = [100, 0, 0]
     with pytest.raises(TransientError):
-        store.pull("tiny", accept_licence=True)
-    store.import_file("tiny", network)
-    assert store.imported_from("tiny") == sha256_of(network)
+        installer(store).pull("tiny", accept_licence=True)
+    installer(store).import_file("tiny", network)
+    assert store.verify("tiny").source_sha256 == sha256_of(network)
     assert store.status("tiny") == "installed"
     assert files(folder) == ["accepted-licences/tiny.json", "tiny/tiny.onnx"]  # the partial download is of no use now
 
@@ -239,11 +243,11 @@ def test_a_checkpoint_waits_for_torch_and_is_not_fetched_again(
     store = store_of(folder, replace(url_entry(server, CHECKPOINT, "weights.pth"), imported_by="wav2lip"))
     for _ in range(2):
         with pytest.raises(ModelError, match="torch_of_another_name is not installed; run in the clone: pip install"):
-            store.pull("tiny")
+            installer(store).pull("tiny")
         assert store.status("tiny") == "downloaded"
     assert len(server.requests) == 1
     with pytest.raises(ModelMissingError) as caught:
-        store.require_usable("tiny")
+        store.open_usable("tiny")
     assert caught.value.remedy == "run: lipsync models pull tiny"
 
 
@@ -251,12 +255,11 @@ def test_pull_fails_when_the_checkpoint_cannot_be_imported(server: FileServer, f
     pytest.importorskip("torch")
     store = store_of(folder, replace(url_entry(server, CHECKPOINT, "weights.pth"), imported_by="wav2lip"))
     with pytest.raises(ModelCorruptError, match="nothing of it was run"):
-        store.pull("tiny")
+        installer(store).pull("tiny")
     assert store.status("tiny") == "downloaded"
     assert files(folder) == ["tiny/weights.pth"]
 
 
-@pytest.mark.parametrize("act", [ModelStore.pull, ModelStore.verify, ModelStore.require_usable, ModelStore.status])
-def test_everything_fails_when_no_model_has_that_name(act, server: FileServer, folder: Path) -> None:  # type: ignore[no-untyped-def]
+def test_pull_fails_when_no_model_has_that_name(server: FileServer, folder: Path) -> None:
     with pytest.raises(ModelError, match="there is no model 'small'; choose one of: tiny"):
-        act(store_of(folder, url_entry(server)), "small")
+        installer(store_of(folder, url_entry(server))).pull("small")

@@ -29,18 +29,18 @@ def one_thread() -> Iterator[None]:
 
 
 def test_takes_exactly_the_published_names_and_shapes() -> None:
-    from lipsync_core.generators.wav2lip_net import Wav2LipNet
+    from lipsync_core.export.wav2lip_torch import Wav2LipTorch
 
     published = json.loads((GOLDEN / "wav2lip_parameters.json").read_text())
-    assert {name: list(value.shape) for name, value in Wav2LipNet().state_dict().items()} == published
+    assert {name: list(value.shape) for name, value in Wav2LipTorch().state_dict().items()} == published
 
 
 def test_computes_what_the_public_implementation_computes(weights: dict[str, Any]) -> None:
     import torch
 
-    from lipsync_core.generators.wav2lip_net import Wav2LipNet
+    from lipsync_core.export.wav2lip_torch import Wav2LipTorch
 
-    network = Wav2LipNet().eval()
+    network = Wav2LipTorch().eval()
     network.load_state_dict(weights)
     inputs = map(torch.from_numpy, seeded_weights().seeded_inputs(7))
     expected = np.load(GOLDEN / "wav2lip_forward.npz")["output_b7"]
@@ -51,9 +51,9 @@ def test_computes_what_the_public_implementation_computes(weights: dict[str, Any
 def test_leaving_out_upper_rows_changes_no_number_in_the_others(weights: dict[str, Any], first_row: int) -> None:
     import torch
 
-    from lipsync_core.generators.wav2lip_net import Wav2LipNet
+    from lipsync_core.export.wav2lip_torch import Wav2LipTorch
 
-    whole, cut = Wav2LipNet().eval(), Wav2LipNet(first_row).eval()
+    whole, cut = Wav2LipTorch().eval(), Wav2LipTorch(first_row).eval()
     for network in (whole, cut):
         network.load_state_dict(weights)
     mel, faces = map(torch.from_numpy, seeded_weights().seeded_inputs(1))
@@ -66,20 +66,20 @@ def test_the_rows_of_the_mask_cost_three_quarters_of_the_whole_picture() -> None
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
+    from lipsync_core.export.wav2lip_torch import Wav2LipTorch
     from lipsync_core.generators.wav2lip_mask import FIRST_ROW
-    from lipsync_core.generators.wav2lip_net import Wav2LipNet
 
     def flops(network: torch.nn.Module) -> int:
         with FlopCounterMode(display=False) as counter:
             network.eval()(torch.zeros(1, 1, 80, 16), torch.zeros(1, 6, 96, 96))
         return counter.get_total_flops()
 
-    assert flops(Wav2LipNet(FIRST_ROW)) < 0.75 * flops(Wav2LipNet())
+    assert flops(Wav2LipTorch(FIRST_ROW)) < 0.75 * flops(Wav2LipTorch())
 
 
 @pytest.mark.parametrize("first_row", [-1, 96])
 def test_making_a_network_fails_when_the_first_row_is_not_in_the_picture(first_row: int) -> None:
-    from lipsync_core.generators.wav2lip_net import Wav2LipNet
+    from lipsync_core.export.wav2lip_torch import Wav2LipTorch
 
     with pytest.raises(ValueError, match="first row"):
-        Wav2LipNet(first_row)
+        Wav2LipTorch(first_row)

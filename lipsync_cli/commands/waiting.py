@@ -1,8 +1,6 @@
 """Waits for a job of the service, shows what it does, and brings its result."""
 
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -10,25 +8,13 @@ from uuid import UUID
 import click
 
 from lipsync_cli.failures import write_stdout
-from lipsync_cli.progress.steps import Step, shown_steps
+from lipsync_cli.progress.steps import Step, shown_steps, transfer_step
 from lipsync_cli.render.job_table import job_fields, render_json
-from lipsync_cli.render.wording import in_mb
 from lipsync_cli.service import Service
-from lipsync_cli.signals import Interrupted
-from lipsync_core.report import Progress
+from lipsync_cli.signals import remaining
 
 if TYPE_CHECKING:
     from lipsync_service.client.job import Job
-
-
-@contextmanager
-def remaining(text: str) -> Iterator[None]:
-    """Where a signal ends the block, have it said that this remains."""
-    try:
-        yield
-    except Interrupted as stopped:
-        stopped.remains = text
-        raise
 
 
 def take_up_line(job_id: UUID, output: Path | None) -> str:
@@ -76,14 +62,6 @@ def say(text: str, is_quiet: bool) -> None:
     """A line on standard error."""
     if not is_quiet:
         click.echo(text, err=True)
-
-
-def transfer_step(path: Path, progress: Progress) -> Step:
-    """A transfer of `path` as a step, in megabytes."""
-    verb = "uploading" if progress.stage == "put" else "downloading"
-    if not progress.total:
-        return Step(f"{verb} {path.name}")
-    return Step(f"{verb} {path.name} ({in_mb(progress.total)} MB)", 100 * progress.done / progress.total)
 
 
 def _step(service: Service, job: "Job") -> Step:

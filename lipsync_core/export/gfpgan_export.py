@@ -7,24 +7,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lipsync_core.models.checkpoint import load_weights, read_state_dict
-from lipsync_core.models.gfpgan_net import PICTURE_PX, GfpganNet
-from lipsync_core.models.onnx_export import export_onnx, require_equal
+from lipsync_core.export.checkpoint import load_weights, read_state_dict
+from lipsync_core.export.gfpgan_torch import PICTURE_PX, GfpganTorch
+from lipsync_core.export.onnx_export import export_onnx, require_equal
 from lipsync_core.onnx_session import OnnxModel
 
 #: What two runtimes may differ by in float32, as a share of the restored picture's largest value.
 TOLERANCE = 1e-4
 #: Where checkpoints of GFPGAN keep their weights: the moving average over the training, or the last state of it.
 _KEYS = ("params_ema", "params")
-#: Weights of the checkpoint that restoring does not use; `gfpgan_net` says what they are.
+#: Weights of the checkpoint that restoring does not use; `gfpgan_torch` says what they are.
 _UNUSED = ("toRGB.", "stylegan_decoder.style_mlp.")
 
 
-def export_gfpgan(checkpoint: Path, target: Path, first_row: int) -> float:
+def export_gfpgan(checkpoint: Path, target: Path, first_row: int) -> None:
     """Write the network with the weights of `checkpoint` to `target`, for the picture's rows from `first_row` on.
 
-    The file takes one face at a time. It is run before it is accepted: returned is the largest difference, on random
-    input, to the whole network in torch, as a share of the largest value.
+    The file takes one face at a time. It is accepted only if, on random input, it computes the same as the whole
+    network in torch.
 
     Raises:
         ModelCorruptError: the checkpoint is damaged or hostile.
@@ -32,9 +32,7 @@ def export_gfpgan(checkpoint: Path, target: Path, first_row: int) -> float:
     """
     weights = _read_weights(checkpoint)
     export_onnx(_network(weights, checkpoint, first_row), (_random_face(),), target, (("face",), "restored"))
-    difference = _difference(_network(weights, checkpoint), first_row, target)
-    require_equal(checkpoint, difference, TOLERANCE)
-    return difference
+    require_equal(checkpoint, _difference(_network(weights, checkpoint), first_row, target), TOLERANCE)
 
 
 def _read_weights(checkpoint: Path) -> dict[str, Tensor]:
@@ -43,10 +41,10 @@ def _read_weights(checkpoint: Path) -> dict[str, Tensor]:
     return {name: value for name, value in weights.items() if not name.startswith(_UNUSED)}
 
 
-def _network(weights: Mapping[str, Tensor], checkpoint: Path, first_row: int = 0) -> GfpganNet:
+def _network(weights: Mapping[str, Tensor], checkpoint: Path, first_row: int = 0) -> GfpganTorch:
     """The network with the weights read from `checkpoint`, ready to restore."""
     with torch.device("meta"):  # without initial values for 87 million weights
-        network = GfpganNet(first_row)
+        network = GfpganTorch(first_row)
     network.to_empty(device="cpu")
     load_weights(network, weights, checkpoint)
     return network.eval()
@@ -58,7 +56,8 @@ def _random_face() -> Tensor:
     return torch.rand((1, 3, PICTURE_PX, PICTURE_PX), generator=rng) * 2.0 - 1.0
 
 
-def _difference(whole: GfpganNet, first_row: int, exported: Path) -> float:
+def _difference(whole: GfpganTorch, first_row: int, exported: Path) -> float:
+    """The largest difference between the whole network in torch and the file, as a share of the largest value."""
     face = _random_face()
     with torch.inference_mode():
         expected = whole(face)[:, :, first_row:].numpy()

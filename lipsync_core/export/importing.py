@@ -12,13 +12,15 @@ from typing import Literal
 import numpy as np
 
 from lipsync_core.enhance.alignment import FACE_PX as ALIGNED_PX
-from lipsync_core.enhance.gfpgan_network import FIRST_ROW as GFPGAN_FIRST_ROW
-from lipsync_core.enhance.gfpgan_network import GfpganNetwork
+from lipsync_core.enhance.gfpgan_onnx import FIRST_ROW as GFPGAN_FIRST_ROW
+from lipsync_core.enhance.gfpgan_onnx import GfpganNetwork
 from lipsync_core.errors import ModelCorruptError, ModelError, ModelMissingError
 from lipsync_core.generators.wav2lip_mask import FACE_PX
 from lipsync_core.generators.wav2lip_mask import FIRST_ROW as WAV2LIP_FIRST_ROW
-from lipsync_core.generators.wav2lip_network import MEL_SHAPE, Wav2LipNetwork, network_faces
-from lipsync_core.models.stamp import seal, sha256_of
+from lipsync_core.generators.wav2lip_onnx import MEL_SHAPE, Wav2LipNetwork, network_faces
+from lipsync_core.models.content import sha256_of
+from lipsync_core.models.registry import ModelEntry
+from lipsync_core.models.stamp import seal
 
 FileKind = Literal["checkpoint", "onnx"]
 
@@ -28,20 +30,11 @@ _HALF_RANGE = 0.501  # a sigmoid around 0.5, and rounding
 _EXTRA = ("torch", "onnxscript")
 
 
-@dataclass(frozen=True, slots=True)
-class ImportedModel:
-    """What an import made."""
-
-    path: Path  # ONNX, sealed: see `stamp`
-    source_sha256: str
-    size_bytes: int
-
-
-def import_wav2lip(source: Path, target: Path, first_row: int = WAV2LIP_FIRST_ROW) -> ImportedModel:
+def import_wav2lip(source: Path, target: Path, first_row: int = WAV2LIP_FIRST_ROW) -> str:
     """Store the Wav2Lip of `source`, a PyTorch checkpoint or an ONNX file, at `target`, checked and sealed.
 
-    `target` appears whole or not at all, and replaces an older one. It draws the picture's rows from `first_row` on:
-    by default those under the mask; 0 serves every use, and takes 30 % longer.
+    The sha256 of `source` is returned. `target` appears whole or not at all, and replaces an older one. It draws the
+    picture's rows from `first_row` on: by default those under the mask; 0 serves every use, and takes 30 % longer.
 
     Raises:
         ModelMissingError: there is no such file.
@@ -52,13 +45,29 @@ def import_wav2lip(source: Path, target: Path, first_row: int = WAV2LIP_FIRST_RO
     return _import(source, target, _Recipe(partial(_export_wav2lip, first_row), partial(_check_wav2lip, first_row)))
 
 
-def import_gfpgan(source: Path, target: Path) -> ImportedModel:
+def import_gfpgan(source: Path, target: Path) -> str:
     """Store the GFPGAN of `source` at `target`, in the same way.
 
     Raises:
         ModelError: as `import_wav2lip`, by the same kinds.
     """
     return _import(source, target, _Recipe(_export_gfpgan, _check_gfpgan))
+
+
+def import_network(entry: ModelEntry, source: Path, target: Path, is_whole: bool = False) -> str:
+    """Store the network of `source` at `target` in the way that the registry's `entry` names; the sha256 of `source`.
+
+    With `is_whole`, a Wav2Lip keeps the rows that lie outside every blend mask.
+
+    Raises:
+        ModelError: as `import_wav2lip`, by the same kinds; or `entry` names no way.
+    """
+    match entry.imported_by:
+        case "wav2lip":
+            return import_wav2lip(source, target, 0 if is_whole else WAV2LIP_FIRST_ROW)
+        case "gfpgan":
+            return import_gfpgan(source, target)
+    raise ModelError(f"{entry.name} is used as it comes: there is nothing to import")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,7 @@ class _Recipe:
     check: Callable[[Path], None]  # raises ModelError where an ONNX file is another model or does not run
 
 
-def _import(source: Path, target: Path, recipe: _Recipe) -> ImportedModel:
+def _import(source: Path, target: Path, recipe: _Recipe) -> str:
     kind = file_kind(source)
     if kind == "checkpoint":
         _require_torch(source)
@@ -83,7 +92,7 @@ def _import(source: Path, target: Path, recipe: _Recipe) -> ImportedModel:
             source_sha256 = sha256_of(source)
             seal(made, source_sha256)
             made.replace(target)
-        return ImportedModel(target, source_sha256, target.stat().st_size)
+        return source_sha256
     except OSError as exc:
         raise ModelError(f"{source} cannot be imported to {target}: {exc.strerror}", "choose another folder") from exc
 
@@ -142,13 +151,13 @@ def _convert(kind: FileKind, source: Path, made: Path, recipe: _Recipe) -> None:
 
 
 def _export_wav2lip(first_row: int, checkpoint: Path, made: Path) -> None:
-    from lipsync_core.models.wav2lip_export import export_wav2lip
+    from lipsync_core.export.wav2lip_export import export_wav2lip
 
     export_wav2lip(checkpoint, made, first_row)
 
 
 def _export_gfpgan(checkpoint: Path, made: Path) -> None:
-    from lipsync_core.models.gfpgan_export import export_gfpgan
+    from lipsync_core.export.gfpgan_export import export_gfpgan
 
     export_gfpgan(checkpoint, made, GFPGAN_FIRST_ROW)
 

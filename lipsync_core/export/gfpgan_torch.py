@@ -159,7 +159,7 @@ class ConstantInput(nn.Module):
 class StyleDecoder(nn.Module):
     """StyleGAN2's generator; at each level half of the channels are scaled and shifted by the U-Net's conditions."""
 
-    def __init__(self, picture_px: int, widest: int, rows: tuple[LevelRows, ...]) -> None:
+    def __init__(self, widest: int, rows: tuple[LevelRows, ...]) -> None:
         super().__init__()
         sides = [_CONSTANT_PX * 2**level for level in range(len(rows) + 1)]
         channels = [_channels(side, widest) for side in sides]
@@ -202,7 +202,7 @@ class StyleDecoder(nn.Module):
         return noise[:, :, first_row:]
 
 
-class GfpganNet(nn.Module):
+class GfpganTorch(nn.Module):
     """The network; submodules are named as in the published checkpoints."""
 
     def __init__(self, first_row: int = 0, picture_px: int = PICTURE_PX, widest: int = _WIDEST) -> None:
@@ -225,7 +225,7 @@ class GfpganNet(nn.Module):
         self.final_linear = nn.Linear(channels[0] * _CONSTANT_PX**2, (2 * len(pairs) + 2) * STYLE_LENGTH)
         self.condition_scale = nn.ModuleList(_condition(count) for count in channels[1:])
         self.condition_shift = nn.ModuleList(_condition(count) for count in channels[1:])
-        self.stylegan_decoder = StyleDecoder(picture_px, widest, self.rows)
+        self.stylegan_decoder = StyleDecoder(widest, self.rows)
 
     def forward(self, face: Tensor) -> Tensor:
         """The restored face: (B, 3, 512, 512) RGB in -1..1 -> (B, 3, 512 - first_row, 512), about -1..1."""

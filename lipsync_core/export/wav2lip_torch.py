@@ -86,7 +86,7 @@ class GrowBlock(nn.Module):
         return torch.relu(self.conv_block(x))
 
 
-class Wav2LipNet(nn.Module):
+class Wav2LipTorch(nn.Module):
     """The network; submodules are named as in the published checkpoints."""
 
     def __init__(self, first_row: int = 0) -> None:

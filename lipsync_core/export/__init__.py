@@ -1,0 +1,1 @@
+"""Checkpoints become ONNX files here, checked and sealed. No other package of the core imports PyTorch."""

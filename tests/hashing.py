@@ -1,0 +1,31 @@
+"""Counts what is hashed, so that a file read twice for its sum is seen."""
+
+import hashlib
+
+import pytest
+
+from lipsync_core.models.stamp import CONTENT_KEY, SOURCE_KEY
+
+#: Of the seal behind an imported network, which is not part of its own sum.
+SEAL_BYTES = sum(len(key) + 64 + 6 for key in (SOURCE_KEY, CONTENT_KEY))
+
+
+def count_hashed_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The length of every block that is put into a sha256 from now on, in order."""
+    lengths: list[int] = []
+    sha256 = hashlib.sha256
+
+    class Counting:
+        def __init__(self, content: bytes = b"") -> None:
+            self._digest = sha256()
+            self.update(content)
+
+        def update(self, content: bytes) -> None:
+            lengths.append(len(content))
+            self._digest.update(content)
+
+        def hexdigest(self) -> str:
+            return self._digest.hexdigest()
+
+    monkeypatch.setattr(hashlib, "sha256", Counting)
+    return lengths
