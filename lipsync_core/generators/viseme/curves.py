@@ -93,7 +93,7 @@ def mouth_curves(speech: Iterable[NDArray[np.int16]]) -> MouthCurves:
         ModelMissingError: the speech recogniser's models are missing.
     """
     meter = LevelMeter()
-    phones = tuple(PhoneRecogniser().recognise(meter.watch(speech)))
+    phones = tuple(PhoneRecogniser().recognise(meter.measure(speech)))
     return curves_of(phones, meter.levels())
 
 
