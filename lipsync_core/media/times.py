@@ -39,7 +39,7 @@ class FrameTimes:
         self._pts.append(pts)
 
     def extend(self, frame_pts: Sequence[int]) -> None:
-        """Add frames by the corrected pts of all frames, known from an earlier pass; frames already here are skipped."""
+        """Add frames by the corrected pts of all frames, from an earlier pass; frames already here are skipped."""
         known = len(self._pts)
         for pts in frame_pts[known:]:
             self._pts.append(int(pts))
