@@ -1,4 +1,4 @@
-"""The inner mouth that the clip itself shows: the observer of the track pass that finds it.
+"""Finds the clip's own inner mouth: an observer of the track pass.
 
 One open mouth with visible teeth is borrowed for the whole clip; a fixed one does not flicker.
 """
