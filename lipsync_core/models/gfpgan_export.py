@@ -12,19 +12,19 @@ from lipsync_core.models.gfpgan_net import PICTURE_PX, GfpganNet
 from lipsync_core.models.onnx_export import export_onnx, require_equal
 from lipsync_core.onnx_session import OnnxModel
 
-#: What two runtimes may differ by in float32, as a share of the restored picture's largest value.
+#: The greatest accepted difference of two runtimes in float32, as a share of the restored picture's largest value.
 TOLERANCE = 1e-4
-#: Where checkpoints of GFPGAN keep their weights: the moving average over the training, or the last state of it.
+#: The keys of the weights in a GFPGAN checkpoint: the moving average over the training, or its last state.
 _KEYS = ("params_ema", "params")
-#: Weights of the checkpoint that restoring does not use; `gfpgan_net` says what they are.
+#: Weights of the checkpoint that restoring does not use; `gfpgan_net` describes them.
 _UNUSED = ("toRGB.", "stylegan_decoder.style_mlp.")
 
 
 def export_gfpgan(checkpoint: Path, target: Path, first_row: int) -> float:
     """Write the network with the weights of `checkpoint` to `target`, for the picture's rows from `first_row` on.
 
-    The file takes one face at a time. It is run before it is accepted: returned is the largest difference, on random
-    input, to the whole network in torch, as a share of the largest value.
+    The file takes one face at a time. It is run before it is accepted: the result is its largest difference, on random
+    input, from the whole network in torch, as a share of the largest value.
 
     Raises:
         ModelCorruptError: the checkpoint is damaged or hostile.
@@ -38,7 +38,7 @@ def export_gfpgan(checkpoint: Path, target: Path, first_row: int) -> float:
 
 
 def _read_weights(checkpoint: Path) -> dict[str, Tensor]:
-    """Those that restoring uses."""
+    """The weights of `checkpoint` that restoring uses."""
     weights = read_state_dict(checkpoint, _KEYS)
     return {name: value for name, value in weights.items() if not name.startswith(_UNUSED)}
 

@@ -24,7 +24,7 @@ from lipsync_core.models.registry import (
 from lipsync_core.models.stamp import check_seal
 from lipsync_core.report import Progress, ProgressCallback
 
-#: "downloaded": the checkpoint is here and sound, and has still to be imported.
+#: "downloaded": the checkpoint is here and sound, but not yet imported.
 ModelStatus = Literal["installed", "downloaded", "missing", "corrupt"]
 
 
@@ -37,19 +37,19 @@ class ModelStore:
     def __init__(
         self, root: Path, entries: Sequence[ModelEntry] | None = None, downloader: Downloader | None = None
     ) -> None:
-        """`entries` are the models to choose from: by default the registered ones."""
+        """`entries` are the known models: by default the registered ones."""
         self._root = root
         self.entries = tuple(registered_models() if entries is None else entries)
         self.licences = LicenceBook(root / "accepted-licences")
         self._downloader = downloader or Downloader()
 
     def path(self, name: str, member: str) -> Path:
-        """Where the checked file of an installed model lies; `NETWORK` is the one that an import makes.
+        """The path of an installed model's file, after a check; member `NETWORK` is the network that an import makes.
 
         Raises:
             ModelError: no such model or member.
             ModelMissingError: the file is not installed.
-            ModelCorruptError: the file does not have the registered sha256, or is not what was imported.
+            ModelCorruptError: the file does not have the registered sha256, or was changed after its import.
         """
         entry = self.entry(name)
         if entry.imported_by and member == NETWORK:
@@ -58,7 +58,7 @@ class ModelStore:
         return self._checked(entry, entry.member(member))
 
     def verify(self, name: str) -> None:
-        """Check every file that the model is used from; raises what `path` raises."""
+        """Check every file of the model that jobs use; raises as `path`."""
         entry = self.entry(name)
         if entry.imported_by:
             self.imported_from(name)
@@ -67,30 +67,30 @@ class ModelStore:
                 self._checked(entry, member)
 
     def imported_from(self, name: str) -> str:
-        """The sha256 of the file from which the model was imported, which may be one of the user's own.
+        """The sha256 of the file from which the model was imported, which may be a file of the user.
 
-        Raises what `path` raises.
+        Raises as `path`.
         """
         entry = self.entry(name)
         try:
             return check_seal(self._network(entry))
         except ModelMissingError as exc:
-            raise ModelMissingError(exc.message, _command(entry)) from exc
+            raise ModelMissingError(exc.message, _remedy(entry)) from exc
         except ModelCorruptError as exc:
-            raise ModelCorruptError(exc.message, _command(entry)) from exc
+            raise ModelCorruptError(exc.message, _remedy(entry)) from exc
 
     def require_usable(self, name: str) -> None:
         """Make sure that the model is installed, sound, and may be used.
 
-        Raises what `path` raises, and:
+        Raises as `path`, and:
             LicenceError: its licence forbids commercial use and has not been accepted.
         """
         self.verify(name)
         entry = self.entry(name)
-        self.licences.require(entry, _pull(entry))
+        self.licences.require(entry, _pull_command(entry))
 
     def status(self, name: str) -> ModelStatus:
-        """Whether the model is here, by the sums of its files. Says nothing about its licence.
+        """The state of the model's files, by their sha256 sums; its licence does not matter.
 
         Raises:
             ModelError: no such model.
@@ -104,25 +104,25 @@ class ModelStore:
         return "installed"
 
     def partial_bytes(self, name: str) -> int:
-        """How much of a download that did not end is kept for the next `pull`."""
+        """The bytes of an unfinished download that are kept for the next `pull`."""
         return self._partial(self.entry(name)).size_bytes
 
     def pull(self, name: str, accept_licence: bool = False, progress: ProgressCallback = lambda _: None) -> None:
-        """Install the model, or replace what is corrupt; without the network where nothing needs it.
+        """Install the model, or replace its corrupt files; use the internet only if a file has to be fetched.
 
         A checkpoint is imported and then removed. Progress counts the bytes of a download.
 
         Raises:
             LicenceError: the licence has to be accepted first.
-            TransientError: the download failed, time and again; what came is kept for the next time.
-            ModelCorruptError: what was downloaded does not have the registered sha256.
+            TransientError: the download failed repeatedly; the received part is kept for the next call.
+            ModelCorruptError: the downloaded file does not have the registered sha256.
             ModelError: no such model, or the download is refused, or the folder cannot be written, or the import
                 lacks torch: the checkpoint is kept.
             DiskFullError: there is no room for the download.
         """
         entry = self.entry(name)
         if not accept_licence:
-            self.licences.require(entry, _pull(entry))
+            self.licences.require(entry, _pull_command(entry))
         if self.licences.is_usable(entry) and self.status(name) == "installed":
             return
         with self._installing(entry, progress) as folder:
@@ -144,7 +144,7 @@ class ModelStore:
         progress: ProgressCallback = lambda _: None,
         is_whole: bool = False,
     ) -> None:
-        """Install the model from a file that the user has: a checkpoint or ONNX file, or what the source would bring.
+        """Install the model from the user's file: a checkpoint or ONNX file, or the file that the source would bring.
 
         With `is_whole`, a Wav2Lip keeps the part of its network that only the compat mode needs.
 
@@ -177,7 +177,7 @@ class ModelStore:
 
     @contextmanager
     def _installing(self, entry: ModelEntry, progress: ProgressCallback) -> Iterator[Path]:
-        """The model's folder, made, and nobody else's for the block."""
+        """Make the model's folder, and lock it for the block."""
         folder = self._folder(entry)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -195,7 +195,7 @@ class ModelStore:
 
     def _checked(self, entry: ModelEntry, member: ModelMember) -> Path:
         path = self._folder(entry) / member.file_name
-        check_content(path, member.sha256, member.size_bytes, _command(entry))
+        check_content(path, member.sha256, member.size_bytes, _remedy(entry))
         return path
 
     def _partial(self, entry: ModelEntry) -> PartialFile:
@@ -212,14 +212,14 @@ class ModelStore:
 
 
 def import_network(entry: ModelEntry, source: Path, target: Path, is_whole: bool = False) -> str:
-    """Make the network at `target` out of the file `source`; the sha256 of `source`.
+    """Make the network at `target` from the file `source`, and return the sha256 of `source`.
 
-    `is_whole` keeps what lies outside every blend mask, where there is a choice.
+    `is_whole` makes a Wav2Lip keep the rows of its picture outside every blend mask; other models have no such choice.
 
     Raises:
         ModelMissingError, ModelCorruptError, ModelError: see `importing`.
     """
-    from lipsync_core.models import importing  # brings ONNX Runtime, which a listing does not need
+    from lipsync_core.models import importing  # imports ONNX Runtime, which a list of models does not need
 
     if entry.imported_by == "gfpgan":
         return importing.import_gfpgan(source, target).source_sha256
@@ -227,9 +227,9 @@ def import_network(entry: ModelEntry, source: Path, target: Path, is_whole: bool
     return imported.source_sha256
 
 
-def _pull(entry: ModelEntry) -> str:
+def _pull_command(entry: ModelEntry) -> str:
     return f"lipsync models pull {entry.name}"
 
 
-def _command(entry: ModelEntry) -> str:
-    return f"run: {_pull(entry)}"
+def _remedy(entry: ModelEntry) -> str:
+    return f"run: {_pull_command(entry)}"

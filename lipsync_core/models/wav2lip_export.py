@@ -1,4 +1,4 @@
-"""Turns a Wav2Lip checkpoint into an ONNX file once, so that nobody needs torch to use it. Needs torch and onnxscript.
+"""Turns a Wav2Lip checkpoint into an ONNX file once, so that using it needs no torch. Needs torch and onnxscript.
 
 The newer exporter of torch is used, built on `torch.export`: the older one, built on TorchScript, is deprecated.
 Layers are left as they are, by measurement in ONNX Runtime on a CPU at batch 4: transposed convolutions as convolution
@@ -20,7 +20,7 @@ from lipsync_core.models.checkpoint import load_weights, read_state_dict
 from lipsync_core.models.onnx_export import export_onnx, require_equal
 from lipsync_core.onnx_session import OnnxModel
 
-#: What two runtimes may differ by in float32 on a sigmoid's output.
+#: The greatest accepted difference of two runtimes in float32, on a sigmoid's output.
 TOLERANCE = 1e-4
 INPUTS = ("mel_spectrogram", "video_frames")
 
@@ -28,8 +28,8 @@ INPUTS = ("mel_spectrogram", "video_frames")
 def export_wav2lip(checkpoint: Path, target: Path, first_row: int) -> float:
     """Write the network with the weights of `checkpoint` to `target`, for the picture's rows from `first_row` on.
 
-    Batch norms are folded into their convolutions. The file takes any batch. It is run before it is accepted:
-    returned is the largest difference, on random input, to the whole network in torch.
+    Batch norms are folded into their convolutions. The file takes any batch. It is run before it is accepted: the
+    result is its largest difference, on random input, from the whole network in torch.
 
     Raises:
         ModelCorruptError: the checkpoint is damaged or hostile.
