@@ -84,7 +84,7 @@ class LevelMeter:
 def scaled_loudness(level_db: NDArray[np.float32]) -> NDArray[np.float64]:
     """(N,) loudness relative to the clip: 0 at its quietest 5 %, 1 at its loudest 5 %, 1.1 at most.
 
-    All 0 where even the loudest parts are below -52 dBFS.
+    All 0 if even the loudest parts are below -52 dBFS.
     """
     if not len(level_db):
         return np.zeros(0)

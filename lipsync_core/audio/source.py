@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lipsync_core.errors import NoAudioError
 from lipsync_core.media.probe import open_media
 
-#: Where the timestamps run ahead of the samples by more than this, sound is missing. A smaller difference is
+#: If the timestamps run ahead of the samples by more than this, sound is missing. A smaller difference is
 #: jitter: Matroska rounds to 1 ms, transport streams and phone recordings wobble by a frame (20 to 40 ms).
 MAX_JITTER_S = Fraction(50, 1000)
 #: A longer jump is a fault of the timestamps (a spliced transport stream), not a pause, and is not filled.

@@ -72,7 +72,7 @@ class _Sines:
 
 
 def _add_mirrored(samples: NDArray[np.float32]) -> None:
-    """In place, with first and last the mirrored halves: first + last, then first - last; a middle row stays."""
+    """Replace the halves, in place, by the sum and the difference of the first and the mirrored last one."""
     half = len(samples) // 2
     first, last = samples[:half], samples[len(samples) - half :]
     first += last[::-1]

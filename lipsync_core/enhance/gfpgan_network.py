@@ -25,8 +25,8 @@ class GfpganNetwork:
     def __init__(self, path: Path, provider: Provider = "cpu", threads: int | None = None) -> None:
         """Open the ONNX file.
 
-        Raises:
-            ModelError: the file is not GFPGAN, or `OnnxModel` cannot open it.
+        Raises as `OnnxModel`, and:
+            ModelError: the file is not GFPGAN.
         """
         self.path = path
         self._model = OnnxModel(path, provider, threads)

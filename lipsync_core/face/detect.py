@@ -30,7 +30,7 @@ class Detection:
 
     score: float  # 0..1
     box: NDArray[np.float32]  # (4,) x0 y0 x1 y1, brow to chin
-    eyes: NDArray[np.float32]  # (2, 2) centres x y, the one on the left of an upright face first
+    eyes: NDArray[np.float32]  # (2, 2) centres x y, first the eye on the left of an upright face
 
     def __repr__(self) -> str:
         return f"Detection({self.score:.2f}, box {self.box.round().astype(int).tolist()})"

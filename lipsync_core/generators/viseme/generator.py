@@ -96,7 +96,7 @@ class VisemePainter:
     def _fill_mouth(
         self, painted: Painted, shape: MouthShape, to_canonical: NDArray[np.float64], brightness: float
     ) -> None:
-        """Paint the inside of the mouth over the warped pixels, in place."""
+        """Paint the inside of the mouth over the warped pixels of `painted`, in place."""
         outline = _opening_outline(shape, inverse_transform(to_canonical))
         rim_px = 2.0 + _RIM_PX / float(scale_of(to_canonical))
         height, width = painted.mask.shape
