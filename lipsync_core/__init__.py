@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["JobOptions", "JobReport", "LipSyncError", "Progress", "Workspace", "lip_sync"]
 
-_MODULES = {
+_HOMES = {
     "JobOptions": "options",
     "JobReport": "report",
     "LipSyncError": "errors",
@@ -25,6 +25,6 @@ def __getattr__(name: str) -> object:
     """Import on first use, so that `lipsync_core.errors` costs no OpenCV and no FFmpeg."""
     from importlib import import_module
 
-    if name not in _MODULES:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
