@@ -1,8 +1,8 @@
-"""StageClock: where every second of a job went.
+"""StageClock: the wall and CPU time of each stage of a job.
 
 A stage is timed while its own code runs. When one stage pulls frames from another (stages are lazy
 iterators), the inner stage pauses the outer one, so the rows add up and nothing is counted twice.
-CPU time is the thread's own plus that of the threads which a codec started for the stage.
+CPU time is the thread's own, plus that of the threads that a codec started for the stage.
 """
 
 import threading
@@ -19,7 +19,7 @@ _TASKS = Path("/proc/self/task")
 
 @dataclass(frozen=True, slots=True)
 class StageTiming:
-    """One row of the timing table. `wall_s` and `cpu_s` are the stage's own, nested stages excluded."""
+    """One row of the timing table; `wall_s` and `cpu_s` exclude nested stages."""
 
     stage: str
     wall_s: float
@@ -28,7 +28,7 @@ class StageTiming:
 
     @property
     def items_per_s(self) -> float:
-        """Items (frames, for most stages) a second of the stage's own wall time; 0 where none were counted."""
+        """Items (frames, for most stages) per second of the stage's own wall time; 0 if none were counted."""
         return self.items / self.wall_s if self.items and self.wall_s > 0 else 0.0
 
 
@@ -45,7 +45,7 @@ class _Stage:
 class StageClock:
     """Accumulates wall and CPU seconds per stage, in the order in which the stages first ran.
 
-    One clock serves one thread; what codec threads burn is added through `adopting`.
+    One clock serves one thread; `adopting` adds the CPU time of codec threads.
     """
 
     def __init__(self) -> None:
@@ -73,24 +73,24 @@ class StageClock:
             stage.items += items
             _refresh(stage.adopted)
 
-    def timed(self, name: str, things: Iterable[_T]) -> Iterator[_T]:
-        """Yield from `things`, timing each step as `name` and counting one item for each."""
-        iterator = iter(things)
+    def timed(self, name: str, values: Iterable[_T]) -> Iterator[_T]:
+        """Yield from `values`, timing each step as `name` and counting one item for each."""
+        iterator = iter(values)
         while True:
             with self.stage(name):
                 try:
-                    thing = next(iterator)
+                    value = next(iterator)
                 except StopIteration:
                     return
             self._stages[name].items += 1
-            yield thing
+            yield value
 
     @contextmanager
     def adopting(self, name: str) -> Iterator[None]:
         """Charge the CPU time of every thread that starts inside the block to stage `name` from now on.
 
-        Codecs start their threads when they open; wrap the opening. Where the system has no
-        /proc, nothing is adopted and that time shows up as "other".
+        A codec starts its threads when it is opened, so wrap the opening. On a system without /proc
+        no thread is adopted, and that time counts as "other".
         """
         before = _thread_ids()
         try:
@@ -102,7 +102,7 @@ class StageClock:
             _refresh(stage.adopted)
 
     def timings(self) -> tuple[StageTiming, ...]:
-        """The rows so far, then "other": what the process spent outside every stage."""
+        """The rows so far, then "other": the time that the process spent outside every stage."""
         self._charge()
         rows = []
         for name, stage in self._stages.items():
@@ -140,7 +140,7 @@ def _thread_ids() -> set[int]:
 
 
 def _refresh(adopted: dict[int, float]) -> None:
-    """Read each thread's CPU clock; a thread that has ended keeps what was last read."""
+    """Read each thread's CPU clock; a thread that has ended keeps its last reading."""
     for thread_id in adopted:
         # The clock id of another thread of this process: clock_gettime(2), CPUCLOCK_PERTHREAD | CPUCLOCK_SCHED.
         clock_id = (~thread_id << 3) | 6

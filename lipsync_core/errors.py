@@ -26,9 +26,9 @@ from typing import ClassVar
 
 
 class LipSyncError(Exception):
-    """Something went wrong that this product has a name for.
+    """A failure with a stable code.
 
-    The message is one line that says what is wrong; `remedy` says what to do about it.
+    The message is one line that names the fault; `remedy` names what the user can do about it.
     """
 
     code: ClassVar[str] = "INTERNAL"
@@ -94,7 +94,7 @@ class NoAudioError(InputError):
 
 
 class FaceError(LipSyncError):
-    """Fewer frames than asked for could be synced because no usable face was found."""
+    """Too few frames could be synced, because the others have no usable face."""
 
     code = "NO_FACE"
     exit_status = 4
@@ -139,18 +139,19 @@ class LicenceError(ModelError):
 
 
 class TransientError(LipSyncError):
-    """Something outside this machine failed in a way that may pass: network, registry, storage."""
+    """A failure outside this machine that may pass: of the network, a registry or a storage."""
 
     code = "TRANSIENT"
     exit_status = 75
 
 
 def error_of(code: str, message: str, remedy: str = "") -> LipSyncError:
-    """An error of the class that has this code, whichever imported module declares it.
+    """The error of the class with this code, which any imported module may declare.
 
-    A code that is not known here, of another version of this product, stays in front of the message.
+    An unknown code, from another version of this product, is put in front of the message.
     """
-    classes = {each.code: each for each in reversed([*_family(LipSyncError)])}  # of namesakes, the one nearest the root
+    # Subclasses inherit a code: the class nearest the root stands for it.
+    classes = {each.code: each for each in reversed([*_family(LipSyncError)])}
     known = classes.get(code)
     return known(message, remedy) if known else LipSyncError(f"{code}: {message}", remedy)
 

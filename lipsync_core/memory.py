@@ -1,4 +1,4 @@
-"""How much memory this process uses, and how it is kept from growing."""
+"""The peak memory of this process, and a setting that keeps its memory from growing."""
 
 import ctypes
 import logging
@@ -11,17 +11,18 @@ _STATUS = Path("/proc/self/status")
 # mallopt(3): the parameters' numbers in glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _ARENAS = 2
-_MAPPED_BYTES = 8 * 2**20  # larger blocks are what grows with a clip; smaller ones come and go with every frame
-_KEPT_BYTES = 32 * 2**20  # at the heap's end: returned and asked for again, a frame's arrays cost a quarter of all CPU
+_MAPPED_BYTES = 8 * 2**20  # larger blocks grow with a clip; smaller ones are allocated and freed with every frame
+# Free memory that stays at the heap's end. Returning a frame's arrays each time costs a quarter of all CPU time.
+_KEPT_BYTES = 32 * 2**20
 
 _log = logging.getLogger(__name__)
 
 
 def peak_resident_bytes() -> int:
-    """The most memory that was resident since this program began.
+    """The peak resident memory since this program began.
 
-    Linux keeps it as VmHWM (proc(5)). `getrusage` counts the program as well that started this one: under a large
-    parent it reports the parent's memory. It serves where there is no /proc.
+    Linux keeps it as VmHWM (proc(5)). `getrusage` also counts the program that started this one, so a large parent
+    hides this program's memory: it serves only on a system without /proc.
     """
     try:
         found = re.search(r"VmHWM:\s+(\d+) kB", _STATUS.read_text())
@@ -34,11 +35,11 @@ def peak_resident_bytes() -> int:
 
 
 def give_memory_back() -> None:
-    """Tell glibc's allocator to return what is freed; elsewhere, do nothing. To be called before threads start.
+    """Make glibc's allocator return freed memory to the system; do nothing with another allocator.
 
-    By default it keeps an arena for each codec thread and, once a large block was freed, holds on to all like it:
-    20 MB more on 1080p, and more growth from one minute to ten. It changes the whole process, so a program decides
-    it (the command line does), and no function of this library.
+    Call it before threads start. By default glibc keeps an arena for each codec thread and, once a large block was
+    freed, keeps all later blocks of that size: 20 MB more on 1080p, and more growth from one minute to ten. The
+    setting changes the whole process, so a program makes it (the command line does), and no function of this library.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

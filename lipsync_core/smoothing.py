@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 _F = TypeVar("_F", np.float32, np.float64)
 
-#: How many sigmas of the bell are kept on each side; what is cut off weighs less than 1e-4.
+#: The Gaussian is cut off at so many sigmas on each side; the tails beyond weigh less than 1e-4.
 _REACH_SIGMAS = 4.0
 
 
 def gaussian(values: NDArray[_F], sigma: float, axis: int = 0) -> NDArray[_F]:
     """Smooth `values` along `axis` with a Gaussian of `sigma` samples, repeating the end values outward.
 
-    The shape and the dtype stay. A sigma of 0 or an empty array comes back as a copy.
+    The shape and the dtype stay. With a sigma of 0, or an empty array, the result is a copy.
 
     Raises:
         ValueError: sigma is negative.

@@ -11,8 +11,8 @@ from threadpoolctl import threadpool_limits
 def no_thread_pools() -> Iterator[None]:
     """Keep OpenCV and BLAS to the calling thread for the block.
 
-    Regions and systems are small: threads gain nothing on them, and their spinning took a third of all CPU time
-    from the codecs, which do use every core.
+    Regions and systems of equations are small, so threads gain nothing on them. Their waiting loops took a third of
+    all CPU time from the codecs, which use every core.
     """
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)

@@ -1,4 +1,4 @@
-"""The timeline: which source frame every output frame shows, and when. All arithmetic is exact."""
+"""The timeline: the source frame and the start time of every output frame, in exact arithmetic."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -48,7 +48,7 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Shown:
-    """Frames in the order of showing, each with its own duration."""
+    """Frames in display order, each with its own duration."""
 
     indexes: NDArray[np.int64]  # (M,)
     durations: NDArray[np.int64]  # (M,) in units of the source's time_base
@@ -58,12 +58,12 @@ def plan_timeline(track: FaceTrack, audio_duration_s: Fraction, options: JobOpti
     """Lay the frames of `track` under audio of `audio_duration_s`.
 
     With `length` audio the frames last until the audio ends, the last one perhaps longer: never shorter than the
-    audio, and longer by less than a frame. A video that is too short is extended as `options.extend` says, every
-    frame keeping its own duration. `start_s` and `end_s` cut an excerpt of that: the frames shown within
-    [start, end), the first one at 0 from then on.
+    audio, and longer by less than a frame. A video that is too short is extended as `options.extend` says, and every
+    frame keeps its own duration. `start_s` and `end_s` cut an excerpt from that: the frames shown within
+    [start, end), with the first one moved to time 0.
 
     Raises:
-        OptionError: the excerpt lies behind the end.
+        OptionError: the excerpt starts at the end of the result or after it.
         ValueError: the track or the audio is empty.
     """
     if not len(track):
@@ -82,14 +82,14 @@ def plan_timeline(track: FaceTrack, audio_duration_s: Fraction, options: JobOpti
 
 
 def source_s_needed(audio_duration_s: Fraction, options: JobOptions) -> Fraction | None:
-    """How much of the video, from its start, the result can show at most; None: all of it."""
+    """The longest part of the video, from its start, that the result can show, in seconds; None means all of it."""
     if options.length == "audio":
         return audio_duration_s if options.end_s is None else min(audio_duration_s, options.end_s)
     return options.end_s
 
 
 def _shown_until(track: FaceTrack, end: int, extend: Extend) -> _Shown:
-    """The frames that start before `end` (units of the track's time_base) when the video is extended as needed."""
+    """The frames that start before `end` (units of the track's time_base), with the video extended as needed."""
     pts = track.frame_pts
     durations = np.diff(pts, append=pts[-1] + track.last_duration)
     indexes = np.arange(len(pts))
@@ -105,7 +105,7 @@ def _shown_until(track: FaceTrack, end: int, extend: Extend) -> _Shown:
 
 
 def _cycle(durations: NDArray[np.int64], extend: Extend) -> _Shown:
-    """What follows the last frame, again and again."""
+    """The frames that extend the video after its last frame, repeated as often as needed."""
     count = len(durations)
     if extend == "freeze":
         median = max(1, int(np.median(durations)))
@@ -117,7 +117,7 @@ def _cycle(durations: NDArray[np.int64], extend: Extend) -> _Shown:
 
 
 def _excerpt(shown: _Shown, time_base: Fraction, start_s: Fraction) -> Timeline:
-    """What is on the screen from `start_s` on; the frame shown at that moment keeps only the rest of its time."""
+    """The timeline from `start_s` on; the frame shown at that moment keeps only the rest of its duration."""
     start = floor(start_s / time_base)
     ends = np.cumsum(shown.durations)
     first = int(np.searchsorted(ends, start, side="right"))

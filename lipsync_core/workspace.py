@@ -1,4 +1,4 @@
-"""Where models and cached face tracks live on this machine."""
+"""The folders of models and cached face tracks on this machine."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ class Workspace:
 
     @classmethod
     def default(cls) -> "Workspace":
-        """The user's own folders, by the platform's rules."""
+        """The standard folders of this platform for the user."""
         return cls(
             models=platformdirs.user_data_path("lipsync", appauthor=False) / "models",
             cache=platformdirs.user_cache_path("lipsync", appauthor=False),

@@ -1,4 +1,4 @@
-"""Speech as the models hear it: 16 kHz mono."""
+"""Speech in the format of the models: 16 kHz mono."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lipsync_core.clock import StageClock
 from lipsync_core.media.sound import AudioCut, decode_sound, flush
 
-#: What pocketsphinx's and Wav2Lip's acoustic models were trained on.
+#: The sample rate on which pocketsphinx's acoustic models and Wav2Lip were trained.
 SPEECH_RATE_HZ = 16000
 _STAGE = "audio"
 

@@ -1,4 +1,4 @@
-"""How loud and how open a voice sounds, 100 times a second, measured while the sound streams by."""
+"""The loudness and openness of a voice, 100 times a second, measured while the sound is streamed."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ LEVELS_HZ = RATE_HZ // FRAME  # 100
 
 _FULL_SCALE = 32768.0
 _SPECTRUM = 512  # samples, 32 ms
-_LOUDNESS = 400  # samples, 25 ms, the middle of the spectrum's
+_LOUDNESS = 400  # samples, 25 ms, the middle of the spectrum's window
 _FLOOR_DB = -90.0
-_CHUNK_FRAMES = 1000  # measured at once, so that 10 s in one block cost as little memory as in many
+_CHUNK_FRAMES = 1000  # measured at a time, so that one long block needs no more memory than many short ones
 
 # Vowels with an open jaw have their first formant above 550 Hz, close ones below 480 Hz
-# (Peterson and Barney 1952, table II); the bands are the study's.
+# (Peterson and Barney 1952, table II); the bands come from the study behind the viseme generator.
 _OPEN_BAND_HZ = (550.0, 1100.0)
 _CLOSE_BAND_HZ = (150.0, 480.0)
 _CUE_DB = (-15.0, 10.0)  # the band ratio that counts as 0 and as 1
 
 # A clip whose loud parts (95th percentile) stay below this is silence or noise.
 _SILENT_DB = -52.0
-_MOST_RANGE_DB = 40.0
-_LEAST_RANGE_DB = 15.0
-_LOUDEST = 1.1
+_MAX_RANGE_DB = 40.0
+_MIN_RANGE_DB = 15.0
+_MAX_LOUDNESS = 1.1
 _SMOOTHING = 2.0  # frames
 
 
@@ -47,9 +47,9 @@ class Levels:
 
 
 class LevelMeter:
-    """Measures the levels of a stream that something else consumes.
+    """Measures the levels of a sound on its way to another consumer.
 
-    Holds 10 s of samples and the levels (8 bytes per 10 ms), never the whole sound.
+    It holds 10 s of samples and the levels (8 bytes per 10 ms), never the whole sound.
     """
 
     def __init__(self) -> None:
@@ -58,21 +58,21 @@ class LevelMeter:
         self._samples = 0
         self._frames = 0
 
-    def watch(self, blocks: Iterable[NDArray[np.int16]]) -> Iterator[NDArray[np.int16]]:
-        """Hand on 16 kHz mono int16 `blocks` ((n,) each) unchanged, measuring them on the way."""
+    def measure(self, blocks: Iterable[NDArray[np.int16]]) -> Iterator[NDArray[np.int16]]:
+        """Measure 16 kHz mono int16 `blocks` ((n,) each), and yield each unchanged."""
         for block in blocks:
-            self._hear(block)
+            self._add(block)
             yield block
 
     def levels(self) -> Levels:
-        """What was measured up to now: one frame for every 10 ms begun."""
+        """The levels of the sound so far, one for every 10 ms begun."""
         frames = -(-self._samples // FRAME) - self._frames
         needed = max(0, (frames - 1) * FRAME + _SPECTRUM - len(self._held))
         rest = _measure(np.concatenate([self._held, np.zeros(needed, np.int16)]), frames)
         parts = [*self._levels, rest]
         return Levels(np.concatenate([p.level_db for p in parts]), np.concatenate([p.openness_db for p in parts]))
 
-    def _hear(self, block: NDArray[np.int16]) -> None:
+    def _add(self, block: NDArray[np.int16]) -> None:
         self._samples += len(block)
         self._held = np.concatenate([self._held, block])
         while (frames := min((len(self._held) - _SPECTRUM) // FRAME + 1, _CHUNK_FRAMES)) >= _CHUNK_FRAMES:
@@ -84,16 +84,16 @@ class LevelMeter:
 def scaled_loudness(level_db: NDArray[np.float32]) -> NDArray[np.float64]:
     """(N,) loudness relative to the clip: 0 at its quietest 5 %, 1 at its loudest 5 %, 1.1 at most.
 
-    All 0 where even the loudest parts are below -52 dBFS.
+    All 0 if even the loudest parts are below -52 dBFS.
     """
     if not len(level_db):
         return np.zeros(0)
     high = float(np.percentile(level_db, 95))
     if high < _SILENT_DB:
         return np.zeros(len(level_db))
-    level = np.maximum(level_db.astype(np.float64), high - 1.5 * _MOST_RANGE_DB)
-    low = min(max(float(np.percentile(level, 5)), high - _MOST_RANGE_DB), high - _LEAST_RANGE_DB)
-    return np.clip((gaussian(level, _SMOOTHING) - low) / (high - low), 0.0, _LOUDEST)
+    level = np.maximum(level_db.astype(np.float64), high - 1.5 * _MAX_RANGE_DB)
+    low = min(max(float(np.percentile(level, 5)), high - _MAX_RANGE_DB), high - _MIN_RANGE_DB)
+    return np.clip((gaussian(level, _SMOOTHING) - low) / (high - low), 0.0, _MAX_LOUDNESS)
 
 
 def scaled_openness(openness_db: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -1,8 +1,8 @@
-"""The mel spectrogram that Wav2Lip hears, in numpy alone.
+"""The mel spectrogram that Wav2Lip takes as input, computed with numpy alone.
 
 Every constant is that of the public implementation (Prajwal et al. 2020, "A Lip Sync Expert Is All You Need for
-Speech to Lip Generation In the Wild"; its `hparams.py` and `audio.py`): the network was trained on exactly this,
-so that a different window or filter bank would be noise to it. The mel scale is Slaney's (Auditory Toolbox,
+Speech to Lip Generation In the Wild"; its `hparams.py` and `audio.py`). The network was trained with exactly these
+values; a different window or filter bank would be noise to it. The mel scale is Slaney's (Auditory Toolbox,
 Apple Technical Report 45, 1994).
 """
 
@@ -16,7 +16,7 @@ from lipsync_core.audio.load import SPEECH_RATE_HZ
 MEL_BANDS = 80
 #: Columns of the spectrogram in a second: 16 kHz in hops of 200 samples.
 MEL_HZ = 80
-#: What silence looks like in every band.
+#: The value of silence in every band.
 MEL_SILENCE = -4.0
 
 _HOP = SPEECH_RATE_HZ // MEL_HZ
@@ -39,8 +39,8 @@ def mel_spectrogram(speech: Iterable[NDArray[np.int16] | NDArray[np.float32]]) -
     """(80, M) float32 in -4..4, column k centred on k / 80 s; M is 1 + N // 200 for N samples, 0 for none.
 
     `speech` yields blocks (n,) of 16 kHz mono, int16 or float32 in -1..1, of any lengths; the result does not depend
-    on where they are cut. Only the result grows with the length, by 25.6 kB a second; half precision would halve that
-    and put it 0.99e-3 off the public implementation's, where 1e-3 is allowed.
+    on the lengths. Only the result grows with the sound, by 25.6 kB a second. Half precision would halve that, but
+    differ by 0.99e-3 from the public implementation, where 1e-3 is allowed.
     """
     window = np.hanning(_WINDOW + 1)[:-1].astype(np.float32)  # (800,) periodic
     filters = mel_filters()
@@ -90,7 +90,7 @@ def _pre_emphasised(speech: Iterable[NDArray[np.int16] | NDArray[np.float32]]) -
 
 def _reflected(blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
     """The blocks with 400 samples mirrored before the first sample and after the last."""
-    tail = np.empty(0, np.float32)  # what came so far, or its last 401 samples
+    tail = np.empty(0, np.float32)  # all samples so far, or the last 401 of them
     is_begun = False
     for block in blocks:
         tail = np.concatenate([tail, block])
@@ -109,7 +109,7 @@ def _reflected(blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.flo
 
 
 def _overlapping(blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-    """(n, 800) windows, each 200 samples after the one before, n at most `_BATCH`; views, to be read only."""
+    """(n, 800) windows, each 200 samples after the one before, n at most `_BATCH`; read-only views."""
     held = np.empty(0, np.float32)
     for block in blocks:
         held = np.concatenate([held, block])

@@ -1,7 +1,7 @@
 """Phones with times, from speech: pocketsphinx's phone recogniser over a stream of any length.
 
 The acoustic and phone models are US English and come inside the pocketsphinx wheel. Other languages
-give English phones of similar sound, which is what a mouth needs.
+give English phones of similar sound, which is enough to move a mouth.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,15 +18,15 @@ RATE_HZ = 16000
 FRAME = 160  # samples: the recogniser's step, 10 ms
 SILENCE = "SIL"
 
-#: Decoded at once; bounds the memory at any length.
+#: The longest utterance that is decoded at once; it bounds the memory for a sound of any length.
 _UTTERANCE_FRAMES = 3000
-#: A cut falls into the quietest place of the last 10 s of an utterance.
+#: A cut falls on the quietest moment of the last 10 s of an utterance.
 _CUT_WINDOW_FRAMES = 1000
-#: A place is as quiet as 0.2 s around it.
+#: A moment is as quiet as the 0.2 s around it.
 _QUIET_FRAMES = 20
 #: The recogniser's analysis window is 410 samples; it fails on anything shorter than one.
 _SHORTEST = 410
-#: Digital silence has no spectrum, and a fresh decoder takes it for S; one bit of noise mends that.
+#: Digital silence has no spectrum, and a fresh decoder takes it for the phone S; one bit of noise prevents that.
 _DITHER = 1
 
 
@@ -44,9 +44,9 @@ class Phone:
 
 
 class PhoneRecogniser:
-    """Hears which phone is spoken when.
+    """Recognises the phones of a speech and their times.
 
-    The same samples give the same phones, however they are cut into blocks and whatever was heard before.
+    The same samples give the same phones: the block lengths and earlier sounds do not matter.
     The phones follow each other without a gap from 0 to the end of the sound.
     """
 
@@ -58,7 +58,7 @@ class PhoneRecogniser:
         Raises:
             ModelMissingError: the pocketsphinx package lacks its acoustic model.
         """
-        # A decoder keeps the mean spectrum of what it heard before, so every sound gets a fresh one (0.1 s).
+        # A decoder keeps the mean spectrum of earlier sounds, so every sound gets a fresh decoder (0.1 s).
         decoder = _open_decoder()
         start = 0
         for utterance in _cut_utterances(blocks):
@@ -125,7 +125,7 @@ def _cut_utterances(blocks: Iterable[NDArray[np.int16]]) -> Iterator[NDArray[np.
 
 
 def _quietest_cut(samples: NDArray[np.int16]) -> int:
-    """The sample, on the frame grid and within the window at the end, around which the sound is weakest."""
+    """The sample around which the sound is quietest, on the frame grid and within the window at the end."""
     window = samples[-_CUT_WINDOW_FRAMES * FRAME :].astype(np.float64).reshape(-1, FRAME)
     energy = np.square(window - window.mean()).sum(axis=1)
     around = np.convolve(energy, np.ones(_QUIET_FRAMES), mode="valid")

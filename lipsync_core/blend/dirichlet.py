@@ -1,4 +1,4 @@
-"""Solves Poisson's equation on a rectangle of pixels whose surroundings are held at 0.
+"""Solves Poisson's equation on a rectangle of pixels, with 0 on the pixels around it.
 
 The five-point Laplacian is diagonal in products of sines (the method behind every fast Poisson solver; Buzbee,
 Golub and Nielson 1970, "On direct methods for solving Poisson's equations").
@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-#: Lengths whose sines are kept: the sides of one tracked face vary by a few pixels. 80 kB each at 200 px.
+#: The number of lengths whose sines are kept (80 kB each at 200 px): the sides of a tracked face vary by a few pixels.
 _KEPT_LENGTHS = 32
 
 
@@ -72,7 +72,7 @@ class _Sines:
 
 
 def _add_mirrored(samples: NDArray[np.float32]) -> None:
-    """In place, with first and last the mirrored halves: first + last, then first - last; a middle row stays."""
+    """Replace the halves, in place, by the sum and the difference of the first and the mirrored last one."""
     half = len(samples) // 2
     first, last = samples[:half], samples[len(samples) - half :]
     first += last[::-1]

@@ -2,7 +2,7 @@
 
 Perez, Gangnet and Blake 2003, "Poisson image editing". The change `u` that is added to the source satisfies
 laplace(u) = div(w * grad(painted - source)) in the mask's bounding rectangle and is 0 on the rectangle's
-outermost pixels. Which weights `w` follow from a mask, and where differences are taken, is as in OpenCV's
+outermost pixels. The weights `w` of a mask, and the pixels whose differences are taken, are those of OpenCV's
 `seamlessClone` (NORMAL_CLONE), so that both agree inside the mask. Two things differ on purpose: nothing
 changes where the mask is 0, and the mask may touch the region's edge.
 """
@@ -18,7 +18,7 @@ from lipsync_core.generators.contract import Painted
 _RIM_WINDOW = np.ones((7, 7), np.uint8)
 #: Where the mask ends inside its rectangle the solution does not quite reach 0: it fades in over 5 pixels.
 _FADE_WINDOW = np.ones((5, 5), np.uint8)
-#: The smallest rectangle with something to solve for between its outermost pixels.
+#: The smallest side of a rectangle that has a pixel to solve for between its outermost ones.
 _MIN_SIDE_PX = 3
 
 
@@ -43,7 +43,7 @@ class PoissonBlender:
             raise ValueError(f"region {region.shape}, pixels {painted.pixels.shape}, mask {painted.mask.shape}")
         composite = region.copy()
         covered = (painted.mask > 0.0).astype(np.uint8)
-        # What lies beyond the region is not seen here: its outermost pixels stand for it.
+        # The pixels beyond the region are not known here, so the region's outermost pixels serve as the rim.
         covered[[0, -1]] = 0
         covered[:, [0, -1]] = 0
         left, top, width, height = cv2.boundingRect(covered)
@@ -56,7 +56,7 @@ class PoissonBlender:
 
 
 def _change(source: NDArray[np.uint8], pixels: NDArray[np.uint8], mask: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(h, w, 3) what to add to `source` ((h, w, 3), as `pixels`); 0 wherever `mask` is 0 and on the rim."""
+    """(h, w, 3) the change to add to `source` ((h, w, 3), as `pixels`); 0 wherever `mask` is 0 and on the rim."""
     weight = cv2.erode(mask, _RIM_WINDOW, borderType=cv2.BORDER_CONSTANT, borderValue=0.0)
     fade = _fade(mask)[1:-1, 1:-1]
     field = GradientField(weight.astype(np.float32, copy=False))

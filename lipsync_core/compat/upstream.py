@@ -1,9 +1,9 @@
-"""Jobs as Wav2Lip's public implementation does them, so that results can be compared frame by frame.
+"""Does a job as Wav2Lip's public implementation would, so that results can be compared frame by frame.
 
-Reproduced from what `inference.py` of Rudrabha/Wav2Lip 5c90fa9 computes, its quirks included: source frames repeat in
-a loop, the sound's last 0.2 s may go without a frame, boxes are averaged over the frames to come, and the network's
-whole picture is pasted over the face with hard edges. What it does to pixels on their way through OpenCV (a fixed
-colour matrix, two lossy encodings) is not.
+It reproduces the results of `inference.py` of Rudrabha/Wav2Lip 5c90fa9 with its quirks: source frames repeat in a
+loop, the sound's last 0.2 s may go without a frame, boxes are averaged over the following frames, and the network's
+whole picture is pasted over the face with hard edges. It does not reproduce the losses of pixels in OpenCV (a fixed
+colour matrix, two lossy encodings).
 """
 
 from collections.abc import Iterable, Iterator
@@ -33,7 +33,7 @@ _WINDOW_FRAMES = 5  # a box is the mean of its frame's and the four that follow
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UpstreamPlan:
-    """What takes the place of the job's own track, timeline and conditions."""
+    """The track, timeline and conditions that replace the job's own."""
 
     track: FaceTrack  # its boxes are final: padded, smoothed, whole pixels inside the frame
     timeline: Timeline
@@ -51,10 +51,10 @@ def plan_as_upstream(
 
     Raises:
         FaceError: a frame that would be shown has no face; the public implementation stops there, too.
-        ValueError: the track is empty, or `heard` is not what a Wav2Lip generator heard.
+        ValueError: the track is empty, or `heard` does not come from a Wav2Lip generator.
     """
     if not isinstance(heard, MelChunks):
-        raise ValueError(f"heard {heard!r}, and a mel spectrogram is needed")
+        raise ValueError(f"the conditions are {heard!r}, not mel chunks")
     if not len(track):
         raise ValueError("a timeline needs at least one frame")
     count = len(chunk_columns(heard.mel.shape[1], frame_rate))
@@ -74,8 +74,9 @@ def plan_as_upstream(
 def chunk_columns(columns: int, frame_rate: Fraction) -> NDArray[np.int64]:
     """(M,) the mel column at which each output frame's chunk begins, of a spectrogram of `columns` columns.
 
-    Frame i hears column int(i * (80 / rate)) in float64 (whose rounding is one column early now and then, as at
-    24000/1001), until 16 columns from there reach past the end: that frame hears the last 16, and is the last.
+    The chunk of frame i begins at column int(i * (80 / rate)) in float64 (whose rounding is one column early now and
+    then, as at 24000/1001). The first chunk of 16 columns that would reach past the end takes the last 16 instead, and
+    its frame is the last.
     """
     last = max(0, columns - CHUNK_COLUMNS)
     step = MEL_HZ / float(frame_rate)
@@ -87,20 +88,20 @@ def chunk_columns(columns: int, frame_rate: Fraction) -> NDArray[np.int64]:
 def smoothed_as_upstream(boxes: NDArray[np.int64]) -> NDArray[np.int64]:
     """(N, 4) each box replaced, in order, by the truncated mean of itself and the four that follow.
 
-    The last four all take the last five boxes, of which those already replaced count as they are now; of fewer than
-    five boxes, all take the last 5 - N, or the one that there is.
+    The last four boxes all take the mean of the last five, in which boxes already replaced count with their new
+    values. With N < 5 boxes, all take the mean of the last 5 - N, or of all N if those are fewer.
     """
     smooth = boxes.copy()
     count = len(boxes)
     for index in range(count):
-        start = min(index, count - _WINDOW_FRAMES)  # below zero it counts from the end, as it does there
+        start = min(index, count - _WINDOW_FRAMES)  # below zero it counts from the end, as in `inference.py`
         window = smooth[start : start + _WINDOW_FRAMES] if start >= 0 else smooth[start:]
         smooth[index] = window.mean(axis=0)
     return smooth
 
 
 def _final_boxes(track: FaceTrack, used: int, size_px: tuple[int, int], padding: FacePadding) -> NDArray[np.float32]:
-    """(N, 4) the boxes of the first `used` frames as they are cropped and pasted; the others as they were."""
+    """(N, 4) the boxes of the first `used` frames as they are cropped and pasted; the others are unchanged."""
     missing = np.flatnonzero(~track.has_face[:used])
     if len(missing):
         raise FaceError(f"frame {missing[0]} has no face", "the public implementation stops there; leave out compat")
@@ -132,19 +133,19 @@ class UpstreamChunks:
 
 
 class UpstreamGenerator:
-    """Implements `Generator`: the network's whole picture, cut off to 8 bits instead of rounded."""
+    """Implements `Generator`: gives the network's whole picture, truncated to 8 bits instead of rounded."""
 
     def __init__(self, network: Wav2LipNetwork, identity: Identity) -> None:
-        """Speak with `network`, opened with `first_row` 0."""
+        """Use `network`, which was opened with `first_row` 0."""
         if network.first_row:
             raise ValueError(f"the network draws the rows from {network.first_row} on, and all are pasted")
         self._network = network
-        self._own = Wav2LipGenerator(network, identity)
+        self._generator = Wav2LipGenerator(network, identity)
 
     @property
     def spec(self) -> GeneratorSpec:
-        """That of the `wav2lip` generator, marked as another."""
-        return replace(self._own.spec, version=f"{self._own.spec.version}-upstream")
+        """The spec of the `wav2lip` generator, with a version of its own."""
+        return replace(self._generator.spec, version=f"{self._generator.spec.version}-upstream")
 
     def observer(self) -> ClipObserver | None:
         """None: the face track alone is enough."""
@@ -152,10 +153,10 @@ class UpstreamGenerator:
 
     def listen(self, speech: Iterable[NDArray[np.int16]]) -> MelChunks:
         """The mel spectrogram of the whole audio, for `plan_as_upstream`."""
-        return self._own.listen(speech)
+        return self._generator.listen(speech)
 
     def infer(self, crops: Iterator[NDArray[np.uint8]] | None, conditions: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """(M, 96, 96, 3) uint8 RGB: each crop, speaking.
+        """(M, 96, 96, 3) uint8 RGB: the network's picture of each crop, speaking.
 
         `crops` yields (96, 96, 3) uint8 RGB, one per row of `conditions` (M, 80, 16).
 
@@ -164,7 +165,7 @@ class UpstreamGenerator:
             ModelError: ONNX Runtime fails.
         """
         faces = np.empty((len(conditions), FACE_PX, FACE_PX, 3), np.uint8)
-        batch = self._own.spec.batch_frames or 1
+        batch = self._generator.spec.batch_frames or 1
         for start in range(0, len(conditions), batch):
             mel = conditions[start : start + batch]
             seen = list(islice(crops or (), len(mel)))
@@ -175,7 +176,7 @@ class UpstreamGenerator:
         return faces
 
     def cropper(self, track: FaceTrack) -> "UpstreamPainter":
-        """The painter of the same clip."""
+        """The clip's painter, which also makes its crops."""
         return UpstreamPainter(track)
 
     def painter(self, track: FaceTrack, findings: dict[str, NDArray[np.generic]]) -> "UpstreamPainter":
@@ -190,7 +191,7 @@ class UpstreamPainter:
         self._track = track
 
     def region(self, frame_index: int) -> Box | None:
-        """The frame's box; None without a face, or where nothing of it lies in the frame."""
+        """The frame's box; None if there is no face, or no part of it lies in the frame."""
         if not self._track.has_face[frame_index]:
             return None
         box = Box(*self._track.boxes[frame_index].astype(np.int64).tolist())

@@ -1,4 +1,4 @@
-"""Enhancers: what makes a painted face as sharp as the rest of the picture."""
+"""Enhancers, which make a painted face as sharp as the rest of the picture."""
 
 from lipsync_core.enhance.contract import Enhancer, EnhancerSpec
 

@@ -1,4 +1,4 @@
-"""Faces brought to the place where restoration networks expect them, and back."""
+"""Aligns faces as restoration networks expect them, and maps them back."""
 
 from typing import TypeVar, cast
 
@@ -12,7 +12,7 @@ from lipsync_core.face.track import FaceTrack
 from lipsync_core.media.planes import Box
 
 FACE_PX = 512
-#: Where the five points lie in an aligned face of 512 px: their mean places in the FFHQ pictures, on which these
+#: The five points of an aligned face of 512 px: their mean positions in the FFHQ pictures, on which these
 #: networks were trained, as the public face library facexlib states them (FaceRestoreHelper).
 FACE_TEMPLATE: NDArray[np.float64] = np.array(
     [
@@ -35,16 +35,16 @@ def five_points(track: FaceTrack) -> NDArray[np.float32]:
     """
     if not track.is_mesh:
         return track.landmarks[:, :, :2]
-    places = track.landmarks[:, :, :2]
-    eyes = [places[:, rows(corners)].mean(axis=1) for corners in _EYE_CORNERS]  # (N, 2) each
-    return np.stack([*eyes, *(places[:, row] for row in rows((NOSE_TIP, *MOUTH_CORNERS)))], axis=1)
+    points = track.landmarks[:, :, :2]
+    eyes = [points[:, rows(corners)].mean(axis=1) for corners in _EYE_CORNERS]  # (N, 2) each
+    return np.stack([*eyes, *(points[:, row] for row in rows((NOSE_TIP, *MOUTH_CORNERS)))], axis=1)
 
 
 def face_alignment(points: NDArray[np.float32]) -> NDArray[np.float64]:
     """(2, 3) the similarity that brings the five points (5, 2) closest to the template.
 
-    By least squares over all five: a robust estimate, which facexlib makes, leaves out other points from one frame
-    to the next, and the face would jump.
+    The fit is by least squares over all five. facexlib makes a robust estimate instead: it leaves out different
+    points from one frame to the next, so the face would jump.
 
     Raises:
         ValueError: the points are not five different ones.
@@ -55,12 +55,12 @@ def face_alignment(points: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def inverse(transform: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(2, 3) the way back of an affine transform (2, 3)."""
+    """(2, 3) the inverse of an affine transform (2, 3)."""
     return cast(NDArray[np.float64], cv2.invertAffineTransform(transform))
 
 
 def context_box(points: NDArray[np.float32]) -> Box:
-    """The box around everything that an aligned face shows; it may reach beyond the frame.
+    """The box of all frame pixels that an aligned face shows; it may reach beyond the frame.
 
     Raises:
         ValueError: the points (5, 2) are not five different ones.
@@ -75,8 +75,8 @@ def context_box(points: NDArray[np.float32]) -> Box:
 def warp(picture: _Picture, transform: NDArray[np.float64], size_px: tuple[int, int], border: int) -> _Picture:
     """(height, width, ...) of `picture` under a similarity (2, 3); `size_px` is (width, height), `border` OpenCV's.
 
-    A picture that becomes smaller by 4 and more is averaged to about twice its new size first, lest fine detail
-    flicker. Averaging more would blur it: a face of 50 px, brought to 512 and back, then loses twice as much.
+    A picture that shrinks to a quarter or less is first averaged to about twice its new size, so that fine detail does
+    not flicker. More averaging would blur it: a face of 50 px, brought to 512 and back, would lose twice as much.
     """
     shrink = int(0.5 / np.hypot(transform[0, 0], transform[1, 0]))  # pixels across that become one
     if shrink > 1:

@@ -1,4 +1,4 @@
-"""The contract of an enhancer: what restores the detail of a face after its mouth has been edited."""
+"""The contract of an enhancer, which restores the detail of a face after its mouth has been edited."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class EnhancerSpec:
-    """What an enhancer is."""
+    """The identity of an enhancer."""
 
     name: str
     version: str
@@ -17,7 +17,7 @@ class EnhancerSpec:
 
 
 class Enhancer(Protocol):
-    """Restores faces. Threads may share one."""
+    """Restores faces; threads may share one enhancer."""
 
     @property
     def spec(self) -> EnhancerSpec:
@@ -29,8 +29,8 @@ class Enhancer(Protocol):
         """(h, w, 3) uint8 RGB: `pixels` (h, w, 3) with its face restored. Equal to `pixels` wherever the mask is 0.
 
         `landmarks` (5, 2) x y of the eye centres, the nose tip and the mouth corners, in pixels of `pixels`;
-        `mask` (h, w) 0..1 is the weight of what was restored. `pixels` should hold the whole face and a little of what
-        surrounds it (`alignment.context_box`); what it does not hold, the enhancer has to guess.
+        `mask` (h, w) 0..1 is the weight of the restored pixels. `pixels` should hold the whole face and a little of its
+        surroundings (`alignment.context_box`); the enhancer has to guess any missing part.
 
         Raises:
             ValueError: the shapes do not match, or the landmarks are no face.

@@ -1,4 +1,4 @@
-"""A face restored inside its frame: the enhancer sees the whole face, the frame changes under the mask alone."""
+"""Restores a face inside its frame: the enhancer gets the whole face, and the frame changes only under the mask."""
 
 import av
 import numpy as np
@@ -13,7 +13,7 @@ from lipsync_core.media.planes import Box, read_region, write_region
 def write_enhanced(
     picture: av.VideoFrame, box: Box, composite: Painted, points: NDArray[np.float32], enhancer: Enhancer
 ) -> None:
-    """Write a blended region into `picture`, restored; in place of `write_region`.
+    """Restore a blended region and write it into `picture`, in place of `write_region`.
 
     `composite` is the blender's result for `box` and the mask that it was blended under; `points` (5, 2) are the
     face's five points in pixels of the picture. Pixels whose mask is 0 keep their code values.
@@ -27,8 +27,8 @@ def write_enhanced(
     before = read_region(picture, around)  # (h, w, 3)
     painted, mask = before.copy(), np.zeros(before.shape[:2], np.float32)
     painted[inner], mask[inner] = composite.pixels, composite.mask
-    here = points - np.array([around.x0, around.y0], np.float32)  # (5, 2)
-    write_region(picture, around, before, enhancer.enhance(painted, here, mask), mask)
+    local_points = points - np.array([around.x0, around.y0], np.float32)  # (5, 2)
+    write_region(picture, around, before, enhancer.enhance(painted, local_points, mask), mask)
 
 
 def _around(first: Box, second: Box) -> Box:

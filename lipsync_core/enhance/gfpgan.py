@@ -1,4 +1,4 @@
-"""The GFPGAN enhancer: an aligned face, its lower half restored, put back under the mask."""
+"""The GFPGAN enhancer: aligns a face, restores its lower half and puts it back under the mask."""
 
 import cv2
 import numpy as np
@@ -30,7 +30,7 @@ class GfpganEnhancer:
     def enhance(
         self, pixels: NDArray[np.uint8], landmarks: NDArray[np.float32], mask: NDArray[np.float32]
     ) -> NDArray[np.uint8]:
-        """As the contract says; the network runs only where the mask lets something of it through.
+        """See `Enhancer.enhance`; the network runs only if the mask shows some of the restored part.
 
         Raises:
             ValueError: the shapes do not match, or the landmarks are no face.

@@ -1,4 +1,4 @@
-"""GFPGAN in ONNX Runtime: any file that computes it, whatever its input is called."""
+"""GFPGAN in ONNX Runtime, from any file that computes it, under any input name."""
 
 from pathlib import Path
 
@@ -9,15 +9,15 @@ from lipsync_core.enhance.alignment import FACE_PX
 from lipsync_core.errors import ModelError
 from lipsync_core.onnx_session import OnnxModel, Provider, TensorSpec
 
-#: The first row of the aligned face that is restored. Eyes lie at row 240; what speech moves lies below. Leaving out
-#: the rows above more than halves the cost.
+#: The first row of the aligned face that is restored. The eyes lie at row 240, and speech moves only rows below.
+#: Leaving out the rows above more than halves the cost.
 FIRST_ROW = 256
 _INPUT_SHAPE = (1, 3, FACE_PX, FACE_PX)
 _HALF = 127.5
 
 
 class GfpganNetwork:
-    """Aligned faces in, the lower halves of restored faces out.
+    """Takes aligned faces and gives the lower halves of the restored faces.
 
     Open it once in a process; threads may share it.
     """
@@ -25,8 +25,8 @@ class GfpganNetwork:
     def __init__(self, path: Path, provider: Provider = "cpu", threads: int | None = None) -> None:
         """Open the ONNX file.
 
-        Raises:
-            ModelError: the file computes something else than GFPGAN, or what `OnnxModel` raises.
+        Raises as `OnnxModel`, and:
+            ModelError: the file is not GFPGAN.
         """
         self.path = path
         self._model = OnnxModel(path, provider, threads)

@@ -1,4 +1,4 @@
-"""Reads PyTorch checkpoints without running anything that they may carry. Needs torch."""
+"""Reads PyTorch checkpoints without running any code that they may contain. Needs torch."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lipsync_core.errors import ModelCorruptError, ModelError
 
-_PREFIX = "module."  # what torch.nn.DataParallel puts before every name
+_PREFIX = "module."  # torch.nn.DataParallel puts it before every name
 
 
 def read_state_dict(path: Path, keys: Sequence[str] = ("state_dict",)) -> dict[str, Tensor]:
@@ -19,7 +19,7 @@ def read_state_dict(path: Path, keys: Sequence[str] = ("state_dict",)) -> dict[s
 
     Raises:
         ModelCorruptError: the file is truncated, damaged or hostile.
-        ModelError: what it holds is not a table of weights.
+        ModelError: the file holds something other than a table of weights.
     """
     loaded = _load(path)
     if isinstance(loaded, Mapping):
@@ -59,7 +59,7 @@ def load_weights(network: torch.nn.Module, weights: Mapping[str, Tensor], path: 
 def _load(path: Path) -> object:
     try:
         loaded: object = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as exc:  # whatever bytes a stranger's file makes the reader stumble over
+    except Exception as exc:  # a damaged or hostile file can make the reader raise any error
         reason = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
         raise ModelCorruptError(
             f"{path} cannot be read as weights, and nothing of it was run: {reason[:160]}",

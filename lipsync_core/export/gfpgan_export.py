@@ -12,9 +12,9 @@ from lipsync_core.export.gfpgan_torch import PICTURE_PX, GfpganTorch
 from lipsync_core.export.onnx_export import export_onnx, require_equal
 from lipsync_core.onnx_session import OnnxModel
 
-#: What two runtimes may differ by in float32, as a share of the restored picture's largest value.
+#: The greatest accepted difference of two runtimes in float32, as a share of the restored picture's largest value.
 TOLERANCE = 1e-4
-#: Where checkpoints of GFPGAN keep their weights: the moving average over the training, or the last state of it.
+#: The keys of the weights in a GFPGAN checkpoint: the moving average over the training, or its last state.
 _KEYS = ("params_ema", "params")
 #: Weights of the checkpoint that restoring does not use; `gfpgan_torch` says what they are.
 _UNUSED = ("toRGB.", "stylegan_decoder.style_mlp.")
@@ -36,7 +36,7 @@ def export_gfpgan(checkpoint: Path, target: Path, first_row: int) -> None:
 
 
 def _read_weights(checkpoint: Path) -> dict[str, Tensor]:
-    """Those that restoring uses."""
+    """The weights of `checkpoint` that restoring uses."""
     weights = read_state_dict(checkpoint, _KEYS)
     return {name: value for name, value in weights.items() if not name.startswith(_UNUSED)}
 

@@ -1,10 +1,10 @@
-"""GFPGAN's "clean" network as a torch module: for importing checkpoints and for tests; nothing at run time needs it.
+"""GFPGAN's "clean" network as a torch module, for importing checkpoints and for tests; no job needs it.
 
 Architecture: Wang et al. 2021, "Towards Real-World Blind Face Restoration with Generative Facial Prior": a U-Net
-looks at the damaged face, and its feature maps steer a StyleGAN2 decoder (Karras et al. 2020, "Analyzing and
+takes the damaged face, and its feature maps steer a StyleGAN2 decoder (Karras et al. 2020, "Analyzing and
 Improving the Image Quality of StyleGAN"). Names and shapes of the layers are those of the published v1.3 and v1.4
-checkpoints. Two groups of weights in them are not used, and so not here: the style mapping of StyleGAN2, which this
-decoder bypasses, and the pictures that the U-Net paints for its training losses.
+checkpoints. Two groups of their weights are unused and left out here: the style mapping of StyleGAN2, which this
+decoder bypasses, and the layers that paint the U-Net's pictures for its training losses.
 
 Three things are computed otherwise than in the public implementation, with the same results but for rounding. Styles
 scale the input and the output of a convolution instead of its weights, so that the weights stay constant. Halving by
@@ -13,8 +13,8 @@ bilinear interpolation is the mean of 2 x 2 pixels. A 1 x 1 convolution comes be
 The noise that StyleGAN2 adds for texture is the checkpoint's own, fixed one (`noises`), as in the public
 implementation with `randomize_noise=False`: fresh noise on every frame would make a video flicker.
 
-The picture's upper rows can be left out. What a cut spoils (the row at the cut, in each convolution and doubling) is
-computed and dropped, so that the rows that remain hold the same numbers as those of the whole picture.
+The picture's upper rows can be left out. The rows that a cut spoils (the one at the cut, in each convolution and
+doubling) are computed and dropped, so the remaining rows hold the same numbers as those of the whole picture.
 """
 
 import math
@@ -29,7 +29,7 @@ PICTURE_PX = 512
 STYLE_LENGTH = 512
 _WIDEST = 512  # channels of the decoder at 64 px and below
 _FULL_WIDTH_PX = 64
-_CONSTANT_PX = 4  # what the decoder starts from
+_CONSTANT_PX = 4  # side of the feature map that the decoder starts from
 _SLOPE = 0.2  # of all leaky ReLUs
 _SPOILT_ROWS = 3  # at a cut, in one level: by the doubling and two 3 x 3 convolutions
 _EPSILON = 1e-8
@@ -37,7 +37,7 @@ _EPSILON = 1e-8
 
 @dataclass(frozen=True, slots=True)
 class LevelRows:
-    """Which rows one level of the network, at its own size, computes and hands on."""
+    """The rows that one level of the network, at its own size, computes and hands on."""
 
     computed: int  # the first row that is computed
     kept: int  # the first row that is right, and handed on
@@ -135,7 +135,7 @@ class StyleConv(nn.Module):
 
 
 class ToRgb(nn.Module):
-    """What a level adds to the picture."""
+    """Makes the colours that a level adds to the picture."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ class ToRgb(nn.Module):
 
 
 class ConstantInput(nn.Module):
-    """The feature map that the decoder starts from, whatever the face."""
+    """The feature map that the decoder starts from, the same for every face."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

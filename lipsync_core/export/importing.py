@@ -1,4 +1,4 @@
-"""Takes a model file that the user has, checks that it is what it claims, and stores it as ONNX."""
+"""Imports a model file of the user: checks that it is the claimed model, and stores it as ONNX."""
 
 import importlib.util
 import shutil
@@ -49,7 +49,7 @@ def import_gfpgan(source: Path, target: Path) -> str:
     """Store the GFPGAN of `source` at `target`, in the same way.
 
     Raises:
-        ModelError: as `import_wav2lip`, by the same kinds.
+        ModelMissingError, ModelCorruptError, ModelError: as `import_wav2lip`.
     """
     return _import(source, target, _Recipe(_export_gfpgan, _check_gfpgan))
 
@@ -72,7 +72,7 @@ def import_network(entry: ModelEntry, source: Path, target: Path, is_whole: bool
 
 @dataclass(frozen=True, slots=True)
 class _Recipe:
-    """What is different from model to model."""
+    """The steps of an import that differ from model to model."""
 
     export: Callable[[Path, Path], object]  # from a checkpoint to an ONNX file
     check: Callable[[Path], None]  # raises ModelError where an ONNX file is another model or does not run
@@ -98,7 +98,7 @@ def _import(source: Path, target: Path, recipe: _Recipe) -> str:
 
 
 def file_kind(path: Path) -> FileKind:
-    """What the file looks like by its first bytes.
+    """The kind of a model file, by its first bytes.
 
     Raises:
         ModelMissingError: there is no such file.
@@ -143,11 +143,11 @@ def _convert(kind: FileKind, source: Path, made: Path, recipe: _Recipe) -> None:
     try:
         recipe.check(made)
     except ModelError as exc:
-        # The user knows the file by the name that they gave.
+        # The user knows only the name of the source.
         raise type(exc)(exc.message.replace(str(made), str(source)), exc.remedy) from exc
 
 
-# torch takes seconds to load, and may be absent: the exports are imported only when a checkpoint is.
+# torch takes seconds to load and may be absent, so the export modules are imported only for a checkpoint.
 
 
 def _export_wav2lip(first_row: int, checkpoint: Path, made: Path) -> None:
@@ -163,7 +163,7 @@ def _export_gfpgan(checkpoint: Path, made: Path) -> None:
 
 
 def _check_wav2lip(first_row: int, path: Path) -> None:
-    """Run two batches, so that a file which only claims the right shapes is refused now and not in a job."""
+    """Run two batches, so that a file that only claims the right shapes is refused now and not in a job."""
     network = Wav2LipNetwork(path, threads=1, first_row=first_row)
     rng = np.random.default_rng(0)
     for batch in (1, 3):

@@ -27,7 +27,7 @@ def export_onnx(
 ) -> None:
     """Write `network` to `target`: its inputs and its output called `names`, of the examples' shapes.
 
-    `dynamic_shapes`, as torch.export wants them, says by parameter of `forward` which sizes may differ.
+    `dynamic_shapes`, in the form of torch.export, gives the variable sizes of each parameter of `forward`.
     """
     inputs, output = names
     with _quiet(), torch.inference_mode():

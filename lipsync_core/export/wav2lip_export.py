@@ -1,4 +1,4 @@
-"""Turns a Wav2Lip checkpoint into an ONNX file once, so that nobody needs torch to use it. Needs torch and onnxscript.
+"""Turns a Wav2Lip checkpoint into an ONNX file once, so that using it needs no torch. Needs torch and onnxscript.
 
 The newer exporter of torch is used, built on `torch.export`: the older one, built on TorchScript, is deprecated.
 Layers are left as they are, by measurement in ONNX Runtime on a CPU at batch 4: transposed convolutions as convolution
@@ -20,7 +20,7 @@ from lipsync_core.export.wav2lip_torch import Wav2LipTorch
 from lipsync_core.generators.wav2lip_mask import FACE_PX
 from lipsync_core.onnx_session import OnnxModel
 
-#: What two runtimes may differ by in float32 on a sigmoid's output.
+#: The greatest accepted difference of two runtimes in float32, on a sigmoid's output.
 TOLERANCE = 1e-4
 INPUTS = ("mel_spectrogram", "video_frames")
 

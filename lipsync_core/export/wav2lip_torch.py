@@ -1,11 +1,11 @@
-"""The Wav2Lip generator as a torch module: for importing checkpoints and for tests; nothing at run time needs it.
+"""The Wav2Lip generator as a torch module, for importing checkpoints and for tests; no job needs it.
 
 Architecture: Prajwal et al. 2020, "A Lip Sync Expert Is All You Need for Speech to Lip Generation In the Wild".
-The layers are those whose names and shapes stand in the published checkpoints; strides and paddings follow from
-the sizes of the feature maps: 96 px of face and 80 x 16 of mel both shrink to 1 x 1.
+Names and shapes of the layers are those of the published checkpoints; strides and paddings follow from the sizes
+of the feature maps: 96 px of face and 80 x 16 of mel both shrink to 1 x 1.
 
 The decoder can leave out the upper rows of the picture. A 3 x 3 convolution on rows that were cut off above spoils
-one row at the cut, so each block starts early enough and then drops what is spoilt: the rows that remain hold the
+one row at the cut, so each block starts early enough and then drops the spoilt rows: the remaining rows hold the
 same numbers as those of the whole picture.
 """
 
@@ -16,21 +16,21 @@ from torch import Tensor, nn
 
 from lipsync_core.generators.wav2lip_mask import FACE_PX
 
-#: In each decoder block, the 3 x 3 convolutions after the layer that brings it to its size.
+#: For each decoder block, the number of 3 x 3 convolutions after the layer that makes its size.
 _REFINEMENTS = (0, 1, 2, 2, 2, 2, 2)
 _FIRST_DOUBLING = 2  # the first decoder block that doubles the size
 
 
 @dataclass(frozen=True, slots=True)
 class RowCut:
-    """Which rows of its output one decoder block hands on."""
+    """The rows of its output that one decoder block hands on."""
 
     first_row: int  # of the block's whole output
     dropped: int  # rows that the block computes above it, on an input which starts at the block before's `first_row`
 
 
 def decoder_cuts(first_row: int) -> tuple[RowCut, ...]:
-    """What each decoder block, in order, hands on for the picture's rows from `first_row` on.
+    """The rows that each decoder block, in order, hands on for the picture's rows from `first_row` on.
 
     Raises:
         ValueError: `first_row` is not in 0..95.
@@ -48,7 +48,7 @@ def decoder_cuts(first_row: int) -> tuple[RowCut, ...]:
 
 
 class ConvBlock(nn.Module):
-    """Convolution, batch norm, the input added where shapes stay and it is asked for, ReLU."""
+    """Convolution, batch norm, ReLU."""
 
     def __init__(self, channels: tuple[int, int], kernel: int, stride: int | tuple[int, int], padding: int) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class Wav2LipTorch(nn.Module):
         self.output_block = nn.Sequential(ConvBlock((80, 32), 3, 1, 1), nn.Conv2d(32, 3, 1), nn.Sigmoid())
 
     def forward(self, mel: Tensor, faces: Tensor) -> Tensor:
-        """The face as it says what `mel` holds.
+        """The face, speaking the sound of `mel`.
 
         `mel` (B, 1, 80, 16) in -4..4; `faces` (B, 6, 96, 96) BGR in 0..1, channels 0-2 with the rows from 48 on at
         zero, channels 3-5 whole. Returns (B, 3, 96 - first_row, 96) BGR in 0..1.

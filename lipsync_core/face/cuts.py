@@ -1,4 +1,4 @@
-"""Notices where one shot ends and another begins."""
+"""Detects the cuts between shots."""
 
 import av
 import cv2
@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 from lipsync_core.media.planes import plane_samples
 
 _SIZE = (32, 18)  # width, height of the thumbnails compared
-_SAMPLED_PX = 90  # of the shorter side, so many rows or columns are looked at
+_SAMPLED_PX = 90  # rows or columns that are sampled along the shorter side
 #: A cut changes the mean luma of a cell by more than this (8-bit steps) ...
 _MIN_CHANGE = 12.0
-#: ... and by more than this many times what frames lately changed (a moving camera changes every frame).
+#: ... and by more than this many times the recent change per frame (a moving camera changes every frame).
 _MIN_RATIO = 4.0
-_MEMORY = 0.8  # how much of the running mean survives a frame
+_MEMORY = 0.8  # share of the running mean that survives a frame
 
 
 class CutDetector:
-    """Compares each frame's luma, much reduced, with that of the frame before."""
+    """Compares the luma of each frame, reduced to 32 x 18 cells, with that of the frame before."""
 
     def __init__(self) -> None:
         self._before: NDArray[np.float32] | None = None

@@ -20,17 +20,17 @@ _GRID = 48
 _MIN_SCORE = 0.5
 _SAME_FACE_IOU = 0.3
 _MAX_LOGIT = 80.0  # keeps exp() finite
-#: A far face is looked for in square tiles of a third of the longer side: it is then three times as large to the model.
+#: Far faces are searched in square tiles of a third of the longer side, where the model sees them three times as large.
 _TILE_SHARE = 1 / 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detection:
-    """One face that the detector saw, in pixels of the picture it was given."""
+    """One detected face, in pixels of the given picture."""
 
     score: float  # 0..1
     box: NDArray[np.float32]  # (4,) x0 y0 x1 y1, brow to chin
-    eyes: NDArray[np.float32]  # (2, 2) centres x y, the one on the left of an upright face first
+    eyes: NDArray[np.float32]  # (2, 2) centres x y, first the eye on the left of an upright face
 
     def __repr__(self) -> str:
         return f"Detection({self.score:.2f}, box {self.box.round().astype(int).tolist()})"
@@ -48,7 +48,7 @@ class Detection:
 
 
 class FaceDetector:
-    """The detector network and what turns its numbers into faces.
+    """The detector network and the decoding of its outputs into faces.
 
     Raises:
         ModelError: the file is not a model that can be run.
@@ -83,8 +83,8 @@ class FaceDetector:
         return _blend(scores[likely], boxes * side - np.tile(corner, 2), points[:, 2:4] * side - corner)
 
     def detect_thoroughly(self, picture: NDArray[np.uint8]) -> list[Detection]:
-        """As `detect`, with faces too small or too large for it, at about 14 times its cost; best first."""
-        margin = max(picture.shape[:2]) // 2  # a face that fills the picture is only known by its surroundings
+        """As `detect`, and finds faces too small or too large for it as well, at about 14 times its cost."""
+        margin = max(picture.shape[:2]) // 2  # a face that fills the picture is only found with space around it
         framed = np.pad(picture, ((margin, margin), (margin, margin), (0, 0)))
         found = self.detect(picture) + _moved(self.detect(framed), -margin, -margin)
         for left, top, tile in _tiles(picture):
@@ -110,7 +110,7 @@ def _tiles(picture: NDArray[np.uint8]) -> Iterator[tuple[int, int, NDArray[np.ui
 
 
 def _starts(length: int, side: int) -> Sequence[int]:
-    """Where tiles of `side` begin so that they cover `length` and overlap by at least a third of a tile."""
+    """The starts of tiles of `side` that cover `length` and overlap by at least a third of a tile."""
     if length <= side:
         return (0,)
     steps = int(np.ceil((length - side) / (side * 2 / 3)))
@@ -118,18 +118,18 @@ def _starts(length: int, side: int) -> Sequence[int]:
 
 
 def _blend(scores: NDArray[np.floating], boxes: NDArray[np.floating], eyes: NDArray[np.floating]) -> list[Detection]:
-    """Merge overlapping candidates into their score-weighted mean (the paper's answer to jitter)."""
+    """Merge overlapping candidates into their score-weighted mean (the paper's remedy for jitter)."""
     faces = []
-    left = np.argsort(-scores)
-    while left.size:
-        best = left[0]
-        same = overlap(boxes[best], boxes[left]) > _SAME_FACE_IOU
+    remaining = np.argsort(-scores)
+    while remaining.size:
+        best = remaining[0]
+        same = overlap(boxes[best], boxes[remaining]) > _SAME_FACE_IOU
         same[0] = True
-        group = left[same]
+        group = remaining[same]
         weights = scores[group] / scores[group].sum()
         box = np.tensordot(weights, boxes[group], 1).astype(np.float32)
         faces.append(Detection(float(scores[best]), box, np.tensordot(weights, eyes[group], 1).astype(np.float32)))
-        left = left[~same]
+        remaining = remaining[~same]
     return faces
 
 

@@ -1,4 +1,4 @@
-"""Keeps to one person from frame to frame, through blurs, blanks, cuts and other people."""
+"""Follows one person from frame to frame, through blurs, blank frames, cuts and other people."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -14,15 +14,15 @@ from lipsync_core.face.mesh import FaceCrop, FaceMesh, MeshFitter, crop_of_detec
 from lipsync_core.face.search import find_faces
 
 _MIN_PRESENCE = 0.5
-#: A mesh less sure than this (on an ear, a hand, a profile) must be backed by a detection now and then.
-#: A sure one never needs it: on the clips measured, detector and mesh agreed in every frame that the
-#: detector found at all.
+#: A mesh with a lower presence (on an ear, a hand, a profile) must be confirmed by a detection now and then.
+#: A mesh with a higher one needs no confirmation: on the clips measured, detector and mesh agreed in every
+#: frame in which the detector found a face.
 _SURE_PRESENCE = 0.9
-_BACKED_EVERY = 10  # frames
+_CONFIRM_EVERY = 10  # frames
 #: Frames between two thorough searches while no face is seen.
 _THOROUGH_EVERY = 8
 _SETTLED_RAD = 0.05
-_MAX_FITS = 12  # from lying on the side to level; an upright face needs one or two
+_MAX_FITS = 12  # enough for a face that lies on its side; an upright face needs one or two
 #: A mesh that moves further than this share of its size from one frame to the next, or grows by more
 #: than this factor, has probably slipped off the face.
 _MAX_STEP = 0.5
@@ -37,15 +37,15 @@ class FaceFollower:
         self._fitter = fitter
         self._wanted = wanted
         self._cuts = CutDetector()
-        self._mesh: FaceMesh | None = None  # where the face was last seen in this shot
-        self._seen_s = Fraction(0)  # and when
+        self._mesh: FaceMesh | None = None  # the face as last seen in this shot
+        self._seen_s = Fraction(0)  # the time at which it was last seen
         self._is_lost = True
         self._misses = 0  # frames since a face was last seen
-        self._turn = 0  # quarter turns counterclockwise after which the people here were found upright
-        self._unbacked = 0  # frames since a detection last backed the mesh
+        self._turn = 0  # quarter turns counterclockwise that made the people in this clip upright
+        self._unconfirmed = 0  # frames since a detection last confirmed the mesh
 
     def follow(self, picture: av.VideoFrame, time_s: Fraction) -> FaceMesh | None:
-        """The followed face in the next frame, shown at `time_s`, or None where it is not to be seen."""
+        """The followed face in the next frame, shown at `time_s`; None if it is not visible."""
         if self._cuts.is_cut(picture):
             self._forget()
         elif self._is_lost and time_s - self._seen_s > MEMORY_S:
@@ -65,23 +65,23 @@ class FaceFollower:
         self._mesh, self._is_lost, self._misses = None, True, 0
 
     def _step(self, picture: av.VideoFrame, before: FaceMesh) -> FaceMesh | None:
-        """The mesh fitted from its last place, or None where that does not hold."""
+        """The mesh fitted from its last position; None if the result is not reliable."""
         mesh = self._fitter.fit(picture, crop_of_mesh(before))
         if mesh.presence < _MIN_PRESENCE or not is_near(mesh.box, before.box, _MAX_STEP, _MAX_GROWTH):
             return None
-        self._unbacked += 1
-        if mesh.presence < _SURE_PRESENCE and self._unbacked >= _BACKED_EVERY:
-            return mesh if self._is_backed(picture, mesh) else None
+        self._unconfirmed += 1
+        if mesh.presence < _SURE_PRESENCE and self._unconfirmed >= _CONFIRM_EVERY:
+            return mesh if self._is_confirmed(picture, mesh) else None
         return mesh
 
-    def _is_backed(self, picture: av.VideoFrame, mesh: FaceMesh) -> bool:
-        """Whether the detector, too, sees a face where the mesh is."""
-        self._unbacked = 0
+    def _is_confirmed(self, picture: av.VideoFrame, mesh: FaceMesh) -> bool:
+        """Whether the detector, too, finds a face at the mesh."""
+        self._unconfirmed = 0
         return bool(nearest(find_faces(self._detector, picture, self._turn, thoroughly=True), mesh.box))
 
     def _search(self, picture: av.VideoFrame) -> FaceMesh | None:
-        """The mesh of a detected face: of the person lost just now, else of the one to be chosen."""
-        self._unbacked = 0
+        """The mesh of a detected face: of the person just lost, else of a newly chosen one."""
+        self._unconfirmed = 0
         chosen = self._choose(picture, find_faces(self._detector, picture, self._turn))
         if chosen is None and self._misses % _THOROUGH_EVERY == 0:
             chosen = self._search_thoroughly(picture)
@@ -101,7 +101,7 @@ class FaceFollower:
         return None
 
     def _choose(self, picture: av.VideoFrame, faces: Sequence[Detection]) -> FaceMesh | None:
-        """The one among `faces`, ordered from left to right, that is to be followed, if it is there."""
+        """The mesh of the face to follow among `faces` (ordered from left to right); None if it is not among them."""
         rank = 0
         if self._mesh is not None:
             faces = nearest(faces, self._mesh.box)
@@ -109,13 +109,13 @@ class FaceFollower:
             faces = sorted(faces, key=lambda face: -face.size_px)
         else:
             rank = self._wanted
-        # The detector is now and then wrong: what has no mesh is no face and does not count.
+        # The detector is sometimes wrong: a detection without a mesh is no face and does not count.
         meshes = (self._settle(picture, crop_of_detection(face)) for face in faces)
-        confirmed = (mesh for mesh in meshes if mesh.presence >= _MIN_PRESENCE)
-        return next(islice(confirmed, rank, None), None)
+        present = (mesh for mesh in meshes if mesh.presence >= _MIN_PRESENCE)
+        return next(islice(present, rank, None), None)
 
     def _settle(self, picture: av.VideoFrame, crop: FaceCrop) -> FaceMesh:
-        """Fit again until the crop no longer turns: the detector misjudges the roll of a tilted head."""
+        """Fit the mesh again until the crop no longer turns: the detector misjudges the roll of a tilted head."""
         for _ in range(_MAX_FITS):
             mesh = self._fitter.fit(picture, crop)
             if mesh.presence < _MIN_PRESENCE:

@@ -1,4 +1,4 @@
-"""Which of the faces in a frame is the one that was followed so far."""
+"""Recognises the followed face among the faces of a frame, by position and size."""
 
 from collections.abc import Iterable
 from fractions import Fraction
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lipsync_core.face.detect import overlap
 
-#: A face that was lost is the same person again only for this long; then the choice is made anew.
+#: A lost face can be recognised again for this long; afterwards the person to follow is chosen anew.
 MEMORY_S = Fraction(1)
 #: A detection belongs to a known face when its centre is within this share of the face's size, and
 #: their sizes differ by no more than this factor (a detector's box ends at the brow, a mesh's does not).
@@ -18,7 +18,7 @@ _LIKE_SIZE = 2.0
 
 
 class Located(Protocol):
-    """A face with a place."""
+    """A face with a box."""
 
     @property
     def box(self) -> NDArray[np.float32]:
@@ -29,7 +29,7 @@ _L = TypeVar("_L", bound=Located)
 
 
 def nearest(faces: Iterable[_L], box: NDArray[np.float32]) -> list[_L]:
-    """Those faces that may be the one last seen in `box`, best overlap first."""
+    """The faces that may be the one last seen in `box`, best overlap first."""
     near = [face for face in faces if is_near(face.box, box, _NEAR, _LIKE_SIZE)]
     return sorted(near, key=lambda face: -float(overlap(box, face.box[np.newaxis])[0]))
 

@@ -1,4 +1,4 @@
-"""Which points of the 468-point face mesh this product keeps, and by which names.
+"""The points of the 468-point face mesh that this product keeps, by name.
 
 The numbering is that of the canonical face model of MediaPipe Face Mesh (Kartynnik et al. 2019,
 "Real-time facial surface geometry from monocular video on mobile GPUs"). A face track keeps only

@@ -19,9 +19,9 @@ _VERSION = 1  # raise it with every change that may alter a track
 class MediapipeTracker:
     """Follows one person through a clip; see `FaceTracker`.
 
-    `face` None follows the largest face; 0, 1, ... the one so many faces from the left, as displayed.
-    The choice is made where a shot's first faces are seen and holds until the shot ends. A shot
-    without that many faces has no face.
+    `face` None follows the largest face; 0, 1, ... is the face's number from the left, as displayed.
+    The face is chosen in a shot's first frame with faces, and followed until the shot ends. In a shot
+    without that many faces no face is found.
 
     Raises:
         ModelMissingError: the model `mediapipe-face` is not installed in `store`.
@@ -41,12 +41,12 @@ class MediapipeTracker:
 
     @property
     def gives_mesh(self) -> bool:
-        """True."""
+        """True: its tracks hold mesh points."""
         return True
 
     @property
     def parameters(self) -> str:
-        """Which face is followed."""
+        """The choice of the face."""
         return "face=largest" if self._face is None else f"face={self._face}"
 
     def track(

@@ -1,9 +1,9 @@
-"""Fits the 468-point face mesh to a face whose place is roughly known.
+"""Fits the 468-point face mesh to a face whose position is roughly known.
 
 The network (MediaPipe Face Mesh; Kartynnik et al. 2019, "Real-time facial surface geometry from
-monocular video on mobile GPUs") wants an upright square of 192 px around the face, values 0..1, and
-answers with points in that square's pixels and a logit for "there is a face". The square is 1.5
-times the face's box, turned so that the outer eye corners lie level.
+monocular video on mobile GPUs") takes an upright square of 192 px around the face, values 0..1, and
+gives points in that square's pixels and a logit for "there is a face". The square is 1.5 times the
+face's box, turned so that the outer eye corners lie level.
 """
 
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class FaceMesh:
     """A fitted mesh."""
 
     points: NDArray[np.float32]  # (468, 3) x y in pixels of the picture, z in the same unit, smaller is nearer
-    presence: float  # 0..1, the network's own belief that there is a face
+    presence: float  # 0..1, the network's own estimate that there is a face
 
     @property
     def box(self) -> NDArray[np.float32]:
@@ -57,7 +57,7 @@ class FaceMesh:
 
 
 class MeshFitter:
-    """The mesh network and what it needs of a picture.
+    """The mesh network and the preparation of its input.
 
     Raises:
         ModelError: the file is not a model that can be run.
@@ -83,12 +83,12 @@ class MeshFitter:
 
 
 def crop_of_detection(face: Detection) -> FaceCrop:
-    """Where to look for the mesh of a detected face."""
+    """The crop in which to fit the mesh of a detected face."""
     return FaceCrop(face.centre, max(face.size_px * _CROP_SCALE, _MIN_SIDE_PX), _roll(face.eyes[0], face.eyes[1]))
 
 
 def crop_of_mesh(mesh: FaceMesh) -> FaceCrop:
-    """Where to look for the mesh of the same face in the next picture."""
+    """The crop in which to fit the mesh of the same face in the next picture."""
     points = mesh.points[:, :2]
     roll = _roll(points[OUTER_EYE_CORNERS[0]], points[OUTER_EYE_CORNERS[1]])
     cos, sin = np.cos(roll), np.sin(roll)

@@ -12,10 +12,10 @@ _FIRST_ROWS = 256
 
 
 class TrackRecorder:
-    """Arrays that double when full: a track of unknown length in less than twice its final size."""
+    """Records a track of unknown length, in arrays that double when full: less than twice the final size."""
 
     def __init__(self, landmarks: int = len(KEPT)) -> None:
-        """`landmarks` is how many points each face has."""
+        """`landmarks` is the number of points of each face."""
         self._count = 0
         self._time_base = Fraction(1)
         self._last_duration = 0
@@ -25,7 +25,7 @@ class TrackRecorder:
         self._landmarks = np.zeros((_FIRST_ROWS, landmarks, 3), np.float32)
 
     def add(self, frame: SourceFrame, face: TrackedFace | None) -> None:
-        """Record the next frame; `face` is None where there is none."""
+        """Record the next frame; `face` is None if it shows none."""
         if self._count == len(self._pts):
             self._grow()
         row = self._count
@@ -37,7 +37,7 @@ class TrackRecorder:
         self._count += 1
 
     def track(self, tracker: str) -> FaceTrack:
-        """What was recorded, as the track of `tracker`, complete."""
+        """The complete track of the recorded frames, made by `tracker`."""
         count = self._count
         return FaceTrack(
             tracker=tracker,

@@ -1,4 +1,4 @@
-"""Pictures that are stored turned: what a viewer turns upright, and back."""
+"""Pictures that are stored rotated: from coded to displayed pixels, and back."""
 
 import av
 import numpy as np
@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 
 def quarter_turns(picture: av.VideoFrame) -> int:
-    """How many quarter turns counterclockwise (`np.rot90`) make the coded picture upright, 0..3."""
+    """The number of quarter turns counterclockwise (`np.rot90`) that make the coded picture upright, 0..3."""
     return round(picture.rotation / 90) % 4
 
 

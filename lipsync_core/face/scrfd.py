@@ -1,4 +1,4 @@
-"""The face tracker on SCRFD: the detector looks at every frame, and one person is kept among its faces."""
+"""The face tracker on SCRFD: it detects the faces of every frame and follows one person among them."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -32,9 +32,9 @@ _PICTURE_PX = 1920
 class ScrfdTracker:
     """Follows one person through a clip with five points a frame; see `FaceTracker`.
 
-    `face` None follows the largest face; 0, 1, ... the one so many faces from the left, as displayed.
-    The choice is made where a shot's first faces are seen and holds until the shot ends. A shot
-    without that many faces has no face.
+    `face` None follows the largest face; 0, 1, ... is the face's number from the left, as displayed.
+    The face is chosen in a shot's first frame with faces, and followed until the shot ends. In a shot
+    without that many faces no face is found.
 
     Raises:
         ModelMissingError: there is no file `model`.
@@ -55,12 +55,12 @@ class ScrfdTracker:
 
     @property
     def gives_mesh(self) -> bool:
-        """False."""
+        """False: its tracks hold five points."""
         return False
 
     @property
     def parameters(self) -> str:
-        """Which network looks, and which face is followed."""
+        """The detector network, and the choice of the face."""
         return f"model={self._sha256} face={'largest' if self._face is None else self._face}"
 
     def track(
@@ -81,18 +81,18 @@ class ScrfdTracker:
 
 
 class _Follower:
-    """Keeps to one person from frame to frame."""
+    """Follows one person from frame to frame."""
 
     def __init__(self, detector: ScrfdDetector, wanted: int | None) -> None:
         self._detector = detector
         self._wanted = wanted
         self._cuts = CutDetector()
         self._face: FivePointFace | None = None  # as last seen in this shot
-        self._seen_s = Fraction(0)  # and when
-        self._misses = 0  # frames since
+        self._seen_s = Fraction(0)  # the time at which it was last seen
+        self._misses = 0  # frames since then
 
     def follow(self, picture: av.VideoFrame, time_s: Fraction) -> FivePointFace | None:
-        """The followed face in the next frame, shown at `time_s`, or None where it is not to be seen."""
+        """The followed face in the next frame, shown at `time_s`; None if it is not visible."""
         if self._cuts.is_cut(picture):
             self._face, self._misses = None, 0
         elif self._misses and time_s - self._seen_s > MEMORY_S:
@@ -113,7 +113,7 @@ class _Follower:
         return None
 
     def _choose(self, faces: Sequence[FivePointFace]) -> FivePointFace | None:
-        """The one among `faces`, ordered from left to right, that is to be followed, if it is there."""
+        """The face to follow among `faces` (ordered from left to right); None if it is not among them."""
         rank = 0
         if self._face is not None:
             faces = nearest(faces, self._face.box)
@@ -134,7 +134,7 @@ def find_faces(detector: ScrfdDetector, picture: av.VideoFrame, input_px: int) -
 
 
 def _to_coded(face: FivePointFace, quarters: int, shape: tuple[int, ...], scale: float) -> FivePointFace:
-    """`face`, seen in a reduced picture ((h, w) before it was turned), in pixels of the coded picture."""
+    """`face` from a reduced picture (of `shape` (h, w) before it was turned), in pixels of the coded picture."""
     corners = turned_back(face.box.reshape(2, 2), quarters, shape) / np.float32(scale)
     box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
     return FivePointFace(face.score, box, turned_back(face.points, quarters, shape) / np.float32(scale))

@@ -1,9 +1,9 @@
 """Finds every face in a picture with its five points: SCRFD.
 
-Guo et al. 2021, "Sample and Computation Redistribution for Efficient Face Detection". What goes into the
-network and how its numbers are read follows InsightFace's own code for these models (MIT), to which boxes
-and points are equal but for float rounding: mean 127.5, standard deviation 128, the picture shrunk into the
-top left corner of a black square, two candidates on each cell of three grids, distances in cells.
+Guo et al. 2021, "Sample and Computation Redistribution for Efficient Face Detection". The network's input
+and the decoding of its outputs follow InsightFace's own code for these models (MIT): mean 127.5, standard
+deviation 128, the picture shrunk into the top left corner of a black square, two candidates on each cell of
+three grids, distances in cells. Boxes and points are equal to that code's but for float rounding.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ _WIDTHS = (1, 4, 2 * len(FIVE_POINTS))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FivePointFace:
-    """One face that the detector saw, in pixels of the picture it was given."""
+    """One detected face, in pixels of the given picture."""
 
     score: float  # 0..1
     box: NDArray[np.float32]  # (4,) x0 y0 x1 y1, hairline to chin; it may leave the picture
@@ -45,14 +45,14 @@ class FivePointFace:
 
 
 class ScrfdDetector:
-    """The detector network and what turns its numbers into faces.
+    """The detector network and the decoding of its outputs into faces.
 
     Raises:
         ModelError: the file is not an SCRFD network with five points, or cannot be opened.
     """
 
     def __init__(self, model: Path, provider: Provider = "cpu") -> None:
-        # On one thread, what a frame costs is charged to the stage that asked for it.
+        # On one thread, the CPU time of a frame is charged to the stage that asked for it.
         self._model = OnnxModel(model, provider, threads=1)
         if len(self._model.inputs) != 1 or len(self._model.outputs) != len(_WIDTHS) * len(_STRIDES_PX):
             raise ModelError(f"{model} is not an SCRFD network with five points: {self._model!r}")
@@ -60,8 +60,8 @@ class ScrfdDetector:
     def detect(self, picture: NDArray[np.uint8], input_px: int) -> list[FivePointFace]:
         """Faces in `picture` ((h, w, 3) RGB), best first.
 
-        `input_px`, a multiple of 32, is the side of the square that the network sees: small faces want a
-        large one, and faces that fill the picture a small one.
+        `input_px`, a multiple of 32, is the side of the network's input: small faces need a large one, and
+        faces that fill the picture a small one.
         """
         square, scale = _letterbox(picture, input_px)
         rows = self._candidates((square.astype(np.float32) - 127.5) / 128.0)
@@ -90,7 +90,7 @@ class ScrfdDetector:
 
 
 def _letterbox(picture: NDArray[np.uint8], side: int) -> tuple[NDArray[np.uint8], float]:
-    """(side, side, 3): `picture` in the top left corner, black elsewhere; and its size over the picture's."""
+    """(side, side, 3): `picture` reduced into the top left corner, black elsewhere; and the scale of the reduction."""
     height, width = picture.shape[:2]
     if height > width:
         size = (max(1, int(side / (height / width))), side)
@@ -112,10 +112,10 @@ def _cells(side_px: int, stride_px: int) -> NDArray[np.float32]:
 def _without_repeats(boxes: NDArray[np.float32]) -> list[int]:
     """The rows of `boxes` ((N, 4), best first) that no better box overlaps."""
     ends_included = boxes + np.array([0, 0, 1, 1], np.float32)  # InsightFace counts the last pixel as inside
-    left = np.arange(len(boxes))
+    remaining = np.arange(len(boxes))
     kept = []
-    while left.size:
-        best, rest = int(left[0]), left[1:]
+    while remaining.size:
+        best, rest = int(remaining[0]), remaining[1:]
         kept.append(best)
-        left = rest[overlap(ends_included[best], ends_included[rest]) <= _SAME_FACE_IOU]
+        remaining = rest[overlap(ends_included[best], ends_included[rest]) <= _SAME_FACE_IOU]
     return kept

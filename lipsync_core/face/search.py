@@ -1,4 +1,4 @@
-"""Finds the faces of a video frame, near and far, in turned pictures too."""
+"""Finds the faces of a video frame, near and far, in rotated pictures as well."""
 
 import av
 import numpy as np
@@ -8,7 +8,7 @@ from lipsync_core.face.detect import Detection, FaceDetector
 from lipsync_core.face.rotation import quarter_turns, turned_back
 from lipsync_core.media.planes import thumbnail
 
-#: Three times the detector's input, so that a tile of a third of the picture brings all the detail it can use.
+#: Three times the detector's input, so that a tile of a third of the picture has all the detail that it can use.
 _THUMBNAIL_PX = 576
 
 
@@ -27,7 +27,7 @@ def find_faces(detector: FaceDetector, picture: av.VideoFrame, turn: int, thorou
 
 
 def _to_coded(face: Detection, quarters: int, shape: tuple[int, ...], scale: float) -> Detection:
-    """`face`, seen in a thumbnail ((h, w) before it was turned), in pixels of the coded picture."""
+    """`face` from a thumbnail (of `shape` (h, w) before it was turned), in pixels of the coded picture."""
     corners = turned_back(face.box.reshape(2, 2), quarters, shape)
     box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
     eyes = turned_back(face.eyes, quarters, shape)
@@ -35,5 +35,5 @@ def _to_coded(face: Detection, quarters: int, shape: tuple[int, ...], scale: flo
 
 
 def _enlarged(points: NDArray[np.floating], scale: float) -> NDArray[np.float32]:
-    """Coordinates in a picture reduced by `scale`, in the whole one; pixel centres lie on integers in both."""
+    """Convert coordinates in a picture reduced by `scale` to the whole one; pixel centres lie on integers in both."""
     return ((points + 0.5) / scale - 0.5).astype(np.float32)

@@ -19,7 +19,7 @@ from lipsync_core.face.track import FaceTrack, FaceTracker
 
 _LOG = logging.getLogger(__name__)
 _FORMAT = 1  # raise it when the meaning of a stored array changes
-_FINDING = "finding."  # how the names of an observer's arrays begin in the file
+_FINDING = "finding."  # prefix of the names of an observer's arrays in the file
 DEFAULT_CAP_BYTES = 512 * 2**20
 
 Findings = dict[str, NDArray[np.generic]]
@@ -27,17 +27,17 @@ Findings = dict[str, NDArray[np.generic]]
 
 @dataclass(frozen=True, slots=True)
 class StoredTrack:
-    """A face track, and what an observer found while it was made."""
+    """A face track, and the findings of the observer of its track pass."""
 
     track: FaceTrack
     findings: Findings
 
 
 def track_key(video: Path, tracker: FaceTracker, observer: str) -> str:
-    """The name under which the track of `video` is kept: 64 hex digits.
+    """The key under which the track of `video` is stored: 64 hex digits.
 
     It depends on the video's bytes, not its name, on the tracker's name, version and parameters, and
-    on `observer`, the name and version of who looked on ("" for nobody).
+    on `observer`, the observer's name and version ("" without an observer).
 
     Raises:
         InputMissingError: the video cannot be read.
@@ -54,8 +54,8 @@ def track_key(video: Path, tracker: FaceTracker, observer: str) -> str:
 class TrackStore:
     """A folder of face tracks, one file each, the least recently used removed beyond `cap_bytes`.
 
-    It is a cache: what cannot be read is a miss and what cannot be written is not kept, with a line
-    in the log. Several processes may share the folder; a file appears whole or not at all.
+    It is a cache: a file that cannot be read is a miss, and a track that cannot be written is not kept;
+    both are logged. Several processes may share the folder; a file appears whole or not at all.
     """
 
     def __init__(self, root: Path, cap_bytes: int = DEFAULT_CAP_BYTES) -> None:
@@ -63,9 +63,9 @@ class TrackStore:
         self._cap_bytes = cap_bytes
 
     def find(self, key: str, needed_s: Fraction | None = None) -> StoredTrack | None:
-        """The stored track, or None where there is none that covers the first `needed_s` of the video.
+        """The stored track, or None if there is none that covers the first `needed_s` of the video.
 
-        `needed_s` None needs the whole video.
+        `needed_s` None means the whole video.
         """
         path = self.path(key)
         try:
@@ -81,7 +81,7 @@ class TrackStore:
         return stored
 
     def put(self, key: str, track: FaceTrack, findings: Mapping[str, NDArray[np.generic]]) -> None:
-        """Keep a track, unless one that covers more is kept already; then make room."""
+        """Store a track, unless one that covers more is stored already; then make room."""
         kept = self.find(key, Fraction(0))
         if kept is not None and (kept.track.is_complete, len(kept.track)) > (track.is_complete, len(track)):
             return
@@ -94,11 +94,11 @@ class TrackStore:
             _LOG.warning("the face track is not kept in %s: %s", self._root, exc)
 
     def path(self, key: str) -> Path:
-        """Where the track of that key lies, whether there is one or not."""
+        """The path of the track with that key, which need not exist."""
         return self._root / f"{key}.npz"
 
     def _make_room(self, newest: Path) -> None:
-        """Remove the files used longest ago until the rest fits; never the newest."""
+        """Remove the least recently used files until the rest fits; never the newest."""
         files = [(file.stat(), file) for file in self._root.glob("*.npz") if file != newest]
         files.sort(key=lambda entry: entry[0].st_mtime_ns)
         total_bytes = newest.stat().st_size + sum(status.st_size for status, _ in files)
@@ -114,7 +114,7 @@ def _covers(track: FaceTrack, needed_s: Fraction | None) -> bool:
 
 
 def _mark_used(path: Path) -> None:
-    """The file's own time says when it was last used: access times are often switched off."""
+    """Set the file's modification time to now, as the time of its last use: access times are often switched off."""
     try:
         os.utime(path)
     except OSError as exc:

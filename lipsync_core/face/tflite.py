@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lipsync_core.errors import ModelError
 
-#: What LiteRT's native code writes on standard error once per process; it offers no way to ask it not to.
+#: LiteRT's native code writes this line on standard error once per process, and has no option to leave it out.
 _GREETING = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
 
 
@@ -24,7 +24,7 @@ class TfliteModel:
     """
 
     def __init__(self, path: Path) -> None:
-        # Imported here: it costs 60 ms, which commands that track nothing should not pay.
+        # Imported here because it costs 60 ms, which commands that track nothing need not spend.
         from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-untyped]
 
         try:

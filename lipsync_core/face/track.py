@@ -1,4 +1,4 @@
-"""FaceTrack: where one person's face is in every source frame, and the contract of those who find it."""
+"""FaceTrack, the face of one person in every source frame, and the contract of the trackers that find it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class FaceTrack:
     Coordinates are pixels of the decoded (coded, unrotated) frame; pixel centres lie on integers.
     """
 
-    tracker: str  # name and version of who made it, such as "mediapipe/1"
+    tracker: str  # name and version of its tracker, such as "mediapipe/1"
     frame_pts: NDArray[np.int64]  # (N,) in units of time_base, ascending, the first frame at 0
     time_base: Fraction  # seconds
     last_duration: int  # how long the last frame lasts, in units of time_base
@@ -51,7 +51,7 @@ class FaceTrack:
 
     @property
     def has_face(self) -> NDArray[np.bool_]:
-        """(N,) where a face was found."""
+        """(N,) whether a face was found in each frame."""
         found: NDArray[np.bool_] = self.scores > 0
         return found
 
@@ -80,7 +80,7 @@ class ClipObserver(Protocol):
     """Looks at every frame of the track pass, so that a generator's own analysis costs no second decode."""
 
     def observe(self, frame: SourceFrame, face: TrackedFace) -> None:
-        """Called once per frame that has a face, in order."""
+        """Look at one frame that has a face; called in the order of the frames."""
 
     def findings(self) -> dict[str, NDArray[np.generic]]:
         """Named arrays, small, stored beside the face track."""
@@ -99,12 +99,13 @@ class FaceTracker(Protocol):
 
     @property
     def parameters(self) -> str:
-        """What else the result depends on, as one canonical string."""
+        """The settings that the result depends on, as one canonical string."""
 
     def track(
         self, frames: Iterable[SourceFrame], clock: StageClock, observer: ClipObserver | None = None
     ) -> FaceTrack:
-        """Consume `frames` (in order, from the first) and return where the face is in each.
+        """Consume `frames` (in order, from the first) and return the track of the face in them.
 
-        Never raises for a frame without a face. `is_complete` is left True; who cut the frames short corrects it.
+        Never raises for a frame without a face. `is_complete` is True; a caller that gave only the beginning of a
+        video corrects it.
         """

@@ -1,4 +1,4 @@
-"""Face crops: what generators that learned from pictures want to see."""
+"""Face crops, the input of generators that learned from pictures."""
 
 from typing import cast
 

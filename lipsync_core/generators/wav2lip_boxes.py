@@ -1,4 +1,4 @@
-"""The boxes in which Wav2Lip sees and paints faces: the detector's, padded and steadied."""
+"""The boxes that Wav2Lip crops and paints: those of the detector, padded and steadied."""
 
 from dataclasses import dataclass
 
@@ -9,15 +9,15 @@ from lipsync_core.face.landmarks import MOUTH_CORNERS, OUTER_EYE_CORNERS, rows
 from lipsync_core.face.track import FaceTrack
 
 _REACH_FRAMES = 2  # on each side: a window of 5 frames, as in the public implementation, but centred
-#: How far above a mesh's box, in its heights, the detector's begins: 12 to 16 % on five clips with SCRFD, whose other
-#: three sides agree with the mesh's to 5 %.
+#: The detector's box begins this share of the height above a mesh's box: 12 to 16 % on five clips with SCRFD. The
+#: other three sides of the two boxes agree to 5 %.
 _FOREHEAD = 0.145
 _SAME_PLACE = 0.5  # overlap of two neighbouring frames' boxes below which the picture was cut
 
 
 @dataclass(frozen=True, slots=True)
 class FacePadding:
-    """Source pixels added to the box as the face stands upright; the public implementation's take in the chin."""
+    """Source pixels added to the box of an upright face; the public implementation's values take in the chin."""
 
     top_px: int = 0
     bottom_px: int = 10
@@ -25,7 +25,7 @@ class FacePadding:
     right_px: int = 0
 
     def in_frame(self, turns: int) -> NDArray[np.float64]:
-        """(4,) what is added to x0 y0 x1 y1 of a frame that `turns` quarter turns to the left make upright."""
+        """(4,) the numbers to add to x0 y0 x1 y1 in a frame that `turns` quarter turns to the left make upright."""
         upright = (self.top_px, self.right_px, self.bottom_px, self.left_px)
         top, right, bottom, left = np.roll(upright, turns)
         return np.array([-left, -top, right, bottom], np.float64)
@@ -35,14 +35,14 @@ _UP = FacePadding(top_px=1, bottom_px=0)
 
 
 def upright_turns(track: FaceTrack) -> int:
-    """How many quarter turns to the left (0..3) make the faces of a clip stand upright.
+    """The number of quarter turns to the left (0..3) that make the faces of a clip upright.
 
-    Frames are tracked as they are coded: a telephone held upright codes them lying on their side.
+    Frames are tracked as they are coded, and a telephone held upright codes them lying on their side.
     """
     eyes, mouth = ((0, 1), (3, 4)) if not track.is_mesh else (rows(OUTER_EYE_CORNERS), rows(MOUTH_CORNERS))
     points = track.landmarks[track.has_face, :, :2]  # (F, K, 2)
     down = (points[:, mouth].mean(axis=1) - points[:, eyes].mean(axis=1)).sum(axis=0, dtype=np.float64)  # (2,)
-    quarters_to_the_right = round(float(np.arctan2(down[0], down[1])) / (np.pi / 2))  # 0 where down is down
+    quarters_to_the_right = round(float(np.arctan2(down[0], down[1])) / (np.pi / 2))  # 0 for upright faces
     return -quarters_to_the_right % 4
 
 

@@ -1,7 +1,6 @@
-"""Which part of a Wav2Lip face is painted into the frame.
+"""The mask: the part of a Wav2Lip face that is painted into the frame.
 
-The mask lives on the 96 x 96 grid of the network's picture. It decides which rows of that picture have to be
-computed at all.
+It has the 96 x 96 grid of the network's picture, and determines the rows of that picture that have to be computed.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The Wav2Lip network in ONNX Runtime: any file that computes it, whatever its inputs are called."""
+"""The Wav2Lip network in ONNX Runtime, from any file that computes it, under any input names."""
 
 from pathlib import Path
 
@@ -12,12 +12,12 @@ from lipsync_core.onnx_session import OnnxModel, Provider, TensorSpec
 CHUNK_COLUMNS = 16  # of mel: 0.2 s
 MEL_SHAPE = (1, 80, CHUNK_COLUMNS)
 FACES_SHAPE = (6, FACE_PX, FACE_PX)
-#: The first row of the crop that is hidden from the network: it sees the upper half, and a reference beside it.
+#: The first row of the crop that is hidden from the network, which gets the upper half and a whole crop for reference.
 _HIDDEN_FROM_ROW = FACE_PX // 2
 
 
 class Wav2LipNetwork:
-    """Mel chunks and face crops in, the mouth's rows of the speaking faces out.
+    """Takes mel chunks and face crops, and gives the mouth's rows of the speaking faces.
 
     Open it once in a process; threads may share it.
     """
@@ -25,21 +25,21 @@ class Wav2LipNetwork:
     def __init__(
         self, path: Path, provider: Provider = "cpu", threads: int | None = None, first_row: int = FIRST_ROW
     ) -> None:
-        """Open the ONNX file and recognise its inputs by their shapes; its picture counts from `first_row` on.
+        """Open the ONNX file and recognise its inputs by their shapes; the rows from `first_row` on are used.
 
-        Raises:
-            ModelError: the file computes something else than Wav2Lip, or only later rows, or what `OnnxModel` raises.
+        Raises as `OnnxModel`, and:
+            ModelError: the file is not Wav2Lip, or draws only later rows.
         """
         self.first_row = first_row
         self._model = OnnxModel(path, provider, threads)
         self._mel = _input_of_shape(self._model, MEL_SHAPE)
         self._faces = _input_of_shape(self._model, FACES_SHAPE)
         _require_rows(self._model, first_row)
-        #: How many frames the file takes at a time; None where it takes any number.
+        #: The number of frames that the file takes at a time; None if it takes any number.
         self.fixed_batch = self._mel.shape[0] or self._faces.shape[0]
 
     def speak(self, mel: NDArray[np.float32], crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(B, 96 - first_row, 96, 3) uint8 RGB: rows first_row.. of the crops as they say what `mel` holds.
+        """(B, 96 - first_row, 96, 3) uint8 RGB: the rows from first_row on of the crops, speaking the sound of `mel`.
 
         `mel` (B, 80, 16) float32 in -4..4, `crops` (B, 96, 96, 3) uint8 RGB.
 
@@ -51,7 +51,7 @@ class Wav2LipNetwork:
         return np.ascontiguousarray(coded.transpose(0, 2, 3, 1)[..., ::-1])
 
     def forward(self, mel: NDArray[np.float32], faces: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(B, 3, 96 - first_row, 96) float32 BGR in 0..1, as the network itself counts.
+        """(B, 3, 96 - first_row, 96) float32 BGR in 0..1, the network's own output.
 
         `mel` (B, 1, 80, 16); `faces` (B, 6, 96, 96) BGR in 0..1, the lower half of channels 0-2 at zero.
 

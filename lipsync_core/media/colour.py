@@ -29,7 +29,7 @@ _LUMA_WEIGHTS = {  # matrix number: (red, blue)
 
 
 def matrix_number(tagged: int, height_px: int) -> int:
-    """The matrix to use for a picture tagged `tagged`: its own where known, else by its height."""
+    """The matrix to use for a picture tagged `tagged`: the tagged one if it is known, else chosen by the height."""
     if tagged in _LUMA_WEIGHTS and tagged not in _UNTAGGED:
         return tagged
     return BT709 if height_px >= _HD_HEIGHT_PX else BT601

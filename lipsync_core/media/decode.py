@@ -1,7 +1,7 @@
 """Decoding: a video as a stream of frames in the working format, forwards or in any order.
 
-Nothing holds more than one frame, except that a run of descending frames (the way back of a ping-pong) is decoded
-forwards in blocks that fit a memory budget and handed out from their ends.
+At most one frame is held at a time. The exception is a run of descending frames (the way back of a ping-pong): it
+is decoded forwards in blocks that fit a memory budget, and each block is handed out from its end.
 """
 
 import logging
@@ -23,8 +23,8 @@ from lipsync_core.media.working import PictureConverter, copied, working_format
 __all__ = ["DEFAULT_BUDGET_BYTES", "SourceFrame", "decode_frames", "decode_in_order", "working_format"]
 
 DEFAULT_BUDGET_BYTES = 64 << 20
-_SKIP_AHEAD_FRAMES = 64  # a jump forward by less is decoded through: a seek would mostly land behind it
-_SEEK_MARGINS = (0, 32)  # frames; where a seek lands too late, as in open groups of pictures, try once from before
+_SKIP_AHEAD_FRAMES = 64  # a shorter jump forward decodes the frames between: most seeks would land before them
+_SEEK_MARGINS = (0, 32)  # frames; if a seek lands too late, as in open groups of pictures, a second one aims earlier
 _GET_IT_AGAIN = "copy or download the file again"
 
 _log = logging.getLogger(__name__)
@@ -32,9 +32,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceFrame:
-    """One decoded frame. `picture` belongs to whoever receives it; `picture.make_writable()` before editing it."""
+    """One decoded frame; the receiver owns `picture`, and calls `picture.make_writable()` before editing it."""
 
-    index: int  # from 0, in order of showing
+    index: int  # from 0, in display order
     pts: int  # in units of time_base, the first frame at 0, strictly ascending
     duration: int  # to the next frame
     time_base: Fraction  # seconds
@@ -42,7 +42,7 @@ class SourceFrame:
 
     @property
     def start_s(self) -> Fraction:
-        """When the frame is shown, counted from the first."""
+        """The frame's start time, counted from the first frame's."""
         return self.pts * self.time_base
 
 
@@ -97,7 +97,7 @@ def _in_order(
         if frame_pts is not None:
             reader.times.extend(frame_pts)
         capacity = max(1, budget_bytes // reader.picture_bytes)
-        kept: list[SourceFrame] = []  # what the run before shares with the first block of a descending run
+        kept: list[SourceFrame] = []  # frames that the run before shares with the first block of a descending run
         for run, following in pairwise(chain(split_runs(order), [None])):
             if run is None:
                 return
@@ -152,8 +152,8 @@ def _duplicate(frame: SourceFrame) -> SourceFrame:
 class _FrameReader:
     """Reads numbered frames from any position of an open video.
 
-    Frames are known by the pts that they had when first seen. Where a seek does not lead to the frame it was meant
-    for, the file is decoded again from its beginning.
+    A frame is identified by the pts that it had when first decoded. If a seek does not lead to its frame, the file is
+    decoded again from the beginning.
     """
 
     def __init__(self, stream: PictureStream) -> None:
@@ -164,9 +164,9 @@ class _FrameReader:
         self._converter = PictureConverter(first)
         self.times = FrameTimes(stream.time_base, stream.nominal_duration)
         self.times.append(first.pts)
-        self._ahead: av.VideoFrame | None = first  # the picture at _position, where it is decoded already
+        self._ahead: av.VideoFrame | None = first  # the picture at _position, if it is already decoded
         self._position = 0  # index of the frame that is read next
-        self._is_sought = False  # the stream was sought, so every known frame is checked by its pts
+        self._is_after_seek = False  # then every known frame is checked by its pts
 
     @property
     def picture_bytes(self) -> int:
@@ -174,7 +174,7 @@ class _FrameReader:
         return self._converter.target.size_bytes
 
     def read(self) -> SourceFrame | None:
-        """The frame at the current position, which moves on; None at the end."""
+        """Read the frame at the current position and move on; None at the end."""
         index = self._position
         picture = self._take()
         if picture is None:
@@ -188,40 +188,40 @@ class _FrameReader:
         return SourceFrame(index, pts, duration, time_base, converted)
 
     def require(self) -> SourceFrame:
-        """As `read`, where a frame must be."""
+        """Read a frame that must exist, and move on."""
         frame = self.read()
         if frame is None:
             raise UnreadableMediaError(f"{self._stream.path}: frame {self._position} cannot be decoded", _GET_IT_AGAIN)
         return frame
 
     def move_to(self, index: int) -> None:
-        """Make frame `index` the next to be read; the end of the video where there is no such frame."""
+        """Move to frame `index`, or to the end of the video if there is no such frame."""
         known = min(index, len(self.times) - 1)
         is_close = self._position <= index and known <= self._position + _SKIP_AHEAD_FRAMES
-        if not is_close and not any(self._is_found(known, margin) for margin in _SEEK_MARGINS):
+        if not is_close and not any(self._seek(known, margin) for margin in _SEEK_MARGINS):
             _log.debug("%s: no seek leads to frame %d, decoding from the start", self._stream.path, known)
             self._stream.restart()
-            self._ahead, self._position, self._is_sought = None, 0, False
+            self._ahead, self._position, self._is_after_seek = None, 0, False
         while self._position < index and self._take() is not None:
             pass
 
-    def _is_found(self, index: int, margin: int) -> bool:
-        """Seek to frame `index`, aiming `margin` frames before it."""
+    def _seek(self, index: int, margin: int) -> bool:
+        """Seek to frame `index`, aiming `margin` frames before it; False if it was not reached."""
         wanted = self.times.stored(index)
         if not self._stream.seek(self.times.stored(max(0, index - margin))):
             return False
-        has_key = False  # what is shown before the first key frame may lack its references
+        has_key = False  # pictures before the first key frame may lack their references
         for picture in self._stream:
             has_key = has_key or picture.key_frame
             if picture.pts is None or picture.pts > wanted or picture.is_corrupt:
                 return False
             if picture.pts == wanted:
-                self._ahead, self._position, self._is_sought = picture, index, True
+                self._ahead, self._position, self._is_after_seek = picture, index, True
                 return has_key
         return False
 
     def _take(self) -> av.VideoFrame | None:
-        """The picture at the current position, which moves on."""
+        """Take the picture at the current position and move on."""
         picture = self._ahead or self._next_picture()
         self._ahead = None
         if picture is not None:
@@ -229,17 +229,17 @@ class _FrameReader:
         return picture
 
     def _next_picture(self) -> av.VideoFrame | None:
-        """The picture at the current position from the stream, checked against what is known of it."""
+        """The stream's picture at the current position, checked against the frame's known pts."""
         picture = next(self._stream, None)
         if self._position == len(self.times):
             if picture is not None:
                 self.times.append(picture.pts)
             return picture
         stored = self.times.stored(self._position)
-        if self._is_sought and (picture is None or picture.pts != stored):
+        if self._is_after_seek and (picture is None or picture.pts != stored):
             _log.debug("%s: frame %d is not where it was, decoding from the start", self._stream.path, self._position)
             self._stream.restart()
-            self._is_sought = False
+            self._is_after_seek = False
             return next(islice(self._stream, self._position, None), None)
         return picture
 

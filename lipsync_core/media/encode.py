@@ -1,4 +1,4 @@
-"""Pictures to a compressed video stream."""
+"""Encoders, which compress pictures into a video stream."""
 
 from __future__ import annotations  # av.Packet takes its type argument in annotations only
 
@@ -28,7 +28,7 @@ _WHOLE_WIDTH_PX = 128
 
 @dataclass(frozen=True, slots=True)
 class PictureSpec:
-    """What every picture of a movie has in common."""
+    """The size, format and timing that all pictures of a movie share."""
 
     width_px: int
     height_px: int
@@ -42,7 +42,7 @@ class PictureSpec:
 
 @dataclass(frozen=True, slots=True)
 class EncoderOptions:
-    """Which encoder, and how hard it works for which quality."""
+    """The encoder by name, its quality (`crf`) and its speed (`preset`)."""
 
     encoder: str = "x264"
     crf: int = 20
@@ -67,18 +67,18 @@ class Encoder(Protocol):
         ...
 
     def encode(self, picture: av.VideoFrame, pts: int, duration: int) -> list[av.Packet[VideoStream]]:
-        """Take one picture, shown at `pts` for `duration` (units of the time base), and return what is ready.
+        """Take one picture, shown at `pts` for `duration` (units of the time base), and return the finished packets.
 
         Raises:
-            OutputError: the picture is not what `spec` announced.
+            OutputError: the picture does not fit the spec.
         """
         ...
 
     def flush(self) -> list[av.Packet[VideoStream]]:
         """Every packet still held back; nothing can be encoded afterwards.
 
-        The last one, whichever picture it holds, has the duration of the last picture shown: MP4 stores durations
-        in decoding order, and its last entry decides how long the movie is.
+        The last packet has the duration of the last picture shown, even if it holds another picture: MP4 stores
+        durations in decoding order, and its last entry determines the duration of the movie.
         """
         ...
 
@@ -116,7 +116,7 @@ class X264Encoder:
         picture.pts = pts
         picture.duration = self._last_duration = duration
         picture.time_base = self._spec.time_base
-        # A decoded picture remembers its type, and x264 would take that as an order.
+        # A decoded picture keeps its type, and x264 would be bound by it.
         picture.pict_type = PictureType.NONE
         with self._clock.stage(ENCODE_STAGE, items=1):
             return self._stream.encode(picture)
@@ -125,7 +125,7 @@ class X264Encoder:
         """See `Encoder.flush`."""
         with self._clock.stage(ENCODE_STAGE):
             packets = self._stream.encode(None)
-        if packets:  # nothing is held back only where nothing was reordered
+        if packets:  # there is none only if no picture was reordered
             packets[-1].duration = self._last_duration
         return packets
 
@@ -146,17 +146,17 @@ def find_encoder(name: str) -> type[Encoder]:
 
 
 def _repeatable(spec: PictureSpec) -> dict[str, str]:
-    """What makes x264 give the same stream each time it is given the same pictures.
+    """The options with which x264 gives the same stream for the same pictures each time.
 
-    Its AVX-512 code for 8 bits lets memory that was never written decide about frame types and bits (x264 165, seen at
-    most widths that are no multiple of 128, at none that is). Without that code it takes 8 % more CPU time.
+    Its AVX-512 code for 8 bits reads memory that was never written, and chooses frame types and bits by it (x264 165,
+    seen at most widths that are no multiple of 128, at none that is). Without that code it takes 8 % more CPU time.
     """
     is_whole = spec.width_px % _WHOLE_WIDTH_PX == 0 or VideoFormat(spec.pix_fmt).components[0].bits > 8
     return {} if is_whole or not cv2.checkHardwareSupport(_AVX512) else {"x264-params": "asm=avx2"}
 
 
 def _configure(stream: VideoStream, spec: PictureSpec) -> None:
-    """Set what describes the pictures, not how they are compressed."""
+    """Set the properties of the stream's pictures, not the options of their compression."""
     codec = stream.codec_context
     codec.width, codec.height, codec.pix_fmt = spec.width_px, spec.height_px, spec.pix_fmt
     codec.time_base = spec.time_base
@@ -170,7 +170,7 @@ def _configure(stream: VideoStream, spec: PictureSpec) -> None:
 
 
 def _check(picture: av.VideoFrame, pts: int, spec: PictureSpec) -> None:
-    """Refuse what the codec would silently scale or convert."""
+    """Refuse a picture that the codec would silently scale or convert."""
     found = (picture.width, picture.height, picture.format.name)
     if found != (spec.width_px, spec.height_px, spec.pix_fmt):
         raise OutputError(

@@ -67,7 +67,7 @@ class MovieWriter:
 
     @property
     def audio_note(self) -> str:
-        """What was done to the sound: "copy (aac)", "aac 192 kb/s", or "none"."""
+        """How the sound is written: "copy (aac)", "aac 192 kb/s" or "none"."""
         return self._sound.note
 
     def write(self, picture: av.VideoFrame, pts: int, duration: int) -> None:
@@ -126,10 +126,10 @@ class MovieWriter:
 
 @contextmanager
 def _open_container(partial: Path, timescale: int) -> Iterator[OutputContainer]:
-    """An MP4 or MOV to be filled and closed inside the block, and let go of after an error.
+    """An open MP4 or MOV file, which the caller fills and closes inside the block; an error abandons it.
 
-    Closing a started file makes FFmpeg finish it, faststart's second pass over everything included. Without its
-    name it cannot be read again, so that pass ends at once.
+    Closing a started file makes FFmpeg finish it, with faststart's second pass over the whole file. After an error
+    the file is removed before it is closed: FFmpeg cannot read it again, so that pass ends at once.
     """
     options = {"movflags": "+faststart", "movie_timescale": str(timescale)}
     container = av.open(str(partial), "w", format=MUXERS[partial.suffix], container_options=options)

@@ -65,7 +65,7 @@ def atomic_output(path: Path, inputs: Iterable[Path] = ()) -> Iterator[Path]:
 
 @contextmanager
 def output_errors(path: Path) -> Iterator[None]:
-    """Translate what FFmpeg and the system say while `path` is written.
+    """Translate the errors of FFmpeg and the system while `path` is written.
 
     Raises:
         DiskFullError: no room on the file system, in the quota or under the size limit.
@@ -88,11 +88,11 @@ def _check_existing(path: Path, inputs: Iterable[Path]) -> None:
     if any(_is_same(path, source) for source in inputs):
         raise OutputError(f"output {path} is also an input", "choose another name")
     with path.open("r+b"):
-        pass  # opening is the check: it knows about permissions, read-only mounts and programs that are running
+        pass  # opening is the check: it fails for lacking permissions, read-only mounts and running programs
 
 
 def _is_same(path: Path, source: Path) -> bool:
-    """Both names lead to one file; False where the input cannot be looked at, which is for others to report."""
+    """Both names lead to one file; False if the input cannot be inspected, which its own check reports."""
     try:
         return path.samefile(source)
     except (OSError, ValueError):
@@ -105,13 +105,13 @@ def _partial_beside(target: Path) -> Path:
 
 
 def _create(partial: Path) -> Path:
-    """An empty file with the permissions that the user's umask gives."""
+    """Create an empty file with the permissions that the user's umask gives."""
     os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     return partial
 
 
 def _sync(path: Path) -> None:
-    """Wait until the disk has it: some file systems find out only now that they are full."""
+    """Wait until the file is on the disk: some file systems report only now that they are full."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,8 +1,8 @@
 """Reading and editing regions of planar YUV pictures in place, without a whole RGB frame.
 
-An edit is added to the planes as the change that it makes, so whatever it leaves alone keeps its exact code
-values, its noise and its tenth bit. A chroma sample covers one, two or four luma samples and is written only
-where all of them are edited: nothing outside a mask changes by a single code value.
+An edit is added to the planes as a difference, so unedited samples keep their exact code values, their noise
+and their tenth bit. A chroma sample covers one, two or four luma samples and is written only if all of them
+are edited: outside a mask no code value changes.
 """
 
 from dataclasses import dataclass
@@ -40,20 +40,20 @@ class Box:
 
     @property
     def is_empty(self) -> bool:
-        """It holds no pixel."""
+        """The box holds no pixel."""
         return self.width <= 0 or self.height <= 0
 
     def clipped(self, width: int, height: int) -> "Box":
-        """The part inside a picture of `width` x `height`; empty where there is none."""
+        """The part inside a picture of `width` x `height`; an empty box if there is none."""
         x0, y0 = min(max(self.x0, 0), width), min(max(self.y0, 0), height)
         return Box(x0, y0, max(x0, min(self.x1, width)), max(y0, min(self.y1, height)))
 
     def even(self) -> "Box":
-        """The smallest box around this one whose corners are even."""
+        """The smallest box with even corners that holds this one."""
         return self.grown_to(2, 2)
 
     def grown_to(self, step_x: int, step_y: int) -> "Box":
-        """The smallest box around this one whose corners are multiples of the steps."""
+        """The smallest box that holds this one and whose corners are multiples of the steps."""
         return Box(
             self.x0 // step_x * step_x,
             self.y0 // step_y * step_y,
@@ -93,17 +93,17 @@ def planes_of(picture: av.VideoFrame) -> YuvPlanes:
     Raises:
         ValueError: the picture is not planar YUV of 8 or 10 bits.
     """
-    chosen = picture.format
-    if not (chosen.is_planar and len(picture.planes) == 3) or chosen.is_rgb or chosen.is_big_endian:
-        raise ValueError(f"{chosen.name} is not a working format")
-    luma, blue, red = (plane_samples(picture, at) for at in range(3))
+    pix_fmt = picture.format
+    if not (pix_fmt.is_planar and len(picture.planes) == 3) or pix_fmt.is_rgb or pix_fmt.is_big_endian:
+        raise ValueError(f"{pix_fmt.name} is not a working format")
+    luma, blue, red = (plane_samples(picture, index) for index in range(3))
     step_x, step_y = round(luma.shape[1] / blue.shape[1]), round(luma.shape[0] / blue.shape[0])
-    return YuvPlanes(luma, blue, red, step_x, step_y, chosen.components[0].bits)
+    return YuvPlanes(luma, blue, red, step_x, step_y, pix_fmt.components[0].bits)
 
 
-def plane_samples(picture: av.VideoFrame, at: int) -> Samples:
-    """(h, w) view of plane `at`, uint8 or uint16, without the padding at the end of its rows."""
-    plane = picture.planes[at]
+def plane_samples(picture: av.VideoFrame, index: int) -> Samples:
+    """(h, w) view of plane `index`, uint8 or uint16, without the padding at the end of its rows."""
+    plane = picture.planes[index]
     dtype = np.uint16 if picture.format.components[0].bits > 8 else np.uint8
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height]
     return cast(Samples, rows.view(dtype)[:, : plane.width])
@@ -132,8 +132,8 @@ def write_region(
 ) -> None:
     """Edit the planes of `picture` in place by the change from `before` to `after`, where `mask` > 0 only.
 
-    `before` and `after` are (h, w, 3) uint8 RGB and `mask` (h, w), of the size of `box`. The mask selects and does
-    not weigh: a soft edge is already in `after`.
+    `before` and `after` are (h, w, 3) uint8 RGB and `mask` (h, w), of the size of `box`. The mask selects pixels and
+    does not weigh them: `after` already holds soft edges.
 
     Raises:
         ValueError: shapes differ from the box, the box leaves the picture, or no working format.

@@ -1,4 +1,4 @@
-"""What a media file holds, and the one place where files are opened and FFmpeg's errors translated."""
+"""Opens and probes media files, and translates FFmpeg's errors; the core opens files for reading only here."""
 
 import os
 import stat
@@ -41,7 +41,7 @@ _GET_A_WHOLE_FILE = "copy or download the file again"
 
 @dataclass(frozen=True, slots=True)
 class ColourTags:
-    """How numbers become colours: FFmpeg's (and H.273's) code points; range is 1 limited, 2 full, 0 unknown."""
+    """The colour space as FFmpeg's (and H.273's) code points; range is 1 limited, 2 full, 0 unknown."""
 
     matrix: int
     range: int
@@ -51,13 +51,13 @@ class ColourTags:
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """The first picture stream of a file, as stored: unrotated, before any conversion."""
+    """The first video stream of a file, as stored: unrotated, before any conversion."""
 
     codec: str
     width_px: int
     height_px: int
     pix_fmt: str
-    frame_rate: Fraction  # the average, frames a second
+    frame_rate: Fraction  # the average, frames/s
     time_base: Fraction  # seconds
     frame_count: int | None  # as the file claims
     duration_s: Fraction | None
@@ -69,19 +69,19 @@ class VideoInfo:
 
 @dataclass(frozen=True, slots=True)
 class AudioInfo:
-    """The first sound stream of a file."""
+    """The first audio stream of a file."""
 
     codec: str
     rate_hz: int
     channels: int
     layout: str
-    bit_rate: int | None  # bits a second
+    bit_rate: int | None  # bits/s
     duration_s: Fraction | None
 
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """What a file holds. The cover image of a piece of music does not count as video."""
+    """The first video and audio stream of a file; the cover image of a piece of music does not count as video."""
 
     path: Path
     container: str
@@ -91,12 +91,12 @@ class MediaInfo:
 
 
 def probe(path: Path) -> MediaInfo:
-    """Read what `path` holds.
+    """Read the properties of the media file `path`.
 
     Raises:
-        InputMissingError: nothing there, or not readable by this user.
-        NotAFileError: a directory or a device.
-        UnreadableMediaError: empty, or nothing that FFmpeg knows.
+        InputMissingError: there is no such file, or this user may not read it.
+        NotAFileError: the path is a directory or a device.
+        UnreadableMediaError: the file is empty, or FFmpeg does not know its format.
         TruncatedMediaError: the file ends before its own index says.
     """
     return _probe(path)[0]
@@ -106,7 +106,7 @@ def require_video(path: Path) -> VideoInfo:
     """The video of `path`.
 
     Raises:
-        NoVideoError: it has no picture stream, or one without a frame.
+        NoVideoError: it has no video stream, or one without a frame.
         InputError: as `probe`.
     """
     info, has_picture = _probe(path)
@@ -121,7 +121,7 @@ def require_audio(path: Path) -> AudioInfo:
     """The audio of `path`, which may be a video file.
 
     Raises:
-        NoAudioError: it has no sound stream, or one without samples.
+        NoAudioError: it has no audio stream, or one without samples.
         InputError: as `probe`.
     """
     info = probe(path)
@@ -149,17 +149,17 @@ def open_media(path: Path) -> Iterator[InputContainer]:
 
 
 def video_stream(container: InputContainer) -> VideoStream | None:
-    """The first picture stream that is no cover image, or None."""
+    """The first video stream that is no cover image, or None."""
     return next((stream for stream in container.streams.video if not _is_cover(stream)), None)
 
 
 def is_still(container: InputContainer) -> bool:
-    """`container` is an image file."""
+    """Whether `container` is an image file."""
     return container.format.name.endswith("_pipe") or container.format.name == _IMAGE_BY_NAME
 
 
 def _probe(path: Path) -> tuple[MediaInfo, bool]:
-    """What the file holds, and whether a picture of its video decodes."""
+    """The properties of the file, and whether a picture of its video decodes."""
     with open_media(path) as container:
         stream = video_stream(container)
         first = _first_frame(container, stream) if stream is not None else None
@@ -197,7 +197,7 @@ def _open(path: Path) -> InputContainer:
     container = av.open(address, options=_OPEN_OPTIONS, metadata_errors="replace")
     if container.format.name != _IMAGE_BY_NAME:
         return container
-    # FFmpeg judged the image by the ending of its name; go by its first bytes instead where they are known.
+    # FFmpeg chose the image format by the ending of the name; known first bytes of the file are more reliable.
     with path.open("rb") as file:
         head = file.read(8)
     image_format = next((name for magic, name in _IMAGE_FORMATS if head.startswith(magic)), None)

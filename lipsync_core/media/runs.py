@@ -10,7 +10,7 @@ class Run:
 
     first: int  # index of the first frame
     step: int  # +1 or -1 from one frame to the next
-    repeats: tuple[int, ...]  # how often each is shown, one entry per frame, each at least 1
+    repeats: tuple[int, ...]  # how often each frame is shown, at least 1
 
     @property
     def last(self) -> int:
@@ -19,7 +19,7 @@ class Run:
 
 
 def split_runs(order: Sequence[int]) -> Iterator[Run]:
-    """The runs of `order`, each as long as it can be; together they are `order` again.
+    """The runs of `order`, each as long as possible; joined, they give `order` again.
 
     Raises:
         ValueError: an index is negative.

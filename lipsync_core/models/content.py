@@ -1,15 +1,15 @@
-"""Whether a file holds exactly what was registered, and if not, what it looks like instead."""
+"""Checks that a file holds exactly the registered bytes, and recognises a web page saved in their place."""
 
 import hashlib
 from pathlib import Path
 
 from lipsync_core.errors import ModelCorruptError, ModelMissingError
 
-#: How many of a file's first bytes are enough to recognise a web page.
+#: The number of first bytes of a file that is enough to recognise a web page.
 HEAD_BYTES = 256
 _BLOCK_BYTES = 1 << 20
 _PAGE_BEGINNINGS = (b"<!doctype html", b"<html", b"<head", b"<?xml")
-_BLANK = b"\xef\xbb\xbf \t\r\n"  # what may stand before the page: a byte order mark, white space
+_BLANK = b"\xef\xbb\xbf \t\r\n"  # bytes that may precede a page: a byte order mark, white space
 
 
 def is_web_page(head: bytes) -> bool:

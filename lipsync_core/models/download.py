@@ -1,4 +1,4 @@
-"""Downloads one file, however often the connection breaks, and accepts nothing but the registered bytes."""
+"""Downloads one file, resuming after each broken connection, and accepts only the registered bytes."""
 
 import http.client
 import logging
@@ -17,7 +17,7 @@ from lipsync_core.models.https import content_blocks, first_bytes, https_opener,
 from lipsync_core.models.partial import PartialFile
 from lipsync_core.report import Progress, ProgressCallback
 
-#: Pauses between attempts that bring nothing; an attempt that brings something starts the count again.
+#: Pauses between attempts that bring no data; an attempt that brings data starts the count again.
 PAUSES_S = (1.0, 2.0, 4.0, 8.0)
 TIMEOUT_S = 30.0  # without a byte from the server
 
@@ -45,14 +45,14 @@ class Downloader:
         self._timeout_s = timeout_s
 
     def fetch(self, file: RemoteFile, target: Path, progress: ProgressCallback) -> None:
-        """Put the file at `target`, whole and checked, or leave what came in `target`.partial for the next time.
+        """Put the file at `target`, whole and checked, or keep the received part in `target`.partial for the next call.
 
-        A target with the right content is taken as it is. Only one caller at a time may fetch the same target.
-        Progress counts bytes, what was here before included.
+        A target with the right content is kept. Only one caller at a time may fetch the same target.
+        Progress counts bytes, including those of earlier attempts.
 
         Raises:
-            TransientError: the network failed as often as there are pauses, and once more.
-            ModelCorruptError: the server offers something else, or what came has not the registered sha256.
+            TransientError: the network failed once more often than there are pauses.
+            ModelCorruptError: the server offers another file, or the download does not have the registered sha256.
             ModelError: the address is not https or leads away from it, the server refuses, or the folder cannot be
                 written.
             DiskFullError: there is no room, or will not be.
@@ -61,7 +61,7 @@ class Downloader:
             try:
                 check_content(target, file.sha256, file.size_bytes, "")
             except ModelCorruptError:
-                _logger.info("%s is not what was registered; fetching it again", target)
+                _logger.info("%s does not have the registered sha256; fetching it again", target)
             else:
                 return
         partial = PartialFile(target)
@@ -71,7 +71,7 @@ class Downloader:
         try:
             check_content(partial.path, file.sha256, file.size_bytes, _WRONG_FILE)
         except ModelCorruptError:
-            partial.discard()  # nothing says which part of it is wrong
+            partial.discard()  # the wrong part of it cannot be told
             raise
         partial.finish()
 
@@ -92,7 +92,7 @@ class Downloader:
     def _attempt(
         self, opener: OpenerDirector, file: RemoteFile, partial: PartialFile, progress: ProgressCallback
     ) -> None:
-        """Bring as much as one connection gives."""
+        """Download as much as one connection delivers."""
         headers = _range_headers(partial)
         with https_response(opener, file.url, headers, self._timeout_s) as response:
             if not _continues(response, file, partial):
@@ -109,7 +109,7 @@ class Downloader:
 
 
 def _range_headers(partial: PartialFile) -> dict[str, str]:
-    """Ask for the rest of what is here, and for all of it where the server has another version by now."""
+    """Ask for the missing rest, or for the whole file if the server has another version by now."""
     if partial.size_bytes == 0:
         return {}
     headers = {"Range": f"bytes={partial.size_bytes}-"}
@@ -117,7 +117,7 @@ def _range_headers(partial: PartialFile) -> dict[str, str]:
 
 
 def _continues(response: http.client.HTTPResponse, file: RemoteFile, partial: PartialFile) -> bool:
-    """Whether the answer goes on where the partial file ends; False where it is the whole file.
+    """Whether the response continues where the partial file ends; False if it is the whole file.
 
     Raises:
         TransientError: it is neither; the partial file is discarded, so that the next attempt asks for everything.
@@ -134,7 +134,7 @@ def _continues(response: http.client.HTTPResponse, file: RemoteFile, partial: Pa
 
 
 def _check_offer(response: http.client.HTTPResponse, file: RemoteFile) -> None:
-    """Refuse, before a byte is stored, what cannot be the file."""
+    """Refuse a response that cannot be the file, before a byte is stored."""
     if response.headers.get_content_type() in _WEB_PAGES or is_web_page(first_bytes(response, file.url)):
         raise ModelCorruptError(
             f"{file.url} is an HTML page, not a model", "a login or a notice may stand in the way: open it in a browser"
@@ -154,6 +154,6 @@ def _check_room(path: Path, size_bytes: int) -> None:
 
 
 def _strong_etag(response: http.client.HTTPResponse) -> str:
-    """The version's tag, where it is one that If-Range may name (RFC 9110, section 13.1.5)."""
+    """The version's tag if If-Range may name it, else "" (RFC 9110, section 13.1.5)."""
     etag = str(response.headers.get("ETag", ""))
     return etag if etag.startswith('"') else ""

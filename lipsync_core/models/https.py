@@ -1,8 +1,8 @@
-"""HTTPS requests with the standard library, their failures in our words.
+"""HTTPS requests with the standard library, and the translation of their failures.
 
-urllib does all that is needed here: it tunnels through the proxy of the user's settings (HTTPS_PROXY, NO_PROXY, or
-the system's own), and OpenSSL below it trusts what the system trusts, or SSL_CERT_FILE. Nothing but https is opened,
-whatever a registry or a redirect says.
+urllib is enough: it tunnels through the proxy of the user's settings (HTTPS_PROXY, NO_PROXY, or the system's own),
+and OpenSSL below it trusts the system's certificates, or those in SSL_CERT_FILE. Only https addresses are opened,
+even if a registry or a redirect names another.
 """
 
 import http.client
@@ -37,7 +37,7 @@ _AGAIN = "check the network and the proxy settings, then run the command again: 
 
 
 def https_opener() -> OpenerDirector:
-    """Opens https and nothing else, through the user's proxy. Answers 416 (range) like a success."""
+    """An opener for https only, through the user's proxy, which takes status 416 (range) for a success."""
     opener = OpenerDirector()
     handlers = (
         ProxyHandler(),
@@ -56,11 +56,11 @@ def https_opener() -> OpenerDirector:
 def https_response(
     opener: OpenerDirector, url: str, headers: Mapping[str, str], timeout_s: float
 ) -> Iterator[http.client.HTTPResponse]:
-    """The server's answer, closed at the end of the block.
+    """The server's response, closed at the end of the block.
 
     Raises:
         ModelError: the address is not https, the server or the proxy refuses, or its certificate is not trusted.
-        TransientError: anything that may pass.
+        TransientError: the failure may pass.
     """
     require_https(url)
     agent = {"User-Agent": f"lipsync/{importlib.metadata.version('lipsync')}"}
@@ -77,7 +77,7 @@ def https_response(
 
 
 def first_bytes(response: http.client.HTTPResponse, url: str) -> bytes:
-    """What the content begins with; reading it again is still possible. Raises what `content_blocks` raises."""
+    """The first bytes of the content, which can still be read again; raises as `content_blocks`."""
     try:
         return response.peek(_BLOCK_BYTES)
     except _FAILURES as exc:
@@ -85,10 +85,10 @@ def first_bytes(response: http.client.HTTPResponse, url: str) -> bytes:
 
 
 def content_blocks(response: http.client.HTTPResponse, url: str, limit_bytes: int) -> Iterator[bytes]:
-    """The content as it comes, no more than `limit_bytes` of it.
+    """The blocks of the content as they arrive, at most `limit_bytes` in all.
 
     Raises:
-        TransientError: the connection broke. One that only ends is not noticed here.
+        TransientError: the connection broke. A connection that ends early without an error is not noticed here.
     """
     while limit_bytes > 0:
         try:
@@ -102,21 +102,21 @@ def content_blocks(response: http.client.HTTPResponse, url: str, limit_bytes: in
 
 
 def require_https(url: str) -> None:
-    """Make sure that what is fetched from `url` cannot be read or changed on its way.
+    """Make sure that a download from `url` cannot be read or changed on its way.
 
     Raises:
         ModelError: it is not an https address.
     """
     parts = urlsplit(url)
     if parts.scheme != "https" or not parts.hostname:
-        raise ModelError(f"{url} is not an https address, and nothing else is downloaded from", _ANOTHER_WAY)
+        raise ModelError(f"{url} is not an https address, and downloads use https only", _ANOTHER_WAY)
 
 
 class _HttpsRedirects(HTTPRedirectHandler):
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage, newurl: str
     ) -> Request | None:
-        """Follow to https only. Raises ModelError for any other address."""
+        """Follow a redirect to an https address; raise ModelError for any other."""
         if urlsplit(newurl).scheme != "https":
             fp.close()
             raise ModelError(f"{req.full_url} leads to {newurl}, which is not an https address", _ANOTHER_WAY)
@@ -124,10 +124,10 @@ class _HttpsRedirects(HTTPRedirectHandler):
 
 
 class _Statuses(HTTPErrorProcessor):
-    """Lets "range not satisfiable" through: it says something about the file here, and nothing is wrong."""
+    """Lets "range not satisfiable" through, which tells about the local file and is no failure."""
 
     def https_response(self, request: Request, response: http.client.HTTPResponse) -> http.client.HTTPResponse:
-        """The response itself where its range is refused; any other as the base class treats it."""
+        """The response itself if it refuses the range; else the base class decides."""
         if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             return response
         return cast(http.client.HTTPResponse, super().https_response(request, response))
@@ -146,7 +146,7 @@ def _failure(url: str, exc: Exception) -> LipSyncError:
     if isinstance(cause, ssl.SSLCertVerificationError):
         return ModelError(
             f"{host} shows a certificate that is not trusted here: {cause.verify_message}",
-            "where a company's proxy opens the traffic, name its certificates in SSL_CERT_FILE",
+            "if a company's proxy decrypts the traffic, name its certificates in SSL_CERT_FILE",
         )
     if refused := _TUNNEL_REFUSED.search(str(cause)):
         return ModelError(f"the proxy does not lead to {host}: {refused[1]}", "check HTTPS_PROXY and NO_PROXY")

@@ -1,4 +1,4 @@
-"""Which licences the users of a models folder have accepted."""
+"""The record of accepted licences in a models folder."""
 
 import json
 import logging
@@ -16,12 +16,12 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """That a licence was accepted; by whom is nobody's business."""
+    """The record that a licence was accepted; it does not name the person."""
 
     model: str
     licence: str
     date: date
-    sha256: tuple[str, ...]  # of the weights that it was accepted for
+    sha256: tuple[str, ...]  # of the weights for which it was accepted
 
 
 class LicenceBook:
@@ -31,7 +31,7 @@ class LicenceBook:
         self._folder = folder
 
     def acceptance(self, entry: ModelEntry) -> Acceptance | None:
-        """When the model's licence was accepted; None where it was not, or where it is another licence by now."""
+        """The acceptance of the model's licence; None if there is none, or if the licence has changed since."""
         path = self._path(entry)
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
@@ -45,7 +45,7 @@ class LicenceBook:
         return found if found.licence == entry.licence else None
 
     def is_usable(self, entry: ModelEntry) -> bool:
-        """Whether the licence asks for nothing, or what it asks for was accepted."""
+        """Whether the licence needs no acceptance, or has been accepted."""
         return entry.commercial_use or self.acceptance(entry) is not None
 
     def require(self, entry: ModelEntry, command: str) -> None:
@@ -62,7 +62,7 @@ class LicenceBook:
             )
 
     def accept(self, entry: ModelEntry, sha256: tuple[str, ...]) -> None:
-        """Write down, once, that the licence was accepted for the weights with these sums.
+        """Record, once, that the licence was accepted for the weights with these sha256 sums.
 
         Only one caller at a time may do so for the same model.
 

@@ -1,4 +1,4 @@
-"""One at a time: processes and threads that install the same model wait for each other."""
+"""A lock on a model: processes and threads that install the same model wait for each other."""
 
 import fcntl
 import os
@@ -9,9 +9,9 @@ from pathlib import Path
 
 @contextmanager
 def locked(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock file `path` for the block; it is removed afterwards, and a dead process holds none.
+    """Hold the lock file `path` for the block and remove it afterwards; a dead process holds no lock.
 
-    `on_wait` is called once where somebody else holds it.
+    `on_wait` is called once if another process or thread holds the lock.
 
     Raises:
         OSError: the file cannot be made, or its file system knows no locks.
@@ -20,7 +20,7 @@ def locked(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # before it is released, so that nobody else's is taken away
+        path.unlink(missing_ok=True)  # before the release, after which another holder may own the file
         os.close(descriptor)
 
 
@@ -29,21 +29,21 @@ def _acquire(path: Path, on_wait: Callable[[], None]) -> int:
     while True:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
         try:
-            if not _is_free(descriptor):
+            if not _try_lock(descriptor):
                 if not has_waited:
                     on_wait()
                 has_waited = True
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if _is_still(path, descriptor):
+            if _is_same_file(path, descriptor):
                 return descriptor
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # the one before us has removed it: others lock a new file
+        os.close(descriptor)  # the holder before us has removed this file: others lock a new one
 
 
-def _is_free(descriptor: int) -> bool:
-    """Whether the lock could be taken without waiting; then it is ours."""
+def _try_lock(descriptor: int) -> bool:
+    """Take the lock if it is free; False if it is not."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -51,7 +51,7 @@ def _is_free(descriptor: int) -> bool:
     return True
 
 
-def _is_still(path: Path, descriptor: int) -> bool:
+def _is_same_file(path: Path, descriptor: int) -> bool:
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The part of a download that is already here, kept between attempts beside the place of the whole file."""
+"""The partial file of a download, kept between attempts beside the target."""
 
 import errno
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class PartialFile:
-    """`NAME.partial`, and in `NAME.partial.etag` the server's tag of the version that it is a part of."""
+    """`NAME.partial`, the received part of a file, and `NAME.partial.etag`, the server's tag of the file's version."""
 
     def __init__(self, target: Path) -> None:
         self.path = target.with_name(f"{target.name}.partial")
@@ -20,28 +20,28 @@ class PartialFile:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes that are here; 0 where there is no file."""
+        """Bytes received so far; 0 if there is no file."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     @property
     def etag(self) -> str:
-        """The strong tag that the server gave the version; empty where it gave none."""
+        """The strong tag that the server gave the version; empty if it gave none."""
         return self._tag.read_text(encoding="latin-1") if self._tag.exists() else ""
 
     def begin(self, etag: str) -> None:
-        """Start again from nothing, with the version tagged `etag`. Raises what `append` raises."""
+        """Start again from nothing, with the version tagged `etag`; raises as `append`."""
         with self._disk_errors():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.discard()
             if etag:
-                self._tag.write_text(etag, encoding="latin-1")  # what HTTP headers are written in
+                self._tag.write_text(etag, encoding="latin-1")  # the encoding of HTTP headers
             self.path.touch()
 
     def append(self, blocks: Iterator[bytes]) -> Iterator[int]:
-        """Write `blocks` behind what is here and yield the size after each.
+        """Append `blocks` to the file, and yield its size after each.
 
         Raises:
-            DiskFullError: there is no room left; what fitted stays.
+            DiskFullError: there is no room left; the bytes that fitted are kept.
             ModelError: the file cannot be written.
         """
         with self._disk_errors():
@@ -54,13 +54,13 @@ class PartialFile:
                 yield file.tell()
 
     def finish(self) -> None:
-        """Give the whole file its name, in one step. Raises what `append` raises."""
+        """Give the whole file its final name, in one step; raises as `append`."""
         with self._disk_errors():
             self.path.replace(self._target)
             self._tag.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Forget what is here."""
+        """Remove the received part and its tag."""
         self.path.unlink(missing_ok=True)
         self._tag.unlink(missing_ok=True)
 

@@ -59,16 +59,16 @@ class PathSource:
     path: Path
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "path", Path(self.path))  # a string in a registry
+        object.__setattr__(self, "path", Path(self.path))  # the registry gives a string
 
     def __str__(self) -> str:
         return str(self.path)
 
 
 ModelSource = WheelSource | UrlSource | ZipSource | PathSource
-#: Which importer makes the network that is used out of the file that comes; see `export.importing`.
+#: The importers that turn a downloaded file into the network that jobs use; see `export.importing`.
 Importer = Literal["wav2lip", "gfpgan"]
-#: The member name of what an import makes.
+#: The member name of an imported network.
 NETWORK = "network"
 
 
@@ -89,16 +89,16 @@ class ModelMember:
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """One model: what it is for, where it comes from, what its licence allows."""
+    """One model: its purpose, its source, and its licence."""
 
     name: str
     purpose: str
-    licence: str  # SPDX identifier, or a name where it has none
+    licence: str  # SPDX identifier, or a name if it has none
     licence_url: str
-    commercial_use: bool  # where it is forbidden, the licence has to be accepted
+    commercial_use: bool  # if it is forbidden, the licence has to be accepted
     source: ModelSource
-    members: tuple[ModelMember, ...]  # what the source brings
-    imported_by: Importer | None = None  # then there is one member, and it is not what is used
+    members: tuple[ModelMember, ...]  # the files that the source brings
+    imported_by: Importer | None = None  # an imported model has one member, and jobs use the network made from it
     is_optional: bool = False  # whether a job can run without it
 
     def __post_init__(self) -> None:

@@ -1,9 +1,9 @@
-"""A seal at the end of an imported ONNX file: where it came from, and that it is still whole.
+"""A seal at the end of an imported ONNX file, which records its source and shows that it is unchanged.
 
 The seal is two entries of the file's own metadata (field 14 of ONNX's ModelProto, entries of key and value), written
-behind the rest: protocol buffers take a repeated field anywhere, so that every reader of ONNX sees them and none is
-disturbed, and the file needs no parsing to be sealed or checked. What an exporter writes depends on its version; the
-sha256 of an imported file can therefore not be registered, and stands in the file itself.
+after the rest. Protocol buffers allow a repeated field anywhere, so every reader of ONNX accepts them, and the file
+needs no parsing to be sealed or checked. The bytes that an exporter writes depend on its version, so the sha256 of an
+imported file cannot be registered; the file itself holds it.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ _METADATA_TAG, _KEY_TAG, _VALUE_TAG = 0x72, 0x0A, 0x12  # fields 14, 1 and 2, ea
 
 
 def seal(path: Path, source_sha256: str) -> None:
-    """Append the seal to the ONNX file at `path`: the sha256 of what it was imported from, and of its own bytes."""
+    """Append the seal to the ONNX file at `path`: the sha256 of its source file, and of its own bytes."""
     content_sha256 = sha256_of(path)
     with path.open("ab") as file:
         file.write(_seal(source_sha256, content_sha256))
@@ -28,7 +28,7 @@ def check_seal(path: Path) -> str:
 
     Raises:
         ModelMissingError: there is no file.
-        ModelCorruptError: the file has no seal, or is not what was sealed.
+        ModelCorruptError: the file has no seal, or was changed after it was sealed.
     """
     length = len(_seal("0" * _HEX_DIGITS, "0" * _HEX_DIGITS))
     try:

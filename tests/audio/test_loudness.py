@@ -18,7 +18,7 @@ def tone(frequency_hz: float, amplitude: float, seconds: float = 1.0) -> NDArray
 
 def measured(samples: NDArray[np.int16], block: int = 4096) -> Levels:
     meter = LevelMeter()
-    watched = meter.watch(samples[start : start + block] for start in range(0, len(samples), block))
+    watched = meter.measure(samples[start : start + block] for start in range(0, len(samples), block))
     heard = list(watched)
     assert np.array_equal(np.concatenate([samples[:0], *heard]), samples)
     return meter.levels()
@@ -91,7 +91,7 @@ def test_memory_does_not_grow_with_the_length() -> None:
     meter = LevelMeter()
     tracemalloc.start()
     try:
-        for _ in meter.watch(minutes()):
+        for _ in meter.measure(minutes()):
             pass
         held_bytes, peak_bytes = tracemalloc.get_traced_memory()
     finally:

@@ -1,4 +1,4 @@
-"""The canonical face: one upright crop in which every frame's mouth is at the same place and size.
+"""The canonical face: one upright crop in which every frame's mouth has the same position and size.
 
 The crop is 256 x 256; the outer eye corners are 140 px apart (measured in 3-D, so that a turned head
 is not enlarged) and their middle lies at (128, 12), which leaves the crop to mouth, cheeks and chin.
@@ -13,7 +13,7 @@ from lipsync_core.face.similarity import similarities
 SIDE_PX = 256
 EYE_DISTANCE_PX = 140.0
 EYE_MIDDLE = (128.0, 12.0)
-#: What speech moves: mouth, lower cheeks and chin, with room to drop (left, top, right, bottom).
+#: The part that speech moves: mouth, lower cheeks and chin, with room to drop (left, top, right, bottom).
 MOVING_PART = (26.0, 56.0, 230.0, 250.0)
 
 _EYES = rows(OUTER_EYE_CORNERS)

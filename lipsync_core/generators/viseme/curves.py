@@ -1,8 +1,8 @@
-"""Mouth curves: what the jaw, the lips and the tongue do at every moment of a speech.
+"""Mouth curves: the movements of jaw, lips and tongue over the time of a speech.
 
-Phones give the intended posture, loudness and the first formant say how far it is carried out, and
-smoothing makes neighbouring phones flow into each other. Recipe and constants come from the study behind
-this generator, which chose them by eye and matched the amplitude to that of people's lips.
+Phones give the intended posture, loudness and the first formant scale it, and smoothing makes neighbouring
+phones flow into each other. Recipe and constants come from the study behind this generator, which chose them
+by eye and matched the amplitude to that of people's lips.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,12 +23,12 @@ CURVES_HZ = LEVELS_HZ
 #: Lips move before their sound is heard; the study's value.
 LEAD_S = 0.03
 
-# How a vowel's opening is made up.
+# The parts of a vowel's opening.
 _PHONE_SHARE, _LOUDNESS_SHARE, _FORMANT_SHARE = 0.5, 0.25, 0.25
-_GATE_LOW, _GATE_RANGE = 0.35, 0.45  # loudness where the mouth begins to open, and until it is free
+_GATE_LOW, _GATE_RANGE = 0.35, 0.45  # loudness at which the mouth begins to open, and from there to fully free
 _VOICED_GATE = 0.3
-_USUAL_PEAK = 0.9  # where the 95th percentile of the voiced opening comes to lie
-_MOST_GAIN = 2.5  # above this the sound is no speech that could be levelled
+_USUAL_PEAK = 0.9  # the 95th percentile of the voiced opening is levelled to this
+_MAX_GAIN = 2.5  # a sound that needs more is no speech that could be levelled
 _SOFT_LIMIT = 0.85
 
 # Frames of 10 ms.
@@ -43,7 +43,7 @@ _LONGEST_FRAME_S = 0.1
 
 
 class Curve(IntEnum):
-    """The columns of what `MouthCurves.at` returns."""
+    """The columns of the array that `MouthCurves.at` returns."""
 
     JAW = 0  # 0 shut .. 1 wide open
     WIDTH = 1  # -1 rounded .. +1 spread
@@ -87,13 +87,13 @@ class MouthCurves:
 
 
 def mouth_curves(speech: Iterable[NDArray[np.int16]]) -> MouthCurves:
-    """Hear a whole speech: blocks of 16 kHz mono int16, consumed once, about 30 s held at a time.
+    """The curves of a whole speech: blocks of 16 kHz mono int16, consumed once, about 30 s held at a time.
 
     Raises:
         ModelMissingError: the speech recogniser's models are missing.
     """
     meter = LevelMeter()
-    phones = tuple(PhoneRecogniser().recognise(meter.watch(speech)))
+    phones = tuple(PhoneRecogniser().recognise(meter.measure(speech)))
     return curves_of(phones, meter.levels())
 
 
@@ -120,7 +120,7 @@ def curves_of(phones: Sequence[Phone], levels: Levels) -> MouthCurves:
 
 
 def _frames(phone: Phone) -> tuple[int, int]:
-    """First frame and the one after the last."""
+    """The first frame of a phone, and the one after its last."""
     return round(phone.start_s * CURVES_HZ), round(phone.end_s * CURVES_HZ)
 
 
@@ -142,7 +142,7 @@ def _jaw(
     jaw = gaussian(opening * _gate(loudness) * gaussian(speaking, _SPEECH_SIGMA), _JAW_SIGMA)
     voiced = _gate(loudness) * speaking > _VOICED_GATE
     if voiced.any():
-        jaw *= min(_MOST_GAIN, _USUAL_PEAK / max(1e-6, float(np.percentile(jaw[voiced], 95))))
+        jaw *= min(_MAX_GAIN, _USUAL_PEAK / max(1e-6, float(np.percentile(jaw[voiced], 95))))
     room = 1.0 - _SOFT_LIMIT
     jaw = np.where(jaw > _SOFT_LIMIT, _SOFT_LIMIT + room * np.tanh((jaw - _SOFT_LIMIT) / room), jaw)
     opened: NDArray[np.float64] = jaw * (1.0 - gaussian(_pauses(speaking), _REST_SIGMA))
@@ -158,7 +158,7 @@ def _width(
 
 
 def _pauses(speaking: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N,) 1 in every silence that is long enough to shut the mouth."""
+    """(N,) 1 in every silence that is long enough to shut the mouth, 0 elsewhere."""
     edges = np.flatnonzero(np.diff(np.concatenate([[1.0], speaking, [1.0]])))
     pauses = np.zeros(len(speaking))
     for first, end in edges.reshape(-1, 2):
@@ -180,7 +180,7 @@ def _articulation(phones: Sequence[Phone], curve: Curve, count: int, sigma: floa
 
 
 def _spacings_s(times_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(M,) how long each frame lasts, by the distance of its neighbours; `_LONGEST_FRAME_S` at most."""
+    """(M,) the duration of each frame, by the distance of its neighbours; `_LONGEST_FRAME_S` at most."""
     if len(times_s) < 2:
         return np.zeros(len(times_s))
     steps = np.diff(times_s)

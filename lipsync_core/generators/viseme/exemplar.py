@@ -1,4 +1,4 @@
-"""The inner mouth that the clip itself shows: the observer of the track pass that finds it.
+"""Finds the clip's own inner mouth: an observer of the track pass.
 
 One open mouth with visible teeth is borrowed for the whole clip; a fixed one does not flicker.
 """
@@ -119,7 +119,7 @@ class MouthObserver:
             push(self._widest, (gap, face.frame_index, crop))
 
     def findings(self) -> dict[str, NDArray[np.generic]]:
-        """The chosen open mouth and the colours of the closed one; empty where the clip has no face.
+        """The chosen open mouth and the colours of the closed one; empty if the clip has no face.
 
         `lip_colour` (3,), `skin_colour` (3,) float64 RGB; when teeth were seen also `exemplar` (256, 256, 3)
         uint8 RGB and `exemplar_points` (K, 2) canonical pixels.

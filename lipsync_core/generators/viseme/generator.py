@@ -37,7 +37,7 @@ class VisemeGenerator:
         return VISEME
 
     def observer(self) -> ClipObserver:
-        """Looks for teeth to borrow."""
+        """An observer that looks for teeth to borrow."""
         return MouthObserver()
 
     def listen(self, speech: Iterable[NDArray[np.int16]]) -> Conditions:
@@ -49,7 +49,7 @@ class VisemeGenerator:
         return conditions
 
     def cropper(self, track: FaceTrack) -> None:
-        """None: it looks at no pixels before it paints."""
+        """None: this generator needs no crops."""
 
     def painter(self, track: FaceTrack, findings: dict[str, NDArray[np.generic]]) -> Painter:
         """A painter for the clip; the track must hold at least one face."""
@@ -73,7 +73,7 @@ class VisemePainter:
             self._teeth = BorrowedTeeth(crop)
 
     def region(self, frame_index: int) -> Box | None:
-        """The box of the moving part of the face; None without a face or with one turned too far."""
+        """The box of the moving part of the face; None without a face, or if it is turned too far."""
         if self._track.scores[frame_index] < _MIN_SCORE:
             return None
         pose = self._geometry.pose(frame_index)
@@ -96,7 +96,7 @@ class VisemePainter:
     def _fill_mouth(
         self, painted: Painted, shape: MouthShape, to_canonical: NDArray[np.float64], brightness: float
     ) -> None:
-        """Paint the inside of the mouth over the warped pixels, in place."""
+        """Paint the inside of the mouth over the warped pixels of `painted`, in place."""
         outline = _opening_outline(shape, inverse_transform(to_canonical))
         rim_px = 2.0 + _RIM_PX / float(scale_of(to_canonical))
         height, width = painted.mask.shape
@@ -151,7 +151,7 @@ def _filled(outline: NDArray[np.float64], size: tuple[int, int], blur_px: float)
 
 
 def _inside_grid(shape: MouthShape, to_canonical: NDArray[np.float64], size: tuple[int, int]) -> InsideGrid:
-    """Where each pixel of a (height, width) box lies in the mouth."""
+    """The position in the mouth of each pixel of a (height, width) box."""
     columns, lines = np.arange(size[1]), np.arange(size[0])[:, None]
     turn, shift = to_canonical[:, :2], to_canonical[:, 2]
     across = turn[0, 0] * columns + turn[0, 1] * lines + shift[0]  # (h, w) canonical x

@@ -21,8 +21,8 @@ POINT_SIGMA_FRAMES = 0.7
 _TRANSFORM_REACH_FRAMES, _POINT_REACH_FRAMES = 6, 3
 #: Differences of this size, in canonical pixels, are the mesh's noise; larger ones are real motion and are followed.
 _NOISE_PX = 1.6
-_TURN_SIGMA_FRAMES = 3.0  # whoever decides by the turn must not change its mind from frame to frame
-_TEMPLATE_FRAMES = 2000  # more change nothing in a median and cost memory
+_TURN_SIGMA_FRAMES = 3.0  # steady enough that a decision by the turn does not change from frame to frame
+_TEMPLATE_FRAMES = 2000  # more frames would not change the median, and cost memory
 _JUMP = 0.5  # in box sizes: further than this between two frames is another shot
 _CLOSED_PERCENTILE = 4.0
 _CLOSED_GAP = 0.05  # in mouth widths: a wider one means that the clip never shows closed lips
@@ -48,8 +48,8 @@ class FramePose:
 class ClipGeometry:
     """Steady poses of every frame of a track, and the clip's own mouth measures.
 
-    Smoothing is centred in time, so it does not lag; it takes out noise and leaves motion, however
-    jerky; and it never reaches across a cut or a gap.
+    Smoothing is centred in time, so it does not lag; it removes noise and keeps motion, even jerky
+    motion; and it never reaches across a cut or a gap.
     """
 
     def __init__(self, track: FaceTrack) -> None:
@@ -75,7 +75,7 @@ class ClipGeometry:
         self.closed_gap = closed if closed < _CLOSED_GAP else 0.0  # in mouth widths
 
     def pose(self, frame_index: int) -> FramePose | None:
-        """The pose of one source frame, or None where it has no face."""
+        """The pose of one source frame, or None if it has no face."""
         shot = next(((a, b) for a, b in self._shots if a <= frame_index < b), None)
         if shot is None:
             return None

@@ -21,7 +21,7 @@ _UPPER, _LOWER = rows(UPPER_INNER_LIP), rows(LOWER_INNER_LIP)
 _CAVITY = np.array([0.26, 0.20, 0.20], np.float32)
 _TONGUE = np.array([0.62, 0.44, 0.45], np.float32)
 _SEAM = np.array([0.42, 0.31, 0.31], np.float32)
-_GLOW = 0.75  # how much of it the shadow keeps
+_GLOW = 0.75  # the share of the seam's colour that full shadow keeps
 #: Drawn teeth take the skin's brightness but only part of its hue, and are never whiter than this.
 _ENAMEL_TINT = np.array([1.02, 0.99, 0.93], np.float32)
 _ENAMEL_HUE = 0.35
@@ -36,7 +36,7 @@ _TOOTH_LENGTHS = (1.0, 0.86, 0.90, 0.72, 0.55)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InsideGrid:
-    """The box around the opening: where each of its pixels lies in the mouth.
+    """The box around the opening: the position of each of its pixels in the mouth.
 
     All arrays float32; distances in mouth widths.
     """
@@ -59,7 +59,7 @@ class BorrowedTeeth:
         inside = _shrunk(crop.inner_mask(), max(1, round(0.02 * crop.mouth_width_px)))
         pixels = crop.pixels.astype(np.float32)
         self._height_px = _tooth_row_px(pixels, self._upper, self._lower)
-        # Beyond the mask the nearest inside colours continue, so that resampling at its rim finds no lip.
+        # The nearest inside colours continue beyond the mask, so that resampling at its rim takes in no lip.
         weight = cv2.GaussianBlur(inside, (0, 0), 3.0)[..., None]
         spread = cv2.GaussianBlur(pixels * inside[..., None], (0, 0), 3.0) / np.maximum(weight, 1e-3)
         solid = cv2.GaussianBlur(inside, (0, 0), 1.0)[..., None]
@@ -114,7 +114,7 @@ def paint_inside(
     """(h, w, 3) RGB of the inside of the mouth.
 
     Args:
-        grid: where each pixel lies.
+        grid: the position of each pixel in the mouth.
         shape: the wanted mouth.
         teeth: the clip's teeth.
         lip: (3,) RGB of the lips.
@@ -133,7 +133,7 @@ def paint_inside(
 
 
 def _light(grid: InsideGrid) -> NDArray[np.float32]:
-    """(h, w) 0..1: both lips throw a shadow on what is behind them, and a narrow gap is a dark line, not grey teeth."""
+    """(h, w) 0..1: both lips cast a shadow on the inside, and a narrow gap is a dark line instead of grey teeth."""
     openness = float(np.clip((grid.gap - 0.02) / 0.14, 0.0, 1.0))
     from_upper = 0.40 + 0.60 * (grid.below_upper / 0.035).clip(0.0, 1.0)
     from_lower = 0.55 + 0.45 * (grid.above_lower / 0.035).clip(0.0, 1.0)
@@ -178,10 +178,10 @@ def _tooth_row_px(
     upper: NDArray[np.float64],
     lower: NDArray[np.float64],
 ) -> float:
-    """How far the upper teeth reach below the upper lip in an open mouth, canonical pixels.
+    """The height of the upper teeth below the upper lip in an open mouth, canonical pixels.
 
-    Goes down the middle of the mouth and stops where the brightness of the teeth has clearly
-    dropped: at the dark behind them, or at the line to clenched lower teeth.
+    The search goes down the middle of the mouth and stops where the brightness of the teeth has
+    clearly dropped: at the dark behind them, or at the line to clenched lower teeth.
     """
     middle = len(upper) // 2
     columns = np.arange(int(upper[middle - 1, 0]), int(upper[middle + 1, 0]) + 1)

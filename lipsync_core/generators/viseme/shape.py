@@ -1,7 +1,7 @@
-"""Where the mouth has to go: from one row of mouth curves to moved control points.
+"""The wanted shape of the mouth: turns one row of mouth curves into moved control points.
 
-All targets are relative to the frame's own mouth, so that the source's own talking is cancelled
-rather than added to. The constants were fitted by eye and against the lip opening of real speakers.
+All targets are relative to the frame's own mouth, so that the mouth movements of the source are
+cancelled, not added. The constants were fitted by eye and against the lip opening of real speakers.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ OWN_WIDTH_KEPT = 0.30  # of the source's own width motion
 TUCK_GAP = 0.045  # height of the upper teeth that an F bares, in mouth widths
 TUCK_ROLL = 0.035  # how much of the lower lip disappears under them
 JAW_SHARE = 0.75  # how far the chin follows the lower lip
-_CHIN_LINE_SHARE = 0.8  # of which the outline of the chin shows less than its front
+_CHIN_LINE_SHARE = 0.8  # the outline of the chin follows less than its front, by this factor
 
 #: A relaxed mouth is about this wide, in outer eye distances; a wider one is smiling.
 _RELAXED_WIDTH = 0.56
@@ -64,7 +64,7 @@ _FROM_MIDDLE = np.linspace(-1.0, 1.0, len(UPPER_INNER_LIP))  # (11,)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pull:
-    """Control points of one displacement field: what is seen at `goals` comes from `origins`."""
+    """Control points of one displacement field: the pixels shown at `goals` come from `origins`."""
 
     goals: NDArray[np.float64]  # (P, 2) canonical pixels
     origins: NDArray[np.float64]  # (P, 2) canonical pixels
@@ -74,11 +74,11 @@ class Pull:
 class MouthShape:
     """The mouth that an edit asks for, canonical pixels."""
 
-    upper: Pull  # moves the upper lip and what is above it
-    lower: Pull  # moves the lower lip, the jaw and what is below
+    upper: Pull  # moves the upper lip and the skin above it
+    lower: Pull  # moves the lower lip, the jaw and the skin below
     upper_edge: NDArray[np.float64]  # (11, 2) lower edge of the upper lip, left to right
     lower_edge: NDArray[np.float64]  # (11, 2) upper edge of the lower lip
-    gap: float  # height of the opening at its highest, in mouth widths
+    gap: float  # the greatest height of the opening, in mouth widths
     tongue: float  # 0..1, how far the tip of the tongue touches the teeth
     mouth_width_px: float  # the clip's typical mouth width
     cover: NDArray[np.float64]  # (11,) extra height that hides the source's own teeth while closing, pixels
@@ -137,7 +137,7 @@ def mouth_shape(
 
 def _open(lips: _LipRows, opening_px: NDArray[np.float64]) -> None:
     """Move the lips apart (or together), outer contours a little less than inner ones."""
-    # A smile stretches the lips thin: closing one, the outer contours stay further out and give the height back.
+    # A smile stretches the lips thin: when it closes, the outer contours move less, so the lips regain their height.
     outer = np.where(opening_px < 0.0, 0.62, 0.97)
     lips.upper_inner[:, 1] -= UPPER_SHARE * opening_px
     lips.lower_inner[:, 1] += (1.0 - UPPER_SHARE) * opening_px
@@ -172,16 +172,16 @@ def _round(lips: _LipRows, pose: FramePose, mouth_width_px: float, width: float)
 
 
 def _corner_lift_px(points: NDArray[np.float64], mouth_width_px: float) -> float:
-    """How far a smile raises the corners of the mouth above its middle; 0 for a relaxed mouth."""
+    """The height by which a smile raises the corners of the mouth above its middle; 0 for a relaxed mouth."""
     corners = points[_UPPER_INNER[[0, -1]], 1].mean()
     middle = (points[_UPPER_INNER[5], 1] + points[_LOWER_INNER[5], 1]) / 2
     return max(0.0, float(middle - corners) - 0.06 * mouth_width_px)
 
 
 def _press(gap: float, own_gap: float) -> float:
-    """How far the source is pulled into the lips, in mouth widths: it hides slivers of the source's own teeth.
+    """The distance by which the lip edges are moved into the lips, in mouth widths.
 
-    A little wherever the source's mouth is open, more while it closes.
+    It hides slivers of the source's own teeth: a little while the source's mouth is open, more while it closes.
     """
     closing = max(0.0, 1.0 - gap / 0.06) * float(np.clip(own_gap / 0.05, 0.25, 1.0))
     bared = 0.018 * min(1.0, own_gap / 0.08)

@@ -1,4 +1,4 @@
-"""What the mouth does for each phone."""
+"""The posture of the mouth for each phone."""
 
 from types import MappingProxyType
 from typing import NamedTuple
@@ -16,8 +16,8 @@ class Viseme(NamedTuple):
 
 REST = Viseme()
 
-#: By ARPAbet label; a label that is not here (SIL, noise) is a mouth at rest. Jaw and width: the table
-#: of the study behind this generator. Closure, tuck and tongue follow from how the sound is made:
+#: By ARPAbet label; any other label (SIL, noise) means a mouth at rest. Jaw and width come from the table
+#: of the study behind this generator. Closure, tuck and tongue follow from the articulation of the sound:
 #: bilabial, labiodental, (inter)dental and lateral.
 VISEMES = MappingProxyType(
     {

@@ -1,9 +1,9 @@
 """The warp: two thin-plate fields, one for each lip, joined at the mouth line.
 
-A single smooth field cannot part two lips. The upper field moves what is above the mouth line, the
-lower field what is below; the join is sharp inside the mouth and softens beyond its corners.
-The fields are solved on a coarse grid and carried into the frame, whose own pixels are then
-resampled once: the result is as sharp as the source at any size.
+A single smooth field cannot part two lips. The upper field moves the pixels above the mouth line, the
+lower field those below; the join is sharp inside the mouth and softens beyond its corners.
+The fields are solved on a coarse grid and mapped into the frame. The frame's own pixels are then
+resampled once, so the result is as sharp as the source at any size.
 """
 
 from dataclasses import dataclass
@@ -47,13 +47,13 @@ RING = np.array(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Warp:
-    """Where each pixel of a region comes from."""
+    """The source position of each pixel of a region."""
 
-    shift: NDArray[np.float32]  # (h, w, 2) x y, frame pixels, to add to a pixel's own place
+    shift: NDArray[np.float32]  # (h, w, 2) x y, frame pixels, from a pixel's own position to its source
     strength: NDArray[np.float32]  # (h, w) 0 where nothing moves, 1 where it visibly does
 
     def apply(self, region: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(h, w, 3) the region with every pixel fetched from where it comes from."""
+        """(h, w, 3) the warped region: each pixel resampled at its source position."""
         height, width = region.shape[:2]
         columns = self.shift[..., 0] + np.arange(width, dtype=np.float32)
         lines = self.shift[..., 1] + np.arange(height, dtype=np.float32)[:, None]
@@ -89,7 +89,7 @@ def _refined(field: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _lower_share(shape: MouthShape, to_canonical: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float32]:
-    """(h, w, 1) how much of the lower field each pixel of a region follows: 0 above the mouth line, 1 below it."""
+    """(h, w, 1) the share of the lower field at each pixel of a region: 0 above the mouth line, 1 below it."""
     share = _into_region(_below_mouth_line(shape), to_canonical, size)
     share *= 0.25
     share += 0.5
@@ -121,7 +121,7 @@ def _kernel(at: NDArray[np.floating], centres: NDArray[np.floating]) -> NDArray[
 
 
 def _below_mouth_line(shape: MouthShape) -> NDArray[np.float32]:
-    """(256, 256) how far below the mouth line each canonical pixel lies, in units of the join's softness."""
+    """(256, 256) the distance of each canonical pixel below the mouth line, in units of the join's softness."""
     columns = np.arange(SIDE_PX, dtype=np.float64)
     line = (_height_at(columns, shape.upper_edge) + _height_at(columns, shape.lower_edge)) / 2
     beyond = np.maximum(0.0, np.maximum(shape.upper_edge[0, 0] - columns, columns - shape.upper_edge[-1, 0]))
