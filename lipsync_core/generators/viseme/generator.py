@@ -36,6 +36,10 @@ class VisemeGenerator:
         """Needs mesh landmarks, no crops."""
         return VISEME
 
+    @property
+    def provider(self) -> None:
+        """None: it has no network."""
+
     def observer(self) -> ClipObserver:
         """Looks for teeth to borrow."""
         return MouthObserver()
