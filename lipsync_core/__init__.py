@@ -4,14 +4,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lipsync_core.errors import LipSyncError
+    from lipsync_core.execution import Execution
     from lipsync_core.options import JobOptions
     from lipsync_core.pipeline import lip_sync
     from lipsync_core.report import JobReport, Progress
     from lipsync_core.workspace import Workspace
 
-__all__ = ["JobOptions", "JobReport", "LipSyncError", "Progress", "Workspace", "lip_sync"]
+__all__ = ["Execution", "JobOptions", "JobReport", "LipSyncError", "Progress", "Workspace", "lip_sync"]
 
 _HOMES = {
+    "Execution": "execution",
     "JobOptions": "options",
     "JobReport": "report",
     "LipSyncError": "errors",

@@ -4,7 +4,6 @@ What only some jobs need is imported here by those alone: ONNX Runtime costs 45 
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from lipsync_core.blend.contract import Blender
 from lipsync_core.blend.feather import FeatherBlender
@@ -12,6 +11,7 @@ from lipsync_core.blend.poisson import PoissonBlender
 from lipsync_core.clock import StageClock
 from lipsync_core.enhance.contract import Enhancer
 from lipsync_core.errors import LicenceError, ModelCorruptError, ModelError, ModelMissingError, OptionError
+from lipsync_core.execution import Execution, OpeningProvider
 from lipsync_core.face.mediapipe import MediapipeTracker
 from lipsync_core.face.track import FaceTracker
 from lipsync_core.generators.contract import Generator
@@ -19,9 +19,7 @@ from lipsync_core.generators.viseme.generator import VisemeGenerator
 from lipsync_core.models.registry import NETWORK
 from lipsync_core.models.store import ModelStore
 from lipsync_core.options import Blend, JobOptions
-
-if TYPE_CHECKING:
-    from lipsync_core.onnx_session import Provider
+from lipsync_core.providers import choose_provider
 
 #: With weights, the best first; `wav2lip-gan` draws the sharper mouths.
 NEURAL_MODELS = ("wav2lip-gan", "wav2lip")
@@ -60,7 +58,9 @@ class JobParts:
             )
 
 
-def load_parts(options: JobOptions, models: ModelStore, clock: StageClock | None = None) -> JobParts:
+def load_parts(
+    options: JobOptions, models: ModelStore, clock: StageClock | None = None, execution: Execution | None = None
+) -> JobParts:
     """What `options` name, ready to work. `clock` learns which stage a network's own threads work for.
 
     Raises:
@@ -70,31 +70,31 @@ def load_parts(options: JobOptions, models: ModelStore, clock: StageClock | None
         LicenceError: a model's licence has to be accepted first.
         ModelError: a model cannot be opened.
     """
-    clock = clock or StageClock()
-    tracker = choose_tracker(options, models)
+    clock, execution = clock or StageClock(), execution or Execution()
+    tracker = choose_tracker(options, models, execution)
     with clock.adopting("infer"):
-        model = choose_model(options, models)
+        model = choose_model(options, models, execution)
     blender = FeatherBlender() if options.compat == "upstream" else choose_blender(options.blend, model.generator)
     if not options.enhance_quality:
         return JobParts(model, tracker, blender)
     with clock.adopting("enhance"):
-        return JobParts(model, tracker, blender, _gfpgan(models, options))
+        return JobParts(model, tracker, blender, _gfpgan(models, execution))
 
 
-def choose_model(options: JobOptions, models: ModelStore) -> ModelChoice:
+def choose_model(options: JobOptions, models: ModelStore, execution: Execution) -> ModelChoice:
     """The generator that `options` name; raises what `load_parts` does."""
     if options.model not in MODELS:
         raise OptionError(f"there is no model {options.model!r}", f"choose one of {', '.join(MODELS)}")
     if options.compat == "upstream" and options.model not in NEURAL_MODELS:
         raise OptionError(f"compat upstream does not go with model {options.model}", "choose wav2lip or wav2lip-gan")
     if options.model == "auto":
-        return _best_model(options, models)
+        return _best_model(options, models, execution)
     if options.model == "viseme":
         return ModelChoice(VisemeGenerator(), None, "asked for")
-    return _wav2lip(options.model, models, options, "asked for")
+    return _wav2lip(options, models, execution, options.model, "asked for")
 
 
-def choose_tracker(options: JobOptions, models: ModelStore) -> FaceTracker:
+def choose_tracker(options: JobOptions, models: ModelStore, execution: Execution) -> FaceTracker:
     """The tracker that `options` name; raises what `load_parts` does."""
     if options.tracker not in TRACKERS:
         raise OptionError(f"there is no tracker {options.tracker!r}", f"choose one of {', '.join(TRACKERS)}")
@@ -103,7 +103,7 @@ def choose_tracker(options: JobOptions, models: ModelStore) -> FaceTracker:
     installed = models.open_usable("scrfd")
     from lipsync_core.face.scrfd import ScrfdTracker
 
-    return ScrfdTracker(installed.path("detector"), options.face, _provider(options))
+    return ScrfdTracker(installed.path("detector"), options.face, _opening(execution))
 
 
 def choose_blender(name: Blend, generator: Generator) -> Blender:
@@ -113,24 +113,24 @@ def choose_blender(name: Blend, generator: Generator) -> Blender:
     return PoissonBlender() if name == "poisson" else FeatherBlender()
 
 
-def _gfpgan(models: ModelStore, options: JobOptions) -> Enhancer:
+def _gfpgan(models: ModelStore, execution: Execution) -> Enhancer:
     installed = models.open_usable("gfpgan")
     from lipsync_core.enhance.gfpgan import GfpganEnhancer
     from lipsync_core.enhance.gfpgan_onnx import GfpganNetwork
 
-    return GfpganEnhancer(GfpganNetwork(installed.path(NETWORK), _provider(options)))
+    return GfpganEnhancer(GfpganNetwork(installed.path(NETWORK), _opening(execution)))
 
 
-def _provider(options: JobOptions) -> "Provider":
-    return "tensorrt-fp16" if options.precision == "fp16" else options.providers
+def _opening(execution: Execution) -> OpeningProvider:
+    return choose_provider(execution).opening
 
 
-def _best_model(options: JobOptions, models: ModelStore) -> ModelChoice:
+def _best_model(options: JobOptions, models: ModelStore, execution: Execution) -> ModelChoice:
     """The first of `NEURAL_MODELS` that may be used, or else what needs no weights."""
     passed_over: list[str] = []
     for name in NEURAL_MODELS:
         try:
-            return _wav2lip(name, models, options, _reason(passed_over))
+            return _wav2lip(options, models, execution, name, _reason(passed_over))
         except ModelError as exc:
             passed_over.append(f"{name} {_obstacle(exc)}")
     return ModelChoice(VisemeGenerator(), None, _reason(passed_over))
@@ -152,7 +152,7 @@ def _obstacle(reason: ModelError) -> str:
     return f"cannot be used ({reason.message})"
 
 
-def _wav2lip(name: str, models: ModelStore, options: JobOptions, reason: str) -> ModelChoice:
+def _wav2lip(options: JobOptions, models: ModelStore, execution: Execution, name: str, reason: str) -> ModelChoice:
     installed = models.open_usable(name)
     from lipsync_core.generators.wav2lip import Identity, Wav2LipGenerator
     from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork
@@ -161,7 +161,7 @@ def _wav2lip(name: str, models: ModelStore, options: JobOptions, reason: str) ->
     if options.compat == "upstream":
         from lipsync_core.compat.upstream import UpstreamGenerator
 
-        whole = Wav2LipNetwork(installed.path(NETWORK), _provider(options), first_row=0)
+        whole = Wav2LipNetwork(installed.path(NETWORK), _opening(execution), first_row=0)
         return ModelChoice(UpstreamGenerator(whole, identity), installed.source_sha256, reason)
-    network = Wav2LipNetwork(installed.path(NETWORK), _provider(options))
+    network = Wav2LipNetwork(installed.path(NETWORK), _opening(execution))
     return ModelChoice(Wav2LipGenerator(network, identity), installed.source_sha256, reason)

@@ -25,6 +25,7 @@ class StageTiming:
     wall_s: float
     cpu_s: float
     items: int
+    provider: str | None = None  # what ran the stage's network; None where it ran none
 
     @property
     def items_per_s(self) -> float:
@@ -33,12 +34,13 @@ class StageTiming:
 
 
 class _Stage:
-    __slots__ = ("adopted", "cpu_s", "items", "wall_s")
+    __slots__ = ("adopted", "cpu_s", "items", "provider", "wall_s")
 
     def __init__(self) -> None:
         self.wall_s = 0.0
         self.cpu_s = 0.0
         self.items = 0
+        self.provider: str | None = None
         self.adopted: dict[int, float] = {}  # thread id -> CPU seconds when last seen
 
 
@@ -58,11 +60,15 @@ class StageClock:
         self._owner = threading.get_ident()
 
     @contextmanager
-    def stage(self, name: str, items: int = 0) -> Iterator[None]:
-        """Time the block as `name`, pausing the stage around it, and add `items` to its count."""
+    def stage(self, name: str, items: int = 0, provider: str | None = None) -> Iterator[None]:
+        """Time the block as `name`, pausing the stage around it, and add `items` to its count.
+
+        `provider` is what runs the stage's network, where it has one.
+        """
         if threading.get_ident() != self._owner:
             raise RuntimeError("a StageClock belongs to the thread that made it")
         stage = self._stages.setdefault(name, _Stage())
+        stage.provider = provider or stage.provider
         self._charge()
         self._running.append(stage)
         try:
@@ -108,7 +114,7 @@ class StageClock:
         for name, stage in self._stages.items():
             _refresh(stage.adopted)
             cpu_s = stage.cpu_s + sum(stage.adopted.values())
-            rows.append(StageTiming(name, stage.wall_s, cpu_s, stage.items))
+            rows.append(StageTiming(name, stage.wall_s, cpu_s, stage.items, stage.provider))
         wall_s = self.wall_s - sum(row.wall_s for row in rows)
         cpu_s = self.cpu_s - sum(row.cpu_s for row in rows)
         rows.append(StageTiming("other", max(0.0, wall_s), max(0.0, cpu_s), 0))

@@ -55,7 +55,7 @@ def inferred_frames(frames: Iterable[SourceFrame], plan: InferencePlan, clock: S
 
 
 def _heard_frames(frames: Iterable[SourceFrame], plan: InferencePlan, clock: StageClock) -> Iterator[InferredFrame]:
-    with clock.stage("infer", items=len(plan.times_s)):
+    with clock.stage("infer", items=len(plan.times_s), provider=plan.generator.provider):
         edits = plan.generator.infer(None, plan.conditions.at(plan.times_s))
     for number, frame in enumerate(frames):
         yield InferredFrame(frame, edits[number] if plan.is_synced[number] else None)
@@ -70,7 +70,7 @@ def _seen_frames(
         seen = [frame for frame, is_wanted in zip(window, is_synced, strict=True) if is_wanted]
         with clock.stage("crop", items=len(seen)):
             crops = [_crop(frame, cropper) for frame in seen]
-        with clock.stage("infer", items=len(seen)):
+        with clock.stage("infer", items=len(seen), provider=plan.generator.provider):
             times_s = plan.times_s[start : start + len(window)][is_synced]
             edits = iter(plan.generator.infer(iter(crops), plan.conditions.at(times_s)) if seen else ())
         for frame, is_wanted in zip(window, is_synced, strict=True):

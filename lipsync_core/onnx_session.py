@@ -1,17 +1,24 @@
-"""Networks in ONNX Runtime: opened in one way for all models, its errors translated in one place."""
+"""Networks in ONNX Runtime: opened in one way for all models, its errors translated in one place.
+
+ONNX Runtime falls back to the CPU without a word in three ways: it only logs that a provider's libraries are missing,
+it gives the nodes that a provider cannot run to the next one, and its Python wrapper opens a failed session again on
+the CPU. Here each is an error.
+"""
 
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from numpy.typing import NDArray
 
 from lipsync_core.errors import ModelCorruptError, ModelError, ModelMissingError, OptionError
+from lipsync_core.execution import OpeningProvider, Provider
 
 try:
     import onnxruntime as ort
@@ -22,13 +29,13 @@ except ImportError as exc:
         "run: pip install 'lipsync[neural]' (on a machine with a GPU: 'lipsync[gpu]')",
     ) from exc
 
-#: What runs a network; TensorRT can also convert it to numbers of 16 bits while it opens.
-Provider = Literal["cpu", "cuda", "tensorrt", "tensorrt-fp16"]
-
 _logger = logging.getLogger(__name__)
 
+_PROVIDERS: Mapping[str, Provider] = MappingProxyType(
+    {"CPUExecutionProvider": "cpu", "CUDAExecutionProvider": "cuda", "TensorrtExecutionProvider": "tensorrt"}
+)
 #: ONNX Runtime's names, the wanted provider first; what it cannot run falls through to the next.
-_CHAINS: Mapping[Provider, tuple[str, ...]] = MappingProxyType(
+_CHAINS: Mapping[OpeningProvider, tuple[str, ...]] = MappingProxyType(
     {
         "cpu": ("CPUExecutionProvider",),
         "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
@@ -36,6 +43,9 @@ _CHAINS: Mapping[Provider, tuple[str, ...]] = MappingProxyType(
         "tensorrt-fp16": ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
     }
 )
+#: Operators that multiply by weights: nearly all of a network's work. They may not be left to the CPU. ONNX Runtime
+#: keeps others there on purpose, those that compute shapes.
+_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _SILENT = 4  # log level "fatal": everything less also comes as an exception
 _CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from \S+ failed:)?")
 _UNREADABLE = (ort_errors.InvalidProtobuf, ort_errors.InvalidGraph, ort_errors.NoModel)
@@ -60,11 +70,12 @@ class TensorSpec:
 class OnnxModel:
     """A network ready to run. Open each file once in a process: all threads may call `run` at the same time."""
 
-    def __init__(self, path: Path, provider: Provider = "cpu", threads: int | None = None) -> None:
+    def __init__(self, path: Path, provider: OpeningProvider = "cpu", threads: int | None = None) -> None:
         """Load the network at `path`; `threads` is how many work on one run, by default one per usable core.
 
         Raises:
-            OptionError: this ONNX Runtime does not have the provider, or the provider does not start.
+            OptionError: this ONNX Runtime does not have the provider, or the provider does not start, or it leaves
+                this network's work to the CPU.
             ModelMissingError: no such file.
             ModelCorruptError: the file is not an ONNX model.
             ModelError: the model is one that this ONNX Runtime cannot run.
@@ -72,7 +83,11 @@ class OnnxModel:
         if not path.is_file():
             raise ModelMissingError(f"there is no model file {path}")
         self.path = path
-        self._session = _open(path, provider, threads or _usable_cores())
+        self._session = _open(
+            os.fspath(path), provider, _CHAINS[provider], _session_options(threads or _usable_cores())
+        )
+        #: What runs the network, as the session says.
+        self.provider = _working_provider(self._session, provider, path.name)
         self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
         self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
         _logger.debug("opened %s with %s", path, self._session.get_providers())
@@ -89,32 +104,91 @@ class OnnxModel:
         """All outputs, in order, for arrays by input name.
 
         Raises:
-            ModelError: shapes or types do not fit the model, or memory ran out.
+            ModelError: shapes or types do not fit the model, or memory ran out, or the provider failed.
         """
-        try:
-            outputs: list[NDArray[Any]] = self._session.run(None, dict(feeds))
-        except (*_UNREADABLE, *_FAILED) as exc:
-            shapes = ", ".join(f"{name} {array.shape}" for name, array in feeds.items())
-            raise ModelError(f"{self.path} fails on {shapes}: {_reason(exc)}") from exc
-        return outputs
+        return _run(self._session, feeds, str(self.path))
 
 
-def _open(path: Path, provider: Provider, threads: int) -> ort.InferenceSession:
-    chain = _CHAINS[provider]
+def offered_providers() -> tuple[Provider, ...]:
+    """What this ONNX Runtime was built with; whether it works is another matter."""
+    return tuple(_PROVIDERS[name] for name in ort.get_available_providers() if name in _PROVIDERS)
+
+
+def run_alone(network: bytes, provider: Provider, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    """All outputs of a small network that `provider` runs whole and by itself.
+
+    Raises:
+        OptionError: this ONNX Runtime does not have the provider, or it does not start, or it cannot run the network.
+        ModelError: it fails.
+    """
+    options = _session_options(threads=1)
+    if provider != "cpu":
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    session = _open(network, provider, _CHAINS[provider][:1], options)
+    _working_provider(session, provider, "the trial network")
+    return _run(session, feeds, "the trial network")
+
+
+def _run(session: ort.InferenceSession, feeds: Mapping[str, NDArray[Any]], name: str) -> list[NDArray[Any]]:
+    try:
+        outputs: list[NDArray[Any]] = session.run(None, dict(feeds))
+    except (*_UNREADABLE, *_FAILED) as exc:
+        shapes = ", ".join(f"{key} {array.shape}" for key, array in feeds.items())
+        raise ModelError(f"{name} fails on {shapes}: {_reason(exc)}") from exc
+    return outputs
+
+
+def _open(
+    model: str | bytes, provider: OpeningProvider, chain: tuple[str, ...], options: ort.SessionOptions
+) -> ort.InferenceSession:
     if chain[0] not in ort.get_available_providers():
         raise OptionError(f"this ONNX Runtime has no {provider} provider", "install onnxruntime-gpu, or choose cpu")
     settings: list[dict[str, bool]] = [{} for _ in chain]
     if provider == "tensorrt-fp16":
         settings[0]["trt_fp16_enable"] = True
+    name = model if isinstance(model, str) else "the trial network"
     try:
-        session = ort.InferenceSession(os.fspath(path), _session_options(threads), list(chain), settings)
+        session = ort.InferenceSession(model, options, list(chain), settings, enable_fallback=0)
     except (*_UNREADABLE, ort_errors.InvalidArgument) as exc:
-        raise ModelCorruptError(f"{path} is not an ONNX model: {_reason(exc)}") from exc
+        raise ModelCorruptError(f"{name} is not an ONNX model: {_reason(exc)}") from exc
     except _FAILED as exc:
-        raise ModelError(f"ONNX Runtime {ort.__version__} cannot open {path}: {_reason(exc)}") from exc
+        raise ModelError(f"ONNX Runtime {ort.__version__} cannot open {name}: {_reason(exc)}") from exc
+    except (RuntimeError, ValueError) as exc:  # raised by a provider that finds no device
+        raise _not_starting(provider, f": {_reason(exc)}") from exc
+    session.disable_fallback()  # of `run`, for an ONNX Runtime that does not know the argument
     if session.get_providers()[0] != chain[0]:  # ONNX Runtime only logs it when a provider's libraries are missing
-        raise OptionError(f"the {provider} provider does not start", "check its driver and libraries, or choose cpu")
+        raise _not_starting(provider)
     return session
+
+
+def _not_starting(provider: OpeningProvider, detail: str = "") -> OptionError:
+    return OptionError(
+        f"the {provider} provider does not start{detail}", "check its driver and libraries, or choose cpu"
+    )
+
+
+def _working_provider(session: ort.InferenceSession, wanted: OpeningProvider, name: str) -> Provider:
+    """The provider that runs most of the network's work.
+
+    Raises:
+        OptionError: some of that work is left to the CPU, though another provider was asked for.
+    """
+    first = _PROVIDERS[session.get_providers()[0]]
+    if first == "cpu" or not hasattr(session, "get_provider_graph_assignment_info"):  # it came with 1.24
+        return first
+    nodes = [
+        (subgraph.ep_name, node.op_type)
+        for subgraph in session.get_provider_graph_assignment_info()
+        for node in subgraph.get_nodes()
+    ]
+    working = [node for node in nodes if node[1] in _WEIGHTED] or nodes
+    counts = Counter(_PROVIDERS.get(provider) for provider, _ in working)
+    if counts["cpu"]:
+        left = ", ".join(sorted({operator for provider, operator in working if _PROVIDERS.get(provider) == "cpu"}))
+        share = f"{counts['cpu']} of {len(working)} nodes to the CPU ({left})"
+        raise OptionError(f"the {wanted} provider leaves {share} in {name}", "choose cpu, or another model")
+    most = counts.most_common(1)
+    return most[0][0] or first if most else first
 
 
 def _session_options(threads: int) -> ort.SessionOptions:
@@ -130,6 +204,7 @@ def _session_options(threads: int) -> ort.SessionOptions:
     options.log_severity_level = _SILENT
     # Idle threads that spin would take CPU time from the encoder.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")  # see _working_provider
     return options
 
 

@@ -9,8 +9,6 @@ from lipsync_core.errors import OptionError
 Length = Literal["audio", "video"]
 Extend = Literal["pingpong", "loop", "freeze"]
 Blend = Literal["auto", "feather", "poisson"]
-Provider = Literal["cpu", "cuda", "tensorrt"]
-Precision = Literal["fp32", "fp16"]
 Compat = Literal["none", "upstream"]
 
 #: x264's presets, fastest first.
@@ -29,8 +27,6 @@ class JobOptions:
     model: str = "auto"
     tracker: str = "auto"
     blend: Blend = "auto"  # what suits the model
-    providers: Provider = "cpu"  # of the networks that run in ONNX Runtime
-    precision: Precision = "fp32"  # of their numbers; fp16 with tensorrt, which converts the networks itself
     enhance_quality: bool = False
     compat: Compat = "none"  # upstream: as the public implementation does, to compare results one to one
     length: Length = "audio"
@@ -47,10 +43,6 @@ class JobOptions:
         _require_one_of("length", self.length, get_args(Length))
         _require_one_of("extend", self.extend, get_args(Extend))
         _require_one_of("blend", self.blend, get_args(Blend))
-        _require_one_of("providers", self.providers, get_args(Provider))
-        _require_one_of("precision", self.precision, get_args(Precision))
-        if self.precision == "fp16" and self.providers != "tensorrt":
-            raise OptionError(f"precision fp16 does not go with providers {self.providers}", "choose tensorrt, or fp32")
         _require_one_of("compat", self.compat, get_args(Compat))
         if self.compat == "upstream":
             self._require_plain_job()

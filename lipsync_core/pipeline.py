@@ -22,6 +22,7 @@ from lipsync_core.clip_plan import (
 )
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import OptionError
+from lipsync_core.execution import Execution
 from lipsync_core.face.store import TrackStore
 from lipsync_core.generators.contract import Conditions
 from lipsync_core.inference import inferred_frames
@@ -32,6 +33,7 @@ from lipsync_core.media.working import working_picture
 from lipsync_core.memory import peak_resident_bytes
 from lipsync_core.models.store import ModelStore
 from lipsync_core.options import JobOptions
+from lipsync_core.providers import provider_account
 from lipsync_core.render import blended_frames, ordered_frames, picture_spec, write_frames
 from lipsync_core.report import JobReport, ProgressCallback
 from lipsync_core.threads import no_thread_pools
@@ -48,6 +50,7 @@ class _Job:
     audio: Path
     output: Path
     options: JobOptions
+    execution: Execution
     workspace: Workspace
     clock: StageClock
     progress: ProgressCallback
@@ -70,6 +73,7 @@ def lip_sync(
     workspace: Workspace | None = None,
     progress: ProgressCallback | None = None,
     parts: JobParts | None = None,
+    execution: Execution | None = None,
 ) -> JobReport:
     """Make the face in `video` speak `audio` and write the result to `output`.
 
@@ -81,6 +85,7 @@ def lip_sync(
         workspace: where models and stored face tracks live; the user's own folders by default.
         progress: called now and then, from this thread.
         parts: what `catalogue.load_parts` loaded before, for many jobs; by default what the options name.
+        execution: what runs the networks that are loaded here; by default the GPU where there is one that works.
 
     Raises:
         LipSyncError: `lipsync_core.errors` lists every way to fail and its code.
@@ -90,6 +95,7 @@ def lip_sync(
         audio=Path(audio),
         output=Path(output),
         options=options or JobOptions(),
+        execution=execution or Execution(),
         workspace=workspace or Workspace.default(),
         clock=StageClock(),
         progress=progress or (lambda _: None),
@@ -104,7 +110,7 @@ def _run(job: _Job, loaded: JobParts | None) -> JobReport:
         info = require_video(job.video)
         require_audio(job.audio)
     with job.clock.stage("load models"):
-        parts = loaded or load_parts(job.options, ModelStore(job.workspace.models), job.clock)
+        parts = loaded or load_parts(job.options, ModelStore(job.workspace.models), job.clock, job.execution)
     speech = SpeechReader(job.audio, job.clock, job.options.start_s, job.options.end_s)
     with job.clock.stage("listen"):
         conditions = parts.model.generator.listen(speech)
@@ -167,6 +173,7 @@ def _report(job: _Job, parts: JobParts, plan: ClipPlan, rendered: _Rendered) -> 
         blender=parts.blender.name,
         enhancer=enhancer_name(parts.enhancer) if parts.enhancer else None,
         encoder=job.options.encoder,
+        providers=provider_account(job.execution),
         audio=rendered.audio_note,
         frames=plan.counts,
         stages=job.clock.timings(),

@@ -84,9 +84,9 @@ def _edit_frame(frame: SourceFrame, plan: RenderPlan, edit: NDArray[Any], clock:
         if plan.enhancement is None:
             write_region(frame.picture, box, region, composite, painted.mask)
             return
-    with clock.stage("enhance", items=1):
-        points = plan.enhancement.points[frame.index]
-        write_enhanced(frame.picture, box, Painted(composite, painted.mask), points, plan.enhancement.enhancer)
+    enhancer, points = plan.enhancement.enhancer, plan.enhancement.points[frame.index]
+    with clock.stage("enhance", items=1, provider=enhancer.provider):
+        write_enhanced(frame.picture, box, Painted(composite, painted.mask), points, enhancer)
 
 
 def _visible(box: Box | None, frame: SourceFrame) -> Box:

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from lipsync_core.clock import StageTiming
+from lipsync_core.execution import ProviderChoice
 
 
 class Outcome(IntEnum):
@@ -66,6 +67,7 @@ class JobReport:
     blender: str
     enhancer: str | None  # name, version and licence
     encoder: str
+    providers: ProviderChoice
     audio: str  # "copy (aac)" or "aac 192 kb/s"
     frames: FrameCounts
     stages: tuple[StageTiming, ...]

@@ -21,6 +21,7 @@ class Clapper:
     """Sees crops, and answers with what it heard and saw; takes three at a time."""
 
     spec = GeneratorSpec("clapper", "1", "none", needs_mesh=False, hears_at="start", crop_px=8, batch_frames=3)
+    provider = None
 
     def __init__(self) -> None:
         self.batches: list[int] = []

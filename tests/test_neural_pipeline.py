@@ -18,6 +18,7 @@ from lipsync_core.blend.feather import FeatherBlender
 from lipsync_core.catalogue import JobParts, ModelChoice, load_parts
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import LicenceError, ModelError, ModelMissingError, OptionError
+from lipsync_core.execution import Execution
 from lipsync_core.face.scrfd import ScrfdTracker
 from lipsync_core.generators.contract import Painter
 from lipsync_core.generators.crop import crop_face
@@ -26,11 +27,13 @@ from lipsync_core.install import ModelInstaller
 from lipsync_core.media.decode import decode_frames
 from lipsync_core.media.planes import Box, read_region
 from lipsync_core.models.store import ModelStore
+from lipsync_core.providers import choose_provider
 from lipsync_core.tracking import EXTENT_S
 from tests.conftest import Ffmpeg
 from tests.echo_network import write_echo
 from tests.hashing import SEAL_BYTES, count_hashed_bytes
 from tests.jobs import luma_frames, reopened
+from tests.onnx_stand_in import CUDA, opened_models, stand_in_environment
 from tests.scaling_network import write_scaling_network
 from tests.wav2lip_weights import home_with, imported_wav2lip, needs_golden, needs_torch
 
@@ -274,15 +277,58 @@ def test_a_job_fails_when_the_provider_is_not_here(
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this ONNX Runtime has CUDA")
     with pytest.raises(OptionError, match="no cuda provider"):
-        lip_sync(woman, speech, tmp_path / "out.mp4", replace(WAV2LIP, providers="cuda"), echoing)
-    half = replace(WAV2LIP, providers="tensorrt", precision="fp16")
+        lip_sync(woman, speech, tmp_path / "out.mp4", WAV2LIP, echoing, execution=Execution("cuda"))
+    half = Execution("tensorrt", "fp16")
     with pytest.raises(OptionError, match="no tensorrt-fp16 provider"):
-        lip_sync(woman, speech, tmp_path / "out.mp4", half, echoing)
+        lip_sync(woman, speech, tmp_path / "out.mp4", WAV2LIP, echoing, execution=half)
 
 
-def test_options_fail_when_a_provider_cannot_convert_to_fp16() -> None:
-    with pytest.raises(OptionError, match="precision fp16 does not go with providers cuda"):
-        JobOptions(providers="cuda", precision="fp16")
+def test_the_report_names_the_provider_of_every_network(
+    woman: Path, speech: Path, echoing: Workspace, tmp_path: Path
+) -> None:
+    options, workspace = replace(WAV2LIP, end_s=Fraction(1, 5)), uncached(echoing, tmp_path)
+    report = lip_sync(woman, speech, tmp_path / "out.mp4", options, workspace)
+    assert report.providers == choose_provider(Execution())
+    providers = {stage.stage: stage.provider for stage in report.stages if stage.provider}
+    assert providers == {"track": "cpu", "infer": report.providers.chosen}
+
+
+def test_a_job_through_another_provider_says_so_in_its_report(
+    woman: Path, speech: Path, echoing: Workspace, tmp_path: Path
+) -> None:
+    log = tmp_path / "sessions.jsonl"
+    command = [LIPSYNC, "run", woman, speech, "-o", tmp_path / "out.mp4", "--model", "wav2lip", "--end", "0.2"]
+    done = subprocess.run(
+        [*command, "--home", echoing.models.parent, "--json", "--quiet"],
+        env=stand_in_environment(log),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    reason = "it ran a trial network correctly"
+    assert report["providers"] == {"requested": "auto", "chosen": "cuda", "reason": reason, "precision": "fp32"}
+    assert {stage["stage"]: stage["provider"] for stage in report["stages"]}["infer"] == "cuda"
+    assert opened_models(log) == [("wav2lip.onnx", CUDA)]
+
+
+@pytest.mark.parametrize(("fallback", "code"), [("opening", 2), ("nodes", 2), ("run", 6)])
+def test_a_job_fails_when_the_provider_falls_back_to_the_cpu(
+    fallback: str, code: int, woman: Path, speech: Path, echoing: Workspace, tmp_path: Path
+) -> None:
+    files = (woman, speech, "-o", tmp_path / "out.mp4", "--home", echoing.models.parent)
+    done = subprocess.run(
+        [LIPSYNC, "run", *files, "--model", "wav2lip", "--end", "0.2", "--providers", "cuda", "--quiet"],
+        env=stand_in_environment(tmp_path / "sessions.jsonl", fallback=fallback),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == code, done.stderr
+    assert not (tmp_path / "out.mp4").exists()
 
 
 def in_a_child(*command: str | Path) -> str:

@@ -71,7 +71,10 @@ def _checks(workspace: Workspace, home: Path | None) -> Iterator[Check]:
     yield Check("python", True, f"{platform.python_version()} ({sys.executable})")
     yield from _package_checks()
     yield _x264_check()
-    yield _onnx_runtime_check()
+    runtime = _onnx_runtime_check()
+    yield runtime
+    if runtime.is_ok and any(map(is_installed, _ONNX_RUNTIMES)):
+        yield _provider_check()
     yield from _model_checks(workspace, home)
     for name, folder in (("models folder", workspace.models), ("cache folder", workspace.cache)):
         yield _folder_check(name, folder)
@@ -129,6 +132,18 @@ def _onnx_runtime_check() -> Check:
     except (ImportError, AttributeError) as exc:  # another build's uninstall took files away
         return Check(name, False, f"{installed[0]} cannot be imported: {exc}", remedy)
     return Check(name, True, f"{importlib.metadata.version(installed[0])}: {', '.join(providers)}")
+
+
+def _provider_check() -> Check:
+    """What --providers auto takes on this machine, and why."""
+    from lipsync_core.execution import Execution
+    from lipsync_core.providers import choose_provider
+
+    try:
+        choice = choose_provider(Execution())
+    except LipSyncError as exc:
+        return Check("providers auto", False, exc.message, _pip_install("onnxruntime", "--force-reinstall"))
+    return Check("providers auto", True, f"{choice.chosen}: {choice.reason}")
 
 
 def _model_checks(workspace: Workspace, home: Path | None) -> Iterator[Check]:

@@ -12,9 +12,11 @@ from lipsync_cli.ledger import OWN, entered, open_ledger
 from lipsync_cli.progress.run import shown_progress
 from lipsync_cli.render.run_report import render_json, render_text
 from lipsync_cli.values import Moment, home_option, workspace_at
+from lipsync_core.execution import Execution
 from lipsync_core.options import PRESETS, JobOptions
 
 _FILE = click.Path(path_type=Path)
+EXECUTION = Execution()
 
 
 @click.command(epilog="An existing OUT is replaced, at the very end and in one step; until then it is not touched.")
@@ -39,14 +41,14 @@ _FILE = click.Path(path_type=Path)
 )
 @click.option(
     "--providers",
-    type=click.Choice(["cpu", "cuda", "tensorrt"]),
-    default=DEFAULTS.providers,
-    help="What runs the networks of wav2lip, scrfd and gfpgan.",
+    type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
+    default=EXECUTION.providers,
+    help="What runs the networks of wav2lip, scrfd and gfpgan; auto takes cuda where it works, else cpu.",
 )
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16"]),
-    default=DEFAULTS.precision,
+    default=EXECUTION.precision,
     help="Of their numbers; fp16 with tensorrt only.",
 )
 @click.option(
@@ -93,6 +95,7 @@ def run(
     Names that begin with a dash go behind two dashes:
       lipsync run -o out.mp4 -- -a.mp4 -b.wav
     """
+    execution = Execution(chosen.pop("providers"), chosen.pop("precision"))
     options = JobOptions(**chosen)
     account = None if ledger is None else open_ledger(ledger)
     from lipsync_core.memory import give_memory_back
@@ -101,7 +104,7 @@ def run(
     from lipsync_core.pipeline import lip_sync
 
     with shown_progress(quiet) as progress:
-        job = partial(lip_sync, video, audio, output, options, workspace_at(home), progress)
+        job = partial(lip_sync, video, audio, output, options, workspace_at(home), progress, execution=execution)
         report = job() if account is None else entered(account, video, audio, job)
     if as_json:
         write_stdout(render_json(report))

@@ -1,8 +1,10 @@
 """The report of a finished job: as text for people and as JSON for programs (described in docs/report.md)."""
 
 import json
+from dataclasses import asdict
 
 from lipsync_core.clock import StageTiming
+from lipsync_core.execution import ProviderChoice
 from lipsync_core.report import FrameCounts, JobReport
 
 SCHEMA = "lipsync.report/1"
@@ -31,6 +33,7 @@ def render_json(report: JobReport) -> str:
         "blender": report.blender,
         "enhancer": report.enhancer,
         "encoder": report.encoder,
+        "providers": asdict(report.providers),
         "audio": report.audio,
         "frames": {
             "total": frames.total,
@@ -52,7 +55,7 @@ def render_text(report: JobReport) -> str:
     return "\n".join([*_timing_lines(report), "", *_fact_lines(report)])
 
 
-def _stage_fields(row: StageTiming, wall_s: float) -> dict[str, str | float]:
+def _stage_fields(row: StageTiming, wall_s: float) -> dict[str, str | float | None]:
     return {
         "stage": row.stage,
         "wall_s": row.wall_s,
@@ -60,6 +63,7 @@ def _stage_fields(row: StageTiming, wall_s: float) -> dict[str, str | float]:
         "share": _share(row.wall_s, wall_s),
         "items": row.items,
         "items_per_s": row.items_per_s,
+        "provider": row.provider,
     }
 
 
@@ -88,11 +92,21 @@ def _fact_lines(report: JobReport) -> list[str]:
         f"tracker  {report.tracker}, face track {cached}",
         f"blend    {report.blender}",
         *([f"enhance  {report.enhancer}"] if report.enhancer else []),
+        *_provider_lines(report.providers),
         f"encoder  {report.encoder}; sound: {report.audio}",
         f"memory   {report.peak_rss_bytes / _MIB:.0f} MiB at most",
         f"output   {report.output}",
         f"         {report.width_px}x{report.height_px}, {float(report.duration_s):.2f} s, "
         f"{report.output_bytes / _MIB:.1f} MiB",
+    ]
+
+
+def _provider_lines(choice: ProviderChoice) -> list[str]:
+    if choice.chosen is None:
+        return [f"networks {choice.reason}"]
+    return [
+        f"networks {choice.chosen} in {choice.precision}, --providers {choice.requested}",
+        f"         {choice.reason}",
     ]
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from lipsync_core.audio.mel import MEL_HZ
 from lipsync_core.errors import FaceError
+from lipsync_core.execution import Provider
 from lipsync_core.face.track import ClipObserver, FaceTrack
 from lipsync_core.generators.contract import Conditions, GeneratorSpec, Painted
 from lipsync_core.generators.crop import crop_face
@@ -146,6 +147,11 @@ class UpstreamGenerator:
     def spec(self) -> GeneratorSpec:
         """The spec of the `wav2lip` generator, with a version of its own."""
         return replace(self._generator.spec, version=f"{self._generator.spec.version}-upstream")
+
+    @property
+    def provider(self) -> Provider:
+        """What runs the network."""
+        return self._network.provider
 
     def observer(self) -> ClipObserver | None:
         """None: the face track alone is enough."""

@@ -6,6 +6,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync_core.execution import Provider
+
 
 @dataclass(frozen=True, slots=True)
 class EnhancerSpec:
@@ -22,6 +24,10 @@ class Enhancer(Protocol):
     @property
     def spec(self) -> EnhancerSpec:
         """Name, version, licence."""
+
+    @property
+    def provider(self) -> Provider:
+        """What runs its network."""
 
     def enhance(
         self, pixels: NDArray[np.uint8], landmarks: NDArray[np.float32], mask: NDArray[np.float32]

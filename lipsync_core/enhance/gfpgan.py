@@ -8,6 +8,7 @@ from lipsync_core.blend.feather import FeatherBlender
 from lipsync_core.enhance.alignment import FACE_PX, face_alignment, inverse, warp
 from lipsync_core.enhance.contract import EnhancerSpec
 from lipsync_core.enhance.gfpgan_onnx import FIRST_ROW, GfpganNetwork
+from lipsync_core.execution import Provider
 from lipsync_core.generators.contract import Painted
 
 _SPEC = EnhancerSpec("gfpgan", "1", "Apache-2.0")
@@ -26,6 +27,11 @@ class GfpganEnhancer:
     def spec(self) -> EnhancerSpec:
         """GFPGAN v1.4."""
         return _SPEC
+
+    @property
+    def provider(self) -> Provider:
+        """What runs the network."""
+        return self._network.provider
 
     def enhance(
         self, pixels: NDArray[np.uint8], landmarks: NDArray[np.float32], mask: NDArray[np.float32]

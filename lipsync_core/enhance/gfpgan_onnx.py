@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from lipsync_core.enhance.alignment import FACE_PX
 from lipsync_core.errors import ModelError
-from lipsync_core.onnx_session import OnnxModel, Provider, TensorSpec
+from lipsync_core.execution import OpeningProvider, Provider
+from lipsync_core.onnx_session import OnnxModel, TensorSpec
 
 #: The first row of the aligned face that is restored. The eyes lie at row 240, and speech moves only rows below.
 #: Leaving out the rows above more than halves the cost.
@@ -22,7 +23,7 @@ class GfpganNetwork:
     Open it once in a process; threads may share it.
     """
 
-    def __init__(self, path: Path, provider: Provider = "cpu", threads: int | None = None) -> None:
+    def __init__(self, path: Path, provider: OpeningProvider = "cpu", threads: int | None = None) -> None:
         """Open the ONNX file.
 
         Raises as `OnnxModel`, and:
@@ -33,6 +34,11 @@ class GfpganNetwork:
         if len(self._model.inputs) != 1 or not _takes_faces(self._model.inputs[0]):
             found = ", ".join(f"{spec.name} {spec.shape} {spec.dtype}" for spec in self._model.inputs)
             raise ModelError(f"{path} is not GFPGAN: its inputs are {found}", f"it must take {_INPUT_SHAPE} in float32")
+
+    @property
+    def provider(self) -> Provider:
+        """What runs the network."""
+        return self._model.provider
 
     def restore(self, face: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(512 - FIRST_ROW, 512, 3) uint8 RGB: the restored rows from FIRST_ROW on of `face` (512, 512, 3) uint8 RGB.

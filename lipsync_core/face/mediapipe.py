@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from lipsync_core.clock import StageClock
+from lipsync_core.execution import Provider
 from lipsync_core.face.detect import FaceDetector
 from lipsync_core.face.follow import FaceFollower
 from lipsync_core.face.landmarks import KEPT
@@ -45,6 +46,11 @@ class MediapipeTracker:
         return True
 
     @property
+    def provider(self) -> Provider:
+        """The CPU: LiteRT runs nowhere else here."""
+        return "cpu"
+
+    @property
     def parameters(self) -> str:
         """The choice of the face."""
         return "face=largest" if self._face is None else f"face={self._face}"
@@ -56,7 +62,7 @@ class MediapipeTracker:
         follower = FaceFollower(self._detector, self._fitter, self._face)
         recorder = TrackRecorder()
         for frame in frames:
-            with clock.stage("track", items=1):
+            with clock.stage("track", items=1, provider=self.provider):
                 mesh = follower.follow(frame.picture, frame.pts * frame.time_base)
                 face = _tracked(frame.index, mesh) if mesh else None
                 recorder.add(frame, face)

@@ -9,6 +9,7 @@ import av
 import numpy as np
 
 from lipsync_core.clock import StageClock
+from lipsync_core.execution import OpeningProvider, Provider
 from lipsync_core.face.cuts import CutDetector
 from lipsync_core.face.identity import MEMORY_S, nearest
 from lipsync_core.face.landmarks import FIVE_POINTS
@@ -18,7 +19,6 @@ from lipsync_core.face.scrfd_detect import FivePointFace, ScrfdDetector
 from lipsync_core.face.track import ClipObserver, FaceTrack, TrackedFace
 from lipsync_core.media.decode import SourceFrame
 from lipsync_core.media.planes import thumbnail
-from lipsync_core.onnx_session import Provider
 
 _VERSION = 1  # raise it with every change that may alter a track
 #: Input sides, tried in turn. At 640 the model misses faces that fill a small picture, at 320 far ones.
@@ -39,10 +39,10 @@ class ScrfdTracker:
     Raises:
         ModelMissingError: there is no file `model`.
         ModelError: it is not an SCRFD network with five points.
-        OptionError: this machine does not have the provider.
+        OptionError: the provider is not here, or it does not run the network.
     """
 
-    def __init__(self, model: Path, face: int | None = None, provider: Provider = "cpu") -> None:
+    def __init__(self, model: Path, face: int | None = None, provider: OpeningProvider = "cpu") -> None:
         self._detector = ScrfdDetector(model, provider)
         with model.open("rb") as file:
             self._sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -59,6 +59,11 @@ class ScrfdTracker:
         return False
 
     @property
+    def provider(self) -> Provider:
+        """What runs the detector."""
+        return self._detector.provider
+
+    @property
     def parameters(self) -> str:
         """The detector network, and the choice of the face."""
         return f"model={self._sha256} face={'largest' if self._face is None else self._face}"
@@ -70,7 +75,7 @@ class ScrfdTracker:
         follower = _Follower(self._detector, self._face)
         recorder = TrackRecorder(len(FIVE_POINTS))
         for frame in frames:
-            with clock.stage("track", items=1):
+            with clock.stage("track", items=1, provider=self.provider):
                 found = follower.follow(frame.picture, frame.pts * frame.time_base)
                 face = _tracked(frame.index, found) if found else None
                 recorder.add(frame, face)

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsync_core.errors import ModelError
+from lipsync_core.execution import OpeningProvider, Provider
 from lipsync_core.face.detect import overlap
 from lipsync_core.face.landmarks import FIVE_POINTS
-from lipsync_core.onnx_session import OnnxModel, Provider
+from lipsync_core.onnx_session import OnnxModel
 
 _STRIDES_PX = (8, 16, 32)
 _CANDIDATES = 2  # on each cell
@@ -51,11 +52,16 @@ class ScrfdDetector:
         ModelError: the file is not an SCRFD network with five points, or cannot be opened.
     """
 
-    def __init__(self, model: Path, provider: Provider = "cpu") -> None:
+    def __init__(self, model: Path, provider: OpeningProvider = "cpu") -> None:
         # On one thread, the CPU time of a frame is charged to the stage that asked for it.
         self._model = OnnxModel(model, provider, threads=1)
         if len(self._model.inputs) != 1 or len(self._model.outputs) != len(_WIDTHS) * len(_STRIDES_PX):
             raise ModelError(f"{model} is not an SCRFD network with five points: {self._model!r}")
+
+    @property
+    def provider(self) -> Provider:
+        """What runs the network."""
+        return self._model.provider
 
     def detect(self, picture: NDArray[np.uint8], input_px: int) -> list[FivePointFace]:
         """Faces in `picture` ((h, w, 3) RGB), best first.

@@ -1,19 +1,15 @@
 """Runs a TensorFlow Lite model with one picture in and a few arrays out, on one thread."""
 
-import os
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipsync_core.errors import ModelError
+from lipsync_core.native_stderr import held_stderr
 
-#: LiteRT's native code writes this line on standard error once per process, and has no option to leave it out.
-_GREETING = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
+#: What LiteRT's native code writes on standard error once per process; it offers no way to ask it not to.
+_GREETING = "INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
 
 
 class TfliteModel:
@@ -28,7 +24,7 @@ class TfliteModel:
         from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-untyped]
 
         try:
-            with _without_greeting():
+            with held_stderr(lambda line: line.startswith(_GREETING)):
                 self._interpreter = Interpreter(str(path), num_threads=1)
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as exc:
@@ -44,21 +40,3 @@ class TfliteModel:
         self._interpreter.invoke()
         outputs = [self._interpreter.get_tensor(index) for index in self._outputs]
         return sorted(outputs, key=lambda output: -output.size)
-
-
-@contextmanager
-def _without_greeting() -> Iterator[None]:
-    """Hold back standard error while a model loads, then pass on all of it but the greeting."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            held.seek(0)
-            for line in held:
-                if not line.startswith(_GREETING):
-                    os.write(2, line)

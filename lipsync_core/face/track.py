@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsync_core.clock import StageClock
+from lipsync_core.execution import Provider
 from lipsync_core.face.landmarks import FIVE_POINTS, KEPT
 from lipsync_core.media.decode import SourceFrame
 
@@ -100,6 +101,10 @@ class FaceTracker(Protocol):
     @property
     def parameters(self) -> str:
         """The settings that the result depends on, as one canonical string."""
+
+    @property
+    def provider(self) -> Provider:
+        """What runs its networks."""
 
     def track(
         self, frames: Iterable[SourceFrame], clock: StageClock, observer: ClipObserver | None = None

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync_core.execution import Provider
 from lipsync_core.face.track import ClipObserver, FaceTrack
 from lipsync_core.media.planes import Box
 
@@ -76,6 +77,10 @@ class Generator(Protocol):
     @property
     def spec(self) -> GeneratorSpec:
         """Name, version, licence and needs."""
+
+    @property
+    def provider(self) -> Provider | None:
+        """What runs its network; None where it has none."""
 
     def observer(self) -> ClipObserver | None:
         """A fresh observer for the track pass, or None when the face track alone is enough."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsync_core.audio.mel import MEL_BANDS, MEL_HZ, MEL_SILENCE, mel_spectrogram
+from lipsync_core.execution import Provider
 from lipsync_core.face.track import ClipObserver, FaceTrack
 from lipsync_core.generators.contract import GeneratorSpec, Painted
 from lipsync_core.generators.crop import crop_face
@@ -93,6 +94,11 @@ class Wav2LipGenerator:
             crop_px=FACE_PX,
             batch_frames=self._batch,
         )
+
+    @property
+    def provider(self) -> Provider:
+        """What runs the network."""
+        return self._network.provider
 
     def observer(self) -> ClipObserver | None:
         """None: the face track alone is enough."""

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsync_core.errors import ModelError
+from lipsync_core.execution import OpeningProvider, Provider
 from lipsync_core.generators.wav2lip_mask import FACE_PX, FIRST_ROW
-from lipsync_core.onnx_session import OnnxModel, Provider, TensorSpec
+from lipsync_core.onnx_session import OnnxModel, TensorSpec
 
 CHUNK_COLUMNS = 16  # of mel: 0.2 s
 MEL_SHAPE = (1, 80, CHUNK_COLUMNS)
@@ -23,7 +24,7 @@ class Wav2LipNetwork:
     """
 
     def __init__(
-        self, path: Path, provider: Provider = "cpu", threads: int | None = None, first_row: int = FIRST_ROW
+        self, path: Path, provider: OpeningProvider = "cpu", threads: int | None = None, first_row: int = FIRST_ROW
     ) -> None:
         """Open the ONNX file and recognise its inputs by their shapes; the rows from `first_row` on are used.
 
@@ -37,6 +38,11 @@ class Wav2LipNetwork:
         _require_rows(self._model, first_row)
         #: The number of frames that the file takes at a time; None if it takes any number.
         self.fixed_batch = self._mel.shape[0] or self._faces.shape[0]
+
+    @property
+    def provider(self) -> Provider:
+        """What runs the network."""
+        return self._model.provider
 
     def speak(self, mel: NDArray[np.float32], crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(B, 96 - first_row, 96, 3) uint8 RGB: the rows from first_row on of the crops, speaking the sound of `mel`.

@@ -36,6 +36,10 @@ class VisemeGenerator:
         """Needs mesh landmarks, no crops."""
         return VISEME
 
+    @property
+    def provider(self) -> None:
+        """None: it has no network."""
+
     def observer(self) -> ClipObserver:
         """An observer that looks for teeth to borrow."""
         return MouthObserver()

@@ -91,6 +91,14 @@ def test_doctor_names_what_networks_can_run_on(tmp_path: Path, capsys: pytest.Ca
     assert "CPU" in str(check["detail"])
 
 
+def test_doctor_says_what_auto_takes_here_and_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["doctor", "--json", "--home", str(tmp_path)])
+    check = checks_of(capsys.readouterr().out)["providers auto"]
+    assert check["is_ok"] is True
+    assert str(check["detail"]).split(":")[0] in ("cuda", "cpu")
+    assert "it ran a trial network correctly" in str(check["detail"])
+
+
 def test_doctor_finds_two_builds_of_onnx_runtime_in_one_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

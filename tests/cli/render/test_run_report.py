@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lipsync_cli.render.run_report import SCHEMA, render_json, render_text
 from lipsync_core.clock import StageTiming
+from lipsync_core.execution import ProviderChoice
 from lipsync_core.report import FrameCounts, JobReport
 
 REPORT = JobReport(
@@ -22,11 +23,12 @@ REPORT = JobReport(
     blender="feather",
     enhancer=None,
     encoder="x264",
+    providers=ProviderChoice("auto", "cpu", "it ran a trial network correctly; cuda is not here", "fp32"),
     audio="aac 192 kb/s",
     frames=FrameCounts(synced=270, passed_no_face=8, passed_low_score=2),
     stages=(
         StageTiming("probe", 0.1, 0.1, 0),
-        StageTiming("track", 1.5, 2.0, 150),
+        StageTiming("track", 1.5, 2.0, 150, "cpu"),
         StageTiming("encode", 8.0, 12.0, 280),
         StageTiming("other", 0.4, 0.4, 0),
     ),
@@ -52,6 +54,7 @@ def test_the_text_says_what_was_passed_through_and_where_the_output_is() -> None
     assert "8 passed through unchanged: no face found\n" in text
     assert "2 passed through unchanged: face turned away or badly seen\n" in text
     assert "viseme/1, the best installed\n         Apache-2.0\n" in text
+    assert "networks cpu in fp32, --providers auto\n         it ran a trial network correctly" in text
     assert "output   out put.mp4" in text
     assert "200 MiB" in text
 
@@ -61,6 +64,8 @@ def test_the_text_is_silent_about_what_did_not_happen() -> None:
     text = render_text(whole)
     assert "passed through" not in text
     assert "from the cache" in text
+    without = ProviderChoice("auto", None, "nothing was run in ONNX Runtime", "fp32")
+    assert "networks nothing was run" in render_text(dataclasses.replace(REPORT, providers=without))
 
 
 def test_the_json_has_the_documented_fields() -> None:
@@ -87,7 +92,11 @@ def test_the_json_has_the_documented_fields() -> None:
         "share": 0.15,
         "items": 150,
         "items_per_s": 100.0,
+        "provider": "cpu",
     }
+    assert fields["stages"][2]["provider"] is None
+    reason = "it ran a trial network correctly; cuda is not here"
+    assert fields["providers"] == {"requested": "auto", "chosen": "cpu", "reason": reason, "precision": "fp32"}
     assert sum(row["share"] for row in fields["stages"]) == 1.0
 
 

@@ -1,0 +1,33 @@
+"""What native libraries write on standard error without asking, held back line by line."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def held_stderr(is_held: Callable[[str], bool]) -> Iterator[list[str]]:
+    """Collect the lines of the block's standard error for which `is_held` is true, and pass the others on.
+
+    The list fills when the block ends. Descriptor 2 itself is redirected, so that what other threads write meanwhile
+    comes late.
+    """
+    lines: list[str] = []
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            written.seek(0)
+            for line in written:
+                text = line.decode(errors="replace")
+                if is_held(text):
+                    lines.append(text)
+                else:
+                    os.write(2, line)

@@ -1,0 +1,61 @@
+"""Which provider runs the networks here: the one that was asked for, or the first that proves that it works."""
+
+import logging
+from threading import Lock
+
+from lipsync_core.errors import LipSyncError, ModelError
+from lipsync_core.execution import Execution, Provider, ProviderChoice
+
+_logger = logging.getLogger(__name__)
+#: In this order. TensorRT is not among them: it compiles every network for minutes when it opens it.
+_CANDIDATES: tuple[Provider, ...] = ("cuda", "cpu")
+_resolving = Lock()
+_resolved: dict[Execution, ProviderChoice] = {}
+
+
+def choose_provider(execution: Execution) -> ProviderChoice:
+    """The provider for every network that this process opens with `execution`; decided once, and logged then.
+
+    `auto` takes the first provider that this ONNX Runtime offers and that runs a small network correctly. The trial
+    may start a GPU: call it in the process that infers, not in one that forks.
+
+    Raises:
+        ModelError: ONNX Runtime cannot be imported, or no provider works.
+    """
+    with _resolving:
+        choice = _resolved.get(execution)
+        if choice is None:
+            choice = _resolved[execution] = _choose(execution)
+            _logger.info("networks run on %s (providers %s): %s", choice.chosen, choice.requested, choice.reason)
+        return choice
+
+
+def provider_account(execution: Execution) -> ProviderChoice:
+    """What `choose_provider` decided, or that this process has opened no network in ONNX Runtime."""
+    choice = _resolved.get(execution)
+    if choice is not None:
+        return choice
+    reason = "nothing was run in ONNX Runtime"
+    return ProviderChoice(execution.providers, None, reason, execution.precision)
+
+
+def _choose(execution: Execution) -> ProviderChoice:
+    if execution.providers != "auto":
+        return ProviderChoice(execution.providers, execution.providers, "asked for", execution.precision)
+    from lipsync_core.onnx_session import offered_providers  # brings ONNX Runtime, which some jobs do without
+    from lipsync_core.provider_trial import try_provider
+
+    offered = offered_providers()
+    passed_over: list[str] = []
+    for provider in _CANDIDATES:
+        if provider not in offered:
+            passed_over.append(f"{provider} is not in this ONNX Runtime")
+            continue
+        try:
+            try_provider(provider)
+        except LipSyncError as exc:
+            passed_over.append(f"{provider} failed its trial: {exc.message}")
+        else:
+            reason = "; ".join(["it ran a trial network correctly", *passed_over])
+            return ProviderChoice("auto", provider, reason, execution.precision)
+    raise ModelError(f"no provider of this ONNX Runtime works: {'; '.join(passed_over)}", "install onnxruntime again")
