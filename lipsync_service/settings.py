@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 import platformdirs
-from pydantic import ByteSize, Field, SecretStr, field_validator
+from pydantic import ByteSize, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from lipsync_core.errors import OptionError
+from lipsync_core.execution import Execution, Precision, Providers
 
 _GIB = 1 << 30
 _Names = Annotated[tuple[str, ...], NoDecode]
@@ -60,6 +63,12 @@ class Settings(BaseSettings):
 
     api_url: str = Field("http://127.0.0.1:4200/api", description="Prefect's API.")
     api_auth: SecretStr | None = Field(None, description="NAME:PASSWORD, where Prefect's server asks for it.")
+    providers: Providers = Field(
+        "auto",
+        description="What runs the networks on this host: auto, cpu, cuda or tensorrt. auto takes cuda where a trial "
+        "network runs correctly on it, and the CPU elsewhere.",
+    )
+    precision: Precision = Field("fp32", description="Of the networks' numbers: fp32, or fp16 with tensorrt.")
     gpu_pool: str | None = Field(None, description="The work pool of `lipsync-gpu`; without it the child runs inline.")
     gpu_wait_s: float = Field(7200.0, gt=0, description="How long a job waits for a worker of the GPU pool.")
     preview: bool = Field(True, description="Show frames of every result to whoever may see the UI.")
@@ -97,3 +106,18 @@ class Settings(BaseSettings):
             if not path.is_absolute():
                 raise ValueError(f"{path} is not an absolute path")
         return value
+
+    @field_validator("precision")
+    @classmethod
+    def _goes_with_the_providers(cls, value: Precision, info: ValidationInfo) -> Precision:
+        if "providers" in info.data:  # else they are refused already
+            try:
+                Execution(info.data["providers"], value)
+            except OptionError as exc:
+                raise ValueError(str(exc)) from exc
+        return value
+
+    @property
+    def execution(self) -> Execution:
+        """What runs the networks on this host."""
+        return Execution(self.providers, self.precision)

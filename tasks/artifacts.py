@@ -104,6 +104,8 @@ def _row(stage: str, wall_s: float, cpu_s: float | None, items: int) -> dict[str
 
 def _note(run: StageRun) -> str:
     notes = ["cached"] if run.was_cached else []
+    if run.provider is not None:
+        notes.append(f"networks on {run.provider}")
     if run.gpu_util is not None:
         notes.append(f"GPU {run.gpu_util:.0%} busy")
     if run.gpu_mem_bytes is not None:

@@ -31,7 +31,7 @@ def open_job(options: JobOptions, settings: Settings) -> Iterator[ServiceJob]:
     ):
         yield ServiceJob(
             options=options,
-            parts=load_parts(options, ModelStore(Workspace.default().models)),
+            parts=load_parts(options, ModelStore(Workspace.default().models), execution=settings.execution),
             files=Storage(settings),
             shared_url=settings.storage_url,
             max_input_s=settings.max_duration_s,

@@ -126,6 +126,7 @@ class JobAccount:
             peak_rss_bytes=run.peak_rss_bytes,
             gpu_util=run.gpu_util,
             gpu_mem_bytes=run.gpu_mem_bytes,
+            provider=run.provider,
             host=self._place.host,
             pool=self._place.pool,
         )
@@ -143,6 +144,7 @@ class JobAccount:
                 peak_rss_bytes=None,
                 gpu_util=None,
                 gpu_mem_bytes=None,
+                provider=part.provider,
             )
 
     def _finish(self, state: JobState, error_code: str | None) -> None:

@@ -23,6 +23,7 @@ class StageRun:
     peak_rss_bytes: int
     gpu_util: float | None  # mean, 0..1; None where no GPU was watched
     gpu_mem_bytes: int | None  # of the whole GPU, at most
+    provider: str | None  # what ran the stage's networks; None where it ran none
     finished_at: datetime
     parts: tuple[StageTiming, ...]  # finer rows
 
@@ -74,6 +75,7 @@ def _stage_run(name: str, meter: StageMeter) -> StageRun:
         peak_rss_bytes=peak_resident_bytes(),
         gpu_util=meter.gpu.mean_utilisation,
         gpu_mem_bytes=meter.gpu.peak_memory_bytes,
+        provider="+".join(sorted({part.provider for part in parts if part.provider})) or None,
         finished_at=datetime.now(UTC),
         parts=parts,
     )

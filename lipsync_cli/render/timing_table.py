@@ -89,6 +89,13 @@ def fact_lines(report: TimingBreakdown) -> list[str]:
     if frames:
         synced = dict(report.outcomes).get("synced", 0)
         lines.append(f"{synced} of {frames} frames synced ({percent(synced / frames)})")
+    ran_on = [
+        f"{line.stage} on {' and '.join(f'{provider} ({runs})' for provider, runs in line.providers)}"
+        for line in report.lines
+        if line.providers and not line.part_of
+    ]
+    if ran_on:
+        lines.append("networks: " + ", ".join(ran_on))
     return lines
 
 
@@ -120,7 +127,7 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("_", "\\_")
 
 
-def _fields(line: StageLine) -> dict[str, str | float | None]:
+def _fields(line: StageLine) -> dict[str, str | float | dict[str, int] | None]:
     return {
         "stage": line.stage,
         "part_of": line.part_of or None,
@@ -131,6 +138,7 @@ def _fields(line: StageLine) -> dict[str, str | float | None]:
         "total_s": line.total_s,
         "cpu_s": line.cpu_s,
         "share": line.share,
+        "providers": dict(line.providers),
     }
 
 

@@ -105,6 +105,7 @@ class StageRow:
     peak_rss_bytes: int | None = None
     gpu_util: float | None = None  # mean, 0..1
     gpu_mem_bytes: int | None = None  # at most
+    provider: str | None = None  # what ran the stage's networks: cpu, cuda, tensorrt; None where it ran none
     host: str | None = None
     pool: str | None = None
     table: Literal["stage_timings"] = "stage_timings"
@@ -189,6 +190,7 @@ def stage_rows(place: Place, timings: Sequence[StageTiming], part_of: str = "", 
             part_of=part_of,
             was_cached=timing.stage == cached,
             items=timing.items,
+            provider=timing.provider,
             host=place.host_name,
             pool=place.pool,
         )

@@ -113,6 +113,7 @@ class StageTiming(Base):
     peak_rss_bytes: Mapped[int | None]
     gpu_util: Mapped[float | None]  # mean over the stage, 0..1
     gpu_mem_bytes: Mapped[int | None]  # at most
+    provider: Mapped[str | None] = mapped_column(String(32))  # what ran the stage's networks: cpu, cuda, tensorrt
     host: Mapped[str | None]
     pool: Mapped[str | None]
     finished_at: Mapped[datetime] = mapped_column(index=True)

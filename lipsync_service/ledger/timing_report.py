@@ -45,6 +45,7 @@ class StageLine:
     total_s: float  # cached ones included
     cpu_s: float  # in total
     share: float  # of the time of all stages, 0..1; of a part: of that same time
+    providers: tuple[tuple[str, int], ...] = ()  # what ran the stage's networks, with the number of runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,14 +200,29 @@ def _lines(connection: Connection, wanted: ReportFilter) -> tuple[StageLine, ...
         select(*_GROUP, func.count(), cached, *seconds).where(*_conditions(wanted)).group_by(*_GROUP)
     ).all()
     whole_s = sum(row[4] for row in sums if not row.part_of)
-    percentiles = _percentiles(connection, wanted)
+    percentiles, providers = _percentiles(connection, wanted), _providers(connection, wanted)
     lines = []
     for part_of, stage, rows, from_cache, wall_s, cpu_s in sums:
         median_s, p95_s = percentiles.get((part_of, stage), (0.0, 0.0))
         share = wall_s / whole_s if whole_s > 0 else 0.0
         runs = rows - from_cache
-        lines.append(StageLine(stage, part_of, runs, from_cache, median_s, p95_s, wall_s, cpu_s, share))
+        ran_on = tuple(providers.get((part_of, stage), ()))
+        lines.append(StageLine(stage, part_of, runs, from_cache, median_s, p95_s, wall_s, cpu_s, share, ran_on))
     return _in_order(lines)
+
+
+def _providers(connection: Connection, wanted: ReportFilter) -> dict[tuple[str, str], list[tuple[str, int]]]:
+    """Execution providers by part and stage, each with its number of runs; stages without a network have none."""
+    query = (
+        select(*_GROUP, StageTiming.provider, func.count())
+        .where(*_conditions(wanted), StageTiming.provider.is_not(None))
+        .group_by(*_GROUP, StageTiming.provider)
+        .order_by(StageTiming.provider)
+    )
+    found: dict[tuple[str, str], list[tuple[str, int]]] = {}
+    for part_of, stage, provider, runs in connection.execute(query):
+        found.setdefault((part_of, stage), []).append((provider or "", runs))
+    return found
 
 
 def _in_order(lines: Sequence[StageLine]) -> tuple[StageLine, ...]:

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from lipsync_core.workspace import Workspace
+from lipsync_service.settings import Settings
 from lipsync_service.worker.drain import supervise
 from lipsync_service.worker.starting import launcher_command, launcher_environment, worker_command
 
@@ -66,6 +67,17 @@ def start_launcher(path: Path) -> bool:
     return path.exists()
 
 
+def provider_works() -> bool:
+    """Whether the provider that LIPSYNC_PROVIDERS names runs a trial network; `auto` and `cpu` are not held to it.
+
+    A worker that was given a GPU and has lost it must not take jobs that its siblings would finish.
+    """
+    if Settings().providers in ("auto", "cpu"):
+        return True
+    command = [sys.executable, "-m", "lipsync_service.worker.provider_check"]
+    return subprocess.run(command).returncode == 0  # noqa: S603 - this package's own module
+
+
 def served_worker_command(pool: str) -> list[str]:
     """The worker of `pool`, with its health at port 8080."""
     limit = os.environ.get("WORKER_LIMIT")
@@ -78,6 +90,8 @@ def main(pool: str) -> int:
     if IMAGE_MODELS.is_dir():  # this is a container
         remove_leftovers(Path(tempfile.gettempdir()))
         seed_models(IMAGE_MODELS, Workspace.default().models)
+    if not provider_works():
+        return 1
     socket = Path(tempfile.mkdtemp(prefix="lipsync-")) / "launcher.sock"
     if start_launcher(socket):
         os.environ["LIPSYNC_LAUNCHER"] = str(socket)

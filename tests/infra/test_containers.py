@@ -453,3 +453,24 @@ def test_health_fails_when_nobody_listens() -> None:
     done = subprocess.run([sys.executable, "-m", "lipsync_service.worker.health", "http://127.0.0.1:9/"], cwd=ROOT)
     assert done.returncode == 1
     assert not health.answers("http://127.0.0.1:9/")
+
+
+def test_a_container_takes_no_jobs_when_its_provider_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIPSYNC_PROVIDERS", "cuda")  # which this machine does not have
+    assert not container.provider_works()
+    assert container.main("lipsync-gpu") == 1
+    monkeypatch.setenv("LIPSYNC_PROVIDERS", "auto")
+    assert container.provider_works()
+
+
+def test_the_gpu_parts_ask_for_the_gpu_and_the_cpu_parts_for_none() -> None:
+    workers = compose()["services"]
+    assert workers["worker-cpu"]["environment"]["LIPSYNC_PROVIDERS"] == "cpu"
+    assert workers["worker-gpu"]["environment"]["LIPSYNC_PROVIDERS"] == "${LIPSYNC_GPU_PROVIDERS:-cuda}"
+    asked = {
+        name: each["value"]
+        for name, pod in pods(resources(*MANIFESTS))
+        for each in pod["containers"][0].get("env", [])
+        if each["name"] == "LIPSYNC_PROVIDERS"
+    }
+    assert asked == {"worker-cpu": "cpu", "worker-gpu": "cuda"}

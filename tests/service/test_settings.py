@@ -6,6 +6,7 @@ MISSING = "the extra service is not installed"
 pydantic = pytest.importorskip("pydantic", reason=MISSING)
 pytest.importorskip("pydantic_settings", reason=MISSING)
 
+from lipsync_core.execution import Execution  # noqa: E402
 from lipsync_service.settings import Settings  # noqa: E402
 
 
@@ -70,3 +71,11 @@ def test_settings_fail_when_a_value_cannot_be_used(monkeypatch: pytest.MonkeyPat
 def test_settings_fail_when_somebody_changes_them() -> None:
     with pytest.raises(pydantic.ValidationError):
         Settings().max_duration_s = 1.0  # type: ignore[misc]
+
+
+def test_precision_fails_when_the_providers_do_not_have_it() -> None:
+    assert Settings(providers="tensorrt", precision="fp16").execution == Execution("tensorrt", "fp16")
+    with pytest.raises(pydantic.ValidationError, match="precision fp16 does not go with providers auto"):
+        Settings(precision="fp16")
+    with pytest.raises(pydantic.ValidationError, match="'auto', 'cpu', 'cuda' or 'tensorrt'"):
+        Settings.model_validate({"providers": "vulkan"})

@@ -1,0 +1,41 @@
+"""Prove that this host runs networks where its settings say: `python -m lipsync_service.worker.provider_check`.
+
+It ends with status 1 and one line where LIPSYNC_PROVIDERS names a provider that does not work here. A process of its
+own, because the trial may create a GPU context, and no process that forks jobs may hold one.
+"""
+
+import logging
+import sys
+
+from lipsync_core.errors import LipSyncError
+from lipsync_core.execution import Execution
+from lipsync_core.provider_trial import try_provider
+from lipsync_core.providers import choose_provider
+from lipsync_service.settings import Settings
+
+
+def check_provider(execution: Execution) -> str:
+    """Run a trial network on the provider of `execution`, and say which one that is and why.
+
+    Raises:
+        ModelError: the provider does not work on this host.
+        OptionError: the installed ONNX Runtime does not offer it.
+    """
+    choice = choose_provider(execution)
+    if choice.chosen is not None and execution.providers != "auto":  # auto has run the trial already
+        try_provider(choice.chosen)
+    return f"networks run on {choice.chosen} ({choice.precision}, providers {choice.requested}): {choice.reason}"
+
+
+def main() -> str | None:
+    """The failure in one line; None where the provider works."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    try:
+        sys.stdout.write(check_provider(Settings().execution) + "\n")
+    except LipSyncError as exc:
+        return f"lipsync: error {exc.code}: {exc}"
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
