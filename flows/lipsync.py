@@ -6,7 +6,6 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows.lipsync_gpu import fetch_inputs, infer_inline, infer_on_gpu_pool
 from lipsync_core.errors import LipSyncError, TransientError
 from lipsync_core.report import ProgressCallback
 from lipsync_service.client.request import LipSyncRequest
@@ -15,13 +14,14 @@ from lipsync_service.settings import Settings
 from lipsync_service.storage.storage import shown_url
 from tasks import stages
 from tasks.artifacts import ShownProgress, show_output, show_preview, show_timings
+from tasks.gpu_pool import fetch_inputs, infer_inline, infer_on_gpu_pool
 from tasks.handover import duplicate_state, failed_state
 from tasks.job import ServiceJob
 from tasks.opening import open_job
 from tasks.recorder import JobAccount, JobAddresses
 from tasks.rendering import RenderPass
 from tasks.run_context import present_place
-from tasks.stages import whole
+from tasks.stages import unscanned
 
 
 @flow(name=JOB_FLOW, persist_result=False, validate_parameters=True, timeout_seconds=stages.JOB_LIMIT_S)
@@ -34,7 +34,7 @@ def lipsync(request: LipSyncRequest) -> State[Any] | None:
         claim = account.claim(addresses, request.idempotency_key, request.digest)
         if not claim.is_new:
             return duplicate_state(claim.job_id, account.job(claim.job_id))
-        with account.kept(), stages.timed_out_in_our_words(), open_job(request.options(), settings) as job:
+        with account.kept(), stages.translated_timeouts(), open_job(request.options(), settings) as job:
             account.describe(job)
             try:
                 _run(job, request, settings, account)
@@ -54,22 +54,20 @@ def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, account: 
     account.stages(job)
     place = present_place()
     inferred = infer_on_gpu_pool(job, request, place.attempt) if settings.gpu_pool else infer_inline(job, inputs)
-    render = stages.plan(
-        whole(job), whole(inputs), whole(inferred.track), whole(inferred.edits), place.job_id, request.output_suffix
-    )
+    render = stages.plan(unscanned(job), unscanned(inputs), unscanned(inferred), place.job_id, request.output_suffix)
     account.frames = render.plan.counts
     _render(render, ShownProgress())
     if settings.preview and not render.is_kept:  # the attempt that made it has shown it
         show_preview(render.preview)
     duration_s = float(render.plan.timeline.duration_s)
     account.complete(render.output.stat().st_size, duration_s, inferred.track.was_cached)
-    stages.upload(whole(render), whole(request.output))
+    stages.upload(unscanned(render), unscanned(request.output))
 
 
 def _render(render: RenderPass, progress: ProgressCallback) -> None:
     """Run both stages of the pass at once, and wait for both whatever happens to either."""
-    blended = stages.blend.submit(whole(render))
-    encoded = stages.encode.submit(whole(render), whole(progress))
+    blended = stages.blend.submit(unscanned(render))
+    encoded = stages.encode.submit(unscanned(render), unscanned(progress))
     try:
         encoded.wait()
     finally:

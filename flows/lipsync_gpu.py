@@ -1,36 +1,22 @@
-"""The part of a job that wants a GPU: track and infer, in a run of its own or inside its parent."""
+"""The part of a job that wants a GPU, as a flow of its own: track and infer, then hand over references."""
 
-import time
-from functools import partial
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
-import httpx
 from prefect import flow, runtime
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun, State
-from prefect.deployments import run_deployment
-from prefect.states import Cancelling
+from prefect.client.schemas.objects import State
 
 from lipsync_core.errors import LipSyncError
-from lipsync_core.report import Progress
-from lipsync_service.client.patience import patiently
 from lipsync_service.client.request import LipSyncRequest
-from lipsync_service.errors import GpuRunError
-from lipsync_service.names import GPU_DEPLOYMENT, GPU_FLOW
+from lipsync_service.names import GPU_FLOW
 from lipsync_service.settings import Settings
 from tasks import stages
 from tasks.artifacts import show_timings
-from tasks.handover import Failure, Handover, Inferred, failed_state, inferred_by, read_handover, write_handover
-from tasks.job import JobInputs, ServiceJob
+from tasks.gpu_pool import infer_and_hand_over
+from tasks.handover import failed_state
 from tasks.opening import open_job
 from tasks.recorder import JobAccount
 from tasks.run_context import present_place
-from tasks.stages import whole
-
-_MOST_CHILDREN = 3  # of one attempt of a job, each after the crash of the one before
-_SERVER_PATIENCE_S = 300.0
-_POLL_S = 0.25  # how often the parent looks at its child; Prefect's own 5 s would add 2.5 s to a job
 
 
 @flow(name=GPU_FLOW, persist_result=False, validate_parameters=True, timeout_seconds=stages.JOB_LIMIT_S)
@@ -43,110 +29,12 @@ def lipsync_gpu(request: LipSyncRequest, attempt: int = 1) -> State[Any] | None:
     run_id, parent_id = runtime.flow_run.id, runtime.flow_run.parent_flow_run_id
     account = JobAccount(settings, present_place(UUID(parent_id or run_id), attempt))
     try:
-        with stages.timed_out_in_our_words(), open_job(request.options(), settings) as job:
+        with stages.translated_timeouts(), open_job(request.options(), settings) as job:
             try:
-                _hand_over(job, request, UUID(run_id))
+                infer_and_hand_over(job, request, UUID(run_id))
             finally:
                 account.stages(job)
                 show_timings(job.log)
     except LipSyncError as error:
         return failed_state(error)
     return None
-
-
-def infer_inline(job: ServiceJob, inputs: JobInputs) -> Inferred:
-    """Both stages as task runs of the present flow run."""
-    tracked = stages.track(whole(job), whole(inputs), whole(_ignore), return_state=True).result()
-    edits = stages.infer(whole(job), whole(inputs), whole(tracked), whole(_ignore), return_state=True).result()
-    return Inferred(track=tracked, edits=edits)
-
-
-def infer_on_gpu_pool(job: ServiceJob, request: LipSyncRequest, attempt: int) -> Inferred:
-    """Both stages in a child run on the GPU pool, another one where its worker vanishes.
-
-    Raises:
-        LipSyncError: what the child failed with.
-        GpuRunError: the child ended without a word, or no worker took it.
-    """
-    for number in range(1, _MOST_CHILDREN):
-        child = _ended_child(job, request, attempt, number)
-        if child.state is None or not child.state.is_crashed():
-            return _handed_over(job, child)
-    return _handed_over(job, _ended_child(job, request, attempt, _MOST_CHILDREN))
-
-
-def _ended_child(job: ServiceJob, request: LipSyncRequest, attempt: int, number: int) -> FlowRun:
-    """The child run `number` of this attempt, waited for; cancelled when the present run is stopped meanwhile."""
-    start = partial(
-        run_deployment,
-        GPU_DEPLOYMENT,
-        parameters={"request": request.model_dump(mode="json"), "attempt": attempt},
-        flow_run_name=f"{runtime.flow_run.name}: track and infer",
-        work_queue_name=request.priority,
-        idempotency_key=f"{runtime.flow_run.id}-{attempt}-{number}",  # asked for twice, it is the same run
-        timeout=0,
-    )
-    run_id = cast(FlowRun, patiently(start, _is_away, _SERVER_PATIENCE_S, _POLL_S)).id
-    try:
-        return finished_run(run_id, job.max_gpu_wait_s)
-    except BaseException:
-        _cancel(run_id)
-        raise
-
-
-def _handed_over(job: ServiceJob, child: FlowRun) -> Inferred:
-    inferred = inferred_by(child.id, read_handover(whole(job), child.id))
-    if child.state is None or not child.state.is_completed():
-        raise GpuRunError(f"the run {child.id} on the GPU pool ended as {child.state_name}")
-    return inferred
-
-
-def fetch_inputs(job: ServiceJob, request: LipSyncRequest) -> JobInputs:
-    """Both inputs, brought here at the same time."""
-    video = stages.fetch.submit(whole(job), "video", whole(request.video))
-    audio = stages.fetch.submit(whole(job), "audio", whole(request.audio))
-    video.wait()
-    audio.wait()  # also where the video fails: nothing of the job may go on when its folder goes
-    return JobInputs(video.result(), audio.result())
-
-
-def _hand_over(job: ServiceJob, request: LipSyncRequest, run_id: UUID) -> None:
-    try:
-        inferred = infer_inline(job, fetch_inputs(job, request))
-    except LipSyncError as error:
-        write_handover(whole(job), run_id, whole(Handover(failure=Failure.of(error))))
-        raise
-    write_handover(whole(job), run_id, whole(Handover(inferred=inferred)))
-
-
-def finished_run(run_id: UUID, may_wait_s: float) -> FlowRun:
-    """The run when it has ended. A server that is being restarted is waited for.
-
-    Raises:
-        GpuRunError: no worker has begun it after `may_wait_s`.
-    """
-    asked_at = time.monotonic()
-    with get_client(sync_client=True) as client:
-        while True:
-            run = patiently(partial(client.read_flow_run, run_id), _is_away, _SERVER_PATIENCE_S, _POLL_S)
-            if run.state is not None and run.state.is_final():
-                return run
-            if run.start_time is None and time.monotonic() > asked_at + may_wait_s:
-                raise GpuRunError(f"no worker of the GPU pool has begun the run {run_id}", "see that one is online")
-            time.sleep(_POLL_S)
-
-
-def _is_away(exc: Exception) -> bool:
-    """Prefect's server is being restarted, or its database is."""
-    if isinstance(exc, httpx.HTTPStatusError):
-        return exc.response.is_server_error
-    return isinstance(exc, httpx.TransportError)
-
-
-def _cancel(run_id: UUID) -> None:
-    with get_client(sync_client=True) as client:
-        client.set_flow_run_state(run_id, Cancelling())
-
-
-def _ignore(_: Progress) -> None:
-    """Nobody watches: these stages are short."""

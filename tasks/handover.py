@@ -13,8 +13,8 @@ from lipsync_core.errors import LipSyncError, error_of
 from lipsync_service.errors import GpuRunError, ObjectMissingError
 from lipsync_service.ledger.rows import JobRow, JobState
 from lipsync_service.names import DUPLICATE
-from tasks.job import EditsReference, ServiceJob, TrackReference
-from tasks.stages import NOT_KEPT, TRANSFER_LIMIT_S, TRIED_AGAIN
+from tasks.job import Inferred, ServiceJob
+from tasks.stages import NOT_PERSISTED, RETRIED, TRANSFER_LIMIT_S
 
 
 class Failure(BaseModel):
@@ -34,15 +34,6 @@ class Failure(BaseModel):
     def error(self) -> LipSyncError:
         """An error of the class that has this code."""
         return error_of(self.code, self.message, self.remedy)
-
-
-class Inferred(BaseModel):
-    """Where the two results of the GPU pool are kept."""
-
-    model_config = ConfigDict(frozen=True)
-
-    track: TrackReference
-    edits: EditsReference
 
 
 class Handover(BaseModel):
@@ -69,7 +60,7 @@ def duplicate_state(job_id: UUID, job: JobRow | None) -> State[Any]:
     return make(name=DUPLICATE, message=same)
 
 
-@task(name="hand over", task_run_name="hand over", timeout_seconds=TRANSFER_LIMIT_S, **TRIED_AGAIN, **NOT_KEPT)
+@task(name="hand over", task_run_name="hand over", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
 def write_handover(job: ServiceJob, run_id: UUID, handover: Handover) -> None:
     """Keep it where the parent finds it by the child's run id."""
     path = job.folder / "handover.json"
@@ -77,7 +68,7 @@ def write_handover(job: ServiceJob, run_id: UUID, handover: Handover) -> None:
     job.files.put(path, _url(job, run_id))
 
 
-@task(name="take over", task_run_name="take over", timeout_seconds=TRANSFER_LIMIT_S, **TRIED_AGAIN, **NOT_KEPT)
+@task(name="take over", task_run_name="take over", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
 def read_handover(job: ServiceJob, run_id: UUID) -> Handover:
     """The last words of the child `run_id`; empty where it left none."""
     try:

@@ -121,3 +121,11 @@ class EditsReference:
 
     url: str
     was_cached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """Where the results of track and infer are kept; it crosses from the GPU pool to the CPU pool."""
+
+    track: TrackReference
+    edits: EditsReference

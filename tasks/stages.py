@@ -25,7 +25,7 @@ from lipsync_core.report import ProgressCallback
 from lipsync_service.errors import JobTimedOutError
 from lipsync_service.storage.limits import check_duration
 from tasks.edits import infer_edits
-from tasks.job import EditsReference, JobInputs, LocalCopy, ServiceJob, TrackReference
+from tasks.job import EditsReference, Inferred, JobInputs, LocalCopy, ServiceJob, TrackReference
 from tasks.rendering import RenderPass, blend_frames, deliver, encode_frames, open_render
 from tasks.tracks import track_clip
 
@@ -36,13 +36,13 @@ TRANSFER_LIMIT_S = 30 * _MINUTE_S
 _COMPUTE_LIMIT_S = 6 * 60 * _MINUTE_S
 
 
-def whole(argument: _T) -> _T:
+def unscanned(argument: _T) -> _T:
     """Pass `argument` to a task as it is: Prefect would look through it for futures, arrays included."""
     return cast(_T, quote(argument))
 
 
 @contextmanager
-def timed_out_in_our_words() -> Iterator[None]:
+def translated_timeouts() -> Iterator[None]:
     """Raise JobTimedOutError where a limit of a task or of the flow ends the block."""
     try:
         yield
@@ -50,7 +50,7 @@ def timed_out_in_our_words() -> Iterator[None]:
         raise JobTimedOutError(f"it was stopped after too long: {exc}", "see which stage, and give it less") from exc
 
 
-async def may_pass(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+async def is_transient(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
     """Whether a failed task is worth another try."""
     failure = await state.aresult(raise_on_failure=False)
     return isinstance(failure, TransientError)
@@ -59,11 +59,11 @@ async def may_pass(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> b
 # For some three minutes, in which a server has started again. Every delay is spread, so that many jobs do not come back
 # at once.
 _DELAYS_S = [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
-TRIED_AGAIN: dict[str, Any] = {
+RETRIED: dict[str, Any] = {
     "retries": len(_DELAYS_S),
     "retry_delay_seconds": _DELAYS_S,
     "retry_jitter_factor": 0.5,
-    "retry_condition_fn": may_pass,
+    "retry_condition_fn": is_transient,
 }
 
 
@@ -76,10 +76,10 @@ def _is_news(record: logging.LogRecord) -> bool:
 logging.getLogger("prefect.task_runs").addFilter(_is_news)
 
 _REQUIRED: dict[str, Callable[[Path], object]] = {"video": require_video, "audio": require_audio}
-NOT_KEPT: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+NOT_PERSISTED: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
 
-@task(name="fetch", task_run_name="fetch {name}", timeout_seconds=TRANSFER_LIMIT_S, **TRIED_AGAIN, **NOT_KEPT)
+@task(name="fetch", task_run_name="fetch {name}", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
 def fetch(job: ServiceJob, name: Literal["video", "audio"], url: str) -> LocalCopy:
     """Bring the input called `name` to this machine, where it stays until the job ends.
 
@@ -96,7 +96,7 @@ def fetch(job: ServiceJob, name: Literal["video", "audio"], url: str) -> LocalCo
     return copy
 
 
-@task(name="track", task_run_name="track", timeout_seconds=_COMPUTE_LIMIT_S, **TRIED_AGAIN, **NOT_KEPT)
+@task(name="track", task_run_name="track", timeout_seconds=_COMPUTE_LIMIT_S, **RETRIED, **NOT_PERSISTED)
 def track(job: ServiceJob, inputs: JobInputs, progress: ProgressCallback) -> TrackReference:
     """Find the face in every frame that the result can show. Ask for the state: it says whether it was `Cached`."""
     with job.stage("track") as meter:
@@ -104,7 +104,7 @@ def track(job: ServiceJob, inputs: JobInputs, progress: ProgressCallback) -> Tra
     return _completed(reference, reference.was_cached)
 
 
-@task(name="infer", task_run_name="infer", timeout_seconds=_COMPUTE_LIMIT_S, **TRIED_AGAIN, **NOT_KEPT)
+@task(name="infer", task_run_name="infer", timeout_seconds=_COMPUTE_LIMIT_S, **RETRIED, **NOT_PERSISTED)
 def infer(job: ServiceJob, inputs: JobInputs, track: TrackReference, progress: ProgressCallback) -> EditsReference:
     """Work out what to paint into every synced frame. Ask for the state, as of `track`."""
     with job.stage("infer") as meter:
@@ -112,17 +112,15 @@ def infer(job: ServiceJob, inputs: JobInputs, track: TrackReference, progress: P
     return _completed(reference, reference.was_cached)
 
 
-@task(name="plan", task_run_name="plan", timeout_seconds=TRANSFER_LIMIT_S, **TRIED_AGAIN, **NOT_KEPT)
-def plan(
-    job: ServiceJob, inputs: JobInputs, track: TrackReference, edits: EditsReference, job_id: UUID, suffix: str
-) -> RenderPass:
+@task(name="plan", task_run_name="plan", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
+def plan(job: ServiceJob, inputs: JobInputs, inferred: Inferred, job_id: UUID, suffix: str) -> RenderPass:
     """Lay out the output, and bring what the pass over its frames needs."""
     with job.stage("plan"):
-        return open_render(job, inputs, track, edits, job_id, suffix)
+        return open_render(job, inputs, inferred.track, inferred.edits, job_id, suffix)
 
 
 # Neither half of the streaming pass can be tried again alone, and neither talks to anything but this machine.
-@task(name="blend", task_run_name="blend", timeout_seconds=_COMPUTE_LIMIT_S, **NOT_KEPT)
+@task(name="blend", task_run_name="blend", timeout_seconds=_COMPUTE_LIMIT_S, **NOT_PERSISTED)
 def blend(render: RenderPass) -> None:
     """Paint the edits into the frames and send them to `encode`, which runs at the same time."""
     with render.job.stage("blend") as meter:
@@ -132,7 +130,7 @@ def blend(render: RenderPass) -> None:
     return _completed(None, render.is_kept)
 
 
-@task(name="encode", task_run_name="encode", timeout_seconds=_COMPUTE_LIMIT_S, **NOT_KEPT)
+@task(name="encode", task_run_name="encode", timeout_seconds=_COMPUTE_LIMIT_S, **NOT_PERSISTED)
 def encode(render: RenderPass, progress: ProgressCallback) -> None:
     """Encode what `blend` sends. It is `Cached`, as `blend` is, where an earlier attempt came as far as this."""
     with render.job.stage("encode") as meter:
@@ -142,7 +140,7 @@ def encode(render: RenderPass, progress: ProgressCallback) -> None:
     return _completed(None, render.is_kept)
 
 
-@task(name="upload", task_run_name="upload", timeout_seconds=TRANSFER_LIMIT_S, **TRIED_AGAIN, **NOT_KEPT)
+@task(name="upload", task_run_name="upload", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
 def upload(render: RenderPass, url: str) -> None:
     """Take the result to where the caller wants it."""
     with render.job.stage("upload") as meter:

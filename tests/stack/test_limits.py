@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.lipsync_gpu import finished_run
 from lipsync_service.errors import GpuRunError, JobTimedOutError
-from tasks.stages import timed_out_in_our_words
+from tasks.gpu_pool import finished_run
+from tasks.stages import translated_timeouts
 
 if TYPE_CHECKING:
     from tests.stack.conftest import Service
@@ -47,6 +47,6 @@ def test_the_end_of_the_part_on_the_gpu_pool_is_told_however_it_ends(service: "S
 
 
 def test_a_stage_that_takes_too_long_fails_with_a_code() -> None:
-    with pytest.raises(JobTimedOutError) as caught, timed_out_in_our_words():
+    with pytest.raises(JobTimedOutError) as caught, translated_timeouts():
         raise TimeoutError("Scope timed out after 5.0 second(s).")
     assert caught.value.code == "JOB_TIMED_OUT"

@@ -1,0 +1,62 @@
+"""The tasks of a bulk run: fetch a manifest, submit a job for each of its rows, show what became of them."""
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
+
+from prefect import task
+from prefect.settings import get_current_settings
+
+from lipsync_core.errors import InputError
+from lipsync_service.client.batch import PlannedRow, SubmittedRow, plan_rows, submit_rows
+from lipsync_service.client.job_client import open_client
+from lipsync_service.client.manifest import read_manifest
+from lipsync_service.settings import Settings
+from lipsync_service.storage.storage import Storage
+from tasks.artifacts import show_table
+from tasks.stages import NOT_PERSISTED, RETRIED, TRANSFER_LIMIT_S
+
+
+@task(name="fetch", task_run_name="fetch manifest", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
+def fetch_manifest(settings: Settings, manifest: str) -> tuple[PlannedRow, ...]:
+    """The manifest's rows, checked."""
+    with Storage(settings).fetch(manifest) as copy:
+        return plan_rows(read_manifest(copy.path, PurePosixPath(urlsplit(manifest).path).suffix))
+
+
+@task(name="submit", task_run_name="submit", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
+def submit_manifest(settings: Settings, rows: tuple[PlannedRow, ...], retry_failed: bool) -> list[SubmittedRow]:
+    """Submit the rows that are not there yet; done again, it goes on where it was."""
+    with open_client(_of_this_run(settings)) as client:
+        return list(submit_rows(client, rows, _nothing_to_upload, retry_failed))
+
+
+def _of_this_run(settings: Settings) -> Settings:
+    """The settings with the API that this run itself belongs to."""
+    api = get_current_settings().api
+    return settings.model_copy(update={"api_url": api.url or settings.api_url, "api_auth": api.auth_string})
+
+
+def _nothing_to_upload(row: PlannedRow) -> None:
+    """A manifest that is somewhere else names no files of this machine."""
+
+
+def show_rows(rows: Sequence[SubmittedRow]) -> None:
+    """Make the artifact.
+
+    Raises:
+        InputError: a row holds no request, or its key belongs to another one.
+    """
+    table: list[dict[str, object]] = [
+        {"row": each.row.number, "run": str(each.job_id or ""), "fate": each.fate, "faults": _faults(each)}
+        for each in rows
+    ]
+    show_table(table, "submitted", "The manifest's rows and their runs")
+    bad = [each for each in rows if each.fate == "refused"]
+    if bad:
+        first = f"row {bad[0].row.number}: {_faults(bad[0])}"
+        raise InputError(f"{len(bad)} of {len(rows)} rows hold no request, such as {first}", "correct these rows")
+
+
+def _faults(row: SubmittedRow) -> str:
+    return f"{row.error.code}: {row.error}" if row.error else "; ".join(row.row.faults)
