@@ -6,9 +6,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -116,9 +118,16 @@ class Service:
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory, model_store: object) -> Iterator[Service]:
     """The whole local stack, started once for all tests by the command that `make up` runs, and stopped after them."""
-    layout = Layout(_SOURCE, tmp_path_factory.mktemp("stack"), _free_ports())
+    with running_stack(tmp_path_factory.mktemp("stack")) as service:
+        yield service
+
+
+@contextmanager
+def running_stack(root: Path, **environment: str) -> Iterator[Service]:
+    """A local stack below `root` whose parts all see `environment`; stopped at the end of the block."""
+    layout = Layout(_SOURCE, root, _free_ports())
     try:
-        local_stack(layout, "up")
+        local_stack(layout, "up", environment)
         keys = read_keys(layout.s3_keys)
         with httpx.Client(base_url=layout.api_url, timeout=30) as api:
             yield Service(layout, api, s3_client(layout, keys))
@@ -143,7 +152,7 @@ def speech(ffmpeg: Ffmpeg, clips: Path, tmp_path_factory: pytest.TempPathFactory
     return path
 
 
-def local_stack(layout: Layout, order: str) -> str:
+def local_stack(layout: Layout, order: str, variables: Mapping[str, str] = MappingProxyType({})) -> str:
     """Run `python -m infra.local` and return what it says."""
     place = ("--root", str(layout.root), "--first-port", str(layout.first_port))
     command = [sys.executable, "-m", "infra.local", *place, order]
@@ -151,7 +160,7 @@ def local_stack(layout: Layout, order: str) -> str:
         "LIPSYNC_MAX_DURATION_S": str(MAX_INPUT_S),
         "LIPSYNC_HTTP_ALLOWED_HOSTS": f"{LOOPBACK}:{layout.s3_port}",  # so that presigned addresses can be tried
     }
-    environment = {**os.environ, **limits}
+    environment = {**os.environ, **limits, **variables}
     done = subprocess.run(command, cwd=_SOURCE, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
