@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsync_core.blend.poisson import PoissonBlender
-from lipsync_core.catalogue import JobParts, ModelChoice
+from lipsync_core.catalogue import InferenceParts, JobParts, RenderingParts
 from lipsync_core.clock import StageClock
+from lipsync_core.execution import Provider
 from lipsync_core.face.track import ClipObserver, FaceTrack
+from lipsync_core.generators.contract import ModelIdentity
 from lipsync_core.generators.wav2lip import Identity, Wav2LipGenerator
 from lipsync_core.generators.wav2lip_boxes import FacePadding
 from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork
+from lipsync_core.generators.wav2lip_painter import Wav2LipPainting
 from lipsync_core.media.decode import SourceFrame
 from lipsync_core.pipeline import lip_sync
 from lipsync_core.workspace import Workspace
@@ -48,6 +51,11 @@ class FixedBoxTracker:
         """No: five points."""
         return False
 
+    @property
+    def provider(self) -> Provider:
+        """None of its own: it has no network, and costs nothing on the CPU."""
+        return "cpu"
+
     def track(
         self, frames: Iterable[SourceFrame], clock: StageClock, observer: ClipObserver | None = None
     ) -> FaceTrack:
@@ -71,11 +79,15 @@ class FixedBoxTracker:
 def speak(network: Path, video: Path, speech: Path, output: Path, box: tuple[int, int, int, int]) -> None:
     """Run the job with the box (top, bottom, left, right) as it is, unpadded; all else as by default."""
     top, bottom, left, right = box
-    generator = Wav2LipGenerator(
-        Wav2LipNetwork(network), Identity("wav2lip", "seeded weights"), FacePadding(bottom_px=0)
-    )
+    unpadded = FacePadding(bottom_px=0)
+    generator = Wav2LipGenerator(Wav2LipNetwork(network), Identity("wav2lip", "seeded weights"), unpadded)
+    identity, painting = ModelIdentity.of(generator.spec, None, "benchmark"), Wav2LipPainting(unpadded)
     tracker = FixedBoxTracker(np.array([left, top, right, bottom], np.float32))
-    parts = JobParts(ModelChoice(generator, None, "benchmark"), tracker, PoissonBlender())
+    parts = JobParts(
+        tracker,
+        InferenceParts(identity, generator, painting),
+        RenderingParts(identity, painting, PoissonBlender()),
+    )
     lip_sync(video, speech, output, workspace=Workspace.below(output.parent), parts=parts)
 
 

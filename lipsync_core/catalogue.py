@@ -1,6 +1,8 @@
-"""Models, trackers and blenders by the names that a user gives, and what `auto` means.
+"""What a job's options name, loaded in three parts: to track a face, to infer a mouth, to render it.
 
-What only some jobs need is imported here by those alone: ONNX Runtime costs 45 MB and .15 s.
+A service has the first two on its GPU pool and the third on its CPU pool, and each opens only its own networks; one
+machine that does it all has `JobParts`. What only some jobs need is imported here by those alone: ONNX Runtime costs
+45 MB and .15 s.
 """
 
 from dataclasses import dataclass
@@ -12,14 +14,13 @@ from lipsync_core.clock import StageClock
 from lipsync_core.enhance.contract import Enhancer
 from lipsync_core.errors import LicenceError, ModelCorruptError, ModelError, ModelMissingError, OptionError
 from lipsync_core.execution import Execution, OpeningProvider
-from lipsync_core.face.mediapipe import MediapipeTracker
 from lipsync_core.face.track import FaceTracker
-from lipsync_core.generators.contract import Generator
-from lipsync_core.generators.viseme.generator import VisemeGenerator
+from lipsync_core.generators.contract import InferringHalf, ModelIdentity, PaintingHalf
 from lipsync_core.models.registry import NETWORK
 from lipsync_core.models.store import ModelStore
 from lipsync_core.options import Blend, JobOptions
 from lipsync_core.providers import choose_provider
+from lipsync_core.tracking import require_fitting
 
 #: With weights, the best first; `wav2lip-gan` draws the sharper mouths.
 NEURAL_MODELS = ("wav2lip-gan", "wav2lip")
@@ -28,12 +29,22 @@ TRACKERS = ("auto", "mediapipe", "scrfd")
 
 
 @dataclass(frozen=True, slots=True)
-class ModelChoice:
-    """A generator, whose weights it has, and why it was chosen."""
+class InferenceParts:
+    """What works out a clip's edits."""
 
-    generator: Generator
-    weights_sha256: str | None  # of the file that they came in
-    reason: str
+    identity: ModelIdentity
+    generator: InferringHalf
+    painting: PaintingHalf  # decides which frames can be edited
+
+
+@dataclass(frozen=True, slots=True)
+class RenderingParts:
+    """What turns edits into pixels."""
+
+    identity: ModelIdentity  # of the model that works the edits out
+    painting: PaintingHalf
+    blender: Blender
+    enhancer: Enhancer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,61 +55,39 @@ class JobParts:
         OptionError: the generator needs a mesh, which the tracker does not give.
     """
 
-    model: ModelChoice
     tracker: FaceTracker
-    blender: Blender
-    enhancer: Enhancer | None = None
+    inference: InferenceParts
+    rendering: RenderingParts
 
     def __post_init__(self) -> None:
-        spec = self.model.generator.spec
-        if spec.needs_mesh and not self.tracker.gives_mesh:
-            raise OptionError(
-                f"{spec.name} needs a face mesh, and {self.tracker.name} gives five points",
-                "choose the tracker mediapipe, or a model that makes do with five points",
-            )
+        require_fitting(self.tracker, self.inference.generator.spec)
 
 
 def load_parts(
-    options: JobOptions, models: ModelStore, clock: StageClock | None = None, execution: Execution | None = None
+    options: JobOptions, models: ModelStore, execution: Execution | None = None, clock: StageClock | None = None
 ) -> JobParts:
-    """What `options` name, ready to work. `clock` learns which stage a network's own threads work for.
+    """All that `options` name, ready to work. `clock` learns which stage a network's own threads work for.
 
     Raises:
-        OptionError: there is no model or tracker of that name, they do not fit together, or the provider is not here.
+        OptionError: there is no model or tracker of that name, they do not fit together, or the provider does not run
+            a network.
         ModelMissingError: a model is not installed.
         ModelCorruptError: a model's file is not what was installed.
         LicenceError: a model's licence has to be accepted first.
         ModelError: a model cannot be opened.
     """
-    clock, execution = clock or StageClock(), execution or Execution()
-    tracker = choose_tracker(options, models, execution)
-    with clock.adopting("infer"):
-        model = choose_model(options, models, execution)
-    blender = FeatherBlender() if options.compat == "upstream" else choose_blender(options.blend, model.generator)
-    if not options.enhance_quality:
-        return JobParts(model, tracker, blender)
-    with clock.adopting("enhance"):
-        return JobParts(model, tracker, blender, _gfpgan(models, execution))
+    tracker = load_tracking(options, models, execution)
+    inference = load_inference(options, models, execution, clock)
+    return JobParts(tracker, inference, load_rendering(inference.identity, options, models, execution, clock))
 
 
-def choose_model(options: JobOptions, models: ModelStore, execution: Execution) -> ModelChoice:
-    """The generator that `options` name; raises what `load_parts` does."""
-    if options.model not in MODELS:
-        raise OptionError(f"there is no model {options.model!r}", f"choose one of {', '.join(MODELS)}")
-    if options.compat == "upstream" and options.model not in NEURAL_MODELS:
-        raise OptionError(f"compat upstream does not go with model {options.model}", "choose wav2lip or wav2lip-gan")
-    if options.model == "auto":
-        return _best_model(options, models, execution)
-    if options.model == "viseme":
-        return ModelChoice(VisemeGenerator(), None, "asked for")
-    return _wav2lip(options, models, execution, options.model, "asked for")
-
-
-def choose_tracker(options: JobOptions, models: ModelStore, execution: Execution) -> FaceTracker:
+def load_tracking(options: JobOptions, models: ModelStore, execution: Execution | None = None) -> FaceTracker:
     """The tracker that `options` name; raises what `load_parts` does."""
     if options.tracker not in TRACKERS:
         raise OptionError(f"there is no tracker {options.tracker!r}", f"choose one of {', '.join(TRACKERS)}")
     if options.tracker != "scrfd":
+        from lipsync_core.face.mediapipe import MediapipeTracker
+
         return MediapipeTracker(models, options.face)
     installed = models.open_usable("scrfd")
     from lipsync_core.face.scrfd import ScrfdTracker
@@ -106,14 +95,72 @@ def choose_tracker(options: JobOptions, models: ModelStore, execution: Execution
     return ScrfdTracker(installed.path("detector"), options.face, _opening(execution))
 
 
-def choose_blender(name: Blend, generator: Generator) -> Blender:
+def load_inference(
+    options: JobOptions, models: ModelStore, execution: Execution | None = None, clock: StageClock | None = None
+) -> InferenceParts:
+    """The model that `options` name, and nothing that only rendering needs; raises what `load_parts` does."""
+    if options.model not in MODELS:
+        raise OptionError(f"there is no model {options.model!r}", f"choose one of {', '.join(MODELS)}")
+    if options.compat == "upstream" and options.model not in NEURAL_MODELS:
+        raise OptionError(f"compat upstream does not go with model {options.model}", "choose wav2lip or wav2lip-gan")
+    with (clock or StageClock()).adopting("infer"):
+        if options.model == "auto":
+            return _best_model(options, models, execution)
+        if options.model == "viseme":
+            return _viseme("asked for")
+        return _wav2lip(options, models, execution, options.model, "asked for")
+
+
+def load_rendering(
+    identity: ModelIdentity,
+    options: JobOptions,
+    models: ModelStore,
+    execution: Execution | None = None,
+    clock: StageClock | None = None,
+) -> RenderingParts:
+    """What renders the edits of the model that `identity` names. Opens no network but the enhancer's.
+
+    Raises:
+        ModelError: this version paints no edits of that model, or, with `enhance_quality`, what `load_parts` raises.
+    """
+    painting = load_painting(identity)
+    blender = FeatherBlender() if options.compat == "upstream" else choose_blender(options.blend, identity)
+    if not options.enhance_quality:
+        return RenderingParts(identity, painting, blender)
+    with (clock or StageClock()).adopting("enhance"):
+        return RenderingParts(identity, painting, blender, _gfpgan(models, execution))
+
+
+def load_painting(identity: ModelIdentity) -> PaintingHalf:
+    """The painting half of the model that `identity` names. Needs no file.
+
+    Raises:
+        ModelError: there is none of that name and version.
+    """
+    from lipsync_core.compat.painter import UPSTREAM_VERSION, UpstreamPainting
+    from lipsync_core.generators.viseme.painter import VISEME, VisemePainting
+    from lipsync_core.generators.wav2lip_painter import WAV2LIP_VERSION, Wav2LipPainting
+
+    if (identity.name, identity.version) == (VISEME.name, VISEME.version):
+        return VisemePainting()
+    if identity.name in NEURAL_MODELS and identity.version == WAV2LIP_VERSION:
+        return Wav2LipPainting()
+    if identity.name in NEURAL_MODELS and identity.version == UPSTREAM_VERSION:
+        return UpstreamPainting()
+    raise ModelError(
+        f"this version of lipsync cannot paint what {identity.label} worked out",
+        "have all machines run the same version, and run the job again",
+    )
+
+
+def choose_blender(name: Blend, identity: ModelIdentity) -> Blender:
     """The blender called `name`; `auto` is poisson for patches that a network drew, and feather for warped pixels."""
     if name == "auto":
-        name = "feather" if generator.spec.crop_px is None else "poisson"
+        name = "feather" if identity.crop_px is None else "poisson"
     return PoissonBlender() if name == "poisson" else FeatherBlender()
 
 
-def _gfpgan(models: ModelStore, execution: Execution) -> Enhancer:
+def _gfpgan(models: ModelStore, execution: Execution | None) -> Enhancer:
     installed = models.open_usable("gfpgan")
     from lipsync_core.enhance.gfpgan import GfpganEnhancer
     from lipsync_core.enhance.gfpgan_onnx import GfpganNetwork
@@ -121,11 +168,16 @@ def _gfpgan(models: ModelStore, execution: Execution) -> Enhancer:
     return GfpganEnhancer(GfpganNetwork(installed.path(NETWORK), _opening(execution)))
 
 
-def _opening(execution: Execution) -> OpeningProvider:
-    return choose_provider(execution).opening
+def _opening(execution: Execution | None) -> OpeningProvider:
+    return choose_provider(execution or Execution()).opening
 
 
-def _best_model(options: JobOptions, models: ModelStore, execution: Execution) -> ModelChoice:
+def _parts(generator: InferringHalf, weights_sha256: str | None, reason: str) -> InferenceParts:
+    identity = ModelIdentity.of(generator.spec, weights_sha256, reason)
+    return InferenceParts(identity, generator, load_painting(identity))
+
+
+def _best_model(options: JobOptions, models: ModelStore, execution: Execution | None) -> InferenceParts:
     """The first of `NEURAL_MODELS` that may be used, or else what needs no weights."""
     passed_over: list[str] = []
     for name in NEURAL_MODELS:
@@ -133,7 +185,7 @@ def _best_model(options: JobOptions, models: ModelStore, execution: Execution) -
             return _wav2lip(options, models, execution, name, _reason(passed_over))
         except ModelError as exc:
             passed_over.append(f"{name} {_obstacle(exc)}")
-    return ModelChoice(VisemeGenerator(), None, _reason(passed_over))
+    return _viseme(_reason(passed_over))
 
 
 def _reason(passed_over: list[str]) -> str:
@@ -152,7 +204,15 @@ def _obstacle(reason: ModelError) -> str:
     return f"cannot be used ({reason.message})"
 
 
-def _wav2lip(options: JobOptions, models: ModelStore, execution: Execution, name: str, reason: str) -> ModelChoice:
+def _viseme(reason: str) -> InferenceParts:
+    from lipsync_core.generators.viseme.generator import VisemeGenerator
+
+    return _parts(VisemeGenerator(), None, reason)
+
+
+def _wav2lip(
+    options: JobOptions, models: ModelStore, execution: Execution | None, name: str, reason: str
+) -> InferenceParts:
     installed = models.open_usable(name)
     from lipsync_core.generators.wav2lip import Identity, Wav2LipGenerator
     from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork
@@ -162,6 +222,6 @@ def _wav2lip(options: JobOptions, models: ModelStore, execution: Execution, name
         from lipsync_core.compat.upstream import UpstreamGenerator
 
         whole = Wav2LipNetwork(installed.path(NETWORK), _opening(execution), first_row=0)
-        return ModelChoice(UpstreamGenerator(whole, identity), installed.source_sha256, reason)
+        return _parts(UpstreamGenerator(whole, identity), installed.source_sha256, reason)
     network = Wav2LipNetwork(installed.path(NETWORK), _opening(execution))
-    return ModelChoice(Wav2LipGenerator(network, identity), installed.source_sha256, reason)
+    return _parts(Wav2LipGenerator(network, identity), installed.source_sha256, reason)

@@ -1,38 +1,34 @@
 """Everything about a job's output that is decided before its first frame: the same wherever it is worked out."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync_core.catalogue import JobParts
+from lipsync_core.catalogue import InferenceParts, RenderingParts
 from lipsync_core.enhance.alignment import five_points
-from lipsync_core.enhance.contract import Enhancer
 from lipsync_core.errors import FaceError
-from lipsync_core.generators.contract import Conditions
+from lipsync_core.generators.contract import Conditions, Painter, PaintingHalf
 from lipsync_core.inference import InferencePlan
-from lipsync_core.media.encode import EncoderOptions
-from lipsync_core.media.probe import VideoInfo
-from lipsync_core.media.sound import AudioCut
 from lipsync_core.media.working import working_picture
 from lipsync_core.options import JobOptions
 from lipsync_core.render import Enhancement, RenderPlan, count_outcomes, frame_outcomes
 from lipsync_core.report import FrameCounts, Outcome
-from lipsync_core.timeline import Timeline
+from lipsync_core.source_video import SourceVideo
+from lipsync_core.timeline import Timeline, plan_timeline
 from lipsync_core.tracking import TrackedClip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClipPlan:
-    """Which source frame is shown when, what becomes of it, and who does it."""
+    """Which source frame is shown when, and what becomes of it."""
 
-    info: VideoInfo
+    video: SourceVideo
     clip: TrackedClip
     timeline: Timeline
     outcomes: NDArray[np.uint8]  # (M,) values of `Outcome`
-    render: RenderPlan
+    painter: Painter
 
     @property
     def counts(self) -> FrameCounts:
@@ -45,33 +41,41 @@ class ClipPlan:
         synced: NDArray[np.bool_] = self.outcomes == Outcome.SYNCED
         return synced
 
-    def require_synced(self, name: str, min_synced: float) -> None:
-        """Make sure that the share `min_synced` (0..1) of the frames, and at least one, of video `name` is synced.
 
-        Raises:
-            FaceError: it is not.
-        """
-        if not self.counts.synced or self.counts.synced_share < min_synced:
-            raise _too_few_faces(self.counts, name, min_synced)
-
-
-def plan_clip(clip: TrackedClip, timeline: Timeline, info: VideoInfo, parts: JobParts, name: str) -> ClipPlan:
-    """Decide what becomes of every frame of `timeline`; `name` is that of the video in messages.
+def lay_out(
+    video: SourceVideo, clip: TrackedClip, heard_until_s: Fraction, painting: PaintingHalf, options: JobOptions
+) -> ClipPlan:
+    """Lay the frames of `clip` under sound that ends at `heard_until_s`, and decide what becomes of each.
 
     Raises:
-        FaceError: no frame has a face.
+        FaceError: fewer frames than `options` ask for can be synced, or none.
+        OptionError: the excerpt lies behind the end.
+    """
+    timeline = plan_timeline(clip.track, heard_until_s, options)
+    return plan_clip(video, clip, timeline, painting, options.min_synced)
+
+
+def plan_clip(
+    video: SourceVideo, clip: TrackedClip, timeline: Timeline, painting: PaintingHalf, min_synced: float
+) -> ClipPlan:
+    """Decide what becomes of every frame of `timeline`; at least the share `min_synced` (0..1) is to be synced.
+
+    Raises:
+        FaceError: fewer frames can be synced, or none.
     """
     if not clip.track.has_face[timeline.source_indexes].any():
-        raise _too_few_faces(FrameCounts(0, len(timeline), 0), name, 0.0)
-    painter = parts.model.generator.painter(clip.track, clip.findings)
-    outcomes = frame_outcomes(clip.track, timeline, painter, working_picture(info))
-    enhancement = None if parts.enhancer is None else Enhancement(parts.enhancer, five_points(clip.track))
-    return ClipPlan(info, clip, timeline, outcomes, RenderPlan(painter, parts.blender, enhancement))
+        raise _too_few_faces(FrameCounts(0, len(timeline), 0), video.name, 0.0)
+    painter = painting.painter(clip.track, clip.findings)
+    outcomes = frame_outcomes(clip.track, timeline, painter, working_picture(video.info))
+    plan = ClipPlan(video, clip, timeline, outcomes, painter)
+    if not plan.counts.synced or plan.counts.synced_share < min_synced:
+        raise _too_few_faces(plan.counts, video.name, min_synced)
+    return plan
 
 
-def plan_inference(plan: ClipPlan, parts: JobParts, conditions: Conditions) -> InferencePlan:
+def plan_inference(plan: ClipPlan, parts: InferenceParts, conditions: Conditions) -> InferencePlan:
     """What the generator of `parts` is asked for every synced frame."""
-    generator, timeline = parts.model.generator, plan.timeline
+    generator, timeline = parts.generator, plan.timeline
     return InferencePlan(
         generator=generator,
         conditions=conditions,
@@ -81,30 +85,10 @@ def plan_inference(plan: ClipPlan, parts: JobParts, conditions: Conditions) -> I
     )
 
 
-def output_sound(audio: Path, timeline: Timeline, options: JobOptions) -> AudioCut:
-    """The part of the given sound that the output carries."""
-    end_s = options.start_s + timeline.duration_s if options.length == "video" else options.end_s
-    return AudioCut(audio, options.start_s, end_s)
-
-
-def output_labels(parts: JobParts) -> Mapping[str, str]:
-    """Says in the file itself that the speech is synthetic, by which model and under which licence."""
-    spec, sha256 = parts.model.generator.spec, parts.model.weights_sha256
-    weights = f", weights sha256 {sha256}" if sha256 else ""
-    made = f"Lip-synced by lipsync with {spec.name}/{spec.version} ({spec.licence}){weights}"
-    enhanced = f"; enhanced with {enhancer_name(parts.enhancer)}" if parts.enhancer else ""
-    return {"comment": made + enhanced}
-
-
-def encoder_options(options: JobOptions) -> EncoderOptions:
-    """How the output is compressed."""
-    return EncoderOptions(options.encoder, options.crf, options.preset)
-
-
-def enhancer_name(enhancer: Enhancer) -> str:
-    """Name, version and licence."""
-    spec = enhancer.spec
-    return f"{spec.name}/{spec.version} ({spec.licence})"
+def plan_rendering(plan: ClipPlan, parts: RenderingParts) -> RenderPlan:
+    """Who turns the edits of the synced frames into pixels."""
+    enhancement = None if parts.enhancer is None else Enhancement(parts.enhancer, five_points(plan.clip.track))
+    return RenderPlan(plan.painter, parts.blender, enhancement)
 
 
 def _too_few_faces(counts: FrameCounts, name: str, min_synced: float) -> FaceError:

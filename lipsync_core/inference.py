@@ -1,6 +1,6 @@
-"""Inference: every output frame gets the edit that its painter will paint, a window of frames at a time.
+"""Inference: every synced frame gets the edit that its painter will paint, a window of frames at a time.
 
-It stands alone, so that a service can run it where the GPU is and keep the edits for whoever blends.
+It stands alone, so that a service can run it where the GPU is and keep the edits for the machine that blends.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,16 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsync_core.clock import StageClock
-from lipsync_core.generators.contract import Conditions, Cropper, Generator
+from lipsync_core.generators.contract import Conditions, Cropper, InferringHalf
 from lipsync_core.media.decode import SourceFrame
 from lipsync_core.media.planes import read_region
+
+Edit = NDArray[Any]  # one row of what a generator infers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InferencePlan:
     """Everything that is decided before the first frame is inferred."""
 
-    generator: Generator
+    generator: InferringHalf
     conditions: Conditions
     cropper: Cropper | None  # of a generator that wants crops
     times_s: NDArray[np.float64]  # (M,) the moment at which each output frame is heard
@@ -37,44 +39,89 @@ class InferredFrame:
     """A frame of the timeline with the edit that is to be painted into it."""
 
     frame: SourceFrame
-    edit: NDArray[Any] | None  # None where the frame passes through unchanged
+    edit: Edit | None  # None where the frame passes through unchanged
 
 
-def inferred_frames(frames: Iterable[SourceFrame], plan: InferencePlan, clock: StageClock) -> Iterator[InferredFrame]:
-    """The frames of the timeline, in order, each with its edit.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Window:
+    """Frames that follow each other on the timeline, as many as the generator wants at a time."""
 
-    Holds as many frames as the generator wants crops of at a time; where it wants none, only the edits, which are a
-    few numbers a frame.
+    start: int  # index of the first on the timeline
+    frames: list[SourceFrame]
+
+    @property
+    def place(self) -> slice:
+        """Where they lie on the timeline."""
+        return slice(self.start, self.start + len(self.frames))
+
+
+def infer_edits(frames: Iterable[SourceFrame], plan: InferencePlan, clock: StageClock) -> Iterator[Edit]:
+    """The edits of the synced frames, in order.
+
+    `frames` are those of the timeline. They are looked at only where the generator wants crops, and then held as many
+    at a time as it wants crops of.
 
     Raises:
         ModelError: the generator's network fails.
     """
     if plan.cropper is None:
-        return _heard_frames(frames, plan, clock)
-    return _seen_frames(iter(frames), plan, plan.cropper, clock)
+        yield from _heard_edits(plan, clock)
+        return
+    for window in _windows(frames, plan):
+        yield from _seen_edits(window, plan, plan.cropper, clock)
 
 
-def _heard_frames(frames: Iterable[SourceFrame], plan: InferencePlan, clock: StageClock) -> Iterator[InferredFrame]:
+def inferred_frames(frames: Iterable[SourceFrame], plan: InferencePlan, clock: StageClock) -> Iterator[InferredFrame]:
+    """The frames of the timeline, in order, each with its edit: inference and what follows it share one decode.
+
+    Holds as many frames as the generator wants crops of at a time; where it wants none, only the edits, which are a
+    few numbers a frame. Raises what `infer_edits` raises.
+    """
+    if plan.cropper is None:
+        yield from with_edits(frames, _heard_edits(plan, clock), plan.is_synced)
+        return
+    for window in _windows(frames, plan):
+        edits = _seen_edits(window, plan, plan.cropper, clock)
+        yield from with_edits(window.frames, edits, plan.is_synced[window.place])
+
+
+def with_edits(
+    frames: Iterable[SourceFrame], edits: Iterable[Edit], is_synced: NDArray[np.bool_]
+) -> Iterator[InferredFrame]:
+    """Each frame with its edit, where it is synced: `edits` holds one for every True of `is_synced`.
+
+    Raises:
+        ValueError: there are more or fewer frames than `is_synced` says, or fewer edits.
+    """
+    remaining = iter(edits)
+    for frame, is_wanted in zip(frames, is_synced, strict=True):
+        edit = next(remaining, None) if is_wanted else None
+        if is_wanted and edit is None:
+            raise ValueError(f"no edit is left for frame {frame.index}")
+        yield InferredFrame(frame, edit)
+
+
+def _heard_edits(plan: InferencePlan, clock: StageClock) -> Iterable[Edit]:
     with clock.stage("infer", items=len(plan.times_s), provider=plan.generator.provider):
         edits = plan.generator.infer(None, plan.conditions.at(plan.times_s))
-    for number, frame in enumerate(frames):
-        yield InferredFrame(frame, edits[number] if plan.is_synced[number] else None)
+        synced: NDArray[Any] = edits[plan.is_synced]
+        return synced
 
 
-def _seen_frames(
-    frames: Iterator[SourceFrame], plan: InferencePlan, cropper: Cropper, clock: StageClock
-) -> Iterator[InferredFrame]:
-    start = 0
-    while window := list(islice(frames, plan.generator.spec.batch_frames)):
-        is_synced = plan.is_synced[start : start + len(window)]
-        seen = [frame for frame, is_wanted in zip(window, is_synced, strict=True) if is_wanted]
-        with clock.stage("crop", items=len(seen)):
-            crops = [_crop(frame, cropper) for frame in seen]
-        with clock.stage("infer", items=len(seen), provider=plan.generator.provider):
-            times_s = plan.times_s[start : start + len(window)][is_synced]
-            edits = iter(plan.generator.infer(iter(crops), plan.conditions.at(times_s)) if seen else ())
-        for frame, is_wanted in zip(window, is_synced, strict=True):
-            yield InferredFrame(frame, next(edits) if is_wanted else None)
+def _seen_edits(window: _Window, plan: InferencePlan, cropper: Cropper, clock: StageClock) -> Iterable[Edit]:
+    is_synced = plan.is_synced[window.place]
+    seen = [frame for frame, is_wanted in zip(window.frames, is_synced, strict=True) if is_wanted]
+    with clock.stage("crop", items=len(seen)):
+        crops = [_crop(frame, cropper) for frame in seen]
+    with clock.stage("infer", items=len(seen), provider=plan.generator.provider):
+        times_s = plan.times_s[window.place][is_synced]
+        return plan.generator.infer(iter(crops), plan.conditions.at(times_s)) if seen else ()
+
+
+def _windows(frames: Iterable[SourceFrame], plan: InferencePlan) -> Iterator[_Window]:
+    source, start = iter(frames), 0
+    while window := list(islice(source, plan.generator.spec.batch_frames)):
+        yield _Window(start, window)
         start += len(window)
 
 

@@ -6,38 +6,30 @@ render pass streams decode -> infer -> paint -> blend -> encode.
 
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 
-from lipsync_core.audio.load import SpeechReader
 from lipsync_core.catalogue import JobParts, load_parts
-from lipsync_core.clip_plan import (
-    ClipPlan,
-    encoder_options,
-    enhancer_name,
-    output_labels,
-    output_sound,
-    plan_clip,
-    plan_inference,
-)
+from lipsync_core.clip_plan import ClipPlan, lay_out, plan_clip, plan_inference, plan_rendering
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import OptionError
 from lipsync_core.execution import Execution
 from lipsync_core.face.store import TrackStore
-from lipsync_core.generators.contract import Conditions
+from lipsync_core.generators.contract import Conditions, PaintingHalf
 from lipsync_core.inference import inferred_frames
-from lipsync_core.media.mux import MovieWriter
+from lipsync_core.listening import HeardSpeech, listen
 from lipsync_core.media.output import check_output
-from lipsync_core.media.probe import VideoInfo, require_audio, require_video
+from lipsync_core.media.probe import require_audio
 from lipsync_core.media.working import working_picture
 from lipsync_core.memory import peak_resident_bytes
 from lipsync_core.models.store import ModelStore
+from lipsync_core.movie import MovieRequest, WrittenMovie, enhancer_name, output_labels, write_movie
 from lipsync_core.options import JobOptions
 from lipsync_core.providers import provider_account
-from lipsync_core.render import blended_frames, ordered_frames, picture_spec, write_frames
+from lipsync_core.render import blended_frames, ordered_frames
 from lipsync_core.report import JobReport, ProgressCallback
+from lipsync_core.source_video import SourceVideo
 from lipsync_core.threads import no_thread_pools
-from lipsync_core.timeline import Timeline, plan_timeline, source_s_needed
+from lipsync_core.timeline import source_s_needed
 from lipsync_core.tracking import TrackedClip, TrackPass
 from lipsync_core.workspace import Workspace
 
@@ -54,15 +46,6 @@ class _Job:
     workspace: Workspace
     clock: StageClock
     progress: ProgressCallback
-
-
-@dataclass(frozen=True, slots=True)
-class _Rendered:
-    """What is known of the output once it is written."""
-
-    width_px: int
-    height_px: int
-    audio_note: str
 
 
 def lip_sync(
@@ -107,74 +90,70 @@ def lip_sync(
 def _run(job: _Job, loaded: JobParts | None) -> JobReport:
     with job.clock.stage("probe"):
         check_output(job.output, (job.video, job.audio))
-        info = require_video(job.video)
+        video = SourceVideo.probed(job.video)
         require_audio(job.audio)
     with job.clock.stage("load models"):
-        parts = loaded or load_parts(job.options, ModelStore(job.workspace.models), job.clock, job.execution)
-    speech = SpeechReader(job.audio, job.clock, job.options.start_s, job.options.end_s)
-    with job.clock.stage("listen"):
-        conditions = parts.model.generator.listen(speech)
-    audio_s = job.options.start_s + speech.duration_s
-    needed_s = source_s_needed(audio_s, job.options)
-    track_pass = TrackPass(parts.tracker, parts.model.generator, TrackStore(job.workspace.cache / "tracks"))
-    clip = track_pass.run(job.video, needed_s, info.frame_count, job.clock, job.progress)
-    if job.options.compat == "upstream":
-        clip, conditions, timeline = _planned_as_upstream(clip, conditions, info)
-    else:
-        timeline = plan_timeline(clip.track, audio_s, job.options)
+        parts = loaded or load_parts(job.options, ModelStore(job.workspace.models), job.execution, job.clock)
+    heard = listen(parts.inference.generator, job.audio, job.options, job.clock)
+    track_pass = TrackPass(parts.tracker, parts.inference.generator, TrackStore(job.workspace.cache / "tracks"))
+    needed_s = source_s_needed(heard.end_s, job.options)
+    clip = track_pass.run(video, needed_s, job.clock, job.progress)
     with job.clock.stage("plan"):
-        plan = plan_clip(clip, timeline, info, parts, str(job.video))
-    plan.require_synced(str(job.video), job.options.min_synced)
+        plan, conditions = _planned(job, video, clip, heard, parts.rendering.painting)
     return _report(job, parts, plan, _render(job, plan, parts, conditions))
 
 
+def _planned(
+    job: _Job, video: SourceVideo, clip: TrackedClip, heard: HeardSpeech, painting: PaintingHalf
+) -> tuple[ClipPlan, Conditions]:
+    if job.options.compat == "upstream":
+        return _planned_as_upstream(video, clip, heard.conditions, painting, job.options.min_synced)
+    return lay_out(video, clip, heard.end_s, painting, job.options), heard.conditions
+
+
 def _planned_as_upstream(
-    clip: TrackedClip, conditions: Conditions, info: VideoInfo
-) -> tuple[TrackedClip, Conditions, Timeline]:
-    """What takes the place of the job's own track, conditions and timeline."""
+    video: SourceVideo, clip: TrackedClip, heard: Conditions, painting: PaintingHalf, min_synced: float
+) -> tuple[ClipPlan, Conditions]:
+    """The public implementation's own track, timeline and conditions take the place of the job's."""
     from lipsync_core.compat.upstream import plan_as_upstream  # brings the neural extra
 
+    info = video.info
     if info.rotation_deg:
         raise OptionError(f"the video is stored turned by {info.rotation_deg} degrees", "leave out --compat")
     picture = working_picture(info)
     size_px = (picture.width_px, picture.height_px)
-    planned = plan_as_upstream(clip.track, conditions, info.frame_rate, size_px)
-    return replace(clip, track=planned.track), planned.conditions, planned.timeline
+    planned = plan_as_upstream(clip.track, heard, info.frame_rate, size_px)
+    plan = plan_clip(video, replace(clip, track=planned.track), planned.timeline, painting, min_synced)
+    return plan, planned.conditions
 
 
-def _render(job: _Job, plan: ClipPlan, parts: JobParts, conditions: Conditions) -> _Rendered:
-    inference = plan_inference(plan, parts, conditions)
-    sound = output_sound(job.audio, plan.timeline, job.options)
+def _render(job: _Job, plan: ClipPlan, parts: JobParts, conditions: Conditions) -> WrittenMovie:
+    inference, rendering = plan_inference(plan, parts.inference, conditions), plan_rendering(plan, parts.rendering)
+    request = MovieRequest(job.output, job.audio, job.options, output_labels(parts.rendering))
     with closing(ordered_frames(job.video, plan.clip.track, plan.timeline, job.clock)) as frames:
-        first = next(frames)
-        spec = picture_spec(first, plan.info, plan.timeline)
-        compression, labels = encoder_options(job.options), output_labels(parts)
-        with MovieWriter(job.output, spec, compression, sound, labels, job.clock) as movie:
-            inferred = inferred_frames(chain([first], frames), inference, job.clock)
-            blended = blended_frames(inferred, plan.render, job.clock)
-            write_frames(blended, plan.timeline, movie, job.progress)
-    return _Rendered(spec.width_px, spec.height_px, movie.audio_note)
+        inferred = inferred_frames(frames, inference, job.clock)
+        return write_movie(blended_frames(inferred, rendering, job.clock), plan, request, job.clock, job.progress)
 
 
-def _report(job: _Job, parts: JobParts, plan: ClipPlan, rendered: _Rendered) -> JobReport:
-    spec = parts.model.generator.spec
+def _report(job: _Job, parts: JobParts, plan: ClipPlan, written: WrittenMovie) -> JobReport:
+    identity, enhancer = parts.rendering.identity, parts.rendering.enhancer
     return JobReport(
         output=job.output,
         output_bytes=job.output.stat().st_size,
         duration_s=plan.timeline.duration_s,
-        width_px=rendered.width_px,
-        height_px=rendered.height_px,
-        model=f"{spec.name}/{spec.version}",
-        model_licence=spec.licence,
-        model_sha256=parts.model.weights_sha256,
-        model_reason=parts.model.reason,
+        width_px=written.width_px,
+        height_px=written.height_px,
+        model=identity.label,
+        model_licence=identity.licence,
+        model_sha256=identity.weights_sha256,
+        model_reason=identity.reason,
         tracker=plan.clip.track.tracker,
         track_was_cached=plan.clip.was_cached,
-        blender=parts.blender.name,
-        enhancer=enhancer_name(parts.enhancer) if parts.enhancer else None,
+        blender=parts.rendering.blender.name,
+        enhancer=enhancer_name(enhancer) if enhancer else None,
         encoder=job.options.encoder,
         providers=provider_account(job.execution),
-        audio=rendered.audio_note,
+        audio=written.audio_note,
         frames=plan.counts,
         stages=job.clock.timings(),
         wall_s=job.clock.wall_s,

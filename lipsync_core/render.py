@@ -16,15 +16,10 @@ from lipsync_core.face.track import FaceTrack
 from lipsync_core.generators.contract import Painted, Painter
 from lipsync_core.inference import InferredFrame
 from lipsync_core.media.decode import SourceFrame, decode_in_order
-from lipsync_core.media.encode import PictureSpec
-from lipsync_core.media.mux import MovieWriter
 from lipsync_core.media.planes import Box, read_region, write_region
-from lipsync_core.media.probe import VideoInfo
-from lipsync_core.media.working import WorkingPicture, working_picture
-from lipsync_core.report import FrameCounts, Outcome, Progress, ProgressCallback
+from lipsync_core.media.working import WorkingPicture
+from lipsync_core.report import FrameCounts, Outcome
 from lipsync_core.timeline import Timeline
-
-_PROGRESS_EVERY = 5  # frames
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,29 +97,3 @@ def ordered_frames(
     """The source frame of every output frame."""
     order = timeline.source_indexes.tolist()
     yield from decode_in_order(video, order, clock, frame_pts=track.frame_pts.tolist())
-
-
-def write_frames(
-    frames: Iterable[SourceFrame], timeline: Timeline, movie: MovieWriter, progress: ProgressCallback
-) -> None:
-    """Give every frame its place on the timeline and encode it."""
-    durations = np.diff(timeline.pts, append=timeline.pts[-1] + timeline.last_duration)
-    total = len(timeline)
-    for number, frame in enumerate(frames):
-        movie.write(frame.picture, int(timeline.pts[number]), int(durations[number]))
-        if number % _PROGRESS_EVERY == 0 or number + 1 == total:
-            progress(Progress("render", number + 1, total))
-
-
-def picture_spec(frame: SourceFrame, info: VideoInfo, timeline: Timeline) -> PictureSpec:
-    """What the output's pictures have in common with the source's."""
-    return PictureSpec(
-        width_px=frame.picture.width,
-        height_px=frame.picture.height,
-        pix_fmt=frame.picture.format.name,
-        time_base=timeline.time_base,
-        frame_rate=info.frame_rate,
-        sample_aspect_ratio=info.sample_aspect_ratio,
-        rotation_deg=info.rotation_deg,
-        colour=working_picture(info).colour,
-    )

@@ -4,17 +4,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipsync_core.clock import StageClock
+from lipsync_core.errors import OptionError
 from lipsync_core.face.store import TrackStore, track_key
 from lipsync_core.face.track import FaceTrack, FaceTracker
-from lipsync_core.generators.contract import Generator
+from lipsync_core.generators.contract import GeneratorSpec, InferringHalf
 from lipsync_core.media.decode import SourceFrame, decode_frames
 from lipsync_core.report import Progress, ProgressCallback
+from lipsync_core.source_video import SourceVideo
 
 #: A track covers a multiple of this much of its video, or all of it. So a second sound, a little longer than the
 #: first, finds its part tracked, and what a frame looks like hangs less on what was asked for before.
@@ -33,27 +34,41 @@ class TrackedClip:
 
 @dataclass(frozen=True, slots=True)
 class TrackPass:
-    """How to track: by whom, for which generator, kept where."""
+    """How to track: by whom, for which generator, kept where.
+
+    Raises:
+        OptionError: the generator needs a mesh, which the tracker does not give.
+    """
 
     tracker: FaceTracker
-    generator: Generator
+    generator: InferringHalf
     store: TrackStore
 
-    def run(
-        self, video: Path, needed_s: Fraction | None, total: int | None, clock: StageClock, progress: ProgressCallback
-    ) -> TrackedClip:
-        """Track at least the first `needed_s` seconds of `video` (None: all of it), or take the stored track.
+    def __post_init__(self) -> None:
+        require_fitting(self.tracker, self.generator.spec)
 
-        `total` is how many frames the video announces, for the progress alone.
+    def key(self, video: SourceVideo) -> str:
+        """The name under which the track of `video` is kept: 64 hex digits.
+
+        Raises:
+            InputMissingError: the video cannot be read.
         """
-        spec, observer = self.generator.spec, self.generator.observer()
+        spec = self.generator.spec
+        observer = f"{spec.name}/{spec.version}" if self.generator.observer() else ""
+        return track_key(video.sha256(), self.tracker, observer)
+
+    def run(
+        self, video: SourceVideo, needed_s: Fraction | None, clock: StageClock, progress: ProgressCallback
+    ) -> TrackedClip:
+        """Track at least the first `needed_s` seconds of `video` (None: all of it), or take the stored track."""
         with clock.stage("hash"):
-            key = track_key(video, self.tracker, f"{spec.name}/{spec.version}" if observer else "")
+            key = self.key(video)
             stored = self.store.find(key, needed_s)
         if stored is not None:
             return TrackedClip(stored.track, stored.findings, was_cached=True)
         extent_s = None if needed_s is None else Fraction(EXTENT_S * max(1, ceil(needed_s / EXTENT_S)))
-        frames = _announced(decode_frames(video, clock, extent_s), total, progress)
+        frames = _announced(decode_frames(video.path, clock, extent_s), video.info.frame_count, progress)
+        observer = self.generator.observer()
         track = self.tracker.track(frames, clock, observer)
         is_complete = extent_s is None or track.duration_s < extent_s
         track = replace(track, is_complete=is_complete)
@@ -61,6 +76,19 @@ class TrackPass:
         with clock.stage("hash"):
             self.store.put(key, track, findings)
         return TrackedClip(track, findings, was_cached=False)
+
+
+def require_fitting(tracker: FaceTracker, spec: GeneratorSpec) -> None:
+    """Make sure that `tracker` gives what the generator of `spec` needs.
+
+    Raises:
+        OptionError: the generator needs a mesh, which the tracker does not give.
+    """
+    if spec.needs_mesh and not tracker.gives_mesh:
+        raise OptionError(
+            f"{spec.name} needs a face mesh, and {tracker.name} gives five points",
+            "choose the tracker mediapipe, or a model that makes do with five points",
+        )
 
 
 def _announced(frames: Iterable[SourceFrame], total: int | None, progress: ProgressCallback) -> Iterator[SourceFrame]:

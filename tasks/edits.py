@@ -11,16 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsync_core.audio.load import SpeechReader
-from lipsync_core.clip_plan import ClipPlan, plan_inference
+from lipsync_core.clip_plan import ClipPlan, lay_out, plan_inference
 from lipsync_core.clock import StageClock
-from lipsync_core.inference import inferred_frames
+from lipsync_core.inference import infer_edits as edits_of
 from lipsync_core.render import ordered_frames
 from lipsync_core.report import Progress, ProgressCallback
 from lipsync_service.errors import ChecksumError
-from tasks.clip_plan import plan_clip
 from tasks.job import EditsReference, JobInputs, ServiceJob, TrackReference
 from tasks.stage_log import StageMeter
-from tasks.tracks import read_clip
+from tasks.tracks import read_clip, source_video
 
 _FORMAT = 1  # raise it when the meaning of a stored row changes
 _PROGRESS_EVERY = 25  # frames
@@ -40,7 +39,8 @@ def infer_edits(
     meter.was_cached = job.files.exists(url)
     if meter.was_cached:
         return EditsReference(url, was_cached=True)
-    plan = plan_clip(job, inputs, read_clip(job, track), track)
+    clip, painting = read_clip(job, track), job.parts.inference.painting
+    plan = lay_out(source_video(inputs), clip, track.audio_s, painting, job.options)
     path = job.folder / "edits.npy"
     meter.items = plan.counts.synced
     _write_rows(path, _edits(job, inputs, plan, meter.clock), meter.items, progress)
@@ -66,27 +66,21 @@ def open_edits(path: Path, plan: ClipPlan) -> NDArray[Any]:
 
 def _key(job: ServiceJob, inputs: JobInputs, track: TrackReference) -> str:
     """Everything that the edits depend on, as 64 hex digits."""
-    options, model = job.options, job.parts.model
+    options, model = job.options, job.parts.inference.identity
     cut = (options.length, options.extend, options.start_s, options.end_s)
-    made_by = (model.generator.spec.name, model.generator.spec.version, model.weights_sha256)
+    made_by = (model.name, model.version, model.weights_sha256)
     parts = [_FORMAT, track.key, inputs.video.sha256, inputs.audio.sha256, *made_by, *map(str, cut)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _edits(job: ServiceJob, inputs: JobInputs, plan: ClipPlan, clock: StageClock) -> Iterator[NDArray[Any]]:
     """One row per synced frame, in order."""
-    generator = job.parts.model.generator
+    generator = job.parts.inference.generator
     with clock.stage("listen"):
         conditions = generator.listen(SpeechReader(inputs.audio.path, clock, job.options.start_s, job.options.end_s))
-    inference = plan_inference(plan, job.parts, conditions)
-    if inference.cropper is None:  # nobody looks at the frames, so none are decoded
-        with clock.stage("infer"):
-            yield from generator.infer(None, conditions.at(inference.times_s))[inference.is_synced]
-        return
+    inference = plan_inference(plan, job.parts.inference, conditions)
     with closing(ordered_frames(inputs.video.path, plan.clip.track, plan.timeline, clock)) as frames:
-        for inferred in inferred_frames(frames, inference, clock):
-            if inferred.edit is not None:
-                yield inferred.edit
+        yield from edits_of(frames, inference, clock)  # which decodes none where the generator looks at none
 
 
 def _write_rows(path: Path, rows: Iterator[NDArray[Any]], count: int, progress: ProgressCallback) -> None:

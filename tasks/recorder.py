@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
-from lipsync_core.clip_plan import enhancer_name
 from lipsync_core.memory import peak_resident_bytes
+from lipsync_core.movie import enhancer_name
 from lipsync_core.report import FrameCounts
 from lipsync_service.ledger.ledger import Claim, Ledger
 from lipsync_service.ledger.rows import JobRow, JobState, StageRow, state_after
@@ -86,16 +86,16 @@ class JobAccount:
 
     def describe(self, job: ServiceJob) -> None:
         """Add who does the work, as soon as it is known."""
-        model = job.parts.model
-        spec = model.generator.spec
+        rendering = job.parts.rendering
+        identity, enhancer = rendering.identity, rendering.enhancer
         self._row = replace(
             self._row,
-            model=f"{spec.name}/{spec.version}",
-            model_licence=spec.licence,
-            model_sha256=model.weights_sha256,
+            model=identity.label,
+            model_licence=identity.licence,
+            model_sha256=identity.weights_sha256,
             tracker=job.parts.tracker.name,
-            blender=job.parts.blender.name,
-            enhancer=enhancer_name(job.parts.enhancer) if job.parts.enhancer else None,
+            blender=rendering.blender.name,
+            enhancer=enhancer_name(enhancer) if enhancer else None,
             encoder=job.options.encoder,
         )
 

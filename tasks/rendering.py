@@ -5,25 +5,23 @@ shared storage until it is where the caller wants it, so that a job that dies on
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path, PurePosixPath
 from uuid import UUID
 
-from lipsync_core.clip_plan import ClipPlan, encoder_options, output_labels, output_sound
+from lipsync_core.clip_plan import ClipPlan, lay_out, plan_rendering
 from lipsync_core.errors import LipSyncError
-from lipsync_core.inference import InferredFrame
+from lipsync_core.inference import with_edits
 from lipsync_core.media.decode import SourceFrame
-from lipsync_core.media.mux import MovieWriter
-from lipsync_core.render import blended_frames, ordered_frames, picture_spec, write_frames
+from lipsync_core.movie import MovieRequest, output_labels, write_movie
+from lipsync_core.render import blended_frames, ordered_frames
 from lipsync_core.report import ProgressCallback
 from lipsync_service.errors import ObjectMissingError
 from tasks.channel import Channel
-from tasks.clip_plan import plan_clip
 from tasks.edits import open_edits
 from tasks.job import EditsReference, JobInputs, LocalCopy, ServiceJob, TrackReference
 from tasks.preview import Preview
 from tasks.stage_log import StageMeter
-from tasks.tracks import read_clip
+from tasks.tracks import read_clip, source_video
 
 _FRAMES_AHEAD = 8  # 11 MB of 720p; enough for either side to go on while the other one is busy
 
@@ -53,7 +51,8 @@ def open_render(
         ObjectMissingError: the track or the edits are no longer kept.
         TransientError: the shared storage does not answer.
     """
-    plan = plan_clip(job, inputs, read_clip(job, track), track)
+    clip, painting = read_clip(job, track), job.parts.rendering.painting
+    plan = lay_out(source_video(inputs), clip, track.audio_s, painting, job.options)
     rows = job.hold(job.files.fetch_shared(edits.url)).path
     # Under the job, whose request never changes, and the edits, which depend on the content of both inputs.
     kept_url = job.shared(f"renders/{job_id}-{PurePosixPath(edits.url).stem}{suffix}")
@@ -66,7 +65,7 @@ def open_render(
         output=kept.path if kept else job.folder / f"output{suffix}",
         kept_url=kept_url,
         is_kept=kept is not None,
-        preview=Preview(len(plan.timeline), plan.info),
+        preview=Preview(len(plan.timeline), plan.video.info),
     )
 
 
@@ -110,13 +109,10 @@ def encode_frames(render: RenderPass, meter: StageMeter, progress: ProgressCallb
     """
     job, plan = render.job, render.plan
     try:
-        frames = iter(render.frames)
-        first = next(frames)
-        spec = picture_spec(first, plan.info, plan.timeline)
-        sound = output_sound(render.inputs.audio.path, plan.timeline, job.options)
-        compression, labels = encoder_options(job.options), output_labels(job.parts)
-        with MovieWriter(render.output, spec, compression, sound, labels, meter.clock) as movie:
-            write_frames(render.preview.watched(chain([first], frames)), plan.timeline, movie, progress)
+        frames = render.preview.watched(iter(render.frames))
+        labels = output_labels(job.parts.rendering)
+        request = MovieRequest(render.output, render.inputs.audio.path, job.options, labels)
+        movie = write_movie(frames, plan, request, meter.clock, progress)
     finally:
         render.frames.close()
     meter.items, meter.size_bytes = len(plan.timeline), render.output.stat().st_size
@@ -133,10 +129,5 @@ def _kept(job: ServiceJob, url: str) -> LocalCopy | None:
 def _blended(render: RenderPass, meter: StageMeter) -> Iterator[SourceFrame]:
     plan = render.plan
     with closing(ordered_frames(render.inputs.video.path, plan.clip.track, plan.timeline, meter.clock)) as frames:
-        yield from blended_frames(_with_edits(frames, render), plan.render, meter.clock)
-
-
-def _with_edits(frames: Iterator[SourceFrame], render: RenderPass) -> Iterator[InferredFrame]:
-    edits = iter(open_edits(render.edits, render.plan))
-    for frame, is_synced in zip(frames, render.plan.is_synced, strict=True):
-        yield InferredFrame(frame, next(edits) if is_synced else None)
+        edited = with_edits(frames, open_edits(render.edits, plan), plan.is_synced)
+        yield from blended_frames(edited, plan_rendering(plan, render.job.parts.rendering), meter.clock)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from lipsync_core.audio.load import SpeechReader
 from lipsync_core.clock import StageClock
-from lipsync_core.face.store import TrackStore, track_key
+from lipsync_core.face.store import TrackStore
 from lipsync_core.media.probe import require_video
 from lipsync_core.report import ProgressCallback
+from lipsync_core.source_video import SourceVideo
 from lipsync_core.timeline import source_s_needed
 from lipsync_core.tracking import TrackedClip, TrackPass
 from lipsync_service.errors import ObjectMissingError
@@ -23,13 +24,13 @@ def track_clip(job: ServiceJob, inputs: JobInputs, meter: StageMeter, progress: 
         InputError: an input cannot be read.
         TransientError: the shared storage does not answer.
     """
-    info = require_video(inputs.video.path)
     audio_s = job.options.start_s + _heard_s(inputs.audio.path, job, meter.clock)
-    key = _key(job, inputs.video.path)
+    video, track_pass = source_video(inputs), _track_pass(job)
+    key = track_pass.key(video)
     url = job.shared(f"tracks/{key}.npz")
     _bring(job, key, url)
     needed_s = source_s_needed(audio_s, job.options)
-    clip = _track_pass(job).run(inputs.video.path, needed_s, info.frame_count, meter.clock, progress)
+    clip = track_pass.run(video, needed_s, meter.clock, progress)
     if not clip.was_cached:
         job.files.put(_store(job).path(key), url)
     meter.was_cached, meter.items = clip.was_cached, 0 if clip.was_cached else len(clip.track)
@@ -49,6 +50,15 @@ def read_clip(job: ServiceJob, reference: TrackReference) -> TrackedClip:
     return TrackedClip(stored.track, stored.findings, was_cached=reference.was_cached)
 
 
+def source_video(inputs: JobInputs) -> SourceVideo:
+    """The job's video and what is known of it; messages call it "the video", for its address stands beside them.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return SourceVideo(inputs.video.path, require_video(inputs.video.path), "the video", inputs.video.sha256)
+
+
 def _heard_s(audio: Path, job: ServiceJob, clock: StageClock) -> Fraction:
     """The exact length of the sound that the result is for: samples are counted, headers lie."""
     speech = SpeechReader(audio, clock, job.options.start_s, job.options.end_s)
@@ -57,17 +67,12 @@ def _heard_s(audio: Path, job: ServiceJob, clock: StageClock) -> Fraction:
     return speech.duration_s
 
 
-def _key(job: ServiceJob, video: Path) -> str:
-    spec, observer = job.parts.model.generator.spec, job.parts.model.generator.observer()
-    return track_key(video, job.parts.tracker, f"{spec.name}/{spec.version}" if observer else "")
-
-
 def _store(job: ServiceJob) -> TrackStore:
     return TrackStore(job.folder / "tracks")
 
 
 def _track_pass(job: ServiceJob) -> TrackPass:
-    return TrackPass(job.parts.tracker, job.parts.model.generator, _store(job))
+    return TrackPass(job.parts.tracker, job.parts.inference.generator, _store(job))
 
 
 def _bring(job: ServiceJob, key: str, url: str) -> None:

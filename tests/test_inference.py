@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lipsync_core.clock import StageClock
 from lipsync_core.generators.contract import GeneratorSpec
-from lipsync_core.inference import InferencePlan, inferred_frames
+from lipsync_core.inference import InferencePlan, infer_edits, inferred_frames, with_edits
 from lipsync_core.media.decode import SourceFrame, decode_frames
 from lipsync_core.media.planes import Box
 from tests.conftest import MakeVideo
@@ -77,6 +77,34 @@ def test_no_more_frames_are_held_than_a_batch_has(make_video: MakeVideo) -> None
     frames = counted(decode_frames(make_video(frames=COUNT), clock, Fraction(1)))
     for given, _ in enumerate(inferred_frames(frames, plan_for(Clapper(), np.ones(COUNT, np.bool_)), clock)):
         assert taken - given <= 3
+
+
+def test_edits_alone_are_those_that_the_frames_would_get(make_video: MakeVideo) -> None:
+    is_synced = np.ones(COUNT, np.bool_)
+    is_synced[[1, 2, 7]] = False
+    video, clock = make_video(frames=COUNT), StageClock()
+    plan = plan_for(Clapper(), is_synced)
+    inferred = inferred_frames(decode_frames(video, clock, Fraction(1)), plan, clock)
+    expected = [one.edit for one in inferred if one.edit is not None]
+    alone = list(infer_edits(decode_frames(video, clock, Fraction(1)), plan, clock))
+    np.testing.assert_array_equal(alone, expected)
+    assert len(alone) == 8
+
+
+def test_stored_edits_come_back_to_the_frames_that_they_are_for(make_video: MakeVideo) -> None:
+    is_synced = np.zeros(COUNT, np.bool_)
+    is_synced[[0, 4, 10]] = True
+    frames = decode_frames(make_video(frames=COUNT), StageClock(), Fraction(1))
+    edited = {one.frame.index: one.edit for one in with_edits(frames, np.arange(3.0)[:, np.newaxis], is_synced)}
+    assert {index: edit.item() for index, edit in edited.items() if edit is not None} == {0: 0.0, 4: 1.0, 10: 2.0}
+
+
+def test_pairing_fails_when_an_edit_or_a_frame_is_missing(make_video: MakeVideo) -> None:
+    video = make_video(frames=COUNT)
+    for edits, count in ((2, COUNT), (COUNT + 1, COUNT + 1)):
+        frames = decode_frames(video, StageClock(), Fraction(1))
+        with pytest.raises(ValueError):
+            list(with_edits(frames, np.zeros((edits, 1)), np.ones(count, np.bool_)))
 
 
 def test_a_plan_fails_when_its_arrays_are_of_different_lengths() -> None:

@@ -14,15 +14,13 @@ import pytest
 
 from demo.make_face_clip import make_face_clip
 from lipsync_core import JobOptions, JobReport, Workspace, lip_sync
-from lipsync_core.blend.feather import FeatherBlender
-from lipsync_core.catalogue import JobParts, ModelChoice, load_parts
+from lipsync_core.catalogue import load_inference, load_parts
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import LicenceError, ModelError, ModelMissingError, OptionError
 from lipsync_core.execution import Execution
 from lipsync_core.face.scrfd import ScrfdTracker
 from lipsync_core.generators.contract import Painter
 from lipsync_core.generators.crop import crop_face
-from lipsync_core.generators.viseme.generator import VisemeGenerator
 from lipsync_core.install import ModelInstaller
 from lipsync_core.media.decode import decode_frames
 from lipsync_core.media.planes import Box, read_region
@@ -124,7 +122,7 @@ def painter_of(video: Path, options: JobOptions, workspace: Workspace) -> Painte
     """The painter that a job with these options has."""
     parts = load_parts(options, ModelStore(workspace.models))
     track = parts.tracker.track(decode_frames(video, StageClock(), Fraction(EXTENT_S)), StageClock())
-    return parts.model.generator.painter(track, {})
+    return parts.inference.painting.painter(track, {})
 
 
 def region_box(painter: Painter, index: int, side_px: int) -> Box:
@@ -192,17 +190,17 @@ def test_frames_without_a_face_pass_through(
 @pytest.mark.skipif(not SCRFD.exists(), reason=f"{SCRFD} is absent")
 def test_five_points_are_enough(woman: Path, speech: Path, seeded: Workspace, tmp_path: Path) -> None:
     loaded = load_parts(WAV2LIP, ModelStore(seeded.models))
-    parts = JobParts(loaded.model, ScrfdTracker(SCRFD), loaded.blender)
+    parts = replace(loaded, tracker=ScrfdTracker(SCRFD))
     report = lip_sync(woman, speech, tmp_path / "out.mp4", WAV2LIP, seeded, parts=parts)
     assert report.tracker == "scrfd/1"
     assert report.frames.synced == report.frames.total == 25
 
 
 @pytest.mark.skipif(not SCRFD.exists(), reason=f"{SCRFD} is absent")
-def test_viseme_fails_when_the_tracker_gives_five_points() -> None:
-    model = ModelChoice(VisemeGenerator(), None, "asked for")
+def test_viseme_fails_when_the_tracker_gives_five_points(model_store: ModelStore) -> None:
+    loaded = load_parts(JobOptions(model="viseme"), model_store)
     with pytest.raises(OptionError, match="viseme needs a face mesh, and scrfd/1 gives five points"):
-        JobParts(model, ScrfdTracker(SCRFD), FeatherBlender())
+        replace(loaded, tracker=ScrfdTracker(SCRFD))
 
 
 @needs_golden
@@ -253,16 +251,16 @@ def test_a_job_fails_when_the_licence_was_not_accepted(
     with pytest.raises(LicenceError, match="--accept-licence") as raised:
         lip_sync(woman, speech, tmp_path / "out.mp4", WAV2LIP, workspace)
     assert raised.value.code == "LICENCE_NOT_ACCEPTED"
-    chosen = load_parts(JobOptions(), ModelStore(workspace.models)).model
-    assert chosen.generator.spec.name == "viseme"
+    chosen = load_inference(JobOptions(), ModelStore(workspace.models)).identity
+    assert chosen.name == "viseme"
     assert "wav2lip awaits its licence's acceptance" in chosen.reason
 
 
 def test_auto_takes_the_best_that_can_be_used_and_says_why(
     woman: Path, speech: Path, echoing: Workspace, workspace: Workspace, tmp_path: Path
 ) -> None:
-    without = load_parts(JobOptions(), ModelStore(workspace.models)).model
-    assert without.generator.spec.name == "viseme"
+    without = load_inference(JobOptions(), ModelStore(workspace.models)).identity
+    assert without.name == "viseme"
     assert without.reason.endswith("wav2lip-gan is not installed, wav2lip is not installed")
     report: JobReport = lip_sync(woman, speech, tmp_path / "out.mp4", JobOptions(end_s=Fraction(1, 5)), echoing)
     assert report.model == "wav2lip/1"
@@ -371,14 +369,15 @@ def test_a_job_without_networks_loads_no_onnx_runtime(
 def test_without_onnx_runtime_auto_falls_back_and_wav2lip_fails_with_the_remedy(echoing: Workspace) -> None:
     script = (
         "import sys; sys.modules['onnxruntime'] = None; from pathlib import Path\n"
-        "from lipsync_core.catalogue import load_parts\n"
+        "from lipsync_core.catalogue import load_inference\n"
         "from lipsync_core.errors import ModelError\n"
         "from lipsync_core.models.store import ModelStore\n"
         "from lipsync_core.options import JobOptions\n"
         "store = ModelStore(Path(sys.argv[1]))\n"
-        "chosen = load_parts(JobOptions(), store).model\n"
-        "print(chosen.generator.spec.name, chosen.reason)\n"
-        "try:\n    load_parts(JobOptions(model='wav2lip'), store)\nexcept ModelError as exc:\n    print(exc.remedy)\n"
+        "chosen = load_inference(JobOptions(), store).identity\n"
+        "print(chosen.name, chosen.reason)\n"
+        "try:\n    load_inference(JobOptions(model='wav2lip'), store)\n"
+        "except ModelError as exc:\n    print(exc.remedy)\n"
     )
     chosen, remedy = in_a_child(sys.executable, "-c", script, echoing.models).splitlines()
     assert chosen.startswith("viseme the best that can be used here: wav2lip-gan is not installed, wav2lip cannot be")

@@ -1,9 +1,12 @@
 """Whole jobs on real clips: what is in the file that comes out."""
 
+from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from skimage import data, io
@@ -155,6 +158,24 @@ def test_a_job_fails_when_fewer_frames_than_asked_for_can_be_synced(
 def test_a_job_fails_when_the_model_is_unknown(woman: Path, speech: Path, workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="choose one of auto, viseme, wav2lip-gan, wav2lip"):
         lip_sync(woman, speech, tmp_path / "out.mp4", JobOptions(model="magic"), workspace)
+
+
+def test_a_job_opens_its_files_no_more_often_than_it_has_passes_over_them(
+    woman: Path, speech: Path, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, open_media = Counter[str](), av.open
+
+    def counted(file: str, *arguments: object, **options: object) -> object:
+        opened[Path(str(file)).name] += 1
+        return open_media(file, *arguments, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(av, "open", counted)
+    for is_first in (True, False):
+        opened.clear()
+        lip_sync(woman, speech, tmp_path / "out.mp4", replace(SECOND, model="viseme"), workspace)
+        # The video is probed, tracked unless its track is kept, and rendered; the sound is probed, heard, looked
+        # through for whether it can be copied, and encoded.
+        assert (opened[woman.name], opened[speech.name]) == (3 if is_first else 2, 4)
 
 
 def test_progress_and_timings_account_for_every_frame(

@@ -15,6 +15,7 @@ from lipsync_core.face.mediapipe import MediapipeTracker
 from lipsync_core.face.track import FaceTrack
 from lipsync_core.generators.viseme.curves import Curve
 from lipsync_core.generators.viseme.generator import VisemeGenerator
+from lipsync_core.generators.viseme.painter import VisemePainting
 from lipsync_core.inference import InferredFrame
 from lipsync_core.media.decode import SourceFrame, decode_frames
 from lipsync_core.media.planes import planes_of, read_region
@@ -65,7 +66,7 @@ def rendering_of(video: Path, models: ModelStore) -> Rendering:
     track = MediapipeTracker(models).track(decode_frames(video, clock, HALF_SECOND), clock, observer)
     timeline = plan_timeline(track, HALF_SECOND, JobOptions())
     return Rendering(
-        video, track, timeline, RenderPlan(generator.painter(track, observer.findings()), FeatherBlender())
+        video, track, timeline, RenderPlan(VisemePainting().painter(track, observer.findings()), FeatherBlender())
     )
 
 
@@ -117,7 +118,7 @@ def test_outcomes_tell_no_face_from_a_face_turned_away(clips: Path, model_store:
     weak = FaceTrack(
         track.tracker, track.frame_pts, track.time_base, track.last_duration, True, track.boxes, scores, landmarks
     )
-    painter = VisemeGenerator().painter(weak, {"lip_colour": np.full(3, 120.0), "skin_colour": np.full(3, 180.0)})
+    painter = VisemePainting().painter(weak, {"lip_colour": np.full(3, 120.0), "skin_colour": np.full(3, 180.0)})
     picture = working_picture(require_video(video))
     outcomes = frame_outcomes(weak, rendering.timeline, painter, picture)
     assert outcomes[3] == Outcome.PASSED_NO_FACE

@@ -10,23 +10,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
-from typing import Any, cast
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from lipsync_core.audio.mel import MEL_HZ
+from lipsync_core.compat.painter import UPSTREAM_VERSION, UpstreamPainter
 from lipsync_core.errors import FaceError
 from lipsync_core.execution import Provider
 from lipsync_core.face.track import ClipObserver, FaceTrack
-from lipsync_core.generators.contract import Conditions, GeneratorSpec, Painted
-from lipsync_core.generators.crop import crop_face
+from lipsync_core.generators.contract import Conditions, GeneratorSpec
 from lipsync_core.generators.wav2lip import Identity, MelChunks, Wav2LipGenerator
 from lipsync_core.generators.wav2lip_boxes import FacePadding, detector_boxes
 from lipsync_core.generators.wav2lip_mask import FACE_PX
 from lipsync_core.generators.wav2lip_onnx import CHUNK_COLUMNS, Wav2LipNetwork, network_faces
-from lipsync_core.media.planes import Box
 from lipsync_core.timeline import Timeline
 
 _WINDOW_FRAMES = 5  # a box is the mean of its frame's and the four that follow
@@ -134,7 +131,7 @@ class UpstreamChunks:
 
 
 class UpstreamGenerator:
-    """Implements `Generator`: gives the network's whole picture, truncated to 8 bits instead of rounded."""
+    """Implements `InferringHalf`: gives the network's whole picture, truncated to 8 bits instead of rounded."""
 
     def __init__(self, network: Wav2LipNetwork, identity: Identity) -> None:
         """Use `network`, which was opened with `first_row` 0."""
@@ -146,7 +143,7 @@ class UpstreamGenerator:
     @property
     def spec(self) -> GeneratorSpec:
         """The spec of the `wav2lip` generator, with a version of its own."""
-        return replace(self._generator.spec, version=f"{self._generator.spec.version}-upstream")
+        return replace(self._generator.spec, version=UPSTREAM_VERSION)
 
     @property
     def provider(self) -> Provider:
@@ -181,40 +178,6 @@ class UpstreamGenerator:
             faces[start : start + len(mel)] = (bgr * 255.0).astype(np.uint8).transpose(0, 2, 3, 1)[..., ::-1]
         return faces
 
-    def cropper(self, track: FaceTrack) -> "UpstreamPainter":
+    def cropper(self, track: FaceTrack) -> UpstreamPainter:
         """The clip's painter, which also makes its crops."""
         return UpstreamPainter(track)
-
-    def painter(self, track: FaceTrack, findings: dict[str, NDArray[np.generic]]) -> "UpstreamPainter":
-        """A painter for the clip of `track`, which comes from `plan_as_upstream`."""
-        return UpstreamPainter(track)
-
-
-class UpstreamPainter:
-    """Cuts out the boxes of an `UpstreamPlan`'s track, and pastes whole pictures back there."""
-
-    def __init__(self, track: FaceTrack) -> None:
-        self._track = track
-
-    def region(self, frame_index: int) -> Box | None:
-        """The frame's box; None if there is no face, or no part of it lies in the frame."""
-        if not self._track.has_face[frame_index]:
-            return None
-        box = Box(*self._track.boxes[frame_index].astype(np.int64).tolist())
-        return None if box.is_empty else box
-
-    def crop(self, region: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(96, 96, 3) uint8 RGB."""
-        return crop_face(region, FACE_PX)
-
-    def paint(self, region: NDArray[np.uint8], box: Box, frame_index: int, edit: NDArray[Any]) -> Painted:
-        """`edit` (96, 96, 3) uint8 RGB at the size of `region`, under a mask that lets all of it through.
-
-        Raises:
-            ValueError: the edit has another shape.
-        """
-        if edit.shape != (FACE_PX, FACE_PX, 3):
-            raise ValueError(f"edit of shape {edit.shape}")
-        height, width = region.shape[:2]
-        face = cv2.resize(edit, (width, height), interpolation=cv2.INTER_LINEAR)
-        return Painted(cast(NDArray[np.uint8], face), np.ones((height, width), np.float32))

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync_core.errors import InputMissingError
 from lipsync_core.face.track import FaceTrack, FaceTracker
 
 _LOG = logging.getLogger(__name__)
@@ -33,21 +32,13 @@ class StoredTrack:
     findings: Findings
 
 
-def track_key(video: Path, tracker: FaceTracker, observer: str) -> str:
-    """The key under which the track of `video` is stored: 64 hex digits.
+def track_key(video_sha256: str, tracker: FaceTracker, observer: str) -> str:
+    """The key under which the track of a video is stored: 64 hex digits.
 
     It depends on the video's bytes, not its name, on the tracker's name, version and parameters, and
     on `observer`, the observer's name and version ("" without an observer).
-
-    Raises:
-        InputMissingError: the video cannot be read.
     """
-    try:
-        with video.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as exc:
-        raise InputMissingError(f"{video} cannot be read: {exc.strerror}") from exc
-    parts = json.dumps([_FORMAT, content, tracker.name, tracker.parameters, observer])
+    parts = json.dumps([_FORMAT, video_sha256, tracker.name, tracker.parameters, observer])
     return hashlib.sha256(parts.encode()).hexdigest()
 
 

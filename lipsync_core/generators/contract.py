@@ -1,8 +1,8 @@
 """The contract of a generator: audio and a tracked face in, edited mouth pixels out.
 
-It comes in two halves so that a service can cut it between pools. `infer` makes one compact row per
-output frame, from crops where it wants to see the face, and may run on a GPU; `Painter.paint` turns a row
-into pixels beside the blender.
+It comes in two halves, so that a service can cut it between pools. The inferring half hears the sound, may see crops of
+the face, and makes one compact row per output frame; it may hold a network and run on a GPU. The painting half turns
+rows into pixels beside the blender and needs no weights. A `ModelIdentity` tells the second what the first was.
 """
 
 from collections.abc import Iterable, Iterator
@@ -71,8 +71,31 @@ class Painter(Protocol):
         """Apply one edit to `region` ((h, w, 3) RGB, the source's pixels in `box`, which lies inside the frame)."""
 
 
-class Generator(Protocol):
-    """Makes a face speak."""
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """Which model works out a clip's edits, in plain values that cross between processes as JSON."""
+
+    name: str
+    version: str
+    licence: str
+    needs_mesh: bool
+    crop_px: int | None
+    weights_sha256: str | None  # of the file that the weights came in; None where it has none
+    reason: str  # why this model
+
+    @classmethod
+    def of(cls, spec: GeneratorSpec, weights_sha256: str | None, reason: str) -> "ModelIdentity":
+        """That of a generator."""
+        return cls(spec.name, spec.version, spec.licence, spec.needs_mesh, spec.crop_px, weights_sha256, reason)
+
+    @property
+    def label(self) -> str:
+        """Name and version, such as "wav2lip/1"."""
+        return f"{self.name}/{self.version}"
+
+
+class InferringHalf(Protocol):
+    """Works out how the mouth moves."""
 
     @property
     def spec(self) -> GeneratorSpec:
@@ -98,5 +121,9 @@ class Generator(Protocol):
     def cropper(self, track: FaceTrack) -> Cropper | None:
         """What makes the crops of the clip of `track`; None when the spec asks for none."""
 
+
+class PaintingHalf(Protocol):
+    """Paints what the inferring half of the same name and version worked out."""
+
     def painter(self, track: FaceTrack, findings: dict[str, NDArray[np.generic]]) -> Painter:
-        """A painter for the clip of `track`, with what this generator's observer found in it."""
+        """A painter for the clip of `track`, with what the generator's observer found in it."""

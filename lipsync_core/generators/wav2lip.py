@@ -7,30 +7,24 @@ boxes as in its public implementation, where the frame times here are exact inst
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, cast
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from lipsync_core.audio.mel import MEL_BANDS, MEL_HZ, MEL_SILENCE, mel_spectrogram
 from lipsync_core.execution import Provider
 from lipsync_core.face.track import ClipObserver, FaceTrack
-from lipsync_core.generators.contract import GeneratorSpec, Painted
-from lipsync_core.generators.crop import crop_face
-from lipsync_core.generators.wav2lip_boxes import FacePadding, face_boxes, upright_turns
-from lipsync_core.generators.wav2lip_mask import FACE_PX, FIRST_ROW, mouth_mask
+from lipsync_core.generators.contract import GeneratorSpec
+from lipsync_core.generators.wav2lip_boxes import FacePadding
+from lipsync_core.generators.wav2lip_mask import FACE_PX, FIRST_ROW
 from lipsync_core.generators.wav2lip_onnx import CHUNK_COLUMNS, Wav2LipNetwork
-from lipsync_core.media.planes import Box
+from lipsync_core.generators.wav2lip_painter import WAV2LIP_VERSION, Wav2LipPainter
 
 #: What one more frame in a batch costs: measured in ONNX Runtime, without arena, between batches of 4 and 32.
 BYTES_PER_FRAME = 11_000_000
 #: Batches of 4, which are as fast on a CPU as larger ones.
 DEFAULT_BUDGET_BYTES = 48_000_000
 
-_VERSION = "1"
-_MIN_SCORE = 0.5
-_MIN_SIDE_PX = 8  # of a face; below, there is no mouth to see
 _ROUNDING = 1e-6  # columns: a start time that is a whole column in exact arithmetic stays one in float64
 
 
@@ -67,7 +61,7 @@ class Identity:
 
 
 class Wav2LipGenerator:
-    """Implements `Generator` with one network that threads may share."""
+    """Implements `InferringHalf` with one network that threads may share."""
 
     def __init__(
         self,
@@ -87,7 +81,7 @@ class Wav2LipGenerator:
         """Needs crops, and no mesh."""
         return GeneratorSpec(
             self._identity.name,
-            _VERSION,
+            WAV2LIP_VERSION,
             self._identity.licence,
             needs_mesh=False,
             hears_at="start",
@@ -129,48 +123,6 @@ class Wav2LipGenerator:
             edits[start : start + len(mel)] = self._network.speak(mel, np.stack(batch))
         return edits
 
-    def cropper(self, track: FaceTrack) -> "Wav2LipPainter":
+    def cropper(self, track: FaceTrack) -> Wav2LipPainter:
         """The painter of the same clip."""
         return Wav2LipPainter(track, self._padding)
-
-    def painter(self, track: FaceTrack, findings: dict[str, NDArray[np.generic]]) -> "Wav2LipPainter":
-        """A painter for the clip of `track`; it needs no findings."""
-        return Wav2LipPainter(track, self._padding)
-
-
-class Wav2LipPainter:
-    """Cuts crops out, and puts patches back where they came from. It only reads what it holds: threads may share it."""
-
-    def __init__(self, track: FaceTrack, padding: FacePadding) -> None:
-        self._scores = track.scores
-        self._turns = upright_turns(track)
-        self._boxes = face_boxes(track, padding, self._turns)
-        self._mask = mouth_mask()
-
-    def region(self, frame_index: int) -> Box | None:
-        """The padded, steadied box of the whole face; None without a face, or with one that is too small or unsure."""
-        if self._scores[frame_index] < _MIN_SCORE:
-            return None
-        box = Box(*self._boxes[frame_index].tolist())
-        return box if min(box.width, box.height) >= _MIN_SIDE_PX else None
-
-    def crop(self, region: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(96, 96, 3) uint8 RGB, upright: what `infer` wants of `region`, the pixels of `region()` inside the frame."""
-        return np.ascontiguousarray(np.rot90(crop_face(region, FACE_PX), self._turns))
-
-    def paint(self, region: NDArray[np.uint8], box: Box, frame_index: int, edit: NDArray[Any]) -> Painted:
-        """`edit` (53, 96, 3) uint8 RGB at the size of `region`; `box` is the part of the face box in the frame.
-
-        Raises:
-            ValueError: the edit has another shape.
-        """
-        if edit.shape != (FACE_PX - FIRST_ROW, FACE_PX, 3):
-            raise ValueError(f"edit of shape {edit.shape}")
-        # The rows above are read by no pixel with a weight; they only have to be there for the resize.
-        face = cv2.copyMakeBorder(edit, FIRST_ROW, 0, 0, 0, cv2.BORDER_REPLICATE)  # (96, 96, 3)
-        size = (region.shape[1], region.shape[0])
-        face, mask = (np.ascontiguousarray(np.rot90(upright, -self._turns)) for upright in (face, self._mask))
-        return Painted(
-            cast(NDArray[np.uint8], cv2.resize(face, size, interpolation=cv2.INTER_LINEAR)),
-            cast(NDArray[np.float32], cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR)),
-        )

@@ -124,12 +124,14 @@ def require_audio(path: Path) -> AudioInfo:
         NoAudioError: it has no audio stream, or one without samples.
         InputError: as `probe`.
     """
-    info = probe(path)
-    if info.audio is None:
-        raise NoAudioError(f"{path} holds no audio", "give a sound file, or a video with sound")
-    if not _has_samples(path):
-        raise NoAudioError(f"{path} has an audio stream without samples", "give a file with sound in it")
-    return info.audio
+    with open_media(path) as container:
+        if not container.streams.audio:
+            raise NoAudioError(f"{path} holds no audio", "give a sound file, or a video with sound")
+        stream = container.streams.audio[0]
+        info = _audio_info(container, stream)
+        if _first_frame(container, stream) is None:
+            raise NoAudioError(f"{path} has an audio stream without samples", "give a file with sound in it")
+        return info
 
 
 @contextmanager
@@ -256,11 +258,6 @@ def _duration_s(container: InputContainer, stream: VideoStream | AudioStream) ->
     if stream.duration and stream.time_base:
         return stream.duration * stream.time_base
     return Fraction(container.duration, av.time_base) if container.duration else None
-
-
-def _has_samples(path: Path) -> bool:
-    with open_media(path) as container:
-        return _first_frame(container, container.streams.audio[0]) is not None
 
 
 def _first_frame(container: InputContainer, stream: VideoStream | AudioStream) -> av.VideoFrame | av.AudioFrame | None:

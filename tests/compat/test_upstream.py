@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from lipsync_core.audio.mel import mel_spectrogram
 from lipsync_core.blend.feather import FeatherBlender
+from lipsync_core.compat.painter import UpstreamPainter
 from lipsync_core.compat.upstream import (
     UpstreamChunks,
     UpstreamGenerator,
-    UpstreamPainter,
     chunk_columns,
     plan_as_upstream,
     smoothed_as_upstream,
@@ -20,7 +20,7 @@ from lipsync_core.compat.upstream import (
 from lipsync_core.errors import FaceError, ModelError
 from lipsync_core.export.importing import import_wav2lip
 from lipsync_core.face.track import FaceTrack
-from lipsync_core.generators.contract import Generator
+from lipsync_core.generators.contract import InferringHalf
 from lipsync_core.generators.wav2lip import Identity, MelChunks
 from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork
 from tests.generators.faces import placed, plain_face
@@ -175,7 +175,7 @@ def test_the_whole_picture_equals_the_public_implementations(tmp_path_factory: p
     with np.load(GOLDEN / "wav2lip_forward.npz") as golden:
         mel, faces = seeded_weights().seeded_inputs(7)
         assert np.abs(network.forward(mel, faces) - golden["output_b7"]).max() <= 1e-4
-    generator: Generator = UpstreamGenerator(network, SEEDED)
+    generator: InferringHalf = UpstreamGenerator(network, SEEDED)
     crops = np.random.default_rng(1).integers(0, 256, (5, 96, 96, 3), np.uint8)
     pictures = generator.infer(iter(crops), mel[:5, 0])
     assert_cut_off_to_codes(pictures, network, mel[:5], crops)

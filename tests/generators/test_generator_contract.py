@@ -1,17 +1,19 @@
 """What every generator must do, on a real face. New generators join one of the two lists."""
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lipsync_core.catalogue import load_painting
 from lipsync_core.clock import StageClock
 from lipsync_core.face.mediapipe import MediapipeTracker
 from lipsync_core.face.track import FaceTrack
-from lipsync_core.generators.contract import Generator, Painter
+from lipsync_core.generators.contract import InferringHalf, ModelIdentity, Painter
 from lipsync_core.generators.viseme.generator import VisemeGenerator
 from lipsync_core.generators.wav2lip import Identity, Wav2LipGenerator
 from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork
@@ -23,7 +25,7 @@ from tests.wav2lip_weights import imported_wav2lip, needs_golden, needs_torch
 FRAMES = 6
 
 
-def seeded_wav2lip(folders: pytest.TempPathFactory) -> Generator:
+def seeded_wav2lip(folders: pytest.TempPathFactory) -> InferringHalf:
     network = Wav2LipNetwork(imported_wav2lip(folders.getbasetemp()))
     return Wav2LipGenerator(network, Identity("wav2lip", "test weights"))
 
@@ -33,8 +35,8 @@ WITH_CROPS = [pytest.param(seeded_wav2lip, id="wav2lip", marks=(needs_golden, ne
 
 
 @pytest.fixture(params=WITHOUT_CROPS + WITH_CROPS)
-def generator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator:
-    made: Generator = request.param(tmp_path_factory)
+def generator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> InferringHalf:
+    made: InferringHalf = request.param(tmp_path_factory)
     return made
 
 
@@ -52,15 +54,17 @@ class Seen:
 
 
 @pytest.fixture
-def seen(generator: Generator, frames: list[SourceFrame], model_store: ModelStore) -> Seen:
+def seen(generator: InferringHalf, frames: list[SourceFrame], model_store: ModelStore) -> Seen:
     observer = generator.observer()
     track = MediapipeTracker(model_store).track(frames, StageClock(), observer)
     return Seen(track, observer.findings() if observer else {})
 
 
 @pytest.fixture
-def painter(generator: Generator, seen: Seen) -> Painter:
-    return generator.painter(seen.track, seen.findings)
+def painter(generator: InferringHalf, seen: Seen) -> Painter:
+    """Made by a machine that knows of the generator no more than its identity."""
+    told = json.dumps(asdict(ModelIdentity.of(generator.spec, None, "asked for")))
+    return load_painting(ModelIdentity(**json.loads(told))).painter(seen.track, seen.findings)
 
 
 def speech_blocks(seconds: float) -> Iterator[np.ndarray]:
@@ -69,7 +73,7 @@ def speech_blocks(seconds: float) -> Iterator[np.ndarray]:
         yield rng.integers(-3000, 3000, 1600).astype(np.int16)
 
 
-def edits_of(generator: Generator, count: int) -> np.ndarray:
+def edits_of(generator: InferringHalf, count: int) -> np.ndarray:
     heard = generator.listen(speech_blocks(1.0)).at(np.arange(count) / 25)
     side_px = generator.spec.crop_px
     if side_px is None:
@@ -79,20 +83,20 @@ def edits_of(generator: Generator, count: int) -> np.ndarray:
     )
 
 
-def test_there_is_one_edit_for_every_output_frame(generator: Generator) -> None:
+def test_there_is_one_edit_for_every_output_frame(generator: InferringHalf) -> None:
     for count in (1, 7, 60):  # 60 frames reach beyond the end of the sound
         assert len(edits_of(generator, count)) == count
 
 
 @pytest.mark.parametrize("generator", WITHOUT_CROPS, indirect=True)
-def test_a_generator_that_asks_for_no_crops_has_no_cropper(generator: Generator, seen: Seen) -> None:
+def test_a_generator_that_asks_for_no_crops_has_no_cropper(generator: InferringHalf, seen: Seen) -> None:
     assert generator.cropper(seen.track) is None
     assert generator.spec.crop_px is generator.spec.batch_frames is None
 
 
 @pytest.mark.parametrize("generator", WITH_CROPS, indirect=True)
 def test_crops_come_from_where_edits_are_painted_and_have_the_announced_size(
-    generator: Generator, seen: Seen, painter: Painter, frames: list[SourceFrame]
+    generator: InferringHalf, seen: Seen, painter: Painter, frames: list[SourceFrame]
 ) -> None:
     cropper, side_px = generator.cropper(seen.track), generator.spec.crop_px
     assert cropper is not None
@@ -106,7 +110,7 @@ def test_crops_come_from_where_edits_are_painted_and_have_the_announced_size(
 
 
 @pytest.mark.parametrize("generator", WITH_CROPS, indirect=True)
-def test_a_generator_that_sees_crops_infers_in_parts_what_it_infers_at_once(generator: Generator) -> None:
+def test_a_generator_that_sees_crops_infers_in_parts_what_it_infers_at_once(generator: InferringHalf) -> None:
     side_px = generator.spec.crop_px
     assert side_px is not None
     crops = np.random.default_rng(4).integers(0, 256, (7, side_px, side_px, 3), np.uint8)
@@ -116,12 +120,12 @@ def test_a_generator_that_sees_crops_infers_in_parts_what_it_infers_at_once(gene
     assert np.abs(np.concatenate(parts) - whole).max() <= 1  # float rounding differs between batch sizes
 
 
-def test_hearing_the_same_twice_gives_the_same_edits(generator: Generator) -> None:
+def test_hearing_the_same_twice_gives_the_same_edits(generator: InferringHalf) -> None:
     assert np.array_equal(edits_of(generator, 25), edits_of(generator, 25))
 
 
 def test_painting_is_repeatable_and_leaves_its_input_alone(
-    generator: Generator, painter: Painter, frames: list[SourceFrame]
+    generator: InferringHalf, painter: Painter, frames: list[SourceFrame]
 ) -> None:
     edits = edits_of(generator, FRAMES)
     for frame in frames:
@@ -144,7 +148,7 @@ def test_painting_is_repeatable_and_leaves_its_input_alone(
 # With crops, an edit belongs to the part of the face that was cropped; another part has another edit.
 @pytest.mark.parametrize("generator", WITHOUT_CROPS, indirect=True)
 def test_a_region_cut_by_the_frames_edge_is_painted_alike(
-    generator: Generator, painter: Painter, frames: list[SourceFrame]
+    generator: InferringHalf, painter: Painter, frames: list[SourceFrame]
 ) -> None:
     edit = edits_of(generator, FRAMES)[0]
     wanted = painter.region(0)

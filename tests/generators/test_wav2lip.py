@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from lipsync_core.audio.mel import MEL_SILENCE
 from lipsync_core.blend.feather import FeatherBlender
-from lipsync_core.generators.contract import Generator
-from lipsync_core.generators.wav2lip import BYTES_PER_FRAME, Identity, MelChunks, Wav2LipGenerator, Wav2LipPainter
+from lipsync_core.generators.contract import InferringHalf
+from lipsync_core.generators.wav2lip import BYTES_PER_FRAME, Identity, MelChunks, Wav2LipGenerator
 from lipsync_core.generators.wav2lip_boxes import FacePadding
 from lipsync_core.generators.wav2lip_mask import FIRST_ROW
 from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork, network_faces
+from lipsync_core.generators.wav2lip_painter import Wav2LipPainter
 from lipsync_core.media.planes import Box
 from tests.generators.test_wav2lip_boxes import FIVE_POINTS_PX, moving_boxes, track_of
 from tests.wav2lip_weights import imported_wav2lip, needs_golden, needs_torch, seeded_weights
@@ -90,7 +91,7 @@ def test_the_network_sees_the_crop_in_bgr_with_its_lower_half_hidden(noise: NDAr
 @needs_golden
 @needs_torch
 def test_a_generator_keeps_the_contract(network: Wav2LipNetwork) -> None:
-    generator: Generator = Wav2LipGenerator(network, SEEDED)
+    generator: InferringHalf = Wav2LipGenerator(network, SEEDED)
     assert generator.spec.crop_px == 96
     assert not generator.spec.needs_mesh
     assert generator.observer() is None

@@ -1,35 +1,23 @@
 """The `viseme` generator: speech sounds move the mouth that the video already has.
 
 No learned weights take part: phones become mouth curves, curves become a warp of the frame's own
-pixels and a mouth interior borrowed from the clip.
+pixels and a mouth interior borrowed from the clip (`painter`).
 """
 
 from collections.abc import Iterable, Iterator
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from lipsync_core.face.track import ClipObserver, FaceTrack
-from lipsync_core.generators.contract import Conditions, GeneratorSpec, Painted, Painter
-from lipsync_core.generators.viseme.canonical import MOVING_PART, apply_transform, inverse_transform, scale_of
+from lipsync_core.generators.contract import Conditions, GeneratorSpec
 from lipsync_core.generators.viseme.curves import mouth_curves
-from lipsync_core.generators.viseme.exemplar import SKIN_POINTS, MouthCrop, MouthObserver
-from lipsync_core.generators.viseme.geometry import ClipGeometry, FramePose
-from lipsync_core.generators.viseme.mouth import BorrowedTeeth, DrawnTeeth, InsideGrid, paint_inside
-from lipsync_core.generators.viseme.shape import MouthShape, mouth_shape
-from lipsync_core.generators.viseme.warp import RING, mouth_warp
-from lipsync_core.media.planes import Box
-
-VISEME = GeneratorSpec("viseme", version="1", licence="Apache-2.0 (this project)", needs_mesh=True, hears_at="middle")
-
-_MAX_TURN = 0.35  # nose offset in eye distances: further turned, the far half of the mouth is guesswork
-_MIN_SCORE = 0.5
-_RIM_PX = 2.0  # canonical pixels around the opening in which the inside fades out
+from lipsync_core.generators.viseme.exemplar import MouthObserver
+from lipsync_core.generators.viseme.painter import VISEME
 
 
 class VisemeGenerator:
-    """Implements `Generator` from speech sounds alone."""
+    """Implements `InferringHalf` from speech sounds alone."""
 
     @property
     def spec(self) -> GeneratorSpec:
@@ -54,120 +42,3 @@ class VisemeGenerator:
 
     def cropper(self, track: FaceTrack) -> None:
         """None: this generator needs no crops."""
-
-    def painter(self, track: FaceTrack, findings: dict[str, NDArray[np.generic]]) -> Painter:
-        """A painter for the clip; the track must hold at least one face."""
-        return VisemePainter(track, findings)
-
-
-class VisemePainter:
-    """Paints mouth shapes into the frames of one clip."""
-
-    def __init__(self, track: FaceTrack, findings: dict[str, NDArray[np.generic]]) -> None:
-        self._track = track
-        self._geometry = ClipGeometry(track)
-        self._lip = findings["lip_colour"].astype(np.float32)
-        self._teeth: BorrowedTeeth | DrawnTeeth = DrawnTeeth(findings["skin_colour"].astype(np.float64))
-        if "exemplar" in findings:
-            crop = MouthCrop(
-                findings["exemplar"].astype(np.uint8),
-                findings["exemplar_points"].astype(np.float64),
-                self._geometry.mouth_width_px,
-            )
-            self._teeth = BorrowedTeeth(crop)
-
-    def region(self, frame_index: int) -> Box | None:
-        """The box of the moving part of the face; None without a face, or if it is turned too far."""
-        if self._track.scores[frame_index] < _MIN_SCORE:
-            return None
-        pose = self._geometry.pose(frame_index)
-        return None if pose is None or pose.turn > _MAX_TURN else _crop_box(pose)
-
-    def paint(self, region: NDArray[np.uint8], box: Box, frame_index: int, edit: NDArray[np.float32]) -> Painted:
-        """Move the mouth in `region` to the edit's shape."""
-        pose = self._geometry.pose(frame_index)
-        if pose is None:
-            raise ValueError(f"frame {frame_index} has no face")
-        to_canonical = pose.transform.copy()
-        to_canonical[:, 2] += pose.transform[:, :2] @ (box.x0, box.y0)
-        shape = mouth_shape(pose, self._geometry.mouth_width_px, self._geometry.closed_gap, edit, RING)
-        warp = mouth_warp(shape, to_canonical, region.shape[:2])
-        brightness = _brightness(region, apply_transform(inverse_transform(to_canonical), pose.points[SKIN_POINTS]))
-        painted = Painted(warp.apply(region), warp.strength)
-        self._fill_mouth(painted, shape, to_canonical, brightness)
-        return painted
-
-    def _fill_mouth(
-        self, painted: Painted, shape: MouthShape, to_canonical: NDArray[np.float64], brightness: float
-    ) -> None:
-        """Paint the inside of the mouth over the warped pixels of `painted`, in place."""
-        outline = _opening_outline(shape, inverse_transform(to_canonical))
-        rim_px = 2.0 + _RIM_PX / float(scale_of(to_canonical))
-        height, width = painted.mask.shape
-        low = np.floor(outline.min(0) - rim_px).astype(int)
-        high = np.ceil(outline.max(0) + rim_px).astype(int) + 1
-        x0, y0, x1, y1 = max(0, low[0]), max(0, low[1]), min(width, high[0]), min(height, high[1])
-        if x1 - x0 < 2 or y1 - y0 < 2:
-            return
-        opacity = _filled(outline - (x0, y0), (y1 - y0, x1 - x0), 0.8 / float(scale_of(to_canonical)))
-        local = to_canonical.copy()
-        local[:, 2] += to_canonical[:, :2] @ (x0, y0)
-        grid = _inside_grid(shape, local, opacity.shape)
-        inside = paint_inside(grid, shape, self._teeth, self._lip, brightness)
-        beneath = painted.pixels[y0:y1, x0:x1]
-        joined = beneath + (inside - beneath) * opacity[..., None]
-        painted.pixels[y0:y1, x0:x1] = np.clip(np.rint(joined), 0, 255)
-        patch = painted.mask[y0:y1, x0:x1]
-        np.maximum(patch, (opacity * 4.0).clip(0.0, 1.0), out=patch)
-
-
-def _crop_box(pose: FramePose) -> Box:
-    """The upright box of frame pixels that holds the moving part of the face."""
-    left, top, right, bottom = MOVING_PART
-    corners = np.array([(left, top), (right, top), (left, bottom), (right, bottom)])
-    outline = apply_transform(inverse_transform(pose.transform), corners)
-    low, high = np.floor(outline.min(0)).astype(int), np.ceil(outline.max(0)).astype(int) + 1
-    return Box(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
-
-
-def _brightness(region: NDArray[np.uint8], points: NDArray[np.float64]) -> float:
-    """Mean value of the cheeks, 0..255, around (P, 2) region pixels."""
-    height, width = region.shape[:2]
-    reach = max(2, round(0.018 * width))
-    at = np.clip(np.rint(points).astype(int), reach, np.maximum(reach, (width - 1 - reach, height - 1 - reach)))
-    return float(np.mean([region[y - reach : y + reach + 1, x - reach : x + reach + 1].mean() for x, y in at])) + 1.0
-
-
-def _opening_outline(shape: MouthShape, to_region: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(20, 2) the inner lip contour in region pixels, widened by the seam that covers closing teeth."""
-    upper, lower = shape.upper_edge.copy(), shape.lower_edge.copy()
-    upper[:, 1] -= shape.cover
-    lower[:, 1] += shape.cover
-    return apply_transform(to_region, np.concatenate([upper, lower[-2:0:-1]]))
-
-
-def _filled(outline: NDArray[np.float64], size: tuple[int, int], blur_px: float) -> NDArray[np.float32]:
-    """(h, w) 0..1 coverage of a polygon, softened; drawn at twice the size for smooth edges."""
-    drawn = np.zeros((size[0] * 2, size[1] * 2), np.uint8)
-    cv2.fillPoly(drawn, [np.rint((outline * 2 + 0.5) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    small = cv2.resize(drawn, size[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
-    return (cv2.GaussianBlur(small, (0, 0), max(blur_px, 0.3)) / 255.0).astype(np.float32)
-
-
-def _inside_grid(shape: MouthShape, to_canonical: NDArray[np.float64], size: tuple[int, int]) -> InsideGrid:
-    """The position in the mouth of each pixel of a (height, width) box."""
-    columns, lines = np.arange(size[1]), np.arange(size[0])[:, None]
-    turn, shift = to_canonical[:, :2], to_canonical[:, 2]
-    across = turn[0, 0] * columns + turn[0, 1] * lines + shift[0]  # (h, w) canonical x
-    down = turn[1, 0] * columns + turn[1, 1] * lines + shift[1]  # (h, w) canonical y
-    left, right = shape.upper_edge[0, 0], shape.upper_edge[-1, 0]
-    share = (across - (left + right) / 2) / max((right - left) / 2, 1.0)
-    upper = np.interp(across, shape.upper_edge[:, 0], shape.upper_edge[:, 1])
-    lower = np.interp(across, shape.lower_edge[:, 0], shape.lower_edge[:, 1])
-    return InsideGrid(
-        across=across.astype(np.float32),
-        across_share=share.clip(-1.2, 1.2).astype(np.float32),
-        below_upper=((down - upper) / shape.mouth_width_px).astype(np.float32),
-        above_lower=((lower - down) / shape.mouth_width_px).astype(np.float32),
-        gap=shape.gap,
-    )

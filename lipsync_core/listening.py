@@ -1,0 +1,31 @@
+"""Hearing the sound of a job: one decode gives what the generator needs and how long it lasts."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from lipsync_core.audio.load import SpeechReader
+from lipsync_core.clock import StageClock
+from lipsync_core.generators.contract import Conditions, InferringHalf
+from lipsync_core.options import JobOptions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeardSpeech:
+    """The part of a sound that the result is for."""
+
+    conditions: Conditions
+    end_s: Fraction  # where it ends, exactly, from the beginning of the whole result: samples are counted, headers lie
+
+
+def listen(generator: InferringHalf, audio: Path, options: JobOptions, clock: StageClock) -> HeardSpeech:
+    """Have `generator` hear the part of `audio` that `options` cut out; timed as stage "listen".
+
+    Raises:
+        NoAudioError: no audio stream, or no sample inside the cut.
+        InputError: the file cannot be read.
+    """
+    speech = SpeechReader(audio, clock, options.start_s, options.end_s)
+    with clock.stage("listen"):
+        conditions = generator.listen(speech)
+    return HeardSpeech(conditions, options.start_s + speech.duration_s)

@@ -1,0 +1,41 @@
+"""A job's video and everything that is known of it, learned once and handed from stage to stage."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from lipsync_core.errors import InputMissingError
+from lipsync_core.media.probe import VideoInfo, require_video
+
+
+@dataclass(frozen=True, slots=True)
+class SourceVideo:
+    """The video whose face is to speak."""
+
+    path: Path
+    info: VideoInfo
+    name: str  # in messages
+    known_sha256: str | None = None  # of its bytes; None where nobody has read them all yet
+
+    @classmethod
+    def probed(cls, path: Path) -> "SourceVideo":
+        """The video at `path`.
+
+        Raises:
+            InputError: as `media.probe.require_video`.
+        """
+        return cls(path, require_video(path), str(path))
+
+    def sha256(self) -> str:
+        """64 hex digits over all of its bytes, which are read where they are not known.
+
+        Raises:
+            InputMissingError: the file cannot be read.
+        """
+        if self.known_sha256 is not None:
+            return self.known_sha256
+        try:
+            with self.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as exc:
+            raise InputMissingError(f"{self.path} cannot be read: {exc.strerror}") from exc

@@ -1,0 +1,39 @@
+"""What is known of a job's video travels with it."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lipsync_core.errors import InputMissingError, NoVideoError
+from lipsync_core.media.probe import require_video
+from lipsync_core.source_video import SourceVideo
+from tests.conftest import MakeVideo, Tone
+
+
+def test_a_probed_video_knows_its_format_and_can_tell_its_hash(make_video: MakeVideo) -> None:
+    path = make_video(frames=3)
+    video = SourceVideo.probed(path)
+    assert (video.path, video.info, video.name) == (path, require_video(path), str(path))
+    assert video.sha256() == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_known_hash_is_taken_and_the_file_is_not_read(make_video: MakeVideo) -> None:
+    path = make_video(frames=3)
+    video = replace(SourceVideo.probed(path), known_sha256="5" * 64)
+    path.unlink()
+    assert video.sha256() == "5" * 64
+
+
+def test_the_hash_fails_when_the_video_is_gone(make_video: MakeVideo) -> None:
+    path = make_video(frames=3)
+    video = SourceVideo.probed(path)
+    path.unlink()
+    with pytest.raises(InputMissingError, match=r"video\.mp4 cannot be read"):
+        video.sha256()
+
+
+def test_probing_fails_when_there_is_no_picture(tone: Tone) -> None:
+    with pytest.raises(NoVideoError):
+        SourceVideo.probed(Path(tone()))
