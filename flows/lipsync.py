@@ -6,6 +6,7 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
+from lipsync_core.catalogue import require_rendering
 from lipsync_core.errors import LipSyncError, TransientError
 from lipsync_core.report import ProgressCallback
 from lipsync_service.client.request import LipSyncRequest
@@ -16,11 +17,12 @@ from tasks import stages
 from tasks.artifacts import ShownProgress, show_output, show_preview, show_timings
 from tasks.gpu_pool import fetch_inputs, infer_inline, infer_on_gpu_pool
 from tasks.handover import duplicate_state, failed_state
+from tasks.inference import InferringParts, load_inferring_parts
 from tasks.job import ServiceJob
 from tasks.opening import open_job
-from tasks.recorder import JobAccount, JobAddresses
+from tasks.recorder import JobAddresses, JobRecorder
 from tasks.rendering import RenderPass
-from tasks.run_context import present_place
+from tasks.run_context import run_context
 from tasks.stages import unscanned
 
 
@@ -28,18 +30,17 @@ from tasks.stages import unscanned
 def lipsync(request: LipSyncRequest) -> State[Any] | None:
     """Make the face in a video speak a given audio track."""
     settings = Settings()
-    account = JobAccount(settings, present_place())
+    recorder = JobRecorder(settings, run_context())
     addresses = JobAddresses(shown_url(request.video), shown_url(request.audio), shown_url(request.output))
     try:
-        claim = account.claim(addresses, request.idempotency_key, request.digest)
+        claim = recorder.claim(addresses, request.idempotency_key, request.digest)
         if not claim.is_new:
-            return duplicate_state(claim.job_id, account.job(claim.job_id))
-        with account.kept(), stages.translated_timeouts(), open_job(request.options(), settings) as job:
-            account.describe(job)
+            return duplicate_state(claim.job_id, recorder.job(claim.job_id))
+        with recorder.recorded(), stages.translated_timeouts(), open_job(request.options(), settings) as job:
             try:
-                _run(job, request, settings, account)
+                _run(job, request, settings, recorder)
             finally:
-                account.stages(job)
+                recorder.record_stages(job.log)
                 show_timings(job.log)
     except LipSyncError as error:
         return failed_state(error)
@@ -47,21 +48,34 @@ def lipsync(request: LipSyncRequest) -> State[Any] | None:
     return None
 
 
-def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, account: JobAccount) -> None:
+def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, recorder: JobRecorder) -> None:
+    require_rendering(job.options, job.models)  # before the fetch: a missing model fails at once
+    parts = None if settings.gpu_pool else _loaded(job, recorder)
     with suppress(TransientError):  # it may be found when it is needed
         job.files.check_target(request.output)  # before any work is done for it
     inputs = fetch_inputs(job, request)
-    account.stages(job)
-    place = present_place()
-    inferred = infer_on_gpu_pool(job, request, place.attempt) if settings.gpu_pool else infer_inline(job, inputs)
-    render = stages.plan(unscanned(job), unscanned(inputs), unscanned(inferred), place.job_id, request.output_suffix)
-    account.frames = render.plan.counts
+    recorder.record_stages(job.log)
+    inferred = (
+        infer_inline(job, inputs, parts)
+        if parts
+        else infer_on_gpu_pool(job, request, run_context().attempt, recorder.set_model)
+    )
+    render = stages.plan(
+        unscanned(job), unscanned(inputs), unscanned(inferred), run_context().job_id, request.output_suffix
+    )
+    recorder.set_render(render, inferred.track.tracker)
     _render(render, ShownProgress())
     if settings.preview and not render.is_kept:  # the attempt that made it has shown it
         show_preview(render.preview)
     duration_s = float(render.plan.timeline.duration_s)
-    account.complete(render.output.stat().st_size, duration_s, inferred.track.was_cached)
+    recorder.complete(render.output.stat().st_size, duration_s, inferred.track.was_cached)
     stages.upload(unscanned(render), unscanned(request.output))
+
+
+def _loaded(job: ServiceJob, recorder: JobRecorder) -> InferringParts:
+    parts = load_inferring_parts(job)
+    recorder.set_model(parts.inference.identity)
+    return parts
 
 
 def _render(render: RenderPass, progress: ProgressCallback) -> None:

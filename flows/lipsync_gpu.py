@@ -15,8 +15,8 @@ from tasks.artifacts import show_timings
 from tasks.gpu_pool import infer_and_hand_over
 from tasks.handover import failed_state
 from tasks.opening import open_job
-from tasks.recorder import JobAccount
-from tasks.run_context import present_place
+from tasks.recorder import JobRecorder
+from tasks.run_context import run_context
 
 
 @flow(name=GPU_FLOW, persist_result=False, validate_parameters=True, timeout_seconds=stages.JOB_LIMIT_S)
@@ -27,13 +27,13 @@ def lipsync_gpu(request: LipSyncRequest, attempt: int = 1) -> State[Any] | None:
     """
     settings = Settings()
     run_id, parent_id = runtime.flow_run.id, runtime.flow_run.parent_flow_run_id
-    account = JobAccount(settings, present_place(UUID(parent_id or run_id), attempt))
+    recorder = JobRecorder(settings, run_context(UUID(parent_id or run_id), attempt))
     try:
         with stages.translated_timeouts(), open_job(request.options(), settings) as job:
             try:
                 infer_and_hand_over(job, request, UUID(run_id))
             finally:
-                account.stages(job)
+                recorder.record_stages(job.log)
                 show_timings(job.log)
     except LipSyncError as error:
         return failed_state(error)

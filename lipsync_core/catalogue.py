@@ -131,6 +131,16 @@ def load_rendering(
         return RenderingParts(identity, painting, blender, _gfpgan(models, execution))
 
 
+def require_rendering(options: JobOptions, models: ModelStore) -> None:
+    """Make sure, before any work is done for it, that rendering will find the weights that `options` need.
+
+    Raises:
+        ModelError: a model is not installed, damaged, or its licence is not accepted.
+    """
+    if options.enhance_quality:
+        models.open_usable("gfpgan")
+
+
 def load_painting(identity: ModelIdentity) -> PaintingHalf:
     """The painting half of the model that `identity` names. Needs no file.
 

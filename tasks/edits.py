@@ -1,7 +1,5 @@
 """The edits of a job: one row for every frame that is synced, in a file that is never whole in memory."""
 
-import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,23 +8,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync_core.audio.load import SpeechReader
+from lipsync_core import inference as core
 from lipsync_core.clip_plan import ClipPlan, lay_out, plan_inference
 from lipsync_core.clock import StageClock
-from lipsync_core.inference import infer_edits as edits_of
+from lipsync_core.generators.contract import Conditions
+from lipsync_core.listening import listen
 from lipsync_core.render import ordered_frames
 from lipsync_core.report import Progress, ProgressCallback
 from lipsync_service.errors import ChecksumError
-from tasks.job import EditsReference, JobInputs, ServiceJob, TrackReference
+from tasks.inference import HeardSound, Inference
+from tasks.job import EditsReference, TrackReference
 from tasks.stage_log import StageMeter
-from tasks.tracks import read_clip, source_video
+from tasks.tracks import read_clip
 
-_FORMAT = 1  # raise it when the meaning of a stored row changes
 _PROGRESS_EVERY = 25  # frames
 
 
 def infer_edits(
-    job: ServiceJob, inputs: JobInputs, track: TrackReference, meter: StageMeter, progress: ProgressCallback
+    inference: Inference, heard: HeardSound, track: TrackReference, meter: StageMeter, progress: ProgressCallback
 ) -> EditsReference:
     """Work out the edits, or take those that an earlier run of the same job kept.
 
@@ -35,15 +34,16 @@ def infer_edits(
         ModelError: the model's network fails.
         TransientError: the shared storage does not answer.
     """
-    url = job.shared(f"edits/{_key(job, inputs, track)}.npy")
+    job, url = inference.job, inference.edits_url
     meter.was_cached = job.files.exists(url)
     if meter.was_cached:
         return EditsReference(url, was_cached=True)
-    clip, painting = read_clip(job, track), job.parts.inference.painting
-    plan = lay_out(source_video(inputs), clip, track.audio_s, painting, job.options)
+    painting = inference.parts.inference.painting
+    plan = lay_out(inference.inputs.video, read_clip(job, track), track.audio_s, painting, job.options)
     path = job.folder / "edits.npy"
     meter.items = plan.counts.synced
-    _write_rows(path, _edits(job, inputs, plan, meter.clock), meter.items, progress)
+    conditions = heard.conditions or _listened(inference, meter.clock)
+    _write_rows(path, _edits(inference, plan, conditions, meter.clock), meter.items, progress)
     meter.size_bytes = path.stat().st_size
     job.files.put(path, url)
     return EditsReference(url, was_cached=False)
@@ -64,23 +64,17 @@ def open_edits(path: Path, plan: ClipPlan) -> NDArray[Any]:
     return np.asanyarray(rows)
 
 
-def _key(job: ServiceJob, inputs: JobInputs, track: TrackReference) -> str:
-    """Everything that the edits depend on, as 64 hex digits."""
-    options, model = job.options, job.parts.inference.identity
-    cut = (options.length, options.extend, options.start_s, options.end_s)
-    made_by = (model.name, model.version, model.weights_sha256)
-    parts = [_FORMAT, track.key, inputs.video.sha256, inputs.audio.sha256, *made_by, *map(str, cut)]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+def _listened(inference: Inference, clock: StageClock) -> Conditions:
+    """For edits that were kept when the sound was measured, and are gone by now."""
+    job = inference.job
+    return listen(inference.parts.inference.generator, inference.inputs.audio.path, job.options, clock).conditions
 
 
-def _edits(job: ServiceJob, inputs: JobInputs, plan: ClipPlan, clock: StageClock) -> Iterator[NDArray[Any]]:
+def _edits(inference: Inference, plan: ClipPlan, conditions: Conditions, clock: StageClock) -> Iterator[NDArray[Any]]:
     """One row per synced frame, in order."""
-    generator = job.parts.inference.generator
-    with clock.stage("listen"):
-        conditions = generator.listen(SpeechReader(inputs.audio.path, clock, job.options.start_s, job.options.end_s))
-    inference = plan_inference(plan, job.parts.inference, conditions)
-    with closing(ordered_frames(inputs.video.path, plan.clip.track, plan.timeline, clock)) as frames:
-        yield from edits_of(frames, inference, clock)  # which decodes none where the generator looks at none
+    inference_plan = plan_inference(plan, inference.parts.inference, conditions)
+    with closing(ordered_frames(plan.video.path, plan.clip.track, plan.timeline, clock)) as frames:
+        yield from core.infer_edits(frames, inference_plan, clock)  # decodes none where the generator looks at none
 
 
 def _write_rows(path: Path, rows: Iterator[NDArray[Any]], count: int, progress: ProgressCallback) -> None:

@@ -1,6 +1,7 @@
 """Track and infer for a job: inline, or in a child run on the GPU pool that is started again where it crashes."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import cast
 from uuid import UUID
@@ -13,6 +14,7 @@ from prefect.deployments import run_deployment
 from prefect.states import Cancelling
 
 from lipsync_core.errors import LipSyncError
+from lipsync_core.generators.contract import ModelIdentity
 from lipsync_core.report import Progress
 from lipsync_service.client.patience import patiently
 from lipsync_service.client.request import LipSyncRequest
@@ -20,35 +22,40 @@ from lipsync_service.errors import GpuRunError
 from lipsync_service.names import GPU_DEPLOYMENT
 from tasks import stages
 from tasks.handover import Failure, Handover, inferred_by, read_handover, write_handover
+from tasks.inference import InferringParts, load_inferring_parts, open_inference
 from tasks.job import Inferred, JobInputs, ServiceJob
 from tasks.stages import unscanned
+
+SetModel = Callable[[ModelIdentity], None]
 
 _MAX_CHILDREN = 3  # of one attempt of a job, each after the crash of the one before
 _SERVER_PATIENCE_S = 300.0
 _POLL_S = 0.25  # how often the parent looks at its child; Prefect's own 5 s would add 2.5 s to a job
 
 
-def infer_inline(job: ServiceJob, inputs: JobInputs) -> Inferred:
+def infer_inline(job: ServiceJob, inputs: JobInputs, parts: InferringParts) -> Inferred:
     """Both stages as task runs of the present flow run."""
-    tracked = stages.track(unscanned(job), unscanned(inputs), unscanned(_ignore), return_state=True).result()
-    edits = stages.infer(
-        unscanned(job), unscanned(inputs), unscanned(tracked), unscanned(_ignore), return_state=True
-    ).result()
-    return Inferred(track=tracked, edits=edits)
+    inference = unscanned(open_inference(job, inputs, parts))
+    heard = unscanned(stages.listen(inference, return_state=True).result())
+    tracked = stages.track(inference, heard, unscanned(_ignore), return_state=True).result()
+    edits = stages.infer(inference, heard, unscanned(tracked), unscanned(_ignore), return_state=True).result()
+    return Inferred(parts.inference.identity, tracked, edits)
 
 
-def infer_on_gpu_pool(job: ServiceJob, request: LipSyncRequest, attempt: int) -> Inferred:
+def infer_on_gpu_pool(job: ServiceJob, request: LipSyncRequest, attempt: int, set_model: SetModel) -> Inferred:
     """Both stages in a child run on the GPU pool, another one where its worker vanishes.
+
+    `set_model` is told the model that the child ran, also where the child failed.
 
     Raises:
         LipSyncError: what the child failed with.
-        GpuRunError: the child ended without a word, or no worker took it.
+        GpuRunError: the child ended without a message, or no worker took it.
     """
     for number in range(1, _MAX_CHILDREN):
         child = _ended_child(job, request, attempt, number)
         if child.state is None or not child.state.is_crashed():
-            return _handed_over(job, child)
-    return _handed_over(job, _ended_child(job, request, attempt, _MAX_CHILDREN))
+            return _handed_over(job, child, set_model)
+    return _handed_over(job, _ended_child(job, request, attempt, _MAX_CHILDREN), set_model)
 
 
 def _ended_child(job: ServiceJob, request: LipSyncRequest, attempt: int, number: int) -> FlowRun:
@@ -70,8 +77,11 @@ def _ended_child(job: ServiceJob, request: LipSyncRequest, attempt: int, number:
         raise
 
 
-def _handed_over(job: ServiceJob, child: FlowRun) -> Inferred:
-    inferred = inferred_by(child.id, read_handover(unscanned(job), child.id))
+def _handed_over(job: ServiceJob, child: FlowRun, set_model: SetModel) -> Inferred:
+    handover = read_handover(unscanned(job), child.id)
+    if handover.chosen_model is not None:
+        set_model(handover.chosen_model)
+    inferred = inferred_by(child.id, handover)
     if child.state is None or not child.state.is_completed():
         raise GpuRunError(f"the run {child.id} on the GPU pool ended as {child.state_name}")
     return inferred
@@ -79,8 +89,8 @@ def _handed_over(job: ServiceJob, child: FlowRun) -> Inferred:
 
 def fetch_inputs(job: ServiceJob, request: LipSyncRequest) -> JobInputs:
     """Both inputs, brought here at the same time."""
-    video = stages.fetch.submit(unscanned(job), "video", unscanned(request.video))
-    audio = stages.fetch.submit(unscanned(job), "audio", unscanned(request.audio))
+    video = stages.fetch_video.submit(unscanned(job), unscanned(request.video))
+    audio = stages.fetch_audio.submit(unscanned(job), unscanned(request.audio))
     video.wait()
     audio.wait()  # also where the video fails: nothing of the job may go on when its folder goes
     return JobInputs(video.result(), audio.result())
@@ -92,10 +102,13 @@ def infer_and_hand_over(job: ServiceJob, request: LipSyncRequest, run_id: UUID) 
     Raises:
         LipSyncError: a stage failed; the parent has been told.
     """
+    model: ModelIdentity | None = None
     try:
-        inferred = infer_inline(job, fetch_inputs(job, request))
+        parts = load_inferring_parts(job)
+        model = parts.inference.identity
+        inferred = infer_inline(job, fetch_inputs(job, request), parts)
     except LipSyncError as error:
-        write_handover(unscanned(job), run_id, unscanned(Handover(failure=Failure.of(error))))
+        write_handover(unscanned(job), run_id, unscanned(Handover(model=model, failure=Failure.of(error))))
         raise
     write_handover(unscanned(job), run_id, unscanned(Handover(inferred=inferred)))
 

@@ -10,6 +10,7 @@ from prefect.states import Cancelled, Completed, Failed
 from pydantic import BaseModel, ConfigDict
 
 from lipsync_core.errors import LipSyncError, error_of
+from lipsync_core.generators.contract import ModelIdentity
 from lipsync_service.errors import GpuRunError, ObjectMissingError
 from lipsync_service.ledger.rows import JobRow, JobState
 from lipsync_service.names import DUPLICATE
@@ -37,12 +38,18 @@ class Failure(BaseModel):
 
 
 class Handover(BaseModel):
-    """The child's last words: one of the two, or nothing where it left no word."""
+    """The last message of a child run: its result or its failure; neither where it ended without one."""
 
     model_config = ConfigDict(frozen=True)
 
+    model: ModelIdentity | None = None  # of a failed run, as far as it had chosen one
     inferred: Inferred | None = None
     failure: Failure | None = None
+
+    @property
+    def chosen_model(self) -> ModelIdentity | None:
+        """The model that the child ran, whether it failed or not."""
+        return self.inferred.model if self.inferred else self.model
 
 
 def failed_state(error: LipSyncError) -> State[LipSyncError]:

@@ -7,9 +7,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
-from lipsync_core.catalogue import JobParts
 from lipsync_core.errors import LipSyncError
+from lipsync_core.execution import Execution
+from lipsync_core.generators.contract import ModelIdentity
+from lipsync_core.models.store import ModelStore
 from lipsync_core.options import JobOptions
+from lipsync_core.source_video import SourceVideo
 from tasks.stage_log import StageLog, StageMeter
 
 
@@ -60,7 +63,8 @@ class ServiceJob:
     """One job on one machine."""
 
     options: JobOptions
-    parts: JobParts
+    models: ModelStore
+    execution: Execution  # what runs the networks on this machine
     files: Files
     shared_url: str  # the folder of intermediate results that all machines share
     max_input_s: float  # how long an input may play
@@ -100,7 +104,7 @@ class ServiceJob:
 class JobInputs:
     """The two inputs, on this machine."""
 
-    video: LocalCopy
+    video: SourceVideo
     audio: LocalCopy
 
 
@@ -127,5 +131,6 @@ class EditsReference:
 class Inferred:
     """Where the results of track and infer are kept; it crosses from the GPU pool to the CPU pool."""
 
+    model: ModelIdentity  # the model that worked out the edits; the CPU pool paints for it
     track: TrackReference
     edits: EditsReference

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from lipsync_core.catalogue import load_parts
 from lipsync_core.models.store import ModelStore
 from lipsync_core.options import JobOptions
 from lipsync_core.threads import no_thread_pools
@@ -22,7 +21,7 @@ def open_job(options: JobOptions, settings: Settings) -> Iterator[ServiceJob]:
     """One job, whose folder and fetched files go when the block ends. The folder is below TMPDIR.
 
     Raises:
-        LipSyncError: as `lipsync_core.catalogue.load_parts`, or the shared storage's settings cannot be used.
+        LipSyncError: the shared storage's settings cannot be used.
     """
     with (
         no_thread_pools(),
@@ -31,7 +30,8 @@ def open_job(options: JobOptions, settings: Settings) -> Iterator[ServiceJob]:
     ):
         yield ServiceJob(
             options=options,
-            parts=load_parts(options, ModelStore(Workspace.default().models), execution=settings.execution),
+            models=ModelStore(Workspace.default().models),
+            execution=settings.execution,
             files=Storage(settings),
             shared_url=settings.storage_url,
             max_input_s=settings.max_duration_s,

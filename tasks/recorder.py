@@ -1,4 +1,4 @@
-"""A job's account: what goes into the ledger when it starts, while it runs and when it ends, whichever way."""
+"""The job recorder: writes a job's start, its stages and its end into the ledger."""
 
 import importlib.metadata
 from collections.abc import Iterator
@@ -7,19 +7,20 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
+from lipsync_core.generators.contract import ModelIdentity
 from lipsync_core.memory import peak_resident_bytes
 from lipsync_core.movie import enhancer_name
 from lipsync_core.report import FrameCounts
 from lipsync_service.ledger.ledger import Claim, Ledger
 from lipsync_service.ledger.rows import JobRow, JobState, StageRow, state_after
 from lipsync_service.settings import Settings
-from tasks.job import ServiceJob
-from tasks.stage_log import StageRun
+from tasks.rendering import RenderPass
+from tasks.stage_log import StageLog, StageRun
 
 
 @dataclass(frozen=True, slots=True)
-class RunPlace:
-    """Which job and attempt a run works on, and where."""
+class RunContext:
+    """The job and attempt that a flow run works on, and its host and pool."""
 
     job_id: UUID
     attempt: int
@@ -30,22 +31,22 @@ class RunPlace:
 
 @dataclass(frozen=True, slots=True)
 class JobAddresses:
-    """The job's files as the ledger may name them: without credentials and queries."""
+    """The addresses of the job's files as the ledger names them: without credentials and queries."""
 
     video: str
     audio: str
     output: str
 
 
-class JobAccount:
-    """Writes one attempt of one job into the ledger. Nothing of it ever fails the job."""
+class JobRecorder:
+    """Records one attempt of one job in the ledger. A failure to record never fails the job."""
 
-    def __init__(self, settings: Settings, place: RunPlace) -> None:
+    def __init__(self, settings: Settings, context: RunContext) -> None:
         self._ledger = Ledger(settings.database_url.get_secret_value(), settings.spool_dir)
-        self._place = place
+        self._context = context
         self._started_at = datetime.now(UTC)
-        self._row = JobRow(place.job_id, place.attempt, JobState.RUNNING, host=place.host, pool=place.pool)
-        self.frames: FrameCounts | None = None  # to be set when they are known
+        self._row = JobRow(context.job_id, context.attempt, JobState.RUNNING, host=context.host, pool=context.pool)
+        self._frames: FrameCounts | None = None  # None until the output is laid out
 
     def claim(self, addresses: JobAddresses, idempotency_key: str | None, digest: str) -> Claim:
         """Take the job under its idempotency key, or find the job that has it; `digest` is that of the request.
@@ -62,19 +63,19 @@ class JobAccount:
             idempotency_key=idempotency_key,
             request_digest=digest,
             version=importlib.metadata.version("lipsync"),
-            created_at=self._place.ready_at or self._started_at,
+            created_at=self._context.ready_at or self._started_at,
         )
         if idempotency_key is None:  # nothing to ask for, and the row follows when the job starts
-            return Claim(self._place.job_id, is_new=True, is_certain=True)
+            return Claim(self._context.job_id, is_new=True, is_certain=True)
         return self._ledger.claim(replace(self._row, state=JobState.ACCEPTED))
 
     def job(self, job_id: UUID) -> JobRow | None:
-        """What the ledger knows of a job. Raises LedgerUnavailableError."""
+        """The ledger's row of a job; None where it has none. Raises LedgerUnavailableError."""
         return self._ledger.job(job_id)
 
     @contextmanager
-    def kept(self) -> Iterator["JobAccount"]:
-        """Enter the job's start, and its end as the block ends: completed, failed with a code, or cancelled."""
+    def recorded(self) -> Iterator["JobRecorder"]:
+        """Record the job's start, and its end as the block ends: completed, failed with a code, or cancelled."""
         self._row = replace(self._row, started_at=self._started_at)
         self._ledger.job_started(self._row)
         try:
@@ -84,37 +85,40 @@ class JobAccount:
             raise
         self._finish(JobState.COMPLETED, None)
 
-    def describe(self, job: ServiceJob) -> None:
-        """Add who does the work, as soon as it is known."""
-        rendering = job.parts.rendering
-        identity, enhancer = rendering.identity, rendering.enhancer
+    def set_model(self, model: ModelIdentity) -> None:
+        """Note the model that works out the edits, as soon as it is known; it is recorded with the job's end."""
         self._row = replace(
-            self._row,
-            model=identity.label,
-            model_licence=identity.licence,
-            model_sha256=identity.weights_sha256,
-            tracker=job.parts.tracker.name,
-            blender=rendering.blender.name,
-            enhancer=enhancer_name(enhancer) if enhancer else None,
-            encoder=job.options.encoder,
+            self._row, model=model.label, model_licence=model.licence, model_sha256=model.weights_sha256
         )
 
+    def set_render(self, render: RenderPass, tracker: str) -> None:
+        """Note the tracker (name and version) and the rendering parts, and what becomes of the frames."""
+        enhancer = render.parts.enhancer
+        self._row = replace(
+            self._row,
+            tracker=tracker,
+            blender=render.parts.blender.name,
+            enhancer=enhancer_name(enhancer) if enhancer else None,
+            encoder=render.job.options.encoder,
+        )
+        self._frames = render.plan.counts
+
     def complete(self, output_bytes: int, duration_s: float, track_was_cached: bool) -> None:
-        """Add what came of it."""
+        """Note the output's size and length, and whether an earlier track was used."""
         self._row = replace(
             self._row, output_bytes=output_bytes, duration_s=duration_s, track_was_cached=track_was_cached
         )
 
-    def stages(self, job: ServiceJob) -> None:
-        """Enter the stages that ran here, with their finer rows."""
-        self._ledger.stages_timed([row for run in job.log.runs for row in self._stage_rows(run)])
+    def record_stages(self, log: StageLog) -> None:
+        """Record the stages that have run in this process, with their finer rows."""
+        self._ledger.stages_timed([row for run in log.runs for row in self._stage_rows(run)])
 
     def _stage_rows(self, run: StageRun) -> Iterator[StageRow]:
-        ready_at = self._place.ready_at
+        ready_at = self._context.ready_at
         queue_s = max(0.0, (self._started_at - ready_at).total_seconds()) if ready_at else None
         whole = StageRow(
-            self._place.job_id,
-            self._place.attempt,
+            self._context.job_id,
+            self._context.attempt,
             run.stage,
             run.wall_s,
             run.cpu_s,
@@ -127,8 +131,8 @@ class JobAccount:
             gpu_util=run.gpu_util,
             gpu_mem_bytes=run.gpu_mem_bytes,
             provider=run.provider,
-            host=self._place.host,
-            pool=self._place.pool,
+            host=self._context.host,
+            pool=self._context.pool,
         )
         yield whole
         for part in run.parts:
@@ -159,4 +163,4 @@ class JobAccount:
             wall_s=wall_s,
             peak_rss_bytes=peak_bytes,
         )
-        self._ledger.job_finished(row, self.frames)
+        self._ledger.job_finished(row, self._frames)

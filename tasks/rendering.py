@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from uuid import UUID
 
+from lipsync_core.catalogue import RenderingParts, load_rendering
 from lipsync_core.clip_plan import ClipPlan, lay_out, plan_rendering
 from lipsync_core.errors import LipSyncError
 from lipsync_core.inference import with_edits
@@ -18,10 +19,10 @@ from lipsync_core.report import ProgressCallback
 from lipsync_service.errors import ObjectMissingError
 from tasks.channel import Channel
 from tasks.edits import open_edits
-from tasks.job import EditsReference, JobInputs, LocalCopy, ServiceJob, TrackReference
+from tasks.job import Inferred, JobInputs, LocalCopy, ServiceJob
 from tasks.preview import Preview
 from tasks.stage_log import StageMeter
-from tasks.tracks import read_clip, source_video
+from tasks.tracks import read_clip
 
 _FRAMES_AHEAD = 8  # 11 MB of 720p; enough for either side to go on while the other one is busy
 
@@ -32,6 +33,7 @@ class RenderPass:
 
     job: ServiceJob
     inputs: JobInputs
+    parts: RenderingParts
     plan: ClipPlan
     edits: Path
     output: Path
@@ -41,18 +43,18 @@ class RenderPass:
     frames: Channel[SourceFrame] = field(default_factory=lambda: Channel[SourceFrame](_FRAMES_AHEAD))
 
 
-def open_render(
-    job: ServiceJob, inputs: JobInputs, track: TrackReference, edits: EditsReference, job_id: UUID, suffix: str
-) -> RenderPass:
+def open_render(job: ServiceJob, inputs: JobInputs, inferred: Inferred, job_id: UUID, suffix: str) -> RenderPass:
     """Everything that the pass needs, read back from where it is kept; `suffix` is the output's.
 
     Raises:
+        ModelError: this version does not paint the edits of that model, or the enhancer cannot be opened.
         FaceError: fewer frames than asked for can be synced.
         ObjectMissingError: the track or the edits are no longer kept.
         TransientError: the shared storage does not answer.
     """
-    clip, painting = read_clip(job, track), job.parts.rendering.painting
-    plan = lay_out(source_video(inputs), clip, track.audio_s, painting, job.options)
+    parts = load_rendering(inferred.model, job.options, job.models, job.execution)
+    track, edits = inferred.track, inferred.edits
+    plan = lay_out(inputs.video, read_clip(job, track), track.audio_s, parts.painting, job.options)
     rows = job.hold(job.files.fetch_shared(edits.url)).path
     # Under the job, whose request never changes, and the edits, which depend on the content of both inputs.
     kept_url = job.shared(f"renders/{job_id}-{PurePosixPath(edits.url).stem}{suffix}")
@@ -60,6 +62,7 @@ def open_render(
     return RenderPass(
         job,
         inputs,
+        parts,
         plan,
         edits=rows,
         output=kept.path if kept else job.folder / f"output{suffix}",
@@ -110,7 +113,7 @@ def encode_frames(render: RenderPass, meter: StageMeter, progress: ProgressCallb
     job, plan = render.job, render.plan
     try:
         frames = render.preview.watched(iter(render.frames))
-        labels = output_labels(job.parts.rendering)
+        labels = output_labels(render.parts)
         request = MovieRequest(render.output, render.inputs.audio.path, job.options, labels)
         movie = write_movie(frames, plan, request, meter.clock, progress)
     finally:
@@ -130,4 +133,4 @@ def _blended(render: RenderPass, meter: StageMeter) -> Iterator[SourceFrame]:
     plan = render.plan
     with closing(ordered_frames(render.inputs.video.path, plan.clip.track, plan.timeline, meter.clock)) as frames:
         edited = with_edits(frames, open_edits(render.edits, plan), plan.is_synced)
-        yield from blended_frames(edited, plan_rendering(plan, render.job.parts.rendering), meter.clock)
+        yield from blended_frames(edited, plan_rendering(plan, render.parts), meter.clock)

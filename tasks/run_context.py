@@ -1,24 +1,24 @@
-"""Where the present flow run is, as the ledger wants it."""
+"""The context of the present flow run, as the ledger records it."""
 
 import socket
 from uuid import UUID
 
 from prefect.context import FlowRunContext
 
-from tasks.recorder import RunPlace
+from tasks.recorder import RunContext
 
 
-def present_place(job_id: UUID | None = None, attempt: int | None = None) -> RunPlace:
+def run_context(job_id: UUID | None = None, attempt: int | None = None) -> RunContext:
     """The present run as a job of its own, or as a part of attempt `attempt` of job `job_id`.
 
     Raises:
-        RuntimeError: no flow run is present.
+        RuntimeError: no flow run is active.
     """
     context = FlowRunContext.get()
     run = context.flow_run if context else None
     if run is None:
-        raise RuntimeError("this is no flow run")
-    return RunPlace(
+        raise RuntimeError("no flow run is active")
+    return RunContext(
         job_id=job_id or run.id,
         attempt=attempt or max(1, run.run_count),
         host=socket.gethostname(),

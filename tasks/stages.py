@@ -6,10 +6,9 @@ keys would hash the inputs and its storage would be a second one.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from prefect import task
@@ -20,13 +19,16 @@ from prefect.tasks import Task
 from prefect.utilities.annotations import quote
 
 from lipsync_core.errors import TransientError
-from lipsync_core.media.probe import require_audio, require_video
+from lipsync_core.media.probe import require_audio, video_of
 from lipsync_core.report import ProgressCallback
+from lipsync_core.source_video import SourceVideo
 from lipsync_service.errors import JobTimedOutError
 from lipsync_service.storage.limits import check_duration
 from tasks.edits import infer_edits
+from tasks.inference import HeardSound, Inference, hear
 from tasks.job import EditsReference, Inferred, JobInputs, LocalCopy, ServiceJob, TrackReference
 from tasks.rendering import RenderPass, blend_frames, deliver, encode_frames, open_render
+from tasks.stage_log import StageMeter
 from tasks.tracks import track_clip
 
 _T = TypeVar("_T")
@@ -75,40 +77,61 @@ def _is_news(record: logging.LogRecord) -> bool:
 # and sockets have limits of their own.
 logging.getLogger("prefect.task_runs").addFilter(_is_news)
 
-_REQUIRED: dict[str, Callable[[Path], object]] = {"video": require_video, "audio": require_audio}
 NOT_PERSISTED: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
 
-@task(name="fetch", task_run_name="fetch {name}", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
-def fetch(job: ServiceJob, name: Literal["video", "audio"], url: str) -> LocalCopy:
-    """Bring the input called `name` to this machine, where it stays until the job ends.
+@task(name="fetch", task_run_name="fetch video", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
+def fetch_video(job: ServiceJob, url: str) -> SourceVideo:
+    """Bring the video to this machine, where it stays until the job ends, with all that the stages ask of it.
 
     Raises:
         TooLongError: it plays longer than the service takes.
-        InputError: it is no media, or holds no video or sound, as its name says.
+        InputError: it is no media, or holds no picture.
         LipSyncError: as `lipsync_service.storage.storage.Storage.fetch`.
     """
-    with job.stage(f"fetch {name}") as meter:
-        copy = job.hold(job.files.fetch(url))
-        check_duration(copy.path, f"the {name}", job.max_input_s)
-        _REQUIRED[name](copy.path)
-        meter.items, meter.size_bytes = 1, copy.size_bytes
+    with job.stage("fetch video") as meter:
+        copy = _fetched(job, url, meter)
+        info = video_of(check_duration(copy.path, "the video", job.max_input_s))
+    return SourceVideo(copy.path, info, "the video", copy.sha256)
+
+
+@task(name="fetch", task_run_name="fetch audio", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
+def fetch_audio(job: ServiceJob, url: str) -> LocalCopy:
+    """Bring the sound to this machine, as `fetch_video` does; raises InputError where it holds no sound."""
+    with job.stage("fetch audio") as meter:
+        copy = _fetched(job, url, meter)
+        check_duration(copy.path, "the audio", job.max_input_s)
+        require_audio(copy.path)
     return copy
 
 
+def _fetched(job: ServiceJob, url: str, meter: StageMeter) -> LocalCopy:
+    copy = job.hold(job.files.fetch(url))
+    meter.items, meter.size_bytes = 1, copy.size_bytes
+    return copy
+
+
+@task(name="listen", task_run_name="listen", timeout_seconds=_COMPUTE_LIMIT_S, **RETRIED, **NOT_PERSISTED)
+def listen(inference: Inference) -> HeardSound:
+    """Decode the sound for the generator. It is `Cached` where the edits are kept; ask for the state."""
+    with inference.job.stage("listen") as meter:
+        heard = hear(inference, meter)
+    return _completed(heard, heard.conditions is None)
+
+
 @task(name="track", task_run_name="track", timeout_seconds=_COMPUTE_LIMIT_S, **RETRIED, **NOT_PERSISTED)
-def track(job: ServiceJob, inputs: JobInputs, progress: ProgressCallback) -> TrackReference:
+def track(inference: Inference, heard: HeardSound, progress: ProgressCallback) -> TrackReference:
     """Find the face in every frame that the result can show. Ask for the state: it says whether it was `Cached`."""
-    with job.stage("track") as meter:
-        reference = track_clip(job, inputs, meter, progress)
+    with inference.job.stage("track") as meter:
+        reference = track_clip(inference, heard.end_s, meter, progress)
     return _completed(reference, reference.was_cached)
 
 
 @task(name="infer", task_run_name="infer", timeout_seconds=_COMPUTE_LIMIT_S, **RETRIED, **NOT_PERSISTED)
-def infer(job: ServiceJob, inputs: JobInputs, track: TrackReference, progress: ProgressCallback) -> EditsReference:
+def infer(inference: Inference, heard: HeardSound, track: TrackReference, progress: ProgressCallback) -> EditsReference:
     """Work out what to paint into every synced frame. Ask for the state, as of `track`."""
-    with job.stage("infer") as meter:
-        reference = infer_edits(job, inputs, track, meter, progress)
+    with inference.job.stage("infer") as meter:
+        reference = infer_edits(inference, heard, track, meter, progress)
     return _completed(reference, reference.was_cached)
 
 
@@ -116,7 +139,7 @@ def infer(job: ServiceJob, inputs: JobInputs, track: TrackReference, progress: P
 def plan(job: ServiceJob, inputs: JobInputs, inferred: Inferred, job_id: UUID, suffix: str) -> RenderPass:
     """Lay out the output, and bring what the pass over its frames needs."""
     with job.stage("plan"):
-        return open_render(job, inputs, inferred.track, inferred.edits, job_id, suffix)
+        return open_render(job, inputs, inferred, job_id, suffix)
 
 
 # Neither half of the streaming pass can be tried again alone, and neither talks to anything but this machine.

@@ -88,6 +88,7 @@ class MediaInfo:
     size_bytes: int
     video: VideoInfo | None
     audio: AudioInfo | None
+    has_picture: bool  # whether a frame of the video decodes
 
 
 def probe(path: Path) -> MediaInfo:
@@ -99,22 +100,36 @@ def probe(path: Path) -> MediaInfo:
         UnreadableMediaError: the file is empty, or FFmpeg does not know its format.
         TruncatedMediaError: the file ends before its own index says.
     """
-    return _probe(path)[0]
+    with open_media(path) as container:
+        stream = video_stream(container)
+        first = _first_frame(container, stream) if stream is not None else None
+        sound = container.streams.audio
+        return MediaInfo(
+            path=path,
+            container=container.format.name,
+            size_bytes=path.stat().st_size,
+            video=_video_info(container, stream, first) if stream is not None else None,
+            audio=_audio_info(container, sound[0]) if sound else None,
+            has_picture=first is not None,
+        )
 
 
 def require_video(path: Path) -> VideoInfo:
-    """The video of `path`.
+    """The video of `path`; raises as `probe` and `video_of`."""
+    return video_of(probe(path))
+
+
+def video_of(media: MediaInfo) -> VideoInfo:
+    """The video of a file that has been probed.
 
     Raises:
         NoVideoError: it has no video stream, or one without a frame.
-        InputError: as `probe`.
     """
-    info, has_picture = _probe(path)
-    if info.video is None:
-        raise NoVideoError(f"{path} holds no video", "give a video or an image of a face")
-    if not has_picture:
-        raise NoVideoError(f"{path} has a video stream without a frame", _GET_A_WHOLE_FILE)
-    return info.video
+    if media.video is None:
+        raise NoVideoError(f"{media.path} holds no video", "give a video or an image of a face")
+    if not media.has_picture:
+        raise NoVideoError(f"{media.path} has a video stream without a frame", _GET_A_WHOLE_FILE)
+    return media.video
 
 
 def require_audio(path: Path) -> AudioInfo:
@@ -158,22 +173,6 @@ def video_stream(container: InputContainer) -> VideoStream | None:
 def is_still(container: InputContainer) -> bool:
     """Whether `container` is an image file."""
     return container.format.name.endswith("_pipe") or container.format.name == _IMAGE_BY_NAME
-
-
-def _probe(path: Path) -> tuple[MediaInfo, bool]:
-    """The properties of the file, and whether a picture of its video decodes."""
-    with open_media(path) as container:
-        stream = video_stream(container)
-        first = _first_frame(container, stream) if stream is not None else None
-        sound = container.streams.audio
-        info = MediaInfo(
-            path=path,
-            container=container.format.name,
-            size_bytes=path.stat().st_size,
-            video=_video_info(container, stream, first) if stream is not None else None,
-            audio=_audio_info(container, sound[0]) if sound else None,
-        )
-        return info, first is not None
 
 
 def _readable_size(path: Path) -> int:

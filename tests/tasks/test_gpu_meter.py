@@ -7,7 +7,6 @@ import threading
 import time
 from itertools import chain, repeat
 from pathlib import Path
-from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -16,7 +15,7 @@ from lipsync_service.ledger.database import upgrade
 from lipsync_service.settings import Settings
 from tasks import gpu_meter
 from tasks.gpu_meter import GpuSample, GpuUse, gpu_watched, open_gpu
-from tasks.recorder import JobAccount, RunPlace
+from tasks.recorder import JobRecorder, RunContext
 from tasks.stage_log import StageLog
 
 
@@ -128,8 +127,7 @@ def test_the_ledger_keeps_what_the_gpu_did(tmp_path: Path) -> None:
         pass
     settings = Settings(database_url=f"sqlite:///{tmp_path}/ledger.sqlite", spool_dir=tmp_path / "spool")
     upgrade(settings.database_url.get_secret_value())
-    account = JobAccount(settings, RunPlace(uuid4(), 1, "host", "gpu", None))
-    account.stages(SimpleNamespace(log=log))
+    JobRecorder(settings, RunContext(uuid4(), 1, "host", "gpu", None)).record_stages(log)
     with sqlite3.connect(tmp_path / "ledger.sqlite") as database:
         rows = dict(database.execute("SELECT stage, gpu_util || ' ' || gpu_mem_bytes FROM stage_timings").fetchall())
     database.close()

@@ -5,7 +5,7 @@ import wave
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ import pytest
 
 from demo.make_face_clip import make_face_clip
 from lipsync_core import JobOptions, Workspace, lip_sync
-from lipsync_core.catalogue import load_parts
 from lipsync_core.errors import FaceError, OutputError
+from lipsync_core.execution import Execution
 from lipsync_core.install import ModelInstaller
+from lipsync_core.media.probe import require_video
 from lipsync_core.models.store import ModelStore
 from lipsync_core.report import FrameCounts, Progress
+from lipsync_core.source_video import SourceVideo
 from lipsync_core.threads import no_thread_pools
 from tests.conftest import Ffmpeg
 from tests.echo_network import write_echo
@@ -34,7 +36,8 @@ from lipsync_service.settings import Settings
 from lipsync_service.storage.storage import Storage
 from tasks.channel import ChannelClosedError
 from tasks.edits import infer_edits
-from tasks.job import EditsReference, JobInputs, ServiceJob, TrackReference
+from tasks.inference import hear, load_inferring_parts, open_inference
+from tasks.job import Inferred, JobInputs, ServiceJob
 from tasks.rendering import RenderPass, blend_frames, deliver, encode_frames, open_render
 from tasks.stage_log import StageLog
 from tasks.tracks import track_clip
@@ -46,14 +49,6 @@ SIZE = (512, 288)
 MakeSettings = Callable[..., Settings]
 
 
-@dataclass(frozen=True, slots=True)
-class Inferred:
-    """What crosses from one pool to the other."""
-
-    track: TrackReference
-    edits: EditsReference
-
-
 class Service:
     """A folder that all machines share; each machine has a cache and a job folder of its own."""
 
@@ -61,14 +56,16 @@ class Service:
         self._folder, self._models, self._make_settings = folder, models, make_settings
 
     @contextmanager
-    def machine(self, name: str, options: JobOptions) -> Iterator[ServiceJob]:
+    def machine(self, name: str, options: JobOptions, is_inferring: bool = False) -> Iterator[ServiceJob]:
+        """One that only renders has no models, unless it restores faces."""
         cache = self._folder / "caches" / name
         settings = self._make_settings(file_roots=(self._folder,), cache_dir=cache)
         folder = self._folder / "jobs" / f"{name}-{len(list(self._folder.glob('jobs/*')))}"
         folder.mkdir(parents=True)
         job = ServiceJob(
             options=options,
-            parts=load_parts(options, ModelStore(self._models)),
+            models=ModelStore(self._models if is_inferring or options.enhance_quality else self._folder / "empty"),
+            execution=Execution(),
             files=Storage(settings),
             shared_url=settings.storage_url,
             max_input_s=settings.max_duration_s,
@@ -81,21 +78,23 @@ class Service:
 
     def infer(self, options: JobOptions, video: Path, audio: Path) -> Inferred:
         """What runs on the GPU pool."""
-        with self.machine("gpu", options) as job:
-            inputs = fetched(job, video, audio)
+        with self.machine("gpu", options, is_inferring=True) as job:
+            inference = open_inference(job, fetched(job, video, audio), load_inferring_parts(job))
+            with job.log.stage("listen") as meter:
+                heard = hear(inference, meter)
             with job.log.stage("track") as meter:
-                track = track_clip(job, inputs, meter, ignore)
+                track = track_clip(inference, heard.end_s, meter, ignore)
                 assert meter.was_cached == track.was_cached
             with job.log.stage("infer") as meter:
-                edits = infer_edits(job, inputs, track, meter, ignore)
-                assert meter.was_cached == edits.was_cached
-        return Inferred(track, edits)
+                edits = infer_edits(inference, heard, track, meter, ignore)
+                assert meter.was_cached == edits.was_cached == (heard.conditions is None)
+        return Inferred(inference.parts.inference.identity, track, edits)
 
     def render(self, options: JobOptions, video: Path, audio: Path, inferred: Inferred, output: Path) -> FrameCounts:
         """What runs on the CPU pool, both stages of the pass at once."""
         with self.machine("cpu", options) as job:
             inputs = fetched(job, video, audio)
-            render = open_render(job, inputs, inferred.track, inferred.edits, uuid4(), output.suffix)
+            render = open_render(job, inputs, inferred, uuid4(), output.suffix)
             rendered(replace(render, output=output))
             assert not render.is_kept
         return render.plan.counts
@@ -105,7 +104,9 @@ class Service:
 
 
 def fetched(job: ServiceJob, video: Path, audio: Path) -> JobInputs:
-    return JobInputs(*(job.hold(job.files.fetch(path.as_uri())) for path in (video, audio)))
+    copies = [job.hold(job.files.fetch(path.as_uri())) for path in (video, audio)]
+    source = SourceVideo(copies[0].path, require_video(copies[0].path), "the video", copies[0].sha256)
+    return JobInputs(source, copies[1])
 
 
 def rendered(render: RenderPass) -> None:
@@ -279,22 +280,21 @@ def test_a_job_that_dies_on_the_way_to_its_target_renders_nothing_twice(
 ) -> None:
     service, options, job_id = serve(simple), JobOptions(model="viseme", end_s=Fraction(3, 10)), uuid4()
     inferred = service.infer(options, video, audio)
-    references = (inferred.track, inferred.edits)
     with service.machine("cpu", options) as job:
-        first = open_render(job, fetched(job, video, audio), *references, job_id, ".mp4")
+        first = open_render(job, fetched(job, video, audio), inferred, job_id, ".mp4")
         rendered(first)
         made = first.output.read_bytes()
         with pytest.raises(UrlRefusedError):
             deliver(first, "file:///where/no/job/may/write.mp4")
     with service.machine("another cpu", options) as job:
         inputs = fetched(job, video, audio)
-        again = open_render(job, inputs, *references, job_id, ".mp4")
+        again = open_render(job, inputs, inferred, job_id, ".mp4")
         assert again.is_kept and again.output.read_bytes() == made
         deliver(again, (tmp_path / "out.mp4").as_uri())
         assert (tmp_path / "out.mp4").read_bytes() == made
         assert not job.files.exists(again.kept_url)
-        assert not open_render(job, inputs, *references, job_id, ".mp4").is_kept
-        assert not open_render(job, inputs, *references, uuid4(), ".mp4").is_kept
+        assert not open_render(job, inputs, inferred, job_id, ".mp4").is_kept
+        assert not open_render(job, inputs, inferred, uuid4(), ".mp4").is_kept
 
 
 def test_only_what_depends_on_a_change_is_done_again(
@@ -340,6 +340,6 @@ def test_rendering_fails_when_the_stored_edits_are_of_another_job(
     inferred = service.infer(options, video, audio)
     short = service.infer(replace(options, end_s=Fraction(1, 5)), video, audio)
     with pytest.raises(ChecksumError, match="6 stored edits for 30 frames"):
-        service.render(options, video, audio, Inferred(inferred.track, short.edits), tmp_path / "out.mp4")
+        service.render(options, video, audio, replace(inferred, edits=short.edits), tmp_path / "out.mp4")
     assert not (tmp_path / "out.mp4").exists()
     assert np.load(Path(short.edits.url.removeprefix("file://"))).shape[0] == 6

@@ -1,0 +1,113 @@
+"""Track and infer of one job: the parts that they need, and the names of their results in shared storage."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from fractions import Fraction
+
+from lipsync_core.audio.load import SpeechReader
+from lipsync_core.catalogue import InferenceParts, load_inference, load_tracking
+from lipsync_core.clock import StageClock
+from lipsync_core.face.store import TrackStore
+from lipsync_core.face.track import FaceTracker
+from lipsync_core.generators.contract import Conditions
+from lipsync_core.listening import listen
+from lipsync_core.tracking import TrackPass, require_fitting
+from tasks.job import JobInputs, ServiceJob
+from tasks.stage_log import StageMeter
+
+_EDITS_FORMAT = 1  # raise it when the meaning of a stored row changes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InferringParts:
+    """The networks of track and infer. Nothing that only rendering needs is among them."""
+
+    tracker: FaceTracker
+    inference: InferenceParts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inference:
+    """Track and infer of one job on one machine."""
+
+    job: ServiceJob
+    inputs: JobInputs
+    parts: InferringParts
+    track_pass: TrackPass
+    track_key: str  # 64 hex digits: the video's bytes, the tracker and the generator's observer
+    edits_url: str  # under a hash of all that the edits depend on
+
+    @property
+    def track_url(self) -> str:
+        """The address of the face track."""
+        return self.job.shared(f"tracks/{self.track_key}.npz")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeardSound:
+    """The part of the sound that the result is for."""
+
+    end_s: Fraction  # its exact end, from the beginning of the whole result: samples are counted, headers lie
+    conditions: Conditions | None  # for the generator; None where kept edits make them unnecessary
+
+
+def load_inferring_parts(job: ServiceJob) -> InferringParts:
+    """Load the tracker and the model that the job's options name.
+
+    Raises:
+        LipSyncError: as `lipsync_core.catalogue.load_parts`.
+    """
+    tracker = load_tracking(job.options, job.models, job.execution)
+    inference = load_inference(job.options, job.models, job.execution)
+    require_fitting(tracker, inference.generator.spec)
+    return InferringParts(tracker, inference)
+
+
+def open_inference(job: ServiceJob, inputs: JobInputs, parts: InferringParts) -> Inference:
+    """Name the results of track and infer by what they depend on."""
+    track_pass = TrackPass(parts.tracker, parts.inference.generator, TrackStore(job.folder / "tracks"))
+    track_key = track_pass.key(inputs.video)
+    edits_url = job.shared(f"edits/{_edits_key(job, inputs, parts, track_key)}.npy")
+    return Inference(job, inputs, parts, track_pass, track_key, edits_url)
+
+
+def hear(inference: Inference, meter: StageMeter) -> HeardSound:
+    """Decode the sound once, for the generator and for its exact length; where edits are kept, for the length alone.
+
+    Raises:
+        NoAudioError: no sample lies inside the cut.
+        InputError: the sound cannot be read.
+        TransientError: the shared storage does not answer.
+    """
+    job, generator = inference.job, inference.parts.inference.generator
+    audio = inference.inputs.audio.path
+    meter.was_cached = job.files.exists(inference.edits_url)
+    if meter.was_cached:
+        return HeardSound(job.options.start_s + _counted_s(inference, meter.clock), None)
+    heard = listen(generator, audio, job.options, meter.clock)
+    return HeardSound(heard.end_s, heard.conditions)
+
+
+def _counted_s(inference: Inference, clock: StageClock) -> Fraction:
+    options = inference.job.options
+    speech = SpeechReader(inference.inputs.audio.path, clock, options.start_s, options.end_s)
+    for _ in speech:
+        continue
+    return speech.duration_s
+
+
+def _edits_key(job: ServiceJob, inputs: JobInputs, parts: InferringParts, track_key: str) -> str:
+    """Everything that the edits depend on, as 64 hex digits."""
+    options, model = job.options, parts.inference.identity
+    cut = (options.length, options.extend, options.start_s, options.end_s)
+    made_by = (model.name, model.version, model.weights_sha256)
+    depends_on = [
+        _EDITS_FORMAT,
+        track_key,
+        inputs.video.sha256(),
+        inputs.audio.sha256,
+        *made_by,
+        *map(str, cut),
+    ]
+    return hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()
