@@ -1,31 +1,33 @@
-"""The options of a job that `lipsync run` and `lipsync submit` have in common."""
+"""Options of the command line, made from those of the core: the same names, choices, defaults and words."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
-from lipsync_cli.values import FaceChoice
+from lipsync_core.execution import Execution
+from lipsync_core.option_specs import OPTIONS
 from lipsync_core.options import JobOptions
 
-DEFAULTS = JobOptions()
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_DEFAULTS = (JobOptions(), Execution())
 
-length_option = click.option(
-    "--length",
-    type=click.Choice(["audio", "video"]),
-    default=DEFAULTS.length,
-    help="Which input the result lasts as long as.",
-)
-extend_option = click.option(
-    "--extend",
-    type=click.Choice(["pingpong", "loop", "freeze"]),
-    default=DEFAULTS.extend,
-    help="How a video shorter than the result goes on.",
-)
-face_option = click.option(
-    "--face", type=FaceChoice(), show_default="largest", help="Whom to sync: largest, or 0 for the leftmost."
-)
-crf_option = click.option("--crf", type=int, default=DEFAULTS.crf, help="x264 quality: 0 is lossless, 51 the worst.")
-min_synced_option = click.option(
-    "--min-synced",
-    type=float,
-    default=DEFAULTS.min_synced,
-    help="Fail when a smaller share of the frames (0 to 1) gets synced; at 0, when none does.",
-)
+
+def job_option(name: str, **settings: Any) -> Callable[[_Command], _Command]:
+    """The click option for the field `name` of `JobOptions` or `Execution`, called --name without its unit.
+
+    `settings` are click's own, and go before what the core says.
+    """
+    spec, default = OPTIONS[name], _default(name)
+    own: dict[str, Any] = {"help": spec.help}
+    if isinstance(default, bool):
+        own["is_flag"] = True
+    elif default is not None:
+        own["default"] = default
+    if spec.choices and "metavar" not in settings:
+        own["type"] = click.Choice(spec.choices)
+    return click.option(f"--{name.removesuffix('_s').replace('_', '-')}", name, **{**own, **settings})
+
+
+def _default(name: str) -> object:
+    return next(getattr(options, name) for options in _DEFAULTS if hasattr(options, name))

@@ -18,14 +18,13 @@ from lipsync_core.face.track import FaceTracker
 from lipsync_core.generators.contract import InferringHalf, ModelIdentity, PaintingHalf
 from lipsync_core.models.registry import NETWORK
 from lipsync_core.models.store import ModelStore
-from lipsync_core.options import Blend, JobOptions
+from lipsync_core.option_specs import MODELS, TRACKERS, Blend
+from lipsync_core.options import JobOptions
 from lipsync_core.providers import choose_provider
 from lipsync_core.tracking import require_fitting
 
 #: With weights, the best first; `wav2lip-gan` draws the sharper mouths.
 NEURAL_MODELS = ("wav2lip-gan", "wav2lip")
-MODELS = ("auto", "viseme", *NEURAL_MODELS)
-TRACKERS = ("auto", "mediapipe", "scrfd")
 
 
 @dataclass(frozen=True, slots=True)

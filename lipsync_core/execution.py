@@ -6,6 +6,7 @@ Nothing here imports ONNX Runtime; `providers` decides what `auto` means, when t
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from lipsync_core.choices import require_choice
 from lipsync_core.errors import OptionError
 
 #: What a user may ask for. `auto` takes cuda where it works, and the CPU elsewhere. It never takes tensorrt, which
@@ -30,12 +31,8 @@ class Execution:
     precision: Precision = "fp32"  # of the networks' numbers; fp16 with tensorrt, which converts the networks itself
 
     def __post_init__(self) -> None:
-        for name, value, choices in (
-            ("providers", self.providers, get_args(Providers)),
-            ("precision", self.precision, get_args(Precision)),
-        ):
-            if value not in choices:
-                raise OptionError(f"{name} is {value!r}", f"choose {', '.join(choices[:-1])} or {choices[-1]}")
+        require_choice("providers", self.providers, get_args(Providers))
+        require_choice("precision", self.precision, get_args(Precision))
         if self.precision == "fp16" and self.providers != "tensorrt":
             raise OptionError(f"precision fp16 does not go with providers {self.providers}", "choose tensorrt, or fp32")
 

@@ -2,18 +2,25 @@
 
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from typing import Literal, get_args
 
+from lipsync_core.choices import require_choice
 from lipsync_core.errors import OptionError
+from lipsync_core.option_specs import (
+    MAX_CRF,
+    OPTIONS,
+    PRESETS,
+    Blend,
+    Compat,
+    EncoderName,
+    Extend,
+    Length,
+    Model,
+    Preset,
+    Tracker,
+)
 
-Length = Literal["audio", "video"]
-Extend = Literal["pingpong", "loop", "freeze"]
-Blend = Literal["auto", "feather", "poisson"]
-Compat = Literal["none", "upstream"]
-
-#: x264's presets, fastest first.
-PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
-MAX_CRF = 51
+#: Checked when the options are made; `catalogue` and `media.encode` know the names of the others.
+_CHOICES = ("length", "extend", "blend", "compat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,39 +31,37 @@ class JobOptions:
         OptionError: a value is outside its range.
     """
 
-    model: str = "auto"
-    tracker: str = "auto"
+    model: Model = "auto"
+    tracker: Tracker = "auto"
     blend: Blend = "auto"  # what suits the model
     enhance_quality: bool = False
     compat: Compat = "none"  # upstream: as the public implementation does, to compare results one to one
     length: Length = "audio"
     extend: Extend = "pingpong"
     face: int | None = None  # 0 is the leftmost; None follows the largest
-    encoder: str = "x264"
+    encoder: EncoderName = "x264"
     crf: int = 20
-    preset: str = "veryfast"
+    preset: Preset = "veryfast"
     start_s: Fraction = Fraction(0)
     end_s: Fraction | None = None  # of the result, exclusive
     min_synced: float = 0.0  # share of output frames, 0..1; at 0 one frame is enough
 
     def __post_init__(self) -> None:
-        _require_one_of("length", self.length, get_args(Length))
-        _require_one_of("extend", self.extend, get_args(Extend))
-        _require_one_of("blend", self.blend, get_args(Blend))
-        _require_one_of("compat", self.compat, get_args(Compat))
+        for name in _CHOICES:
+            require_choice(name, getattr(self, name), OPTIONS[name].choices)
         if self.compat == "upstream":
             self._require_plain_job()
-        if self.face is not None and self.face < 0:
+        if self.face is not None and not OPTIONS["face"].holds(self.face):
             raise OptionError(f"face is {self.face}", "count faces from 0, left to right, or say largest")
-        if not 0 <= self.crf <= MAX_CRF:
+        if not OPTIONS["crf"].holds(self.crf):
             raise OptionError(f"crf is {self.crf}", f"choose 0 (lossless) to {MAX_CRF}; 20 is the default")
         if self.preset not in PRESETS:
             raise OptionError(f"preset is {self.preset!r}", f"choose one of {', '.join(PRESETS)}")
-        if self.start_s < 0:
+        if not OPTIONS["start_s"].holds(self.start_s):
             raise OptionError(f"start is {float(self.start_s)} s", "choose 0 or more")
         if self.end_s is not None and self.end_s <= self.start_s:
             raise OptionError(f"end ({float(self.end_s)} s) is not after start ({float(self.start_s)} s)")
-        if not 0.0 <= self.min_synced <= 1.0:
+        if not OPTIONS["min_synced"].holds(self.min_synced):
             raise OptionError(f"min-synced is {self.min_synced}", "choose a share from 0 to 1")
 
     def _require_plain_job(self) -> None:
@@ -66,8 +71,3 @@ class JobOptions:
             if getattr(self, name) != usual[name]:
                 option = name.removesuffix("_s").replace("_", "-")
                 raise OptionError(f"compat upstream does not go with {option}", f"leave out --{option} or --compat")
-
-
-def _require_one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise OptionError(f"{name} is {value!r}", f"choose {', '.join(choices[:-1])} or {choices[-1]}")

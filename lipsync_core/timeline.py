@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from lipsync_core.errors import OptionError
 from lipsync_core.face.track import FaceTrack
-from lipsync_core.options import Extend, JobOptions
+from lipsync_core.option_specs import Extend
+from lipsync_core.options import JobOptions
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -156,7 +156,7 @@ def test_a_job_fails_when_fewer_frames_than_asked_for_can_be_synced(
 
 
 def test_a_job_fails_when_the_model_is_unknown(woman: Path, speech: Path, workspace: Workspace, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="choose one of auto, viseme, wav2lip-gan, wav2lip"):
+    with pytest.raises(OptionError, match="choose one of auto, viseme, wav2lip, wav2lip-gan"):
         lip_sync(woman, speech, tmp_path / "out.mp4", JobOptions(model="magic"), workspace)
 
 

@@ -7,66 +7,37 @@ from typing import Any
 import click
 
 from lipsync_cli.failures import write_stdout
-from lipsync_cli.job_options import DEFAULTS, crf_option, extend_option, face_option, length_option, min_synced_option
+from lipsync_cli.job_options import job_option
 from lipsync_cli.ledger import OWN, entered, open_ledger
 from lipsync_cli.progress.run import shown_progress
 from lipsync_cli.render.run_report import render_json, render_text
-from lipsync_cli.values import Moment, home_option, workspace_at
+from lipsync_cli.values import FaceChoice, Moment, home_option, workspace_at
 from lipsync_core.execution import Execution
-from lipsync_core.options import PRESETS, JobOptions
+from lipsync_core.option_specs import PRESETS
+from lipsync_core.options import JobOptions
 
 _FILE = click.Path(path_type=Path)
-EXECUTION = Execution()
 
 
 @click.command(epilog="An existing OUT is replaced, at the very end and in one step; until then it is not touched.")
 @click.argument("video", type=_FILE)
 @click.argument("audio", type=_FILE)
 @click.option("-o", "--output", type=_FILE, required=True, metavar="OUT.mp4", help="Where the result goes.")
-@click.option(
-    "--model",
-    metavar="NAME",
-    default=DEFAULTS.model,
-    help="Generator: auto (the best that can be used here), viseme, wav2lip or wav2lip-gan.",
-)
-@click.option("--tracker", metavar="NAME", default=DEFAULTS.tracker, help="Face tracker: auto, mediapipe or scrfd.")
-@click.option(
-    "--blend",
-    type=click.Choice(["auto", "feather", "poisson"]),
-    default=DEFAULTS.blend,
-    help="How new pixels join the old: auto is what suits the model.",
-)
-@click.option(
-    "--enhance-quality", is_flag=True, help="Restore the new mouth with GFPGAN, at several times the job's cost."
-)
-@click.option(
-    "--providers",
-    type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]),
-    default=EXECUTION.providers,
-    help="What runs the networks of wav2lip, scrfd and gfpgan; auto takes cuda where it works, else cpu.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["fp32", "fp16"]),
-    default=EXECUTION.precision,
-    help="Of their numbers; fp16 with tensorrt only.",
-)
-@click.option(
-    "--compat",
-    type=click.Choice(["none", "upstream"]),
-    default=DEFAULTS.compat,
-    help="upstream: do everything as Wav2Lip's public implementation does, to compare results.",
-)
-@length_option
-@extend_option
-@face_option
-@crf_option
-@click.option("--preset", type=click.Choice(PRESETS), metavar="NAME", default=DEFAULTS.preset, help="x264 preset.")
-@click.option(
-    "--start", "start_s", type=Moment(), default="0", help="Where in the result to start: seconds or [HH:]MM:SS."
-)
-@click.option("--end", "end_s", type=Moment(), show_default="its end", help="Where in the result to stop.")
-@min_synced_option
+@job_option("model", metavar="NAME")
+@job_option("tracker", metavar="NAME")
+@job_option("blend")
+@job_option("enhance_quality")
+@job_option("providers")
+@job_option("precision")
+@job_option("compat")
+@job_option("length")
+@job_option("extend")
+@job_option("face", type=FaceChoice(), show_default="largest")
+@job_option("crf", type=int)
+@job_option("preset", type=click.Choice(PRESETS), metavar="NAME")
+@job_option("start_s", type=Moment(), default="0")
+@job_option("end_s", type=Moment(), show_default="its end")
+@job_option("min_synced", type=float)
 @click.option(
     "--ledger",
     metavar="URL",

@@ -9,12 +9,15 @@ import click
 from lipsync_cli.commands.waiting import conclude, say, take_up_line, wait_for_job
 from lipsync_cli.extra import service_extra
 from lipsync_cli.failures import write_stdout
-from lipsync_cli.job_options import DEFAULTS, crf_option, extend_option, face_option, length_option, min_synced_option
+from lipsync_cli.job_options import job_option
 from lipsync_cli.progress.steps import shown_steps, transfer_step
 from lipsync_cli.render.job_table import job_fields, render_json
 from lipsync_cli.service import Service, open_service, service_option
 from lipsync_cli.signals import remaining
+from lipsync_cli.values import FaceChoice
+from lipsync_core.choices import listed
 from lipsync_core.errors import OptionError
+from lipsync_core.option_specs import MODELS
 
 if TYPE_CHECKING:
     from lipsync_service.client.job_client import Submission
@@ -44,13 +47,13 @@ class Labels(click.ParamType[tuple[str, str]]):
 @click.argument("video")
 @click.argument("audio")
 @click.option("-o", "--output", required=True, metavar="OUT", help="Where the result goes: a file or an address.")
-@click.option("--model", metavar="NAME", default=DEFAULTS.model, help="auto, viseme, wav2lip or wav2lip-gan.")
-@length_option
-@extend_option
-@face_option
-@click.option("--enhance-quality", is_flag=True, help="Restore the new mouth with GFPGAN, at several times the cost.")
-@crf_option
-@min_synced_option
+@job_option("model", metavar="NAME", help=f"{listed(MODELS)}.")
+@job_option("length")
+@job_option("extend")
+@job_option("face", type=FaceChoice(), show_default="largest")
+@job_option("enhance_quality", help="Restore the new mouth with GFPGAN, at several times the cost.")
+@job_option("crf", type=int)
+@job_option("min_synced", type=float)
 @click.option(
     "--priority",
     type=click.Choice(["interactive", "bulk"]),

@@ -9,11 +9,13 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from lipsync_core.media.output import MUXERS
-from lipsync_core.options import MAX_CRF, JobOptions
+from lipsync_core.option_specs import OPTIONS, EncoderName, Extend, Length, Model
+from lipsync_core.options import JobOptions
 
 _SCHEMES = ("s3", "https", "http", "file")
 _Url = Annotated[str, Field(min_length=1, max_length=4096)]
 _Label = Annotated[str, Field(max_length=1024)]
+_DEFAULTS = JobOptions()
 
 
 class LipSyncRequest(BaseModel):
@@ -40,20 +42,20 @@ class LipSyncRequest(BaseModel):
         examples=["s3://lipsync/outputs/face.mp4"],
         json_schema_extra={"position": 2},
     )
-    model: Literal["auto", "viseme", "wav2lip", "wav2lip-gan"] = Field(
-        "auto",
+    model: Model = Field(
+        _DEFAULTS.model,
         title="Model",
         description="Who moves the mouth; auto is the best model installed on the workers.",
         json_schema_extra={"position": 3},
     )
-    length: Literal["audio", "video"] = Field(
-        "audio",
+    length: Length = Field(
+        _DEFAULTS.length,
         title="Length",
         description="Which input the result lasts as long as.",
         json_schema_extra={"position": 4},
     )
-    extend: Literal["pingpong", "loop", "freeze"] = Field(
-        "pingpong",
+    extend: Extend = Field(
+        _DEFAULTS.extend,
         title="Extend",
         description="How a video shorter than the result goes on.",
         json_schema_extra={"position": 5},
@@ -73,20 +75,20 @@ class LipSyncRequest(BaseModel):
         json_schema_extra={"position": 7},
     )
     crf: int = Field(
-        20,
-        ge=0,
-        le=MAX_CRF,
+        _DEFAULTS.crf,
+        ge=OPTIONS["crf"].lowest,
+        le=OPTIONS["crf"].highest,
         title="CRF",
         description="Quality of the encoded video: 0 is lossless, 51 the worst.",
         json_schema_extra={"position": 8},
     )
-    encoder: Literal["x264"] = Field(
-        "x264", title="Encoder", description="Who compresses the video.", json_schema_extra={"position": 9}
+    encoder: EncoderName = Field(
+        _DEFAULTS.encoder, title="Encoder", description="Who compresses the video.", json_schema_extra={"position": 9}
     )
     min_synced: float = Field(
-        0.0,
-        ge=0.0,
-        le=1.0,
+        _DEFAULTS.min_synced,
+        ge=OPTIONS["min_synced"].lowest,
+        le=OPTIONS["min_synced"].highest,
         title="Minimum share synced",
         description="Fail when a smaller share of the frames (0 to 1) gets synced; at 0, when none does.",
         json_schema_extra={"position": 10},

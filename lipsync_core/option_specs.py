@@ -1,0 +1,81 @@
+"""The options of a job and of the machine: what each may be and what it is for.
+
+The command line's options and the fields of a service's request are made from these. Defaults are those of `JobOptions`
+and `Execution`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from types import MappingProxyType
+from typing import Literal, get_args
+
+from lipsync_core.choices import listed
+from lipsync_core.execution import Precision, Providers
+
+Model = Literal["auto", "viseme", "wav2lip", "wav2lip-gan"]
+Tracker = Literal["auto", "mediapipe", "scrfd"]
+Blend = Literal["auto", "feather", "poisson"]
+Compat = Literal["none", "upstream"]
+Length = Literal["audio", "video"]
+Extend = Literal["pingpong", "loop", "freeze"]
+EncoderName = Literal["x264"]
+#: x264's presets, fastest first.
+Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
+
+MODELS: tuple[str, ...] = get_args(Model)
+TRACKERS: tuple[str, ...] = get_args(Tracker)
+PRESETS: tuple[str, ...] = get_args(Preset)
+MAX_CRF = 51
+
+
+@dataclass(frozen=True, slots=True)
+class OptionSpec:
+    """One option."""
+
+    name: str  # of the field
+    help: str
+    choices: tuple[str, ...] = ()  # empty where it is no choice of names
+    lowest: float | None = None  # of a number
+    highest: float | None = None
+
+    def holds(self, number: float | Fraction) -> bool:
+        """Whether `number` is in the option's range."""
+        return not (self.lowest is not None and number < self.lowest) and not (
+            self.highest is not None and number > self.highest
+        )
+
+
+_SPECS = (
+    OptionSpec("model", f"Generator: auto (the best that can be used here), {listed(MODELS[1:])}.", MODELS),
+    OptionSpec("tracker", f"Face tracker: {listed(TRACKERS)}.", TRACKERS),
+    OptionSpec("blend", "How new pixels join the old: auto is what suits the model.", get_args(Blend)),
+    OptionSpec("enhance_quality", "Restore the new mouth with GFPGAN, at several times the job's cost."),
+    OptionSpec(
+        "providers",
+        "What runs the networks of wav2lip, scrfd and gfpgan; auto takes cuda where it works, else cpu.",
+        get_args(Providers),
+    ),
+    OptionSpec("precision", "Of their numbers; fp16 with tensorrt only.", get_args(Precision)),
+    OptionSpec(
+        "compat",
+        "upstream: do everything as Wav2Lip's public implementation does, to compare results.",
+        get_args(Compat),
+    ),
+    OptionSpec("length", "Which input the result lasts as long as.", get_args(Length)),
+    OptionSpec("extend", "How a video shorter than the result goes on.", get_args(Extend)),
+    OptionSpec("face", "Whom to sync: largest, or 0 for the leftmost.", lowest=0),
+    OptionSpec("encoder", "Who compresses the video.", get_args(EncoderName)),
+    OptionSpec("crf", f"x264 quality: 0 is lossless, {MAX_CRF} the worst.", lowest=0, highest=MAX_CRF),
+    OptionSpec("preset", "x264 preset.", PRESETS),
+    OptionSpec("start_s", "Where in the result to start: seconds or [HH:]MM:SS.", lowest=0),
+    OptionSpec("end_s", "Where in the result to stop."),
+    OptionSpec(
+        "min_synced",
+        "Fail when a smaller share of the frames (0 to 1) gets synced; at 0, when none does.",
+        lowest=0.0,
+        highest=1.0,
+    ),
+)
+#: By the name of the field in `JobOptions` or `Execution`.
+OPTIONS: Mapping[str, OptionSpec] = MappingProxyType({spec.name: spec for spec in _SPECS})

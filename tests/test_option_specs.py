@@ -1,0 +1,84 @@
+"""One table says what every option may be; what is made from it, and what implements it, agrees."""
+
+from dataclasses import fields
+
+import click
+import pytest
+
+from lipsync_cli.commands.run import run
+from lipsync_core import JobOptions
+from lipsync_core.catalogue import NEURAL_MODELS
+from lipsync_core.choices import listed, require_choice
+from lipsync_core.errors import OptionError
+from lipsync_core.execution import Execution
+from lipsync_core.media.encode import ENCODERS
+from lipsync_core.option_specs import MODELS, OPTIONS
+
+FIELDS = {field.name: field.default for options in (JobOptions, Execution) for field in fields(options)}
+
+
+def test_every_option_of_a_job_and_of_the_machine_has_a_spec() -> None:
+    assert set(OPTIONS) == set(FIELDS)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_the_default_is_one_of_the_choices(name: str) -> None:
+    spec, default = OPTIONS[name], FIELDS[name]
+    assert not spec.choices or default in spec.choices
+    assert default is None or not (spec.lowest or spec.highest) or spec.holds(default)
+
+
+def test_the_names_are_those_of_what_can_be_loaded() -> None:
+    assert set(MODELS) == {"auto", "viseme", *NEURAL_MODELS}
+    assert set(OPTIONS["encoder"].choices) == set(ENCODERS)
+
+
+def test_the_command_line_offers_the_same_options() -> None:
+    parameters = {each.name: each for each in run.params if each.name in OPTIONS}
+    assert set(parameters) == set(OPTIONS) - {"encoder"}  # of which there is one
+    for name, parameter in parameters.items():
+        assert isinstance(parameter, click.Option)
+        assert parameter.help == OPTIONS[name].help
+        if isinstance(parameter.type, click.Choice):
+            assert tuple(parameter.type.choices) == OPTIONS[name].choices
+
+
+def test_a_command_without_options_gives_the_defaults_of_the_core() -> None:
+    with run.make_context("run", ["a.mp4", "b.wav", "-o", "out.mp4"]) as context:
+        assert {name: context.params[name] for name in FIELDS if name != "encoder"} == {
+            name: default for name, default in FIELDS.items() if name != "encoder"
+        }
+
+
+def test_a_range_holds_its_ends_and_nothing_beyond() -> None:
+    crf, start = OPTIONS["crf"], OPTIONS["start_s"]
+    assert [crf.holds(value) for value in (-1, 0, 51, 52)] == [False, True, True, False]
+    assert start.holds(1e9) and not start.holds(-1)
+
+
+def test_choices_are_written_as_a_sentence_has_them() -> None:
+    assert listed(("a", "b", "c")) == "a, b or c"
+    assert listed(("a",)) == "a"
+
+
+def test_a_choice_fails_when_it_is_another_name() -> None:
+    require_choice("length", "audio", ("audio", "video"))
+    with pytest.raises(OptionError, match="length is 'sound'; choose audio or video"):
+        require_choice("length", "sound", ("audio", "video"))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("length", "x"),
+        ("extend", ""),
+        ("blend", "x"),
+        ("compat", "x"),
+        ("preset", "x"),
+        ("crf", 52),
+        ("min_synced", -0.1),
+    ],
+)
+def test_options_fail_when_a_value_is_outside_its_choices_or_range(field: str, value: object) -> None:
+    with pytest.raises(OptionError, match="choose"):
+        JobOptions(**{field: value})  # type: ignore[arg-type]
