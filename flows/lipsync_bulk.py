@@ -25,8 +25,8 @@ _RetryFailed = Annotated[
 def lipsync_bulk(manifest: _Manifest, retry_failed: _RetryFailed = False) -> State[Any] | None:
     """Submit a job for every row of a manifest; running it again submits only rows that are new or changed.
 
-    The artifact `submitted` says what became of each row. The run fails when a row holds no request, after the
-    others have been submitted; what becomes of the jobs is their own affair.
+    The artifact `submitted` shows the result of each row. The run fails where a row holds no request, after the others
+    have been submitted; it does not wait for the jobs.
     """
     settings = Settings()
     try:

@@ -21,9 +21,9 @@ from tasks.run_context import run_context
 
 @flow(name=GPU_FLOW, persist_result=False, validate_parameters=True, timeout_seconds=stages.JOB_LIMIT_S)
 def lipsync_gpu(request: LipSyncRequest, attempt: int = 1) -> State[Any] | None:
-    """Track the face and infer its mouth, and hand over where the results are kept.
+    """Track the face and infer its mouth, and hand over references to the results.
 
-    `attempt` is that of the parent, whose job this is a part of.
+    `attempt` is that of the parent run, whose job this is a part of.
     """
     settings = Settings()
     run_id, parent_id = runtime.flow_run.id, runtime.flow_run.parent_flow_run_id

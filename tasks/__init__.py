@@ -1,1 +1,1 @@
-"""Stages as Prefect tasks, and what they need around them: storage, ledger, settings. Installed as extra `service`."""
+"""The stages of a job as Prefect tasks, and the code that only they use. Deployed as a folder, not installed."""

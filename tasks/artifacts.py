@@ -1,6 +1,6 @@
-"""What a run shows in Prefect's UI beside its states: how far it is, where its time went, what its result is.
+"""The artifacts of a run in Prefect's UI: its progress, its timing table, its contact sheet, a link to its result.
 
-What cannot be shown, because the server is away, is not, and the job goes on.
+An artifact that Prefect's server does not take is left out, and the job goes on.
 """
 
 import base64
@@ -29,7 +29,7 @@ _UPDATE_EVERY_S = 1.0
 
 
 class ShownProgress:
-    """A progress bar of the present run; call it as often as there is news."""
+    """A progress bar of the present run. It may be called for every frame."""
 
     def __init__(self) -> None:
         self._artifact: UUID | None = None
@@ -51,7 +51,7 @@ class ShownProgress:
 
 
 def show_timings(log: StageLog) -> None:
-    """The present run's stages as a table, their finer rows indented below them."""
+    """Show the present run's stages as a table, with the finer rows of each indented below it."""
     rows: list[dict[str, object]] = []
     for run in log.runs:
         cpu_s = run.cpu_s if run.parts else None  # only the finer rows are measured
@@ -61,21 +61,21 @@ def show_timings(log: StageLog) -> None:
 
 
 def show_table(rows: list[dict[str, object]], key: str, description: str) -> None:
-    """Rows with the same columns."""
+    """Show rows that have the same columns."""
     with _if_possible():
         create_table_artifact(table=rows, key=key, description=description)
 
 
 def show_output(url_shown: str) -> None:
-    """Where the result is. `url_shown` holds no credentials and no signature."""
+    """Show a link to the result. `url_shown` holds no credentials and no signature."""
     with _if_possible():
         create_link_artifact(link=url_shown, link_text=url_shown, key="output", description="The result")
 
 
 def show_preview(preview: Preview) -> None:
-    """Frames of the result as one picture, which is in the artifact itself: nothing has to be signed or served.
+    """Show frames of the result as one picture inside the artifact, so that nothing has to be signed or served.
 
-    As Markdown, for below an image artifact the UI writes its address out: here 80,000 characters in one line.
+    The artifact is Markdown: below an image artifact the UI prints the picture's address, here 80,000 characters long.
     """
     sheet = preview.sheet()
     if sheet:

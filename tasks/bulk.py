@@ -1,4 +1,4 @@
-"""The tasks of a bulk run: fetch a manifest, submit a job for each of its rows, show what became of them."""
+"""The tasks of a bulk run: fetch a manifest, submit a job for each of its rows, show the result of each."""
 
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -19,30 +19,30 @@ from tasks.stages import NOT_PERSISTED, RETRIED, TRANSFER_LIMIT_S
 
 @task(name="fetch", task_run_name="fetch manifest", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
 def fetch_manifest(settings: Settings, manifest: str) -> tuple[PlannedRow, ...]:
-    """The manifest's rows, checked."""
+    """Fetch the manifest and check its rows."""
     with Storage(settings).fetch(manifest) as copy:
         return plan_rows(read_manifest(copy.path, PurePosixPath(urlsplit(manifest).path).suffix))
 
 
 @task(name="submit", task_run_name="submit", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
 def submit_manifest(settings: Settings, rows: tuple[PlannedRow, ...], retry_failed: bool) -> list[SubmittedRow]:
-    """Submit the rows that are not there yet; done again, it goes on where it was."""
+    """Submit the rows that are not jobs yet; a retry goes on where the last try stopped."""
     with open_client(_of_this_run(settings)) as client:
         return list(submit_rows(client, rows, _nothing_to_upload, retry_failed))
 
 
 def _of_this_run(settings: Settings) -> Settings:
-    """The settings with the API that this run itself belongs to."""
+    """The settings with the Prefect API of the present run."""
     api = get_current_settings().api
     return settings.model_copy(update={"api_url": api.url or settings.api_url, "api_auth": api.auth_string})
 
 
 def _nothing_to_upload(row: PlannedRow) -> None:
-    """A manifest that is somewhere else names no files of this machine."""
+    """A manifest at an address names no local files."""
 
 
 def show_rows(rows: Sequence[SubmittedRow]) -> None:
-    """Make the artifact.
+    """Show the rows and their jobs as an artifact.
 
     Raises:
         InputError: a row holds no request, or its key belongs to another one.

@@ -1,4 +1,4 @@
-"""Hands frames from the thread that blends to the thread that encodes, a few at a time."""
+"""A bounded queue of frames from the thread that blends to the thread that encodes."""
 
 import threading
 from collections import deque
@@ -9,13 +9,13 @@ _T = TypeVar("_T")
 
 
 class ChannelClosedError(Exception):
-    """Nobody receives any more: the sender may stop."""
+    """The receiver has stopped, so the sender may stop as well."""
 
 
 class Channel(Generic[_T]):
-    """A bounded queue between one sender and one receiver, each in its own thread, that never leaves either waiting.
+    """A bounded queue between one sender and one receiver, each in its own thread.
 
-    Whoever fails or stops says so, and the other one learns of it at its next step.
+    A side that fails or stops reports it here, and the other learns of it at its next step: neither waits for ever.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -40,23 +40,23 @@ class Channel(Generic[_T]):
             self._changed.notify_all()
 
     def finish(self, error: BaseException | None = None) -> None:
-        """Say that nothing more comes; with `error`, that it broke off, which the receiver will raise."""
+        """Report that nothing more comes. With `error`, the sender has failed, and the receiver raises it."""
         with self._changed:
             self._is_finished, self._error = True, error
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Say that nobody receives any more; what is queued is dropped."""
+        """Report that the receiver has stopped; queued frames are dropped."""
         with self._changed:
             self._is_closed = True
             self._things.clear()
             self._changed.notify_all()
 
     def __iter__(self) -> Iterator[_T]:
-        """What was sent, in order.
+        """The sent frames, in order.
 
         Raises:
-            BaseException: what the sender finished with, after all that was sent before.
+            BaseException: the sender's error, after all frames that it sent before.
         """
         while True:
             with self._changed:

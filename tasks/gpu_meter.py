@@ -1,7 +1,6 @@
-"""How busy the GPU was while a stage ran, as its driver tells through NVML, where there is a driver and its package.
+"""Load and memory of the GPU during a stage, read from its driver through NVML where both are installed.
 
-NVML asks the driver and makes no CUDA context, and a job's process forks no other: what must not fork after a GPU
-context exists is the launcher, which runs no stage.
+NVML makes no CUDA context. Only the launcher forks, and it runs no stage, so no process forks with a GPU context.
 """
 
 import logging
@@ -22,17 +21,17 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class GpuSample:
-    """One look at a GPU; None where it does not tell, as a part of a divided one (MIG) does not."""
+    """One reading of a GPU. A value is None where the driver gives none, as for a part of a divided GPU (MIG)."""
 
-    utilisation: float | None  # 0..1, the share of the last moments in which it worked
-    memory_bytes: int | None  # in use, by whomever
+    utilisation: float | None  # 0..1, the share of the driver's last sampling period in which it worked
+    memory_bytes: int | None  # in use by all processes
 
 
 ReadGpu = Callable[[], GpuSample]
 
 
 class GpuUse:
-    """What the samples of a stage add up to."""
+    """The sum of a stage's samples."""
 
     def __init__(self) -> None:
         self._utilisations: list[float] = []
@@ -47,12 +46,12 @@ class GpuUse:
 
     @property
     def mean_utilisation(self) -> float | None:
-        """0..1; None where nothing was told."""
+        """0..1; None where no sample had it."""
         return sum(self._utilisations) / len(self._utilisations) if self._utilisations else None
 
     @property
     def peak_memory_bytes(self) -> int | None:
-        """The most that was seen; None where nothing was told."""
+        """The largest sample; None where no sample had it."""
         return max(self._memory_bytes, default=None)
 
 
@@ -73,9 +72,9 @@ def gpu_watched(read: ReadGpu | None, use: GpuUse, every_s: float = _EVERY_S) ->
 
 
 def open_gpu() -> ReadGpu | None:
-    """What reads this process's GPU; None without a driver, its package (extra `gpu`) or a GPU that CUDA may use.
+    """A reader of this process's GPU; None without a driver, its package (extra `gpu`) or a GPU that CUDA may use.
 
-    Never raises: a job is worth more than its figures.
+    It never raises: a missing measurement must not fail a job.
     """
     if not any(path.exists() for path in _DRIVER_FILES):
         return None

@@ -34,7 +34,7 @@ _POLL_S = 0.25  # how often the parent looks at its child; Prefect's own 5 s wou
 
 
 def infer_inline(job: ServiceJob, inputs: JobInputs, parts: InferringParts) -> Inferred:
-    """Both stages as task runs of the present flow run."""
+    """Listen, track and infer as task runs of the present flow run."""
     inference = unscanned(open_inference(job, inputs, parts))
     heard = unscanned(stages.listen(inference, return_state=True).result())
     tracked = stages.track(inference, heard, unscanned(_ignore), return_state=True).result()
@@ -43,13 +43,13 @@ def infer_inline(job: ServiceJob, inputs: JobInputs, parts: InferringParts) -> I
 
 
 def infer_on_gpu_pool(job: ServiceJob, request: LipSyncRequest, attempt: int, set_model: SetModel) -> Inferred:
-    """Both stages in a child run on the GPU pool, another one where its worker vanishes.
+    """Listen, track and infer in a child run on the GPU pool; a crashed child is replaced by another, three at most.
 
-    `set_model` is told the model that the child ran, also where the child failed.
+    `set_model` receives the model that the child chose, also where the child failed.
 
     Raises:
-        LipSyncError: what the child failed with.
-        GpuRunError: the child ended without a message, or no worker took it.
+        LipSyncError: the child failed; this is its error.
+        GpuRunError: the child ended without a handover, or no worker took it.
     """
     for number in range(1, _MAX_CHILDREN):
         child = _ended_child(job, request, attempt, number)
@@ -88,19 +88,19 @@ def _handed_over(job: ServiceJob, child: FlowRun, set_model: SetModel) -> Inferr
 
 
 def fetch_inputs(job: ServiceJob, request: LipSyncRequest) -> JobInputs:
-    """Both inputs, brought here at the same time."""
+    """Fetch both inputs at the same time."""
     video = stages.fetch_video.submit(unscanned(job), unscanned(request.video))
     audio = stages.fetch_audio.submit(unscanned(job), unscanned(request.audio))
     video.wait()
-    audio.wait()  # also where the video fails: nothing of the job may go on when its folder goes
+    audio.wait()  # also where the video fails: the job's folder must not go while a fetch writes to it
     return JobInputs(video.result(), audio.result())
 
 
 def infer_and_hand_over(job: ServiceJob, request: LipSyncRequest, run_id: UUID) -> None:
-    """Both stages in the child run `run_id`, whose parent finds the references, or the failure, in shared storage.
+    """Run the stages of the child `run_id`, and store its handover for the parent: references, or the failure.
 
     Raises:
-        LipSyncError: a stage failed; the parent has been told.
+        LipSyncError: a stage failed; the handover holds the failure.
     """
     model: ModelIdentity | None = None
     try:
@@ -114,10 +114,10 @@ def infer_and_hand_over(job: ServiceJob, request: LipSyncRequest, run_id: UUID) 
 
 
 def finished_run(run_id: UUID, may_wait_s: float) -> FlowRun:
-    """The run when it has ended. A server that is being restarted is waited for.
+    """Wait for the run to end, and for a server that is being restarted.
 
     Raises:
-        GpuRunError: no worker has begun it after `may_wait_s`.
+        GpuRunError: no worker has started the run within `may_wait_s`.
     """
     asked_at = time.monotonic()
     with get_client(sync_client=True) as client:
@@ -143,4 +143,4 @@ def _cancel(run_id: UUID) -> None:
 
 
 def _ignore(_: Progress) -> None:
-    """Nobody watches: these stages are short."""
+    """These stages show no progress: they are short."""

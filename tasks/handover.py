@@ -1,4 +1,4 @@
-"""What the child on the GPU pool tells its parent: references, or why there are none."""
+"""The handover of a child run on the GPU pool to its parent: references to its results, or its failure."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from tasks.stages import NOT_PERSISTED, RETRIED, TRANSFER_LIMIT_S
 
 
 class Failure(BaseModel):
-    """An error of this product, as it crosses from one process to another."""
+    """An error of this product in a form that crosses from one process to another."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -29,7 +29,7 @@ class Failure(BaseModel):
 
     @classmethod
     def of(cls, error: LipSyncError) -> "Failure":
-        """What can be told of `error`."""
+        """The code, message and remedy of `error`."""
         return cls(code=error.code, message=error.message, remedy=error.remedy)
 
     def error(self) -> LipSyncError:
@@ -58,7 +58,7 @@ def failed_state(error: LipSyncError) -> State[LipSyncError]:
 
 
 def duplicate_state(job_id: UUID, job: JobRow | None) -> State[Any]:
-    """The state of a run that asks for what job `job_id` does or did: that job's own, by the name `Duplicate`."""
+    """The state of a run that repeats the request of job `job_id`: that job's own state, under the name `Duplicate`."""
     state = job.state if job else JobState.ACCEPTED
     same = f"the same as job {job_id}, which is {state}"
     if state is JobState.FAILED and job:
@@ -69,7 +69,7 @@ def duplicate_state(job_id: UUID, job: JobRow | None) -> State[Any]:
 
 @task(name="hand over", task_run_name="hand over", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
 def write_handover(job: ServiceJob, run_id: UUID, handover: Handover) -> None:
-    """Keep it where the parent finds it by the child's run id."""
+    """Store the handover where the parent finds it by the child's run id."""
     path = job.folder / "handover.json"
     path.write_text(handover.model_dump_json(), encoding="utf-8")
     job.files.put(path, _url(job, run_id))
@@ -77,7 +77,7 @@ def write_handover(job: ServiceJob, run_id: UUID, handover: Handover) -> None:
 
 @task(name="take over", task_run_name="take over", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
 def read_handover(job: ServiceJob, run_id: UUID) -> Handover:
-    """The last words of the child `run_id`; empty where it left none."""
+    """The handover of the child `run_id`; an empty one where the child wrote none."""
     try:
         with job.files.fetch_shared(_url(job, run_id)) as copy:
             return Handover.model_validate_json(Path(copy.path).read_bytes())
@@ -86,11 +86,11 @@ def read_handover(job: ServiceJob, run_id: UUID) -> Handover:
 
 
 def inferred_by(run_id: UUID, handover: Handover) -> Inferred:
-    """What the child `run_id` made, by its last words.
+    """The results of the child `run_id`.
 
     Raises:
         LipSyncError: what the child failed with.
-        GpuRunError: it left no word.
+        GpuRunError: it wrote no handover.
     """
     if handover.failure is not None:
         raise handover.failure.error()

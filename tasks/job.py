@@ -1,4 +1,4 @@
-"""What all stages of one job share in one process, and what they hand to each other."""
+"""The values that the stages of one job share in one process, and the references that they pass on."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -21,7 +21,7 @@ class LocalCopy(Protocol):
 
     @property
     def path(self) -> Path:
-        """Where it lies."""
+        """Its path."""
 
     @property
     def sha256(self) -> str:
@@ -29,11 +29,11 @@ class LocalCopy(Protocol):
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes it has."""
+        """Its size."""
 
     @property
     def url_shown(self) -> str:
-        """Where it came from, without what gives access."""
+        """Its address without credentials and signature."""
 
 
 class Files(Protocol):
@@ -43,19 +43,19 @@ class Files(Protocol):
         """The file at `url`, kept here while the context lasts."""
 
     def fetch_shared(self, url: str) -> AbstractContextManager[LocalCopy]:
-        """As `fetch`, of what the service itself has made, however large."""
+        """As `fetch`, for a file that the service itself has made; the size limit of inputs does not apply."""
 
     def discard(self, url: str) -> None:
-        """Remove what the service itself has made and nobody needs any more."""
+        """Remove a file that the service itself has made."""
 
     def put(self, path: Path, url: str) -> None:
         """Write the file at `path` to `url`, whole or not at all."""
 
     def exists(self, url: str) -> bool:
-        """Whether there is something at `url`."""
+        """Whether there is a file at `url`."""
 
     def check_target(self, url: str) -> None:
-        """Make sure that jobs may `put` to `url`, before the work that it would be for."""
+        """Make sure that jobs may `put` to `url`, before any work is done for it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,10 +68,10 @@ class ServiceJob:
     files: Files
     shared_url: str  # the folder of intermediate results that all machines share
     max_input_s: float  # how long an input may play
-    max_gpu_wait_s: float  # how long it waits for a worker of the GPU pool
+    max_gpu_wait_s: float  # how long the job waits for a worker of the GPU pool
     folder: Path  # of this job alone, removed with it
     log: StageLog
-    leases: ExitStack = field(default_factory=ExitStack)  # what holds the fetched files
+    leases: ExitStack = field(default_factory=ExitStack)  # of the fetched files
     copies: list[LocalCopy] = field(default_factory=list)  # the fetched files
 
     def hold(self, lease: AbstractContextManager[LocalCopy]) -> LocalCopy:
@@ -82,14 +82,14 @@ class ServiceJob:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[StageMeter]:
-        """Measure the block as stage `name`. What fails there names files as the caller does, by their addresses."""
+        """Measure the block as stage `name`. An error of the block names files by the caller's addresses."""
         with self.log.stage(name) as meter:
             try:
                 yield meter
             except LipSyncError as error:
-                raise self._in_callers_words(error) from error
+                raise self._with_callers_names(error) from error
 
-    def _in_callers_words(self, error: LipSyncError) -> LipSyncError:
+    def _with_callers_names(self, error: LipSyncError) -> LipSyncError:
         message = error.message
         for copy in self.copies:
             message = message.replace(str(copy.path), copy.url_shown)
@@ -110,18 +110,18 @@ class JobInputs:
 
 @dataclass(frozen=True, slots=True)
 class TrackReference:
-    """Where the face track of a job is kept, and for how much sound it was made."""
+    """The stored face track of a job."""
 
     key: str  # 64 hex digits: the video's bytes, the tracker and who looked on
     url: str
-    audio_s: Fraction  # exact length of the heard part, from the result's beginning
+    audio_s: Fraction  # the exact end of the sound that it covers, from the beginning of the whole result
     tracker: str  # name and version
     was_cached: bool
 
 
 @dataclass(frozen=True, slots=True)
 class EditsReference:
-    """Where the edits of a job's synced frames are kept."""
+    """The stored edits of a job's synced frames."""
 
     url: str
     was_cached: bool
@@ -129,7 +129,7 @@ class EditsReference:
 
 @dataclass(frozen=True, slots=True)
 class Inferred:
-    """Where the results of track and infer are kept; it crosses from the GPU pool to the CPU pool."""
+    """The stored results of track and infer. It crosses from the GPU pool to the CPU pool."""
 
     model: ModelIdentity  # the model that worked out the edits; the CPU pool paints for it
     track: TrackReference

@@ -1,4 +1,4 @@
-"""Opens a job on this machine: what it shares, the folder it works in, the threads it may use."""
+"""Opens a job on this machine: its shared values, its folder and its limits on threads."""
 
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from tasks.stage_log import StageLog
 
 @contextmanager
 def open_job(options: JobOptions, settings: Settings) -> Iterator[ServiceJob]:
-    """One job, whose folder and fetched files go when the block ends. The folder is below TMPDIR.
+    """One job. Its folder, below TMPDIR, is removed and its fetched files are released when the block ends.
 
     Raises:
         LipSyncError: the shared storage's settings cannot be used.

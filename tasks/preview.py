@@ -36,13 +36,13 @@ class Preview:
         self._tiles: list[NDArray[np.uint8]] = []  # (h, w, 3) RGB, all of one size
 
     def watched(self, frames: Iterator[SourceFrame]) -> Iterator[SourceFrame]:
-        """The same `frames`, the output's in order, each looked at before it is passed on."""
+        """Yield the output's `frames` in order, keeping small copies of the chosen ones."""
         for number, frame in enumerate(frames):
             self.consider(number, frame.picture)
             yield frame
 
     def consider(self, number: int, picture: av.VideoFrame) -> None:
-        """Keep a small copy of output frame `number` if it is one of the chosen."""
+        """Keep a small copy of output frame `number` if it is a chosen one."""
         if number in self._chosen:
             self._tiles.append(self._as_shown(picture))
 

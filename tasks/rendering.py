@@ -1,5 +1,7 @@
-"""Blend and encode: two stages, each in its own thread, of one pass over the frames. What came of it is kept in the
-shared storage until it is where the caller wants it, so that a job that dies on the way there renders nothing twice.
+"""Blend and encode: two stages of one pass over the frames, each in a thread of its own.
+
+The finished movie is kept in the shared storage until it is delivered, so that a job that dies while it uploads renders
+nothing twice.
 """
 
 from collections.abc import Iterator
@@ -37,14 +39,14 @@ class RenderPass:
     plan: ClipPlan
     edits: Path
     output: Path
-    kept_url: str  # where the output is kept until it is where the caller wants it
-    is_kept: bool  # an earlier attempt has done it all, and `output` is what it made
+    kept_url: str  # the address at which the output is kept until it is delivered
+    is_kept: bool  # an earlier attempt has made the movie, and `output` is its file
     preview: Preview
     frames: Channel[SourceFrame] = field(default_factory=lambda: Channel[SourceFrame](_FRAMES_AHEAD))
 
 
 def open_render(job: ServiceJob, inputs: JobInputs, inferred: Inferred, job_id: UUID, suffix: str) -> RenderPass:
-    """Everything that the pass needs, read back from where it is kept; `suffix` is the output's.
+    """Open the pass from the stored track and edits; `suffix` is that of the output's name.
 
     Raises:
         ModelError: this version does not paint the edits of that model, or the enhancer cannot be opened.
@@ -73,7 +75,7 @@ def open_render(job: ServiceJob, inputs: JobInputs, inferred: Inferred, job_id: 
 
 
 def deliver(render: RenderPass, url: str) -> None:
-    """Keep the output, take it to `url`, and keep it no longer.
+    """Keep the output, upload it to `url`, then discard the kept copy.
 
     Raises:
         LipSyncError: as `Storage.put`; the output is kept then, if the shared storage answers.
@@ -104,7 +106,7 @@ def blend_frames(render: RenderPass, meter: StageMeter) -> None:
 
 
 def encode_frames(render: RenderPass, meter: StageMeter, progress: ProgressCallback) -> str:
-    """Encode what `blend_frames` sends, with the sound, to the output file; returns what was done to the sound.
+    """Encode the frames of `blend_frames` with the sound to the output file; returns how the sound was written.
 
     Raises:
         OutputError: the output cannot be written.

@@ -1,4 +1,4 @@
-"""What every stage of a job cost, gathered while the job runs."""
+"""The stage log: the time, memory and GPU load of every stage, collected while the job runs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +18,10 @@ class StageRun:
     wall_s: float
     cpu_s: float  # of the stage's own thread and of its codecs' threads
     items: int  # frames, or files
-    size_bytes: int | None  # of what it moved or wrote
+    size_bytes: int | None  # of the files that it moved or wrote
     was_cached: bool  # an earlier run's result was used
     peak_rss_bytes: int
-    gpu_util: float | None  # mean, 0..1; None where no GPU was watched
+    gpu_util: float | None  # mean, 0..1; None where no GPU was sampled
     gpu_mem_bytes: int | None  # of the whole GPU, at most
     provider: str | None  # what ran the stage's networks; None where it ran none
     finished_at: datetime
@@ -29,7 +29,7 @@ class StageRun:
 
 
 class StageMeter:
-    """What a stage says about itself while it runs."""
+    """The measurements that a stage makes of itself while it runs."""
 
     def __init__(self) -> None:
         self.clock = StageClock()

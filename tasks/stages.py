@@ -1,8 +1,8 @@
-"""The stages of a job as Prefect tasks: thin wraps that give each a task run, retries and a time limit.
+"""The stages of a job as Prefect tasks: thin wrappers that give each a task run, retries and a time limit.
 
-Only what may pass is retried. Results are kept in the shared storage, under names made of what they depend on, and a
-task that finds its result there ends in a state called Cached; Prefect itself caches and persists nothing, for its
-keys would hash the inputs and its storage would be a second one.
+Only transient errors are retried. Results are kept in the shared storage, under hashes of all that they depend on. A task
+that finds its result there ends in a state called Cached. Prefect itself caches and persists nothing: its keys would
+hash the inputs, and its storage would be a second one.
 """
 
 import logging
@@ -33,19 +33,19 @@ from tasks.tracks import track_clip
 
 _T = TypeVar("_T")
 _MINUTE_S = 60
-JOB_LIMIT_S = 24 * 60 * _MINUTE_S  # nobody waits for longer, whatever the job waits for
+JOB_LIMIT_S = 24 * 60 * _MINUTE_S  # of all waits and stages together
 TRANSFER_LIMIT_S = 30 * _MINUTE_S
 _COMPUTE_LIMIT_S = 6 * 60 * _MINUTE_S
 
 
 def unscanned(argument: _T) -> _T:
-    """Pass `argument` to a task as it is: Prefect would look through it for futures, arrays included."""
+    """Pass `argument` to a task as it is. Prefect would search it for futures, arrays included."""
     return cast(_T, quote(argument))
 
 
 @contextmanager
 def translated_timeouts() -> Iterator[None]:
-    """Raise JobTimedOutError where a limit of a task or of the flow ends the block."""
+    """Raise JobTimedOutError where a time limit of a task or of the flow ends the block."""
     try:
         yield
     except TimeoutError as exc:
@@ -53,13 +53,13 @@ def translated_timeouts() -> Iterator[None]:
 
 
 async def is_transient(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Whether a failed task is worth another try."""
+    """Whether a failed task is worth a retry."""
     failure = await state.aresult(raise_on_failure=False)
     return isinstance(failure, TransientError)
 
 
-# For some three minutes, in which a server has started again. Every delay is spread, so that many jobs do not come back
-# at once.
+# About three minutes in all, in which a server starts again. Each delay is jittered, so that many jobs do not return at
+# once.
 _DELAYS_S = [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
 RETRIED: dict[str, Any] = {
     "retries": len(_DELAYS_S),
@@ -73,8 +73,8 @@ def _is_news(record: logging.LogRecord) -> bool:
     return "seconds configured for this task" not in record.getMessage()
 
 
-# Prefect warns in every run that a limit cannot interrupt a call that blocks. None blocks here: frames go by in loops,
-# and sockets have limits of their own.
+# Prefect warns in every run that a time limit cannot interrupt a blocking call. No call blocks here: frames pass in
+# loops, and sockets have time limits of their own.
 logging.getLogger("prefect.task_runs").addFilter(_is_news)
 
 NOT_PERSISTED: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
@@ -129,7 +129,7 @@ def track(inference: Inference, heard: HeardSound, progress: ProgressCallback) -
 
 @task(name="infer", task_run_name="infer", timeout_seconds=_COMPUTE_LIMIT_S, **RETRIED, **NOT_PERSISTED)
 def infer(inference: Inference, heard: HeardSound, track: TrackReference, progress: ProgressCallback) -> EditsReference:
-    """Work out what to paint into every synced frame. Ask for the state, as of `track`."""
+    """Infer the edit of every synced frame. Ask for the state, as for `track`."""
     with inference.job.stage("infer") as meter:
         reference = infer_edits(inference, heard, track, meter, progress)
     return _completed(reference, reference.was_cached)
@@ -137,12 +137,12 @@ def infer(inference: Inference, heard: HeardSound, track: TrackReference, progre
 
 @task(name="plan", task_run_name="plan", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
 def plan(job: ServiceJob, inputs: JobInputs, inferred: Inferred, job_id: UUID, suffix: str) -> RenderPass:
-    """Lay out the output, and bring what the pass over its frames needs."""
+    """Lay out the output, and fetch all that the pass over its frames needs."""
     with job.stage("plan"):
         return open_render(job, inputs, inferred, job_id, suffix)
 
 
-# Neither half of the streaming pass can be tried again alone, and neither talks to anything but this machine.
+# Neither half of the streaming pass can be retried alone, and neither uses the network.
 @task(name="blend", task_run_name="blend", timeout_seconds=_COMPUTE_LIMIT_S, **NOT_PERSISTED)
 def blend(render: RenderPass) -> None:
     """Paint the edits into the frames and send them to `encode`, which runs at the same time."""
@@ -155,7 +155,7 @@ def blend(render: RenderPass) -> None:
 
 @task(name="encode", task_run_name="encode", timeout_seconds=_COMPUTE_LIMIT_S, **NOT_PERSISTED)
 def encode(render: RenderPass, progress: ProgressCallback) -> None:
-    """Encode what `blend` sends. It is `Cached`, as `blend` is, where an earlier attempt came as far as this."""
+    """Encode the frames that `blend` sends. Both are `Cached` where an earlier attempt has made the movie."""
     with render.job.stage("encode") as meter:
         meter.was_cached = render.is_kept
         if not render.is_kept:
@@ -165,12 +165,12 @@ def encode(render: RenderPass, progress: ProgressCallback) -> None:
 
 @task(name="upload", task_run_name="upload", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
 def upload(render: RenderPass, url: str) -> None:
-    """Take the result to where the caller wants it."""
+    """Upload the result to the caller's address."""
     with render.job.stage("upload") as meter:
         deliver(render, url)
         meter.items, meter.size_bytes = 1, render.output.stat().st_size
 
 
 def _completed(reference: _T, was_cached: bool) -> _T:
-    """The state that Prefect takes a task to end in when it returns one."""
+    """A final state of a task with `reference` as its result: Prefect accepts a returned state as the task's own."""
     return cast(_T, Completed(data=reference, name="Cached" if was_cached else None))
