@@ -1,8 +1,8 @@
 """The stages of a job as Prefect tasks: thin wrappers that give each a task run, retries and a time limit.
 
-Only transient errors are retried. Results are kept in the shared storage, under hashes of all that they depend on. A task
-that finds its result there ends in a state called Cached. Prefect itself caches and persists nothing: its keys would
-hash the inputs, and its storage would be a second one.
+Only transient errors are retried. Results are kept in the shared storage, under hashes of all that they depend on. A
+task that finds its result there ends in a state called Cached. Prefect itself caches and persists nothing: its keys
+would hash the inputs, and its storage would be a second one.
 """
 
 import logging
