@@ -34,10 +34,12 @@ class Receiver(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.told: list[Told] = []
+        self.answered = 0
         self.answers: list[int] = []
         self.pause_s = 0.0
         self.drips = False  # a header now and then, and never the end
         self.released = threading.Event()
+        self.hung_up = threading.Event()  # a sender left before the end of its answer
 
     @property
     def host(self) -> str:
@@ -65,9 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.server.told.append(Told(self.path, headers, body, time.time()))
         if self.server.drips:
-            self.wfile.write(b"HTTP/1.1 200 OK\r\n")
-            while not self.server.released.wait(0.1):
-                self.wfile.write(b"X-Drop: 1\r\n")
+            self._drip()
         self.server.released.wait(self.server.pause_s)
         status = self.server.answers.pop(0) if self.server.answers else 204
         self.send_response(status)
@@ -75,6 +75,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Location", self.server.url("/elsewhere"))
         self.send_header("Content-Length", "0")
         self.end_headers()
+        self.server.answered += 1
+
+    def _drip(self) -> None:
+        try:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+            while not self.server.released.wait(0.1):
+                self.wfile.write(b"X-Drop: 1\r\n")
+        except OSError:
+            self.server.hung_up.set()
+            raise
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name that http.server calls
         """The tests read `told`."""

@@ -2,90 +2,114 @@
 
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
-from lipsync_core.clock import StageClock
+from lipsync_core.clock import StageClock, StageTiming
+from tests.hand_clock import HandClock
 
 
-def burn(seconds: float) -> None:
-    end = time.thread_time() + seconds
-    while time.thread_time() < end:
-        pass
+@pytest.fixture
+def hands(monkeypatch: pytest.MonkeyPatch) -> HandClock:
+    """Time goes on only where a test says so."""
+    clock = HandClock()
+    monkeypatch.setattr("lipsync_core.clock.time", clock)
+    return clock
 
 
-def test_a_nested_stage_pauses_the_one_around_it() -> None:
+def rows_of(clock: StageClock) -> dict[str, StageTiming]:
+    return {row.stage: row for row in clock.timings()}
+
+
+def test_a_nested_stage_pauses_the_one_around_it(hands: HandClock) -> None:
     clock = StageClock()
     with clock.stage("outer"):
-        burn(0.02)
+        hands.work(2)
         with clock.stage("inner"):
-            burn(0.06)
-    rows = {row.stage: row for row in clock.timings()}
-    assert rows["outer"].cpu_s == pytest.approx(0.02, abs=0.01)
-    assert rows["inner"].cpu_s == pytest.approx(0.06, abs=0.01)
+            hands.work(6)
+            hands.wait(1)
+        hands.work(1)
+    rows = rows_of(clock)
+    assert (rows["outer"].cpu_s, rows["outer"].wall_s) == (3, 3)
+    assert (rows["inner"].cpu_s, rows["inner"].wall_s) == (6, 7)
 
 
-def test_a_lazy_stage_is_timed_while_it_works_and_counts_its_things() -> None:
+def test_a_lazy_stage_is_timed_while_it_works_and_counts_its_things(hands: HandClock) -> None:
     clock = StageClock()
 
-    def source() -> object:
+    def source() -> Iterator[int]:
         for number in range(3):
-            burn(0.01)
+            hands.work(1)
             yield number
 
     with clock.stage("consumer"):
         for _ in clock.timed("source", source()):
-            burn(0.02)
-    rows = {row.stage: row for row in clock.timings()}
-    assert rows["source"].items == 3
-    assert rows["source"].cpu_s == pytest.approx(0.03, abs=0.012)
-    assert rows["consumer"].cpu_s == pytest.approx(0.06, abs=0.02)
-    assert rows["source"].items_per_s == pytest.approx(3 / rows["source"].wall_s)
+            hands.work(2)
+    rows = rows_of(clock)
+    assert (rows["source"].items, rows["source"].cpu_s, rows["consumer"].cpu_s) == (3, 3, 6)
+    assert rows["source"].items_per_s == 1
 
 
-def test_threads_of_a_stage_are_charged_to_it_even_after_they_ended() -> None:
+def test_threads_of_a_stage_are_charged_to_it_even_after_they_ended(hands: HandClock) -> None:
     clock = StageClock()
-    go, done = threading.Event(), threading.Event()
+    go, worked, leave = threading.Event(), threading.Event(), threading.Event()
+    started_s = time.process_time()
+    spent_s: list[float] = []  # CPU seconds, as the thread itself reads them
 
     def work() -> None:
         go.wait()
-        burn(0.08)
-        done.set()
-        go.clear()
-        go.wait()
+        while time.thread_time() < 0.01:
+            pass
+        spent_s.append(time.thread_time())
+        worked.set()
+        leave.wait()
 
     with clock.adopting("codec"):
         thread = threading.Thread(target=work)
         thread.start()
     go.set()
-    done.wait()
-    with clock.stage("codec"):
+    worked.wait()
+    with clock.stage("codec"):  # its end looks at the thread
         pass
-    go.set()
+    leave.set()
     thread.join()
-    codec = next(row for row in clock.timings() if row.stage == "codec")
-    assert codec.cpu_s == pytest.approx(0.08, abs=0.03)
+    assert spent_s[0] <= rows_of(clock)["codec"].cpu_s <= time.process_time() - started_s
 
 
-def test_the_rows_add_up_to_the_whole() -> None:
+def test_the_rows_add_up_to_the_whole(hands: HandClock) -> None:
     clock = StageClock()
     with clock.stage("work"):
-        burn(0.02)
-    burn(0.03)
+        hands.work(2)
+    hands.work(3)
+    hands.wait(4)
     rows = clock.timings()
-    assert rows[-1].stage == "other"
-    assert rows[-1].cpu_s == pytest.approx(0.03, abs=0.015)
-    assert sum(row.wall_s for row in rows) == pytest.approx(clock.wall_s, rel=0.05)
+    assert [row.stage for row in rows] == ["work", "other"]
+    assert (rows[-1].cpu_s, rows[-1].wall_s) == (3, 7)
+    assert sum(row.wall_s for row in rows) == clock.wall_s == 9
+    assert sum(row.cpu_s for row in rows) == clock.cpu_s == 5
 
 
-def test_a_stage_is_closed_when_its_block_fails() -> None:
+def test_a_stage_is_closed_when_its_block_fails(hands: HandClock) -> None:
     clock = StageClock()
     with pytest.raises(ValueError, match="no"), clock.stage("broken", items=2):
         raise ValueError("no")
-    burn(0.02)
-    broken = clock.timings()[0]
-    assert broken.items == 2
-    assert broken.cpu_s < 0.01
+    hands.work(2)
+    broken = rows_of(clock)["broken"]
+    assert (broken.items, broken.cpu_s) == (2, 0)
+
+
+def test_a_clock_measures_the_time_of_this_process() -> None:
+    before_s = time.perf_counter(), time.process_time()
+    clock = StageClock()
+    with clock.stage("work"):
+        started_s = time.thread_time()
+        while time.thread_time() < started_s + 0.01:
+            pass
+    [work, _] = clock.timings()
+    wall_s, cpu_s = time.perf_counter() - before_s[0], time.process_time() - before_s[1]
+    assert 0.01 <= work.cpu_s <= cpu_s
+    assert 0 < work.wall_s <= wall_s
 
 
 def test_a_clock_fails_when_another_thread_uses_it() -> None:

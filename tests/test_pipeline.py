@@ -16,6 +16,7 @@ from lipsync_core.clock import StageClock
 from lipsync_core.errors import FaceError, OptionError
 from lipsync_core.media.decode import decode_frames
 from tests.conftest import Ffmpeg, Tone
+from tests.hand_clock import HandClock
 from tests.jobs import luma_frames, reopened
 
 SECOND = JobOptions(end_s=Fraction(1))
@@ -179,8 +180,9 @@ def test_a_job_opens_its_files_no_more_often_than_it_has_passes_over_them(
 
 
 def test_progress_and_timings_account_for_every_frame(
-    woman: Path, speech: Path, workspace: Workspace, tmp_path: Path
+    woman: Path, speech: Path, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("lipsync_core.clock.time", HandClock(tick_s=1))  # each look at a clock takes a second
     seen: list[Progress] = []
     report = lip_sync(woman, speech, tmp_path / "out.mp4", SECOND, workspace, seen.append)
     rendered = [progress.done for progress in seen if progress.stage == "render"]
@@ -188,5 +190,6 @@ def test_progress_and_timings_account_for_every_frame(
     assert rendered[-1] == seen[-1].total == 25
     items = {stage.stage: stage.items for stage in report.stages}
     assert items["paint"] == items["blend"] == items["encode"] == 25
-    assert sum(stage.wall_s for stage in report.stages) == pytest.approx(report.wall_s, rel=0.02)
-    assert sum(stage.cpu_s for stage in report.stages) == pytest.approx(report.cpu_s, rel=0.02)
+    looks_after_the_stages_s = 3
+    assert 100 < report.wall_s <= sum(stage.wall_s for stage in report.stages) + looks_after_the_stages_s
+    assert 100 < report.cpu_s <= sum(stage.cpu_s for stage in report.stages) + looks_after_the_stages_s

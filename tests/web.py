@@ -19,6 +19,7 @@ import trustme
 #: Names that the test's certificate is good for: the server's own, and those that the real registry holds.
 HOSTS = ("localhost", "127.0.0.1", "weights.test", "huggingface.co", "github.com")
 _BLOCK_BYTES = 1 << 16
+_STALL_LIMIT_S = 60.0
 
 
 @cache
@@ -40,6 +41,7 @@ class Answer:
     cuts: list[int] = field(default_factory=list)  # bytes after which the next connections are cut
     failures: list[int] = field(default_factory=list)  # statuses of the next answers
     pause_s: float = 0.0  # before each block
+    stalls_at: int | None = None  # bytes after which nothing more comes until the client hangs up
     range_start_shift: int = 0  # a fault: the part begins elsewhere
 
 
@@ -101,6 +103,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         end = start + answer.cuts.pop(0) if answer.cuts else len(answer.content)
         for position in range(start, min(end, len(answer.content)), _BLOCK_BYTES):
+            if answer.stalls_at is not None and position >= answer.stalls_at:
+                select.select([self.connection], [], [], _STALL_LIMIT_S)
+                break
             time.sleep(answer.pause_s)
             self.wfile.write(answer.content[position : min(end, position + _BLOCK_BYTES)])
         self.close_connection = True

@@ -1,5 +1,6 @@
 import gc
 import hashlib
+import os
 import random
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -127,13 +128,18 @@ def test_decoding_stops_where_no_more_is_needed(make_video: MakeVideo) -> None:
     assert [frame.index for frame in frames] == [0, 1, 2, 3, 4]  # the fifth starts at 0.16 s
 
 
-def test_the_clock_counts_frames_and_the_codecs_threads(clips: Path) -> None:
+@pytest.mark.skipif(os.cpu_count() == 1, reason="on a machine with one core a decoder starts no threads")
+def test_the_clock_counts_frames_and_the_threads_that_decode_a_large_picture(
+    make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_video(frames=12, size="1920x1080")
+    monkeypatch.setattr("lipsync_core.clock.time.thread_time", lambda: 0.0)  # this thread costs nothing
     clock = StageClock()
-    for _ in decode_frames(clips / "liveportrait_s20.mp4", clock, until_s=Fraction(2)):
+    for _ in decode_frames(path, clock):
         pass
     timing = next(row for row in clock.timings() if row.stage == "decode")
-    assert timing.items == 60
-    assert timing.cpu_s > 0.02
+    assert timing.items == 12
+    assert timing.cpu_s > 0
 
 
 @pytest.mark.parametrize("budget_frames", [1, 7, 30])
@@ -333,16 +339,21 @@ def _is_open(path: Path) -> bool:
     return any(link.resolve() == path.resolve() for link in Path("/proc/self/fd").iterdir() if link.exists())
 
 
-def test_a_video_of_a_stored_track_starts_late_without_decoding_the_beginning(
-    make_video: MakeVideo, ffmpeg: Ffmpeg
-) -> None:
-    path = make_video("late.mp4", "-g", "25", "-preset", "veryfast", frames=400, size="640x360")
-    full = [(frame.index, frame.pts) for frame in decode_frames(path, StageClock())]
-    clocks = StageClock(), StageClock()
-    whole = [frame.index for frame in decode_in_order(path, range(390, 400), clocks[0])]
-    sought = [
-        frame.index for frame in decode_in_order(path, range(390, 400), clocks[1], frame_pts=[p for _, p in full])
-    ]
-    assert whole == sought == list(range(390, 400))
-    cpu_s = [next(row.cpu_s for row in clock.timings() if row.stage == "decode") for clock in clocks]
-    assert cpu_s[1] < cpu_s[0] / 3
+def test_a_video_of_a_stored_track_starts_late_without_decoding_the_beginning(make_video: MakeVideo) -> None:
+    path = make_video("late.mp4", "-g", "25", "-preset", "veryfast", frames=200)
+    full = seen(decode_frames(path, StageClock()))
+    late = range(190, 200)
+    _destroy_packets(path, range(25, 150))
+    with pytest.raises(UnreadableMediaError, match="cannot be decoded"):
+        in_order(path, late, 64 << 20)  # counts its frames from the beginning
+    assert in_order(path, late, 64 << 20, [frame[1] for frame in full]) == full[190:]
+
+
+def _destroy_packets(path: Path, indexes: range) -> None:
+    """Overwrite the contents of the packets `indexes`, in the order of the file."""
+    with av.open(path) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    content = bytearray(path.read_bytes())
+    for at, size in packets[indexes.start : indexes.stop]:
+        content[at : at + size] = bytes(size)
+    path.write_bytes(content)

@@ -48,7 +48,7 @@ def store_of(folder: Path, entry: ModelEntry) -> ModelStore:
 
 def installer(store: ModelStore) -> ModelInstaller:
     """Waits for nobody: one more attempt, at once."""
-    return ModelInstaller(store, Downloader(pauses_s=(0.0,), timeout_s=5.0))
+    return ModelInstaller(store, Downloader(pauses_s=(0.0,), timeout_s=30.0))
 
 
 def files(folder: Path) -> list[str]:

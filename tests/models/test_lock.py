@@ -1,7 +1,6 @@
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,28 +12,22 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_one_holds_the_lock_at_a_time_and_nothing_is_left(tmp_path: Path) -> None:
-    inside, most, waited = 0, 0, 0
-    guard = threading.Lock()
-
-    def wait() -> None:
-        nonlocal waited
-        with guard:
-            waited += 1
+    inside, most = 0, 0
+    guard, somebody_waits = threading.Lock(), threading.Event()
 
     def work(_: int) -> None:
         nonlocal inside, most
-        with locked(tmp_path / "a.lock", wait):
+        with locked(tmp_path / "a.lock", somebody_waits.set):
             with guard:
                 inside += 1
                 most = max(most, inside)
-            time.sleep(0.002)
+            assert somebody_waits.wait(60)
             with guard:
                 inside -= 1
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(64)))
     assert most == 1
-    assert waited > 0
     assert list(tmp_path.iterdir()) == []
 
 

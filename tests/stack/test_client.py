@@ -169,7 +169,8 @@ def test_a_running_job_is_cancelled(client: JobClient, lipsync: CommandLine, ffm
     ffmpeg("-stream_loop", "3", "-i", source, "-t", "30", "-an", "-preset", "ultrafast", lipsync.folder / "long.mp4")
     waiting = ("long.mp4", clips / "retalking_audio1.wav", "-o", "out.mp4", "--no-wait", "--length", "video")
     job_id = UUID(lipsync("submit", *waiting).stdout.strip())
-    while client.job(job_id).state != "running":
+    while (job := client.job(job_id)).state != "running":
+        assert not job.is_final
         time.sleep(0.2)
     assert lipsync("jobs", "cancel", str(job_id)).stdout == f"job {job_id} is being cancelled\n"
     assert client.wait(job_id).state == "cancelled"
@@ -205,7 +206,7 @@ def test_ctrl_c_stops_the_waiting_and_not_the_job(client: JobClient, lipsync: Co
         assert line, f"it ended: {said}"
         said += line
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     [job_id] = set(ID.findall(said))
     assert (process.returncode, out) == (130, "")
     stopped = f"lipsync: error INTERRUPTED: stopped by SIGINT; job {job_id} goes on; to wait for it again: "
@@ -222,7 +223,7 @@ def test_ctrl_c_leaves_the_jobs_of_a_manifest(client: JobClient, lipsync: Comman
     while "0 of 1 jobs" not in process.stderr.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
     assert err.endswith("; the jobs go on; run the command again to wait for them\n")
     [job] = [job for job in client.jobs(JobQuery()) if job.name.startswith(str(name))]

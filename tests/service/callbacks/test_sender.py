@@ -236,7 +236,7 @@ def test_a_slow_receiver_holds_up_its_own_callbacks_only(
     deliveries: Deliveries, settings: Callable[..., Any], receiver: Receiver
 ) -> None:
     slow, clock = Receiver(), Clock()
-    slow.pause_s = 5.0
+    slow.pause_s = 120.0
     hosts = {f"localhost:{slow.server_address[1]}", receiver.host}
     sender = CallbackSender(settings(callback_secret=SECRET, http_allowed_hosts=hosts))
     ends = [an_end() for _ in range(9)]
@@ -246,14 +246,12 @@ def test_a_slow_receiver_holds_up_its_own_callbacks_only(
         for second, end in enumerate(ends):
             deliveries.add([end], NOW - timedelta(seconds=20 - second))
         courier = Courier(deliveries, sender, lambda each: to(addresses[each.event_id == last])(each), clock)
-        started = time.monotonic()
         for _ in range(2):
             courier.dispatch()
             while deliveries.due(clock(), 9) and len(slow.told) < 2:
                 time.sleep(0.01)
-        receiver.wait_for(1, limit_s=3)
-        assert time.monotonic() - started < 3
-        assert len(slow.told) == 2
+        receiver.wait_for(1)
+        assert (len(slow.told), slow.answered) == (2, 0)
         slow.released.set()
         courier.wait()
     courier.close()
@@ -265,10 +263,9 @@ def test_a_receiver_that_drips_for_ever_is_cut_off(
     monkeypatch.setattr("lipsync_service.callbacks.sender.TIMEOUT_S", 0.5)
     sender = CallbackSender(settings(callback_secret=SECRET, http_allowed_hosts=("127.0.0.1",)))
     receiver.drips = True
-    started = time.monotonic()
     reply = sender.send(Letter(uuid4(), receiver.url(), b"{}"), NOW)
     assert reply == Reply(error_code="TRANSIENT")
-    assert time.monotonic() - started < 3
+    assert receiver.hung_up.wait(30)
 
 
 def test_a_delivery_waits_untried_while_nobody_can_say_where_it_goes(

@@ -78,8 +78,10 @@ def fill(url: str, spool: Path) -> None:
 def test_the_page_tells_of_jobs_stages_frames_and_callbacks(
     url: str, scrape: Callable[[str], Samples], tmp_path: Path
 ) -> None:
+    began = datetime.now(UTC)
     fill(url, tmp_path / "spool")
     found = scrape(url)
+    most_s = 98 + (datetime.now(UTC) - began).total_seconds()
     assert found["lipsync_up", ("ledger",)] == 1
     assert found["lipsync_jobs", ("viseme/1", "completed")] == 2
     assert found["lipsync_jobs", ("unknown", "failed")] == 1
@@ -94,7 +96,7 @@ def test_the_page_tells_of_jobs_stages_frames_and_callbacks(
     assert len(buckets) == len(BUCKETS_S) + 1
     assert found["lipsync_stage_cached_runs_total", ("track",)] == 1
     assert [found["lipsync_callbacks", (state,)] for state in ("pending", "delivered", "given_up")] == [1, 1, 1]
-    assert 98 <= found["lipsync_callbacks_oldest_wait_seconds", ()] < 150
+    assert 98 <= found["lipsync_callbacks_oldest_wait_seconds", ()] <= most_s
     assert found["lipsync_watch_last_round_timestamp_seconds", ()] == NOW.timestamp()
 
 

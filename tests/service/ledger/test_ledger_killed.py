@@ -60,9 +60,14 @@ def start_worker(url: str, spool: Path) -> subprocess.Popen[str]:
     return worker
 
 
-def told_until_killed(worker: subprocess.Popen[str]) -> set[UUID]:
-    worker.kill()
-    told, _ = worker.communicate(timeout=30)
+def told_until_killed(worker: subprocess.Popen[str], delay_s: float = 0.0) -> set[UUID]:
+    """The jobs of which the worker said so: one, and those until it is killed `delay_s` later."""
+    with worker:
+        assert worker.stdout is not None
+        told = worker.stdout.readline()
+        time.sleep(delay_s)
+        worker.kill()
+        told += worker.stdout.read()
     assert worker.returncode == -9, "the worker ended by itself"
     return {UUID(line) for line in told.splitlines() if len(line) == 36}
 
@@ -74,10 +79,8 @@ def test_every_row_is_there_exactly_once_after_kills_and_an_outage(url: str, tmp
         workers = [start_worker(url, spool) for _ in range(2)]
         time.sleep(delays.uniform(0.05, 0.2))
         with outage(url):
-            time.sleep(delays.uniform(0.1, 0.3))
-            told |= told_until_killed(workers[0])  # while its rows go to the spool
-        time.sleep(delays.uniform(0.05, 0.3))
-        told |= told_until_killed(workers[1])  # while it writes what waits
+            told |= told_until_killed(workers[0], delays.uniform(0.1, 0.3))  # while its rows go to the spool
+        told |= told_until_killed(workers[1], delays.uniform(0.05, 0.3))  # while it writes what waits
     ledger = Ledger(url, spool)
     ledger.replay()
     assert ledger.replay() == 0
@@ -110,9 +113,7 @@ def normal(rows: list[tuple[object, ...]]) -> list[tuple[object, ...]]:
 def test_a_replay_killed_between_writing_and_forgetting_writes_nothing_twice(url: str, tmp_path: Path) -> None:
     spool = tmp_path / "spool"
     with outage(url):
-        worker = start_worker(url, spool)
-        time.sleep(0.3)
-        told = told_until_killed(worker)
+        told = told_until_killed(start_worker(url, spool), delay_s=0.3)
     script = (
         "import os, sys; from pathlib import Path; from lipsync_service.ledger.ledger import Ledger\n"
         "Path.unlink = lambda path: os.kill(os.getpid(), 9)\n"

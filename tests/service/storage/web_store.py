@@ -30,6 +30,8 @@ class Page:
     failures: list[int] = field(default_factory=list)  # statuses of the next answers
     answers_left: int | None = None  # before the server is overloaded
     pause_s: float = 0.0  # before each block
+    wants_company: bool = False  # a part is sent once two requests have been here at the same time
+    then: "Page | None" = None  # takes this one's place as soon as a part is asked for
     excess: bytes = b""  # sent on top of what was announced
 
 
@@ -47,6 +49,7 @@ class WebStore(ThreadingHTTPServer):
         self.most_at_once = 0
         self.at_once = 0
         self.lock = threading.Lock()
+        self.has_company = threading.Event()
         if signer is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             signer.issue_cert(*HOSTS).configure_cert(context)
@@ -102,6 +105,8 @@ class _Handler(BaseHTTPRequestHandler):
             server.requests.append((self.command, self.path, dict(self.headers)))
             server.at_once += 1
             server.most_at_once = max(server.most_at_once, server.at_once)
+        if server.most_at_once > 1:
+            server.has_company.set()
         try:
             yield server.pages.get(self._place())
         finally:
@@ -141,6 +146,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(end - start))
         self.end_headers()
         is_probe = is_part and end - start == 1
+        if page.then is not None and not is_probe:
+            self.server.pages[self._place()] = page.then
+        if page.wants_company and not is_probe:
+            self.server.has_company.wait(60)
         stop = min(end, start + page.cuts.pop(0)) if page.cuts and not is_probe else end
         for position in range(start, stop, _BLOCK_BYTES):
             time.sleep(0.0 if is_probe else page.pause_s)

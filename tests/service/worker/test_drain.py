@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,16 +17,24 @@ SUPERVISE = (
 )
 # Polls for work, that is counts, and has one run at work, which leaves a file when it comes to its end.
 WORKER = """
-import pathlib, signal, subprocess, sys, time
+import os, pathlib, signal, subprocess, sys, time
 run = subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({sys.argv[1]}); open('run-ended', 'w')"])
 def stop(*_):
     run.kill()
     sys.exit(3)
 signal.signal(signal.SIGTERM, stop)
+pathlib.Path("worker").write_text(str(os.getpid()))
 for count in range(10_000):
     pathlib.Path("polls").write_text(str(count))
     time.sleep(0.02)
 """
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    end_s = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
 
 
 class Drained:
@@ -39,9 +47,12 @@ class Drained:
         self.process = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True)
 
     def wait_for_polls(self) -> None:
-        end_s = time.monotonic() + 20
-        while not self.polls and time.monotonic() < end_s:
-            time.sleep(0.05)
+        wait_until(lambda: self.polls > 0)
+
+    def wait_until_held(self) -> None:
+        """The worker does nothing more, by SIGSTOP."""
+        stat = Path("/proc", (self.folder / "worker").read_text(), "stat")
+        wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
 
     @property
     def polls(self) -> int:
@@ -67,9 +78,9 @@ def test_a_run_comes_to_its_end_and_no_new_one_begins(drained: list[Drained], tm
     drained.append(Drained(tmp_path, limit_s=30, run_s=2))
     drained[0].wait_for_polls()
     drained[0].stop()
-    time.sleep(0.3)
+    drained[0].wait_until_held()
     polls = drained[0].polls
-    assert drained[0].process.wait(20) == 3  # the worker's own
+    assert drained[0].process.wait(60) == 3  # the worker's own
     assert (tmp_path / "run-ended").exists()
     assert drained[0].polls <= polls + 1  # one as it hears that it shall stop
 
@@ -80,10 +91,11 @@ def test_a_run_is_cut_off_when_it_may_not_go_on(
 ) -> None:
     drained.append(Drained(tmp_path, limit_s, run_s=60))
     drained[0].wait_for_polls()
-    for _ in range(asks):
+    drained[0].stop()
+    if asks == 2:
+        drained[0].wait_until_held()
         drained[0].stop()
-        time.sleep(0.3)
-    assert drained[0].process.wait(20) == 3
+    assert drained[0].process.wait(60) == 3
     assert not (tmp_path / "run-ended").exists()
 
 
@@ -92,4 +104,4 @@ def test_a_worker_that_ends_by_itself_ends_the_container(
     worker: str, status: int, drained: list[Drained], tmp_path: Path
 ) -> None:
     drained.append(Drained(tmp_path, limit_s=60, run_s=0, worker=worker))
-    assert drained[0].process.wait(20) == status
+    assert drained[0].process.wait(60) == status

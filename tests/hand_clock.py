@@ -1,0 +1,36 @@
+"""Clocks that a test turns by hand, in the place of the system's."""
+
+import time
+
+
+class HandClock:
+    """Stands for the module `time`: wall and CPU time go on through `work` and `wait`, and by `tick_s` at each look."""
+
+    def __init__(self, tick_s: float = 0.0) -> None:
+        self._tick_s = tick_s
+        self._wall_s = 0.0
+        self._cpu_s = 0.0
+
+    def work(self, seconds: float) -> None:
+        """This thread computes."""
+        self._wall_s += seconds
+        self._cpu_s += seconds
+
+    def wait(self, seconds: float) -> None:
+        """This thread sleeps."""
+        self._wall_s += seconds
+
+    def perf_counter(self) -> float:
+        self.work(self._tick_s)
+        return self._wall_s
+
+    def thread_time(self) -> float:
+        self.work(self._tick_s)
+        return self._cpu_s
+
+    def process_time(self) -> float:
+        return self.thread_time()
+
+    def clock_gettime(self, clock_id: int) -> float:
+        """Clocks of other threads are the system's."""
+        return time.clock_gettime(clock_id)
