@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-_DRIVER_FILES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))  # of Linux, of Linux on Windows
+DRIVER_FILES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))  # of Linux, of Linux on Windows
 _EVERY_S = 0.2  # the driver itself looks 1 to 6 times a second
 _STOP_LIMIT_S = 1.0  # for a driver that answers no more
 
@@ -76,7 +76,7 @@ def open_gpu() -> ReadGpu | None:
 
     It never raises: a missing measurement must not fail a job.
     """
-    if not any(path.exists() for path in _DRIVER_FILES):
+    if not any(path.exists() for path in DRIVER_FILES):
         return None
     try:
         import pynvml

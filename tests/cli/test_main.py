@@ -8,6 +8,7 @@ import pytest
 
 from lipsync_cli.failures import exit_table
 from lipsync_cli.main import main
+from lipsync_core.models.store import ModelStore
 from tests.cli.conftest import LIPSYNC, RunLipSync
 
 HEAVY = (
@@ -82,10 +83,13 @@ def test_a_misspelt_option_is_answered_with_the_right_one(capsys: pytest.Capture
 def test_an_unexpected_error_is_one_line_and_debug_shows_where(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("lipsync_cli.commands.models.workspace_at", lambda home: home.nowhere)
+    def fail(store: ModelStore, name: str) -> str:
+        raise ZeroDivisionError(name)
+
+    monkeypatch.setattr(ModelStore, "status", fail)
     assert main(["models", "list"]) == 1
     line = capsys.readouterr().err
-    assert line.startswith("lipsync: error INTERNAL: AttributeError: ")
+    assert line.startswith("lipsync: error INTERNAL: ZeroDivisionError: ")
     assert line.count("\n") == 1
     for arguments in (["--debug", "models", "list"], ["models", "list", "--debug"]):
         assert main(arguments) == 1

@@ -33,5 +33,9 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
     try:
         with interruptible():
             os.kill(os.getpid(), signal.SIGHUP)
+            is_at_work = True
+            ignored = signal.getsignal(signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
+    assert is_at_work
+    assert ignored is signal.SIG_IGN

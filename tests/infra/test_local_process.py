@@ -7,7 +7,9 @@ import socket
 import subprocess
 import sys
 import time
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -73,8 +75,9 @@ def test_a_service_is_started_once_and_stopped_once(tmp_path: Path, folder: Serv
 def test_a_service_is_ended_by_force_when_it_does_not_listen(
     tmp_path: Path, folder: ServiceFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("infra.local.process._PATIENCE_S", 0.5)
     start(tmp_path, "deaf")
+    hours = (3600.0 * hour for hour in count())  # one more at each look, so that all patience ends at once
+    monkeypatch.setattr("infra.local.process.time", SimpleNamespace(monotonic=hours.__next__, sleep=time.sleep))
     assert folder.stop("sleeper")
     deadline = time.monotonic() + 60
     while folder.is_running("sleeper") and time.monotonic() < deadline:

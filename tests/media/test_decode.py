@@ -17,7 +17,7 @@ from lipsync_core.media.decode import SourceFrame, decode_frames, decode_in_orde
 from lipsync_core.media.planes import Box, plane_samples, read_region, write_region
 from lipsync_core.media.probe import require_video
 from lipsync_core.media.working import working_picture
-from tests.conftest import Ffmpeg, MakeVideo, Tone
+from tests.conftest import MakeVideo, Tone
 
 FRAME_BYTES = 160 * 120 * 3 // 2  # of the test videos
 OPEN_GOP = ("-bf", "3", "-g", "24", "-x264-params", "open-gop=1:b-pyramid=normal:scenecut=0")

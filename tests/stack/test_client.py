@@ -24,6 +24,7 @@ from lipsync_service.errors import IdempotencyConflictError, JobMissingError, Jo
 from lipsync_service.settings import Settings
 from tests.stack.command_line import ID, CommandLine, error_line
 from tests.stack.test_service import assert_equal_frames
+from tests.text_tables import words
 
 if TYPE_CHECKING:  # conftest.py is no module of its own
     from tests.conftest import Ffmpeg
@@ -98,9 +99,9 @@ def assert_shown(lipsync: CommandLine, job_id: str) -> None:
     assert shown["request"]["metadata"] == {"show": "x=y"}
     assert {"fetch video", "track", "infer", "blend", "encode", "upload"} <= {task["name"] for task in shown["tasks"]}
     assert {"track", "encode"} <= {row["stage"] for row in shown["timings"]}
-    text = lipsync("jobs", "show", job_id).stdout
-    assert "state     completed, attempt 1" in text and "label show x=y" in text
-    assert f"{job_id}  " in lipsync("jobs", "list", "--state", "completed", "--since", "1h").stdout
+    text = words(lipsync("jobs", "show", job_id).stdout)
+    assert "state completed, attempt 1" in text and "label show x=y" in text
+    assert job_id in words(lipsync("jobs", "list", "--state", "completed", "--since", "1h").stdout).split()
     assert lipsync("jobs", "list", "--since", "2999-01-01").stdout == "no jobs\n"
     lipsync("jobs", "wait", job_id, "-o", "fetched.mp4")
     assert (lipsync.folder / "fetched.mp4").read_bytes() == (lipsync.folder / "out.mp4").read_bytes()

@@ -38,7 +38,7 @@ def is_sampling() -> bool:
 @pytest.fixture
 def no_driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine whose driver's files are absent, whatever machine this is."""
-    monkeypatch.setattr(gpu_meter, "_DRIVER_FILES", (tmp_path / "absent",))
+    monkeypatch.setattr(gpu_meter, "DRIVER_FILES", (tmp_path / "absent",))
     monkeypatch.setitem(sys.modules, "pynvml", None)  # importing it would raise
 
 
@@ -46,7 +46,7 @@ def no_driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def broken_driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine with the driver's file and without its library."""
     (tmp_path / "nvidiactl").touch()
-    monkeypatch.setattr(gpu_meter, "_DRIVER_FILES", (tmp_path / "nvidiactl",))
+    monkeypatch.setattr(gpu_meter, "DRIVER_FILES", (tmp_path / "nvidiactl",))
     if any(path.exists() for path in (Path("/dev/nvidiactl"), Path("/dev/dxg"))):
         pytest.skip("this machine has a GPU whose driver works")
 
@@ -95,8 +95,7 @@ def test_the_sampling_stops_when_the_stage_fails() -> None:
     assert not is_sampling()
 
 
-def test_a_job_goes_on_when_the_driver_answers_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_meter, "_STOP_LIMIT_S", 0.1)
+def test_a_job_goes_on_when_the_driver_answers_no_more() -> None:
     asked, answers = threading.Event(), threading.Event()
 
     def read() -> GpuSample:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import RunLipSync, write_movie
+from tests.text_tables import cells
 
 HEADER = "video,audio,output,crf,priority,idempotency_key\n"
 
@@ -41,23 +42,21 @@ def test_a_dry_run_tells_every_fault_and_submits_nothing(
     assert done.returncode == 3
     assert done.stderr == "lipsync: error INPUT_INVALID: 5 of 9 rows hold no request; correct these rows\n"
     assert "secret" not in done.stdout
-    assert done.stdout.splitlines() == [
-        "  row  field            fault",
-        "    4  video            rows/none.mp4 does not exist",
-        "    5  output           its path ends in none of .mp4, .m4v, .mov",
-        "    5  crf              Input should be less than or equal to 51",
-        "    5  audio            rows/face.mp4 holds no audio",
-        "    6  output           row 2 writes to the same place",
-        "    7  audio            it does not begin with s3://, https://, http:// or file://",
-        "    9  idempotency_key  row 8 has the same and asks for something else",
-        "",
-        "  row  job",
-        "    2  rows/face.mp4 + rows/speech.wav -> rows/one.mp4",
-        "    3  the same as row 2",
-        "    8  s3://in/v.mp4 + s3://in/a.wav -> s3://out/o.mp4",
-        "   10  the same as row 8",
-        "",
-        "9 rows: 2 jobs, 2 rows the same, 5 wrong",
+    assert cells(done.stdout) == [
+        ["row", "field", "fault"],
+        ["4", "video", "rows/none.mp4 does not exist"],
+        ["5", "output", "its path ends in none of .mp4, .m4v, .mov"],
+        ["5", "crf", "Input should be less than or equal to 51"],
+        ["5", "audio", "rows/face.mp4 holds no audio"],
+        ["6", "output", "row 2 writes to the same place"],
+        ["7", "audio", "it does not begin with s3://, https://, http:// or file://"],
+        ["9", "idempotency_key", "row 8 has the same and asks for something else"],
+        ["row", "job"],
+        ["2", "rows/face.mp4 + rows/speech.wav -> rows/one.mp4"],
+        ["3", "the same as row 2"],
+        ["8", "s3://in/v.mp4 + s3://in/a.wav -> s3://out/o.mp4"],
+        ["10", "the same as row 8"],
+        ["9 rows: 2 jobs, 2 rows the same, 5 wrong"],
     ]
     assert sorted(path.name for path in manifest.parent.iterdir()) == [
         "face.mp4",

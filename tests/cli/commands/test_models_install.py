@@ -8,6 +8,7 @@ import pickle
 import pty
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -15,7 +16,6 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from lipsync_cli.main import main
-from lipsync_core.export import importing
 from lipsync_core.models import store
 from lipsync_core.models.registry import ModelEntry, ModelMember, UrlSource
 from tests.cli.conftest import LIPSYNC
@@ -296,7 +296,7 @@ def test_import_fails_when_the_file_is_no_model(
 def test_import_fails_with_the_command_when_torch_is_not_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(importing, "_EXTRA", ("torch_of_another_name",))
+    monkeypatch.setitem(sys.modules, "torch", None)  # as if it was not installed
     (tmp_path / "a.pth").write_bytes(b"PK\x03\x04")
     arguments = ["models", "import", str(tmp_path / "a.pth"), "--as", "wav2lip", "--accept-licence"]
     assert main([*arguments, "--home", str(tmp_path / "home")]) == 6

@@ -16,6 +16,7 @@ pytest.importorskip("boto3", reason=NOT_INSTALLED)
 
 from lipsync_core.errors import TransientError
 from lipsync_service.errors import AccessDeniedError, ChecksumError, ObjectMissingError, UrlRefusedError
+from lipsync_service.storage.s3 import S3Store
 from lipsync_service.storage.source import SourceChangedError
 from lipsync_service.storage.storage import Storage
 from lipsync_service.storage.url import parse_url
@@ -27,6 +28,11 @@ CONTENT = random.Random(3).randbytes((17 << 20) + 1)
 @pytest.fixture
 def storage(s3_server: S3Server, settings: MakeSettings) -> Storage:
     return Storage(settings(**keys(s3_server)))
+
+
+@pytest.fixture
+def store(s3_server: S3Server, settings: MakeSettings) -> S3Store:
+    return S3Store(settings(**keys(s3_server)))
 
 
 def keys(server: S3Server, **other: Any) -> dict[str, Any]:
@@ -50,14 +56,14 @@ def test_a_large_file_goes_up_in_parts_with_its_checksum(
 
 
 def test_what_others_uploaded_is_checked_by_the_servers_own_sums(
-    storage: Storage, s3_server: S3Server, bucket: str
+    storage: Storage, store: S3Store, s3_server: S3Server, bucket: str
 ) -> None:
     client = s3_server.client()
     client.put_object(Bucket=bucket, Key="sha256", Body=CONTENT, ChecksumAlgorithm="SHA256")
     client.put_object(Bucket=bucket, Key="plain", Body=CONTENT)
     client.close()
     for name, algorithm in (("sha256", "sha256"), ("plain", "md5")):
-        source = storage._s3.source(parse_url(f"s3://{bucket}/{name}"))
+        source = store.source(parse_url(f"s3://{bucket}/{name}"))
         assert [each.algorithm for each in source.version().digests] == [algorithm]
         with storage.fetch(f"s3://{bucket}/{name}") as file:
             assert file.sha256 == hashlib.sha256(CONTENT).hexdigest()
@@ -76,10 +82,10 @@ def test_fetching_fails_when_the_checksum_of_the_uploader_is_another(
     assert not list(cache.glob("contents/*/*")) and sum(p.stat().st_size for p in cache.glob("arriving/*")) == 0
 
 
-def test_reading_fails_when_the_object_was_replaced(storage: Storage, s3_server: S3Server, bucket: str) -> None:
+def test_reading_fails_when_the_object_was_replaced(store: S3Store, s3_server: S3Server, bucket: str) -> None:
     client = s3_server.client()
     client.put_object(Bucket=bucket, Key="a", Body=b"first")
-    source = storage._s3.source(parse_url(f"s3://{bucket}/a"))
+    source = store.source(parse_url(f"s3://{bucket}/a"))
     version = source.version()
     client.put_object(Bucket=bucket, Key="a", Body=b"second")
     client.close()

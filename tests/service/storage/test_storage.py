@@ -280,12 +280,13 @@ def test_the_duration_limit_holds_whatever_the_file_says(ffmpeg: Any, tmp_path: 
 
 
 def test_nothing_that_gives_access_is_shown(settings: MakeSettings, web: WebStore, caplog: Any, tmp_path: Path) -> None:
-    storage = Storage(settings(http_allowed_hosts=("127.0.0.1",)))
+    chosen = settings(http_allowed_hosts=("127.0.0.1",))
+    storage = Storage(chosen)
     secret = "hid" + "den"  # put together, because a traceback quotes this file
     query = f"?X-Amz-Credential={secret}-key&X-Amz-Signature={secret}-signature"
     web.pages["/gone"] = web_page(failures=[403])
     web.pages["/away"] = web_page(location=f"http://127.0.0.1:1/x?token={secret}-token")
-    said = [repr(storage), repr(storage._settings)]
+    said = [repr(storage), repr(chosen)]
     caplog.set_level("DEBUG")
     for url in (web.url(f"/gone{query}"), web.url(f"/none{query}"), web.url(f"/away{query}")):
         with pytest.raises((StorageError, TransientError)) as caught, storage.fetch(url):
@@ -298,8 +299,8 @@ def test_nothing_that_gives_access_is_shown(settings: MakeSettings, web: WebStor
         said.append(repr(file))
     storage.put(make_file(tmp_path / "out", 10), web.url(f"/put{query}"))
     said += ["".join(traceback.format_exception(refused.value)), caplog.text]
-    said += [path.read_text() for path in storage._settings.cache_dir.glob("sources/*")]
-    said += [str(path) for path in storage._settings.cache_dir.rglob("*")]
+    said += [path.read_text() for path in chosen.cache_dir.glob("sources/*")]
+    said += [str(path) for path in chosen.cache_dir.rglob("*")]
     assert any("/gone" in each for each in said)
     assert secret not in "\n".join(said)
 
