@@ -26,7 +26,6 @@ from process import Cost, run
 
 _BENCHMARKS = Path(__file__).resolve().parent
 _DEMO = _BENCHMARKS.parent / "demo"
-_SEEDED = _BENCHMARKS.parents[1] / "shared" / "golden" / "seeded_weights.py"
 _OUR_STEP = "import sys; sys.path.insert(0, sys.argv.pop(1)); import fixed_box; fixed_box.main()"
 _SPEECH_S = 9.3
 _SOURCE_FRAMES = 153
@@ -56,7 +55,7 @@ def prepare(folder: Path, checkpoint: Path | None) -> Job:
     """Make the clip, the speech and the weights in `folder`."""
     job = Job(checkpoint or folder / "seeded.pth", folder / "network.onnx", folder / "clip.mp4", folder / "speech.wav")
     if checkpoint is None:
-        _our_step("seed", _SEEDED, job.checkpoint)
+        _our_step("seed", job.checkpoint)
     _our_step("import", job.checkpoint, job.network)
     run([sys.executable, _DEMO / "make_face_clip.py", job.video, "--frames", str(_SOURCE_FRAMES)])
     with wave.open(str(_DEMO / "speech.wav")) as whole, wave.open(str(job.speech), "wb") as cut:

@@ -4,7 +4,7 @@ Each is a process of its own, so that what it costs is told apart from the rest.
 """
 
 import argparse
-import importlib.util
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -91,18 +91,14 @@ def speak(network: Path, video: Path, speech: Path, output: Path, box: tuple[int
     lip_sync(video, speech, output, workspace=Workspace.below(output.parent), parts=parts)
 
 
-def write_seeded_checkpoint(maker: Path, checkpoint: Path) -> None:
-    """Weights that depend on nothing but their names, as `maker`'s `seeded_state_dict` gives them. Needs torch."""
+def write_seeded_checkpoint(checkpoint: Path) -> None:
+    """The weights of the tests, which follow from their names alone. Needs torch."""
     import torch
 
-    spec = importlib.util.spec_from_file_location("seeded_weights", maker)
-    if spec is None or spec.loader is None:
-        raise FileNotFoundError(maker)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    arrays = module.seeded_state_dict()
-    tensors = {f"module.{name}": torch.from_numpy(array.copy()) for name, array in arrays.items()}
-    torch.save({"state_dict": tensors}, checkpoint)
+    sys.path.append(str(Path(__file__).resolve().parents[1]))
+    from tests.wav2lip_weights import seeded_tensors
+
+    torch.save({"state_dict": seeded_tensors("module.")}, checkpoint)
 
 
 def main() -> None:
@@ -110,7 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     steps = parser.add_subparsers(dest="step", required=True)
     seed = steps.add_parser("seed")
-    seed.add_argument("paths", type=Path, nargs=2, help="seeded_weights.py and the checkpoint to write")
+    seed.add_argument("paths", type=Path, nargs=1, help="the checkpoint to write")
     convert = steps.add_parser("import")
     convert.add_argument("paths", type=Path, nargs=2, help="the checkpoint and the ONNX file to write")
     job = steps.add_parser("speak")

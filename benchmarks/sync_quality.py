@@ -33,10 +33,12 @@ from lipsync_core.options import JobOptions
 from lipsync_core.pipeline import lip_sync
 from lipsync_core.workspace import Workspace
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from tests import shared_files
+
 CLIPS = ("latentsync_demo1_video.mp4", "sadtalker_WDA_AlexandriaOcasioCortez_000.mp4", "retalking_face3.mp4")
 SPEECH = "latentsync_demo1_audio.wav"
 SHIFT_S = 0.5
-_SHARED = Path(__file__).resolve().parents[2] / "shared"
 _ROW = "{:<46}{:<10}{:>6}{:>9}{:>9}{:>7}{:>7}{:>7}"
 
 
@@ -90,11 +92,11 @@ def _print_row(clip: str, speech: str, figures: SyncFigures) -> None:
 def main() -> int:
     """Read the command line, run, print the table."""
     parser = argparse.ArgumentParser(description="Measure how well painted lips follow the speech.")
-    parser.add_argument("--clips", type=Path, default=_SHARED / "clips")
-    parser.add_argument("--landmarker", type=Path, default=_SHARED / "models" / "pfld68.onnx")
+    parser.add_argument("--clips", type=Path, default=shared_files.CLIPS)
+    parser.add_argument("--landmarker", type=Path, default=shared_files.LANDMARKER)
     options = parser.parse_args()
     if not (options.clips / SPEECH).is_file() or not options.landmarker.is_file():
-        print(f"sync_quality: skipped, {options.clips} or {options.landmarker} is absent")
+        print(f"sync_quality: skipped, {options.clips} or {options.landmarker} is absent; see tests/README.md")
         return 0
     cv2.setNumThreads(1)
     models = Workspace.default().models

@@ -1,4 +1,4 @@
-"""Media for the tests: made on the spot, or the real clips that lie beside the repository."""
+"""Media for the tests: made on the spot, or the real clips of `shared_files`."""
 
 import os
 import signal
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import imageio_ffmpeg
 import pytest
 
+from demo.make_face_clip import make_face_clip
 from lipsync_core.install import ModelInstaller
 from lipsync_core.models.store import ModelStore
 from lipsync_core.workspace import Workspace
+from tests.shared_files import CLIPS, ROOT, shared_clips, shared_file
 
 if TYPE_CHECKING:
     from tests.web import FileServer
-
-CLIPS = Path(__file__).resolve().parents[2] / "shared" / "clips"
 
 # A shell that starts the suite in the background has it ignore SIGINT, and every process that it starts as well;
 # what the tests of Ctrl-C start must hear it.
@@ -44,9 +44,29 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Callable[..., None])
 @pytest.fixture(scope="session")
 def clips() -> Path:
     """The folder of real clips."""
-    if not CLIPS.is_dir():
-        pytest.skip(f"no real clips: {CLIPS} is absent")
-    return CLIPS
+    return shared_clips()
+
+
+@pytest.fixture(scope="session")
+def face_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five seconds at 25 fps, 640x360, of a portrait in the public domain that moves before a hand-held camera."""
+    path = tmp_path_factory.mktemp("face") / "face.mp4"
+    make_face_clip(path, frames=125, size=(640, 360), rate=25)
+    return path
+
+
+@pytest.fixture(scope="session")
+def speech_wav() -> Path:
+    """The demo's speech: 9.3 s, 16 kHz mono."""
+    return ROOT / "demo" / "speech.wav"
+
+
+@pytest.fixture(params=["portrait", "real"])
+def face_video(request: pytest.FixtureRequest) -> Path:
+    """Five seconds at 25 fps of a face, made (640x360) and real (590x590)."""
+    if request.param == "portrait":
+        return request.getfixturevalue("face_clip")
+    return shared_file(CLIPS / "retalking_face3.mp4")
 
 
 @pytest.fixture(scope="session")

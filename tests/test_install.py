@@ -15,7 +15,7 @@ from lipsync_core.models.content import sha256_of
 from lipsync_core.models.registry import NETWORK, PathSource
 from lipsync_core.report import Progress
 from tests.models.entries import CONTENT, files, installer, restricted, store_of, url_entry, write_zip, zip_entry
-from tests.wav2lip_weights import imported_wav2lip, needs_golden, needs_torch
+from tests.wav2lip_weights import imported_wav2lip, needs_torch
 from tests.web import FileServer
 
 CHECKPOINT = b"PK\x03\x04" + CONTENT  # what a .pth begins with
@@ -185,7 +185,6 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return imported_wav2lip(tmp_path_factory.getbasetemp())
 
 
-@needs_golden
 @needs_torch
 def test_what_is_pulled_is_imported_once_and_then_removed(
     network: Path, server: FileServer, folder: Path, tmp_path: Path
@@ -203,7 +202,6 @@ def test_what_is_pulled_is_imported_once_and_then_removed(
     assert len(server.requests) == 1
 
 
-@needs_golden
 @needs_torch
 def test_a_corrupt_network_is_made_again(network: Path, server: FileServer, folder: Path) -> None:
     entry = replace(url_entry(server, network.read_bytes()), imported_by="wav2lip")
@@ -220,7 +218,6 @@ def test_a_corrupt_network_is_made_again(network: Path, server: FileServer, fold
     assert store.status("tiny") == "installed"
 
 
-@needs_golden
 @needs_torch
 def test_a_network_of_the_users_own_is_imported_and_remembered_as_such(
     network: Path, server: FileServer, folder: Path
@@ -242,7 +239,7 @@ def test_a_checkpoint_waits_for_torch_and_is_not_fetched_again(
     monkeypatch.setitem(sys.modules, "torch", None)  # as if it was not installed
     store = store_of(folder, replace(url_entry(server, CHECKPOINT, "weights.pth"), imported_by="wav2lip"))
     for _ in range(2):
-        with pytest.raises(ModelError, match="torch.* is not installed; run in the clone: pip install"):
+        with pytest.raises(ModelError, match=r"torch.* is not installed; run in the clone: pip install"):
             installer(store).pull("tiny")
         assert store.status("tiny") == "downloaded"
     assert len(server.requests) == 1

@@ -23,7 +23,7 @@ from lipsync_core.face.scrfd import ScrfdTracker
 from lipsync_core.generators.contract import Painter
 from lipsync_core.generators.crop import crop_face
 from lipsync_core.install import ModelInstaller
-from lipsync_core.media.decode import decode_frames
+from lipsync_core.media.decode import SourceFrame, decode_frames
 from lipsync_core.media.planes import Box, read_region
 from lipsync_core.models.store import ModelStore
 from lipsync_core.providers import choose_provider
@@ -34,7 +34,9 @@ from tests.hashing import SEAL_BYTES, count_hashed_bytes
 from tests.jobs import luma_frames, reopened
 from tests.onnx_stand_in import CUDA, opened_models, stand_in_environment
 from tests.scaling_network import write_scaling_network
-from tests.wav2lip_weights import home_with, imported_wav2lip, needs_golden, needs_torch
+from tests.scrfd_network import write_drawn_video, write_scrfd_network
+from tests.shared_files import CLIPS, SCRFD, shared_file
+from tests.wav2lip_weights import home_with, imported_wav2lip, needs_torch
 
 SECOND = Fraction(1)
 WAV2LIP = JobOptions(model="wav2lip", end_s=SECOND)
@@ -42,7 +44,6 @@ LOSSLESS = replace(WAV2LIP, crf=0, preset="ultrafast")
 #: A quarter of what the public implementation holds at most on a quiet machine with 2 cores: 2.85 GB.
 MOST_BYTES = 712_000_000
 LIPSYNC = Path(sys.executable).with_name("lipsync")
-SCRFD = Path(__file__).resolve().parents[2] / "shared" / "models" / "scrfd_500m.onnx"
 
 
 @pytest.fixture(scope="module")
@@ -57,26 +58,17 @@ def echoing(model_store: ModelStore, tmp_path_factory: pytest.TempPathFactory) -
     return home_with(write_echo(folder / "echo.onnx"), folder)
 
 
-@pytest.fixture
-def woman(clips: Path) -> Path:
-    return clips / "retalking_face3.mp4"  # 590x590, 25 fps
-
-
-@pytest.fixture
-def speech(clips: Path) -> Path:
-    return clips / "retalking_audio1.wav"
-
-
-@needs_golden
 @needs_torch
 @pytest.mark.parametrize(
     ("name", "count"),
-    [("retalking_face3.mp4", 25), ("latentsync_demo1_video.mp4", 25), ("liveportrait_d3.mp4", 30)],
+    [("", 25), ("retalking_face3.mp4", 25), ("latentsync_demo1_video.mp4", 25), ("liveportrait_d3.mp4", 30)],
+    ids=["portrait", "woman", "hevc", "close-up"],
 )
 def test_a_job_speaks_with_wav2lip(
-    name: str, count: int, clips: Path, speech: Path, seeded: Workspace, tmp_path: Path
+    name: str, count: int, face_clip: Path, speech_wav: Path, seeded: Workspace, tmp_path: Path
 ) -> None:
-    report = lip_sync(clips / name, speech, tmp_path / "out.mp4", WAV2LIP, seeded)
+    video = shared_file(CLIPS / name) if name else face_clip
+    report = lip_sync(video, speech_wav, tmp_path / "out.mp4", WAV2LIP, seeded)
     movie = reopened(tmp_path / "out.mp4")
     assert report.frames.synced == report.frames.total == len(movie.times_s) == count
     assert movie.duration_s == 1
@@ -86,12 +78,11 @@ def test_a_job_speaks_with_wav2lip(
     assert (report.model, report.blender) == ("wav2lip/1", "poisson")
 
 
-@needs_golden
 @needs_torch
 def test_the_report_and_the_file_name_the_weights_and_their_licence(
-    woman: Path, speech: Path, seeded: Workspace, tmp_path: Path
+    face_clip: Path, speech_wav: Path, seeded: Workspace, tmp_path: Path
 ) -> None:
-    report = lip_sync(woman, speech, tmp_path / "out.mp4", replace(WAV2LIP, end_s=Fraction(1, 5)), seeded)
+    report = lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", replace(WAV2LIP, end_s=Fraction(1, 5)), seeded)
     store = ModelStore(seeded.models)
     assert report.model_sha256 == store.verify("wav2lip").source_sha256
     assert report.model_licence == store.entry("wav2lip").licence
@@ -126,26 +117,25 @@ def painter_of(video: Path, options: JobOptions, workspace: Workspace) -> Painte
     return parts.inference.painting.painter(track, {})
 
 
-def region_box(painter: Painter, index: int, side_px: int) -> Box:
-    box = painter.region(index)
+def region_box(painter: Painter, source: SourceFrame) -> Box:
+    box = painter.region(source.index)
     assert box is not None
-    return box.clipped(side_px, side_px)
+    return box.clipped(source.picture.width, source.picture.height)
 
 
-@needs_golden
 @needs_torch
 @pytest.mark.parametrize("blend", ["feather", "poisson"])
 def test_nothing_outside_the_mask_changes_by_a_code_value(
-    blend: str, woman: Path, speech: Path, seeded: Workspace, tmp_path: Path
+    blend: str, face_clip: Path, speech_wav: Path, seeded: Workspace, tmp_path: Path
 ) -> None:
     options = replace(LOSSLESS, blend=blend, end_s=Fraction(2, 5))
-    lip_sync(woman, speech, tmp_path / "out.mp4", options, uncached(seeded, tmp_path))
-    painter = painter_of(woman, options, seeded)
+    lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", options, uncached(seeded, tmp_path))
+    painter = painter_of(face_clip, options, seeded)
     output = decode_frames(tmp_path / "out.mp4", StageClock())
-    for source, frame in zip(decode_frames(woman, StageClock(), options.end_s), output, strict=True):
-        box = region_box(painter, source.index, 590)
+    for source, frame in zip(decode_frames(face_clip, StageClock(), options.end_s), output, strict=True):
+        box = region_box(painter, source)
         edit = np.zeros((53, 96, 3), np.uint8)
-        mask = np.zeros((590, 590), bool)
+        mask = np.zeros((source.picture.height, source.picture.width), bool)
         painted = painter.paint(read_region(source.picture, box), box, source.index, edit)
         mask[box.y0 : box.y1, box.x0 : box.x1] = painted.mask > 0
         before, after = (each.picture.to_ndarray(format="gray") for each in (source, frame))
@@ -155,14 +145,14 @@ def test_nothing_outside_the_mask_changes_by_a_code_value(
 
 @pytest.mark.parametrize("blend", ["feather", "poisson"])
 def test_a_generator_that_returns_its_crop_gives_the_input_back(
-    blend: str, woman: Path, speech: Path, echoing: Workspace, tmp_path: Path
+    blend: str, face_clip: Path, speech_wav: Path, echoing: Workspace, tmp_path: Path
 ) -> None:
     options = replace(LOSSLESS, blend=blend, end_s=Fraction(2, 5))
-    lip_sync(woman, speech, tmp_path / "out.mp4", options, uncached(echoing, tmp_path))
-    painter = painter_of(woman, options, echoing)
+    lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", options, uncached(echoing, tmp_path))
+    painter = painter_of(face_clip, options, echoing)
     output = decode_frames(tmp_path / "out.mp4", StageClock())
-    for source, frame in zip(decode_frames(woman, StageClock(), options.end_s), output, strict=True):
-        box = region_box(painter, source.index, 590)
+    for source, frame in zip(decode_frames(face_clip, StageClock(), options.end_s), output, strict=True):
+        box = region_box(painter, source)
         before, after = (read_region(each.picture, box) for each in (source, frame))
         crop = crop_face(before, 96)
         mask = painter.paint(before, box, source.index, crop[43:]).mask > 0.99
@@ -172,56 +162,57 @@ def test_a_generator_that_returns_its_crop_gives_the_input_back(
         assert np.abs(after.astype(int) - before)[mask].mean() < resize_error + 0.6  # and what YUV rounds off
 
 
-@needs_golden
 @needs_torch
 def test_frames_without_a_face_pass_through(
-    woman: Path, speech: Path, seeded: Workspace, tmp_path: Path, ffmpeg: Ffmpeg
+    face_clip: Path, speech_wav: Path, seeded: Workspace, tmp_path: Path, ffmpeg: Ffmpeg
 ) -> None:
     blanked = tmp_path / "blanked.mp4"
-    ffmpeg("-i", woman, "-vf", "drawbox=color=gray:t=fill:enable='between(n,6,10)'", "-an", "-crf", "10", blanked)
-    report = lip_sync(blanked, speech, tmp_path / "out.mp4", LOSSLESS, seeded)
+    ffmpeg("-i", face_clip, "-vf", "drawbox=color=gray:t=fill:enable='between(n,6,10)'", "-an", "-crf", "10", blanked)
+    report = lip_sync(blanked, speech_wav, tmp_path / "out.mp4", LOSSLESS, seeded)
     assert (report.frames.synced, report.frames.passed_no_face) == (20, 5)
     assert {stage.stage: stage.items for stage in report.stages}["infer"] == 20
     pairs = zip(luma_frames(blanked, 25), luma_frames(tmp_path / "out.mp4"), strict=True)
     assert [np.array_equal(source, output) for source, output in pairs] == [6 <= index <= 10 for index in range(25)]
 
 
-@needs_golden
 @needs_torch
-@pytest.mark.skipif(not SCRFD.exists(), reason=f"{SCRFD} is absent")
-def test_five_points_are_enough(woman: Path, speech: Path, seeded: Workspace, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["drawing", "real"])
+def test_five_points_are_enough(kind: str, speech_wav: Path, seeded: Workspace, tmp_path: Path) -> None:
+    if kind == "drawing":
+        video, network = write_drawn_video(tmp_path / "face.mp4", 25), write_scrfd_network(tmp_path / "scrfd.onnx")
+    else:
+        video, network = shared_file(CLIPS / "retalking_face3.mp4"), shared_file(SCRFD)
     loaded = load_parts(WAV2LIP, ModelStore(seeded.models))
-    parts = replace(loaded, tracker=ScrfdTracker(SCRFD))
-    report = lip_sync(woman, speech, tmp_path / "out.mp4", WAV2LIP, seeded, parts=parts)
+    parts = replace(loaded, tracker=ScrfdTracker(network))
+    report = lip_sync(video, speech_wav, tmp_path / "out.mp4", WAV2LIP, seeded, parts=parts)
     assert report.tracker == "scrfd/1"
     assert report.frames.synced == report.frames.total == 25
 
 
-@pytest.mark.skipif(not SCRFD.exists(), reason=f"{SCRFD} is absent")
-def test_viseme_fails_when_the_tracker_gives_five_points(model_store: ModelStore) -> None:
+def test_viseme_fails_when_the_tracker_gives_five_points(model_store: ModelStore, tmp_path: Path) -> None:
     loaded = load_parts(JobOptions(model="viseme"), model_store)
+    tracker = ScrfdTracker(write_scrfd_network(tmp_path / "scrfd.onnx"))
     with pytest.raises(OptionError, match="viseme needs a face mesh, and scrfd/1 gives five points"):
-        replace(loaded, tracker=ScrfdTracker(SCRFD))
+        replace(loaded, tracker=tracker)
 
 
-@needs_golden
 @needs_torch
 def test_enhancing_restores_the_mouth_and_nothing_else(
-    woman: Path, speech: Path, seeded: Workspace, tmp_path: Path
+    face_clip: Path, speech_wav: Path, seeded: Workspace, tmp_path: Path
 ) -> None:
     workspace = Workspace(models=tmp_path / "models", cache=tmp_path / "cache")
     shutil.copytree(seeded.models, workspace.models)
     negative = write_scaling_network(tmp_path / "negative.onnx", -1.0)
     ModelInstaller(ModelStore(workspace.models)).import_file("gfpgan", negative)
     options = replace(LOSSLESS, end_s=Fraction(1, 5))
-    plain = lip_sync(woman, speech, tmp_path / "plain.mp4", options, workspace)
-    report = lip_sync(woman, speech, tmp_path / "out.mp4", replace(options, enhance_quality=True), workspace)
+    plain = lip_sync(face_clip, speech_wav, tmp_path / "plain.mp4", options, workspace)
+    report = lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", replace(options, enhance_quality=True), workspace)
     assert plain.enhancer is None
     assert report.enhancer == "gfpgan/1 (Apache-2.0)"
     assert "gfpgan/1" in reopened(tmp_path / "out.mp4").comment
     assert {stage.stage: stage.items for stage in report.stages}["enhance"] == 5
     frames = (luma_frames(path) for path in (tmp_path / "plain.mp4", tmp_path / "out.mp4"))
-    sources = luma_frames(woman, 5)
+    sources = luma_frames(face_clip, 5)
     for source, without, enhanced in zip(sources, *frames, strict=True):
         assert (without != enhanced).sum() > 1000
         untouched = without == source
@@ -229,28 +220,28 @@ def test_enhancing_restores_the_mouth_and_nothing_else(
 
 
 def test_a_job_fails_when_the_weights_are_absent(
-    woman: Path, speech: Path, workspace: Workspace, tmp_path: Path
+    face_clip: Path, speech_wav: Path, workspace: Workspace, tmp_path: Path
 ) -> None:
     for name in ("wav2lip", "wav2lip-gan"):
         with pytest.raises(ModelMissingError) as raised:
-            lip_sync(woman, speech, tmp_path / "out.mp4", JobOptions(model=name), workspace)
+            lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", JobOptions(model=name), workspace)
         assert raised.value.code == "MODEL_MISSING"
         assert f"lipsync models pull {name}" in raised.value.remedy
     with pytest.raises(ModelMissingError, match="lipsync models pull scrfd"):
-        lip_sync(woman, speech, tmp_path / "out.mp4", JobOptions(tracker="scrfd"), workspace)
+        lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", JobOptions(tracker="scrfd"), workspace)
     with pytest.raises(ModelMissingError, match="lipsync models pull gfpgan"):
-        lip_sync(woman, speech, tmp_path / "out.mp4", JobOptions(enhance_quality=True), workspace)
+        lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", JobOptions(enhance_quality=True), workspace)
     assert not (tmp_path / "out.mp4").exists()
 
 
 def test_a_job_fails_when_the_licence_was_not_accepted(
-    woman: Path, speech: Path, echoing: Workspace, tmp_path: Path
+    face_clip: Path, speech_wav: Path, echoing: Workspace, tmp_path: Path
 ) -> None:
     workspace = Workspace(models=tmp_path / "models", cache=tmp_path / "cache")
     shutil.copytree(echoing.models, workspace.models)
     shutil.rmtree(workspace.models / "accepted-licences")
     with pytest.raises(LicenceError, match="--accept-licence") as raised:
-        lip_sync(woman, speech, tmp_path / "out.mp4", WAV2LIP, workspace)
+        lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", WAV2LIP, workspace)
     assert raised.value.code == "LICENCE_NOT_ACCEPTED"
     chosen = load_inference(JobOptions(), ModelStore(workspace.models)).identity
     assert chosen.name == "viseme"
@@ -258,45 +249,45 @@ def test_a_job_fails_when_the_licence_was_not_accepted(
 
 
 def test_auto_takes_the_best_that_can_be_used_and_says_why(
-    woman: Path, speech: Path, echoing: Workspace, workspace: Workspace, tmp_path: Path
+    face_clip: Path, speech_wav: Path, echoing: Workspace, workspace: Workspace, tmp_path: Path
 ) -> None:
     without = load_inference(JobOptions(), ModelStore(workspace.models)).identity
     assert without.name == "viseme"
     assert without.reason.endswith("wav2lip-gan is not installed, wav2lip is not installed")
-    report: JobReport = lip_sync(woman, speech, tmp_path / "out.mp4", JobOptions(end_s=Fraction(1, 5)), echoing)
+    report: JobReport = lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", JobOptions(end_s=Fraction(1, 5)), echoing)
     assert report.model == "wav2lip/1"
     assert report.model_reason == "the best that can be used here: wav2lip-gan is not installed"
 
 
 def test_a_job_fails_when_the_provider_is_not_here(
-    woman: Path, speech: Path, echoing: Workspace, tmp_path: Path
+    face_clip: Path, speech_wav: Path, echoing: Workspace, tmp_path: Path
 ) -> None:
     import onnxruntime
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this ONNX Runtime has CUDA")
     with pytest.raises(OptionError, match="no cuda provider"):
-        lip_sync(woman, speech, tmp_path / "out.mp4", WAV2LIP, echoing, execution=Execution("cuda"))
+        lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", WAV2LIP, echoing, execution=Execution("cuda"))
     half = Execution("tensorrt", "fp16")
     with pytest.raises(OptionError, match="no tensorrt-fp16 provider"):
-        lip_sync(woman, speech, tmp_path / "out.mp4", WAV2LIP, echoing, execution=half)
+        lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", WAV2LIP, echoing, execution=half)
 
 
 def test_the_report_names_the_provider_of_every_network(
-    woman: Path, speech: Path, echoing: Workspace, tmp_path: Path
+    face_clip: Path, speech_wav: Path, echoing: Workspace, tmp_path: Path
 ) -> None:
     options, workspace = replace(WAV2LIP, end_s=Fraction(1, 5)), uncached(echoing, tmp_path)
-    report = lip_sync(woman, speech, tmp_path / "out.mp4", options, workspace)
+    report = lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", options, workspace)
     assert report.providers == choose_provider(Execution())
     providers = {stage.stage: stage.provider for stage in report.stages if stage.provider}
     assert providers == {"track": "cpu", "infer": report.providers.chosen}
 
 
 def test_a_job_through_another_provider_says_so_in_its_report(
-    woman: Path, speech: Path, echoing: Workspace, tmp_path: Path
+    face_clip: Path, speech_wav: Path, echoing: Workspace, tmp_path: Path
 ) -> None:
     log = tmp_path / "sessions.jsonl"
-    command = [LIPSYNC, "run", woman, speech, "-o", tmp_path / "out.mp4", "--model", "wav2lip", "--end", "0.2"]
+    command = [LIPSYNC, "run", face_clip, speech_wav, "-o", tmp_path / "out.mp4", "--model", "wav2lip", "--end", "0.2"]
     done = subprocess.run(
         [*command, "--home", echoing.models.parent, "--json", "--quiet"],
         env=stand_in_environment(log),
@@ -315,9 +306,9 @@ def test_a_job_through_another_provider_says_so_in_its_report(
 
 @pytest.mark.parametrize(("fallback", "code"), [("opening", 2), ("nodes", 2), ("run", 6)])
 def test_a_job_fails_when_the_provider_falls_back_to_the_cpu(
-    fallback: str, code: int, woman: Path, speech: Path, echoing: Workspace, tmp_path: Path
+    fallback: str, code: int, face_clip: Path, speech_wav: Path, echoing: Workspace, tmp_path: Path
 ) -> None:
-    files = (woman, speech, "-o", tmp_path / "out.mp4", "--home", echoing.models.parent)
+    files = (face_clip, speech_wav, "-o", tmp_path / "out.mp4", "--home", echoing.models.parent)
     done = subprocess.run(
         [LIPSYNC, "run", *files, "--model", "wav2lip", "--end", "0.2", "--providers", "cuda", "--quiet"],
         env=stand_in_environment(tmp_path / "sessions.jsonl", fallback=fallback),
@@ -337,31 +328,29 @@ def in_a_child(*command: str | Path) -> str:
     return done.stdout
 
 
-@needs_golden
 @needs_torch
 @pytest.mark.skipif(os.cpu_count() == 1, reason="on a machine with one core a network starts no threads")
 def test_the_networks_threads_are_charged_to_inference(
-    woman: Path, speech: Path, seeded: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    face_clip: Path, speech_wav: Path, seeded: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lipsync_core.clock.time.thread_time", lambda: 0.0)  # this thread costs nothing
-    report = lip_sync(woman, speech, tmp_path / "out.mp4", replace(WAV2LIP, end_s=Fraction(1, 5)), seeded)
+    report = lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", replace(WAV2LIP, end_s=Fraction(1, 5)), seeded)
     assert {stage.stage: stage.cpu_s > 0 for stage in report.stages}["infer"]
 
 
-@needs_golden
 @needs_torch
 def test_a_job_stays_within_a_quarter_of_the_public_implementations_memory(
-    speech: Path, seeded: Workspace, tmp_path: Path
+    speech_wav: Path, seeded: Workspace, tmp_path: Path
 ) -> None:
     make_face_clip(tmp_path / "face.mp4", frames=60, size=(1280, 720))
-    files = (tmp_path / "face.mp4", speech, "-o", tmp_path / "out.mp4", "--home", seeded.models.parent)
+    files = (tmp_path / "face.mp4", speech_wav, "-o", tmp_path / "out.mp4", "--home", seeded.models.parent)
     report = json.loads(in_a_child(LIPSYNC, "run", *files, "--model", "wav2lip", "--end", "2", "--json", "-q"))
     assert report["frames"]["synced"] == 60
     assert report["peak_rss_bytes"] < MOST_BYTES  # 560 MB when this was written
 
 
 def test_a_job_without_networks_loads_no_onnx_runtime(
-    woman: Path, speech: Path, workspace: Workspace, tmp_path: Path
+    face_clip: Path, speech_wav: Path, workspace: Workspace, tmp_path: Path
 ) -> None:
     script = (
         "import sys; from fractions import Fraction; from pathlib import Path\n"
@@ -371,7 +360,7 @@ def test_a_job_without_networks_loads_no_onnx_runtime(
         "print('onnxruntime' in sys.modules)"
     )
     text = in_a_child(
-        sys.executable, "-c", script, woman, speech, tmp_path / "out.mp4", workspace.models, workspace.cache
+        sys.executable, "-c", script, face_clip, speech_wav, tmp_path / "out.mp4", workspace.models, workspace.cache
     )
     assert text == "False\n"
 
@@ -396,11 +385,11 @@ def test_without_onnx_runtime_auto_falls_back_and_wav2lip_fails_with_the_remedy(
 
 
 def test_a_compat_job_has_as_many_frames_as_the_public_implementation_writes(
-    woman: Path, model_store: ModelStore, tmp_path: Path, ffmpeg: Ffmpeg
+    face_clip: Path, model_store: ModelStore, tmp_path: Path, ffmpeg: Ffmpeg
 ) -> None:
     whole = home_with(write_echo(tmp_path / "whole.onnx", first_row=0), tmp_path / "home", is_whole=True)
     video, tone = tmp_path / "twenty.mp4", tmp_path / "tone.wav"
-    ffmpeg("-i", woman, "-frames:v", "20", "-an", "-r", "25", "-crf", "10", video)
+    ffmpeg("-i", face_clip, "-frames:v", "20", "-an", "-r", "25", "-crf", "10", video)
     ffmpeg("-f", "lavfi", "-i", "sine=frequency=220:sample_rate=16000:duration=2", tone)
     report = lip_sync(video, tone, tmp_path / "out.mp4", JobOptions(model="wav2lip", compat="upstream"), whole)
     movie = reopened(tmp_path / "out.mp4")
@@ -432,14 +421,14 @@ def test_compat_fails_with_options_that_the_public_implementation_has_not(
 
 
 def test_compat_fails_when_the_network_was_imported_for_the_mouth_alone(
-    woman: Path, speech: Path, echoing: Workspace, tmp_path: Path
+    face_clip: Path, speech_wav: Path, echoing: Workspace, tmp_path: Path
 ) -> None:
     with pytest.raises(ModelError, match="--whole"):
-        lip_sync(woman, speech, tmp_path / "out.mp4", JobOptions(model="wav2lip", compat="upstream"), echoing)
+        lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", JobOptions(model="wav2lip", compat="upstream"), echoing)
 
 
 def test_compat_fails_with_a_model_that_the_public_implementation_has_not(
-    woman: Path, speech: Path, echoing: Workspace, tmp_path: Path
+    face_clip: Path, speech_wav: Path, echoing: Workspace, tmp_path: Path
 ) -> None:
     with pytest.raises(OptionError, match="choose wav2lip or wav2lip-gan"):
-        lip_sync(woman, speech, tmp_path / "out.mp4", JobOptions(compat="upstream"), echoing)
+        lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", JobOptions(compat="upstream"), echoing)

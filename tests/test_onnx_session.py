@@ -7,15 +7,17 @@ import pytest
 
 from lipsync_core.errors import ModelCorruptError, ModelError, ModelMissingError, OptionError
 from lipsync_core.onnx_session import OnnxModel
-
-DETECTOR = Path(__file__).resolve().parents[2] / "shared" / "models" / "scrfd_500m.onnx"
-
-needs_detector = pytest.mark.skipif(not DETECTOR.exists(), reason=f"{DETECTOR} is absent")
+from tests.scrfd_network import write_scrfd_network
 
 
-@needs_detector
-def test_a_model_says_what_it_takes_and_runs() -> None:
-    model = OnnxModel(DETECTOR, threads=1)
+@pytest.fixture
+def detector(tmp_path: Path) -> Path:
+    """A network of nine outputs that takes pictures of any size."""
+    return write_scrfd_network(tmp_path / "detector.onnx")
+
+
+def test_a_model_says_what_it_takes_and_runs(detector: Path) -> None:
+    model = OnnxModel(detector, threads=1)
     (image,) = model.inputs
     assert image.shape[1] == 3
     assert image.shape[2:] == (None, None)
@@ -24,22 +26,20 @@ def test_a_model_says_what_it_takes_and_runs() -> None:
     assert all(np.isfinite(array).all() for array in outputs)
 
 
-@needs_detector
-def test_running_fails_when_the_input_does_not_fit() -> None:
-    model = OnnxModel(DETECTOR, threads=1)
+def test_running_fails_when_the_input_does_not_fit(detector: Path) -> None:
+    model = OnnxModel(detector, threads=1)
     with pytest.raises(ModelError, match=r"fails on .*\(3, 64, 64\)") as caught:
         model.run({model.inputs[0].name: np.zeros((3, 64, 64), np.float32)})
     assert "\n" not in str(caught.value)
 
 
-@needs_detector
-def test_opening_fails_when_the_provider_is_not_there() -> None:
+def test_opening_fails_when_the_provider_is_not_there(detector: Path) -> None:
     import onnxruntime
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this ONNX Runtime has CUDA")
     with pytest.raises(OptionError, match="no cuda provider"):
-        OnnxModel(DETECTOR, "cuda")
+        OnnxModel(detector, "cuda")
 
 
 def test_opening_fails_when_there_is_no_file(tmp_path: Path) -> None:
@@ -57,9 +57,8 @@ def test_opening_fails_when_the_file_is_not_a_model(tmp_path: Path, content: byt
     assert "\n" not in str(caught.value)
 
 
-@needs_detector
-def test_opening_fails_when_the_file_is_cut_short(tmp_path: Path) -> None:
+def test_opening_fails_when_the_file_is_cut_short(detector: Path, tmp_path: Path) -> None:
     path = tmp_path / "cut.onnx"
-    path.write_bytes(DETECTOR.read_bytes()[:100_000])
+    path.write_bytes(detector.read_bytes()[:-100])
     with pytest.raises(ModelCorruptError, match=r"cut\.onnx"):
         OnnxModel(path)

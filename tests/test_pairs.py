@@ -9,18 +9,8 @@ import pytest
 from lipsync_core import JobOptions, Workspace, lip_sync
 from lipsync_core.media.probe import require_audio
 from tests.jobs import reopened
+from tests.shared_files import RECORDINGS, VIDEOS
 
-VIDEOS = (
-    "facerec_short_hamilton_clip.mp4",
-    "latentsync_demo1_video.mp4",
-    "liveportrait_d3.mp4",
-    "liveportrait_s13.mp4",
-    "liveportrait_s20.mp4",
-    "retalking_face1.mp4",
-    "retalking_face3.mp4",
-    "sadtalker_WDA_AlexandriaOcasioCortez_000.mp4",
-)
-AUDIOS = ("latentsync_demo1_audio.wav", "retalking_audio1.wav", "sadtalker_imagine.wav")
 #: How much of each pair is rendered: the first cuts and the profile of this clip come later than the others' faces.
 END_S = {"facerec_short_hamilton_clip.mp4": Fraction(4)}
 WHOLE = {("sadtalker_WDA_AlexandriaOcasioCortez_000.mp4", "sadtalker_imagine.wav")}
@@ -33,7 +23,7 @@ def shared_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 @pytest.mark.usefixtures("model_store")
-@pytest.mark.parametrize("audio", AUDIOS)
+@pytest.mark.parametrize("audio", RECORDINGS)
 @pytest.mark.parametrize("video", VIDEOS)
 def test_pair(video: str, audio: str, clips: Path, shared_workspace: Workspace, tmp_path: Path) -> None:
     end_s = None if (video, audio) in WHOLE else END_S.get(video, Fraction(1))

@@ -11,6 +11,7 @@ import pytest
 from lipsync_core import Workspace, lip_sync
 from lipsync_core.face.mediapipe import MediapipeTracker
 from lipsync_core.models.store import ModelStore
+from tests.shared_files import LANDMARKER, shared_file
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from aperture import Landmarker, LipApertures, heard_phones, lip_apertures, separation
@@ -24,9 +25,7 @@ def spoken(
     request: pytest.FixtureRequest, clips: Path, model_store: ModelStore, tmp_path_factory: pytest.TempPathFactory
 ) -> LipApertures:
     """How open the lips are in a whole job on a real clip."""
-    landmarker = clips.parent / "models" / "pfld68.onnx"
-    if not landmarker.is_file():
-        pytest.skip(f"no independent landmarker: {landmarker} is absent")
+    landmarker = shared_file(LANDMARKER)
     folder = tmp_path_factory.mktemp("sync")
     workspace = Workspace(models=Workspace.default().models, cache=folder)
     lip_sync(clips / request.param, clips / SPEECH, folder / "out.mp4", workspace=workspace)

@@ -1,41 +1,74 @@
-"""Seeded stand-ins for Wav2Lip's licensed weights, from the golden vectors beside the repository."""
+"""Stand-ins for Wav2Lip's licensed weights: made from a seed by the tests, or those of the golden outputs."""
 
 import importlib.util
 import shutil
+import zlib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from lipsync_core.install import ModelInstaller
 from lipsync_core.models.store import ModelStore
 from lipsync_core.workspace import Workspace
+from tests.shared_files import GOLDEN
 
-GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
-
-needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"no golden vectors: {GOLDEN} is absent")
 needs_torch = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("torch", "onnxscript")),
     reason="the torch extra is not installed",
 )
 
 
-def seeded_weights() -> ModuleType:
-    """The module beside the golden vectors that makes weights and inputs."""
-    spec = importlib.util.spec_from_file_location("seeded_weights", GOLDEN / "seeded_weights.py")
+def seeded_tensors(prefix: str = "") -> dict[str, Any]:
+    """The torch tensors of a checkpoint, `prefix` before every name; each follows from its name and shape."""
+    import torch
+
+    from lipsync_core.export.wav2lip_torch import Wav2LipTorch
+
+    shapes = {name: tuple(value.shape) for name, value in Wav2LipTorch().state_dict().items()}
+    return {prefix + name: torch.from_numpy(_seeded_array(name, shape)) for name, shape in shapes.items()}
+
+
+def seeded_inputs(batch: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(B, 1, 80, 16) mel chunks in -4..4 and (B, 6, 96, 96) faces in 0..1, the lower half of the first three hidden."""
+    draw = np.random.RandomState(batch)
+    crops = draw.uniform(0.0, 1.0, (batch, 3, 96, 96)).astype(np.float32)
+    hidden = crops.copy()
+    hidden[:, :, 48:] = 0.0
+    return draw.uniform(-4.0, 4.0, (batch, 1, 80, 16)).astype(np.float32), np.concatenate([hidden, crops], axis=1)
+
+
+def torch_output(mel: NDArray[np.float32], faces: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(B, 3, 96, 96) what torch computes with `seeded_tensors`."""
+    import torch
+
+    from lipsync_core.export.wav2lip_torch import Wav2LipTorch
+
+    network = Wav2LipTorch().eval()
+    network.load_state_dict(seeded_tensors())
+    with torch.inference_mode():
+        output: NDArray[np.float32] = network(torch.from_numpy(mel), torch.from_numpy(faces)).numpy()
+    return output
+
+
+def golden_weights() -> ModuleType:
+    """The module that makes the weights and inputs of the golden outputs."""
+    spec = importlib.util.spec_from_file_location("golden_weights", GOLDEN / "seeded_weights.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def seeded_tensors(prefix: str = "") -> dict[str, Any]:
-    """The 352 torch tensors of a checkpoint, `prefix` before every name."""
+def golden_tensors() -> dict[str, Any]:
+    """The torch tensors with which the golden outputs were computed."""
     import torch
 
-    arrays = seeded_weights().seeded_state_dict()
-    return {prefix + name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+    arrays = golden_weights().seeded_state_dict()
+    return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
 
 
 def imported_wav2lip(folder: Path) -> Path:
@@ -59,3 +92,15 @@ def home_with(network: Path, folder: Path, is_whole: bool = False) -> Workspace:
     shutil.copytree(Workspace.default().models / "mediapipe-face", workspace.models / "mediapipe-face")
     ModelInstaller(ModelStore(workspace.models)).import_file("wav2lip", network, accept_licence=True, is_whole=is_whole)
     return workspace
+
+
+def _seeded_array(name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Weights that keep activations of about 1 through all layers."""
+    draw = np.random.RandomState(zlib.crc32(name.encode()))
+    if name.endswith("num_batches_tracked"):
+        return np.zeros(shape, np.int64)
+    if len(shape) > 1:
+        limit = (3.6 / np.prod(shape[1:])) ** 0.5
+        return draw.uniform(-limit, limit, shape).astype(np.float32)
+    middle = 1.0 if name.endswith(("weight", "running_var")) else 0.0
+    return (middle + draw.uniform(-0.2, 0.2, shape)).astype(np.float32)

@@ -14,9 +14,10 @@ from lipsync_core.audio.load import SPEECH_RATE_HZ, SpeechReader
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import InputMissingError, NoAudioError, UnreadableMediaError
 from lipsync_core.media.sound import AudioCut, decode_sound
+from tests.conftest import Ffmpeg
+from tests.shared_files import CLIPS, shared_file
 from tests.sounds import CLICK_S, click, sound_frame, tone, write_sound, write_sound_with_hole
 
-CLIPS = Path(__file__).parents[3] / "shared" / "clips"
 AAC_BLOCK = 1024  # samples
 
 
@@ -194,11 +195,17 @@ def test_reading_is_timed_as_audio(tmp_path: Path) -> None:
     assert rows["audio"].wall_s > 0
 
 
-def test_a_video_serves_as_the_audio() -> None:
-    clip = CLIPS / "latentsync_demo1_video.mp4"
-    if not clip.exists():
-        pytest.skip(f"{clip} is not here")
-    samples, duration_s = read(clip)
+def test_a_video_serves_as_the_audio(ffmpeg: Ffmpeg, tmp_path: Path) -> None:
+    sound = write_sound(tmp_path / "in.wav", "pcm_s16le", 44100, tone(44100, 2, 3.0))
+    pictures = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=3")
+    ffmpeg(*pictures, "-i", sound, "-c:v", "libx264", "-c:a", "aac", tmp_path / "movie.mp4")
+    samples, duration_s = read(tmp_path / "movie.mp4")
+    assert abs(duration_s - 3) < Fraction(1, 50)
+    assert np.abs(samples.astype(int)).max() > 1000
+
+
+def test_a_real_video_serves_as_the_audio() -> None:
+    samples, duration_s = read(shared_file(CLIPS / "latentsync_demo1_video.mp4"))
     assert abs(duration_s - 10) < Fraction(1, 50)
     assert np.abs(samples.astype(int)).max() > 1000
 

@@ -5,9 +5,11 @@ import pickle
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from lipsync_core.errors import ModelCorruptError, ModelError, ModelMissingError
 from lipsync_core.export.importing import import_wav2lip
@@ -15,7 +17,17 @@ from lipsync_core.generators.wav2lip_mask import FIRST_ROW
 from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork
 from lipsync_core.models.content import sha256_of
 from lipsync_core.models.stamp import check_seal
-from tests.wav2lip_weights import GOLDEN, imported_wav2lip, needs_golden, needs_torch, seeded_tensors, seeded_weights
+from tests.scrfd_network import write_scrfd_network
+from tests.shared_files import GOLDEN, needs_golden
+from tests.wav2lip_weights import (
+    golden_tensors,
+    golden_weights,
+    imported_wav2lip,
+    needs_torch,
+    seeded_inputs,
+    seeded_tensors,
+    torch_output,
+)
 
 
 class Hostile:
@@ -42,20 +54,17 @@ def nothing_left_behind(tmp_path: Path) -> Iterator[None]:
             path.unlink()
 
 
-def check_parity(path: Path) -> None:
-    network = Wav2LipNetwork(path, threads=1)
-    golden = np.load(GOLDEN / "wav2lip_forward.npz")
-    for batch in (1, 7):
-        mouths = network.forward(*seeded_weights().seeded_inputs(batch))
-        expected = golden[f"output_b{batch}"][:, :, FIRST_ROW:]
-        assert mouths.shape == expected.shape
-        assert np.abs(mouths - expected).max() < 1e-4
+def assert_equal_outputs(path: Path, mel: NDArray[np.float32], faces: NDArray[np.float32], whole: NDArray[Any]) -> None:
+    mouths = Wav2LipNetwork(path, threads=1).forward(mel, faces)
+    assert mouths.shape == whole[:, :, FIRST_ROW:].shape
+    assert np.abs(mouths - whole[:, :, FIRST_ROW:]).max() < 1e-4
 
 
-@needs_golden
 @needs_torch
-def test_a_wrapped_checkpoint_with_prefix_gives_the_public_implementations_output(model: Path) -> None:
-    check_parity(model)
+@pytest.mark.parametrize("batch", [1, 7])
+def test_a_wrapped_checkpoint_with_prefix_gives_what_torch_computes(model: Path, batch: int) -> None:
+    inputs = seeded_inputs(batch)
+    assert_equal_outputs(model, *inputs, torch_output(*inputs))
 
 
 @needs_golden
@@ -66,14 +75,15 @@ def test_a_bare_checkpoint_of_the_old_format_gives_the_public_implementations_ou
     import torch
 
     source, target = tmp_path / "check point.pth", tmp_path / "models" / "wav2lip.onnx"
-    torch.save(seeded_tensors(), source, _use_new_zipfile_serialization=False)
+    torch.save(golden_tensors(), source, _use_new_zipfile_serialization=False)
     source_sha256 = import_wav2lip(source, target)
     assert capfd.readouterr() == ("", "")  # the terminal belongs to the front end
-    check_parity(target)
+    with np.load(GOLDEN / "wav2lip_forward.npz") as golden:
+        for batch in (1, 7):
+            assert_equal_outputs(target, *golden_weights().seeded_inputs(batch), golden[f"output_b{batch}"])
     assert source_sha256 == sha256_of(source) == check_seal(target)
 
 
-@needs_golden
 @needs_torch
 def test_an_onnx_file_is_recognised_by_shapes_whatever_its_inputs_are_called(model: Path, tmp_path: Path) -> None:
     import onnx
@@ -89,7 +99,7 @@ def test_an_onnx_file_is_recognised_by_shapes_whatever_its_inputs_are_called(mod
     other.graph.input.extend(swapped)
     onnx.save(other, tmp_path / "user.onnx")
     import_wav2lip(tmp_path / "user.onnx", tmp_path / "wav2lip.onnx")
-    inputs = seeded_weights().seeded_inputs(1)
+    inputs = seeded_inputs(1)
     expected = Wav2LipNetwork(model, threads=1).forward(*inputs)
     np.testing.assert_allclose(
         Wav2LipNetwork(tmp_path / "wav2lip.onnx", threads=1).forward(*inputs), expected, atol=1e-6
@@ -97,7 +107,6 @@ def test_an_onnx_file_is_recognised_by_shapes_whatever_its_inputs_are_called(mod
     assert check_seal(tmp_path / "wav2lip.onnx") == sha256_of(tmp_path / "user.onnx")
 
 
-@needs_golden
 @needs_torch
 def test_an_onnx_file_of_a_fixed_batch_takes_any_number_of_frames(model: Path, tmp_path: Path) -> None:
     import onnx
@@ -107,22 +116,19 @@ def test_an_onnx_file_of_a_fixed_batch_takes_any_number_of_frames(model: Path, t
         node.type.tensor_type.shape.dim[0].dim_value = 2
     onnx.save(fixed, tmp_path / "fixed.onnx")
     network = Wav2LipNetwork(tmp_path / "fixed.onnx", threads=1)
-    inputs = seeded_weights().seeded_inputs(3)
+    inputs = seeded_inputs(3)
     assert network.fixed_batch == 2
     np.testing.assert_allclose(network.forward(*inputs), Wav2LipNetwork(model, threads=1).forward(*inputs), atol=1e-6)
 
 
 def test_import_fails_when_an_onnx_file_is_another_model(tmp_path: Path) -> None:
-    other = Path(__file__).resolve().parents[3] / "shared" / "models" / "scrfd_500m.onnx"
-    if not other.exists():
-        pytest.skip(f"{other} is absent")
+    other = write_scrfd_network(tmp_path / "detector.onnx")
     with pytest.raises(ModelError, match="is not Wav2Lip: its inputs are") as caught:
         import_wav2lip(other, tmp_path / "wav2lip.onnx")
     assert str(other) in caught.value.message
     assert not (tmp_path / "wav2lip.onnx").exists()
 
 
-@needs_golden
 @needs_torch
 def test_import_fails_when_an_onnx_file_refers_to_other_files(model: Path, tmp_path: Path) -> None:
     import onnx
@@ -208,7 +214,6 @@ def test_import_fails_when_a_checkpoint_holds_no_weights(tmp_path: Path, held: o
         import_wav2lip(tmp_path / "other.pth", tmp_path / "wav2lip.onnx")
 
 
-@needs_golden
 @needs_torch
 @pytest.mark.parametrize("fault", ["missing", "unknown", "has shape", "not finite"])
 def test_import_fails_when_the_weights_are_not_wav2lips(tmp_path: Path, fault: str) -> None:
@@ -238,7 +243,6 @@ def test_importing_a_checkpoint_fails_with_the_command_when_torch_is_not_install
         import_wav2lip(tmp_path / "a.pth", tmp_path / "wav2lip.onnx")
 
 
-@needs_golden
 @needs_torch
 def test_an_import_that_fails_keeps_the_model_that_was_there(model: Path, tmp_path: Path) -> None:
     target = tmp_path / "wav2lip.onnx"

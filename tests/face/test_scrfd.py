@@ -13,12 +13,13 @@ from lipsync_core.face.scrfd import ScrfdTracker, find_faces
 from lipsync_core.face.scrfd_detect import ScrfdDetector
 from lipsync_core.media.decode import SourceFrame, decode_frames
 from tests.face.conftest import Picture, Track, as_frames, blank_at, frames_with_face
-from tests.face.insightface_detect import MODEL
+from tests.scrfd_network import write_scrfd_network
+from tests.shared_files import SCRFD, shared_file
 
 
 @pytest.fixture(scope="module")
-def largest(clips: Path) -> ScrfdTracker:
-    return ScrfdTracker(MODEL)
+def largest() -> ScrfdTracker:
+    return ScrfdTracker(shared_file(SCRFD))
 
 
 def middles(boxes: np.ndarray) -> np.ndarray:
@@ -49,7 +50,7 @@ def test_a_face_that_the_small_input_misses_is_followed(
     far = [
         cv2.copyMakeBorder(cv2.resize(each, (80, 80)), 300, 700, 300, 700, cv2.BORDER_CONSTANT) for each in woman[:3]
     ]
-    detector = ScrfdDetector(MODEL)
+    detector = ScrfdDetector(SCRFD)
     picture = as_frames(far)[0].picture
     assert find_faces(detector, picture, 320) == []
     assert len(find_faces(detector, picture, 640)) == 1
@@ -63,20 +64,20 @@ def test_the_largest_face_or_the_one_asked_for_is_followed(
 ) -> None:
     right = middles(track(largest, couple[:3]).boxes)[:, 0]
     assert (right > 590).all()
-    first = middles(track(ScrfdTracker(MODEL, face=0), couple[:3]).boxes)[:, 0]
+    first = middles(track(ScrfdTracker(SCRFD, face=0), couple[:3]).boxes)[:, 0]
     assert (first < 590).all()
-    np.testing.assert_array_equal(middles(track(ScrfdTracker(MODEL, face=1), couple[:3]).boxes)[:, 0], right)
+    np.testing.assert_array_equal(middles(track(ScrfdTracker(SCRFD, face=1), couple[:3]).boxes)[:, 0], right)
 
 
 def test_nobody_is_followed_when_there_are_fewer_faces_than_asked_for(couple: list[Picture], track: Track) -> None:
-    assert frames_with_face(track(ScrfdTracker(MODEL, face=2), couple[:3])) == []
+    assert frames_with_face(track(ScrfdTracker(SCRFD, face=2), couple[:3])) == []
 
 
 def test_the_same_person_is_followed_after_a_blank_although_another_is_larger(
     couple: list[Picture], track: Track
 ) -> None:
     """The man, first from the left, is the smaller one."""
-    tracker = ScrfdTracker(MODEL, face=0)
+    tracker = ScrfdTracker(SCRFD, face=0)
     found = track(tracker, [*couple[:3], *(np.full_like(couple[0], 90) for _ in range(2)), *couple[3:6]])
     # The blank is a cut: the choice is made anew, by the same rule.
     assert frames_with_face(found) == [0, 1, 2, 5, 6, 7]
@@ -88,7 +89,7 @@ def test_a_person_who_is_hidden_is_not_replaced_by_another(couple: list[Picture]
     hidden = [each.copy() for each in couple[:6]]
     for each in hidden[3:5]:
         each[100:500, 700:1080] = cv2.GaussianBlur(each[100:500, 700:1080], (0, 0), 40)
-    found = track(ScrfdTracker(MODEL), hidden)
+    found = track(ScrfdTracker(SCRFD), hidden)
     assert frames_with_face(found) == [0, 1, 2, 5]
     assert (middles(found.boxes[found.has_face])[:, 0] > 590).all()
 
@@ -99,7 +100,7 @@ def test_a_picture_stored_turned_gives_the_same_face_turned(
 ) -> None:
     (upright,) = as_frames(woman[:1], "yuv444p")
     (turned,) = as_frames([np.ascontiguousarray(np.rot90(woman[0], -quarters))], "yuv444p")
-    detector = ScrfdDetector(MODEL)
+    detector = ScrfdDetector(SCRFD)
     (expected,) = find_faces(detector, upright.picture, 320)
     (face,) = find_faces(detector, _Rotated(turned.picture, quarters * 90), 320)
     side = woman[0].shape[0] - 1
@@ -124,17 +125,22 @@ class _Rotated:
 
 def test_a_picture_larger_than_needed_is_searched_in_part_of_its_size(woman: list[Picture]) -> None:
     small, large = (cv2.resize(woman[0], (side, side)) for side in (960, 2880))
-    detector = ScrfdDetector(MODEL)
+    detector = ScrfdDetector(SCRFD)
     faces = [find_faces(detector, frame.picture, 320)[0] for frame in (*as_frames([small]), *as_frames([large]))]
     np.testing.assert_allclose(faces[1].points, faces[0].points * 3, atol=15)
 
 
-def test_parameters_tell_networks_and_faces_apart(clips: Path, tmp_path: Path) -> None:
-    other = tmp_path / "other.onnx"
-    other.write_bytes(MODEL.read_bytes() + b"\x72\x00")  # an empty doc string more
-    trackers = [ScrfdTracker(MODEL), ScrfdTracker(MODEL, face=0), ScrfdTracker(MODEL, face=1), ScrfdTracker(other)]
+def test_parameters_tell_networks_and_faces_apart(tmp_path: Path) -> None:
+    network, other = write_scrfd_network(tmp_path / "network.onnx"), tmp_path / "other.onnx"
+    other.write_bytes(network.read_bytes() + b"\x72\x00")  # an empty doc string more
+    trackers = [
+        ScrfdTracker(network),
+        ScrfdTracker(network, face=0),
+        ScrfdTracker(network, face=1),
+        ScrfdTracker(other),
+    ]
     assert len({tracker.parameters for tracker in trackers}) == 4
-    assert ScrfdTracker(MODEL).parameters == trackers[0].parameters
+    assert ScrfdTracker(network).parameters == trackers[0].parameters
 
 
 def test_making_a_tracker_fails_when_its_model_is_missing(tmp_path: Path) -> None:

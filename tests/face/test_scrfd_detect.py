@@ -8,7 +8,9 @@ import pytest
 
 from lipsync_core.errors import ModelCorruptError, ModelError, ModelMissingError
 from lipsync_core.face.scrfd_detect import FivePointFace, ScrfdDetector
-from tests.face.insightface_detect import FRAMES, INPUTS_PX, MODEL, Detected, insightface_detects, picture_of, recorded
+from tests.echo_network import write_echo
+from tests.face.insightface_detect import FRAMES, INPUTS_PX, Detected, insightface_detects, picture_of, recorded
+from tests.shared_files import SCRFD, shared_file
 
 needs_insightface = pytest.mark.skipif(
     importlib.util.find_spec("insightface") is None, reason="insightface is not installed; its record is compared"
@@ -16,8 +18,8 @@ needs_insightface = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def detector(clips: Path) -> ScrfdDetector:
-    return ScrfdDetector(MODEL)
+def detector() -> ScrfdDetector:
+    return ScrfdDetector(shared_file(SCRFD))
 
 
 def assert_equal(faces: list[FivePointFace], detected: Detected, atol: float) -> None:
@@ -28,6 +30,7 @@ def assert_equal(faces: list[FivePointFace], detected: Detected, atol: float) ->
         np.testing.assert_allclose(face.points, five, rtol=0, atol=atol)
 
 
+@pytest.mark.usefixtures("clips")
 @pytest.mark.parametrize(("clip", "frame"), FRAMES)
 def test_boxes_and_points_are_those_that_insightface_found(detector: ScrfdDetector, clip: str, frame: int) -> None:
     picture = picture_of(clip, frame)
@@ -37,6 +40,7 @@ def test_boxes_and_points_are_those_that_insightface_found(detector: ScrfdDetect
 
 
 @needs_insightface
+@pytest.mark.usefixtures("clips")
 @pytest.mark.parametrize(("clip", "frame"), FRAMES)
 def test_boxes_and_points_are_those_that_insightface_finds(detector: ScrfdDetector, clip: str, frame: int) -> None:
     picture = picture_of(clip, frame)
@@ -52,6 +56,7 @@ def test_the_record_has_what_the_comparison_needs() -> None:
     assert found["liveportrait_d3.mp4", 30, 640] == 0
 
 
+@pytest.mark.usefixtures("clips")
 def test_the_five_points_are_eyes_nose_and_mouth_from_left_to_right(detector: ScrfdDetector) -> None:
     (face,) = detector.detect(picture_of("retalking_face3.mp4", 0), 320)
     left_eye, right_eye, nose, left_mouth, right_mouth = face.points
@@ -65,7 +70,7 @@ def test_a_picture_of_any_shape_can_be_searched(detector: ScrfdDetector, shape: 
     assert detector.detect(np.full((*shape, 3), 90, np.uint8), 320) == []
 
 
-def test_opening_fails_when_the_file_is_missing_or_no_model_or_another_model(clips: Path, tmp_path: Path) -> None:
+def test_opening_fails_when_the_file_is_missing_or_no_model_or_another_model(tmp_path: Path) -> None:
     with pytest.raises(ModelMissingError):
         ScrfdDetector(tmp_path / "absent.onnx")
     page = tmp_path / "page.onnx"
@@ -73,4 +78,4 @@ def test_opening_fails_when_the_file_is_missing_or_no_model_or_another_model(cli
     with pytest.raises(ModelCorruptError):
         ScrfdDetector(page)
     with pytest.raises(ModelError, match="not an SCRFD network"):
-        ScrfdDetector(MODEL.with_name("pfld68.onnx"))
+        ScrfdDetector(write_echo(tmp_path / "echo.onnx"))

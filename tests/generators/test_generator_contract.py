@@ -1,4 +1,4 @@
-"""What every generator must do, on a real face. New generators join one of the two lists."""
+"""What every generator must do, on a made and on a real face. New generators join one of the two lists."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,8 @@ from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork
 from lipsync_core.media.decode import SourceFrame, decode_frames
 from lipsync_core.media.planes import read_region
 from lipsync_core.models.store import ModelStore
-from tests.wav2lip_weights import imported_wav2lip, needs_golden, needs_torch
+from tests.echo_network import write_echo
+from tests.wav2lip_weights import imported_wav2lip, needs_torch
 
 FRAMES = 6
 
@@ -30,8 +31,17 @@ def seeded_wav2lip(folders: pytest.TempPathFactory) -> InferringHalf:
     return Wav2LipGenerator(network, Identity("wav2lip", "test weights"))
 
 
+def echoing_wav2lip(folders: pytest.TempPathFactory) -> Generator:
+    """Of a network that needs no torch to be made, and gives its crop back."""
+    network = Wav2LipNetwork(write_echo(folders.mktemp("echo") / "echo.onnx"))
+    return Wav2LipGenerator(network, Identity("wav2lip", "echo"))
+
+
 WITHOUT_CROPS = [pytest.param(lambda _: VisemeGenerator(), id="viseme")]
-WITH_CROPS = [pytest.param(seeded_wav2lip, id="wav2lip", marks=(needs_golden, needs_torch))]
+WITH_CROPS = [
+    pytest.param(echoing_wav2lip, id="wav2lip, echo"),
+    pytest.param(seeded_wav2lip, id="wav2lip", marks=needs_torch),
+]
 
 
 @pytest.fixture(params=WITHOUT_CROPS + WITH_CROPS)
@@ -41,8 +51,8 @@ def generator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture
-def frames(clips: Path) -> list[SourceFrame]:
-    return list(decode_frames(clips / "retalking_face3.mp4", StageClock(), Fraction(FRAMES, 25)))
+def frames(face_video: Path) -> list[SourceFrame]:
+    return list(decode_frames(face_video, StageClock(), Fraction(FRAMES, 25)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

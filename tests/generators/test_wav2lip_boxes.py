@@ -15,8 +15,7 @@ from lipsync_core.face.track import FaceTrack
 from lipsync_core.generators.wav2lip_boxes import FacePadding, face_boxes, upright_turns
 from lipsync_core.media.decode import decode_frames
 from lipsync_core.models.store import ModelStore
-
-SCRFD = Path(__file__).resolve().parents[3] / "shared" / "models" / "scrfd_500m.onnx"
+from tests.shared_files import SCRFD, shared_file
 
 #: Eyes, nose tip and mouth corners of an upright face, around its middle.
 FIVE_POINTS_PX = np.array([[-20, -25], [20, -25], [0, 0], [-15, 25], [15, 25]], np.float32)
@@ -104,10 +103,8 @@ def test_the_box_of_a_mesh_grows_to_the_hairline_wherever_that_is(turns: int, si
 
 
 def test_a_box_starts_at_the_hairline_with_either_tracker(clips: Path, model_store: ModelStore) -> None:
-    if not SCRFD.exists():
-        pytest.skip(f"{SCRFD} is absent")
     tops = []
-    for tracker in (MediapipeTracker(model_store), ScrfdTracker(SCRFD)):
+    for tracker in (MediapipeTracker(model_store), ScrfdTracker(shared_file(SCRFD))):
         frames = decode_frames(clips / "retalking_face3.mp4", StageClock(), Fraction(1, 5))
         tops.append(face_boxes(tracker.track(frames, StageClock()), NO_PADDING)[:, 1])
     assert np.abs(tops[0] - tops[1]).max() < 12  # of 334; the mesh itself begins 43 px below

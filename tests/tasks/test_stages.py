@@ -28,7 +28,7 @@ from lipsync_core.threads import no_thread_pools
 from tests.conftest import Ffmpeg
 from tests.echo_network import write_echo
 from tests.scaling_network import write_scaling_network
-from tests.wav2lip_weights import home_with, imported_wav2lip, needs_golden, needs_torch
+from tests.wav2lip_weights import home_with, imported_wav2lip, needs_torch
 
 pytest.importorskip("pydantic_settings", reason="the extra service is not installed")
 from lipsync_service.errors import ChecksumError, UrlRefusedError
@@ -212,7 +212,6 @@ def assert_same_as_lip_sync(
     return counts
 
 
-@needs_golden
 @needs_torch
 def test_wav2lip_through_the_service_gives_the_same_frames(
     serve: Callable[[Path], Service], seeded: Path, video: Path, audio: Path
