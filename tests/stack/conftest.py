@@ -136,19 +136,18 @@ def running_stack(root: Path, **environment: str) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="session")
-def face(ffmpeg: Ffmpeg, clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seconds of a person, 512 x 512."""
+def face(ffmpeg: Ffmpeg, face_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds of a person, 640 x 360."""
     path = tmp_path_factory.mktemp("face") / "face.mp4"
-    source = clips / "sadtalker_WDA_AlexandriaOcasioCortez_000.mp4"
-    ffmpeg("-i", source, "-t", "2", "-an", "-c:v", "libx264", "-preset", "ultrafast", path)
+    ffmpeg("-i", face_clip, "-t", "2", "-an", "-c:v", "libx264", "-preset", "ultrafast", path)
     return path
 
 
 @pytest.fixture(scope="session")
-def speech(ffmpeg: Ffmpeg, clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def speech(ffmpeg: Ffmpeg, speech_wav: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A second and a half of speech."""
     path = tmp_path_factory.mktemp("speech") / "speech.wav"
-    ffmpeg("-i", clips / "retalking_audio1.wav", "-t", "1.5", path)
+    ffmpeg("-i", speech_wav, "-t", "1.5", path)
     return path
 
 

@@ -27,13 +27,12 @@ def lipsync(service: "Service", tmp_path: Path) -> CommandLine:
 
 
 @pytest.fixture
-def manifest(ffmpeg: "Ffmpeg", clips: Path, tmp_path: Path) -> Path:
+def manifest(ffmpeg: "Ffmpeg", face_clip: Path, speech_wav: Path, tmp_path: Path) -> Path:
     """Twenty rows beside files of 0.6 s: one names an address that is not there, one shows no face, one comes twice."""
     folder = tmp_path / "rows"
     (folder / "out").mkdir(parents=True)
-    source = clips / "sadtalker_WDA_AlexandriaOcasioCortez_000.mp4"
-    ffmpeg("-i", source, "-t", "0.6", "-an", "-vf", "scale=256:-2", "-preset", "ultrafast", folder / "face.mp4")
-    ffmpeg("-i", clips / "retalking_audio1.wav", "-t", "0.6", "-ac", "1", "-ar", "16000", folder / "speech.wav")
+    ffmpeg("-i", face_clip, "-t", "0.6", "-an", "-vf", "scale=256:-2", "-preset", "ultrafast", folder / "face.mp4")
+    ffmpeg("-i", speech_wav, "-t", "0.6", folder / "speech.wav")
     ffmpeg("-f", "lavfi", "-i", "color=gray:size=160x120:rate=25", "-frames:v", "5", folder / "blank.mp4")
     rows = [
         {"video": "face.mp4", "audio": "speech.wav", "output": f"out/{crf}.mp4", "crf": crf}

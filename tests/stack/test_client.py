@@ -56,16 +56,15 @@ def bulk_is_held(service: "Service", client: JobClient) -> Iterator[None]:
 
 
 @pytest.fixture
-def face(ffmpeg: "Ffmpeg", clips: Path, tmp_path: Path) -> Path:
+def face(ffmpeg: "Ffmpeg", face_clip: Path, tmp_path: Path) -> Path:
     """A second of a person."""
-    source = clips / "sadtalker_WDA_AlexandriaOcasioCortez_000.mp4"
-    ffmpeg("-i", source, "-t", "1", "-an", "-vf", "scale=256:-2", "-preset", "ultrafast", tmp_path / "face.mp4")
+    ffmpeg("-i", face_clip, "-t", "1", "-an", "-vf", "scale=256:-2", "-preset", "ultrafast", tmp_path / "face.mp4")
     return tmp_path / "face.mp4"
 
 
 @pytest.fixture
-def speech(ffmpeg: "Ffmpeg", clips: Path, tmp_path: Path) -> Path:
-    ffmpeg("-i", clips / "retalking_audio1.wav", "-t", "0.8", "-ac", "1", "-ar", "16000", tmp_path / "speech.wav")
+def speech(ffmpeg: "Ffmpeg", speech_wav: Path, tmp_path: Path) -> Path:
+    ffmpeg("-i", speech_wav, "-t", "0.8", tmp_path / "speech.wav")
     return tmp_path / "speech.wav"
 
 
@@ -165,10 +164,11 @@ def test_a_job_that_failed_runs_again_as_the_same_job(service: "Service", lipsyn
     assert service.ledger("SELECT attempt, error_code FROM jobs WHERE id = %s", job_id) == [(2, "NOT_FOUND")]
 
 
-def test_a_running_job_is_cancelled(client: JobClient, lipsync: CommandLine, ffmpeg: "Ffmpeg", clips: Path) -> None:
-    source = clips / "sadtalker_WDA_AlexandriaOcasioCortez_000.mp4"
-    ffmpeg("-stream_loop", "3", "-i", source, "-t", "30", "-an", "-preset", "ultrafast", lipsync.folder / "long.mp4")
-    waiting = ("long.mp4", clips / "retalking_audio1.wav", "-o", "out.mp4", "--no-wait", "--length", "video")
+def test_a_running_job_is_cancelled(
+    client: JobClient, lipsync: CommandLine, ffmpeg: "Ffmpeg", face_clip: Path, speech_wav: Path
+) -> None:
+    ffmpeg("-stream_loop", "5", "-i", face_clip, "-t", "30", "-an", "-preset", "ultrafast", lipsync.folder / "long.mp4")
+    waiting = ("long.mp4", speech_wav, "-o", "out.mp4", "--no-wait", "--length", "video")
     job_id = UUID(lipsync("submit", *waiting).stdout.strip())
     while (job := client.job(job_id)).state != "running":
         assert not job.is_final

@@ -21,14 +21,18 @@ SILENCE_S = 180.0  # 90 s without a heartbeat, and some for a loaded machine
 
 @pytest.fixture
 def long_job(
-    request: pytest.FixtureRequest, service: "Service", ffmpeg: "Ffmpeg", clips: Path, tmp_path: Path
+    request: pytest.FixtureRequest,
+    service: "Service",
+    ffmpeg: "Ffmpeg",
+    face_clip: Path,
+    speech_wav: Path,
+    tmp_path: Path,
 ) -> "Json":
     """A request that takes long enough to be stopped in the middle; the parameter is how long the speech is."""
     face, speech = tmp_path / "face.mp4", tmp_path / "speech.wav"
     speech_s = getattr(request, "param", SPEECH_S)
-    source = clips / "sadtalker_WDA_AlexandriaOcasioCortez_000.mp4"
-    ffmpeg("-i", source, "-t", "1", "-an", "-c:v", "libx264", "-preset", "ultrafast", face)
-    ffmpeg("-stream_loop", "30", "-i", clips / "retalking_audio1.wav", "-t", str(speech_s), speech)
+    ffmpeg("-i", face_clip, "-t", "1", "-an", "-c:v", "libx264", "-preset", "ultrafast", face)
+    ffmpeg("-stream_loop", "30", "-i", speech_wav, "-t", str(speech_s), speech)
     return {
         "video": service.put(face, "inputs/long.mp4"),
         "audio": service.put(speech, "inputs/long.wav"),

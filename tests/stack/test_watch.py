@@ -23,7 +23,6 @@ from tests.receiver import Receiver, Told, is_signed
 from tests.web import serving
 
 if TYPE_CHECKING:
-    from tests.conftest import Ffmpeg
     from tests.stack.conftest import Json, Service
 
 SOURCE = Path(__file__).resolve().parents[2]
@@ -144,12 +143,8 @@ def delivery(service: "Service", run_id: str) -> tuple[Any, ...]:
 
 
 def test_a_job_that_completes_tells_its_caller_soon(
-    service: "Service", ffmpeg: "Ffmpeg", clips: Path, tmp_path: Path, watcher: OwnWatcher, receiver: Receiver
+    service: "Service", face: Path, speech: Path, watcher: OwnWatcher, receiver: Receiver
 ) -> None:
-    face, speech = tmp_path / "face.mp4", tmp_path / "speech.wav"
-    source = clips / "sadtalker_WDA_AlexandriaOcasioCortez_000.mp4"
-    ffmpeg("-i", source, "-t", "1", "-an", "-c:v", "libx264", "-preset", "ultrafast", face)
-    ffmpeg("-i", clips / "retalking_audio1.wav", "-t", "1", speech)
     request = {
         "video": service.put(face, "inputs/watched.mp4"),
         "audio": service.put(speech, "inputs/watched.wav"),
