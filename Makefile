@@ -1,5 +1,6 @@
 # make demo   sets everything up and lip-syncs a face: demo/out.mp4, demo/compare.mp4
-# make test   sets everything up and runs the whole suite
+# make test   sets everything up and runs the whole suite; its last line says how long that took
+# make test-fast  the same without the tests that start PostgreSQL, S3, Prefect or a browser
 # make check  types, lint, format and the direction of imports
 # make up     starts the service on this machine: PostgreSQL, S3, Prefect, two workers (docs/service.md); make down stops it
 # make torch  adds the extra that imports PyTorch checkpoints; with it, make test proves the neural path as well
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 PINS := pyproject.toml constraints.txt
 MODEL := mediapipe-face
 
-.PHONY: demo test check up down torch bench models clean distclean
+.PHONY: demo test test-fast check up down torch bench models clean distclean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -26,6 +27,9 @@ demo/face.mp4: demo/make_face_clip.py | $(VENV)/.installed-demo
 
 test: $(VENV)/.installed models
 	$(BIN)/python -m pytest -n 2
+
+test-fast: $(VENV)/.installed models
+	$(BIN)/python -m pytest -n 2 -m "not servers"
 
 check: $(VENV)/.installed
 	$(BIN)/python -m mypy

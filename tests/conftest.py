@@ -14,6 +14,7 @@ from demo.make_face_clip import make_face_clip
 from lipsync_core.install import ModelInstaller
 from lipsync_core.models.store import ModelStore
 from lipsync_core.workspace import Workspace
+from tests import servers
 from tests.shared_files import CLIPS, ROOT, shared_clips, shared_file
 
 if TYPE_CHECKING:
@@ -27,6 +28,20 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 Ffmpeg = Callable[..., None]
 MakeVideo = Callable[..., Path]
 Tone = Callable[..., Path]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hold the tests of `make test-fast` to their word."""
+    if config.getoption("markexpr") == "not servers":
+        servers.leave_out()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs no mark of its own: the tests of the whole stack, and those that ask for the S3 server."""
+    for item in items:
+        if item.nodeid.startswith("tests/stack/") or "s3_server" in getattr(item, "fixturenames", ()):
+            item.add_marker(servers.starts_servers)
 
 
 @pytest.hookimpl(optionalhook=True)

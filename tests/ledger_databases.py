@@ -10,18 +10,21 @@ from uuid import uuid4
 
 import pytest
 
+from tests.servers import about_to_start, starts_servers
+
 MISSING = "the ledger needs the extra 'service'"
 sqlalchemy = pytest.importorskip("sqlalchemy", reason=MISSING)
 pytest.importorskip("alembic", reason=MISSING)
 pytest.importorskip("psycopg", reason=MISSING)
 pytest.importorskip("pydantic", reason=MISSING)
 
-KINDS = ("sqlite", "postgresql")
+KINDS = ("sqlite", pytest.param("postgresql", marks=starts_servers))
 
 
 @functools.cache
 def postgres_server() -> "tuple[object | None, str]":
     """The server that all tests of this process share, or None and why; it stops when the process ends."""
+    about_to_start("PostgreSQL")
     try:
         with warnings.catch_warnings():  # it says that it falls back to a temporary folder
             warnings.simplefilter("ignore")

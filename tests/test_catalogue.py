@@ -66,8 +66,8 @@ def test_rendering_opens_no_network_but_the_enhancers(home: Path, tmp_path: Path
     assert opened_by(code, tmp_path / "log", home, identity) == [("gfpgan.onnx", CPU)]
 
 
-def test_a_whole_job_opens_each_network_once(home: Path, clips: Path, tmp_path: Path) -> None:
-    inputs = (clips / "retalking_face3.mp4", clips / "retalking_audio1.wav", tmp_path / "out.mp4")
+def test_a_whole_job_opens_each_network_once(home: Path, face_clip: Path, speech_wav: Path, tmp_path: Path) -> None:
+    inputs = (face_clip, speech_wav, tmp_path / "out.mp4")
     code = "lip_sync(*sys.argv[2:], options, home)\n"
     opened = opened_by(code, tmp_path / "log", home, *inputs, providers=CUDA)
     assert opened == [("wav2lip.onnx", CUDA), ("gfpgan.onnx", CUDA)]

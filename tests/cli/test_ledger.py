@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.ledger_databases import KINDS, fresh_database, outage  # skips all below where the extra is missing
+from tests.servers import starts_servers
 
 # isort: split
 pytest.importorskip("pydantic_settings", reason="the ledger needs the extra 'service'")
@@ -88,6 +89,7 @@ def test_a_stopped_job_is_entered_as_cancelled(face_clip: Path, home: Path, sqli
     assert jobs_in(sqlite_url) == [("cancelled", None, str(face_clip), None)]
 
 
+@starts_servers
 def test_a_ledger_that_is_down_costs_a_job_one_line_and_gets_its_rows_later(
     face_clip: Path, home: Path, speech: Path, tmp_path: Path, lipsync: RunLipSync
 ) -> None:

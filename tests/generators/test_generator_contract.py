@@ -31,7 +31,7 @@ def seeded_wav2lip(folders: pytest.TempPathFactory) -> InferringHalf:
     return Wav2LipGenerator(network, Identity("wav2lip", "test weights"))
 
 
-def echoing_wav2lip(folders: pytest.TempPathFactory) -> Generator:
+def echoing_wav2lip(folders: pytest.TempPathFactory) -> InferringHalf:
     """Of a network that needs no torch to be made, and gives its crop back."""
     network = Wav2LipNetwork(write_echo(folders.mktemp("echo") / "echo.onnx"))
     return Wav2LipGenerator(network, Identity("wav2lip", "echo"))

@@ -11,6 +11,9 @@ import psycopg
 import pytest
 
 from infra.local.layout import Layout
+from tests.servers import about_to_start, starts_servers
+
+pytestmark = starts_servers
 
 ROOT = Path(__file__).parents[2]
 ORDER = """
@@ -32,6 +35,7 @@ def layout(tmp_path: Path) -> Iterator[Layout]:
 
 def ordered(layout: Layout, word: str) -> str:
     """What `make up` and `make down` do, each in a process of its own."""
+    about_to_start("PostgreSQL")
     command = [sys.executable, "-c", ORDER, str(layout.root), word]
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=120).stdout.strip()
 

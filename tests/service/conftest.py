@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.servers import about_to_start
 from tests.service.storage.web_store import WebStore
 from tests.web import authority, serving, trust_the_authority
 
@@ -45,6 +46,7 @@ class S3Server:
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """One S3 server on free loopback ports for the whole run."""
+    about_to_start("S3")
     weed = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
     if weed is None:
         pytest.skip(NOT_INSTALLED)

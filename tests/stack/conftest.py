@@ -20,6 +20,7 @@ import pytest
 from infra.local.layout import BUCKET, LOOPBACK, Layout
 from infra.local.objects import read_keys, s3_client
 from tests.conftest import Ffmpeg
+from tests.servers import about_to_start
 
 _SOURCE = Path(__file__).resolve().parents[2]
 _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
@@ -125,6 +126,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, model_store: object) -> It
 @contextmanager
 def running_stack(root: Path, **environment: str) -> Iterator[Service]:
     """A local stack below `root` whose parts all see `environment`; stopped at the end of the block."""
+    about_to_start("the service")
     layout = Layout(_SOURCE, root, _free_ports())
     try:
         local_stack(layout, "up", environment)

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from tests.ledger_databases import fresh_postgres  # skips all below where the extra is missing
+from tests.servers import starts_servers
 
 # isort: split
 pytest.importorskip("pydantic_settings", reason="the ledger needs the extra 'service'")
@@ -149,6 +150,7 @@ def test_the_page_holds_charts_and_table_and_refers_to_nothing(report: Report, l
     assert HOSTILE in page.text
 
 
+@starts_servers
 def test_a_browser_draws_the_page(report: Report, ledger_url: str, tmp_path: Path) -> None:
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
@@ -179,6 +181,7 @@ def test_the_ledger_is_the_environments_where_none_is_named(report: Report, ledg
     assert json.loads(done.stdout)["jobs"] == 5
 
 
+@starts_servers
 def test_postgresql_gives_the_same_report(report: Report, ledger_url: str, tmp_path: Path) -> None:
     with fresh_postgres() as url:
         upgrade(url)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.servers import starts_servers
 from tests.service.conftest import NOT_INSTALLED, S3Server
 from tests.service.storage.web_store import WebStore
 
@@ -33,7 +34,7 @@ from lipsync_service.storage.url import parse_url
 
 MakeSettings = Callable[..., Any]
 LIMIT_BYTES = 24 << 20
-PLACES = ("s3", "web", "folder")
+PLACES = (pytest.param("s3", marks=starts_servers), "web", "folder")
 
 
 class Place:
@@ -155,7 +156,7 @@ def test_fetching_fails_when_the_address_is_none(settings: MakeSettings, url: st
     assert caught.value.code == "URL_REFUSED" and "\n" not in str(caught.value) and "pass@" not in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["s3", "folder"])
+@pytest.mark.parametrize("kind", [pytest.param("s3", marks=starts_servers), "folder"])
 def test_what_the_service_makes_may_be_larger_than_inputs_and_is_removed_when_it_has_served(
     request: pytest.FixtureRequest, tmp_path: Path, settings: MakeSettings, kind: str
 ) -> None:
