@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+#: Tests that share what is costly to make: the running service, whole jobs on real clips, an imported network.
+TOGETHER = ("tests/stack/", "tests/test_sync.py", "tests/export/test_gfpgan_export.py")
+
 Ffmpeg = Callable[..., None]
 MakeVideo = Callable[..., Path]
 Tone = Callable[..., Path]
@@ -46,14 +49,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Callable[..., None]) -> object:
-    """Have the tests of the whole stack, which mostly wait, run in one process beside all others, and begin first."""
+    """Have the tests of `TOGETHER` run in one process each; those of the stack, which mostly wait, begin first."""
     from xdist.scheduler import LoadScopeScheduling  # begins with what holds most tests
 
-    class StackApart(LoadScopeScheduling):
+    class SomeTogether(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "stack" if nodeid.startswith("tests/stack/") else nodeid
+            return next((path for path in TOGETHER if nodeid.startswith(path)), nodeid)
 
-    return StackApart(config, log)
+    return SomeTogether(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lipsync_core import Workspace, lip_sync
+from lipsync_core import JobOptions, Workspace, lip_sync
 from lipsync_core.face.mediapipe import MediapipeTracker
 from lipsync_core.models.store import ModelStore
 from tests.shared_files import LANDMARKER, shared_file
@@ -28,7 +28,7 @@ def spoken(
     landmarker = shared_file(LANDMARKER)
     folder = tmp_path_factory.mktemp("sync")
     workspace = Workspace(models=Workspace.default().models, cache=folder)
-    lip_sync(clips / request.param, clips / SPEECH, folder / "out.mp4", workspace=workspace)
+    lip_sync(clips / request.param, clips / SPEECH, folder / "out.mp4", JobOptions(preset="ultrafast"), workspace)
     return lip_apertures(folder / "out.mp4", MediapipeTracker(model_store), Landmarker(landmarker))
 
 
