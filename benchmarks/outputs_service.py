@@ -92,6 +92,7 @@ class Service:
         self._inputs = inputs
         self._copies = checkout.work / "copies" / uuid4().hex
         self._copies.mkdir(parents=True)
+        self._jobs: dict[str, str] = {}  # their ids by name
         self._settings = _variables(checkout.state / "service.env")
         self._ledger = _variables(checkout.state / "ledger.env")["LIPSYNC_DATABASE_URL"]
 
@@ -107,15 +108,15 @@ class Service:
         words = ("--service", self._checkout.state / "service.env", "--quiet", "--json")
         with EngineWatch(self._checkout.state / "run") as watch:
             ended = self._checkout.lipsync("submit", *files, *job.options, *key, *words)
+        if ended.stdout:
+            self._jobs[job.name] = json.loads(ended.stdout)["id"]
         outcome, ledger = self._outcome(ended, output)
         processes = {pool: asdict(memory) for pool, memory in watch.by_pool().items()}
         return outcome, {"processes": processes, "ledger_peak_bytes": ledger}
 
     def run_over_rest(self, name: str, like: ServiceJob) -> ServiceOutcome:
         """The request of an earlier job again, posted as another system would, at crf 0 and to another address."""
-        earlier = self.api("flow_runs/filter", {"sort": "START_TIME_ASC", "flows": {"name": {"any_": ["lipsync"]}}})
-        name_of_run = self._output(like.name).stem
-        request = next(run["parameters"]["request"] for run in earlier if run["name"] == name_of_run)
+        request = self.api(f"flow_runs/{self._jobs[like.name]}")["parameters"]["request"]
         changes = {"output": f"s3://lipsync/outputs/{self._copies.name}.mp4", "crf": 0}
         deployment = self.api("deployments/name/lipsync/lipsync")["id"]
         body = {"parameters": {"request": {**request, **changes}}}
@@ -187,7 +188,7 @@ class Service:
         children = self.api("flow_runs/filter", {"flow_runs": {"parent_flow_run_id": {"any_": [job_id]}}})
         for flow, run_id in [("job", job_id), *(("child", child["id"]) for child in children)]:
             rows = self.api("task_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
-            yield from sorted(f"{flow}: {self._alike(row['name'])}: {row['state_name']}" for row in rows)
+            yield from sorted(f"{flow}: {_task_name(row)}: {row['state_name']}" for row in rows)
 
     def _alike(self, text: str) -> str:
         """The text without what differs from run to run: ids, sums of inputs, ports, the name of the copies."""
@@ -210,6 +211,12 @@ def started(checkout: Checkout, inputs: Inputs) -> Iterator[Service]:
         yield Service(checkout, inputs)
     finally:
         checkout.make("down")
+
+
+def _task_name(row: dict[str, Any]) -> str:
+    """The task's name; what stands for a child flow in its parent has one by chance."""
+    stands_for_child = (row["state"] or {}).get("state_details", {}).get("child_flow_run_id")
+    return "child flow" if stands_for_child else str(row["name"])
 
 
 def _variables(file: Path) -> dict[str, str]:
