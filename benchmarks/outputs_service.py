@@ -18,6 +18,7 @@ from outputs_memory import EngineWatch
 
 _ADDRESS = re.compile(r"\b(uploads|results)/[0-9a-f]{2}/[0-9a-f]{64}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_RUN_NAME = re.compile(r"(?<=\w)-[0-9a-f]{8}$")  # what makes the name of a job the only one
 _LOOPBACK = re.compile(r"127\.0\.0\.1:\d+")
 _PASSING: Final = ("created", "started", "finished", "ran_s")  # fields of a job that differ from run to run
 _JOB_COLUMNS: Final = (
@@ -119,7 +120,7 @@ class Service:
         request = self.api(f"flow_runs/{self._jobs[like.name]}")["parameters"]["request"]
         changes = {"output": f"s3://lipsync/outputs/{self._copies.name}.mp4", "crf": 0}
         deployment = self.api("deployments/name/lipsync/lipsync")["id"]
-        body = {"parameters": {"request": {**request, **changes}}}
+        body = {"name": name, "parameters": {"request": {**request, **changes}}}
         run_id = self.api(f"deployments/{deployment}/create_flow_run", body)["id"]
         output = self._output(name)
         words = ("--service", self._checkout.state / "service.env", "--quiet", "--json")
@@ -157,6 +158,8 @@ class Service:
         answer = json.loads(ended.stdout) if ended.stdout else None
         job_id = answer["id"] if answer else str(uuid4())
         kept = {name: value for name, value in (answer or {}).items() if name not in _PASSING}
+        if answer:
+            kept["name"] = _RUN_NAME.sub("", answer["name"])
         outcome = ServiceOutcome(
             status=ended.status,
             stderr=self._alike(ended.stderr),

@@ -128,7 +128,7 @@ def memory_lines(before: Json, after: Json) -> Iterator[str]:
     """Each figure of memory in megabytes, before and after."""
     one, other = dict(_figures(before)), dict(_figures(after))
     for name in dict.fromkeys([*one, *other]):
-        yield f"{name:<64}{one.get(name, '-'):>24}{other.get(name, '-'):>24}"
+        yield f"{name:<64}  {one.get(name, '-'):>8}  {other.get(name, '-'):>8}"
 
 
 def _figures(memory: Any, path: str = "") -> Iterator[tuple[str, str]]:
