@@ -1,6 +1,7 @@
 """A whole job: fetch both inputs, track and infer, blend and encode in one pass, upload."""
 
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from prefect import flow
@@ -17,7 +18,7 @@ from tasks import stages
 from tasks.artifacts import ShownProgress, show_output, show_preview, show_timings
 from tasks.gpu_pool import fetch_inputs, infer_inline, infer_on_gpu_pool
 from tasks.handover import duplicate_state, failed_state
-from tasks.inference import InferringParts, load_inferring_parts
+from tasks.inference import load_inferring_parts
 from tasks.job import ServiceJob
 from tasks.opening import open_job
 from tasks.recorder import JobAddresses, JobRecorder
@@ -50,32 +51,27 @@ def lipsync(request: LipSyncRequest) -> State[Any] | None:
 
 def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, recorder: JobRecorder) -> None:
     require_rendering(job.options, job.models)  # before the fetch: a missing model fails at once
-    parts = None if settings.gpu_pool else _loaded(job, recorder)
+    set_parts = partial(recorder.set_parts, options=job.options)
+    parts = None if settings.gpu_pool else load_inferring_parts(job)
+    if parts:
+        set_parts(parts.chosen)
     with suppress(TransientError):  # it may be found when it is needed
         job.files.check_target(request.output)  # before any work is done for it
     inputs = fetch_inputs(job, request)
     recorder.record_stages(job.log)
     inferred = (
-        infer_inline(job, inputs, parts)
-        if parts
-        else infer_on_gpu_pool(job, request, run_context().attempt, recorder.set_model)
+        infer_inline(job, inputs, parts) if parts else infer_on_gpu_pool(job, request, run_context().attempt, set_parts)
     )
     render = stages.plan(
         unscanned(job), unscanned(inputs), unscanned(inferred), run_context().job_id, request.output_suffix
     )
-    recorder.set_render(render, inferred.track.tracker)
+    recorder.set_render(render)
     _render(render, ShownProgress())
     if settings.preview and not render.is_kept:  # the attempt that made it has shown it
         show_preview(render.preview)
     duration_s = float(render.plan.timeline.duration_s)
     recorder.complete(render.output.stat().st_size, duration_s, inferred.track.was_cached)
     stages.upload(unscanned(render), unscanned(request.output))
-
-
-def _loaded(job: ServiceJob, recorder: JobRecorder) -> InferringParts:
-    parts = load_inferring_parts(job)
-    recorder.set_model(parts.inference.identity)
-    return parts
 
 
 def _render(render: RenderPass, progress: ProgressCallback) -> None:

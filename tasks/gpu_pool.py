@@ -14,7 +14,6 @@ from prefect.deployments import run_deployment
 from prefect.states import Cancelling
 
 from lipsync_core.errors import LipSyncError
-from lipsync_core.generators.contract import ModelIdentity
 from lipsync_core.report import Progress
 from lipsync_service.client.patience import patiently
 from lipsync_service.client.request import LipSyncRequest
@@ -23,10 +22,10 @@ from lipsync_service.names import GPU_DEPLOYMENT
 from tasks import stages
 from tasks.handover import Failure, Handover, inferred_by, read_handover, write_handover
 from tasks.inference import InferringParts, load_inferring_parts, open_inference
-from tasks.job import Inferred, JobInputs, ServiceJob
+from tasks.job import ChosenParts, Inferred, JobInputs, ServiceJob
 from tasks.stages import unscanned
 
-SetModel = Callable[[ModelIdentity], None]
+SetParts = Callable[[ChosenParts], None]
 
 _MAX_CHILDREN = 3  # of one attempt of a job, each after the crash of the one before
 _SERVER_PATIENCE_S = 300.0
@@ -39,13 +38,13 @@ def infer_inline(job: ServiceJob, inputs: JobInputs, parts: InferringParts) -> I
     heard = unscanned(stages.listen(inference, return_state=True).result())
     tracked = stages.track(inference, heard, unscanned(_ignore), return_state=True).result()
     edits = stages.infer(inference, heard, unscanned(tracked), unscanned(_ignore), return_state=True).result()
-    return Inferred(parts.inference.identity, tracked, edits)
+    return Inferred(parts.chosen, tracked, edits)
 
 
-def infer_on_gpu_pool(job: ServiceJob, request: LipSyncRequest, attempt: int, set_model: SetModel) -> Inferred:
+def infer_on_gpu_pool(job: ServiceJob, request: LipSyncRequest, attempt: int, set_parts: SetParts) -> Inferred:
     """Listen, track and infer in a child run on the GPU pool; a crashed child is replaced by another, three at most.
 
-    `set_model` receives the model that the child chose, also where the child failed.
+    `set_parts` receives the parts that the child chose, also where the child failed.
 
     Raises:
         LipSyncError: the child failed; this is its error.
@@ -54,8 +53,8 @@ def infer_on_gpu_pool(job: ServiceJob, request: LipSyncRequest, attempt: int, se
     for number in range(1, _MAX_CHILDREN):
         child = _ended_child(job, request, attempt, number)
         if child.state is None or not child.state.is_crashed():
-            return _handed_over(job, child, set_model)
-    return _handed_over(job, _ended_child(job, request, attempt, _MAX_CHILDREN), set_model)
+            return _handed_over(job, child, set_parts)
+    return _handed_over(job, _ended_child(job, request, attempt, _MAX_CHILDREN), set_parts)
 
 
 def _ended_child(job: ServiceJob, request: LipSyncRequest, attempt: int, number: int) -> FlowRun:
@@ -77,10 +76,10 @@ def _ended_child(job: ServiceJob, request: LipSyncRequest, attempt: int, number:
         raise
 
 
-def _handed_over(job: ServiceJob, child: FlowRun, set_model: SetModel) -> Inferred:
+def _handed_over(job: ServiceJob, child: FlowRun, set_parts: SetParts) -> Inferred:
     handover = read_handover(unscanned(job), child.id)
-    if handover.chosen_model is not None:
-        set_model(handover.chosen_model)
+    if handover.chosen_parts is not None:
+        set_parts(handover.chosen_parts)
     inferred = inferred_by(child.id, handover)
     if child.state is None or not child.state.is_completed():
         raise GpuRunError(f"the run {child.id} on the GPU pool ended as {child.state_name}")
@@ -102,13 +101,13 @@ def infer_and_hand_over(job: ServiceJob, request: LipSyncRequest, run_id: UUID) 
     Raises:
         LipSyncError: a stage failed; the handover holds the failure.
     """
-    model: ModelIdentity | None = None
+    chosen: ChosenParts | None = None
     try:
         parts = load_inferring_parts(job)
-        model = parts.inference.identity
+        chosen = parts.chosen
         inferred = infer_inline(job, fetch_inputs(job, request), parts)
     except LipSyncError as error:
-        write_handover(unscanned(job), run_id, unscanned(Handover(model=model, failure=Failure.of(error))))
+        write_handover(unscanned(job), run_id, unscanned(Handover(parts=chosen, failure=Failure.of(error))))
         raise
     write_handover(unscanned(job), run_id, unscanned(Handover(inferred=inferred)))
 

@@ -10,11 +10,10 @@ from prefect.states import Cancelled, Completed, Failed
 from pydantic import BaseModel, ConfigDict
 
 from lipsync_core.errors import LipSyncError, error_of
-from lipsync_core.generators.contract import ModelIdentity
 from lipsync_service.errors import GpuRunError, ObjectMissingError
 from lipsync_service.ledger.rows import JobRow, JobState
 from lipsync_service.names import DUPLICATE
-from tasks.job import Inferred, ServiceJob
+from tasks.job import ChosenParts, Inferred, ServiceJob
 from tasks.stages import NOT_PERSISTED, RETRIED, TRANSFER_LIMIT_S
 
 
@@ -42,14 +41,14 @@ class Handover(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    model: ModelIdentity | None = None  # of a failed run, as far as it had chosen one
+    parts: ChosenParts | None = None  # of a failed run, as far as it had chosen them
     inferred: Inferred | None = None
     failure: Failure | None = None
 
     @property
-    def chosen_model(self) -> ModelIdentity | None:
-        """The model that the child ran, whether it failed or not."""
-        return self.inferred.model if self.inferred else self.model
+    def chosen_parts(self) -> ChosenParts | None:
+        """The parts that the child ran, whether it failed or not."""
+        return self.inferred.parts if self.inferred else self.parts
 
 
 def failed_state(error: LipSyncError) -> State[LipSyncError]:

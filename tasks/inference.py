@@ -13,7 +13,7 @@ from lipsync_core.face.track import FaceTracker
 from lipsync_core.generators.contract import Conditions
 from lipsync_core.listening import listen
 from lipsync_core.tracking import TrackPass, require_fitting
-from tasks.job import JobInputs, ServiceJob
+from tasks.job import ChosenParts, JobInputs, ServiceJob
 from tasks.stage_log import StageMeter
 
 _EDITS_FORMAT = 1  # raise it when the meaning of a stored row changes
@@ -25,6 +25,11 @@ class InferringParts:
 
     tracker: FaceTracker
     inference: InferenceParts
+
+    @property
+    def chosen(self) -> ChosenParts:
+        """Their names, for the CPU pool and the ledger."""
+        return ChosenParts(self.inference.identity, self.tracker.name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -128,9 +128,17 @@ class EditsReference:
 
 
 @dataclass(frozen=True, slots=True)
+class ChosenParts:
+    """What the machine that infers has chosen for the job. It crosses to the CPU pool, which paints for that model."""
+
+    model: ModelIdentity
+    tracker: str  # name and version
+
+
+@dataclass(frozen=True, slots=True)
 class Inferred:
     """The stored results of track and infer. It crosses from the GPU pool to the CPU pool."""
 
-    model: ModelIdentity  # the model that worked out the edits; the CPU pool paints for it
+    parts: ChosenParts
     track: TrackReference
     edits: EditsReference

@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
-from lipsync_core.generators.contract import ModelIdentity
+from lipsync_core.catalogue import choose_blender
 from lipsync_core.memory import peak_resident_bytes
 from lipsync_core.movie import enhancer_name
+from lipsync_core.options import JobOptions
 from lipsync_core.report import FrameCounts
 from lipsync_service.ledger.ledger import Claim, Ledger
 from lipsync_service.ledger.rows import JobRow, JobState, StageRow, state_after
 from lipsync_service.settings import Settings
+from tasks.job import ChosenParts
 from tasks.rendering import RenderPass
 from tasks.stage_log import StageLog, StageRun
 
@@ -85,22 +87,23 @@ class JobRecorder:
             raise
         self._finish(JobState.COMPLETED, None)
 
-    def set_model(self, model: ModelIdentity) -> None:
-        """Note the model that works out the edits, as soon as it is known; it is recorded with the job's end."""
-        self._row = replace(
-            self._row, model=model.label, model_licence=model.licence, model_sha256=model.weights_sha256
-        )
-
-    def set_render(self, render: RenderPass, tracker: str) -> None:
-        """Note the tracker (name and version) and the rendering parts, and what becomes of the frames."""
-        enhancer = render.parts.enhancer
+    def set_parts(self, parts: ChosenParts, options: JobOptions) -> None:
+        """Note the model, the tracker and what follows from them, as soon as they are chosen."""
+        model = parts.model
         self._row = replace(
             self._row,
-            tracker=tracker,
-            blender=render.parts.blender.name,
-            enhancer=enhancer_name(enhancer) if enhancer else None,
-            encoder=render.job.options.encoder,
+            model=model.label,
+            model_licence=model.licence,
+            model_sha256=model.weights_sha256,
+            tracker=parts.tracker,
+            blender=choose_blender(options.blend, model).name,
+            encoder=options.encoder,
         )
+
+    def set_render(self, render: RenderPass) -> None:
+        """Note the enhancer and the outcomes of the frames."""
+        enhancer = render.parts.enhancer
+        self._row = replace(self._row, enhancer=enhancer_name(enhancer) if enhancer else None)
         self._frames = render.plan.counts
 
     def complete(self, output_bytes: int, duration_s: float, track_was_cached: bool) -> None:

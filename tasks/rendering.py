@@ -54,7 +54,7 @@ def open_render(job: ServiceJob, inputs: JobInputs, inferred: Inferred, job_id: 
         ObjectMissingError: the track or the edits are no longer kept.
         TransientError: the shared storage does not answer.
     """
-    parts = load_rendering(inferred.model, job.options, job.models, job.execution)
+    parts = load_rendering(inferred.parts.model, job.options, job.models, job.execution)
     track, edits = inferred.track, inferred.edits
     plan = lay_out(inputs.video, read_clip(job, track), track.audio_s, parts.painting, job.options)
     rows = job.hold(job.files.fetch_shared(edits.url)).path

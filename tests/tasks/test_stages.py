@@ -88,7 +88,7 @@ class Service:
             with job.log.stage("infer") as meter:
                 edits = infer_edits(inference, heard, track, meter, ignore)
                 assert meter.was_cached == edits.was_cached == (heard.conditions is None)
-        return Inferred(inference.parts.inference.identity, track, edits)
+        return Inferred(inference.parts.chosen, track, edits)
 
     def render(self, options: JobOptions, video: Path, audio: Path, inferred: Inferred, output: Path) -> FrameCounts:
         """What runs on the CPU pool, both stages of the pass at once."""
