@@ -28,7 +28,9 @@ def shared_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def test_pair(video: str, audio: str, clips: Path, shared_workspace: Workspace, tmp_path: Path) -> None:
     end_s = None if (video, audio) in WHOLE else END_S.get(video, Fraction(1))
     output = tmp_path / "out.mp4"
-    report = lip_sync(clips / video, clips / audio, output, JobOptions(end_s=end_s, preset="ultrafast"), shared_workspace)
+    report = lip_sync(
+        clips / video, clips / audio, output, JobOptions(end_s=end_s, preset="ultrafast"), shared_workspace
+    )
     declared_s = require_audio(clips / audio).duration_s
     assert declared_s is not None
     audio_s = min(declared_s, end_s) if end_s else declared_s
