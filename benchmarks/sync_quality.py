@@ -24,7 +24,7 @@ import numpy as np
 from aperture import Landmarker, LipApertures, best_lag_s, heard_phones, lip_apertures, separation
 
 from lipsync_core.audio.load import SpeechReader
-from lipsync_core.catalogue import choose_tracker
+from lipsync_core.catalogue import load_tracking
 from lipsync_core.clock import StageClock
 from lipsync_core.face.track import FaceTracker
 from lipsync_core.generators.viseme.curves import Curve, mouth_curves
@@ -100,7 +100,7 @@ def main() -> int:
         return 0
     cv2.setNumThreads(1)
     models = Workspace.default().models
-    bench = Bench(choose_tracker(JobOptions(), ModelStore(models)), Landmarker(options.landmarker))
+    bench = Bench(load_tracking(JobOptions(), ModelStore(models)), Landmarker(options.landmarker))
     print(_ROW.format("clip", "speaks", "AUC", "-0.5 s", "+0.5 s", "lag", "corr", "p95"))
     with tempfile.TemporaryDirectory() as folder:
         for name in CLIPS:
