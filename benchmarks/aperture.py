@@ -1,7 +1,7 @@
-"""How far the lips of a video are apart, frame by frame, and how well that fits what is said.
+"""Measures the distance of the lips in each frame of a video, and how well it fits the spoken phones.
 
-The landmarker (PFLD, 68 points) is not the one that the product tracks with; the product's face track
-only says where to look. It serves measuring alone and is not part of the product.
+The landmarker (PFLD, 68 points) is not the product's own, and not part of the product: it serves only for this
+measurement. The product's face track gives it the position of the face.
 """
 
 from collections.abc import Iterable
@@ -27,14 +27,14 @@ OPEN, SHUT, NEITHER = 1, 0, -1
 
 _CROP_PX = 112
 _CROP_SCALE = 1.1  # of the face's larger side
-# Points of the 68-point scheme (iBUG 300-W): inner lips face to face, outer corners.
+# Points of the 68-point scheme (iBUG 300-W): opposite points of the inner lips, outer corners.
 _INNER_LIPS = ((61, 67), (62, 66), (63, 65))
 _CORNERS = (48, 54)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LipApertures:
-    """How open the mouth is in each frame of a video."""
+    """The opening of the mouth in each frame of a video."""
 
     middles_s: NDArray[np.float64]  # (N,) middles of the frames, the first frame starts at 0
     values: NDArray[np.float64]  # (N,) distance of the inner lips / width of the mouth; NaN without a face
@@ -82,7 +82,7 @@ def lip_apertures(video: Path, tracker: FaceTracker, landmarker: Landmarker) -> 
 
 
 def heard_phones(audio: Path) -> tuple[Phone, ...]:
-    """The phones of any file with sound."""
+    """The phones of any file with sound, as the product recognises them."""
     return tuple(PhoneRecogniser().recognise(SpeechReader(audio, StageClock())))
 
 
@@ -99,10 +99,10 @@ def frame_labels(phones: Iterable[Phone], times_s: NDArray[np.float64]) -> NDArr
 
 
 def separation(apertures: LipApertures, phones: Iterable[Phone], shift_s: float = 0.0) -> float:
-    """How surely the aperture tells open vowels from closures and silence: the area under the ROC curve.
+    """The area under the ROC curve for telling open vowels from closures and silence by the aperture.
 
-    1 is certain, 0.5 is chance. With `shift_s` the sound is heard that much later than it belongs. NaN with
-    fewer than three frames of either kind.
+    1 is certain, 0.5 is chance. `shift_s` delays the sound against the picture. NaN with fewer than three frames of
+    either kind.
     """
     labels = frame_labels(phones, apertures.middles_s - shift_s)
     is_measured = np.isfinite(apertures.values)
@@ -116,7 +116,7 @@ def separation(apertures: LipApertures, phones: Iterable[Phone], shift_s: float 
 
 
 def best_lag_s(apertures: LipApertures, intended: NDArray[np.float64], most_s: float = 0.4) -> float:
-    """By how much the lips are late: the shift at which they correlate best with `intended`, (N,), frame by frame."""
+    """The delay of the lips: the shift at which they correlate best with `intended`, (N,), one value for each frame."""
     is_measured = np.isfinite(apertures.values)
     times_s, values = apertures.middles_s[is_measured], apertures.values[is_measured]
     frame_s = float(np.median(np.diff(times_s)))
@@ -128,12 +128,12 @@ def best_lag_s(apertures: LipApertures, intended: NDArray[np.float64], most_s: f
 
 
 def _upright_face(picture: NDArray[np.uint8], track: FaceTrack, index: int) -> NDArray[np.uint8]:
-    """(112, 112, 3): the face, level, as the network was trained to see it."""
+    """(112, 112, 3): the face, turned upright, as in the network's training."""
     x0, y0, x1, y1 = track.boxes[index].tolist()
     left, right = track.landmarks[index][rows(OUTER_EYE_CORNERS)][:, :2].astype(np.float64)
     roll = np.arctan2(right[1] - left[1], right[0] - left[0])
     side_px = max(x1 - x0, y1 - y0) * _CROP_SCALE
-    finer = max(1, int(side_px // _CROP_PX))  # cut out at about its own size, then shrink by area
+    finer = max(1, int(side_px // _CROP_PX))  # the crop has about the face's own size, then shrinks by area
     size = _CROP_PX * finer
     scale = side_px / size
     turn = scale * np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])

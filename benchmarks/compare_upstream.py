@@ -1,10 +1,10 @@
-"""The same job by Wav2Lip's public implementation and by this one: what each costs, in turns, as ratios.
+"""Compares the cost of one job in Wav2Lip's public implementation and in this one, as ratios of alternating runs.
 
 DIR is your own checkout of github.com/Rudrabha/Wav2Lip, commit 5c90fa9. It needs one change, as today's librosa takes
-keyword arguments only: name the first two of `librosa.filters.mel` in `audio.py` `sr` and `n_fft`. PYTHON has its
-packages (librosa, torch, opencv-python-headless, tqdm, scipy). Both get the same weights, clip (153 frames of 720p at
-30 frames a second), 9.3 s of speech and face box. The weights are a checkpoint of yours, or by default noise: as much
-work for the machine, and nothing to look at.
+keyword arguments only: pass the first two arguments of `librosa.filters.mel` in `audio.py` as `sr` and `n_fft`. PYTHON
+has its packages (librosa, torch, opencv-python-headless, tqdm, scipy). Both get the same weights, clip (153 frames of
+720p at 30 frames a second), 9.3 s of speech and face box. The weights are a checkpoint of yours, or by default noise,
+which costs the machine the same work.
 
     python benchmarks/compare_upstream.py --upstream DIR [--python PYTHON] [--checkpoint PTH] [--rounds 3]
 """
@@ -35,7 +35,7 @@ _ROW = "{:<14}{:>10}{:>10}{:>12}{:>10}"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What both are given."""
+    """The inputs of both implementations."""
 
     checkpoint: Path
     network: Path  # the checkpoint as imported here
@@ -45,7 +45,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one of them used for the job, and how many frames it wrote."""
+    """The cost of one run of the job, and the number of frames that it wrote."""
 
     cost: Cost
     frames: int
@@ -65,7 +65,7 @@ def prepare(folder: Path, checkpoint: Path | None) -> Job:
 
 
 def ours(job: Job, folder: Path) -> Turn:
-    """The library's own job, the box handed to it as a tracker."""
+    """Run the job with this library, which takes the box from a tracker."""
     output = folder / "ours.mp4"
     cost = _our_step("speak", job.network, job.video, job.speech, output, "--box", *_BOX)
     shutil.rmtree(folder / "cache", ignore_errors=True)
@@ -73,7 +73,7 @@ def ours(job: Job, folder: Path) -> Turn:
 
 
 def upstream(job: Job, folder: Path, python: Path) -> Turn:
-    """The public implementation's command line, in a copy of the checkout, with an `ffmpeg` on its path."""
+    """Run the public implementation's command line in a copy of the checkout, with an `ffmpeg` on its path."""
     output, checkout = folder / "upstream.mp4", folder / "upstream"
     files = ("--checkpoint_path", job.checkpoint, "--face", job.video, "--audio", job.speech, "--outfile", output)
     path = os.pathsep.join([str(folder / "programs"), os.environ["PATH"]])
@@ -101,7 +101,7 @@ def _frames(movie: Path) -> int:
 
 
 def _copy_checkout(source: Path, folder: Path) -> None:
-    """The checkout without its history and weights, and the one program that it calls by name."""
+    """Copy the checkout without its history and weights, and provide `ffmpeg`, the only program that it calls."""
     shutil.copytree(source, folder / "upstream", ignore=shutil.ignore_patterns(".git", "*.pth", "*.mp4", "*.avi"))
     (folder / "upstream" / "temp").mkdir(exist_ok=True)
     (folder / "programs").mkdir()
@@ -115,7 +115,7 @@ def _print_turn(name: str, turn: Turn) -> None:
 
 
 def _print_ratios(theirs: list[Turn], own: list[Turn]) -> None:
-    """The median over the rounds of each round's own ratio, so that a machine that slows down slows both."""
+    """Print the medians of the rounds' ratios: within a round, a slow machine slows both implementations."""
     pairs = [(ours.cost, theirs.cost) for ours, theirs in zip(own, theirs, strict=True)]
     ratios = (
         statistics.median(ours.cpu_s / theirs.cpu_s for ours, theirs in pairs),

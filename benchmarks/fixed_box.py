@@ -1,6 +1,6 @@
-"""Our side of the comparison with the public implementation: a job on one fixed face box, and seeded weights for both.
+"""This product's steps in the comparison with the public implementation: a job on a fixed face box, and seeded weights.
 
-Each is a process of its own, so that what it costs is told apart from the rest.
+Each step is a process of its own, so that its cost is measured separately.
 """
 
 import argparse
@@ -30,7 +30,7 @@ _POINTS = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.75], [0.65, 0.7
 
 
 class FixedBoxTracker:
-    """Implements `FaceTracker` for a face that somebody else has found, the same in every frame."""
+    """Implements `FaceTracker` with a given box, the same in every frame."""
 
     def __init__(self, box: NDArray[np.float32]) -> None:
         """`box` (4,) x0 y0 x1 y1 in source pixels."""
@@ -48,18 +48,18 @@ class FixedBoxTracker:
 
     @property
     def gives_mesh(self) -> bool:
-        """No: five points."""
+        """False: a face has five points."""
         return False
 
     @property
     def provider(self) -> Provider:
-        """None of its own: it has no network, and costs nothing on the CPU."""
+        """The CPU: the tracker has no network."""
         return "cpu"
 
     def track(
         self, frames: Iterable[SourceFrame], clock: StageClock, observer: ClipObserver | None = None
     ) -> FaceTrack:
-        """The box in every frame."""
+        """Give the box to every frame."""
         times = [(frame.pts, frame.duration, frame.time_base) for frame in frames]
         pts, durations, time_bases = zip(*times, strict=True)
         landmarks = np.zeros((len(pts), len(_POINTS), 3), np.float32)
@@ -77,7 +77,7 @@ class FixedBoxTracker:
 
 
 def speak(network: Path, video: Path, speech: Path, output: Path, box: tuple[int, int, int, int]) -> None:
-    """Run the job with the box (top, bottom, left, right) as it is, unpadded; all else as by default."""
+    """Run the job with the box (top, bottom, left, right), without padding and with default options."""
     top, bottom, left, right = box
     unpadded = FacePadding(bottom_px=0)
     generator = Wav2LipGenerator(Wav2LipNetwork(network), Identity("wav2lip", "seeded weights"), unpadded)
@@ -92,7 +92,7 @@ def speak(network: Path, video: Path, speech: Path, output: Path, box: tuple[int
 
 
 def write_seeded_checkpoint(checkpoint: Path) -> None:
-    """The weights of the tests, which follow from their names alone. Needs torch."""
+    """Write the weights of the tests, each made from its name alone. Needs torch."""
     import torch
 
     sys.path.append(str(Path(__file__).resolve().parents[1]))
@@ -102,7 +102,7 @@ def write_seeded_checkpoint(checkpoint: Path) -> None:
 
 
 def main() -> None:
-    """One step of the comparison, as `compare_upstream` starts it."""
+    """Run one step of the comparison; `compare_upstream` starts it."""
     parser = argparse.ArgumentParser()
     steps = parser.add_subparsers(dest="step", required=True)
     seed = steps.add_parser("seed")

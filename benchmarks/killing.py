@@ -1,8 +1,8 @@
-"""Kills parts of a working service with `kill -9`, one to three at a time and at random, and counts what is lost.
+"""Kills one to three random parts of a working service at a time with `kill -9`, and counts the lost jobs.
 
-It starts a service of its own below a temporary folder and stops it again. After every round the parts that died are
-started, as systemd or Kubernetes would. All jobs make the same movie under different names, so every result that came
-can be compared.
+It starts a service of its own below a temporary folder and stops it at the end. After every round it starts the killed
+parts again, as systemd or Kubernetes would. All jobs make the same movie under different names, so their results can
+be compared.
 
     python benchmarks/killing.py [--seed 1] [--jobs 12] [--rounds 5]
 """
@@ -36,9 +36,9 @@ from lipsync_service.storage.storage import Storage  # noqa: E402
 
 _SPEECH, _FACE = (_REPOSITORY / "demo" / name for name in ("speech.wav", "face.mp4"))
 _FIRST_PORT = 14_200
-_PLACE = f"s3://{BUCKET}/killing"
+_FOLDER_URL = f"s3://{BUCKET}/killing"
 _PARTS = ("run", "worker-lipsync-cpu", "worker-lipsync-gpu", "launcher", "prefect-server", "watcher", "postgres", "s3")
-_MOST_AT_ONCE = 3
+_MAX_KILLED = 3  # at a time
 _BETWEEN_S = (3.0, 8.0)
 _LIMIT_S = 600.0
 _POLL_S = 2.0
@@ -46,25 +46,25 @@ _POLL_S = 2.0
 
 @dataclass(frozen=True)
 class Stack:
-    """A service of this benchmark's own."""
+    """The service of this benchmark."""
 
     layout: Layout
 
-    def order(self, word: str) -> None:
-        """Start what does not run, or stop everything."""
-        place = ("--root", str(self.layout.root), "--first-port", str(self.layout.first_port))
-        command = [sys.executable, "-m", "infra.local", *place, word]
+    def run(self, command_name: str) -> None:
+        """Run a command of the local stack: `up` starts all parts that do not run, `down` stops all."""
+        options = ("--root", str(self.layout.root), "--first-port", str(self.layout.first_port))
+        command = [sys.executable, "-m", "infra.local", *options, command_name]
         subprocess.run(command, cwd=_REPOSITORY, check=True, stdout=subprocess.DEVNULL, timeout=300)
 
     def settings(self) -> Settings:
-        """A caller's."""
+        """The settings of a caller."""
         keys = read_keys(self.layout.s3_keys)
         access = {"s3_access_key": keys.access_key, "s3_secret_key": keys.secret_key}
-        place = {"api_url": self.layout.api_url, "s3_endpoint": self.layout.s3_url, "storage_url": _PLACE}
-        return Settings.model_validate({**access, **place, "cache_dir": self.layout.root / "caller"})
+        urls = {"api_url": self.layout.api_url, "s3_endpoint": self.layout.s3_url, "storage_url": _FOLDER_URL}
+        return Settings.model_validate({**access, **urls, "cache_dir": self.layout.root / "caller"})
 
     def kill(self, part: str) -> bool:
-        """Whether there was such a process."""
+        """Kill the part; returns whether it ran."""
         pid = self._pid(part)
         if pid is None:
             return False
@@ -78,41 +78,41 @@ class Stack:
         if part == "postgres":
             return int((self.layout.postgres / "postmaster.pid").read_text().splitlines()[0])
         if part != "run":
-            return self._noted(part)
-        launcher = self._noted("launcher")
+            return self._recorded_pid(part)
+        launcher = self._recorded_pid("launcher")
         children = Path(f"/proc/{launcher}/task/{launcher}/children")
         return next((int(pid) for pid in children.read_text().split()), None) if children.exists() else None
 
-    def _noted(self, part: str) -> int:
+    def _recorded_pid(self, part: str) -> int:
         return int(json.loads((self.layout.runs / f"{part}.json").read_text())["pid"])
 
 
 @contextmanager
 def started() -> Iterator[Stack]:
-    """A stack, for the block."""
+    """A stack that runs for the block."""
     with tempfile.TemporaryDirectory(prefix="lipsync-killing-") as folder, ExitStack() as last:
         stack = Stack(Layout(_REPOSITORY, Path(folder) / "stack", _FIRST_PORT))
-        last.callback(stack.order, "down")
-        stack.order("up")
+        last.callback(stack.run, "down")
+        stack.run("up")
         yield stack
 
 
 def submitted(settings: Settings, count: int, folder: Path) -> list[UUID]:
-    """The jobs, each with a video of its own, so that nothing is found cached."""
+    """Submit the jobs, each with a video of its own, so that no result comes from a cache."""
     storage, jobs = Storage(settings), []
-    storage.put(_SPEECH, f"{_PLACE}/speech.wav")
+    storage.put(_SPEECH, f"{_FOLDER_URL}/speech.wav")
     with open_api(settings) as api:
         for number in range(count):
-            storage.put(distinct_copy(_FACE, folder / f"{number}.mp4"), f"{_PLACE}/{number}.mp4")
-            files = {"video": f"{_PLACE}/{number}.mp4", "audio": f"{_PLACE}/speech.wav"}
-            request = {**files, "output": f"{_PLACE}/{number}-out.mp4", "model": "viseme"}
+            storage.put(distinct_copy(_FACE, folder / f"{number}.mp4"), f"{_FOLDER_URL}/{number}.mp4")
+            files = {"video": f"{_FOLDER_URL}/{number}.mp4", "audio": f"{_FOLDER_URL}/speech.wav"}
+            request = {**files, "output": f"{_FOLDER_URL}/{number}-out.mp4", "model": "viseme"}
             run, _ = api.create_run("lipsync/lipsync", RunOrder(f"killing-{number}", {"request": request}))
             jobs.append(run.id)
     return jobs
 
 
 def finished(settings: Settings, jobs: list[UUID]) -> list[FlowRun]:
-    """The runs when all have ended, or as they are after the limit."""
+    """Wait until all runs have ended, or for 10 minutes, and return them."""
     end_s = time.monotonic() + _LIMIT_S
     with open_api(settings) as api:
         while True:
@@ -124,11 +124,11 @@ def finished(settings: Settings, jobs: list[UUID]) -> list[FlowRun]:
 
 
 def contents(settings: Settings, count: int) -> Counter[str]:
-    """How many results there are, by their sha256."""
+    """The number of results by sha256, and of missing ones by error code."""
     storage, found = Storage(settings), Counter[str]()
     for number in range(count):
         try:
-            with storage.fetch(f"{_PLACE}/{number}-out.mp4") as file:
+            with storage.fetch(f"{_FOLDER_URL}/{number}-out.mp4") as file:
                 found[file.sha256] += 1
         except LipSyncError as error:
             found[error.code] += 1
@@ -136,7 +136,7 @@ def contents(settings: Settings, count: int) -> Counter[str]:
 
 
 def main() -> None:
-    """Print what was killed, and what became of the jobs."""
+    """Print the killed parts, and the outcomes of the jobs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=12)
@@ -149,9 +149,9 @@ def main() -> None:
         jobs = submitted(settings, arguments.jobs, Path(folder))
         for _ in range(arguments.rounds):
             time.sleep(chance.uniform(*_BETWEEN_S))
-            parts = chance.sample(_PARTS, chance.randint(1, _MOST_AT_ONCE))
+            parts = chance.sample(_PARTS, chance.randint(1, _MAX_KILLED))
             print(f"{time.monotonic() - began_s:6.1f} s  killed:", *(part for part in parts if stack.kill(part)))
-            stack.order("up")
+            stack.run("up")
         runs = finished(settings, jobs)
         print(f"{time.monotonic() - began_s:6.1f} s  {arguments.jobs} jobs have ended:", end=" ")
         print(*(f"{count} {state}" for state, count in Counter(run.state.type for run in runs).items()), sep=", ")

@@ -1,7 +1,7 @@
-"""Does memory grow with the clip? A job on one minute of 1080p beside the same job on ten.
+"""Compares the peak memory of a job on one minute of 1080p and on ten minutes: it must not grow with the clip.
 
-The clip is a short face clip repeated by copying its packets, the speech likewise. This takes about as long as
-eleven minutes of 1080p video take to encode.
+Clip and speech are short files whose packets are copied repeatedly. The benchmark takes about as long as encoding
+eleven minutes of 1080p video.
 
     python benchmarks/memory.py [--minutes 10]
 """
@@ -28,14 +28,14 @@ _SPEECH = _REPOSITORY / "demo" / "speech.wav"
 
 
 def repeated(source: Path, seconds: int, output: Path) -> Path:
-    """`seconds` of `source`, over and over, without decoding it."""
+    """Write `seconds` of `source`, repeated without decoding, to `output`."""
     options = ("-v", "error", "-nostdin", "-y", "-stream_loop", "-1", "-i", source, "-t", str(seconds), "-c", "copy")
     run([imageio_ffmpeg.get_ffmpeg_exe(), *options, output])
     return output
 
 
 def peak_of_job(minutes: int, piece: Path, home: Path) -> int:
-    """Peak bytes of a whole job, tracking included, on `minutes` of video."""
+    """The peak memory in bytes of a whole job, tracking included, on `minutes` of video."""
     seconds = 60 * minutes
     video = repeated(piece, seconds, home / f"{minutes}.mp4")
     speech = repeated(_SPEECH, seconds, home / f"{minutes}.wav")

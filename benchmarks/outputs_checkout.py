@@ -1,4 +1,4 @@
-"""One checkout of the product, called by its own programs only, so that any two versions are called alike."""
+"""A checkout of the product, called through its own programs only, so that any two versions are called alike."""
 
 import json
 import os
@@ -33,7 +33,7 @@ class Ended:
     stderr: str
 
     def require_success(self) -> "Ended":
-        """The same; raises RuntimeError where the command failed."""
+        """Return this result; raises RuntimeError if the command failed."""
         if self.status:
             raise RuntimeError(f"status {self.status}\n{self.stdout[-2000:]}{self.stderr[-2000:]}")
         return self
@@ -41,7 +41,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """A checkout with its own virtual environment, `.venv`, and a folder for what the measurement makes.
+    """A checkout with its own virtual environment, `.venv`, and a folder for the files of the measurement.
 
     It has two homes, each with the face model and Wav2Lip from seeded weights: `home` with the network as users
     import it, `whole_home` with all of it, which the compat mode needs.
@@ -64,7 +64,7 @@ class Checkout:
 
     @property
     def state(self) -> Path:
-        """Where `make up` keeps the data of the service."""
+        """The folder in which `make up` keeps the data of the service."""
         return self.root / ".lipsync"
 
     def lipsync(self, *words: str | Path) -> Ended:
@@ -87,7 +87,7 @@ class Checkout:
             raise RuntimeError(f"{self._program('python')} runs the code of {file.parents[1]}")
 
     def commit(self) -> str:
-        """The commit that is checked out, `-dirty` behind it where files have changed since."""
+        """The commit that is checked out, followed by `-dirty` if files have changed since."""
         words = ("git", "-C", self.root, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
         return self._run(list(words)).require_success().stdout.strip()
 

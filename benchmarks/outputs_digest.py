@@ -1,4 +1,4 @@
-"""A movie as sums: of each picture, of each sound packet, and what its streams and tags say."""
+"""The digest of a movie: the hash of each picture and of each sound packet, and its streams and tags."""
 
 import hashlib
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 
 @dataclass(frozen=True, slots=True)
 class MovieDigest:
-    """What two files must have in common to be the same movie; the sum of the whole file is told apart."""
+    """The properties in which two files of the same movie agree; the hash of the whole file is kept apart."""
 
     container: dict[str, str]
     video: dict[str, str]

@@ -1,7 +1,7 @@
 """The fixed set of jobs whose outputs are compared, and the inputs that are made for them.
 
-The clips are those that lie beside the repository; what is made of them is cut by copying packets, so that it is the
-same wherever it is made.
+The clips are those that lie beside the repository. The inputs are cut from them by copying packets, so that they are
+the same on every machine.
 """
 
 import json
@@ -94,13 +94,13 @@ LOCAL_JOBS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """The clips, and the folder of what is made of them."""
+    """The clips, and the folder of the inputs made from them."""
 
     clips: Path
     made: Path
 
     def path(self, name: str) -> Path:
-        """The input of that name; one that is nowhere would lie among the made ones."""
+        """The path of the input of that name; a missing one would lie among the made ones."""
         found = self.clips / name
         return found if found.exists() else self.made / name
 
@@ -121,7 +121,7 @@ class Inputs:
 
 
 def run_local(checkout: Checkout, inputs: Inputs, job: LocalJob) -> tuple[LocalOutcome, int | None]:
-    """The job's outcome, and the most memory that its process held (None where it failed)."""
+    """The job's outcome, and the peak memory of its process (None if it failed)."""
     home = checkout.whole_home if job.is_whole else checkout.home
     if not job.keeps_track:
         shutil.rmtree(home / "cache", ignore_errors=True)
@@ -137,7 +137,7 @@ def run_local(checkout: Checkout, inputs: Inputs, job: LocalJob) -> tuple[LocalO
 
 
 def probed(checkout: Checkout, inputs: Inputs) -> Iterator[tuple[str, Any]]:
-    """Each input by name, and what `lipsync probe --json` says of it."""
+    """The output of `lipsync probe --json` for each input, by name."""
     for name in inputs.sums():
         ended = checkout.lipsync("probe", inputs.path(name), "--json").require_success()
         yield name, {**json.loads(ended.stdout), "path": name}

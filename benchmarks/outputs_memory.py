@@ -1,7 +1,7 @@
-"""The memory of the processes that work on a job of the service, and which runtimes of networks they hold.
+"""Measures the memory of the processes that work on a job of the service, and the networks' runtimes in them.
 
 The launcher forks one process for each flow run, so its children are the runs: first the job itself on the CPU pool,
-then its part on the GPU pool. Linux tells of each what it holds (proc(5)).
+then its part on the GPU pool. The figures come from Linux (proc(5)).
 """
 
 import json
@@ -22,16 +22,16 @@ _NETWORKS: Final = (".tflite", ".onnx")
 
 @dataclass(slots=True)
 class ProcessMemory:
-    """What one process held at most. It counts pages that it shares with the launcher, `proportional_bytes` a part."""
+    """The peak memory of one process. Pages shared with the launcher count, in `proportional_bytes` by a part."""
 
     started: int  # clock ticks since boot
     peak_bytes: int = 0  # resident (VmHWM)
-    proportional_bytes: int = 0  # shared pages divided by those who share them (Pss)
+    proportional_bytes: int = 0  # shared pages divided by the number of their processes (Pss)
     own_bytes: int = 0  # pages of this process alone
     mapped: tuple[str, ...] = ()  # runtimes and networks
 
     def look(self, process: Path) -> None:
-        """Take the present figures in; raises OSError where the process has gone."""
+        """Take in the present figures; raises OSError if the process has ended."""
         self.peak_bytes = max(self.peak_bytes, _kib(process / "status", "VmHWM"))
         self.proportional_bytes = max(self.proportional_bytes, _kib(process / "smaps_rollup", "Pss"))
         own = _kib(process / "smaps_rollup", "Private_Dirty") + _kib(process / "smaps_rollup", "Private_Clean")

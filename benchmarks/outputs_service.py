@@ -1,4 +1,4 @@
-"""The jobs that are run on the service of a checkout, and what the service says of them."""
+"""The jobs that are run on the service of a checkout, and the service's answers about them."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from outputs_memory import EngineWatch
 
 _ADDRESS = re.compile(r"\b(uploads|results)/[0-9a-f]{2}/[0-9a-f]{64}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_RUN_NAME = re.compile(r"(?<=\w)-[0-9a-f]{8}$")  # what makes the name of a job the only one
+_RUN_NAME = re.compile(r"(?<=\w)-[0-9a-f]{8}$")  # the part that makes the name of a job unique
 _LOOPBACK = re.compile(r"127\.0\.0\.1:\d+")
 _PASSING: Final = ("created", "started", "finished", "ran_s")  # fields of a job that differ from run to run
 _JOB_COLUMNS: Final = (
@@ -56,7 +56,7 @@ class ServiceOutcome:
 
     status: int
     stderr: str
-    answer: dict[str, Any] | None  # what `lipsync submit --json` wrote, without times
+    answer: dict[str, Any] | None  # the output of `lipsync submit --json`, without times
     ledger: dict[str, str]
     outcomes: tuple[str, ...]  # output frames by outcome
     stages: tuple[str, ...]  # "part_of/stage pool cached items"
@@ -100,8 +100,8 @@ class Service:
     def run(self, job: ServiceJob) -> tuple[ServiceOutcome, dict[str, Any]]:
         """The job's outcome, and the memory of its processes and of its stages by pool.
 
-        Each service gets videos of its own, alike but for bytes that readers skip, so that nothing is found cached
-        but what an earlier job of these has made.
+        Each service gets videos of its own, which differ only in bytes that readers skip, so that a cache serves only
+        results of earlier jobs of this set.
         """
         output = self._output(job.name)
         key = ("--key", f"{job.key} {self._copies.name}") if job.key else ()
@@ -116,7 +116,7 @@ class Service:
         return outcome, {"processes": processes, "ledger_peak_bytes": ledger}
 
     def run_over_rest(self, name: str, like: ServiceJob) -> ServiceOutcome:
-        """The request of an earlier job again, posted as another system would, at crf 0 and to another address."""
+        """Post the request of an earlier job again, as another system would, with crf 0 and another output address."""
         request = self.api(f"flow_runs/{self._jobs[like.name]}")["parameters"]["request"]
         changes = {"output": f"s3://lipsync/outputs/{self._copies.name}.mp4", "crf": 0}
         deployment = self.api("deployments/name/lipsync/lipsync")["id"]
@@ -127,7 +127,7 @@ class Service:
         return self._outcome(self._checkout.lipsync("jobs", "wait", run_id, "-o", output, *words), output)[0]
 
     def deployments(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Each deployment by name, with the schema of its parameters and its place in the pools."""
+        """Each deployment by name, with the schema of its parameters, its pool and its queue."""
         flows = {flow["id"]: flow["name"] for flow in self.api("flows/filter", {})}
         fields = ("parameter_openapi_schema", "parameters", "work_pool_name", "work_queue_name", "concurrency_limit")
         for found in self.api("deployments/filter", {}):
@@ -194,7 +194,7 @@ class Service:
             yield from sorted(f"{flow}: {_task_name(row)}: {row['state_name']}" for row in rows)
 
     def _alike(self, text: str) -> str:
-        """The text without what differs from run to run: ids, sums of inputs, ports, the name of the copies."""
+        """The text without the parts that differ from run to run: ids, hashes of inputs, ports, the copies' name."""
         text = text.replace(self._copies.name, "COPIES").replace(str(self._inputs.made), "MADE")
         text = _ADDRESS.sub(r"\1/SHA256", _UUID.sub("ID", text))
         return _LOOPBACK.sub("127.0.0.1:PORT", text)
@@ -202,7 +202,7 @@ class Service:
 
 @contextmanager
 def started(checkout: Checkout, inputs: Inputs) -> Iterator[Service]:
-    """The service for the block.
+    """The service, running for the block.
 
     Raises:
         RuntimeError: it runs already, or does not start.
@@ -217,7 +217,7 @@ def started(checkout: Checkout, inputs: Inputs) -> Iterator[Service]:
 
 
 def _task_name(row: dict[str, Any]) -> str:
-    """The task's name; what stands for a child flow in its parent has one by chance."""
+    """The task's name; a child flow's task in its parent has a random one."""
     stands_for_child = (row["state"] or {}).get("state_details", {}).get("child_flow_run_id")
     return "child flow" if stands_for_child else str(row["name"])
 

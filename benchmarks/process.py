@@ -1,7 +1,7 @@
-"""One command as a whole process: what it cost, by the operating system's own account.
+"""Measures the cost of a command as a whole process, by the operating system's own account.
 
-Of its peak memory Linux says no less than what the process that started it held: it tells only of large commands. A
-job's own report has it exactly.
+Linux gives a peak memory of at least that of the starting process, so the figure is right only for large commands. A
+job's own report holds the exact one.
 """
 
 import os
@@ -14,11 +14,11 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a finished process used."""
+    """The resources that a finished process used."""
 
     cpu_s: float  # user + system, threads included
     wall_s: float
-    peak_bytes: int  # resident; at least what this process held when it started the command
+    peak_bytes: int  # resident; at least that of this process when it started the command
 
 
 def run(
@@ -28,13 +28,13 @@ def run(
     folder: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Cost:
-    """Run `command` to its end; what it prints goes to `output`, or nowhere.
+    """Run `command` to its end, with its standard output in the file `output`, or nowhere.
 
-    Its messages go to `errors`, as `subprocess` counts (by default this process's own), it starts in `folder` and has
-    `environment` (by default, this process's own).
+    `errors` is its standard error, in the form of `subprocess`. Standard error, `folder` and `environment` are by
+    default those of this process.
 
     Raises:
-        RuntimeError: it failed.
+        RuntimeError: the command failed.
     """
     started = time.perf_counter()
     with (output or Path(os.devnull)).open("wb") as file:

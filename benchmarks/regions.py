@@ -1,4 +1,4 @@
-"""What reading and writing the region of a face costs, in CPU milliseconds on one thread.
+"""Measures the cost of reading and writing the region of a face, in CPU milliseconds on one thread.
 
 python benchmarks/regions.py [--rounds 200 --side 350 --size WxH]
 """

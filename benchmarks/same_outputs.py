@@ -1,15 +1,15 @@
-"""Do two versions of the product make the same outputs? A fixed set of jobs on a checkout, and two results compared.
+"""Checks that two versions of the product make the same outputs, by a fixed set of jobs on a checkout of each.
 
-`measure` calls nothing of a checkout but its own `lipsync` and `make up`, so that any two versions are measured alike,
-and writes one file: sums of each job's pictures and sound, streams, tags, reports, messages, exit statuses, help
-texts, the forms of the deployments, and the memory of the processes. The checkout needs `make torch`. Run it with the
-Python of a virtual environment that `make test` made, from anywhere:
+`measure` calls only a checkout's own `lipsync` and `make up`, so that any two versions are measured alike. It writes
+one file: hashes of each job's pictures and sound, streams, tags, reports, messages, exit statuses, help texts, the
+forms of the deployments, and the memory of the processes. The checkout needs `make torch`. Run it with the Python of a
+virtual environment that `make test` made, from any folder:
 
     python benchmarks/same_outputs.py measure RESULT.json --checkout DIR --work DIR
     python benchmarks/same_outputs.py compare BEFORE.json AFTER.json [--except 'help/*']
 
-`compare` writes one line for each difference and ends with status 1 if there is one. Memory differs from run to run: it
-is shown side by side, and no difference.
+`compare` writes one line for each difference and ends with status 1 if there is one. Memory differs from run to run, so
+it is shown side by side and is no difference.
 """
 
 import argparse
@@ -32,13 +32,13 @@ _SHARED = _REPOSITORY.parent / "shared"
 _OWN_MODELS = platformdirs.user_data_path("lipsync", appauthor=False) / "models"
 _FIRST_PORT = 14_200
 _PACKAGES = ("av", "numpy", "opencv-python-headless", "onnxruntime", "prefect")
-#: Parts of a result that are told and not compared.
+#: Parts of a result that are shown and not compared.
 _TOLD = ("measured", "memory")
 Json = dict[str, Any]
 
 
 def measure(given: argparse.Namespace) -> int:
-    """Write the result of the checkout; it is written after each part, so that a failure loses no other part."""
+    """Measure the checkout; the result is written after each part, so that a failure loses no other part."""
     checkout = Checkout(given.checkout.resolve(), given.work.resolve(), given.first_port)
     checkout.require_own_code()
     inputs = Inputs(given.clips.resolve(), checkout.work / "made")
@@ -85,7 +85,7 @@ def _network(home: Path) -> Path:
 
 
 def compare(given: argparse.Namespace) -> int:
-    """Print the differences; 1 where there is one."""
+    """Print the differences; returns 1 if there is one."""
     before, after = (json.loads(path.read_text()) for path in (given.before, given.after))
     one, other = ({name: part for name, part in each.items() if name not in _TOLD} for each in (before, after))
     found = [each for each in differences(one, other) if not any(fnmatch(each[0], mask) for mask in given.excepted)]
@@ -98,7 +98,7 @@ def compare(given: argparse.Namespace) -> int:
 
 
 def differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Where the two differ, as a path with slashes, and how. A list or a text of many lines gives one difference."""
+    """Each difference: its path with slashes and a description; a list or a text of many lines gives one difference."""
     if isinstance(before, dict) and isinstance(after, dict):
         for name in dict.fromkeys([*before, *after]):
             below = f"{path}/{name}" if path else name
@@ -167,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Read the command line and do it."""
+    """Read the command line and run the command."""
     given = _parser().parse_args()
     if given.verb is None:
         print("same_outputs: left out, as it needs a verb and a checkout; see --help")

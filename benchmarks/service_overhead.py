@@ -1,8 +1,8 @@
-"""What the service adds to a job: its wall time over REST, on a warm service, less that of `lipsync run`.
+"""Measures the time that the service adds to a job: its wall time over REST, on a warm service, less `lipsync run`'s.
 
-Needs a running service (`make up`) and its settings in the environment: `set -a; . .lipsync/service.env`. Rounds
-alternate, because other work on the machine comes and goes. Every round has a video of its own, so that nothing is
-found cached.
+It needs a running service (`make up`) and its settings in the environment: `set -a; . .lipsync/service.env`. Each round
+measures both, because the load of the machine changes. Every round has a video of its own, so that no result comes
+from a cache.
 """
 
 import argparse
@@ -30,7 +30,7 @@ LIMIT_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One job both ways, in seconds."""
+    """The times of one job on the command line and in the service, in seconds."""
 
     command_line_s: float
     service_s: float
@@ -38,33 +38,35 @@ class Round:
 
     @property
     def added_s(self) -> float:
-        """What the service took longer."""
+        """The time that the service takes longer."""
         return self.service_s - self.command_line_s
 
 
 def distinct_copy(video: Path, path: Path) -> Path:
-    """The same MP4 with other bytes: an empty box at its end, of a type that readers skip, with a name in it."""
+    """Copy an MP4 so that its bytes are unique: a box of a type that readers skip, with a random name, is appended."""
     name = uuid4().bytes
     path.write_bytes(video.read_bytes() + (8 + len(name)).to_bytes(4) + b"free" + name)
     return path
 
 
 def command_line_s(video: Path, folder: Path) -> float:
-    """The job as a process of its own."""
+    """Run the job as a process of its own; its wall time."""
     lipsync = Path(sys.executable).with_name("lipsync")
     return run([lipsync, "run", "--quiet", "--model", "viseme", video, _SPEECH, "-o", folder / "out.mp4"]).wall_s
 
 
 def service_s(video: Path, settings: Settings, api: PrefectApi) -> tuple[float, UUID]:
-    """The job over REST, from the request to the state that ends it; the inputs are there already, as an upload of
-    the caller's is none of the job's time."""
-    storage, place = Storage(settings), f"{settings.storage_url}/benchmark"
+    """Run the job over REST; its time from the request to its final state, and its id.
+
+    The inputs are uploaded before, because a caller's upload is no part of the job.
+    """
+    storage, folder_url = Storage(settings), f"{settings.storage_url}/benchmark"
     for path in (video, _SPEECH):
-        storage.put(path, f"{place}/{path.name}")
+        storage.put(path, f"{folder_url}/{path.name}")
     request = {
-        "video": f"{place}/{video.name}",
-        "audio": f"{place}/{_SPEECH.name}",
-        "output": f"{place}/out.mp4",
+        "video": f"{folder_url}/{video.name}",
+        "audio": f"{folder_url}/{_SPEECH.name}",
+        "output": f"{folder_url}/out.mp4",
         "model": "viseme",
     }
     started = time.perf_counter()
@@ -78,7 +80,7 @@ def service_s(video: Path, settings: Settings, api: PrefectApi) -> tuple[float, 
 
 
 def measured(video: Path, folder: Path, settings: Settings, api: PrefectApi) -> Round:
-    """One round."""
+    """Measure one round."""
     copy = distinct_copy(video, folder / f"{uuid4()}.mp4")
     alone_s = command_line_s(copy, folder)
     took_s, job_id = service_s(copy, settings, api)
@@ -88,7 +90,7 @@ def measured(video: Path, folder: Path, settings: Settings, api: PrefectApi) -> 
 
 
 def timeline(job_id: UUID, api: PrefectApi) -> list[str]:
-    """When each part of the job began, and how long it took."""
+    """The start and the duration of each part of the job, one line each."""
     job = api.run(job_id)
     children = api.runs(RunQuery(flow="lipsync-gpu", parent_ids=[job_id]))
     lines = []

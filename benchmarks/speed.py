@@ -1,8 +1,8 @@
-"""What a job costs beside a plain transcode of the same frames.
+"""Compares the cost of a job with that of a plain transcode of the same frames.
 
 The ffmpeg command line transcodes the demo clip with the same x264 settings and the same speech; `lipsync run`
-does the whole job on it. Both take turns, and each round gives its own ratios, so that a machine that slows down
-slows both. CPU-seconds are those of the whole process, start-up included; a stage's are its own and its codec's.
+does the whole job on it. They alternate, and each round gives its own ratios, because a slow machine then slows both.
+CPU-seconds are those of the whole process, start-up included; those of a stage include its codec's.
 
     python benchmarks/speed.py [--rounds 5] [--clip VIDEO --speech AUDIO]
 """
@@ -23,14 +23,14 @@ from lipsync_core.workspace import Workspace
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _LIPSYNC = Path(sys.executable).with_name("lipsync")
-#: The stages that a transcode has as well, and the blending between them.
+#: The stages that a transcode also has, and the blending between them.
 _STREAM_STAGES = frozenset({"decode", "blend", "encode", "mux"})
 _ROW = "{:<46}{:>8}{:>8}{:>8}{:>12}"
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One turn of each."""
+    """One transcode and one job."""
 
     transcode: Cost
     job: Cost
@@ -40,20 +40,20 @@ class Round:
 
 
 def transcode(clip: Path, speech: Path, output: Path) -> Cost:
-    """The ffmpeg command line with the product's default settings."""
+    """Run the ffmpeg command line with the product's default settings."""
     inputs = ("-v", "error", "-nostdin", "-y", "-i", clip, "-i", speech, "-map", "0:v", "-map", "1:a")
     codecs = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-c:a", "aac", "-b:a", "192k")
     return run([imageio_ffmpeg.get_ffmpeg_exe(), *inputs, *codecs, "-movflags", "+faststart", output])
 
 
 def one_round(clip: Path, speech: Path, home: Path) -> Round:
-    """Transcode, then the job without and with a stored face track."""
+    """Run the transcode, then the job without and with a stored face track."""
     reference = transcode(clip, speech, home / "transcoded.mp4")
     shutil.rmtree(Workspace.below(home).cache, ignore_errors=True)
     command = [_LIPSYNC, "run", clip, speech, "-o", home / "out.mp4", "--home", home, "--quiet", "--json"]
     job = run(command, home / "job.json")
     peak_bytes = json.loads((home / "job.json").read_text())["peak_rss_bytes"]
-    run(command, home / "render.json")  # the track is stored now: its stages are those of the render pass alone
+    run(command, home / "render.json")  # the track is stored now, so only the render pass runs
     report = json.loads((home / "render.json").read_text())
     stream_cpu_s = sum(stage["cpu_s"] for stage in report["stages"] if stage["stage"] in _STREAM_STAGES)
     return Round(reference, job, peak_bytes, stream_cpu_s, report["output"]["duration_s"])

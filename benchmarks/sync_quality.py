@@ -1,14 +1,14 @@
-"""Do the lips that the product paints open and close when the speech says so?
+"""Measures how well the painted lips open and close with the speech.
 
-For three real clips that are made to speak a foreign recording, an independent landmarker measures how
-far the lips are apart. The table says how surely this tells the open vowels (AA AE AH AO AY AW) from P, B,
-M and silence (area under the ROC curve: 1 is certain, 0.5 is chance), the same with the sound moved by
-half a second either way, and by how many frames the lips lag. Beside it stands the same measurement of
-the people in the clips, speaking for themselves.
+Three real clips are made to speak a foreign recording, and an independent landmarker measures the distance of
+the lips. The table shows how surely this distance tells the open vowels (AA AE AH AO AY AW) from P, B, M and
+silence (area under the ROC curve: 1 is certain, 0.5 is chance), the same with the sound moved by half a second
+either way, and the lag of the lips in frames. For comparison it shows the same figures of the original clips,
+in which the people speak for themselves.
 
-What it does not say: the labels come from the recogniser that drives the mouth. The figures prove that
-the rendering does what the recogniser heard, not that it heard right; they must not be read as "better
-than a person", whose lips follow what was really said.
+The figures have a limit: the labels come from the recogniser that drives the mouth. They prove that the rendering
+follows the recognised phones, not that these phones are right. They must not be read as "better than a person",
+whose lips follow the real speech.
 
     python benchmarks/sync_quality.py [--clips FOLDER --landmarker MODEL.onnx]
 """
@@ -24,7 +24,7 @@ import numpy as np
 from aperture import Landmarker, LipApertures, best_lag_s, heard_phones, lip_apertures, separation
 
 from lipsync_core.audio.load import SpeechReader
-from lipsync_core.catalogue import choose_tracker
+from lipsync_core.catalogue import load_tracking
 from lipsync_core.clock import StageClock
 from lipsync_core.face.track import FaceTracker
 from lipsync_core.generators.viseme.curves import Curve, mouth_curves
@@ -44,19 +44,19 @@ _ROW = "{:<46}{:<10}{:>6}{:>9}{:>9}{:>7}{:>7}{:>7}"
 
 @dataclass(frozen=True, slots=True)
 class SyncFigures:
-    """What is measured of one video and the sound that it is said to speak."""
+    """The figures of one video and the speech that it is made to speak."""
 
     auc: float
     auc_early: float  # with the sound moved to earlier by SHIFT_S
     auc_late: float
     lag_frames: int  # of the lips behind the intended jaw curve
     correlation: float  # with that curve, without lag
-    aperture_p95: float  # of the mouth's width
+    aperture_p95: float  # as a share of the mouth's width
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What every measurement needs."""
+    """The tracker and the landmarker, shared by all measurements."""
 
     tracker: FaceTracker
     landmarker: Landmarker
@@ -100,7 +100,7 @@ def main() -> int:
         return 0
     cv2.setNumThreads(1)
     models = Workspace.default().models
-    bench = Bench(choose_tracker(JobOptions(), ModelStore(models)), Landmarker(options.landmarker))
+    bench = Bench(load_tracking(JobOptions(), ModelStore(models)), Landmarker(options.landmarker))
     print(_ROW.format("clip", "speaks", "AUC", "-0.5 s", "+0.5 s", "lag", "corr", "p95"))
     with tempfile.TemporaryDirectory() as folder:
         for name in CLIPS:
@@ -109,7 +109,7 @@ def main() -> int:
             _print_row(name, "painted", bench.measure(out, options.clips / SPEECH))
             _print_row(name, "itself", bench.measure(options.clips / name, options.clips / name))
     print("AUC: open vowels against P, B, M and silence, by the lips' opening; lag in frames, behind the jaw curve.")
-    print("A lag says nothing where the correlation is low: nobody's lips follow their own loudness closely.")
+    print("Where the correlation is low the lag means nothing: people's lips do not follow their loudness closely.")
     print("The labels come from the recogniser that drives the mouth: this proves the rendering, not the phones.")
     return 0
 

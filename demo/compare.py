@@ -48,7 +48,7 @@ def _add_video(movie: av.container.OutputContainer, picture: av.VideoFrame, like
 
 
 def _matched(left: av.container.InputContainer, right: av.container.InputContainer) -> Iterator[av.VideoFrame]:
-    """Each picture of `right` beside the one that `left` shows at that time."""
+    """Each picture of `right` beside the picture of `left` at the same time."""
     sources = left.decode(video=0)
     shown = upcoming = next(sources)
     for result in right.decode(video=0):

@@ -1,8 +1,7 @@
-"""Makes the demo's video: a public-domain portrait, moved as a hand-held camera would.
+"""Makes the demo's video: a public-domain portrait, filmed as by a hand-held camera.
 
-The portrait is NASA's photograph of the astronaut Eileen Collins, which ships inside the scikit-image
-wheel, so nothing is downloaded. The movement is smooth and sampled between pixels, so that a tracker
-sees a face in motion and not a still.
+The portrait is NASA's photograph of the astronaut Eileen Collins, which is part of the scikit-image wheel, so nothing
+is downloaded. The movement is smooth and sampled between pixels, so that a tracker gets a moving face and not a still.
 
     python demo/make_face_clip.py OUT.mp4 [--frames N] [--size WxH]
 """
@@ -19,7 +18,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from numpy.typing import NDArray
 from skimage import data
 
-# The view of the camera in pixels of the 512 px portrait; it never leaves the picture at 16:9.
+# The camera's view in pixels of the 512 px portrait; at 16:9 it never leaves the picture.
 _VIEW_CENTRE_PX = (252.0, 141.0)
 _VIEW_WIDTH_PX = 454.0
 _PAN_PX = (14.0, 5.0)

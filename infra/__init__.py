@@ -1,1 +1,1 @@
-"""What surrounds the service: migrations of the ledger, and the parts that it runs on."""
+"""The environments that the service runs in: Compose, Kubernetes, images and the local stack."""

@@ -1,4 +1,4 @@
-"""Options of the command line, made from those of the core: the same names, choices, defaults and words."""
+"""The command line's options of a job, made from the core's options: same names, choices, defaults and help texts."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ _DEFAULTS = (JobOptions(), Execution())
 def job_option(name: str, **settings: Any) -> Callable[[_Command], _Command]:
     """The click option for the field `name` of `JobOptions` or `Execution`, called --name without its unit.
 
-    `settings` are click's own, and go before what the core says.
+    `settings` are arguments of `click.option`; they override those made from the core's option.
     """
     spec, default = OPTIONS[name], _default(name)
     own: dict[str, Any] = {"help": spec.help}

@@ -1,4 +1,4 @@
-"""Signals that end a job in an orderly way: whatever it was writing is removed."""
+"""Turns signals into an exception, so that a stopped job removes its unfinished output."""
 
 import signal
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked the process to end; `remains` says what it leaves behind."""
+    """A signal asked the process to end; `remains` tells the user what is left behind."""
 
     def __init__(self, signum: int, remains: str = "nothing was written") -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}")
@@ -26,8 +26,8 @@ class Interrupted(KeyboardInterrupt):
 def interruptible() -> Iterator[None]:
     """Raise `Interrupted` in the main thread at the first SIGINT, SIGTERM or SIGHUP inside the block.
 
-    Later ones are ignored until the block ends, so that they cannot cut the clean-up short.
-    A signal that whoever started us had set to be ignored (nohup, `&`) stays ignored.
+    Later signals are ignored until the block ends, so that they cannot interrupt the clean-up.
+    A signal that was already ignored at the start of the process (nohup, `&`) stays ignored.
     """
     previous = {signum: signal.getsignal(signum) for signum in _SIGNALS}
     watched = [signum for signum in _SIGNALS if previous[signum] is not signal.SIG_IGN]
@@ -48,7 +48,7 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def remaining(text: str) -> Iterator[None]:
-    """Where a signal ends the block, have it said that this remains."""
+    """If a signal ends the block, tell the user `text`: the work that is left behind or goes on."""
     try:
         yield
     except Interrupted as stopped:

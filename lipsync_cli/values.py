@@ -1,4 +1,4 @@
-"""Option values that click does not know: moments, faces, and the folder of this product's files."""
+"""Types of option values that click lacks: moments and faces; and the option for the folder of the product's files."""
 
 import re
 from fractions import Fraction
@@ -31,7 +31,7 @@ class Moment(click.ParamType[Fraction]):
 
 
 class FaceChoice(click.ParamType[int | None]):
-    """Which face to follow: the largest (None), or an index counted from the left."""
+    """The face to follow: the largest (None), or an index counted from the left."""
 
     name = "largest|N"
 

@@ -1,4 +1,4 @@
-"""How the command line writes moments, amounts and other people's words."""
+"""Formats moments, sizes and messages of other programs for the command line."""
 
 from datetime import datetime
 
@@ -6,15 +6,15 @@ _MB = 1_000_000
 
 
 def iso(moment: datetime | None) -> str | None:
-    """For programs: ISO 8601."""
+    """The moment in ISO 8601, for programs."""
     return moment.isoformat() if moment else None
 
 
 def in_mb(size_bytes: float) -> str:
-    """In megabytes, without the unit."""
+    """The size in megabytes, without the unit."""
     return f"{size_bytes / _MB:.1f}"
 
 
 def in_one_line(text: str) -> str:
-    """Without line breaks, and with no more than one space at a time."""
+    """The text without line breaks and repeated spaces."""
     return " ".join(text.split())

@@ -1,4 +1,4 @@
-"""The service's settings: everything that the environment says is read here, and nowhere else."""
+"""The service's settings. The service reads its environment variables here and nowhere else."""
 
 import json
 from pathlib import Path
@@ -31,49 +31,50 @@ class Settings(BaseSettings):
 
     storage_url: str = Field(
         default_factory=lambda: (_data_folder() / "storage").as_uri(),
-        description="Where intermediate results and uploaded inputs are kept: s3://BUCKET/PREFIX or file:///FOLDER. "
+        description="The storage of intermediate results and uploaded inputs: s3://BUCKET/PREFIX or file:///FOLDER. "
         "All hosts of a service share it.",
     )
     s3_endpoint: str | None = Field(None, description="Address of an S3 server that is not Amazon's.")
-    s3_region: str = Field("us-east-1", description="The region that requests are signed for.")
-    s3_access_key: SecretStr | None = Field(None, description="Unset: boto3 looks for credentials as always.")
+    s3_region: str = Field("us-east-1", description="The region in the signature of S3 requests.")
+    s3_access_key: SecretStr | None = Field(None, description="Unset: boto3 finds the credentials in its usual way.")
     s3_secret_key: SecretStr | None = None
     s3_buckets: _Names = Field((), description="The buckets that jobs may name; empty: all that the key opens.")
     http_allowed_hosts: _Names = Field(
         (), description="Hosts (NAME or NAME:PORT; .NAME for all below it) that may have addresses that are not public."
     )
-    file_roots: _Paths = Field((), description="Folders that file:// may name files below. Empty: none.")
-    max_input_bytes: ByteSize = Field(ByteSize(4 * _GIB), gt=0, description="The largest input taken.")
-    max_duration_s: float = Field(3600.0, gt=0, description="The longest input taken.")
+    file_roots: _Paths = Field((), description="Folders whose files jobs may name with file://. Empty: none.")
+    max_input_bytes: ByteSize = Field(ByteSize(4 * _GIB), gt=0, description="The greatest accepted size of an input.")
+    max_duration_s: float = Field(3600.0, gt=0, description="The greatest accepted duration of an input.")
     download_connections: int = Field(4, ge=1, le=32, description="Connections to one server for one file.")
 
     cache_dir: Path = Field(
         default_factory=lambda: platformdirs.user_cache_path("lipsync", appauthor=False) / "inputs",
         description="This host's copies of inputs and intermediate results.",
     )
-    cache_cap_bytes: ByteSize = Field(ByteSize(20 * _GIB), gt=0, description="What the copies may take up.")
+    cache_cap_bytes: ByteSize = Field(ByteSize(20 * _GIB), gt=0, description="The greatest total size of these copies.")
 
     database_url: SecretStr = Field(
         default_factory=lambda: SecretStr(f"sqlite:///{_data_folder() / 'ledger.sqlite'}"),
-        description="The ledger's database, as SQLAlchemy writes it.",
+        description="The URL of the ledger's database, in SQLAlchemy's form.",
     )
     spool_dir: Path = Field(
-        default_factory=lambda: _data_folder() / "spool", description="Where ledger rows wait for the database."
+        default_factory=lambda: _data_folder() / "spool",
+        description="Folder of the ledger rows that wait for the database.",
     )
 
     api_url: str = Field("http://127.0.0.1:4200/api", description="Prefect's API.")
-    api_auth: SecretStr | None = Field(None, description="NAME:PASSWORD, where Prefect's server asks for it.")
+    api_auth: SecretStr | None = Field(None, description="NAME:PASSWORD, if Prefect's server asks for it.")
     providers: Providers = Field(
         "auto",
-        description="What runs the networks on this host: auto, cpu, cuda or tensorrt. auto takes cuda where a trial "
-        "network runs correctly on it, and the CPU elsewhere.",
+        description="The provider of the networks on this host: auto, cpu, cuda or tensorrt. auto takes cuda if a "
+        "trial network runs correctly on it, and the CPU otherwise.",
     )
-    precision: Precision = Field("fp32", description="Of the networks' numbers: fp32, or fp16 with tensorrt.")
+    precision: Precision = Field("fp32", description="The precision of the networks: fp32, or fp16 with tensorrt.")
     gpu_pool: str | None = Field(None, description="The work pool of `lipsync-gpu`; without it the child runs inline.")
-    gpu_wait_s: float = Field(7200.0, gt=0, description="How long a job waits for a worker of the GPU pool.")
-    preview: bool = Field(True, description="Show frames of every result to whoever may see the UI.")
+    gpu_wait_s: float = Field(7200.0, gt=0, description="The longest wait of a job for a worker of the GPU pool.")
+    preview: bool = Field(True, description="Show frames of every result in the UI, to all its users.")
     callback_secret: SecretStr | None = Field(None, description="Signs the callbacks (HMAC-SHA256).")
-    metrics_host: str = Field("127.0.0.1", description="Where the watcher serves its figures.")
+    metrics_host: str = Field("127.0.0.1", description="The address on which the watcher serves its metrics.")
     metrics_port: int = Field(4205, ge=1, le=65_535)
 
     @field_validator("s3_buckets", "http_allowed_hosts", "file_roots", mode="before")
@@ -94,7 +95,7 @@ class Settings(BaseSettings):
 
     @field_validator("storage_url")
     @classmethod
-    def _has_a_place(cls, value: str) -> str:
+    def _has_known_scheme(cls, value: str) -> str:
         if not value.startswith(("s3://", "file:///")):
             raise ValueError("it is neither s3://BUCKET/PREFIX nor file:///FOLDER")
         return value.rstrip("/")
@@ -109,8 +110,8 @@ class Settings(BaseSettings):
 
     @field_validator("precision")
     @classmethod
-    def _goes_with_the_providers(cls, value: Precision, info: ValidationInfo) -> Precision:
-        if "providers" in info.data:  # else they are refused already
+    def _fits_the_providers(cls, value: Precision, info: ValidationInfo) -> Precision:
+        if "providers" in info.data:  # it is absent if pydantic has refused it
             try:
                 Execution(info.data["providers"], value)
             except OptionError as exc:
@@ -119,5 +120,5 @@ class Settings(BaseSettings):
 
     @property
     def execution(self) -> Execution:
-        """What runs the networks on this host."""
+        """The providers and the precision of the networks on this host."""
         return Execution(self.providers, self.precision)

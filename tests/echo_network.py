@@ -1,4 +1,4 @@
-"""A network in Wav2Lip's place that gives the crop back as it was shown: whatever else changes, the tools changed."""
+"""A network in Wav2Lip's format that gives its crop back, so any other change of a picture is the product's own."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ FIRST_ROW, FACE_PX = 43, 96
 
 
 def write_echo(path: Path, first_row: int = FIRST_ROW) -> Path:
-    """An ONNX file whose answer is the rows from `first_row` on of its reference crop, whatever it hears."""
+    """Write an ONNX file that gives the rows from `first_row` on of its reference crop, for any sound."""
     onnx = pytest.importorskip("onnx", reason="the torch extra is not installed")
     make, floats, numbers = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
     cut = {"starts": [3, first_row], "ends": [6, FACE_PX], "axes": [1, 2]}

@@ -1,4 +1,4 @@
-"""Seeded stand-ins for GFPGAN's weights, and the public implementation to compare with.
+"""Seeded stand-ins for GFPGAN's weights, and the public implementation for comparison.
 
 `export/gfpgan_parameters.json` lists names and shapes of all weights of a published v1.4 checkpoint, in its order;
 `export/gfpgan_forward.json` holds, at every 16th row and column, what the public implementation (TencentARC/GFPGAN
@@ -23,7 +23,7 @@ import pytest
 from numpy.typing import NDArray
 
 DATA = Path(__file__).parent / "export"
-#: Of the public repository, with the folder `gfpgan`.
+#: A checkout of the public repository, with the folder `gfpgan`.
 CHECKOUT = os.environ.get("LIPSYNC_TEST_GFPGAN", "")
 STRIDE = 16  # of the golden output
 
@@ -35,7 +35,7 @@ needs_checkout = pytest.mark.skipif(
 
 
 def published_shapes() -> dict[str, Shape]:
-    """Of every weight of a published checkpoint, by name."""
+    """The shape of every weight of a published checkpoint, by name."""
     listed = json.loads((DATA / "gfpgan_parameters.json").read_text(encoding="utf-8"))
     return {name: tuple(shape) for name, shape in listed.items()}
 
@@ -64,12 +64,12 @@ def seeded_tensors(shapes: Mapping[str, Shape]) -> dict[str, Any]:
 
 
 def public_output(checkout: Path) -> NDArray[np.float32]:
-    """(1, 3, 512, 512) what the public implementation in `checkout` makes of the seeded face and weights."""
+    """(1, 3, 512, 512) the public implementation's output, from `checkout`, for the seeded face and weights."""
     import torch
 
     with _public_modules(checkout):
         public = importlib.import_module("gfpgan.archs.gfpganv1_clean_arch")
-        # As the public GFPGANer makes it for v1.3 and v1.4.
+        # The same arguments as in the public GFPGANer for v1.3 and v1.4.
         network = public.GFPGANv1Clean(
             512, channel_multiplier=2, fix_decoder=False, input_is_latent=True, different_w=True, sft_half=True
         )
@@ -96,7 +96,7 @@ def _seeded_array(name: str, shape: Shape) -> NDArray[np.float32]:
 
 @contextmanager
 def _public_modules(checkout: Path) -> Iterator[None]:
-    """Import below without the package's own __init__, which needs all that its training needs.
+    """Import inside the block without the package's own __init__, which needs everything that its training needs.
 
     From basicsr, which no longer installs, the architecture takes an initialisation, replaced by the seeded weights
     in any case, and a decorator that only keeps a list.

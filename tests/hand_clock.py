@@ -1,10 +1,10 @@
-"""Clocks that a test turns by hand, in the place of the system's."""
+"""Clocks that a test moves by hand, in place of the system's."""
 
 import time
 
 
 class HandClock:
-    """Stands for the module `time`: wall and CPU time go on through `work` and `wait`, and by `tick_s` at each look."""
+    """Replaces the module `time`: `work` and `wait` move wall and CPU time, and each reading moves both by `tick_s`."""
 
     def __init__(self, tick_s: float = 0.0) -> None:
         self._tick_s = tick_s

@@ -1,4 +1,4 @@
-"""Counts what is hashed, so that a file read twice for its sum is seen."""
+"""Counts the hashed bytes, so that a test notices a file that is hashed twice."""
 
 import hashlib
 
@@ -6,12 +6,12 @@ import pytest
 
 from lipsync_core.models.stamp import CONTENT_KEY, SOURCE_KEY
 
-#: Of the seal behind an imported network, which is not part of its own sum.
+#: The size of the seal at the end of an imported network; the network's hash leaves it out.
 SEAL_BYTES = sum(len(key) + 64 + 6 for key in (SOURCE_KEY, CONTENT_KEY))
 
 
 def count_hashed_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The length of every block that is put into a sha256 from now on, in order."""
+    """The length of every block that is hashed by a sha256 from now on, in order."""
     lengths: list[int] = []
     sha256 = hashlib.sha256
 

@@ -1,4 +1,4 @@
-"""What the tests of whole jobs share: looking at the output file, never at what the job believed."""
+"""Shared checks of whole jobs: they read the output file, and never the job's own report of it."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Movie:
-    """What a re-opened movie holds."""
+    """The content of a re-opened movie."""
 
     times_s: list[Fraction]  # start of every frame
     duration_s: Fraction  # of the video stream

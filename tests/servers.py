@@ -8,12 +8,12 @@ _left_out = False
 
 
 def leave_out() -> None:
-    """From now on nothing may be started."""
-    global _left_out  # one for all that this process runs
+    """Forbid the start of servers from now on."""
+    global _left_out  # one flag for all tests of this process
     _left_out = True
 
 
 def about_to_start(name: str) -> None:
-    """To be called by whatever starts the server `name`."""
+    """Fail if servers must not be started; a fixture calls this before it starts the server `name`."""
     if _left_out:
         pytest.fail(f"this test starts {name} and carries no mark 'servers'")

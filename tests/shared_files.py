@@ -27,27 +27,27 @@ GOLDEN = SHARED / "golden"  # outputs of the public implementation of Wav2Lip
 
 
 def reason_without(file: Path) -> str:
-    """Why a test is skipped, and how to have it run."""
+    """The reason why a test is skipped, and the way to run it."""
     name = file.relative_to(SHARED.parent)
     return f"../{name} is absent: it is not part of the repository; tests/README.md says where it comes from"
 
 
 def shared_file(file: Path) -> Path:
-    """`file`, which lies below `SHARED`; the test that asks for it is skipped where it is absent."""
+    """The path of `file`, which lies below `SHARED`; if it is absent, the test is skipped."""
     if not file.exists():
         pytest.skip(reason_without(file))
     return file
 
 
 def shared_clips() -> Path:
-    """The folder of the real clips; the test that asks for it is skipped where one of them is absent."""
+    """The folder of the real clips; if one of them is absent, the test is skipped."""
     for name in (*VIDEOS, *RECORDINGS):
         shared_file(CLIPS / name)
     return CLIPS
 
 
 def needs(file: Path) -> pytest.MarkDecorator:
-    """Marks a test that is skipped where `file` is absent."""
+    """A mark for a test that is skipped if `file` is absent."""
     return pytest.mark.skipif(not file.exists(), reason=reason_without(file))
 
 

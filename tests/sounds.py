@@ -1,4 +1,4 @@
-"""Sound files made for the tests, and where the click in them is heard."""
+"""Makes sound files with a click for the tests, and measures the time of the click."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -55,7 +55,7 @@ def sound_frame(samples: NDArray[np.int16], rate_hz: int, pts: int) -> av.AudioF
 
 
 def click_time_s(path: Path) -> float:
-    """When a player hears the click: by the timestamps of a re-opened file, from its first sample; to the sample."""
+    """The time of the click after the first sample, by the timestamps of the re-opened file, to the sample."""
     times_s, levels, first_s = [], [], None
     with av.open(str(path)) as container:
         for frame in container.decode(audio=0):

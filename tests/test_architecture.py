@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-# Which packages the modules of each package may import beside their own: one way only, and nothing imports infra.
+# The packages that each package may import beside its own: imports go one way, and no package imports infra.
 LAYERS = {
     "lipsync_core": (),
     "lipsync_service": ("lipsync_core",),
@@ -35,7 +35,7 @@ Rule = Callable[[Path, str], Iterator[str]]
 
 
 def tracked_files() -> list[Path]:
-    """What the repository holds, as paths relative to its root; what else lies in the folder is the user's."""
+    """The repository's files, as paths relative to its root; other files in the folder are the user's."""
     command = ["git", "ls-files", "-z"]
     listing = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout
     return [Path(name) for name in listing.split("\0") if name and (ROOT / name).is_file()]
@@ -75,7 +75,7 @@ def core_knows_no_front_end(path: Path, source: str) -> Iterator[str]:
 
 
 def torch_stays_in_export(path: Path, source: str) -> Iterator[str]:
-    """The core runs without PyTorch: only what converts checkpoints needs it."""
+    """The core runs without PyTorch: only the conversion of checkpoints needs it."""
     if path.parts[:2] == TORCH_PACKAGE:
         return
     for line, module in imports(ast.parse(source)):
@@ -178,7 +178,7 @@ def package_graph(sources: Mapping[Path, str]) -> dict[str, set[str]]:
     graph: dict[str, set[str]] = {package_of(module): set() for module in modules}
     for module, source in modules.items():
         for name in imported_modules(ast.parse(source)):
-            # Of what a top-level package offers itself, the package is the first name alone.
+            # A name that a top-level package itself offers belongs to that package.
             package = package_of(name) if package_of(name) in graph else name.split(".")[0]
             if package in graph and package != package_of(module):
                 graph[package_of(module)].add(package)
@@ -186,7 +186,7 @@ def package_graph(sources: Mapping[Path, str]) -> dict[str, set[str]]:
 
 
 def imported_modules(tree: ast.Module) -> Iterator[str]:
-    """Each import by the longest name that may be a module: `from a import b` may name the module `a.b`."""
+    """Each import as the longest name that may be a module: `from a import b` may name the module `a.b`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -262,7 +262,7 @@ def test_a_name_that_says_nothing_is_found() -> None:
 
 
 def test_no_file_names_a_package_index_or_this_machine() -> None:
-    # Put together here, so that this file does not hold what it looks for.
+    # Put together here, so that this file does not hold the words that it looks for.
     hosts = "|".join(re.escape(host) for host in ("pypi" + ".org", "python" + "hosted.org", "opt/" + "pypi"))
     folders = r"(?<![\w.}])/(?:" + "|".join(("work", "root", "tmp")) + r")(?![\w-])"
     pattern = re.compile(f"{hosts}|{folders}")

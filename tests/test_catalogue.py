@@ -1,6 +1,6 @@
-"""The three loads: each opens what it needs and nothing else, on the machine that needs it.
+"""The three loads: each opens only the networks that its machine needs.
 
-Each load is a child process, whose ONNX Runtime is the stand-in that keeps account of the sessions opened.
+Each load is a child process whose ONNX Runtime is the stand-in, which logs the opened sessions.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What may be asked of the machine that runs the networks."""
+"""The accepted providers and precisions of a machine."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Inference over a stream of frames: who gets which edit, and how many frames are held for it."""
+"""Inference over a stream of frames: the edit of each frame, and the number of frames held."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -18,7 +18,7 @@ COUNT = 11
 
 
 class Clapper:
-    """Sees crops, and answers with what it heard and saw; takes three at a time."""
+    """Takes three crops at a time, and returns its conditions and crops."""
 
     spec = GeneratorSpec("clapper", "1", "none", needs_mesh=False, hears_at="start", crop_px=8, batch_frames=3)
     provider = None

@@ -230,7 +230,7 @@ def test_a_network_of_the_users_own_is_imported_and_remembered_as_such(
     installer(store).import_file("tiny", network)
     assert store.verify("tiny").source_sha256 == sha256_of(network)
     assert store.status("tiny") == "installed"
-    assert files(folder) == ["accepted-licences/tiny.json", "tiny/tiny.onnx"]  # the partial download is of no use now
+    assert files(folder) == ["accepted-licences/tiny.json", "tiny/tiny.onnx"]  # the partial download is useless now
 
 
 def test_a_checkpoint_waits_for_torch_and_is_not_fetched_again(

@@ -1,4 +1,4 @@
-"""The peak of this program's memory, and not of the one that started it."""
+"""The peak of this process's memory, without that of its parent."""
 
 import subprocess
 import sys

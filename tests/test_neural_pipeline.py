@@ -1,4 +1,4 @@
-"""Whole jobs through the neural path, with seeded weights: the mouth is noise, everything around it must hold."""
+"""Whole jobs through the neural path, with seeded weights: the mouth is noise, everything else must be right."""
 
 import json
 import os
@@ -41,7 +41,7 @@ from tests.wav2lip_weights import home_with, imported_wav2lip, needs_torch
 SECOND = Fraction(1)
 WAV2LIP = JobOptions(model="wav2lip", end_s=SECOND)
 LOSSLESS = replace(WAV2LIP, crf=0, preset="ultrafast")
-#: A quarter of what the public implementation holds at most on a quiet machine with 2 cores: 2.85 GB.
+#: A quarter of the public implementation's peak on a quiet machine with 2 cores, 2.85 GB.
 MOST_BYTES = 712_000_000
 LIPSYNC = Path(sys.executable).with_name("lipsync")
 
@@ -53,7 +53,7 @@ def seeded(model_store: ModelStore, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def echoing(model_store: ModelStore, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """In place of Wav2Lip, a network that gives its reference crop back."""
+    """A network in place of Wav2Lip that gives its reference crop back."""
     folder = tmp_path_factory.mktemp("echoing")
     return home_with(write_echo(folder / "echo.onnx"), folder)
 
@@ -159,7 +159,7 @@ def test_a_generator_that_returns_its_crop_gives_the_input_back(
         resized = cv2.resize(crop, before.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         resize_error = np.abs(resized.astype(int) - before)[mask].mean()
         assert 0.2 < resize_error < 10
-        assert np.abs(after.astype(int) - before)[mask].mean() < resize_error + 0.6  # and what YUV rounds off
+        assert np.abs(after.astype(int) - before)[mask].mean() < resize_error + 0.6  # and the rounding of YUV
 
 
 @needs_torch

@@ -1,4 +1,4 @@
-"""Opening and running networks: what they say of themselves, and every way it fails."""
+"""Opening and running networks: their inputs and outputs, and every kind of failure."""
 
 from pathlib import Path
 

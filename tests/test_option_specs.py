@@ -1,4 +1,4 @@
-"""One table says what every option may be; what is made from it, and what implements it, agrees."""
+"""One table holds the values of every option; the command line, the request and the implementations agree with it."""
 
 from dataclasses import fields
 

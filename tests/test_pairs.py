@@ -1,4 +1,4 @@
-"""Every real clip with every real recording: no error, no lost tail, whatever the clip shows."""
+"""Every real clip with every real recording: no error and no lost tail, for any content of the clip."""
 
 from fractions import Fraction
 from itertools import pairwise
@@ -11,7 +11,7 @@ from lipsync_core.media.probe import require_audio
 from tests.jobs import reopened
 from tests.shared_files import RECORDINGS, VIDEOS
 
-#: How much of each pair is rendered: the first cuts and the profile of this clip come later than the others' faces.
+#: The rendered part of each pair: the first cuts and the profile of this clip come later than the others' faces.
 END_S = {"facerec_short_hamilton_clip.mp4": Fraction(4)}
 WHOLE = {("sadtalker_WDA_AlexandriaOcasioCortez_000.mp4", "sadtalker_imagine.wav")}
 
@@ -39,7 +39,7 @@ def test_pair(video: str, audio: str, clips: Path, shared_workspace: Workspace, 
     assert 0 <= movie.duration_s - audio_s < frame_s
     assert abs(movie.audio_s - audio_s) < Fraction(1, 10)
     assert len(movie.times_s) == report.frames.total
-    if video in END_S:  # the singer's profile: nothing to sync for two seconds
+    if video in END_S:  # the singer's profile: no face to sync for two seconds
         assert report.frames.passed_no_face > 40
         assert report.frames.synced > 40
     else:

@@ -1,4 +1,4 @@
-"""Whole jobs: what is in the file that comes out."""
+"""Whole jobs, checked on the output file."""
 
 from collections import Counter
 from dataclasses import replace
@@ -176,8 +176,8 @@ def test_a_job_opens_its_files_no_more_often_than_it_has_passes_over_them(
     for is_first in (True, False):
         opened.clear()
         lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", replace(SECOND, model="viseme"), workspace)
-        # The video is probed, tracked unless its track is kept, and rendered; the sound is probed, heard, looked
-        # through for whether it can be copied, and encoded.
+        # The video is probed, tracked unless its track is kept, and rendered; the sound is probed, heard, checked
+        # for whether it can be copied, and encoded.
         assert (opened[face_clip.name], opened[speech_wav.name]) == (3 if is_first else 2, 4)
 
 

@@ -1,6 +1,6 @@
-"""Which provider runs the networks, and that none of them falls back to the CPU without a word.
+"""The choice of the provider that runs the networks; a fallback to the CPU is never silent.
 
-The machines with a GPU are child processes, whose ONNX Runtime is the stand-in.
+The machines with a GPU are child processes whose ONNX Runtime is the stand-in.
 """
 
 import subprocess

@@ -1,4 +1,4 @@
-"""What the README promises is what the product does."""
+"""The product does what the README promises."""
 
 import re
 import shlex

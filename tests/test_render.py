@@ -1,4 +1,4 @@
-"""Frames on their way from the decoder to the encoder: what is outside the mask is the source, bit for bit."""
+"""Frames between decoder and encoder: pixels outside the mask are the source's, bit for bit."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is known of a job's video travels with it."""
+"""The known facts of a job's video are kept with it."""
 
 import hashlib
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What every test keeps: it asserts something, leaves private names alone, and skips in one way what is absent."""
+"""The rules of every test: it asserts something, leaves private names alone, and skips in one way."""
 
 import ast
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def without_assertion(tree: ast.Module) -> list[str]:
 
 
 def private_names(tree: ast.Module) -> Iterator[str]:
-    """Of the product: imported, asked of an object, or named to be patched."""
+    """The product's private names in a test: imported, read from an object, or named for a patch."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PRODUCT):
             yield from (f"{node.module}.{name.name}" for name in node.names if is_private(name.name))

@@ -1,4 +1,4 @@
-"""Do the painted lips follow the speech? Measured by a landmarker that the product does not use.
+"""The painted lips follow the speech, as measured by a landmarker that the product does not use.
 
 The labels come from the recogniser that drives the mouth, so this proves the rendering, not the phones.
 """
@@ -24,7 +24,7 @@ CLIPS = ("latentsync_demo1_video.mp4", "sadtalker_WDA_AlexandriaOcasioCortez_000
 def spoken(
     request: pytest.FixtureRequest, clips: Path, model_store: ModelStore, tmp_path_factory: pytest.TempPathFactory
 ) -> LipApertures:
-    """How open the lips are in a whole job on a real clip."""
+    """The opening of the lips in a whole job on a real clip."""
     landmarker = shared_file(LANDMARKER)
     folder = tmp_path_factory.mktemp("sync")
     workspace = Workspace(models=Workspace.default().models, cache=folder)

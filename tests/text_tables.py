@@ -1,4 +1,4 @@
-"""Reads the text that the commands print for people, whatever its columns are wide."""
+"""Reads the tables and texts that the commands print for people, with columns of any width."""
 
 import re
 
@@ -6,7 +6,7 @@ _GAP = re.compile(r"\s{2,}")
 
 
 def cells(text: str) -> list[list[str]]:
-    """The cells of each line that is not empty; two spaces or more part them."""
+    """The cells of each line that is not empty, as separated by two or more spaces."""
     return [_GAP.split(line.strip()) for line in text.splitlines() if line.strip()]
 
 

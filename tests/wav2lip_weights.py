@@ -42,7 +42,7 @@ def seeded_inputs(batch: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 def torch_output(mel: NDArray[np.float32], faces: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(B, 3, 96, 96) what torch computes with `seeded_tensors`."""
+    """(B, 3, 96, 96) the pictures that torch computes with `seeded_tensors`."""
     import torch
 
     from lipsync_core.export.wav2lip_torch import Wav2LipTorch

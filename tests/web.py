@@ -29,7 +29,7 @@ def authority() -> trustme.CA:
 
 @dataclass(slots=True)
 class Answer:
-    """What the server says to one path."""
+    """The server's answer at one path, with its faults."""
 
     content: bytes = b""
     status: int = 200
@@ -41,12 +41,12 @@ class Answer:
     cuts: list[int] = field(default_factory=list)  # bytes after which the next connections are cut
     failures: list[int] = field(default_factory=list)  # statuses of the next answers
     pause_s: float = 0.0  # before each block
-    stalls_at: int | None = None  # bytes after which nothing more comes until the client hangs up
+    stalls_at: int | None = None  # bytes after which the server waits until the client disconnects
     range_start_shift: int = 0  # a fault: the part begins elsewhere
 
 
 class FileServer(ThreadingHTTPServer):
-    """Answers by path over TLS, and remembers what it was asked."""
+    """Answers by path over TLS, and remembers its requests."""
 
     daemon_threads = True
     block_on_close = False
@@ -63,11 +63,11 @@ class FileServer(ThreadingHTTPServer):
         return f"https://{host}:{self.server_address[1]}{path}"
 
     def ranges(self) -> list[str]:
-        """The Range header of each request; empty where there was none."""
+        """The Range header of each request; empty if it had none."""
         return [headers.get("Range", "") for _, headers in self.requests]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are part of the tests."""
+        """Ignore it: the tests have clients that disconnect."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -117,11 +117,11 @@ class _Handler(BaseHTTPRequestHandler):
         return int(asked.removeprefix("bytes=").removesuffix("-"))
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name that http.server calls
-        """The tests read `requests`."""
+        """Write no log: the tests read `requests`."""
 
 
 class ForwardProxy(ThreadingHTTPServer):
-    """Tunnels every CONNECT to one server, whatever its host, or refuses with `refusal`."""
+    """Tunnels every CONNECT, for any host, to one server, or refuses it with the status `refusal`."""
 
     daemon_threads = True
     block_on_close = False
@@ -152,7 +152,7 @@ class _ProxyHandler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name that http.server calls
-        """The tests read `asked`."""
+        """Write no log: the tests read `asked`."""
 
 
 def _pump(near: socket.socket, far: socket.socket) -> None:

@@ -53,15 +53,15 @@ def down(stack: Stack) -> None:
 
 
 def _how_to_use(layout: Layout, client_env: Path) -> str:
-    is_found = client_env == Path.cwd() / ".lipsync" / client_env.name  # where the command looks by itself
-    place = "" if is_found else f" --service {_argument(client_env)}"
+    is_default = client_env == Path.cwd() / ".lipsync" / client_env.name  # the command finds this file by itself
+    option = "" if is_default else f" --service {_argument(client_env)}"
     command = _argument(Path(sys.executable).with_name("lipsync"))
     files = f'"video": "s3://{BUCKET}/inputs/face.mp4", "audio": "s3://{BUCKET}/inputs/speech.wav"'
     body = f'{{"parameters": {{"request": {{{files}, "output": "s3://{BUCKET}/outputs/face.mp4"}}}}}}'
     return (
         f"\nThe UI is at {layout.ui_url}; S3 is at {layout.s3_url}, "
         f"its keys are in {_argument(layout.s3_keys)}.\n"
-        f"A job from files of this machine:\n\n  {command} submit face.mp4 speech.wav -o out.mp4{place}\n\n"
+        f"A job from files of this machine:\n\n  {command} submit face.mp4 speech.wav -o out.mp4{option}\n\n"
         f"The same over REST, from files in S3:\n\n"
         f'  id=$(curl -s {layout.api_url}/deployments/name/lipsync/lipsync | sed \'s/^{{"id":"\\([^"]*\\)".*/\\1/\')\n'
         f"  curl -s {layout.api_url}/deployments/$id/create_flow_run -H 'Content-Type: application/json' \\\n"
@@ -70,7 +70,7 @@ def _how_to_use(layout: Layout, client_env: Path) -> str:
 
 
 def _argument(path: Path) -> str:
-    """The path as a shell takes it: short where it lies below the present folder."""
+    """The path as a shell's argument, relative if it lies below the present folder."""
     return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
 
 

@@ -1,4 +1,4 @@
-"""What callers of the local stack need to know, and what its operator does, in files that only this user may read."""
+"""The variables for callers of the local stack and for its operator, in files that only this user may read."""
 
 import os
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 from infra.local.layout import Layout
 from infra.local.objects import read_keys
 
-#: Where `lipsync` looks for them by default, below the folder that it is called in.
+#: By default `lipsync` looks for these files in `.lipsync`, below the folder in which it is called.
 FILE_NAME = "service.env"
 LEDGER_FILE_NAME = "ledger.env"
 
 
 def write_client_env(layout: Layout) -> Path:
-    """Write the file and return where it is. The ledger's database is none of a caller's business."""
+    """Write the callers' file and return its path; callers need no ledger, so its database is not in the file."""
     keys = read_keys(layout.s3_keys)
     variables = {
         "LIPSYNC_API_URL": layout.api_url,
@@ -25,12 +25,12 @@ def write_client_env(layout: Layout) -> Path:
 
 
 def write_ledger_env(layout: Layout, database_url: str) -> Path:
-    """Write what `lipsync report` needs to know and return where it is."""
+    """Write the file with the variable that `lipsync report` needs, and return its path."""
     return _write(layout.root / LEDGER_FILE_NAME, {"LIPSYNC_DATABASE_URL": database_url})
 
 
 def _write(path: Path, variables: dict[str, str]) -> Path:
-    """In one step."""
+    """Write the file, which appears in one step."""
     partial = path.with_name(f"{path.name}.partial")
     partial.unlink(missing_ok=True)
     handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)

@@ -1,9 +1,9 @@
-"""Where the local stack keeps its data, and which ports it listens on."""
+"""The folders, files and ports of the local stack."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-#: The first of six ports: Prefect's own, so that its tools find the server.
+#: The first of six ports. It is Prefect's default, so Prefect's tools find the server.
 DEFAULT_FIRST_PORT = 4200
 LOOPBACK = "127.0.0.1"
 BUCKET = "lipsync"
@@ -11,7 +11,7 @@ BUCKET = "lipsync"
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One stack: everything that it writes lies below `root`, everything that it opens is on the loopback."""
+    """One stack: all its files lie below `root`, and all its ports are on the loopback."""
 
     source: Path  # the repository
     root: Path  # absolute
@@ -19,17 +19,17 @@ class Layout:
 
     @property
     def logs(self) -> Path:
-        """One file a process."""
+        """The folder with one log for each process."""
         return self.root / "log"
 
     @property
     def runs(self) -> Path:
-        """One file for each process that was started and not yet stopped."""
+        """The folder with one record for each process that was started and not yet stopped."""
         return self.root / "run"
 
     @property
     def launcher(self) -> Path:
-        """The socket of the process that forks one for each flow run."""
+        """The socket of the launcher, which forks a process for each flow run."""
         return self.runs / "launcher.sock"
 
     @property
@@ -49,7 +49,7 @@ class Layout:
 
     @property
     def callback_secret(self) -> Path:
-        """What signs the callbacks."""
+        """The file of the secret that signs the callbacks."""
         return self.root / "callback-secret"
 
     @property
@@ -64,25 +64,25 @@ class Layout:
 
     @property
     def s3_port(self) -> int:
-        """The S3 server's; the next three are its parts'."""
+        """The S3 server's port; its parts have the next three."""
         return self.first_port + 1
 
     @property
     def storage_url(self) -> str:
-        """Where the service keeps what its hosts and callers share."""
+        """The storage that the service's hosts and callers share."""
         return f"s3://{BUCKET}/work"
 
     @property
     def s3_url(self) -> str:
-        """The S3 server."""
+        """The address of the S3 server."""
         return f"http://{LOOPBACK}:{self.s3_port}"
 
     @property
     def metrics_port(self) -> int:
-        """The watcher's, after those of the S3 server's parts."""
+        """The watcher's port, after those of the S3 server's parts."""
         return self.first_port + 5
 
     @property
     def metrics_url(self) -> str:
-        """The figures for Prometheus."""
+        """The address of the watcher's metrics for Prometheus."""
         return f"http://{LOOPBACK}:{self.metrics_port}/metrics"

@@ -20,14 +20,14 @@ _REGION = "us-east-1"
 
 @dataclass(frozen=True, slots=True)
 class S3Keys:
-    """Who may do everything."""
+    """The pair of keys that permits every operation on the server."""
 
     access_key: str
     secret_key: str
 
 
 def start_objects(layout: Layout, services: ServiceFolder, environment: dict[str, str]) -> S3Keys:
-    """Start the server unless it runs, and make the bucket unless it is there."""
+    """Start the server unless it runs, and make the bucket unless it exists."""
     _make_keys(layout.s3_keys)
     keys = read_keys(layout.s3_keys)
     layout.objects.mkdir(parents=True, exist_ok=True)
@@ -67,13 +67,13 @@ def _command(layout: Layout) -> list[str]:
         "-s3.port.lance=0",
         f"-s3.config={layout.s3_keys}",
         f"-master.port={port + 1}",
-        "-master.electionTimeout=1s",  # it votes alone, and would wait for others for ten
+        "-master.electionTimeout=1s",  # the only voter; by default it waits 10 s for others
         "-master.telemetry=false",
         f"-volume.port={port + 2}",
         "-filer",
         f"-filer.port={port + 3}",
         "-volume.max=64",
-        "-volume.preStopSeconds=1",  # nobody else would take over what it serves
+        "-volume.preStopSeconds=1",  # no other server would take over its volumes
         "-master.volumeSizeLimitMB=256",
     ]
 
@@ -86,7 +86,7 @@ def read_keys(path: Path) -> S3Keys:
 
 
 def _make_keys(path: Path) -> None:
-    """Write a configuration with new keys where there is none; only this user may read it."""
+    """Write a configuration with new keys unless there is one; only this user may read it."""
     if path.exists():
         return
     credentials = {"accessKey": secrets.token_hex(10), "secretKey": secrets.token_hex(20)}

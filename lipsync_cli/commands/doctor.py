@@ -1,4 +1,4 @@
-"""`lipsync doctor`: whether a job can run here, and for each thing that is missing the command that mends it."""
+"""`lipsync doctor`: checks whether a job can run here, and gives a command for each fault."""
 
 import importlib
 import importlib.metadata
@@ -25,21 +25,21 @@ SCHEMA = "lipsync.doctor/1"
 _MODULES = {
     "ai-edge-litert": "ai_edge_litert.interpreter",
     "opencv-python-headless": "cv2",
-}  # where a package is imported by another name than its own
-_ONNX_RUNTIMES = ("onnxruntime", "onnxruntime-gpu")  # builds of one module; who has the last one wants it
-_LEAST_FREE_BYTES = 500_000_000  # a ten-minute 1080p result, twice over
+}  # the modules whose names differ from their packages'
+_ONNX_RUNTIMES = ("onnxruntime", "onnxruntime-gpu")  # builds of one module; if both are installed, the last is kept
+_LEAST_FREE_BYTES = 500_000_000  # twice the size of a ten-minute 1080p result
 _GB = 1_000_000_000
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that a job needs."""
+    """The state of one requirement of a job."""
 
     name: str
     is_ok: bool
     detail: str
-    remedy: str = ""  # the command, where something is wrong
+    remedy: str = ""  # the command that mends a fault
 
 
 @click.command()
@@ -57,7 +57,7 @@ def doctor(ctx: click.Context, as_json: bool, home: Path | None) -> None:
         fields = {"schema": SCHEMA, "can_run": can_run, "checks": [asdict(check) for check in checks]}
         write_stdout(json.dumps(fields, indent=2))
     else:
-        verdict = "A job can run." if can_run else "A job cannot run yet: mend what is marked MISSING."
+        verdict = "A job can run." if can_run else "A job cannot run yet: mend the faults marked MISSING."
         write_stdout("\n".join([*map(_text, checks), verdict]))
     ctx.exit(SUCCESS if can_run else LipSyncError.exit_status)
 
@@ -97,7 +97,7 @@ def _package_check(package: str, requirement: str) -> Check:
         return Check(name, True, importlib.metadata.version(package))
     except importlib.metadata.PackageNotFoundError:
         detail = "not installed"
-    except ImportError as exc:  # a system library is missing, or the module itself
+    except ImportError as exc:  # the module or a system library is missing
         detail = f"cannot be imported: {exc}"
     return Check(name, False, detail, _pip_install(requirement))
 
@@ -121,21 +121,21 @@ def _onnx_runtime_check() -> Check:
     installed = [package for package in _ONNX_RUNTIMES if is_installed(package)]
     if not installed:
         return Check(name, True, "not installed, and needed by wav2lip, scrfd and gfpgan only")
-    again = shlex.join(["pip", "uninstall", "-y", *installed])
-    remedy = f"{sys.executable} -m {again} && {_pip_install(installed[-1])}"
+    uninstall = shlex.join(["pip", "uninstall", "-y", *installed])
+    remedy = f"{sys.executable} -m {uninstall} && {_pip_install(installed[-1])}"
     if len(installed) > 1:
         return Check(name, False, f"{' and '.join(installed)} overwrite each other's files", remedy)
     try:
         import onnxruntime
 
         providers = [each.removesuffix("ExecutionProvider") for each in onnxruntime.get_available_providers()]
-    except (ImportError, AttributeError) as exc:  # another build's uninstall took files away
+    except (ImportError, AttributeError) as exc:  # the uninstall of another build removed files
         return Check(name, False, f"{installed[0]} cannot be imported: {exc}", remedy)
     return Check(name, True, f"{importlib.metadata.version(installed[0])}: {', '.join(providers)}")
 
 
 def _provider_check() -> Check:
-    """What --providers auto takes on this machine, and why."""
+    """The provider that --providers auto takes on this machine, and the reason."""
     from lipsync_core.execution import Execution
     from lipsync_core.providers import choose_provider
 
@@ -174,7 +174,7 @@ def _room_check(folder: Path) -> Check:
     detail = f"{free_bytes / _GB:.1f} GB free"
     if free_bytes >= _LEAST_FREE_BYTES:
         return Check("disk", True, detail)
-    return Check("disk", False, detail, f"du -sh {shlex.quote(str(folder))}  # and remove what is not needed")
+    return Check("disk", False, detail, f"du -sh {shlex.quote(str(folder))}  # and remove files that are not needed")
 
 
 def _existing_ancestor(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""`lipsync jobs`: look at the service's jobs, stop them, run them again, wait for them."""
+"""`lipsync jobs`: shows the service's jobs, stops them, runs them again, waits for them."""
 
 import json
 import shutil
@@ -24,12 +24,12 @@ from lipsync_cli.render.job_table import (
 )
 from lipsync_cli.service import Service, open_service, service_option
 
-_USER = "lipsync jobs"
+_COMMAND = "lipsync jobs"
 _STATES = ("scheduled", "accepted", "running", "completed", "failed", "cancelled")
 
 
 class Since(click.ParamType[datetime]):
-    """A length of time before now, or a date."""
+    """A span before now, or a date."""
 
     name = "span or date"
 
@@ -62,7 +62,7 @@ def list_jobs(
     states: Sequence[str], since: datetime | None, limit: int, as_json: bool, service_file: Path | None
 ) -> None:
     """List jobs, the newest first."""
-    with open_service(_USER, service_file) as service:
+    with open_service(_COMMAND, service_file) as service:
         from lipsync_service.client.job_client import JobQuery
 
         found = service.client.jobs(JobQuery(cast(Any, tuple(states)) or None, since, limit))
@@ -79,7 +79,7 @@ def list_jobs(
 @service_option
 def show(job_id: UUID, as_json: bool, service_file: Path | None) -> None:
     """Show everything that is known of a job: its request, its task runs, where its time went."""
-    with open_service(_USER, service_file) as service:
+    with open_service(_COMMAND, service_file) as service:
         details = _details(service, job_id)
     write_stdout(render_json(details_fields(details)) if as_json else render_details(details))
 
@@ -89,7 +89,7 @@ def show(job_id: UUID, as_json: bool, service_file: Path | None) -> None:
 @service_option
 def cancel(job_id: UUID, service_file: Path | None) -> None:
     """Stop a job that has not ended."""
-    with open_service(_USER, service_file) as service:
+    with open_service(_COMMAND, service_file) as service:
         job = service.client.cancel(job_id)
     write_stdout(f"job {job_id} " + (f"is {job.state}" if job.is_final else "is being cancelled"))
 
@@ -99,7 +99,7 @@ def cancel(job_id: UUID, service_file: Path | None) -> None:
 @service_option
 def retry(job_id: UUID, service_file: Path | None) -> None:
     """Run a job again that failed, crashed or was cancelled: the same job, another attempt."""
-    with open_service(_USER, service_file) as service:
+    with open_service(_COMMAND, service_file) as service:
         job = service.client.retry(job_id)
     write_stdout(f"job {job_id} runs again, attempt {job.attempt + 1}; to wait for it: lipsync jobs wait {job_id}")
 
@@ -112,7 +112,7 @@ def retry(job_id: UUID, service_file: Path | None) -> None:
 @service_option
 def wait(job_id: UUID, output: Path | None, as_json: bool, quiet: bool, service_file: Path | None) -> None:
     """Wait until a job has ended, and bring its result."""
-    with open_service(_USER, service_file) as service:
+    with open_service(_COMMAND, service_file) as service:
         if output is not None:
             from lipsync_core.media.output import check_output
 
@@ -128,6 +128,6 @@ def _details(service: Service, job_id: UUID) -> JobDetails:
 
 
 def _rows(table: object) -> list[Mapping[str, Any]]:
-    """The rows of a table artifact, which Prefect keeps as JSON text."""
+    """The rows of a table artifact, which Prefect stores as JSON text."""
     rows = json.loads(table) if isinstance(table, str) else table
     return rows if isinstance(rows, list) else []

@@ -1,4 +1,4 @@
-"""`lipsync models`: the weights that this product can use, which of them are here, and under which licence."""
+"""`lipsync models`: lists, installs, imports and verifies models, and records accepted licences."""
 
 import json
 from pathlib import Path
@@ -113,7 +113,7 @@ def _store(home: Path | None) -> "tuple[Path, ModelStore]":
 
 
 def _say_accepted(store: "ModelStore", entry: "ModelEntry", accept_licence: bool) -> None:
-    """Show what is being accepted, where it has not been before."""
+    """Show the licence that the user accepts now, unless it was accepted before."""
     if accept_licence and not store.licences.is_usable(entry):
         terms = f"{entry.licence} ({entry.licence_url})"
         click.echo(f"{entry.name}: you accept its licence, which forbids commercial use: {terms}", err=True)

@@ -1,4 +1,4 @@
-"""`lipsync probe`: what a media file holds, as the product sees it."""
+"""`lipsync probe`: shows the properties of a media file, as the product reads them."""
 
 import json
 from fractions import Fraction

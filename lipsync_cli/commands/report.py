@@ -1,4 +1,4 @@
-"""`lipsync report`: where the time of a period's jobs went, read from the ledger."""
+"""`lipsync report`: the time that the jobs of a period spent in each stage, from the ledger."""
 
 import re
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ _SUFFIXES = {".md": "markdown", ".markdown": "markdown", ".json": "json", ".html
 _SPAN = re.compile(r"(\d+)([mhdw])", re.ASCII)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _MAX_DAYS = 36_500
-_USER = "lipsync report"
-_SERVICE_FILE = Path(".lipsync") / "ledger.env"  # of `make up`, in the folder that the command is called in
+_COMMAND = "lipsync report"
+_SERVICE_FILE = Path(".lipsync") / "ledger.env"  # written by `make up`, below the folder that the command is called in
 _DATABASE_HELP = (
     "The ledger.  [default: LIPSYNC_DATABASE_URL, or that of the service of `make up` here, or this user's own]"
 )
@@ -46,7 +46,7 @@ class Span(click.ParamType[timedelta]):
 
 
 class Day(click.ParamType[datetime]):
-    """A day or a moment as ISO 8601 writes it; without a zone it is this machine's."""
+    """A day or a moment in ISO 8601; without a zone it is local time."""
 
     name = "date"
 
@@ -62,7 +62,7 @@ class Day(click.ParamType[datetime]):
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Moments from `since` on and before `until`; None: no bound."""
+    """The time from `since` until just before `until`; None: no bound."""
 
     since: datetime | None
     until: datetime | None
@@ -103,7 +103,7 @@ def report(
 
 def _period(last: timedelta | None, since: datetime | None, until: datetime | None) -> Period:
     if last is not None and since is not None:
-        raise OptionError("--last and --since both say where the period begins", "give one of them")
+        raise OptionError("--last and --since both set the start of the period", "give one of them")
     if last is not None:
         since = (until or datetime.now(UTC)) - last
     if since is not None and until is not None and since >= until:
@@ -112,10 +112,10 @@ def _period(last: timedelta | None, since: datetime | None, until: datetime | No
 
 
 def _read(database: str | None, period: Period, model: str | None, pool: str | None) -> "TimingBreakdown":
-    with service_extra(_USER):
+    with service_extra(_COMMAND):
         from lipsync_service.ledger.timing_report import ReportFilter, timing_breakdown
     file = _SERVICE_FILE if _SERVICE_FILE.is_file() else None
-    url = service_settings(_USER, file).database_url.get_secret_value() if database is None else database
+    url = service_settings(_COMMAND, file).database_url.get_secret_value() if database is None else database
     return timing_breakdown(url, ReportFilter(period.since, period.until, model, pool))
 
 

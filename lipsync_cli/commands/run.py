@@ -1,4 +1,4 @@
-"""`lipsync run`: one job, from two files to one."""
+"""`lipsync run`: does one job on this machine, from a video and a sound file to a movie."""
 
 from functools import partial
 from pathlib import Path

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lipsync_service.client.local_files import LocalFiles
     from lipsync_service.client.request import LipSyncRequest
 
-_USER = "lipsync submit"
+_COMMAND = "lipsync submit"
 
 
 class Labels(click.ParamType[tuple[str, str]]):
@@ -93,7 +93,7 @@ def submit(
     lipsync submit face.mp4 speech.wav -o out.mp4
     lipsync submit s3://in/face.mp4 s3://in/speech.wav -o s3://out/face.mp4 --key order-17
     """
-    with open_service(_USER, service_file) as service:
+    with open_service(_COMMAND, service_file) as service:
         request, local = _request({**fields, "metadata": dict(metadata)})
         with remaining("nothing was submitted"):
             placed = _placed(service, request, local, quiet)
@@ -111,13 +111,13 @@ def submit(
 
 
 def _request(fields: Mapping[str, object]) -> tuple["LipSyncRequest", "LocalFiles"]:
-    """What is asked for, and which of its files lie here.
+    """The request, and those of its files that lie on this machine.
 
     Raises:
         OptionError: a field cannot be used.
-        LipSyncError: a file of this machine cannot be used, as `lipsync run` says it.
+        LipSyncError: a file of this machine cannot be used; the same error as from `lipsync run`.
     """
-    with service_extra(_USER):
+    with service_extra(_COMMAND):
         from pydantic import ValidationError
 
         from lipsync_service.client.local_files import split_local
@@ -129,11 +129,11 @@ def _request(fields: Mapping[str, object]) -> tuple["LipSyncRequest", "LocalFile
     try:
         return LipSyncRequest.model_validate(addresses), local
     except ValidationError as exc:
-        raise OptionError("; ".join(faults_of(exc)), f"see: {_USER} --help") from exc
+        raise OptionError("; ".join(faults_of(exc)), f"see: {_COMMAND} --help") from exc
 
 
 def _placed(service: Service, request: "LipSyncRequest", local: "LocalFiles", quiet: bool) -> "LipSyncRequest":
-    """The request as the workers can serve it; what it needs of this machine's files is with the service."""
+    """The request with addresses for this machine's files, after these files were sent to the service."""
     placed = service.files.placed(request, local)
     with shown_steps(quiet) as show:
         service.files.send(local, lambda path, progress: show(transfer_step(path, progress)))

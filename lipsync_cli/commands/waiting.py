@@ -1,4 +1,4 @@
-"""Waits for a job of the service, shows what it does, and brings its result."""
+"""Waits for a job of the service, shows its progress, and downloads its result."""
 
 import shlex
 from pathlib import Path
@@ -24,11 +24,11 @@ def take_up_line(job_id: UUID, output: Path | None) -> str:
 
 
 def wait_for_job(service: Service, job_id: UUID, output: Path | None, is_quiet: bool) -> "Job":
-    """The job when it has ended; where it is complete and `output` is given, its result is there.
+    """Wait until the job has ended, and download a completed job's result to `output`, if given.
 
     Raises:
-        JobStateError: the result is where nobody can fetch it.
-        LipSyncError: it cannot be brought. What the job failed with is not raised.
+        JobStateError: the result lies at an address that cannot be fetched.
+        LipSyncError: the result cannot be downloaded. The error of a failed job is not raised.
     """
     take_up = take_up_line(job_id, output)
     address = service.client.output_address(job_id) if output else ""
@@ -41,10 +41,10 @@ def wait_for_job(service: Service, job_id: UUID, output: Path | None, is_quiet: 
 
 
 def conclude(job: "Job", output: Path | None, as_json: bool, is_quiet: bool, is_new: bool | None = None) -> None:
-    """Write what came of the job to standard output; `is_new` where it has been submitted.
+    """Write the outcome of the job to standard output; `is_new` only for a job that this command submitted.
 
     Raises:
-        LipSyncError: what it failed with.
+        LipSyncError: the error of a failed job.
     """
     if as_json:
         submitted = {} if is_new is None else {"is_new": is_new}
@@ -53,13 +53,13 @@ def conclude(job: "Job", output: Path | None, as_json: bool, is_quiet: bool, is_
     if job.error is not None:
         raise job.error
     if not as_json and not is_quiet:
-        place = output or (job.request.output if job.request else "")
+        target = output or (job.request.output if job.request else "")
         seconds = f" in {job.ran_s:.1f} s" if job.ran_s is not None else ""
-        write_stdout(f"job {job.id} {job.state}{seconds}: {place}")
+        write_stdout(f"job {job.id} {job.state}{seconds}: {target}")
 
 
 def say(text: str, is_quiet: bool) -> None:
-    """A line on standard error."""
+    """Write a line to standard error, unless the command is quiet."""
     if not is_quiet:
         click.echo(text, err=True)
 

@@ -1,1 +1,1 @@
-"""Progress on standard error: of local jobs, service jobs, batches and downloads."""
+"""Shows the progress of local jobs, service jobs, batches and downloads on standard error."""

@@ -1,4 +1,4 @@
-"""Shows how far a job is: one bar on a terminal, now and then a line elsewhere; always on standard error."""
+"""Shows the progress of a local job on standard error: a bar on a terminal, a line every 5 s elsewhere."""
 
 import sys
 import time
@@ -19,7 +19,7 @@ LINE_INTERVAL_S = 5.0
 
 @contextmanager
 def shown_progress(is_quiet: bool) -> Iterator[ProgressCallback | None]:
-    """A callback that shows progress until the block ends, or None where nobody wants to see it."""
+    """A callback that shows progress until the block ends, or None if the command is quiet."""
     if is_quiet:
         yield None
     elif sys.stderr.isatty():
@@ -38,7 +38,7 @@ class ProgressLines:
         self._next_line_s = 0.0
 
     def __call__(self, progress: Progress) -> None:
-        """Take note of `progress`, and say so when a line is due."""
+        """Take `progress`, and write a line if one is due."""
         now_s = time.monotonic()
         if progress.stage != self._stage:
             self._stage, self._stage_started_s, self._next_line_s = progress.stage, now_s, now_s
@@ -48,7 +48,7 @@ class ProgressLines:
 
 
 def describe(progress: Progress, elapsed_s: float) -> str:
-    """One line: the stage, how many of how many, the rate and the time left, as far as they are known."""
+    """One line: the stage, its count and total, the rate and the remaining time, as far as they are known."""
     parts = [f"{progress.stage}: {progress.done}" + (f" of {progress.total}" if progress.total else "")]
     if progress.done and elapsed_s > 0:
         rate_hz = progress.done / elapsed_s
@@ -60,7 +60,7 @@ def describe(progress: Progress, elapsed_s: float) -> str:
 
 @contextmanager
 def terminal_bar(*columns: "ProgressColumn") -> Iterator["Bar"]:
-    """A bar on standard error that goes when the block ends; standard output is left to the command."""
+    """A bar on standard error that disappears when the block ends; standard output is left to the command."""
     from rich.console import Console
     from rich.progress import Progress as Bar
 

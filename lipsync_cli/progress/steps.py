@@ -1,4 +1,4 @@
-"""Shows what a job of the service, or many of them, do: a bar on a terminal, now and then a line elsewhere."""
+"""Shows the progress of the service's jobs on standard error: a bar on a terminal, a line every 5 s elsewhere."""
 
 import sys
 import time
@@ -16,10 +16,10 @@ from lipsync_core.report import Progress
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is going on."""
+    """A step of a job or of a batch, as the user sees it."""
 
     text: str
-    percent: float | None = None  # 0..100; None: nobody knows
+    percent: float | None = None  # 0..100; None: unknown
 
 
 ShowStep = Callable[[Step], None]
@@ -27,7 +27,7 @@ ShowStep = Callable[[Step], None]
 
 @contextmanager
 def shown_steps(is_quiet: bool) -> Iterator[ShowStep]:
-    """What shows steps on standard error until the block ends."""
+    """A callback that shows steps on standard error until the block ends."""
     if is_quiet:
         yield _ignore
     elif sys.stderr.isatty():
@@ -38,14 +38,14 @@ def shown_steps(is_quiet: bool) -> Iterator[ShowStep]:
 
 
 class StepLines:
-    """Writes a line for a new text, and one every `LINE_INTERVAL_S` where only the percentage moves."""
+    """Writes a line for each new text, and one every `LINE_INTERVAL_S` while only the percentage changes."""
 
     def __init__(self) -> None:
         self._last = Step("")
         self._next_line_s = 0.0
 
     def __call__(self, step: Step) -> None:
-        """Take note of `step`, and say so when a line is due."""
+        """Take `step`, and write a line if one is due."""
         now_s = time.monotonic()
         if step.text == self._last.text and (step == self._last or now_s < self._next_line_s):
             return
@@ -54,7 +54,7 @@ class StepLines:
 
 
 def transfer_step(path: Path, progress: Progress) -> Step:
-    """A transfer of `path` as a step, in megabytes."""
+    """The step that shows a transfer of `path`, in megabytes."""
     verb = "uploading" if progress.stage == "put" else "downloading"
     if not progress.total:
         return Step(f"{verb} {path.name}")
@@ -62,7 +62,7 @@ def transfer_step(path: Path, progress: Progress) -> Step:
 
 
 def _ignore(step: Step) -> None:
-    """Nobody watches."""
+    """Show nothing, as the command is quiet."""
 
 
 @contextmanager

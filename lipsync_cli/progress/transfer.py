@@ -1,4 +1,4 @@
-"""Shows how far a download is: a bar in bytes on a terminal, now and then a line elsewhere; on standard error."""
+"""Shows the progress of a model's installation on standard error: a bar on a terminal, a line every 5 s elsewhere."""
 
 import sys
 import time
@@ -38,19 +38,19 @@ class TransferLines:
         self._started_bytes = 0
 
     def __call__(self, progress: Progress) -> None:
-        """Take note of `progress`, and say so when a line is due."""
+        """Take `progress`, and write a line if one is due."""
         now_s = time.monotonic()
         if progress.stage != self._stage:
             self._stage, self._started_s, self._next_line_s = progress.stage, now_s, now_s
             self._started_bytes = progress.done
         if now_s >= self._next_line_s:
             self._next_line_s = now_s + LINE_INTERVAL_S
-            rate = (progress.done - self._started_bytes) / max(1e-9, now_s - self._started_s)  # bytes a second
+            rate = (progress.done - self._started_bytes) / max(1e-9, now_s - self._started_s)  # bytes/s
             click.echo(f"{self._name}: {describe(progress, rate)}", err=True)
 
 
 def describe(progress: Progress, bytes_per_s: float) -> str:
-    """One line: what is being done, how much of how much, the rate and the time left, as far as they are known."""
+    """One line: the stage, its megabytes and their total, the rate and the remaining time, as far as they are known."""
     parts = [_STAGES.get(progress.stage, progress.stage)]
     if progress.total:
         parts.append(f"{in_mb(progress.done)} of {in_mb(progress.total)} MB")

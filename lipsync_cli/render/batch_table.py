@@ -1,4 +1,4 @@
-"""What a manifest holds and what came of it, as text for people and as JSON for programs."""
+"""The rows of a manifest and their outcomes, as text for people and as JSON for programs."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -50,7 +50,7 @@ def report_fields(report: BatchReport) -> dict[str, Any]:
 
 
 def render_dry_run(rows: "Sequence[PlannedRow]") -> str:
-    """A table of what is wrong, and one of what would be submitted."""
+    """A table of the faults, and one of the jobs that would be submitted."""
     wrong = [(row.number, *_split(fault)) for row in rows for fault in row.faults]
     lines: list[str] = []
     if wrong:
@@ -67,7 +67,7 @@ def render_dry_run(rows: "Sequence[PlannedRow]") -> str:
 
 
 def dry_run_fields(rows: "Sequence[PlannedRow]") -> dict[str, Any]:
-    """The same as one JSON object."""
+    """The faults as one JSON object."""
     fields = [
         {
             "row": row.number,
@@ -100,13 +100,13 @@ def _described(row: "PlannedRow") -> str:
     from lipsync_service.storage.url import shown_url
 
     request = row.request
-    names = (row.local.video, row.local.audio, row.local.output)
+    paths = (row.local.video, row.local.audio, row.local.output)
     urls = (request.video, request.audio, request.output) if request else ("", "", "")
-    video, audio, output = (_place(name, shown_url(url)) for name, url in zip(names, urls, strict=True))
+    video, audio, output = (_path_or_address(path, shown_url(url)) for path, url in zip(paths, urls, strict=True))
     return f"{video} + {audio} -> {output}"
 
 
-def _place(path: Path | None, address: str) -> str:
+def _path_or_address(path: Path | None, address: str) -> str:
     return str(path) if path else address
 
 

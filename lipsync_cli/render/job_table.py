@@ -18,11 +18,11 @@ _OPTIONS = ("model", "length", "extend", "face", "enhance_quality", "crf", "enco
 
 @dataclass(frozen=True, slots=True)
 class JobDetails:
-    """Everything that the service tells of a job."""
+    """A job with its task runs and its timing table."""
 
     job: "Job"
     tasks: Sequence["TaskRun"]
-    timings: Sequence[Mapping[str, Any]]  # rows of the timing table; empty before there is one
+    timings: Sequence[Mapping[str, Any]]  # rows of the timing table; empty until the job has written it
 
 
 def job_fields(job: "Job") -> dict[str, Any]:
@@ -45,7 +45,7 @@ def job_fields(job: "Job") -> dict[str, Any]:
 
 
 def details_fields(details: JobDetails) -> dict[str, Any]:
-    """The same with its task runs and its timing table."""
+    """As `job_fields`, with the task runs and the timing table."""
     tasks = [
         {
             "name": task.name,
@@ -59,7 +59,7 @@ def details_fields(details: JobDetails) -> dict[str, Any]:
 
 
 def render_json(value: object) -> str:
-    """As `lipsync run --json` writes it."""
+    """`value` as JSON, formatted as by `lipsync run --json`."""
     return json.dumps(value, indent=2)
 
 
@@ -116,12 +116,12 @@ def _fact(name: str, text: str) -> str:
 
 
 def _task_state(job: "Job", task: "TaskRun") -> str:
-    """In lower case; a task that its job's end has cut short never says so itself."""
+    """The task's state in lower case; `stopped` for a task that was cut short by its job's end."""
     return "stopped" if job.is_final and task.state in ("Running", "Pending") else task.state.lower()
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The rows below their names, whatever columns the workers' version of this product gives them."""
+    """The rows below their column names; a worker of another version may give other columns."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     cells = [names, *([_cell(row.get(name, "")) for name in names] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

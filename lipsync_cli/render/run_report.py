@@ -1,4 +1,4 @@
-"""The report of a finished job: as text for people and as JSON for programs (described in docs/report.md)."""
+"""The report of a finished job, as text for people and as JSON for programs (described in docs/report.md)."""
 
 import json
 from dataclasses import asdict
@@ -120,5 +120,5 @@ def _frame_lines(frames: FrameCounts) -> list[str]:
 
 
 def _share(part: float, whole: float) -> float:
-    """`part` of `whole`, 0..1; 0 of nothing."""
+    """`part` as a share of `whole`, 0..1; 0 if `whole` is 0."""
     return part / whole if whole > 0 else 0.0

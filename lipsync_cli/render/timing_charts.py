@@ -15,7 +15,7 @@ _STEPS = (1, 2, 2.5, 5, 10)
 
 
 def stage_colours(report: TimingBreakdown) -> dict[str, str]:
-    """The style class of each stage of the job itself, largest first."""
+    """The style class of each stage of the job itself, the largest share first."""
     stages = [line.stage for line in report.lines if not line.part_of and line.stage != "other"]
     return {stage: f"c{index}" for index, stage in enumerate(stages[:_COLOURS])}
 
@@ -34,7 +34,7 @@ def share_bar(report: TimingBreakdown) -> str:
 
 
 def legend(report: TimingBreakdown) -> str:
-    """Which colour is which stage."""
+    """The legend: the name of each stage beside its colour."""
     items = (f'<li><i class="{style}"></i>{escape(name)}</li>' for name, style, _ in _slices(report))
     return f'<ul class="legend">{"".join(items)}</ul>'
 
@@ -77,7 +77,7 @@ def columns_over_time(report: TimingBreakdown) -> str:
 
 
 def _slices(report: TimingBreakdown) -> list[tuple[str, str, float]]:
-    """Name, style and share; what has no colour of its own comes last, together."""
+    """Name, style and share of each slice; all stages without a colour of their own form the last one."""
     colours = stage_colours(report)
     lines = [line for line in report.lines if not line.part_of]
     slices = [(line.stage, colours[line.stage], line.share) for line in lines if line.stage in colours]
@@ -98,13 +98,13 @@ def _percentile_row(line: StageLine, style: str, y: float, scale: float) -> list
 
 
 def _column(
-    bucket: Bucket, colours: dict[str, str], place: tuple[float, float], scale: float, floor: float
+    bucket: Bucket, colours: dict[str, str], span: tuple[float, float], scale: float, floor: float
 ) -> list[str]:
-    """`place` is the column's left edge and width in px; stages stack in the order of their colours."""
+    """One column, with its left edge and width in px as `span`; stages are stacked in the order of their colours."""
     seconds = dict(bucket.stages)
     rest = sum(value for name, value in seconds.items() if name not in colours)
     stack = [(name, style, seconds[name]) for name, style in colours.items() if name in seconds]
-    (x, width), y, parts = place, floor, []
+    (x, width), y, parts = span, floor, []
     for name, style, value in [*stack, (_REST, "rest", rest)]:
         height = value * scale
         y -= height
@@ -137,7 +137,7 @@ def _slots(buckets: Sequence[Bucket], bucket_s: int) -> int:
 
 
 def _moment(bucket: Bucket, report: TimingBreakdown) -> str:
-    """In UTC, as everywhere in the report, whose heading says so."""
+    """The start of the bucket in UTC, as all times of the report; the heading names the zone."""
     return f"{bucket.start:%d %b %H:%M}" if report.bucket_s < _DAY_S else f"{bucket.start:%d %b}"
 
 

@@ -1,4 +1,4 @@
-"""The timing report as one HTML page: style and charts inside, no script, nothing fetched from anywhere."""
+"""The timing report as one HTML page with its style and charts inside; it has no script and loads no other file."""
 
 from html import escape
 
@@ -51,7 +51,7 @@ _HEADINGS = ("Stage", "Median", "95th percentile", "Share of total", "Runs", "Ca
 
 
 def render_html(report: TimingBreakdown) -> str:
-    """The page as text; it looks the same from a disk, a mail or a server, in light and in dark."""
+    """The page as text. It needs no other files, and has a light and a dark style."""
     parts = [_tiles(report)]
     if report.lines:
         parts += [
@@ -80,7 +80,7 @@ def _section(title: str, content: str) -> str:
 
 
 def _wide(content: str) -> str:
-    """What keeps its width on a small screen, and is scrolled there."""
+    """Wrap `content` so that it keeps its width on a small screen and can be scrolled there."""
     return f'<div class="scroll">{content}</div>' if content else ""
 
 

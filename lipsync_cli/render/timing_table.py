@@ -28,7 +28,7 @@ class _Cells:
 
 
 def render_text(report: TimingBreakdown) -> str:
-    """The facts, then the table; about 80 columns wide."""
+    """The facts, then the table, about 80 columns wide."""
     if not report.lines:
         return "\n".join([*fact_lines(report), "no stage ended in this period"])
     rows = [_cells(line) for line in report.lines]
@@ -41,7 +41,7 @@ def render_text(report: TimingBreakdown) -> str:
 
 
 def render_markdown(report: TimingBreakdown) -> str:
-    """The same as a Markdown table."""
+    """The facts as a Markdown list, then the table in Markdown."""
     facts = "\n".join(f"- {_escaped(line)}" for line in fact_lines(report))
     if not report.lines:
         return f"{facts}\n- no stage ended in this period"
@@ -80,7 +80,7 @@ def render_json(report: TimingBreakdown) -> str:
 
 
 def fact_lines(report: TimingBreakdown) -> list[str]:
-    """The period, the jobs and the frames, each in a sentence."""
+    """The period, the jobs, the failures, the frames and the providers, one line each."""
     states = ", ".join(f"{count} {state}" for state, count in report.states)
     lines = [period_text(report), f"{report.jobs} jobs" + (f": {states}" if states else "")]
     if report.errors:
@@ -100,7 +100,7 @@ def fact_lines(report: TimingBreakdown) -> list[str]:
 
 
 def period_text(report: TimingBreakdown) -> str:
-    """From when to when, of which model, on which pool."""
+    """The period, the model and the pool in one line."""
     wanted = report.filter
     start, end = wanted.since or report.first, wanted.until or report.last
     period = f"{_minute(start)} to {_minute(end)} UTC" if start and end else "all time"

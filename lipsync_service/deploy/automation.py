@@ -1,4 +1,4 @@
-"""The automation that tells a run whose process and worker have both vanished: Prefect marks it as crashed."""
+"""The automation that has Prefect mark a run as crashed if its process and its worker have both vanished."""
 
 from datetime import timedelta
 
@@ -11,37 +11,37 @@ from prefect.events.schemas.events import ResourceSpecification
 from lipsync_service.names import GPU_FLOW, JOB_FLOW
 
 NAME = "lipsync: a run that fell silent has crashed"
-#: Three heartbeats of Prefect's shortest distance, 30 s.
+#: Three heartbeats at Prefect's shortest interval, 30 s.
 SILENCE = timedelta(seconds=90)
 _HEARTBEAT = "prefect.flow-run.heartbeat"
 _ENDS = ("Completed", "Failed", "Cancelled", "Crashed")
 
 
 def ensure_automation(client: SyncPrefectClient) -> None:
-    """Register the automation, or bring the one that is there up to date.
+    """Register the automation, or update the registered one.
 
-    One that is as it should be is left alone: an update would forget which runs are silent already.
+    An automation that is up to date is not touched: an update would forget the runs that are already silent.
     """
     wanted = _silent_runs_have_crashed()
     known = client.read_automations_by_name(NAME)
     if not known:
         client.create_automation(wanted)
-    elif _told_by(known[0]) != _told_by(wanted):
+    elif _content(known[0]) != _content(wanted):
         client.update_automation(known[0].id, wanted)
-    for double in known[1:]:  # two registrations at once
-        client.delete_automation(double.id)
+    for duplicate in known[1:]:  # from two registrations at the same time
+        client.delete_automation(duplicate.id)
 
 
-def _told_by(automation: AutomationCore) -> dict[str, object]:
-    """What an automation does, whichever ids the server gave it."""
+def _content(automation: AutomationCore) -> dict[str, object]:
+    """The definition of an automation, without the ids that the server gave it."""
     return automation.model_dump(include=set(AutomationCore.model_fields), exclude={"trigger": {"id"}})
 
 
 def _silent_runs_have_crashed() -> AutomationCore:
-    """After a first heartbeat another one, or an end, has to follow in time."""
+    """Marks a run as crashed if no heartbeat and no end follows its last heartbeat within `SILENCE`."""
     return AutomationCore(
         name=NAME,
-        description="A run's process sends a heartbeat every 30 s; the watcher has crashed jobs run again.",
+        description="A run's process sends a heartbeat every 30 s; the watcher starts crashed jobs again.",
         trigger=EventTrigger(
             posture=Posture.Proactive,
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),

@@ -13,7 +13,7 @@ _DESCRIPTIONS = {
 
 
 def ensure_pools(client: SyncPrefectClient) -> None:
-    """Make what is not there; what is there keeps the settings that it has."""
+    """Make the missing pools with their queues; existing pools keep their settings."""
     for pool, description in _DESCRIPTIONS.items():
         try:
             client.create_work_pool(WorkPoolCreate(name=pool, type="process", description=description))

@@ -1,7 +1,7 @@
-"""Bring a service to where it takes jobs: `python -m lipsync_service.deploy.prepare`, once for each release.
+"""Prepares a service for jobs: `python -m lipsync_service.deploy.prepare`, once for each release.
 
-The ledger's schema, the bucket, the work pools, the deployments, and the automation that notices runs which fell
-silent. What is there already is left alone, or brought up to date.
+It makes or updates the ledger's schema, the bucket, the work pools, the deployments, and the automation that notices
+runs without heartbeats.
 """
 
 import subprocess
@@ -21,32 +21,32 @@ from lipsync_service.settings import Settings
 from lipsync_service.storage.s3 import s3_client
 
 _DEPLOY_LIMIT_S = 300
-_FIRST_REGION = "us-east-1"  # the one that no bucket may be asked for in
+_FIRST_REGION = "us-east-1"  # S3 refuses this region as a bucket's location: it is the default
 _ABSENT = {"404", "NoSuchBucket", "NotFound"}
 
 
 def ensure_bucket(settings: Settings) -> None:
-    """Make the bucket of `storage_url` unless it is there or the storage is not S3.
+    """Make the bucket of `storage_url` unless it exists or the storage is not S3.
 
     Raises:
         ClientError: the server refuses.
     """
-    place = urlsplit(settings.storage_url)
-    if place.scheme != "s3":
+    storage = urlsplit(settings.storage_url)
+    if storage.scheme != "s3":
         return
     region = settings.s3_region
-    elsewhere = {"CreateBucketConfiguration": {"LocationConstraint": region}} if region != _FIRST_REGION else {}
+    location = {"CreateBucketConfiguration": {"LocationConstraint": region}} if region != _FIRST_REGION else {}
     with closing(s3_client(settings)) as client:
         try:
-            client.head_bucket(Bucket=place.netloc)
+            client.head_bucket(Bucket=storage.netloc)
         except ClientError as exc:
             if exc.response["Error"]["Code"] not in _ABSENT:
                 raise
-            client.create_bucket(Bucket=place.netloc, **elsewhere)
+            client.create_bucket(Bucket=storage.netloc, **location)
 
 
 def main() -> str | None:
-    """What went wrong in one line; None where nothing did."""
+    """Prepare the service of the settings; the failure in one line, or None."""
     settings = Settings()
     try:
         upgrade(settings.database_url.get_secret_value())

@@ -1,6 +1,6 @@
-"""Which machines a job's addresses may lead to: public ones, and those that the settings name.
+"""The rule for hosts in a job's addresses: they must be public, or named in the settings.
 
-A job comes from outside, and this service sits inside a network: without these rules anybody could have it fetch the
+Jobs come from outside, and the service stands inside a network. Without this rule a job could make it fetch the
 cloud's metadata or an intranet page (server-side request forgery).
 """
 
@@ -14,22 +14,23 @@ from lipsync_service.errors import ObjectMissingError, UrlRefusedError
 
 Resolve = Callable[[str, int], Iterable[str]]
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
-_REMEDY = "use a public address, or have the host named in LIPSYNC_HTTP_ALLOWED_HOSTS"
+_REMEDY = "use a public address, or add the host to LIPSYNC_HTTP_ALLOWED_HOSTS"
 
 
 class AddressGuard:
-    """Turns a host's name into addresses that may be connected to; see `checked_addresses`."""
+    """Resolves a host's name and refuses addresses that the service must not connect to."""
 
     def __init__(self, allowed_hosts: Iterable[str], resolve: Resolve | None = None) -> None:
         self._allowed = frozenset(host.lower().rstrip(".") for host in allowed_hosts)
         self._resolve = resolve or resolved_addresses
 
     def checked_addresses(self, host: str, port: int) -> tuple[str, ...]:
-        """The addresses of `host`, every one of them allowed. Connect to these: asked again, the name could lead
-        elsewhere (DNS rebinding).
+        """The addresses of `host`, all of them allowed.
+
+        Connect to these and do not resolve the name again: a second answer could differ (DNS rebinding).
 
         Raises:
-            UrlRefusedError: one of them is not public, and the host is not named in the settings.
+            UrlRefusedError: an address is not public, and the settings do not name the host.
             ObjectMissingError: there is no such host.
             TransientError: the name server does not answer.
         """
@@ -42,12 +43,12 @@ class AddressGuard:
 
     def _is_allowed(self, host: str, port: int) -> bool:
         name = host.lower().rstrip(".")
-        domains = [name[at:] for at, each in enumerate(name) if each == "."]
+        domains = [name[index:] for index, char in enumerate(name) if char == "."]
         return any(each in self._allowed or f"{each}:{port}" in self._allowed for each in (name, *domains))
 
 
 def is_public(address: str) -> bool:
-    """Whether `address` belongs to the public internet (IANA's special-purpose registries, as Python knows them)."""
+    """Whether `address` belongs to the public internet, by Python's copy of IANA's special-purpose registries."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(parsed, ipaddress.IPv6Address):
         inner = parsed.ipv4_mapped or parsed.sixtofour or _nat64(parsed)
@@ -59,7 +60,7 @@ def is_public(address: str) -> bool:
 
 
 def resolved_addresses(host: str, port: int) -> tuple[str, ...]:
-    """All addresses that the system's resolver gives, in its order; raises as `AddressGuard.checked_addresses`."""
+    """The addresses of `host` from the system's resolver, in its order; raises as `AddressGuard.checked_addresses`."""
     try:
         found: list[tuple[Any, ...]] = list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     except socket.gaierror as exc:

@@ -1,8 +1,8 @@
-"""This host's copies of files, kept by their content and forgotten when others need the room.
+"""This host's copies of files, stored under the hash of their content and removed when the cache is full.
 
-`contents/ab/<sha256>` are whole files, `arriving/<key>` unfinished ones, `sources/<key>` names the content that a
-version of an address had. A file is in use while somebody holds a shared lock on it (flock), and only a file that can
-be locked exclusively is removed. The system releases the locks of a process that dies, so no lease outlives its owner.
+`contents/ab/<sha256>` holds whole files and `arriving/<key>` unfinished ones; `sources/<key>` names the content of one
+version of an address. A file is in use while a process holds a shared lock on it (flock), and only a file that can be
+locked exclusively is removed. The system releases the locks of a process that dies, so no lease outlives its owner.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ from lipsync_core.models.lock import locked
 from lipsync_service.storage.segments import forget_segments
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_BLOCK_BYTES = 512  # what st_blocks counts in, whatever the file system's own blocks are (POSIX)
+_BLOCK_BYTES = 512  # the unit of st_blocks, independent of the file system's own blocks (POSIX)
 _logger = logging.getLogger(__name__)
 
 
@@ -39,14 +39,17 @@ class DownloadCache:
 
     @contextmanager
     def lease(self, sha256: str) -> Iterator[Path | None]:
-        """The file with this content, which stays for the block; None where it is not here."""
+        """The file with this content, which stays for the block; None if the cache does not have it."""
         path = self._content(sha256)
-        with _in_use(path) as is_here:
-            yield path if is_here else None
+        with _in_use(path) as is_cached:
+            yield path if is_cached else None
 
     @contextmanager
     def arriving(self, key: str) -> Iterator[Path]:
-        """A place for the file known as `key`, for one caller at a time, kept until `admit`; it may hold a part."""
+        """The unfinished file of the download `key`, for one caller at a time.
+
+        It may already hold a part of the content, and it stays after the block until `admit` takes it.
+        """
         path = self._folder / "arriving" / key
         self._make_folder()
         with output_errors(path):
@@ -56,18 +59,18 @@ class DownloadCache:
             while not is_ours:
                 with output_errors(path):
                     path.touch()
-                with _in_use(path) as is_ours:  # False where it was evicted just now
+                with _in_use(path) as is_ours:  # False if it was evicted just now
                     if is_ours:
                         yield path
 
     @contextmanager
     def admit(self, arrived: Path, sha256: str) -> Iterator[Path]:
-        """Take the whole file `arrived` in as the content `sha256`, leased for the block; others may have to go."""
+        """Store the whole file `arrived` as the content `sha256`, leased for the block; this may evict other files."""
         path = self._content(sha256)
         with ExitStack() as lease:
             with self._changing(), output_errors(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                if path.exists():  # never replaced: others may have leased it
+                if path.exists():  # never replaced: another process may have leased it
                     arrived.unlink()
                 else:
                     arrived.replace(path)
@@ -77,16 +80,16 @@ class DownloadCache:
         self.evict()
 
     def remember(self, key: str, sha256: str) -> None:
-        """Note that what `key` names has this content."""
+        """Note that the source `key` has this content."""
         path = self._folder / "sources" / key
         with output_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            fresh = path.with_name(f"{key}.{os.getpid()}")
-            fresh.write_text(sha256, encoding="ascii")
-            fresh.replace(path)
+            partial = path.with_name(f"{key}.{os.getpid()}")
+            partial.write_text(sha256, encoding="ascii")
+            partial.replace(path)
 
     def remembered(self, key: str) -> str | None:
-        """The content that `key` had; the file itself may be gone by now."""
+        """The noted content of the source `key`, if any; its file may have been evicted."""
         try:
             text = (self._folder / "sources" / key).read_text(encoding="ascii")
         except (FileNotFoundError, UnicodeDecodeError):
@@ -94,7 +97,7 @@ class DownloadCache:
         return text if _SHA256.fullmatch(text) else None
 
     def evict(self) -> None:
-        """Remove what was not used for longest until the rest fits, as far as it is not in use."""
+        """Remove files, the least recently used first, until the rest fits; files in use stay."""
         with self._changing():
             entries = sorted(self._entries(), key=lambda each: each.used_at_ns)
             excess_bytes = sum(each.size_bytes for each in entries) - self._cap_bytes
@@ -113,7 +116,7 @@ class DownloadCache:
 
     def _make_folder(self) -> None:
         with output_errors(self._folder):
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # other users have no business with inputs
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # other users must not read the inputs
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -139,7 +142,7 @@ class DownloadCache:
 
 @contextmanager
 def _in_use(path: Path) -> Iterator[bool]:
-    """Keep `path` from being removed for the block, and mark it as just used; False where there is no such file."""
+    """Protect `path` from removal for the block and mark it as just used; False if there is no such file."""
     while True:
         try:
             handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -157,7 +160,7 @@ def _in_use(path: Path) -> Iterator[bool]:
 
 
 def _removed(path: Path) -> bool:
-    """Remove the file unless somebody uses it."""
+    """Remove the file unless it is in use; returns whether it is gone."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Brings one file here from wherever it is: in parallel pieces where that is possible, resumed, limited, checked."""
+"""Downloads a file from any source: in parallel segments if possible, resumed, limited in size and checked."""
 
 import hashlib
 import logging
@@ -15,7 +15,7 @@ from lipsync_service.errors import ChecksumError, TooLargeError
 from lipsync_service.storage.segments import Segment, SegmentedFile, forget_segments
 from lipsync_service.storage.source import Source, SourceChangedError, SourceVersion
 
-#: Pauses between attempts that bring nothing; an attempt that brings something starts the count again.
+#: Pauses between attempts that bring no byte; an attempt that brings some starts the count again.
 PAUSES_S = (0.5, 1.0, 2.0, 4.0)
 SEGMENT_BYTES = 8 << 20
 
@@ -24,7 +24,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Downloader:
-    """Fetches files; see `fetch`."""
+    """Fetches files within a size limit, over several connections."""
 
     def __init__(
         self,
@@ -39,22 +39,22 @@ class Downloader:
         self._segment_bytes = segment_bytes
 
     def check_size(self, source: Source, size_bytes: int | None) -> None:
-        """Refuse what is announced as larger than the limit; raises TooLargeError."""
+        """Raise TooLargeError if the size, as far as it is known, is above the limit."""
         if size_bytes is not None and self._max_bytes is not None and size_bytes > self._max_bytes:
             shown = source.location.shown
             raise TooLargeError(f"{shown} has more than {self._max_bytes} bytes", "give a smaller file")
 
     def fetch(self, source: Source, version: SourceVersion, target: Path, progress: ProgressCallback) -> str:
-        """Write the whole file to `target` and return its sha256 in hex; what came stays there if this fails.
+        """Write the whole file to `target` and return its sha256 in hex; after a failure the bytes so far stay there.
 
         Only one caller at a time may fetch to the same target.
 
         Raises:
-            TooLargeError: it has more bytes than the limit, whatever the server announced.
-            ChecksumError: what came is not what its owner stored.
-            DiskFullError: there is no room, or will not be.
+            TooLargeError: the file has more bytes than the limit, even if the server announced fewer.
+            ChecksumError: the bytes do not have the stored checksum.
+            DiskFullError: the disk has no room for the file.
             StorageError: as the source.
-            TransientError: the connection failed as often as there are pauses, and once more.
+            TransientError: the connection failed once more often than there are pauses.
         """
         self.check_size(source, version.size_bytes)
         _check_room(target, version.size_bytes or 0)
@@ -87,7 +87,7 @@ class Downloader:
 
     def _stream(self, source: Source, version: SourceVersion, file: SegmentedFile, progress: ProgressCallback) -> None:
         done_bytes = 0
-        blocks = () if version.size_bytes == 0 else source.blocks(version, 0, None)  # no range asks for nothing
+        blocks = () if version.size_bytes == 0 else source.blocks(version, 0, None)  # no range is empty
         with file.opened() as handle:
             for block in blocks:
                 self.check_size(source, done_bytes + len(block))
@@ -99,7 +99,7 @@ class Downloader:
 
 
 class _ParallelFetch:
-    """One file by several connections. The first that fails for good stops the others."""
+    """Fetches one file over several connections; the first that fails for good stops the others."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class _ParallelFetch:
         self._stopped = threading.Event()
 
     def run(self, connections: int) -> None:
-        """Fetch what the file lacks, over at most `connections` of them; the first failure stops all and is raised."""
+        """Fetch the missing segments over at most `connections` connections; the first failure stops all of them."""
         missing = self._file.missing()
         left_bytes = sum(each.end - each.start for each in missing)
         with self._file.opened() as handle, ThreadPoolExecutor(connections, "fetch") as pool:
@@ -133,7 +133,7 @@ class _ParallelFetch:
                 raise
 
     def _fetch(self, handle: int, segment: Segment) -> None:
-        """Bring one piece, going on where a connection broke."""
+        """Fetch one segment, resuming where a connection broke."""
         position, failures = segment.start, 0
         while position < segment.end and not self._stopped.is_set():
             begin = position
@@ -154,7 +154,7 @@ class _ParallelFetch:
             self._file.complete(handle, segment)
 
     def _blocks(self, start: int, end: int) -> Iterator[bytes]:
-        """What the source gives, up to `end` even if it gives more, and not after the others were stopped."""
+        """The source's blocks, cut at `end` even if it gives more; none after the download was stopped."""
         for block in self._source.blocks(self._version, start, end):
             if self._stopped.is_set():
                 return
@@ -166,20 +166,20 @@ class _ParallelFetch:
 
 def _check_end(source: Source, done_bytes: int, size_bytes: int | None) -> None:
     if size_bytes is not None and done_bytes != size_bytes:
-        have = f"after {done_bytes} of {size_bytes} bytes"
-        raise TransientError(f"{source.location.shown}: the connection ended {have}", "try again")
+        message = f"{source.location.shown}: the connection ended after {done_bytes} of {size_bytes} bytes"
+        raise TransientError(message, "try again")
 
 
 def _check_room(target: Path, size_bytes: int) -> None:
-    here_bytes = target.stat().st_blocks * 512 if target.exists() else 0
-    free_bytes = shutil.disk_usage(target.parent).free + here_bytes
+    present_bytes = target.stat().st_blocks * 512 if target.exists() else 0
+    free_bytes = shutil.disk_usage(target.parent).free + present_bytes
     if free_bytes < size_bytes:
         message = f"{target.parent} has room for {free_bytes} bytes, and the file has {size_bytes}"
         raise DiskFullError(message, "free some space, or name another folder in LIPSYNC_CACHE_DIR")
 
 
 def _checked(source: Source, version: SourceVersion, target: Path) -> str:
-    """The sha256 of what came, after every checksum that is known has been compared."""
+    """The sha256 of `target`, after a comparison with every known checksum."""
     sums = {each.algorithm: hashlib.new(each.algorithm, usedforsecurity=False) for each in version.digests}
     sums.setdefault("sha256", hashlib.sha256())
     with target.open("rb") as file:
@@ -188,7 +188,7 @@ def _checked(source: Source, version: SourceVersion, target: Path) -> str:
                 each.update(block)
     for digest in version.digests:
         if sums[digest.algorithm].hexdigest() != digest.hex_digits:
-            SegmentedFile(target, 0, "", SEGMENT_BYTES).discard()  # nothing says which part of it is wrong
+            SegmentedFile(target, 0, "", SEGMENT_BYTES).discard()  # the wrong part is not known
             message = f"{source.location.shown} does not have the {digest.algorithm} that is stored with it"
             raise ChecksumError(message, "upload the file again")
     return sums["sha256"].hexdigest()

@@ -1,4 +1,4 @@
-"""Files of this machine, below the folders that the settings name and nowhere else."""
+"""Files of this machine, only below the folders that the settings name."""
 
 import os
 import secrets
@@ -21,15 +21,15 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a named pi
 class FileStore:
     """Reads and writes file:// addresses below `roots`.
 
-    A link that stays below them is followed, one that leaves them is refused. The folders are opened one by one
-    without following links after the links have been resolved, so that nothing changes between check and use.
+    A link that stays below the roots is followed; one that leaves them is refused. The links are resolved first; then
+    the folders are opened one by one without following links, so that nothing changes between check and use.
     """
 
     def __init__(self, roots: Sequence[Path]) -> None:
         self._roots = tuple(Path(os.path.realpath(root)) for root in roots)
 
     def source(self, location: Location) -> "FileSource":
-        """The file at `location`, checked when it is opened."""
+        """The file at `location`; it is checked when it is opened."""
         return FileSource(location, self)
 
     def exists(self, location: Location) -> bool:
@@ -41,7 +41,7 @@ class FileStore:
             return False
 
     def check_target(self, location: Location) -> None:
-        """Refuse what is outside of the roots."""
+        """Refuse an address outside of the roots."""
         self._rooted(location)
 
     def discard(self, location: Location) -> None:
@@ -54,7 +54,7 @@ class FileStore:
             os.unlink(name, dir_fd=folder)
 
     def put(self, path: Path, location: Location, sent: Sent) -> None:
-        """Copy `path` to `location`, in one step; folders are made where they are missing."""
+        """Copy `path` to `location`, which changes in one step; missing folders are made."""
         with path.open("rb") as source, self._folder_of(location, makes=True) as (folder, name):
             partial = f".{secrets.token_hex(8)}.partial"
             with output_errors(Path(location.path)):
@@ -74,8 +74,8 @@ class FileStore:
         """A descriptor of the regular file at `location`.
 
         Raises:
-            UrlRefusedError: it is outside of the roots, or not a regular file.
-            ObjectMissingError: nothing there.
+            UrlRefusedError: the file is outside of the roots, or not a regular file.
+            ObjectMissingError: there is no such file.
             AccessDeniedError: this user may not read it.
         """
         with self._folder_of(location, makes=False) as (folder, name):
@@ -89,11 +89,11 @@ class FileStore:
                 os.close(handle)
 
     def _rooted(self, location: Location) -> tuple[Path, Path]:
-        """The root that the file is below, and the file's path once all links are resolved."""
+        """The root above the file, and the file's path with all links resolved."""
         real = Path(os.path.realpath(location.path))
         root = next((each for each in self._roots if each in real.parents), None)
         if root is None:
-            remedy = "use another, or have the folder named in LIPSYNC_FILE_ROOTS"
+            remedy = "use another folder, or add this one to LIPSYNC_FILE_ROOTS"
             raise UrlRefusedError(f"{location.shown} is outside of the folders that jobs may use", remedy)
         return root, real
 
@@ -122,12 +122,12 @@ class FileSource:
     store: FileStore
 
     def version(self) -> SourceVersion:
-        """Its size, and a validator from what the file system notes when a file changes."""
+        """The file's size, and a validator from its device, inode, size and time of change."""
         with self.store.opened(self.location) as handle:
             return _version(handle)
 
     def blocks(self, version: SourceVersion, start: int, end: int | None) -> Iterator[bytes]:
-        """Bytes `start` to `end`, read from the file that `version` describes."""
+        """Bytes `start` to `end` of the file that `version` describes."""
         with self.store.opened(self.location) as handle, os.fdopen(os.dup(handle), "rb") as file:
             if _version(handle).validator != version.validator:
                 raise SourceChangedError(f"{self.location.shown} changed while it was read", "try again")
@@ -145,7 +145,7 @@ def _version(handle: int) -> SourceVersion:
 
 
 def _entered(folder: int, part: str, *, makes: bool) -> int:
-    """The folder `part` in `folder`, which is closed."""
+    """Open the folder `part` in `folder`, and close `folder`."""
     if makes:
         with suppress(FileExistsError):
             os.mkdir(part, dir_fd=folder)

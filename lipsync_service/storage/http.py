@@ -1,4 +1,4 @@
-"""Files on web servers: read with ranges where the server takes them, written with PUT to presigned addresses."""
+"""Files on web servers: read with ranges if the server supports them, written with PUT to presigned addresses."""
 
 import re
 from collections.abc import Iterator
@@ -22,11 +22,11 @@ class HttpStore:
         self._client = client
 
     def source(self, location: Location) -> "HttpSource":
-        """The file at `location`; whether it may be asked for is found out when it is."""
+        """The file at `location`; its host is checked with each request."""
         return HttpSource(location, self._client)
 
     def exists(self, location: Location) -> bool:
-        """Whether a file can be read there. An address that is presigned for PUT only is answered AccessDenied."""
+        """Whether there is a readable file; raises AccessDeniedError for an address that is presigned for PUT only."""
         try:
             HttpSource(location, self._client).version()
         except ObjectMissingError:
@@ -34,15 +34,15 @@ class HttpStore:
         return True
 
     def check_target(self, location: Location) -> None:
-        """Refuse a host that jobs may not reach. Nothing is sent: a presigned address is good for one thing only."""
+        """Refuse a host that jobs may not reach. Nothing is sent: a presigned address allows one method only."""
         self._client.check(location)
 
     def discard(self, location: Location) -> None:
-        """Refused: nothing of the service's own lies on web servers."""
-        raise UrlRefusedError(f"{location.shown} cannot be removed", "remove only what the service has made")
+        """Raise UrlRefusedError: the service stores none of its own files on web servers."""
+        raise UrlRefusedError(f"{location.shown} cannot be removed", "remove only files that the service has made")
 
     def put(self, path: Path, location: Location, sent: Sent) -> None:
-        """Send the file with PUT, as presigned addresses expect; the server takes it whole or not at all."""
+        """Send the file with PUT, as presigned addresses expect; the server stores it whole or not at all."""
         with self._client.answer("PUT", location, {}, upload=path) as answer:
             check_status(answer)
 
@@ -55,7 +55,7 @@ class HttpSource:
     client: HttpClient
 
     def version(self) -> SourceVersion:
-        """Asked with GET for the first byte: HEAD is refused by presigned addresses, and by some servers."""
+        """The file's version, by a GET of the first byte: presigned addresses and some servers refuse HEAD."""
         with self.client.answer("GET", self.location, {"Range": "bytes=0-0"}) as answer:
             if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 return SourceVersion(0, "", takes_ranges=False)
@@ -70,7 +70,7 @@ class HttpSource:
             return SourceVersion(int(length) if length.isdecimal() else None, validator, takes_ranges=False)
 
     def blocks(self, version: SourceVersion, start: int, end: int | None) -> Iterator[bytes]:
-        """Bytes `start` to `end` of this version: a server that has another one by now sends all of that instead."""
+        """Bytes `start` to `end` of this version: a server that has a newer one sends all of that instead."""
         whole = start == 0 and end is None
         headers = {} if whole else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
         if not whole and version.validator:
@@ -89,14 +89,14 @@ def _is_part(answer: HttpAnswer, start: int) -> bool:
 
 
 def _validator(answer: HttpAnswer) -> str:
-    """What If-Range may name (RFC 9110, section 13.1.5): a strong tag, or else the date."""
+    """The answer's validator for If-Range (RFC 9110, section 13.1.5): a strong tag, or else the date."""
     tag = str(answer.headers.get("ETag", ""))
     return tag if tag.startswith('"') else str(answer.headers.get("Last-Modified", ""))
 
 
 def _check_encoding(answer: HttpAnswer) -> None:
-    """Nothing but the file's own bytes was asked for."""
+    """Refuse an encoded answer: the request asks for the file's own bytes."""
     encoding = str(answer.headers.get("Content-Encoding", "identity"))
     if encoding != "identity":
         message = f"{answer.location.shown} is sent with the encoding {encoding!r}"
-        raise StorageError(message, "have the server send media as it is")
+        raise StorageError(message, "let the server send media without an encoding")

@@ -1,8 +1,8 @@
-"""HTTP requests to checked addresses only, and their failures in our words.
+"""Sends HTTP requests to checked addresses only, and translates their failures.
 
-The connection is made here, and not by a client library, because the rules must hold at the connection itself: it goes
-to an address that `AddressGuard` has just allowed, never to what the name might mean a moment later, while TLS still
-verifies the name. The same for every redirect. A forward proxy is not used: it would look names up by itself.
+This module makes the connection itself, without a client library, because the rules must hold for the connection: it
+goes to the very address that `AddressGuard` has allowed, not to a second look-up of the name, and TLS still verifies
+the name. The same holds for every redirect. A forward proxy is not used: it would look up names by itself.
 """
 
 import errno
@@ -25,13 +25,13 @@ from lipsync_service.storage.address import AddressGuard
 from lipsync_service.storage.source import BLOCK_BYTES
 from lipsync_service.storage.url import Location, parse_url
 
-TIMEOUT_S = 30.0  # without a byte
+TIMEOUT_S = 30.0  # the longest silence of a server
 MAX_REDIRECTS = 5
 
 _FAILURES = (OSError, http.client.HTTPException)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REDIRECTS_WITH_BODY = frozenset({307, 308})  # the others turn a PUT into a GET (RFC 9110, section 15.4)
-_FOLLOWED: dict[str, frozenset[int]] = {"PUT": _REDIRECTS_WITH_BODY, "POST": frozenset()}  # by method; else all
+_FOLLOWED: dict[str, frozenset[int]] = {"PUT": _REDIRECTS_WITH_BODY, "POST": frozenset()}  # other methods: all
 _BUSY = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 _DENIED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED})
 _MISSING = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
@@ -40,7 +40,7 @@ _AGAIN = "try again later"
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What a server answers, its content not read yet."""
+    """A server's answer; its content is not read yet."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -48,7 +48,7 @@ class HttpAnswer:
     response: http.client.HTTPResponse
 
     def blocks(self) -> Iterator[bytes]:
-        """The content as it comes; raises TransientError where the connection breaks."""
+        """The content, read as it arrives; raises TransientError if the connection breaks."""
         while True:
             with _connection_errors(self.location):
                 block = self.response.read1(BLOCK_BYTES)
@@ -58,9 +58,10 @@ class HttpAnswer:
 
 
 class HttpClient:
-    """Asks web servers; holds no connections.
+    """Sends requests to web servers; keeps no connections.
 
-    A server may be silent for `timeout_s`; with `limit_s`, its answer must have begun that long after the connection.
+    A server may be silent for `timeout_s`; with `limit_s`, its answer must begin within that time of the connection's
+    start.
     """
 
     def __init__(self, guard: AddressGuard, timeout_s: float = TIMEOUT_S, limit_s: float | None = None) -> None:
@@ -74,10 +75,10 @@ class HttpClient:
     def answer(
         self, method: str, location: Location, headers: Mapping[str, str], upload: Path | bytes | None = None
     ) -> Iterator[HttpAnswer]:
-        """The answer to one request, redirects followed (a POST's are not); any status, so see `check_status`.
+        """The answer to one request, with any status: see `check_status`. Redirects are followed, except for POST.
 
         Raises:
-            UrlRefusedError: the address or a redirect leads to where this service must not connect.
+            UrlRefusedError: the address or a redirect leads to a host to which this service must not connect.
             ObjectMissingError: there is no such host.
             StorageError: the server's certificate is not trusted.
             TransientError: the server cannot be reached now.
@@ -86,7 +87,7 @@ class HttpClient:
         for _ in range(MAX_REDIRECTS + 1):
             with (
                 closing(self._connection(location)) as connection,
-                self._sent(connection, method, location, headers, upload) as response,  # it owns the socket by now
+                self._sent(connection, method, location, headers, upload) as response,  # it owns the socket now
             ):
                 target = _redirect(response, location, method)
                 if target is None:
@@ -120,26 +121,26 @@ class HttpClient:
                 return connection.getresponse()
             asked["Content-Length"] = str(upload.stat().st_size)
             with upload.open("rb") as body:
-                with suppress(ConnectionError):  # a server that refuses may hang up early: its answer says why
+                with suppress(ConnectionError):  # a server that refuses may close early: its answer gives the reason
                     connection.request(method, location.path, body=body, headers=asked)
                 return connection.getresponse()
 
 
 class _CheckedConnection(http.client.HTTPConnection):
-    """Connects to given addresses whatever the host's name means now; TLS is for the name."""
+    """Connects to the given addresses without resolving the host's name; TLS verifies the name."""
 
     def __init__(
         self, location: Location, addresses: Sequence[str], tls: ssl.SSLContext | None, timeout_s: float
     ) -> None:
         super().__init__(location.host, location.port, timeout=timeout_s, blocksize=BLOCK_BYTES)
-        self.default_port = 443 if tls is not None else 80  # what the Host header leaves out
+        self.default_port = 443 if tls is not None else 80  # the Host header leaves this port out
         self._addresses = addresses
         self._tls = tls
         self._timeout_s = timeout_s
         self._is_late = False
 
     def connect(self) -> None:
-        """Try the addresses in order; raises what the last one raises."""
+        """Try the addresses in order; raises the error of the last one."""
         *others, last = self._addresses
         for address in others:
             try:
@@ -151,7 +152,7 @@ class _CheckedConnection(http.client.HTTPConnection):
 
     @contextmanager
     def limited_to(self, limit_s: float | None) -> Iterator[None]:
-        """Cut the connection where the block takes longer, however busily the server keeps it open."""
+        """Cut the connection if the block takes longer, even while the server keeps sending."""
         if limit_s is None:
             yield
             return
@@ -162,13 +163,13 @@ class _CheckedConnection(http.client.HTTPConnection):
             yield
         finally:
             timer.cancel()
-        if self._is_late:  # what seems to be an answer may be the part of it that came before the cut
+        if self._is_late:  # an answer may be only the part that came before the cut
             raise _late()
 
     def _cut(self) -> None:
         self._is_late = True
-        with suppress(OSError, TypeError):  # it is gone already, or not there yet
-            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)  # not TLS's own, which would wait for the other side
+        with suppress(OSError, TypeError):  # the socket is closed already, or not open yet
+            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)  # not TLS's shutdown, which would wait for the server
 
     def _connect_to(self, address: str) -> None:
         if self._is_late:
@@ -190,11 +191,11 @@ def _late() -> TimeoutError:
 
 
 def check_status(answer: HttpAnswer) -> None:
-    """Make sure that the server did what it was asked.
+    """Raise an error unless the status is a success.
 
     Raises:
-        ObjectMissingError, AccessDeniedError, TooLargeError, StorageError: it refuses.
-        TransientError: it is busy or broken.
+        ObjectMissingError, AccessDeniedError, TooLargeError, StorageError: the server refuses.
+        TransientError: the server is busy or broken.
     """
     status, shown = answer.status, answer.location.shown
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
@@ -212,7 +213,7 @@ def check_status(answer: HttpAnswer) -> None:
 
 
 def _redirect(response: http.client.HTTPResponse, location: Location, method: str) -> Location | None:
-    """Where the answer leads instead, or None where it is the answer."""
+    """The target of a redirect to follow; None if the response is the final answer."""
     if response.status not in _FOLLOWED.get(method, _REDIRECTS):
         return None
     target = response.headers.get("Location", "")
@@ -239,6 +240,6 @@ def _connection_errors(location: Location) -> Iterator[None]:
 def _failure(location: Location, exc: Exception) -> LipSyncError:
     if isinstance(exc, ssl.SSLCertVerificationError):
         message = f"{location.host} shows a certificate that is not trusted here: {exc.verify_message}"
-        return StorageError(message, "where a private authority signs, name its certificates in SSL_CERT_FILE")
+        return StorageError(message, "if a private authority signs it, name that authority's file in SSL_CERT_FILE")
     reason = (exc.strerror if isinstance(exc, OSError) else None) or type(exc).__name__
     return TransientError(f"{location.shown}: the connection failed ({reason})", _AGAIN)

@@ -1,4 +1,4 @@
-"""How long an input may play, found out before any work is done on it."""
+"""The limit on an input's duration, checked before any work on it."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -8,26 +8,25 @@ from lipsync_service.errors import TooLongError
 
 
 def check_duration(path: Path, shown: str, max_duration_s: float) -> MediaInfo:
-    """What `path` holds, if it plays no longer than `max_duration_s`; `shown` is its name in the message.
+    """Probe `path` and check that it plays no longer than `max_duration_s`; `shown` is its name in the message.
 
-    A file that does not say how long it plays (a raw stream, a live recording) is read through, not decoded, as far as
-    the limit.
+    A file without a stated duration (a raw stream, a live recording) is read up to the limit, but not decoded.
 
     Raises:
-        TooLongError: it plays longer.
-        InputError: it is no media, as `lipsync_core.media.probe.probe`.
+        TooLongError: the file plays longer.
+        InputError: it is no media file, as `lipsync_core.media.probe.probe`.
     """
     info = probe(path)
-    claims_s = [each.duration_s for each in (info.video, info.audio) if each is not None]
-    known_s = [claim for claim in claims_s if claim is not None]
-    duration_s = max(known_s) if len(known_s) == len(claims_s) and known_s else _counted_s(path, max_duration_s)
+    stated_s = [each.duration_s for each in (info.video, info.audio) if each is not None]
+    known_s = [duration_s for duration_s in stated_s if duration_s is not None]
+    duration_s = max(known_s) if len(known_s) == len(stated_s) and known_s else _counted_s(path, max_duration_s)
     if duration_s > max_duration_s:
         raise TooLongError(f"{shown} plays longer than {max_duration_s:g} s", "cut it into shorter files")
     return info
 
 
 def _counted_s(path: Path, enough_s: float) -> Fraction:
-    """How long the packets last; stops once that is more than `enough_s`. A still image lasts no time."""
+    """The duration of all packets; stops counting above `enough_s`. A still image lasts 0 s."""
     first_s: Fraction | None = None
     lasts_s = summed_s = Fraction(0)
     with open_media(path) as container:

@@ -1,4 +1,4 @@
-"""Objects in S3, Amazon's or another server's, through boto3; its errors are translated here and nowhere else."""
+"""Objects in S3, on Amazon's or another server, through boto3. Its errors are translated here and nowhere else."""
 
 import base64
 import hashlib
@@ -46,21 +46,21 @@ from lipsync_service.storage.source import BLOCK_BYTES, Digest, Sent, SourceChan
 from lipsync_service.storage.url import Location
 
 _PART_BYTES = 8 << 20  # S3 takes parts from 5 MiB
-_SHA256_KEY = "sha256"  # of an object's own metadata: the whole file's, which a multipart checksum is not
-_MD5_TAG = re.compile(r'"([0-9a-f]{32})"')  # the tag of an object that was stored in one part and not by KMS
+_SHA256_KEY = "sha256"  # in an object's metadata, for the whole file: a multipart checksum covers only parts
+_MD5_TAG = re.compile(r'"([0-9a-f]{32})"')  # the tag of an object that was stored in one part and without KMS
 _MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "NotFound"})
 _DENIED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "RequestExpired"})
 _BUSY = frozenset({"SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "BadDigest", "OperationAborted"})
-_MAKING_A_CLIENT = threading.Lock()  # a session may be used by one thread at a time, its clients by many
+_MAKING_A_CLIENT = threading.Lock()  # only one thread at a time may use a session; many may use a client
 _UNREACHABLE = (HTTPClientError, BotoConnectionError, IncompleteReadError)
 
 
 class S3Store:
-    """s3://BUCKET/KEY on the one server that the settings name, with their key."""
+    """s3://BUCKET/KEY on the server of the settings, with the key of the settings."""
 
     def __init__(self, settings: Settings) -> None:
         self._client = s3_client(settings)
-        weakref.finalize(self, self._client.close)  # else its idle connections stay open until the process ends
+        weakref.finalize(self, self._client.close)  # otherwise idle connections stay open until the process ends
         self._buckets = frozenset(settings.s3_buckets)
         self._transfer = TransferConfig(
             multipart_threshold=_PART_BYTES,
@@ -69,7 +69,7 @@ class S3Store:
         )
 
     def source(self, location: Location) -> "S3Source":
-        """The object at `location`; raises UrlRefusedError where jobs may not use the bucket."""
+        """The object at `location`; raises UrlRefusedError if jobs may not use the bucket."""
         self._check_bucket(location)
         return S3Source(location, self._client)
 
@@ -92,10 +92,10 @@ class S3Store:
             self._client.delete_object(Bucket=location.host, Key=location.path)
 
     def put(self, path: Path, location: Location, sent: Sent) -> None:
-        """Upload `path`, in parts where it is large, every part with its sha256; then ask what was stored.
+        """Upload `path`, a large file in parts, each part with its sha256; then check the stored object.
 
         Raises:
-            ChecksumError: the server has something else than was sent.
+            ChecksumError: the stored object differs from the file.
             StorageError, TransientError: as `Store.put`.
         """
         self._check_bucket(location)
@@ -103,7 +103,7 @@ class S3Store:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         extra: dict[str, Any] = {"ChecksumAlgorithm": "SHA256", "Metadata": {_SHA256_KEY: sha256}}
         media_type, _ = mimetypes.guess_type(location.path)
-        if media_type:  # so that a browser plays the result
+        if media_type:  # a browser plays the result only with its type
             extra["ContentType"] = media_type
         with s3_errors(location):
             self._client.upload_file(
@@ -111,12 +111,12 @@ class S3Store:
             )
         stored = S3Source(location, self._client).version()
         if stored.size_bytes != path.stat().st_size or Digest("sha256", sha256) not in stored.digests:
-            raise ChecksumError(f"{location.shown} is not what was uploaded", "another job may write there too")
+            raise ChecksumError(f"{location.shown} differs from the uploaded file", "another job may write there too")
 
     def _check_bucket(self, location: Location) -> None:
         if self._buckets and location.host not in self._buckets:
             message = f"the bucket {location.host} is none of those that jobs may use"
-            raise UrlRefusedError(message, "use another, or have it named in LIPSYNC_S3_BUCKETS")
+            raise UrlRefusedError(message, "use another bucket, or add this one to LIPSYNC_S3_BUCKETS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +124,10 @@ class S3Source:
     """One object."""
 
     location: Location
-    client: Any  # boto3 makes its clients' classes at run time
+    client: Any  # boto3 makes the classes of its clients at run time
 
     def version(self) -> SourceVersion:
-        """Size, tag and checksums, without the content."""
+        """The object's size, tag and checksums; its content is not read."""
         with s3_errors(self.location):
             head = self.client.head_object(Bucket=self.location.host, Key=self.location.path, ChecksumMode="ENABLED")
         size_bytes = int(head["ContentLength"])
@@ -154,16 +154,16 @@ class S3Source:
 
 @contextmanager
 def s3_errors(location: Location) -> Iterator[None]:
-    """Translate what boto3 raises in the block.
+    """Translate the errors of boto3 in the block.
 
     Raises:
-        StorageError: one of its classes, by what the server says.
-        TransientError: anything that may pass.
+        StorageError: the class of it that fits the server's answer.
+        TransientError: a failure that may pass.
     """
     try:
         yield
     except S3UploadFailedError as exc:
-        cause = exc.__context__  # boto3 keeps the server's answer there only
+        cause = exc.__context__  # boto3 keeps the server's answer only there
         raise _refusal(location, cause if isinstance(cause, ClientError) else None) from exc
     except ClientError as exc:
         raise _refusal(location, exc) from exc
@@ -172,20 +172,20 @@ def s3_errors(location: Location) -> Iterator[None]:
 
 
 def preload() -> None:
-    """Read and parse what every client needs (200 ms), for a process that forks others."""
-    nobody = {"aws_access_key_id": "-", "aws_secret_access_key": "-"}  # else it would look for keys on the network
-    _session().client("s3", region_name="us-east-1", **nobody).close()
+    """Read and parse the service description that every client needs (200 ms), for a process that forks others."""
+    dummy_keys = {"aws_access_key_id": "-", "aws_secret_access_key": "-"}  # without keys it would search the network
+    _session().client("s3", region_name="us-east-1", **dummy_keys).close()
 
 
 @cache
 def _session() -> Any:
-    """One for the process: it keeps the service's description, once parsed, for all clients."""
+    """The process's only session, which keeps the parsed service description for all clients."""
     return boto3.session.Session()
 
 
 def s3_client(settings: Settings) -> Any:
-    """A client of the storage's server, by the settings' address and keys. Threads may share it."""
-    # At its debug level botocore logs signed headers and session tokens, which must be in no log.
+    """A client of the storage's server, with the address and keys of the settings. Threads may share it."""
+    # At its debug level botocore logs signed headers and session tokens; no log may hold them.
     logging.getLogger("botocore").setLevel(logging.INFO)
     keys = (settings.s3_access_key, settings.s3_secret_key)
     access_key, secret_key = (None if key is None else key.get_secret_value() for key in keys)
@@ -209,12 +209,12 @@ def s3_client(settings: Settings) -> Any:
 
 
 def _adder(sent: Sent) -> Callable[[int], None]:
-    """What boto3 calls, from several threads at once, with the bytes of each piece."""
+    """A callback for boto3, which calls it from several threads with the byte count of each piece."""
     lock = threading.Lock()
     total_bytes = 0
 
     def add(piece_bytes: int) -> None:
-        """Count the piece and tell the sum."""
+        """Add the piece and report the sum."""
         nonlocal total_bytes
         with lock:
             total_bytes += piece_bytes
@@ -224,7 +224,7 @@ def _adder(sent: Sent) -> Callable[[int], None]:
 
 
 def _digests(head: Mapping[str, Any]) -> tuple[Digest, ...]:
-    """What is known of the whole object's content: the uploader's sha256, the server's, or the tag if it is an MD5."""
+    """The known checksums of the whole object: the uploader's sha256, the server's, or the tag if it is an MD5."""
     noted = str(head.get("Metadata", {}).get(_SHA256_KEY, ""))
     found = [Digest("sha256", noted)] if re.fullmatch(r"[0-9a-f]{64}", noted) else []
     checksum = str(head.get("ChecksumSHA256", ""))
@@ -238,7 +238,7 @@ def _digests(head: Mapping[str, Any]) -> tuple[Digest, ...]:
 
 
 def _refusal(location: Location, exc: ClientError | None) -> LipSyncError:
-    """The server's answer in our words; its own message may repeat keys, so only its code is shown."""
+    """The error for the server's answer; the server's message may repeat keys, so only its code is shown."""
     if exc is None:
         return TransientError(f"{location.shown}: the upload failed", "try again later")
     code = str(exc.response.get("Error", {}).get("Code", ""))
@@ -247,7 +247,7 @@ def _refusal(location: Location, exc: ClientError | None) -> LipSyncError:
     if code in _BUSY or status in (0, HTTPStatus.TOO_MANY_REQUESTS) or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return TransientError(said, "try again later")
     if code in _DENIED or status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        return AccessDeniedError(said, "check the key and what it may do")
+        return AccessDeniedError(said, "check the key and its permissions")
     if status == HTTPStatus.PRECONDITION_FAILED:
         return SourceChangedError(f"{location.shown} changed while it was read", "try again")
     if code in _MISSING or status == HTTPStatus.NOT_FOUND:
@@ -267,7 +267,7 @@ def _failure(location: Location, exc: BotoCoreError) -> LipSyncError:
         return TransientError(f"{location.shown} was damaged on its way", "try again")
     if isinstance(exc, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(exc):
         message = f"{location.shown}: the S3 server's certificate is not trusted here"
-        return StorageError(message, "where a private authority signs, name its certificates in AWS_CA_BUNDLE")
+        return StorageError(message, "if a private authority signs it, name that authority's file in AWS_CA_BUNDLE")
     if isinstance(exc, _UNREACHABLE):
         message = f"{location.shown}: the S3 server cannot be reached ({type(exc).__name__})"
         return TransientError(message, "try again later")

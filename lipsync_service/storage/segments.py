@@ -1,4 +1,4 @@
-"""A file that arrives in pieces, in any order, and remembers across processes which pieces are here."""
+"""A file that is written in segments, in any order, with a list of the finished segments that outlives the process."""
 
 import json
 import os
@@ -21,25 +21,25 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class SegmentedFile:
-    """`path`, written piece by piece; `path`.done says of which version, and lists the pieces that are whole.
+    """`path`, written segment by segment; `path`.done names the version and lists the finished segments.
 
-    A piece is listed after the disk has it, so that what is listed can be trusted even after a power cut.
+    A segment is listed only after it is on the disk, so the list is right even after a power cut.
     """
 
     path: Path
     size_bytes: int
-    validator: str  # of the version that the pieces belong to
+    validator: str  # of the segments' version
     segment_bytes: int
 
     @property
     def segments(self) -> tuple[Segment, ...]:
-        """All pieces, in order."""
+        """All segments, in order."""
         starts = range(0, self.size_bytes, self.segment_bytes)
         ends = (min(start + self.segment_bytes, self.size_bytes) for start in starts)
         return tuple(Segment(index, start, end) for index, (start, end) in enumerate(zip(starts, ends, strict=True)))
 
     def missing(self) -> tuple[Segment, ...]:
-        """The pieces that are not here. Pieces of another version do not count: everything is then started anew."""
+        """The segments that are not written. If those on the disk are of another version, all count as missing."""
         lines = self._journal.read_text(encoding="utf-8").splitlines() if self._journal.exists() else []
         if not lines or lines[0] != self._header or not self.path.exists():
             with output_errors(self.path):
@@ -50,7 +50,7 @@ class SegmentedFile:
 
     @contextmanager
     def opened(self) -> Iterator[int]:
-        """A descriptor to write pieces with; the file keeps what it holds."""
+        """A descriptor for writing segments; the file keeps its content."""
         with output_errors(self.path):
             handle = os.open(self.path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644)
         try:
@@ -59,7 +59,7 @@ class SegmentedFile:
             os.close(handle)
 
     def write(self, handle: int, block: bytes, position: int) -> None:
-        """Put `block` at `position`. Raises DiskFullError where there is no room."""
+        """Write `block` at `position`; raises DiskFullError if the disk is full."""
         left = memoryview(block)
         with output_errors(self.path):
             while left:
@@ -71,10 +71,10 @@ class SegmentedFile:
         with output_errors(self.path):
             os.fsync(handle)
             with self._journal.open("a", encoding="utf-8") as journal:
-                journal.write(f"{segment.index}\n")  # less than a block: appended in one step
+                journal.write(f"{segment.index}\n")  # shorter than a disk block, so appended in one step
 
     def discard(self) -> None:
-        """Forget what is here; the file itself stays, empty, because its name may be locked."""
+        """Discard all segments; the file itself stays, empty, because it may be locked."""
         forget_segments(self.path)
         if self.path.exists():
             os.truncate(self.path, 0)
@@ -89,10 +89,10 @@ class SegmentedFile:
 
 
 def journal_of(path: Path) -> Path:
-    """Where it is noted which pieces of `path` are here."""
+    """The file that lists the finished segments of `path`."""
     return path.with_name(f"{path.name}.done")
 
 
 def forget_segments(path: Path) -> None:
-    """Nothing of what `path` holds counts any longer, or it is whole and needs no list."""
+    """Remove the list of segments: `path` is whole, or its content no longer counts."""
     journal_of(path).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What a place that files come from offers, whatever it is: S3, a web server, a folder."""
+"""The contract of a store of files: S3, web servers and folders implement it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,19 +8,19 @@ from typing import Protocol
 from lipsync_core.errors import TransientError
 from lipsync_service.storage.url import Location
 
-#: Told how many bytes have been sent, whenever that is known.
+#: A callback that takes the number of bytes sent so far.
 Sent = Callable[[int], None]
-#: What is read at once.
+#: The size of one read.
 BLOCK_BYTES = 1 << 17
 
 
 class SourceChangedError(TransientError):
-    """The file was replaced while it was being read: a new start gives the new one."""
+    """The file was replaced while it was being read; another attempt reads the new one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """A checksum that the file's owner or its server gives."""
+    """A checksum that the file's uploader or its server gives."""
 
     algorithm: str  # a name that hashlib knows
     hex_digits: str
@@ -30,55 +30,55 @@ class Digest:
 class SourceVersion:
     """A file as its server describes it now."""
 
-    size_bytes: int | None  # None: the server does not say
-    validator: str  # changes with the content; empty: the server says nothing of that kind
-    takes_ranges: bool  # parts of this very version can be asked for
+    size_bytes: int | None  # None: the server does not state it
+    validator: str  # changes with the content; empty: the server gives none
+    takes_ranges: bool  # the server can send parts of this very version
     digests: tuple[Digest, ...] = ()
 
 
 class Source(Protocol):
-    """One file somewhere."""
+    """One file of a store."""
 
     @property
     def location(self) -> Location:
-        """Where it is."""
+        """The file's address."""
 
     def version(self) -> SourceVersion:
-        """Ask what is there.
+        """Ask the store for the file's present version.
 
         Raises:
-            StorageError: nothing, or nothing that may be read.
-            TransientError: it cannot be said now.
+            StorageError: there is no such file, or it may not be read.
+            TransientError: the store does not answer now.
         """
 
     def blocks(self, version: SourceVersion, start: int, end: int | None) -> Iterator[bytes]:
-        """Bytes `start` to `end` (None: the last one). A server may give fewer, or more: whoever reads counts them.
+        """Bytes `start` to `end` (None: the last one). A server may give fewer or more: the caller must count them.
 
         Raises:
-            SourceChangedError: another version is there by now.
+            SourceChangedError: the store has another version now.
             StorageError, TransientError: as `version`.
         """
 
 
 class Store(Protocol):
-    """Everything that addresses of one kind lead to."""
+    """The files behind addresses of one scheme."""
 
     def source(self, location: Location) -> Source:
-        """The file at `location`; raises UrlRefusedError where jobs may not read there."""
+        """The file at `location`; raises UrlRefusedError if jobs may not read it."""
 
     def exists(self, location: Location) -> bool:
-        """Whether there is a file. Raises as `Source.version`, except for a file that is missing."""
+        """Whether there is a file at `location`; raises as `Source.version`, but not for a missing file."""
 
     def check_target(self, location: Location) -> None:
-        """Make sure that jobs may write to `location`, without writing; raises UrlRefusedError where they may not."""
+        """Raise UrlRefusedError if jobs may not write to `location`; nothing is written."""
 
     def discard(self, location: Location) -> None:
-        """Remove the file at `location`, if there is one. Raises as `put`."""
+        """Remove the file at `location`, if there is one; raises as `put`."""
 
     def put(self, path: Path, location: Location, sent: Sent) -> None:
         """Copy the file `path` to `location`: whole, or not at all.
 
         Raises:
-            StorageError: it may not be written there.
-            TransientError: it cannot be written now.
+            StorageError: the store does not accept the file.
+            TransientError: the store cannot be written now.
         """

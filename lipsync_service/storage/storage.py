@@ -1,4 +1,4 @@
-"""Where the service's files come from and go to: S3, web servers and folders behind one face.
+"""The service's files in S3, on web servers and in folders, through one interface.
 
 with storage.fetch("s3://inputs/face.mp4") as video, storage.fetch("https://example.com/speech.wav") as audio:
     ...  # video.path and audio.path stay on this host for the block
@@ -30,16 +30,16 @@ __all__ = ["Storage", "StoredFile", "shown_url"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file on this host, leased from its cache: read it, do not change it."""
+    """A file on this host, leased from its cache; it must not be changed."""
 
     path: Path
     sha256: str  # 64 lower-case hex digits
     size_bytes: int
-    url_shown: str  # where it came from, without what gives access
+    url_shown: str  # its address, without credentials and signatures
 
 
 def _ignore(progress: Progress) -> None:
-    """Nobody watches."""
+    """The default callback: shows nothing."""
 
 
 def _has_digest(file: BufferedReader, digest: Digest) -> bool:
@@ -48,7 +48,7 @@ def _has_digest(file: BufferedReader, digest: Digest) -> bool:
 
 
 class Storage:
-    """Fetches and puts files by address, within the limits of the settings. Safe between threads and processes."""
+    """Fetches and puts files by address, within the limits of the settings. Threads and processes may share it."""
 
     def __init__(self, settings: Settings, resolve: Resolve | None = None) -> None:
         self._settings = settings
@@ -59,36 +59,36 @@ class Storage:
 
     @contextmanager
     def fetch(self, url: str, progress: ProgressCallback = _ignore) -> Iterator[StoredFile]:
-        """The file at `url`, on this host for the block; brought only if this version of it is not here already.
+        """The file at `url`, on this host for the block; downloaded only if the cache lacks this version of it.
 
         Progress counts bytes, under the name `fetch`.
 
         Raises:
-            UrlRefusedError: the address is malformed, or jobs may not read there.
-            ObjectMissingError, AccessDeniedError, StorageError: the server does not give it.
-            TooLargeError: it has more bytes than the settings allow.
-            ChecksumError: what came is not what its owner stored.
+            UrlRefusedError: the address is malformed, or jobs may not read it.
+            ObjectMissingError, AccessDeniedError, StorageError: the server refuses.
+            TooLargeError: the file has more bytes than the settings allow.
+            ChecksumError: the bytes do not have the stored checksum.
             OutputError: the cache cannot be written, or its disk is full (DiskFullError).
-            TransientError: it cannot be fetched now; what came is kept for the next attempt.
+            TransientError: the file cannot be fetched now; the bytes so far are kept for the next attempt.
         """
         with self._fetched(url, self._inputs, progress) as file:
             yield file
 
     @contextmanager
     def fetch_shared(self, url: str) -> Iterator[StoredFile]:
-        """As `fetch`, of what the service itself has made, which may be larger than an input."""
+        """As `fetch`, for a file that the service itself has made: it may be larger than an input."""
         with self._fetched(url, self._results, _ignore) as file:
             yield file
 
     def put(self, path: Path, url: str, progress: ProgressCallback = _ignore) -> None:
-        """Copy the file `path` to `url`: s3://, file:// or an address presigned for PUT. Whole or not at all.
+        """Copy the file `path`, whole or not at all, to `url`: s3://, file:// or an address presigned for PUT.
 
         Progress counts bytes, under the name `put`.
 
         Raises:
             UrlRefusedError: the address is malformed, or jobs may not write there.
-            AccessDeniedError, StorageError, OutputError: it is not taken.
-            TransientError: it is not taken now.
+            AccessDeniedError, StorageError, OutputError: the file is refused.
+            TransientError: the file cannot be written now.
         """
         location = parse_url(url)
         size_bytes = path.stat().st_size
@@ -97,24 +97,25 @@ class Storage:
         progress(Progress("put", size_bytes, size_bytes))
 
     def check_target(self, url: str) -> None:
-        """Make sure that jobs may `put` to `url`, before the work that it would be for.
+        """Check that jobs may `put` to `url`, before any work for it begins.
 
         Raises:
             UrlRefusedError: the address is malformed, or jobs may not write there.
-            ObjectMissingError, TransientError: there is no such host, or it cannot be looked up now.
+            ObjectMissingError: there is no such host.
+            TransientError: the host cannot be looked up now.
         """
         location = parse_url(url)
         self._store(location).check_target(location)
 
     def exists(self, url: str) -> bool:
-        """Whether there is a file at `url`. Raises as `fetch`, except for a file that is missing."""
+        """Whether there is a file at `url`; raises as `fetch`, but not for a missing file."""
         location = parse_url(url)
         return self._store(location).exists(location)
 
     def holds(self, path: Path, url: str) -> bool:
-        """Whether `url` is known to have the content of the file `path`, as far as its server tells without sending it.
+        """Whether the size and checksums of the file at `url` match the file `path`; False if no checksum is known.
 
-        Raises as `fetch`, except for a file that is missing there.
+        The content is not downloaded. Raises as `fetch`, but not for a missing file.
         """
         location = parse_url(url)
         try:
@@ -127,16 +128,17 @@ class Storage:
             return all(_has_digest(file, digest) for digest in version.digests)
 
     def discard(self, url: str) -> None:
-        """Remove the file at `url`, which this service has put there; one that is gone already is no failure.
+        """Remove the file at `url`, which the service itself has put there; a missing file is no failure.
 
         Raises:
-            UrlRefusedError: it is not in the service's own storage.
-            StorageError, TransientError: it cannot be removed, or not now.
+            UrlRefusedError: the address is not in the service's own storage.
+            StorageError: the file cannot be removed.
+            TransientError: the file cannot be removed now.
         """
         location = parse_url(url)
         if not url.startswith(f"{self._settings.storage_url}/"):
             message = f"{location.shown} is not in the storage of this service"
-            raise UrlRefusedError(message, "remove only what the service has made")
+            raise UrlRefusedError(message, "remove only files that the service has made")
         self._store(location).discard(location)
 
     @contextmanager
@@ -156,11 +158,11 @@ class Storage:
         with ExitStack() as lease:
             path = self._cached(key, lease)
             if path is None:
-                with self._cache.arriving(key) as place:
-                    path = self._cached(key, lease)  # another process may have brought it while this one waited
+                with self._cache.arriving(key) as partial:
+                    path = self._cached(key, lease)  # another process may have fetched it while this one waited
                     if path is None:
-                        sha256 = downloader.fetch(source, version, place, progress)
-                        path = lease.enter_context(self._cache.admit(place, sha256))
+                        sha256 = downloader.fetch(source, version, partial, progress)
+                        path = lease.enter_context(self._cache.admit(partial, sha256))
                         if version.validator:
                             self._cache.remember(key, sha256)
             yield StoredFile(path, path.name, path.stat().st_size, source.location.shown)
@@ -176,7 +178,7 @@ class Storage:
 
     @cached_property
     def _s3(self) -> Store:
-        from lipsync_service.storage.s3 import S3Store  # boto3 takes a while to import, and not every host needs it
+        from lipsync_service.storage.s3 import S3Store  # boto3 imports slowly, and not every host needs it
 
         return S3Store(self._settings)
 

@@ -1,4 +1,4 @@
-"""Addresses of files: what they say, and what of them may be shown."""
+"""Addresses of files: parsing them, and hiding the parts that give access."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -9,25 +9,25 @@ from lipsync_service.errors import UrlRefusedError
 
 _SUPPORTED = "give an address that begins with s3://, https://, http:// or file:///"
 _WEB_PORTS = {"http": 80, "https": 443}
-# Characters that are in an address on purpose (RFC 3986, section 2); what else there is gets encoded.
+# Characters that an address may hold as they are (RFC 3986, section 2); all others get encoded.
 _PLAIN = "/%:=&?~+!$,;'@()*[]"
-# Parameters of a presigned address that are new with every signature: Amazon's, Google's.
+# Parameters of a presigned address that change with every signature: Amazon's, Google's.
 _SIGNATURE_PREFIXES = ("x-amz-", "x-goog-")
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A parsed address. Only `shown` is fit for logs: the others may hold what gives access."""
+    """A parsed address. Only `shown` may go into logs: the other fields may hold credentials or signatures."""
 
     scheme: str  # s3, http, https or file
     host: str  # the bucket for s3; empty for file
-    port: int  # 0 where the scheme has none
+    port: int  # 0 for schemes without one
     path: str = field(repr=False)  # the object's key for s3, the path for file, path and query for http and https
     shown: str
 
     @property
     def identity(self) -> str:
-        """64 hex digits that are the same for the same place, whoever signed the address and when."""
+        """64 hex digits that identify the file: signatures of the address do not change them."""
         path, _, query = self.path.partition("?") if self.scheme in _WEB_PORTS else (self.path, "", "")
         lasting = [(key, value) for key, value in parse_qsl(query, keep_blank_values=True) if not _is_signature(key)]
         parts = (self.scheme, self.host, str(self.port), path, urlencode(lasting))
@@ -35,7 +35,7 @@ class Location:
 
 
 def shown_url(url: str) -> str:
-    """`url` without user, password, query and fragment, for logs, the ledger and artifacts. Never raises."""
+    """`url` without user, password, query and fragment, for logs, the ledger and artifacts; never raises."""
     try:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
@@ -46,10 +46,10 @@ def shown_url(url: str) -> str:
 
 
 def parse_url(url: str) -> Location:
-    """What `url` says.
+    """Parse `url`.
 
     Raises:
-        UrlRefusedError: it is no address of a kind that is supported, or it holds a user and a password.
+        UrlRefusedError: the address is malformed or of an unsupported scheme, or it holds a user or a password.
     """
     shown = shown_url(url)
     try:
@@ -58,7 +58,7 @@ def parse_url(url: str) -> Location:
     except ValueError as exc:
         raise UrlRefusedError(f"{shown} is not a valid address", _SUPPORTED) from exc
     if any(not each.isprintable() for each in url):
-        raise UrlRefusedError(f"{shown} holds characters that no address holds", "encode them with %")
+        raise UrlRefusedError(f"{shown} holds characters that are not allowed in an address", "encode them with %")
     if parts.scheme == "s3":
         return _s3_location(url, shown)
     if parts.scheme == "file":

@@ -1,1 +1,1 @@
-"""What makes a worker start runs quickly."""
+"""The workers of the pools, which start runs quickly and let them end in order."""

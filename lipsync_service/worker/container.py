@@ -1,7 +1,7 @@
 """A worker in its container: `python -m lipsync_service.worker.container POOL`.
 
-Puts the face model of the image into the volume of models where it is missing, starts the launcher and Prefect's
-worker, and when it is told to stop lets the runs that have begun come to their end (`lipsync_service.worker.drain`).
+Copies the image's face model into the volume of models if it is missing there, then starts the launcher and Prefect's
+worker. When it is told to stop, it lets the running flow runs finish (`lipsync_service.worker.drain`).
 """
 
 import logging
@@ -18,19 +18,19 @@ from lipsync_service.settings import Settings
 from lipsync_service.worker.drain import supervise
 from lipsync_service.worker.starting import launcher_command, launcher_environment, worker_command
 
-#: Where the image has the models that it was built with.
+#: The folder of the models that were built into the image.
 IMAGE_MODELS = Path("/opt/models/models")
 _LAUNCHER_LIMIT_S = 60.0
 _POLL_S = 0.1
-#: A minute less than Compose and Kubernetes wait before they kill (30 min).
+#: One minute less than Compose and Kubernetes wait before they kill the container (30 min).
 _DRAIN_S = 1740.0
 
 
 def seed_models(source: Path, target: Path) -> list[str]:
-    """Copy each model of `source` that `target` lacks; returns their names.
+    """Copy each model of `source` that `target` lacks; returns the names of these models.
 
-    A volume that is mounted hides the image's own folder. A model appears whole or not at all, so several workers may
-    share the volume.
+    A mounted volume hides the image's own folder. A model appears whole or not at all, so several workers may share
+    the volume.
     """
     target.mkdir(parents=True, exist_ok=True)
     added = []
@@ -49,15 +49,15 @@ def seed_models(source: Path, target: Path) -> list[str]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove from `folder`, which is this container's alone, what jobs were working on when the last one was killed."""
-    for left in folder.glob("lipsync-*"):
-        shutil.rmtree(left, ignore_errors=True)
+    """Remove the work folders of jobs that were killed; no other container may use `folder`."""
+    for leftover in folder.glob("lipsync-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def start_launcher(path: Path) -> bool:
-    """Start the process that forks one for each flow run, listening at `path`; returns whether it is there.
+    """Start the launcher, listening at `path`; returns whether it listens in time.
 
-    Without it a flow run starts by itself, only later.
+    Without a launcher each flow run starts its own process, which takes longer.
     """
     environment = launcher_environment(os.environ)
     process = subprocess.Popen(launcher_command(path), env=environment)  # noqa: S603 - this package's own module
@@ -68,9 +68,9 @@ def start_launcher(path: Path) -> bool:
 
 
 def provider_works() -> bool:
-    """Whether the provider that LIPSYNC_PROVIDERS names runs a trial network; `auto` and `cpu` are not held to it.
+    """Whether the provider in LIPSYNC_PROVIDERS runs a trial network; for `auto` and `cpu` no trial is needed.
 
-    A worker that was given a GPU and has lost it must not take jobs that its siblings would finish.
+    A worker that has lost its GPU must not take jobs that other workers would finish.
     """
     if Settings().providers in ("auto", "cpu"):
         return True
@@ -79,13 +79,13 @@ def provider_works() -> bool:
 
 
 def served_worker_command(pool: str) -> list[str]:
-    """The worker of `pool`, with its health at port 8080."""
+    """The command of a worker of `pool` that answers health checks on port 8080."""
     limit = os.environ.get("WORKER_LIMIT")
     return [*worker_command(pool), "--with-healthcheck", *(["--limit", limit] if limit else [])]
 
 
 def main(pool: str) -> int:
-    """Until the worker has ended; returns the exit status."""
+    """Run a worker of `pool` until it ends; returns the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     if IMAGE_MODELS.is_dir():  # this is a container
         remove_leftovers(Path(tempfile.gettempdir()))

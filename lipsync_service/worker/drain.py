@@ -1,8 +1,8 @@
-"""Lets a worker that is told to stop end the runs that it has begun.
+"""Lets the runs of a worker finish when the worker is told to stop.
 
-Prefect's worker (3.8.8) ends the processes of its runs with itself, and says so to nobody: a run stays `Running` until
-its silence is noticed, and begins anew. So a worker that is told to stop is held first, by SIGSTOP: it takes no new
-run, and those that it has begun go on, for they are processes of their own.
+When Prefect's worker (3.8.8) ends, it also ends the processes of its runs, without any report: such a run stays
+`Running` until its missing heartbeats are noticed, and then begins again. A worker that is told to stop is therefore
+paused first, by SIGSTOP: it takes no new run, and its present runs go on, because they are separate processes.
 """
 
 import logging
@@ -14,19 +14,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 _log = logging.getLogger(__name__)
-_ASKS = (signal.SIGTERM, signal.SIGINT)
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _POLL_S = 0.5
 
 
 def supervise(command: list[str], limit_s: float) -> int:
-    """Run the worker `command` until it ends, or is told to stop and its runs have ended or `limit_s` seconds gone by.
+    """Run the worker `command`; returns the exit status for this process.
 
-    Whoever asks a second time waits no longer. Takes up orphans' ends, as the first process of a container must. To be
-    called from the main thread, for the process's last act. Returns the exit status to end with.
+    After a signal to stop, the worker is ended when its runs have ended or `limit_s` seconds have passed; a second
+    signal ends it at once. Also reaps orphans, as the first process of a container must. Call it from the main thread,
+    as the last step of the process.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ASKS)  # they wait until they are looked for
-    worker = subprocess.Popen(command, preexec_fn=_hear_signals)  # noqa: S603 - this package's own command
-    status = _status_unless(worker.pid, lambda is_asked: is_asked)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)  # they stay pending until `_status_unless` takes them
+    worker = subprocess.Popen(command, preexec_fn=_unblock_signals)  # noqa: S603 - this package's own command
+    status = _status_unless(worker.pid, lambda is_told_to_stop: is_told_to_stop)
     if status is None:
         status = _drained(worker.pid, limit_s)
     if status is None:
@@ -37,27 +38,32 @@ def supervise(command: list[str], limit_s: float) -> int:
 
 
 def _drained(pid: int, limit_s: float) -> int | None:
-    """Hold the worker until its runs have ended or may not go on; its status where it ended all the same."""
+    """Pause the worker until its runs have ended or their time is over; its exit status if it ends nevertheless."""
     os.kill(pid, signal.SIGSTOP)
     end_s = time.monotonic() + limit_s
     _log.info("told to stop: %d runs go on for at most %.0f s, and no new one begins", _run_count(pid), limit_s)
-    status = _status_unless(pid, lambda is_asked: is_asked or time.monotonic() >= end_s or not _run_count(pid))
-    left = _run_count(pid)
-    if left:
-        _log.warning("%d runs are cut off, and will begin anew", left)
+    status = _status_unless(
+        pid, lambda is_told_to_stop: is_told_to_stop or time.monotonic() >= end_s or not _run_count(pid)
+    )
+    remaining = _run_count(pid)
+    if remaining:
+        _log.warning("%d runs are cut off, and will begin again", remaining)
     return status
 
 
 def _status_unless(pid: int, is_over: Callable[[bool], bool]) -> int | None:
-    """How process `pid` ended, negative for a signal; None once `is_over`, told whether somebody asked to stop."""
+    """The exit status of process `pid`, negative for a signal; None as soon as `is_over` holds.
+
+    `is_over` takes whether a signal to stop has come since the last call.
+    """
     while (status := _reaped(pid)) is None:
-        if is_over(signal.sigtimedwait(_ASKS, _POLL_S) is not None):
+        if is_over(signal.sigtimedwait(_STOP_SIGNALS, _POLL_S) is not None):
             return None
     return status
 
 
 def _reaped(pid: int) -> int | None:
-    """Take up the end of every child that has ended; how `pid` did, where it is one of them."""
+    """Reap every child that has ended; the exit status of `pid` if it is one of them."""
     while True:
         child, status = os.waitpid(-1, os.WNOHANG)
         if child == 0:
@@ -67,7 +73,7 @@ def _reaped(pid: int) -> int | None:
 
 
 def _run_count(pid: int) -> int:
-    """How many processes that the worker started are at work."""
+    """The number of the worker's child processes that have not ended."""
     count = 0
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -78,5 +84,5 @@ def _run_count(pid: int) -> int:
     return count
 
 
-def _hear_signals() -> None:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKS)
+def _unblock_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)

@@ -1,6 +1,6 @@
-"""Whether a server in this container answers: `python -m lipsync_service.worker.health URL`, exit status 0 or 1.
+"""The health check of a container: `python -m lipsync_service.worker.health URL` ends with 0 if the server answers.
 
-The slim images have no curl.
+It ends with 1 if not. The slim images have no curl.
 """
 
 import sys
@@ -11,7 +11,7 @@ _LIMIT_S = 4.0
 
 
 def answers(url: str) -> bool:
-    """Whether a request for `url` succeeds in time."""
+    """Whether a request for `url` succeeds within 4 s."""
     try:
         with urlopen(url, timeout=_LIMIT_S) as answer:  # noqa: S310 - the container's own address
             return bool(answer.status == 200)

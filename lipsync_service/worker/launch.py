@@ -1,8 +1,8 @@
-"""The command of a flow run's process: asks the launcher to fork one that has everything imported, and stands for it.
+"""The command of a flow run's process: asks the launcher for a forked run, and represents it towards Prefect's worker.
 
-Prefect's worker starts, watches, signals and ends this process as any other. It passes signals on, ends as its double
-ends, and where there is no launcher becomes the engine itself. It runs as `python -I -S`, which takes 15 ms; so it
-imports nothing outside the standard library.
+The forked run has everything imported already. Prefect's worker starts, watches, signals and ends the command like any
+other process. The command passes signals on and ends with the forked run's exit status; without a launcher it becomes
+Prefect's engine itself. It runs as `python -I -S`, which takes 15 ms, so it imports only the standard library.
 """
 
 import json
@@ -21,10 +21,12 @@ STATUS = struct.Struct("!i")
 
 
 def connect(path: Path) -> socket.socket:
-    """A connection to the launcher at `path`, however long: the system takes 107 bytes, so it is named from its folder.
+    """A connection to the launcher at `path`.
+
+    A socket's name may have 107 bytes, so a longer path is named relative to its folder.
 
     Raises:
-        OSError: nobody listens there.
+        OSError: no launcher listens there.
     """
     connection = socket.socket(socket.AF_UNIX)
     folder = Path.cwd()
@@ -39,17 +41,17 @@ def connect(path: Path) -> socket.socket:
     return connection
 
 
-def ask(connection: socket.socket) -> None:
-    """Say what this process is: its environment, its folder, its outputs."""
+def send_request(connection: socket.socket) -> None:
+    """Send the launcher this process's environment, working folder and outputs."""
     request = json.dumps({"environment": dict(os.environ), "folder": str(Path.cwd())}).encode()
     socket.send_fds(connection, [LENGTH.pack(len(request))], [1, 2])
     connection.sendall(request)
 
 
-def stand_for_double(connection: socket.socket) -> int:
-    """Pass signals on until the double ends; returns its exit status, negative for a signal."""
-    # Written as they come, by the interpreter itself: a handler in Python would wait for the end of what blocks, where
-    # the signal came just before it.
+def wait_for_forked_run(connection: socket.socket) -> int:
+    """Pass signals on until the forked run ends; returns its exit status, negative for a signal."""
+    # The interpreter itself writes each signal to the connection. A handler in Python would run too late for a signal
+    # that comes just before the blocking call.
     connection.setblocking(False)
     signal.set_wakeup_fd(connection.fileno(), warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -57,23 +59,23 @@ def stand_for_double(connection: socket.socket) -> int:
     select.select([connection], [], [])
     try:
         answer = connection.recv(STATUS.size)
-    except OSError:  # a launcher that died with a signal unread
+    except OSError:  # the launcher died before it read a signal
         answer = b""
     if len(answer) < STATUS.size:
-        return -signal.SIGKILL  # the launcher is gone, and its children with it
+        return -signal.SIGKILL  # the launcher has died, and its children with it
     return int(STATUS.unpack(answer)[0])
 
 
 def main() -> None:
-    """Never returns normally."""
+    """Run a flow run to its end; never returns normally."""
     try:
         connection = connect(Path(os.environ[ADDRESS]))
-        ask(connection)
+        send_request(connection)
     except (KeyError, OSError):
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (os.environ.get(SOURCE), os.environ.get("PYTHONPATH"))))
-        os.execv(sys.executable, [sys.executable, "-m", "prefect.engine"])  # noqa: S606 - the very command it replaces
-    status = stand_for_double(connection)
-    if status < 0:  # end the same way, so that Prefect sees what happened
+        os.execv(sys.executable, [sys.executable, "-m", "prefect.engine"])  # noqa: S606 - the command of Prefect's worker
+    status = wait_for_forked_run(connection)
+    if status < 0:  # end by the same signal, so that Prefect sees it
         signal.signal(-status, signal.SIG_DFL) if -status != signal.SIGKILL else None
         os.kill(os.getpid(), -status)
     sys.exit(status)

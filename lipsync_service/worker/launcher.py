@@ -1,7 +1,6 @@
-"""A process that has Prefect and the core imported and forks one copy of itself for each flow run.
+"""The launcher: a process that has imported Prefect and the core, and forks a copy of itself for each flow run.
 
-It only imports, and never works: no thread and no GPU context exists in it, so a fork is safe. That it has one thread
-is checked before the first fork.
+It runs no flow itself, so it has one thread, which it checks before the first fork, and no GPU context: forks are safe.
 """
 
 import gc
@@ -22,7 +21,7 @@ from prefect.context import refresh_global_settings_context
 from lipsync_service.storage import s3
 from lipsync_service.worker.launch import LENGTH, STATUS
 
-#: Imported before the first run: Prefect's engine, the flows with all that they use, and what they import late.
+#: Imported before the first run: Prefect's engine, the flows with all their imports, and the modules they import late.
 _PRELOADED = (
     "prefect.engine",
     "prefect.flow_engine",
@@ -37,37 +36,37 @@ _OUTPUTS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Double:
-    """What a forked process is to become."""
+class ForkedRun:
+    """A flow run in a forked process, with the environment, folder and outputs of the command that asked for it."""
 
     environment: dict[str, str]
     folder: str
     outputs: tuple[int, int]  # descriptors
 
-    def become(self) -> None:
-        """Take over the place of the process that asked, and run Prefect's engine in it."""
+    def run_engine(self) -> None:
+        """Take over the environment, folder and outputs, and run Prefect's engine in this process."""
         for target, source in enumerate(self.outputs, 1):
             os.dup2(source, target)
             os.close(source)
         os.environ.clear()
         os.environ.update(self.environment)
-        refresh_global_settings_context()  # Prefect's settings are the launcher's own until then
+        refresh_global_settings_context()  # until then Prefect's settings are those of the launcher
         os.chdir(self.folder)
-        sys.argv[:] = ["prefect.engine"]  # which would take the launcher's own argument for a run's id
+        sys.argv[:] = ["prefect.engine"]  # it would take the launcher's own argument for a run's id
         runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
 
 
 class Launcher:
-    """Listens, forks, passes signals on and tells how each double ended."""
+    """Forks a run for each request, passes signals on to it and reports its exit status."""
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
         self._selector = selectors.DefaultSelector()
-        self._doubles: dict[int, socket.socket] = {}  # process id -> who asked for it
+        self._connections: dict[int, socket.socket] = {}  # a forked run's process id -> the command that asked for it
         self._wakeup = socket.socketpair()
 
-    def serve(self) -> Double:
-        """Fork for whoever asks; returns in the forked process only, with what it is to become."""
+    def serve(self) -> ForkedRun:
+        """Fork a run for each request; returns in the forked process only."""
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._wakeup[1].setblocking(False)
         signal.set_wakeup_fd(self._wakeup[1].fileno(), warn_on_full_buffer=False)
@@ -79,16 +78,17 @@ class Launcher:
                     self._wakeup[0].recv(4096)
                     self._reap()
                 elif key.fileobj is self._listener:
-                    double = self._accept()
-                    if double is not None:
-                        return double
+                    run = self._accept()
+                    if run is not None:
+                        return run
                 else:
-                    self._hear(key.data)
+                    self._pass_signal(key.data)
 
-    def _accept(self) -> Double | None:
+    def _accept(self) -> ForkedRun | None:
+        """Fork a run for the next request; the run in the forked process, None in the launcher."""
         connection, _ = self._listener.accept()
         try:
-            double = _read_request(connection)
+            run = _read_request(connection)
         except (OSError, ValueError):
             connection.close()
             return None
@@ -96,56 +96,56 @@ class Launcher:
         if pid == 0:
             self._leave()
             connection.close()
-            return double
-        for output in double.outputs:
+            return run
+        for output in run.outputs:
             os.close(output)
-        self._doubles[pid] = connection
+        self._connections[pid] = connection
         self._selector.register(connection, selectors.EVENT_READ, pid)
         return None
 
     def _leave(self) -> None:
-        """In the forked process: forget everything of the launcher's."""
+        """In the forked process: reset the launcher's signal handlers and close its sockets."""
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
         self._selector.close()
-        for end in (self._listener, *self._wakeup, *self._doubles.values()):
+        for end in (self._listener, *self._wakeup, *self._connections.values()):
             end.close()
 
-    def _hear(self, pid: int) -> None:
-        """A signal to pass on; or the end of who asked, which is the end of its double."""
+    def _pass_signal(self, pid: int) -> None:
+        """Pass a signal on to the forked run `pid`; kill the run if the command that asked for it has ended."""
         try:
-            word = self._doubles[pid].recv(1)
+            number = self._connections[pid].recv(1)
         except OSError:
-            word = b""
-        if word:
-            os.kill(pid, word[0])
+            number = b""
+        if number:
+            os.kill(pid, number[0])
             return
-        self._selector.unregister(self._doubles[pid])
+        self._selector.unregister(self._connections[pid])
         with suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
 
     def _reap(self) -> None:
-        for pid in list(self._doubles):
+        for pid in list(self._connections):
             ended, status = os.waitpid(pid, os.WNOHANG)
             if not ended:
                 continue
-            connection = self._doubles.pop(pid)
+            connection = self._connections.pop(pid)
             with suppress(KeyError):
                 self._selector.unregister(connection)
-            with suppress(OSError):  # nobody asks any more
+            with suppress(OSError):  # the command has ended
                 connection.sendall(STATUS.pack(os.waitstatus_to_exitcode(status)))
             connection.close()
 
 
-def _read_request(connection: socket.socket) -> Double:
+def _read_request(connection: socket.socket) -> ForkedRun:
     head, outputs, _, _ = socket.recv_fds(connection, LENGTH.size, _OUTPUTS)
     if len(head) != LENGTH.size or len(outputs) != _OUTPUTS:
-        raise ValueError("this is no request")
+        raise ValueError("the request is incomplete")
     (length,) = LENGTH.unpack(head)
     request = json.loads(connection.recv(length, socket.MSG_WAITALL))
-    return Double(request["environment"], request["folder"], (outputs[0], outputs[1]))
+    return ForkedRun(request["environment"], request["folder"], (outputs[0], outputs[1]))
 
 
 def _listen(path: Path) -> socket.socket:
@@ -154,7 +154,7 @@ def _listen(path: Path) -> socket.socket:
     folder = Path.cwd()
     os.chdir(path.parent)  # names longer than 107 bytes are refused
     try:
-        old_mask = os.umask(0o177)  # this user's alone: whoever connects runs code
+        old_mask = os.umask(0o177)  # for this user only: a program that connects can run code
         listener.bind(path.name)
         os.umask(old_mask)
     finally:
@@ -169,16 +169,16 @@ def _preload() -> None:
     s3.preload()
     threads = len(list(Path("/proc/self/task").iterdir()))
     if threads != 1:
-        raise RuntimeError(f"there are {threads} threads after the imports: a fork would copy one of them alone")
+        raise RuntimeError(f"there are {threads} threads after the imports: a fork would copy only one of them")
     gc.collect()
-    gc.freeze()  # so that the collector of a copy does not touch, and thereby copy, every page
+    gc.freeze()  # otherwise a copy's garbage collector would touch, and thereby copy, every page
 
 
 def main() -> None:
     """Run until the process is told to stop."""
     path = Path(sys.argv[1])
     _preload()
-    Launcher(_listen(path)).serve().become()
+    Launcher(_listen(path)).serve().run_engine()
 
 
 if __name__ == "__main__":

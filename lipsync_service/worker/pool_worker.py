@@ -1,10 +1,10 @@
-"""Prefect's process worker, whose runs say that they are alive, with one fault less.
+"""Prefect's process worker without one of its faults, and with runs that send heartbeats.
 
-`python -m lipsync_service.worker.pool_worker worker start ...` takes what `prefect worker start ...` takes.
+`python -m lipsync_service.worker.pool_worker worker start ...` has the options of `prefect worker start ...`.
 
-With `--limit`, Prefect's own worker (3.8.8) keeps a run's place until it has put the run's process away, up to some
-seconds after the run has ended. A run that is due again by then (somebody retried it at once, or the watcher did)
-asked for a second place under the same name, which ended the worker with an error, and every other run with it.
+With `--limit`, Prefect's own worker (3.8.8) keeps a run's slot until it has cleaned up the run's process, up to some
+seconds after the run has ended. If the run is due again before that (a user or the watcher retried it at once), it asks
+for a second slot under the same name; this ends Prefect's worker with an error, and all its other runs.
 """
 
 import os
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
     from prefect.client.schemas.responses import WorkerFlowRunResponse
 
-#: Settings of its runs, which inherit them.
-_OF_RUNS: Final = {
-    # By their silence it is known that they have vanished. 30 s is the shortest that Prefect takes, its default is 180.
+#: Settings of the worker's runs, which inherit its environment.
+_RUN_SETTINGS: Final = {
+    # A run without heartbeats has vanished. 30 s is the shortest interval that Prefect accepts, its default is 180.
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
-    # What its server answers while its database is away, which is no reason for a job to fail.
+    # Prefect's server answers 500 while its database is down, which must not fail a job.
     "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
-    "PREFECT_CLIENT_MAX_RETRIES": "6",  # after 2, 4 ... 64 s: in all two minutes
+    "PREFECT_CLIENT_MAX_RETRIES": "6",  # after 2, 4 ... 64 s: two minutes in all
 }
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore", UserWarning)  # that it takes the place of Prefect's own is the purpose
+    warnings.simplefilter("ignore", UserWarning)  # the class replaces Prefect's own on purpose
 
     class PoolWorker(ProcessWorker):
-        """Leaves a run that still has its place for a later look."""
+        """Leaves a run whose earlier attempt still holds its slot for a later poll."""
 
         async def _submit_scheduled_flow_runs(
             self, flow_run_response: "list[WorkerFlowRunResponse]"
@@ -42,6 +42,6 @@ with warnings.catch_warnings():
 
 
 if __name__ == "__main__":
-    for name, value in _OF_RUNS.items():
+    for name, value in _RUN_SETTINGS.items():
         os.environ.setdefault(name, value)
     app()

@@ -1,7 +1,7 @@
-"""Prove that this host runs networks where its settings say: `python -m lipsync_service.worker.provider_check`.
+"""Tries the provider of the settings on this host: `python -m lipsync_service.worker.provider_check`.
 
-It ends with status 1 and one line where LIPSYNC_PROVIDERS names a provider that does not work here. A process of its
-own, because the trial may create a GPU context, and no process that forks jobs may hold one.
+It ends with status 1 and one line if LIPSYNC_PROVIDERS names a provider that does not work here. It is a separate
+process because the trial may create a GPU context, and a process that forks jobs must not have one.
 """
 
 import logging
@@ -15,7 +15,7 @@ from lipsync_service.settings import Settings
 
 
 def check_provider(execution: Execution) -> str:
-    """Run a trial network on the provider of `execution`, and say which one that is and why.
+    """Run a trial network on the provider of `execution`; returns a line that names the provider and the reason.
 
     Raises:
         ModelError: the provider does not work on this host.
@@ -28,7 +28,7 @@ def check_provider(execution: Execution) -> str:
 
 
 def main() -> str | None:
-    """The failure in one line; None where the provider works."""
+    """Check the provider of the settings; the failure in one line, None if it works."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     try:
         sys.stdout.write(check_provider(Settings().execution) + "\n")

@@ -1,4 +1,4 @@
-"""Speech as the models hear it, from whatever file it comes."""
+"""Speech in the format of the models, from all kinds of files."""
 
 import tracemalloc
 import wave
@@ -58,7 +58,7 @@ def test_speech_of_any_kind_becomes_16_khz_mono(
     samples, duration_s = read(source)
     assert abs(click_s(samples) - CLICK_S) < 0.001
     assert abs(len(samples) - duration_s * SPEECH_RATE_HZ) <= 2
-    padding_s = Fraction(AAC_BLOCK, rate_hz) if name == "in.mkv" else Fraction(0)  # Matroska does not say where it is
+    padding_s = Fraction(AAC_BLOCK, rate_hz) if name == "in.mkv" else Fraction(0)  # Matroska does not state where it is
     assert 2 <= duration_s <= 2 + padding_s
 
 

@@ -1,4 +1,4 @@
-"""The measuring part of the sync benchmark, on apertures made up for the purpose."""
+"""The measurements of the sync benchmark, on invented apertures."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The comparison of two versions' outputs: it sees every difference, and nothing where there is none."""
+"""The comparison of two versions' outputs: it reports every difference, and no other."""
 
 import json
 from argparse import Namespace

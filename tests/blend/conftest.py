@@ -17,7 +17,7 @@ _BORDER_PX = 16
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Scene:
-    """A region of a picture and what was painted for it."""
+    """A region of a picture and the pixels painted for it."""
 
     region: NDArray[np.uint8]  # (h, w, 3) RGB
     pixels: NDArray[np.uint8]  # (h, w, 3) RGB
@@ -25,7 +25,7 @@ class Scene:
 
 @pytest.fixture(scope="session")
 def scene() -> Scene:
-    """A face of 160x160, and that face as a 96 px patch would give it back: blurred, moved and off in colour."""
+    """A face of 160x160, and the same face as from a 96 px patch: blurred, moved and off in colour."""
     face = data.astronaut()[20:180, 145:305]
     small = cv2.resize(np.roll(face, 2, axis=1), (96, 96), interpolation=cv2.INTER_AREA)
     tinted = cv2.resize(small, (160, 160)).astype(np.float32) * (0.85, 1.05, 1.1) + 10
@@ -65,7 +65,7 @@ SeamlessClone = Callable[[Scene, Mask], NDArray[np.uint8]]
 
 @pytest.fixture
 def seamless_clone() -> SeamlessClone:
-    """OpenCV's own blending; it gets a border around the region, which it needs where a mask touches the edge."""
+    """OpenCV's own blending, with a border around the region: it needs one if a mask touches the edge."""
     return _seamless_clone
 
 

@@ -1,4 +1,4 @@
-"""What every Blender keeps; a new blender joins by a line in `BLENDERS`."""
+"""The contract of every Blender; a new blender joins by a line in `BLENDERS`."""
 
 import numpy as np
 import pytest
@@ -73,7 +73,7 @@ def test_extreme_pixels_do_not_wrap_around(blender: Blender) -> None:
     region = np.full((64, 64, 3), 250, np.uint8)
     composite = blender.blend(region, Painted(stripes, rectangle(4, 4, 60, 60, side=64)))
     inside = composite[16:48, 16:48].astype(int)
-    # The stripes stay brighter than what lies between them, whatever was clipped.
+    # The stripes stay brighter than the pixels between them, although values were clipped.
     assert (inside[:, ::8] > inside[:, 4::8] + 10).all()
 
 

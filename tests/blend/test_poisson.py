@@ -1,4 +1,4 @@
-"""The Poisson blender beside OpenCV's, and where OpenCV's gives up."""
+"""The Poisson blender beside OpenCV's, also in cases where OpenCV's fails."""
 
 import cv2
 import numpy as np
@@ -14,12 +14,12 @@ def test_it_is_within_one_code_value_of_seamless_clone(scene: Scene, seamless_cl
     composite = PoissonBlender().blend(scene.region, painted(scene, mask)).astype(int)
     other = seamless_clone(scene, mask).astype(int)
     inside = mask > 0
-    assert np.abs(scene.pixels[inside].astype(int) - other[inside]).mean() > 5  # there was something to do
+    assert np.abs(scene.pixels[inside].astype(int) - other[inside]).mean() > 5  # the blender changes something
     assert np.abs(composite[inside] - other[inside]).mean() < 1.0
 
 
 def test_a_change_of_colour_alone_disappears(scene: Scene) -> None:
-    """What only lifts all values by one amount has the source's own gradients."""
+    """Pixels that are all raised by one amount have the source's own gradients."""
     dim = (scene.region // 2 + 40).astype(np.uint8)
     composite = PoissonBlender().blend(dim, Painted(dim + 30, MASKS["ellipse"]))
     np.testing.assert_array_equal(composite, dim)
@@ -36,7 +36,7 @@ def test_a_drawing_keeps_its_contrast_and_takes_the_colours_around_it() -> None:
 
 
 def test_a_hard_mask_leaves_no_step_at_its_rim(scene: Scene) -> None:
-    """The solution does not end at 0 along a mask that is no rectangle: cut there, its rim would be seen."""
+    """Along a mask that is no rectangle the solution does not end at 0; without a fade its rim would be visible."""
     mask = ellipse((80, 85), (60, 48))
     composite = PoissonBlender().blend(scene.region, painted(scene, mask)).astype(int)
     change = np.abs(composite - scene.region).mean(axis=2)
@@ -54,12 +54,12 @@ def test_a_mask_that_touches_the_edge_is_blended_up_to_it(scene: Scene, edge: st
     composite = PoissonBlender().blend(scene.region, painted(scene, mask)).astype(int)
     upright = np.rot90(np.abs(composite - scene.region).mean(axis=2), -turns)
     assert upright[150:157, 35:125].mean() > 1.0  # the patch is there, close to the edge
-    assert (upright[159] == 0).all()  # and joins what lies beyond it
+    assert (upright[159] == 0).all()  # and joins the pixels beyond it
     assert (upright[:80] == 0).all()
 
 
 def test_seamless_clone_needs_help_at_the_edge(scene: Scene) -> None:
-    """Why the edge is worth tests: OpenCV's refuses a region that reaches beyond the picture."""
+    """The reason for the tests at the edge: OpenCV's blending refuses a region that reaches beyond the picture."""
     mask = np.full((160, 160), 255, np.uint8)
     with pytest.raises(cv2.error):
         cv2.seamlessClone(scene.pixels, scene.region, mask, (100, 80), cv2.NORMAL_CLONE)

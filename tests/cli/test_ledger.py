@@ -1,4 +1,4 @@
-"""`lipsync run --ledger`: what came of every job is in the ledger, and the ledger is in no job's way."""
+"""`lipsync run --ledger`: the outcome of every job is in the ledger, and a broken ledger fails no job."""
 
 import json
 import os
@@ -127,7 +127,7 @@ def test_a_job_fails_before_any_work_when_the_ledger_cannot_be_used(
     url: str, said: str, speech: Path, tmp_path: Path, lipsync: RunLipSync
 ) -> None:
     done = lipsync("run", "absent.mp4", speech, "-o", "out.mp4", "--ledger", url)
-    assert done.returncode == 2  # not 3: nobody has looked for the video
+    assert done.returncode == 2  # not 3: the video was not opened
     assert done.stderr.startswith("lipsync: error BAD_OPTION: ") and done.stderr.count("\n") == 1
     assert said in done.stderr and "secret" not in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == [speech.name]

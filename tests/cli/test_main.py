@@ -1,4 +1,4 @@
-"""The command as a user meets it: help, unknown options, start-up, broken pipes."""
+"""The command's behaviour towards a user: help, unknown options, start-up, broken pipes."""
 
 import subprocess
 import sys

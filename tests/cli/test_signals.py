@@ -11,7 +11,7 @@ from lipsync_cli.signals import Interrupted, interruptible
 def test_a_signal_interrupts_once_and_spares_the_cleanup(
     signum: signal.Signals, request: pytest.FixtureRequest
 ) -> None:
-    # Whoever started the suite may have it ignore the signal, as nohup does.
+    # The process that started the suite may have made it ignore the signal, as nohup does.
     request.addfinalizer(partial(signal.signal, signum, signal.getsignal(signum)))
     before = signal.default_int_handler
     signal.signal(signum, before)

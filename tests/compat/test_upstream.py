@@ -1,4 +1,4 @@
-"""Jobs as the public implementation does them, against what its loops compute, restated here plainly."""
+"""Jobs in the manner of the public implementation, against its loops, which are written out here."""
 
 from fractions import Fraction
 
@@ -40,7 +40,7 @@ def heard(seconds: float) -> MelChunks:
 
 
 def restated_chunks(columns: int, rate: float) -> list[int]:
-    """Where the public implementation's chunks begin."""
+    """The columns at which the public implementation's chunks begin."""
     starts: list[int] = []
     while True:
         start = int(len(starts) * (80.0 / rate))
@@ -184,7 +184,7 @@ def test_the_whole_picture_is_what_torch_computes(tmp_path_factory: pytest.TempP
 def assert_cut_off_to_codes(
     pictures: NDArray[np.uint8], network: Wav2LipNetwork, mel: NDArray[np.float32], crops: NDArray[np.uint8]
 ) -> None:
-    """As the public implementation prepares its input and codes its output."""
+    """The public implementation's preparation of the input and rounding of the output."""
     bgr = crops[..., ::-1]
     hidden = bgr.copy()
     hidden[:, 48:] = 0

@@ -1,4 +1,4 @@
-"""The demo's scripts: what they write is what the demo promises."""
+"""The demo's scripts write the files that the demo promises."""
 
 import wave
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Where faces are brought to, on points and pictures whose place is known."""
+"""The positions of aligned faces, on points and pictures with known positions."""
 
 from fractions import Fraction
 
@@ -75,7 +75,7 @@ def test_the_context_of_a_turned_face_holds_its_whole_square() -> None:
 
 @pytest.mark.parametrize("scale", [0.13, 0.3, 0.5, 0.8, 1.9])
 def test_warping_keeps_every_place(scale: float) -> None:
-    """A picture whose value is its own place tells where each pixel came from."""
+    """In a picture whose values are its coordinates, each pixel tells its source."""
     y, x = np.mgrid[:400, :400].astype(np.float32)
     turned = cv2.getRotationMatrix2D((200.0, 200.0), 20.0, scale)
     size = 60

@@ -1,4 +1,4 @@
-"""What every enhancer promises."""
+"""The contract of every enhancer."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +12,7 @@ from tests.enhance.conftest import MakeNetwork, Scene
 
 @pytest.fixture(params=["gfpgan"])
 def enhancer(request: pytest.FixtureRequest, make_network: MakeNetwork) -> Enhancer:
-    """Each makes a negative of the face, so that nothing it touches stays as it was."""
+    """Each enhancer makes a negative of the face, so that every restored pixel changes."""
     return {"gfpgan": lambda: GfpganEnhancer(make_network(-1.0))}[request.param]()
 
 

@@ -67,7 +67,7 @@ def test_a_restored_face_goes_back_to_its_own_pixels(make_network: MakeNetwork, 
     enhanced = GfpganEnhancer(make_network(-1.0)).enhance(scene.pixels, scene.points, scene.mask)
     full = scene.mask == 1
     negative = 255 - scene.pixels
-    # All that is left is what two bilinear resizes blur.
+    # The only difference is the blur of two bilinear resizes.
     assert np.abs(enhanced[full].astype(int) - negative[full]).mean() < 2.0
 
 

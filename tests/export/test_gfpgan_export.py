@@ -1,4 +1,4 @@
-"""GFPGAN from a checkpoint to ONNX Runtime: equal to the public implementation, and what must be refused."""
+"""GFPGAN from a checkpoint to ONNX Runtime: equal to the public implementation, and the files that must be refused."""
 
 from collections.abc import Iterator
 from pathlib import Path

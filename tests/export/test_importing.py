@@ -31,7 +31,7 @@ from tests.wav2lip_weights import (
 
 
 class Hostile:
-    """Unpickled carelessly, it makes a folder."""
+    """Makes a folder if it is unpickled without care."""
 
     def __init__(self, trap: Path) -> None:
         self.trap = trap
@@ -188,7 +188,7 @@ def test_a_hostile_bare_pickle_is_refused_before_it_runs(tmp_path: Path) -> None
     with pytest.raises(ModelCorruptError, match="nothing of it was run"):
         import_wav2lip(source, tmp_path / "wav2lip.onnx")
     assert not trap.exists()
-    pickle.loads(source.read_bytes())  # the trap does spring when it is read carelessly
+    pickle.loads(source.read_bytes())  # the trap works when it is read without care
     assert trap.exists()
 
 

@@ -53,7 +53,7 @@ def pictures_of(path: Path, count: int) -> list[Picture]:
 
 
 def as_frames(pictures: Iterable[Picture], pix_fmt: str = "yuv420p") -> list[SourceFrame]:
-    """Pictures as the decoder would hand them out."""
+    """The pictures as frames of the decoder."""
     return [
         SourceFrame(
             index=index,

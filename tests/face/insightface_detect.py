@@ -1,4 +1,4 @@
-"""What InsightFace itself detects in ten frames, kept in a file beside this one.
+"""The faces that InsightFace itself detects in ten frames, kept in a file beside this one.
 
 Run it where the PyPI package `insightface` is installed to record the file anew:
     python -m tests.face.insightface_detect
@@ -56,7 +56,7 @@ def insightface_detects(picture: NDArray[np.uint8], input_px: int) -> Detected:
 
 
 def recorded() -> dict[tuple[str, int, int], Detected]:
-    """What was recorded, by clip, frame and input side."""
+    """The recorded faces, by clip, frame and input side."""
     rows = json.loads(RECORD.read_text(encoding="utf-8"))["detections"]
     return {
         (row["clip"], row["frame"], row["input_px"]): (
@@ -83,7 +83,7 @@ def _record() -> None:
 
 
 def _short(value: object) -> object:
-    """Numbers to four places, however deep."""
+    """All numbers in nested lists, rounded to four decimals."""
     if isinstance(value, list):
         return [_short(each) for each in value]
     return round(value, 4) if isinstance(value, float) else value

@@ -15,7 +15,7 @@ _MOUTH_CORNERS = (48, 54)  # of the 68 points
 
 
 class IndependentLandmarker:
-    """Runs the network; a face track only tells it where to look."""
+    """Runs the network; it takes only the face's position from a face track."""
 
     def __init__(self, model: Path) -> None:
         options = onnxruntime.SessionOptions()

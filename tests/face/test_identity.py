@@ -1,4 +1,4 @@
-"""Which detection is the face that was followed."""
+"""The choice of the detection that continues the followed face."""
 
 from dataclasses import dataclass
 

@@ -52,8 +52,8 @@ def mouth_corners(track: FaceTrack) -> np.ndarray:
 def portrait_at(face_px: int, middle: tuple[int, int]) -> Picture:
     """A 1080p picture with the astronaut's face, `face_px` from brow to chin, at `middle`."""
     scale = face_px / 118  # in the portrait: 118 px, middle at (224, 118)
-    place = np.array([[scale, 0, middle[0] - 224 * scale], [0, scale, middle[1] - 118 * scale]])
-    return cv2.warpAffine(data.astronaut(), place, (1920, 1080), flags=cv2.INTER_AREA, borderValue=(60, 70, 80))
+    matrix = np.array([[scale, 0, middle[0] - 224 * scale], [0, scale, middle[1] - 118 * scale]])
+    return cv2.warpAffine(data.astronaut(), matrix, (1920, 1080), flags=cv2.INTER_AREA, borderValue=(60, 70, 80))
 
 
 def hide_the_man(picture: Picture) -> Picture:
@@ -82,7 +82,7 @@ def test_cuts_and_profiles_pass_without_a_face_instead_of_failing(clips: Path, t
     frames = list(decode_frames(clips / "facerec_short_hamilton_clip.mp4", StageClock()))
     track = tracker.track(frames, StageClock())
     assert track.has_face[: HAMILTON_CUTS[0]].all()
-    # A man in full profile who leaves the picture: nobody to lip-sync.
+    # A man in full profile who leaves the picture: there is no face to lip-sync.
     assert not track.has_face[HAMILTON_CUTS[0] + 2 : HAMILTON_CUTS[1]].any()
     # The singer is found in the very first frame of his shot and kept to its end.
     assert track.has_face[HAMILTON_CUTS[1] : HAMILTON_CUTS[2]].all()

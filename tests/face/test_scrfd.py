@@ -1,4 +1,4 @@
-"""One person followed with SCRFD; what every tracker keeps is in test_tracker_contract."""
+"""One person followed with SCRFD; the contract of all trackers is in test_tracker_contract."""
 
 from itertools import islice
 from pathlib import Path
@@ -85,7 +85,7 @@ def test_the_same_person_is_followed_after_a_blank_although_another_is_larger(
 
 
 def test_a_person_who_is_hidden_is_not_replaced_by_another(couple: list[Picture], track: Track) -> None:
-    """For a second; the other person is in full view, and the picture too much the same for a cut."""
+    """The face is hidden for a second; the other one is in full view, and the picture changes too little for a cut."""
     hidden = [each.copy() for each in couple[:6]]
     for each in hidden[3:5]:
         each[100:500, 700:1080] = cv2.GaussianBlur(each[100:500, 700:1080], (0, 0), 40)
@@ -113,7 +113,7 @@ def test_a_picture_stored_turned_gives_the_same_face_turned(
 
 
 class _Rotated:
-    """A frame that says it is shown turned; PyAV's own takes that from the file only."""
+    """A frame with a rotation of its own; PyAV's frames take theirs from the file only."""
 
     def __init__(self, picture: object, rotation: int) -> None:
         self._picture = picture

@@ -1,4 +1,4 @@
-"""What every FaceTracker keeps; a new tracker joins by lines in `CASES`."""
+"""The contract of every FaceTracker; a new tracker joins by lines in `CASES`."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,7 +20,7 @@ BLANK = (5, 6)
 
 
 class Onlooker:
-    """Remembers what it was shown."""
+    """Remembers its pictures."""
 
     def __init__(self) -> None:
         self.frames: list[SourceFrame] = []

@@ -1,4 +1,4 @@
-"""A face mesh to try geometry on: a plain face built from numbers, and moved as a test needs it."""
+"""A face mesh for tests of geometry: a plain face built from numbers, which a test can move."""
 
 from fractions import Fraction
 
@@ -27,8 +27,8 @@ def plain_face(gap_px: float = 0.0) -> NDArray[np.float32]:
     points[:, 0] = rng.uniform(-45, 45, len(KEPT))
     points[:, 1] = rng.uniform(5, 130, len(KEPT))
     fixed = {33: (-50, 0), 263: (50, 0), 133: (-18, 0), 362: (18, 0), 4: (0, 45), 152: (0, 135)}
-    for point, place in fixed.items():
-        points[rows((point,))[0], :2] = place
+    for point, position in fixed.items():
+        points[rows((point,))[0], :2] = position
     across = np.linspace(-1, 1, 11)
     arch = np.sqrt(np.maximum(0, 1 - across**2))
     lips = ((UPPER_OUTER_LIP, -gap_px / 2 - 8, 1.1), (UPPER_INNER_LIP, -gap_px / 2, 1.0))

@@ -1,4 +1,4 @@
-"""Mouth curves: what must open opens, what must close closes, and nothing moves without speech."""
+"""Mouth curves: they open for vowels, close for labials, and do not move without speech."""
 
 import wave
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What every generator must do, on a made and on a real face. New generators join one of the two lists."""
+"""The contract of every generator, on a made and on a real face. New generators join one of the two lists."""
 
 import json
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def seeded_wav2lip(folders: pytest.TempPathFactory) -> InferringHalf:
 
 
 def echoing_wav2lip(folders: pytest.TempPathFactory) -> InferringHalf:
-    """Of a network that needs no torch to be made, and gives its crop back."""
+    """Made with a network that needs no torch and gives its crop back."""
     network = Wav2LipNetwork(write_echo(folders.mktemp("echo") / "echo.onnx"))
     return Wav2LipGenerator(network, Identity("wav2lip", "echo"))
 
@@ -57,7 +57,7 @@ def frames(face_video: Path) -> list[SourceFrame]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """A tracked face, and what the generator's observer found."""
+    """A tracked face, and the findings of the generator's observer."""
 
     track: FaceTrack
     findings: dict[str, np.ndarray]
@@ -72,7 +72,7 @@ def seen(generator: InferringHalf, frames: list[SourceFrame], model_store: Model
 
 @pytest.fixture
 def painter(generator: InferringHalf, seen: Seen) -> Painter:
-    """Made by a machine that knows of the generator no more than its identity."""
+    """Made on a machine that has only the generator's identity."""
     told = json.dumps(asdict(ModelIdentity.of(generator.spec, None, "asked for")))
     return load_painting(ModelIdentity(**json.loads(told))).painter(seen.track, seen.findings)
 

@@ -1,4 +1,4 @@
-"""The canonical crop: the same place and size for every pose."""
+"""The canonical crop: the face has the same position and size in every pose."""
 
 import numpy as np
 import pytest

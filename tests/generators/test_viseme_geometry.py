@@ -1,4 +1,4 @@
-"""Poses over time: noise goes, motion stays, and nothing crosses a cut."""
+"""Poses over time: noise is removed, motion stays, and smoothing stops at a cut."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ LIP = rows(UPPER_INNER_LIP)
 
 
 def lips_in_frame(geometry: ClipGeometry, index: int) -> np.ndarray:
-    """(11, 2) where the geometry believes the upper lip to be, frame pixels."""
+    """(11, 2) the upper lip by the geometry, in frame pixels."""
     pose = geometry.pose(index)
     assert pose is not None
     return apply_transform(inverse_transform(pose.transform), pose.points[LIP])

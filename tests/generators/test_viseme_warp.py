@@ -1,4 +1,4 @@
-"""The warp: still where nothing asks for motion, parted at the mouth line."""
+"""The warp: without motion of the curves it changes nothing, and it parts the face at the mouth line."""
 
 import numpy as np
 import pytest

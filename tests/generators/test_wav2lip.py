@@ -1,4 +1,4 @@
-"""The `wav2lip` generator: what it hears, how it infers, what it paints."""
+"""The `wav2lip` generator: its mel chunks, its inference and its painting."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""The mask decides what is painted and what has to be computed."""
+"""The mask decides which pixels are painted and which rows have to be computed."""
 
 import numpy as np
 

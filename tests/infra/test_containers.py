@@ -1,4 +1,4 @@
-"""The containers as far as can be told without an engine. Each check has a snippet that it must refuse."""
+"""Checks of the containers that need no engine. Each check has a snippet that it must refuse."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def all_nodes(value: object) -> Iterator[Node]:
         yield from all_nodes(child)
 
 
-# -- what is the same for both
+# -- parts that Compose and Kubernetes share
 
 
 def image_problems(tree: object) -> Iterator[str]:
@@ -107,7 +107,7 @@ def compose_environment(tree: Node) -> dict[str, str]:
 
 
 def confinement_problems(part: Node) -> Iterator[str]:
-    """Of our own images: what a service could do or write beyond its work."""
+    """The excess rights and the missing writable folders of a service with one of our own images."""
     if part["image"].split(":")[0] not in OURS:
         return
     if not part.get("read_only") or part.get("cap_drop") != ["ALL"]:
@@ -322,7 +322,7 @@ def pods(found: list[Node]) -> Iterator[tuple[str, Node]]:
 
 
 def pod_problems(pod: Node) -> Iterator[str]:
-    """What the cluster would refuse: the namespace asks for the `restricted` standard of pod security."""
+    """The faults that the cluster would refuse: the namespace demands the `restricted` standard of pod security."""
     shared = pod.get("securityContext", {})
     if not shared.get("runAsNonRoot") or shared.get("seccompProfile", {}).get("type") != "RuntimeDefault":
         yield "may run as root, or with every system call"
@@ -412,7 +412,7 @@ def test_dockerfiles_fails_when_one_does_not_hold_together(line: str) -> None:
     assert list(dockerfile_problems(good.replace(":3.11-slim", ":latest")))
 
 
-# -- what runs inside
+# -- the programs inside
 
 
 def test_the_gpu_check_fails_when_both_builds_are_installed() -> None:

@@ -1,4 +1,4 @@
-"""The stack's PostgreSQL starts again however it ended."""
+"""The stack's PostgreSQL starts again after every kind of end."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ def layout(tmp_path: Path) -> Iterator[Layout]:
 
 
 def ordered(layout: Layout, word: str) -> str:
-    """What `make up` and `make down` do, each in a process of its own."""
+    """Start or stop PostgreSQL as `make up` and `make down` do, in a process of its own."""
     about_to_start("PostgreSQL")
     command = [sys.executable, "-c", ORDER, str(layout.root), word]
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=120).stdout.strip()

@@ -1,4 +1,4 @@
-"""Processes of the local stack: started once, known again, and nobody else's ever ended."""
+"""Processes of the local stack: started once, recognised later, and no other process is ever ended."""
 
 import json
 import os
@@ -15,7 +15,7 @@ import pytest
 
 from infra.local.process import Service, ServiceFolder, StackError
 
-# Runs until it is told to stop; says when it is up. "deaf" does not listen to a request to stop.
+# Runs until it is told to stop, and writes a file when it is ready; with "deaf" it ignores a request to stop.
 _PROGRAM = """
 import pathlib, signal, sys, time
 if "deaf" in sys.argv:
@@ -24,7 +24,7 @@ pathlib.Path(sys.argv[1]).touch()
 time.sleep(60)
 """
 
-# Starts the service in a process of its own, as the command does, and leaves.
+# Starts the service from a process of its own, as the command does, and ends.
 _STARTER = """
 import json, sys
 from pathlib import Path
@@ -38,7 +38,7 @@ print(folder.start(Service("sleeper", command, {}, ready.exists), root))
 
 
 def start(root: Path, *words: str) -> bool:
-    """Whether the service had to be started."""
+    """Start the service; returns whether it was not running."""
     command = [sys.executable, "-c", _STARTER, str(root), _PROGRAM, *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     return done.stdout.strip() == "True"
@@ -89,7 +89,7 @@ def test_another_process_with_the_recorded_number_is_not_ended(folder: ServiceFo
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         folder.runs.mkdir()
-        record = {"pid": bystander.pid, "started": "1"}  # a process of long ago had this number
+        record = {"pid": bystander.pid, "started": "1"}  # an earlier process had this id
         (folder.runs / "sleeper.json").write_text(json.dumps(record))
         assert not folder.is_running("sleeper")
         assert not folder.stop("sleeper")

@@ -1,4 +1,4 @@
-"""The secret of `make up`: made once, for this user alone, and fit for Standard Webhooks."""
+"""The secret of `make up`: made once, readable for this user only, and in the form of Standard Webhooks."""
 
 import base64
 import stat

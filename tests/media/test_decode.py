@@ -146,12 +146,12 @@ def test_the_clock_counts_frames_and_the_threads_that_decode_a_large_picture(
 def test_going_backwards_holds_no_more_than_the_budget(make_video: MakeVideo, budget_frames: int) -> None:
     path = make_video("long_gop.mp4", "-g", "250", "-bf", "2", frames=90)
     frames = decode_in_order(path, pingpong(90, 250), StageClock(), budget_frames * FRAME_BYTES)
-    gc.freeze()  # what is there already does not count, and is not walked through for every frame
+    gc.freeze()  # objects that exist already do not count, and are not walked through for every frame
     try:
         most = max(_pictures_alive() for _ in frames)
     finally:
         gc.unfreeze()
-    # Besides: one with the consumer, one read ahead, and those that a decoder with two threads hands out at its end.
+    # Also held: one at the consumer, one read ahead, and those that a decoder with two threads gives at its end.
     assert most <= budget_frames + 8
 
 

@@ -1,4 +1,4 @@
-"""What every encoder must do, checked on the re-opened file; and what x264 must do besides."""
+"""The contract of every encoder, checked on the re-opened file, and the further duties of x264."""
 
 import os
 import subprocess
@@ -115,7 +115,7 @@ def test_format_and_colour_tags_survive(
 def test_rotation_survives(tmp_path: Path, encoder: type[Encoder], rotation_deg: int) -> None:
     frame = decoded(encode(tmp_path / "out.mp4", encoder, spec(rotation_deg=rotation_deg), steady(2)))[0]
     assert (frame.rotation - rotation_deg) % 360 == 0
-    assert (frame.width, frame.height) == (WIDTH, HEIGHT)  # told to the player, not done to the pixels
+    assert (frame.width, frame.height) == (WIDTH, HEIGHT)  # the player rotates; the pixels are not changed
 
 
 @encoders
@@ -169,7 +169,7 @@ def test_the_same_pictures_give_the_same_stream_whatever_was_in_memory(
 ) -> None:
     command = [sys.executable, "-c", _DIGEST, encoder.name, str(width_px), pix_fmt]
     digests = set()
-    for filling in ("0", "85", "170"):  # glibc fills what it hands out with the complement of this
+    for filling in ("0", "85", "170"):  # glibc fills new memory with the complement of this
         environment = os.environ | {"MALLOC_PERTURB_": filling, "PYTHONPATH": str(Path(__file__).parents[2])}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
         digests.add(done.stdout)

@@ -1,4 +1,4 @@
-"""Movies as they are when opened again: times, tags, sound, order of the boxes; and nothing at all after a failure."""
+"""Re-opened movies: their times, tags, sound and order of the boxes; after a failure there is no file at all."""
 
 import os
 import resource
@@ -238,7 +238,7 @@ def test_a_later_start_is_cut_to_the_sample_and_encoded(tmp_path: Path, name: st
 
 
 def test_a_hole_in_the_sound_becomes_silence(tmp_path: Path) -> None:
-    """Copied, the hole would be left to the player: some play on at once and everything after it comes early."""
+    """A copy would keep the hole, and some players skip it, so that all sound after it comes early."""
     rate_hz = 48000
     hole = (10 * AAC_BLOCK, 30 * AAC_BLOCK)
     source = write_sound_with_hole(tmp_path / "in.m4a", rate_hz, click(rate_hz, 1), hole)

@@ -1,4 +1,4 @@
-"""The output file is complete or absent, and what cannot be written is refused at once."""
+"""The output file is complete or absent, and a path that cannot be written is refused at once."""
 
 import errno
 import os

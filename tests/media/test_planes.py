@@ -214,7 +214,7 @@ def test_boxes_clip_and_grow() -> None:
 def test_an_edit_takes_memory_for_its_region_whatever_the_size_of_the_picture(size: tuple[int, int]) -> None:
     picture, box = noise_picture("yuv420p", *size), Box(401, 203, 751, 553)
     mask = np.ones((350, 350), np.float32)
-    read_region(picture, box)  # what is computed once for all pictures is there from now on
+    read_region(picture, box)  # values that are computed once for all pictures exist from now on
     region, read_bytes = _traced(lambda: read_region(picture, box))
     _, written_bytes = _traced(lambda: write_region(picture, box, region, region[::-1], mask))
     assert read_bytes < 2.5 * region.nbytes
@@ -222,7 +222,7 @@ def test_an_edit_takes_memory_for_its_region_whatever_the_size_of_the_picture(si
 
 
 def _traced(call: Callable[[], Result]) -> tuple[Result, int]:
-    """What `call` gives, and the most bytes that its arrays held at once."""
+    """The result of `call`, and the peak of the bytes in its arrays."""
     tracemalloc.start()
     try:
         return call(), tracemalloc.get_traced_memory()[1]

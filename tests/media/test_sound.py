@@ -1,4 +1,4 @@
-"""Sound as it lies in a file: frames without a gap. `tests/audio/test_load.py` hears them as speech."""
+"""The decoded sound of a file: frames without gaps. `tests/audio/test_load.py` covers it as speech."""
 
 from fractions import Fraction
 from pathlib import Path

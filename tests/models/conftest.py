@@ -14,7 +14,7 @@ MODEL = "mediapipe-face"
 
 @pytest.fixture
 def proxy(server: FileServer) -> Iterator[ForwardProxy]:
-    """Leads to `server`; no setting names it yet."""
+    """A proxy that leads to `server`; no setting names it yet."""
     proxy = ForwardProxy(server)
     with serving(proxy):
         yield proxy
@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the real model, copied from this user's own where it is installed there."""
+    """A folder with the real model, copied from this user's models if it is installed there."""
     root = tmp_path_factory.mktemp("models")
     own = Workspace.default().models / MODEL
     if ModelStore(own.parent).status(MODEL) == "installed":

@@ -1,4 +1,4 @@
-"""Small models on the test's own server, and stores that know nothing else."""
+"""Small models on the test's own server, and stores whose registry holds only them."""
 
 import hashlib
 import zipfile
@@ -47,7 +47,7 @@ def store_of(folder: Path, entry: ModelEntry) -> ModelStore:
 
 
 def installer(store: ModelStore) -> ModelInstaller:
-    """Waits for nobody: one more attempt, at once."""
+    """Tries once more, without a pause."""
     return ModelInstaller(store, Downloader(pauses_s=(0.0,), timeout_s=30.0))
 
 

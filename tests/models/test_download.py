@@ -24,7 +24,7 @@ from tests.web import Answer, FileServer, ForwardProxy
 CONTENT = np.random.default_rng(1).bytes(1_000_003)
 PATH = "/weights.bin"
 ROOT = Path(__file__).parents[2]
-TIMEOUT_S = 30.0  # as in the product; nothing here waits so long
+TIMEOUT_S = 30.0  # as in the product; no test waits so long
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_a_partial_file_longer_than_the_file_is_thrown_away(server: FileServer, 
 
 def test_a_range_that_the_server_does_not_have_starts_again(server: FileServer, target: Path) -> None:
     server.answers[PATH] = Answer(CONTENT[:400_000], is_length_said=False)
-    with pytest.raises(TransientError):  # its file is shorter than the registered one, and it does not say so
+    with pytest.raises(TransientError):  # its file is shorter than the registered one, and it states no length
         fetch(remote(server), target)
     server.answers[PATH] = Answer(CONTENT)
     fetch(remote(server), target)

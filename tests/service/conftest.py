@@ -26,7 +26,7 @@ READY_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class S3Server:
-    """A running S3 server, and a key that may do everything on it."""
+    """A running S3 server, with a key that permits every operation."""
 
     endpoint: str
     access_key: str
@@ -62,7 +62,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         _wait_until_ready(f"{endpoint}/healthz", process, folder / "log")
         yield S3Server(endpoint, server.access_key, server.secret_key)
     finally:
-        process.kill()  # asked politely it waits for its clients' idle connections, and nobody wants its data
+        process.kill()  # after SIGTERM it would wait for idle connections, and its data is not needed
         process.wait()
 
 
@@ -97,7 +97,7 @@ def secure_web(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Settings with folders of this test's own and nothing from the environment; further ones as keywords."""
+    """Settings with the test's own folders and without the environment's variables; keywords set others."""
     module = pytest.importorskip("lipsync_service.settings", reason=NOT_INSTALLED, exc_type=ImportError)
     for name in module.Settings.model_fields:
         monkeypatch.delenv(f"LIPSYNC_{name.upper()}", raising=False)
@@ -110,7 +110,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that were free just now, all different, and whose gRPC twins 10,000 above exist."""
+    """Different ports that were free just now."""
     taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in taken]
     for each in taken:

@@ -15,7 +15,7 @@ ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 
 @dataclass(frozen=True)
 class CommandLine:
-    """Calls the command in `folder`; it finds the service by the file that `up` wrote."""
+    """Calls the command in `folder`; the file that `up` wrote names the service."""
 
     folder: Path
     service_file: Path
@@ -49,6 +49,6 @@ class CommandLine:
 
 
 def error_line(done: subprocess.CompletedProcess[str]) -> str:
-    """The one line that says what went wrong."""
+    """The one line with the failure."""
     [line] = [line for line in done.stderr.splitlines() if line.startswith("lipsync: error ")]
     return line

@@ -25,13 +25,13 @@ from tests.servers import about_to_start
 _SOURCE = Path(__file__).resolve().parents[2]
 _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 _JOB_LIMIT_S = 120
-MAX_INPUT_S = 300  # what the service of the tests takes
+MAX_INPUT_S = 300  # the limit of the tests' service
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Service:
-    """What a caller of the service can do: put files, start jobs over REST, look at runs, take files."""
+    """A caller of the service, who puts files, starts jobs over REST, reads runs and gets files."""
 
     layout: Layout
     api: httpx.Client
@@ -46,7 +46,7 @@ class Service:
         return path
 
     def presigned(self, method: str, key: str) -> str:
-        """An address that gives whoever holds it the right to GET or PUT this object."""
+        """An address that permits a GET or PUT of this object without a key."""
         operation = {"GET": "get_object", "PUT": "put_object"}[method]
         return str(self.s3.generate_presigned_url(operation, {"Bucket": BUCKET, "Key": key}, ExpiresIn=600))
 
@@ -81,7 +81,7 @@ class Service:
         return self._filtered("flow_runs", {"flow_runs": {"parent_flow_run_id": {"any_": [run_id]}}})
 
     def artifacts(self, run_id: str) -> dict[str, Json]:
-        """What the run shows, by key."""
+        """The artifacts of the run, by key."""
         found = self._filtered("artifacts", {"flow_runs": {"id": {"any_": [run_id]}}})
         return {artifact["key"]: artifact for artifact in found}
 
@@ -108,7 +108,7 @@ class Service:
         return "\n".join(line["message"] for line in lines)
 
     def printed(self) -> list[str]:
-        """What the parts of the stack have written to their own logs."""
+        """The logs of all parts of the stack."""
         return [path.read_text(errors="replace") for path in self.layout.logs.glob("*.log")]
 
     def _filtered(self, kind: str, body: Json) -> list[Json]:
@@ -154,12 +154,12 @@ def speech(ffmpeg: Ffmpeg, speech_wav: Path, tmp_path_factory: pytest.TempPathFa
 
 
 def local_stack(layout: Layout, order: str, variables: Mapping[str, str] = MappingProxyType({})) -> str:
-    """Run `python -m infra.local` and return what it says."""
-    place = ("--root", str(layout.root), "--first-port", str(layout.first_port))
-    command = [sys.executable, "-m", "infra.local", *place, order]
+    """Run `python -m infra.local` and return its output."""
+    options = ("--root", str(layout.root), "--first-port", str(layout.first_port))
+    command = [sys.executable, "-m", "infra.local", *options, order]
     limits = {
         "LIPSYNC_MAX_DURATION_S": str(MAX_INPUT_S),
-        "LIPSYNC_HTTP_ALLOWED_HOSTS": f"{LOOPBACK}:{layout.s3_port}",  # so that presigned addresses can be tried
+        "LIPSYNC_HTTP_ALLOWED_HOSTS": f"{LOOPBACK}:{layout.s3_port}",  # for the tests of presigned addresses
     }
     environment = {**os.environ, **limits, **variables}
     done = subprocess.run(command, cwd=_SOURCE, env=environment, capture_output=True, text=True, timeout=300)
@@ -170,7 +170,7 @@ def local_stack(layout: Layout, order: str, variables: Mapping[str, str] = Mappi
 def _free_ports() -> int:
     """The first of eight neighbouring ports that are free, with SeaweedFS's own 10000 above them.
 
-    All below 32768, where Linux begins to give ports to whoever asks for any.
+    All lie below 32768: from there on Linux gives ports to programs that ask for any.
     """
     for first in range(11_000, 22_000, 10):
         if all(_is_free(first + number) and _is_free(first + number + 10_000) for number in range(8)):

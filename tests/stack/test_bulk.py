@@ -1,4 +1,4 @@
-"""Manifests against the real service: the whole of one, once more, and with the failed rows run again."""
+"""Manifests against the real service: a whole one, the same again, and its failed rows run again."""
 
 import csv
 import json
@@ -79,7 +79,7 @@ def test_a_manifest_of_twenty_rows(service: "Service", lipsync: CommandLine, man
     outputs[0].unlink()
     second = lipsync.json("batch", manifest, status=10)
     assert second["summary"] == {**counts, "completed": 0, "already_done": GOOD, **failed}
-    assert outputs[0].exists()  # what is not here any more is brought again
+    assert outputs[0].exists()  # a missing result is downloaded again
     third = lipsync.json("batch", manifest, "--retry-failed", status=10)
     assert third["summary"] == second["summary"]
     assert jobs_of(service) - before == GOOD + 2

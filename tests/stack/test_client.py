@@ -1,5 +1,4 @@
-"""What callers of the service do, against the real one: submit, wait, look, cancel, run again; from the shell and from
-Python."""
+"""A caller's operations on the real service: submit, wait, show, cancel, run again; from the shell and from Python."""
 
 import json
 import re
@@ -46,7 +45,7 @@ def client(lipsync: CommandLine) -> Iterator[JobClient]:
 
 @pytest.fixture
 def bulk_is_held(service: "Service", client: JobClient) -> Iterator[None]:
-    """While a test runs, no worker takes a job from the queue `bulk`, and none of them runs after it."""
+    """Pause the queue `bulk` for a test, and cancel its jobs afterwards."""
     queue = "/work_pools/lipsync-cpu/queues/bulk"
     service.api.patch(queue, json={"is_paused": True}).raise_for_status()
     yield

@@ -1,6 +1,6 @@
 """The service as people use it: a real browser opens Prefect's UI, fills in the form and looks at the run.
 
-Where LIPSYNC_UI_PICTURES names a folder, such as docs, the test of a whole job writes the documentation's pictures.
+If LIPSYNC_UI_PICTURES names a folder, such as docs, the test of a whole job writes the documentation's pictures.
 """
 
 import os
@@ -35,7 +35,7 @@ KeepPicture = Callable[[str], None]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A browser that nobody sees."""
+    """A browser without a window."""
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
         pytest.skip("no Chromium: install the system's package chromium")
@@ -58,12 +58,12 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def keep_picture(page: Page, tmp_path: Path) -> KeepPicture:
-    """Write what the page shows as a small PNG of a name, where such pictures are wanted."""
+    """Write the page as a small PNG of a name, if LIPSYNC_UI_PICTURES asks for pictures."""
     folder = os.environ.get("LIPSYNC_UI_PICTURES")
 
     def keep(name: str) -> None:
         if folder:
-            page.wait_for_timeout(3000)  # what is drawn has come to rest
+            page.wait_for_timeout(3000)  # animations have ended
             page.screenshot(path=tmp_path / name)
             with Image.open(tmp_path / name) as shot:
                 shot.convert("RGB").quantize(256).save(Path(folder) / name, optimize=True)
@@ -92,7 +92,7 @@ class Form:
     """The form in which a person fills in a request."""
 
     def __init__(self, page: Page, service: "Service") -> None:
-        """Go there as a person would: from the list of deployments to the one, and to its custom run."""
+        """Open the form as a person would: from the list of deployments through the deployment to its custom run."""
         self._page = page
         page.goto(f"{service.layout.ui_url}/deployments")
         page.get_by_role("link", name="lipsync", exact=True).first.click()
@@ -111,11 +111,11 @@ class Form:
         self.field(title).locator("textarea, input").fill(value)
 
     def set_kind(self, title: str, kind: str) -> None:
-        """Say of a field that may be empty whether it is."""
+        """Choose whether an optional field is empty."""
         self.field(title).get_by_role("button", name=kind, exact=True).click()
 
     def choices(self, title: str) -> list[str]:
-        """What a field's list offers."""
+        """The choices of a field's list."""
         self.field(title).locator(".p-select-button__icon").click()
         options = self._page.get_by_role("option")
         options.first.wait_for()
@@ -125,7 +125,7 @@ class Form:
         return offered
 
     def submit(self) -> None:
-        """Ask for the run."""
+        """Submit the form."""
         self._page.get_by_role("button", name="Submit", exact=True).click()
 
 
@@ -198,7 +198,7 @@ def test_a_job_from_the_form_completes_and_shows_what_it_did(
 def fill_what_may_be_empty(form: Form, idempotency_key: str) -> None:
     form.set_kind("Face", "int")
     form.fill("Face", "0")
-    form.set_kind("Callback URL", "str")  # and back: nobody listens
+    form.set_kind("Callback URL", "str")  # and back: no receiver listens
     form.fill("Callback URL", "https://example.invalid/hook")
     form.set_kind("Callback URL", "None")
     form.fill("Metadata", '{"shot": "12"}')
@@ -207,7 +207,7 @@ def fill_what_may_be_empty(form: Form, idempotency_key: str) -> None:
 
 
 def look_at_artifacts(page: Page, run_address: str, keep_picture: KeepPicture) -> None:
-    """What the run shows once it has ended: its timings, the address of its result, a look at it."""
+    """An ended run shows its timings, the address of its result and pictures of it."""
     open_artifact(page, run_address, "timing-breakdown")
     stages = page.get_by_role("cell").get_by_role("article")
     expect(stages.filter(has_text="upload")).to_be_visible()

@@ -1,7 +1,7 @@
 """The networks of a job run on the provider of the pool that runs them, and each pool opens only its own networks.
 
-ONNX Runtime's stand-in offers a GPU to a stack of its own and writes down every session and run, so a machine without a
-GPU proves what the GPU pool's work was done by.
+ONNX Runtime's stand-in offers a GPU to a stack of its own and logs every session and run. So a machine without a GPU
+can prove which provider did the work of the GPU pool.
 """
 
 from collections.abc import Iterator
@@ -28,13 +28,13 @@ _STAGES = "SELECT stage, provider, pool FROM stage_timings WHERE job_id = %s AND
 
 @dataclass(frozen=True)
 class GpuStack:
-    """A stack whose ONNX Runtime says that it has a GPU."""
+    """A stack whose ONNX Runtime offers a GPU."""
 
     service: "Service"
     log: Path
 
     def events_of(self, request: "Json") -> tuple["Json", list[Event]]:
-        """Run a job; its flow run, and what ONNX Runtime did meanwhile in all processes, trial runs left out."""
+        """Run a job; its flow run, and the events of ONNX Runtime in all processes meanwhile, except for trial runs."""
         before = len(logged_events(self.log))
         run = self.service.run(request)
         assert run["state"]["type"] == "COMPLETED", run["state"]["message"]
@@ -82,7 +82,7 @@ def test_only_the_cpu_pool_opens_the_network_that_restores_faces(gpu_stack: GpuS
         "audio": service.put(speech, "in/speech.wav"),
         "output": "s3://lipsync/out/restored.mp4",
         "model": "wav2lip",
-        "length": "video",  # so that nothing is kept from the other job
+        "length": "video",  # the cache of the other job does not serve it
         "enhance_quality": True,
     }
     run, events = gpu_stack.events_of(request)

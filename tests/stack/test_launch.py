@@ -1,4 +1,4 @@
-"""Runs forked by the launcher are stopped, and found dead and done again, as any other process of Prefect's is."""
+"""Forked runs are stopped, noticed when dead, and run again, like any other process of Prefect's."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def long_job(
     speech_wav: Path,
     tmp_path: Path,
 ) -> "Json":
-    """A request that takes long enough to be stopped in the middle; the parameter is how long the speech is."""
+    """A request that takes long enough to be stopped in the middle; the parameter is the speech's length in seconds."""
     face, speech = tmp_path / "face.mp4", tmp_path / "speech.wav"
     speech_s = getattr(request, "param", SPEECH_S)
     ffmpeg("-i", face_clip, "-t", "1", "-an", "-c:v", "libx264", "-preset", "ultrafast", face)
@@ -40,8 +40,8 @@ def long_job(
     }
 
 
-def doubles(service: "Service") -> set[int]:
-    """The processes that the launcher has forked and that are at work."""
+def forked_runs(service: "Service") -> set[int]:
+    """The process ids of the launcher's forked runs."""
     launcher = service.process("launcher")
     children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
     return {int(pid) for pid in children}
@@ -55,9 +55,9 @@ def wait_until(is_so: Callable[[], bool], limit_s: float = LIMIT_S) -> None:
 
 
 def working(service: "Service", run_id: str, task: str) -> int:
-    """Wait until this task of the run has begun; the run's process."""
+    """Wait until this task of the run has begun; the process id of the run."""
     wait_until(lambda: task in service.task_states(run_id))
-    return min(doubles(service))
+    return min(forked_runs(service))
 
 
 def state_of(service: "Service", run_id: str) -> str:
@@ -65,7 +65,7 @@ def state_of(service: "Service", run_id: str) -> str:
 
 
 def assert_done_again(service: "Service", run_id: str, output: Path) -> None:
-    """The second attempt ends well, the ledger says that it was the second, and the result is all there."""
+    """The second attempt completes, the ledger counts it as the second, and the result is whole."""
     wait_until(lambda: state_of(service, run_id) == "COMPLETED")
     assert service.ledger("SELECT state, attempt FROM jobs WHERE id = %s", run_id) == [("completed", 2)]
     with av.open(str(service.get("outputs/long.mp4", output))) as movie:
@@ -79,14 +79,14 @@ def test_a_cancelled_job_ends_with_its_child_and_the_ledger_says_so(service: "Se
     cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
     service.api.post(f"/flow_runs/{run_id}/set_state", json=cancelling).raise_for_status()
     assert service.finished(run_id)["state"]["type"] == "CANCELLED"
-    wait_until(lambda: not doubles(service))
+    wait_until(lambda: not forked_runs(service))
     assert service.ledger("SELECT state FROM jobs WHERE id = %s", run_id) == [("cancelled",)]
     assert "upload" not in service.task_states(run_id)
     wait_until(lambda: {child["state"]["type"] for child in service.children(run_id)} <= {"CANCELLED", "COMPLETED"})
 
 
 def test_a_job_is_run_again_at_once_and_its_worker_lives(service: "Service") -> None:
-    """Prefect's own worker with a limit ends with an error where it still has the first attempt's place."""
+    """Prefect's own worker with a limit ends with an error if it still holds the first attempt's slot."""
     missing = {
         name: f"s3://lipsync/none.{end}" for name, end in (("video", "mp4"), ("audio", "wav"), ("output", "mp4"))
     }
@@ -112,7 +112,7 @@ def test_a_job_whose_part_on_the_gpu_pool_is_killed_starts_that_part_again(
 ) -> None:
     run_id = service.start(long_job)
     wait_until(lambda: [child["state"]["type"] for child in service.children(run_id)] == ["RUNNING"])
-    os.kill(max(doubles(service)), signal.SIGKILL)
+    os.kill(max(forked_runs(service)), signal.SIGKILL)
     assert service.finished(run_id)["state"]["type"] == "COMPLETED"
     assert sorted(child["state"]["type"] for child in service.children(run_id)) == ["COMPLETED", "CRASHED"]
     assert service.ledger("SELECT state, attempt FROM jobs WHERE id = %s", run_id) == [("completed", 1)]
@@ -135,11 +135,11 @@ def test_a_job_outlives_the_servers_that_it_works_with(service: "Service", long_
 def test_a_job_that_dies_with_its_worker_is_done_by_a_second_attempt(
     service: "Service", long_job: "Json", tmp_path: Path
 ) -> None:
-    """As when a host loses its power: nobody is left to report anything, so the silence has to be noticed."""
+    """As after a power failure of a host: no process can report the end, so missing heartbeats have to tell it."""
     run_id = service.start(long_job)
-    double = working(service, run_id, "encode")
+    process = working(service, run_id, "encode")
     os.kill(service.process("worker-lipsync-cpu"), signal.SIGKILL)
-    os.kill(double, signal.SIGKILL)
+    os.kill(process, signal.SIGKILL)
     service.stack("up")  # which starts the worker again
     assert state_of(service, run_id) == "RUNNING"
     wait_until(lambda: state_of(service, run_id) == "CRASHED", SILENCE_S)

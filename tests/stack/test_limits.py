@@ -1,4 +1,4 @@
-"""Nobody waits for what will never end: a part that no worker takes, a stage that takes too long."""
+"""A job fails instead of waiting for ever: for a part that no worker takes, or for a stage that takes too long."""
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""What the README shows of the service is run as it stands there."""
+"""The README's commands for the service work as written."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""`make up` and `make down`: what runs is left alone, and data outlives a stop."""
+"""`make up` and `make down`: running parts are left alone, and data outlives a stop."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def is_working(pid: int) -> bool:
-    """The process is there, and not just waiting for its parent to hear of its end (proc(5), state Z)."""
+    """The process exists and is no zombie (proc(5), state Z)."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except FileNotFoundError:
@@ -30,7 +30,7 @@ def test_up_again_starts_nothing_and_data_outlives_down_and_up(service: "Service
     service.stack("down")
     known, working = service.processes(), [pid for pid in before.values() if is_working(pid)]
 
-    service.stack("up")  # before anything can fail: other tests use the stack as well
+    service.stack("up")  # before any assertion: other tests use the stack too
     assert (known, working) == ({}, [])
     assert service.api.get("/deployments/name/lipsync/lipsync").json()["id"] == deployment
     assert service.get("inputs/note.txt", tmp_path / "again.txt").read_text() == "kept"

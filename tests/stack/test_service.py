@@ -1,4 +1,4 @@
-"""Whole jobs through the real service: triggered over REST, looked at through the API, compared with the CLI's."""
+"""Whole jobs through the real service: started over REST, read through the API, compared with the command line's."""
 
 import json
 from pathlib import Path
@@ -62,7 +62,7 @@ def test_a_second_sound_for_the_same_video_is_not_tracked_again(
 def test_a_job_that_could_not_upload_renders_nothing_twice(
     service: "Service", face: Path, speech: Path, tmp_path: Path, workspace: Workspace
 ) -> None:
-    """Nor does it keep its result once the caller has it."""
+    """The service does not keep a result that the caller has."""
     service.s3.create_bucket(Bucket="locked")
     denied = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::locked/*"}
     service.s3.put_bucket_policy(Bucket="locked", Policy=json.dumps({"Version": "2012-10-17", "Statement": [denied]}))
@@ -211,7 +211,7 @@ def test_a_job_fails_before_any_work_when_the_request_is_out_of_bounds(service: 
     request = {"video": "s3://a/v.mp4", "audio": "s3://a/a.wav", "output": "s3://a/o.mp4", **change}
     found = service.api.get("/deployments/name/lipsync/lipsync").json()
     answer = service.api.post(f"/deployments/{found['id']}/create_flow_run", json={"parameters": {"request": request}})
-    if answer.status_code != 409:  # what a schema cannot say is said by the run
+    if answer.status_code != 409:  # the run reports the faults that no schema can express
         run = service.finished(answer.json()["id"])
         assert run["state"]["type"] == "FAILED"
         assert service.task_states(run["id"]) == {}

@@ -1,4 +1,4 @@
-"""The watcher on the real stack: callers are told, lost runs are taken up, whatever is killed in between."""
+"""The watcher on the real stack: it sends callbacks and recovers lost runs, whichever process is killed meanwhile."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ MISSING = {
 
 
 class OwnWatcher:
-    """A watcher in the place of the stack's own, which may reach the receiver, and which can be killed."""
+    """A watcher in place of the stack's own; it may reach the receiver, and tests can kill it."""
 
     def __init__(self, service: "Service", receiver: Receiver) -> None:
         pid = service.process("watcher")
@@ -98,7 +98,7 @@ def wait_until(is_so: Any, limit_s: float = LIMIT_S) -> None:
 
 
 def page(url: str) -> str:
-    """The figures; empty where nobody serves them."""
+    """The metrics; empty if no watcher serves them."""
     try:
         with urllib.request.urlopen(url, timeout=20) as answer:
             return str(answer.read().decode())
@@ -174,7 +174,7 @@ def test_a_callback_outlives_its_watcher_and_keeps_its_id(
     own_watcher.kill()
     receiver.told.clear()
     receiver.answers = [500, 503]
-    run = service.run({**MISSING, "callback_url": receiver.url()})  # it ends while nobody watches
+    run = service.run({**MISSING, "callback_url": receiver.url()})  # it ends while no watcher runs
     assert receiver.told == []
     for number in (1, 2):
         own_watcher.start()

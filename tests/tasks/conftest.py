@@ -1,4 +1,4 @@
-"""The settings of the service's tests, for the tests of the tasks as well."""
+"""Lends the settings of the service's tests to the tests of the tasks."""
 
 from tests.service.conftest import settings
 

@@ -1,4 +1,4 @@
-"""The channel between two threads: order, bounds, and that nobody is left waiting."""
+"""The channel between two threads: order, bounds, and no thread waits for ever."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""What the samples of a GPU add up to, and that a job without a GPU notices nothing."""
+"""The figures made from a GPU's samples; a job without a GPU is not disturbed."""
 
 import logging
 import sqlite3
@@ -20,7 +20,7 @@ from tasks.stage_log import StageLog
 
 
 class CountedSamples:
-    """Gives the samples one after the other, the last one again and again, and counts."""
+    """Gives the samples one after the other, then repeats the last one, and counts."""
 
     def __init__(self, *samples: GpuSample) -> None:
         self.given = 0
@@ -37,7 +37,7 @@ def is_sampling() -> bool:
 
 @pytest.fixture
 def no_driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A machine whose driver's files are absent, whatever machine this is."""
+    """Make the driver's files absent, on any machine."""
     monkeypatch.setattr(gpu_meter, "DRIVER_FILES", (tmp_path / "absent",))
     monkeypatch.setitem(sys.modules, "pynvml", None)  # importing it would raise
 

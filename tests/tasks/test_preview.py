@@ -1,4 +1,4 @@
-"""The contact sheet of a result: which frames it shows, how they stand, how large it is."""
+"""The contact sheet of a result: its frames, their rotation and its size."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -37,7 +37,7 @@ def sheet_of(path: Path, total: int) -> NDArray[np.uint8]:
 
 
 def colour_at(sheet: NDArray[np.uint8], x: int, y: int) -> tuple[int, ...]:
-    """The colour there, each part of it as what it is nearest to: nothing or all."""
+    """The colour at a pixel, each part rounded to 0 or 255."""
     return tuple(255 if part > 127 else 0 for part in sheet[y, x])
 
 

@@ -1,4 +1,4 @@
-"""The service's stages without Prefect: two machines that share only a folder make what `lip_sync` makes."""
+"""The service's stages without Prefect: two machines that share only a folder make the same movie as `lip_sync`."""
 
 import hashlib
 import wave
@@ -57,7 +57,7 @@ class Service:
 
     @contextmanager
     def machine(self, name: str, options: JobOptions, is_inferring: bool = False) -> Iterator[ServiceJob]:
-        """One that only renders has no models, unless it restores faces."""
+        """A machine that only renders has no models, unless it restores faces."""
         cache = self._folder / "caches" / name
         settings = self._make_settings(file_roots=(self._folder,), cache_dir=cache)
         folder = self._folder / "jobs" / f"{name}-{len(list(self._folder.glob('jobs/*')))}"
@@ -77,7 +77,7 @@ class Service:
             yield job
 
     def infer(self, options: JobOptions, video: Path, audio: Path) -> Inferred:
-        """What runs on the GPU pool."""
+        """The part of a job that runs on the GPU pool."""
         with self.machine("gpu", options, is_inferring=True) as job:
             inference = open_inference(job, fetched(job, video, audio), load_inferring_parts(job))
             with job.log.stage("listen") as meter:
@@ -91,7 +91,7 @@ class Service:
         return Inferred(inference.parts.chosen, track, edits)
 
     def render(self, options: JobOptions, video: Path, audio: Path, inferred: Inferred, output: Path) -> FrameCounts:
-        """What runs on the CPU pool, both stages of the pass at once."""
+        """The part of a job that runs on the CPU pool."""
         with self.machine("cpu", options) as job:
             inputs = fetched(job, video, audio)
             render = open_render(job, inputs, inferred, uuid4(), output.suffix)
@@ -110,7 +110,7 @@ def fetched(job: ServiceJob, video: Path, audio: Path) -> JobInputs:
 
 
 def rendered(render: RenderPass) -> None:
-    """Both stages of the pass, at once."""
+    """Run both stages of the pass at the same time."""
     with ThreadPoolExecutor(2) as threads:
         blended, encoded = threads.submit(blended_items, render), threads.submit(encoded_items, render)
     assert isinstance(blended.exception(), type(encoded.exception()) | ChannelClosedError)
@@ -130,7 +130,7 @@ def encoded_items(render: RenderPass) -> int:
 
 
 def ignore(_: Progress) -> None:
-    """Nobody watches."""
+    """Show no progress."""
 
 
 def content(path: Path) -> tuple[list[Any], str]:
@@ -156,7 +156,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def video(clip: Path, tmp_path: Path) -> Path:
-    """The clip where jobs may read it."""
+    """The clip, in a folder that jobs may read."""
     path = tmp_path / "face.mp4"
     path.write_bytes(clip.read_bytes())
     return path
@@ -199,7 +199,7 @@ def serve(tmp_path: Path, settings: MakeSettings) -> Callable[[Path], Service]:
 def assert_same_as_lip_sync(
     service: Service, models: Path, options: JobOptions, video: Path, audio: Path
 ) -> FrameCounts:
-    """Both ways, and every frame compared; returns the counts, which are alike as well."""
+    """Run both ways and compare every frame and the counts; returns the counts."""
     folder = video.parent
     counts = service.run(options, video, audio, folder / "service.mp4")
     workspace = Workspace(models=models, cache=folder / "local-cache")

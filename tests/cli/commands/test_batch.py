@@ -1,4 +1,4 @@
-"""`lipsync batch --dry-run`: everything that is wrong with a manifest, told before anything is submitted."""
+"""`lipsync batch --dry-run`: all faults of a manifest are reported before any job is submitted."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ def manifest(movie: Path, speech: Path, tmp_path: Path) -> Path:
 def test_a_dry_run_tells_every_fault_and_submits_nothing(
     manifest: Path, lipsync: RunLipSync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LIPSYNC_API_URL", "http://127.0.0.1:9/api")  # nobody is asked
+    monkeypatch.setenv("LIPSYNC_API_URL", "http://127.0.0.1:9/api")  # the service is not asked
     done = lipsync("batch", "rows/rows.csv", "--dry-run")
     assert done.returncode == 3
     assert done.stderr == "lipsync: error INPUT_INVALID: 5 of 9 rows hold no request; correct these rows\n"

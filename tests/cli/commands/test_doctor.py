@@ -49,7 +49,7 @@ def test_doctor_finds_a_package_that_is_not_installed(
 
 
 def test_doctor_finds_a_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # A file in the way stops the superuser as well, which permissions do not.
+    # A file in the folder's place stops even the superuser; permissions would not.
     blocked = tmp_path / "file"
     blocked.write_text("")
     assert main(["doctor", "--json", "--home", str(blocked / "home")]) == 1
@@ -78,7 +78,7 @@ def test_doctor_finds_a_damaged_model_even_if_a_job_can_do_without_it(
 
 
 def install(package: str, site: Path) -> None:
-    """What pip leaves behind to know `package` by."""
+    """Write the metadata by which pip knows `package`."""
     folder = site / f"{package.replace('-', '_')}-1.0.dist-info"
     folder.mkdir(parents=True)
     (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")

@@ -1,4 +1,4 @@
-"""How `lipsync jobs` and the commands that wait show what they know."""
+"""The output of `lipsync jobs` and of the commands that wait."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4

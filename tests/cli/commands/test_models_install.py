@@ -29,7 +29,7 @@ LICENCE = "Wav2Lip: personal, research and non-commercial use only"
 
 @pytest.fixture
 def proxy(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[ForwardProxy]:
-    """In the user's settings: whatever host is asked for, `server` answers."""
+    """A proxy, named in the user's settings, through which `server` answers for every host."""
     proxy = ForwardProxy(server)
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     with serving(proxy):
@@ -38,7 +38,7 @@ def proxy(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Forwa
 
 @pytest.fixture
 def tiny(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> ModelEntry:
-    """The only model in the registry; nothing of it may be used commercially."""
+    """The only model in the registry; its licence forbids commercial use."""
     server.answers["/tiny.onnx"] = Answer(CONTENT)
     sums = (hashlib.sha256(CONTENT).hexdigest(), len(CONTENT))
     source = UrlSource(server.url("/tiny.onnx"))
@@ -54,7 +54,7 @@ def lipsync(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def assert_refused(code: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """The line that says why, whatever progress was shown before it."""
+    """The last line on standard error, which gives the reason; lines of progress may come before it."""
     captured = capsys.readouterr()
     assert captured.out == ""
     line = captured.err.splitlines()[-1]
@@ -152,7 +152,7 @@ def read_terminal(descriptor: int) -> str:
     while True:
         try:
             block = os.read(descriptor, 4096)
-        except OSError as exc:  # nobody writes any more
+        except OSError as exc:  # no process writes any more
             assert exc.errno == errno.EIO
             return said.decode()
         said += block
@@ -238,7 +238,7 @@ def test_import_takes_a_file_that_the_user_has(
 
 
 class Hostile:
-    """Unpickled carelessly, it makes a folder."""
+    """Makes a folder if it is unpickled without care."""
 
     def __init__(self, trap: Path) -> None:
         self.trap = trap

@@ -120,7 +120,7 @@ def test_the_options_choose_the_jobs(report: Report, ledger_url: str, options: t
 
 
 class Page(html.parser.HTMLParser):
-    """What a page holds and refers to."""
+    """The tags, the text and the addresses of a page."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""`lipsync run` from end to end: the real command, real media, and what is left on the disk."""
+"""`lipsync run` from end to end: the real command, real media, and the files left on the disk."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ from tests.text_tables import words
 
 
 def write_truncated_movie(path: Path) -> None:
-    """The index in front, and only half of what it lists."""
+    """The index at the beginning, and only half of the data that it lists."""
     whole = path.with_suffix(".whole")
     with av.open(str(whole), "w", format="mp4", options={"movflags": "faststart"}) as container:
         stream = container.add_stream("mpeg4", rate=25)
@@ -58,7 +58,7 @@ BAD_AUDIOS: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], code: str, status: int, folder: Path) -> None:
-    """One line with the code, its exit status, and no file that the inputs do not explain."""
+    """The command writes one line with the code, ends with its exit status and leaves no file beside the inputs."""
     assert done.stdout == ""
     assert done.stderr.startswith(f"lipsync: error {code}: "), done.stderr
     assert done.stderr.count("\n") == 1
@@ -96,7 +96,7 @@ def test_run_fails_when_the_output_cannot_be_written(
 
 
 def test_run_fails_when_the_disk_is_full(face_clip: Path, home: Path, tmp_path: Path) -> None:
-    # A limit on the size of files stands in for the disk: both end a write half-way.
+    # A limit on the size of files stands in for a full disk: both end a write half-way.
     command = ["bash", "-c", 'ulimit -f 300; exec "$@"', "bash", LIPSYNC, "run", face_clip, SPEECH, "-o", "out.mp4"]
     options = ["--crf", "0", "--end", "2", "--quiet", "--home", home]
     done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False)

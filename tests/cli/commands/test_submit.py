@@ -1,4 +1,4 @@
-"""`lipsync submit` as far as it goes without a service: what it refuses, and how it finds the service."""
+"""`lipsync submit` without a service: the requests that it refuses, and the ways to name the service."""
 
 import socket
 import threading
@@ -18,7 +18,7 @@ COMMANDS = (("submit", *ADDRESSES), ("jobs", "list"), ("jobs", "show", "00000000
 
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The address of an API where nobody listens."""
+    """The address of an API on which no server listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -41,7 +41,7 @@ def answering(status: int, body: bytes) -> Iterator[str]:
         do_POST = do_GET  # noqa: N815 - the name that the library calls
 
         def log_message(self, *args: object) -> None:
-            """Nothing."""
+            """Write no log."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)

@@ -29,7 +29,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 class Clock:
-    """Goes on when told to."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -60,7 +60,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def sender(settings: Callable[..., Any], receiver: Receiver) -> CallbackSender:
-    """May reach the receiver."""
+    """A sender that may reach the receiver."""
     return CallbackSender(settings(callback_secret=SECRET, http_allowed_hosts=(receiver.host,)))
 
 
@@ -224,10 +224,10 @@ def test_a_claim_is_given_once_and_comes_back_when_its_watcher_dies(deliveries: 
         thread.join()
     assert [claim.tries for claim in claims if claim] == [1]
     assert deliveries.due(NOW + timedelta(seconds=30), 8) == []
-    [again] = deliveries.due(NOW + timedelta(seconds=61), 8)  # whoever had it said nothing
+    [again] = deliveries.due(NOW + timedelta(seconds=61), 8)  # the first claim was not reported
     second = deliveries.claim(again, NOW + timedelta(seconds=61))
     assert second is not None and second.tries == 2
-    deliveries.record(replace(second, tries=1), Reply(status=500), NOW)  # the first claim's end comes too late to count
+    deliveries.record(replace(second, tries=1), Reply(status=500), NOW)  # the first claim's report is too late to count
     [third] = deliveries.due(NOW + timedelta(seconds=122), 8)
     assert third.tries == 2
 

@@ -1,4 +1,4 @@
-"""The request: what it takes, what it refuses, and the form that it makes."""
+"""The request: the fields that it accepts and refuses, and its form."""
 
 import pytest
 from pydantic import ValidationError

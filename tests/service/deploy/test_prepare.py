@@ -1,4 +1,4 @@
-"""The one-shot preparation against a real S3 server; its other parts are what `make up` does as well."""
+"""The preparation of a service against a real S3 server; `make up` covers its other parts."""
 
 from collections.abc import Callable
 from typing import Any

@@ -39,7 +39,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def scrape(settings: Callable[..., Any]) -> Iterator[Callable[[str], Samples]]:
-    """What a collector reads, by name and labels (in alphabetical order); nobody listens where Prefect should be."""
+    """The metrics by name and labels (in alphabetical order); no server listens at Prefect's address."""
     with open_watched_api(settings(api_url="http://127.0.0.1:9/api"), 2.0) as api:
 
         def read(url: str) -> Samples:

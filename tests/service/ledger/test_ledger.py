@@ -1,4 +1,4 @@
-"""The ledger, on both databases: what is written is found again, once, in whatever order and however often it came."""
+"""The ledger, on both databases: each row is found again once, also if rows come in another order or repeatedly."""
 
 import socket
 import threading
@@ -111,7 +111,7 @@ def test_a_second_attempt_opens_the_job_again_and_the_first_one_cannot_close_it(
     failed = replace(job, state=JobState.FAILED, error_code="TRANSIENT", finished_at=NOW)
     ledger.record(failed)
     ledger.job_started(replace(job, attempt=2))
-    ledger.record(failed)  # handed over again by a replay
+    ledger.record(failed)  # written again by a replay
     found = ledger.job(job.job_id)
     assert found is not None
     assert (found.attempt, found.state, found.error_code, found.finished_at) == (2, JobState.RUNNING, None, None)

@@ -1,4 +1,4 @@
-"""Processes killed at any moment, the database going and coming: after a replay every row is there exactly once."""
+"""Processes are killed at any moment, and the database fails: after a replay every row is there exactly once."""
 
 import random
 import subprocess
@@ -17,7 +17,7 @@ from lipsync_service.ledger.database import open_engine, upgrade
 from lipsync_service.ledger.ledger import Ledger
 
 ROOT = Path(__file__).parents[3]
-# Reports one job after the other, and says which were told to the ledger in full.
+# Reports one job after the other to the ledger, and prints the jobs that it has reported in full.
 WORKER = """
 import sys
 from dataclasses import replace
@@ -61,7 +61,7 @@ def start_worker(url: str, spool: Path) -> subprocess.Popen[str]:
 
 
 def told_until_killed(worker: subprocess.Popen[str], delay_s: float = 0.0) -> set[UUID]:
-    """The jobs of which the worker said so: one, and those until it is killed `delay_s` later."""
+    """The jobs that the worker has printed: the first, and those until it is killed `delay_s` later."""
     with worker:
         assert worker.stdout is not None
         told = worker.stdout.readline()
@@ -80,7 +80,7 @@ def test_every_row_is_there_exactly_once_after_kills_and_an_outage(url: str, tmp
         time.sleep(delays.uniform(0.05, 0.2))
         with outage(url):
             told |= told_until_killed(workers[0], delays.uniform(0.1, 0.3))  # while its rows go to the spool
-        told |= told_until_killed(workers[1], delays.uniform(0.05, 0.3))  # while it writes what waits
+        told |= told_until_killed(workers[1], delays.uniform(0.05, 0.3))  # while it writes waiting rows
     ledger = Ledger(url, spool)
     ledger.replay()
     assert ledger.replay() == 0
@@ -123,5 +123,5 @@ def test_a_replay_killed_between_writing_and_forgetting_writes_nothing_twice(url
     assert done.returncode == -9
     assert list(spool.glob("*.sealed"))
     assert_each_once(url, told)
-    assert Ledger(url, spool).replay() > 0  # handed over again
+    assert Ledger(url, spool).replay() > 0  # written again
     assert_each_once(url, told)

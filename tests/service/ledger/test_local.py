@@ -1,4 +1,4 @@
-"""A job of the command line in the ledger: everything that its report says, or a row that waits."""
+"""A job of the command line in the ledger: all facts of its report, or a row that waits."""
 
 from fractions import Fraction
 from pathlib import Path

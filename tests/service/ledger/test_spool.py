@@ -1,4 +1,4 @@
-"""Lines that wait on the disk: none lost, none forgotten before it was taken, whoever is killed."""
+"""Lines that wait on the disk: none is lost or removed before it was taken, even if a process is killed."""
 
 import multiprocessing
 import os

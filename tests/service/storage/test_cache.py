@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[3]
 FILE_BYTES = 40_960  # whole blocks of every common file system
 CAP_BYTES = 3 * FILE_BYTES + 1000
 
-# Leases the content given, says so, and waits to be killed.
+# Leases the given content, prints that it has, and waits to be killed.
 HOLD = """
 import sys, time
 from pathlib import Path
@@ -56,13 +56,13 @@ def cache(tmp_path: Path) -> DownloadCache:
 
 
 def add(cache: DownloadCache, text: str) -> str:
-    """Bring a file of FILE_BYTES into the cache and give its sha256."""
+    """Put a file of FILE_BYTES into the cache; its sha256."""
     content = text.encode().ljust(FILE_BYTES, b".")
     sha256 = hashlib.sha256(content).hexdigest()
     with ExitStack() as lease:
-        with cache.arriving(text) as place:
-            place.write_bytes(content)
-            path = lease.enter_context(cache.admit(place, sha256))
+        with cache.arriving(text) as partial:
+            partial.write_bytes(content)
+            path = lease.enter_context(cache.admit(partial, sha256))
         assert path.read_bytes() == content
     return sha256
 
@@ -89,7 +89,7 @@ def test_what_is_in_use_is_never_removed(cache: DownloadCache, caplog: pytest.Lo
     held = [add(cache, name) for name in "hij"]
     leases = [cache.lease(each) for each in held]
     paths = [each.__enter__() for each in leases]
-    add(cache, "k")  # nothing else can go, so it goes itself when it is released
+    add(cache, "k")  # no other file can be evicted, so this one is when it is released
     assert all(path is not None and path.exists() for path in paths)
     assert "everything in it is in use" in caplog.text
     for each in leases:
@@ -119,12 +119,12 @@ def test_another_process_keeps_a_file_until_it_is_killed(cache: DownloadCache, t
 
 
 def test_an_unfinished_download_counts_and_goes_when_nobody_brings_it(cache: DownloadCache, tmp_path: Path) -> None:
-    with cache.arriving("abandoned") as place:
-        place.write_bytes(b"x" * FILE_BYTES)
-        place.with_name("abandoned.done").write_text("header\n0\n")
+    with cache.arriving("abandoned") as partial:
+        partial.write_bytes(b"x" * FILE_BYTES)
+        partial.with_name("abandoned.done").write_text("header\n0\n")
         for name in "abcd":
             add(cache, name)
-        assert place.exists()  # in use
+        assert partial.exists()  # in use
     for name in "efg":
         add(cache, name)
     assert not list((tmp_path / "cache" / "arriving").iterdir())

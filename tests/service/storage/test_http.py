@@ -1,4 +1,4 @@
-"""What goes wrong between this host and a web server, and where a job's addresses must not lead."""
+"""Failures between this host and a web server, and hosts that a job's addresses must not lead to."""
 
 import hashlib
 import random
@@ -73,7 +73,7 @@ def test_a_broken_connection_goes_on_where_it_broke(web: WebStore, tmp_path: Pat
 
 
 def test_another_process_goes_on_with_the_pieces_that_are_here(web: WebStore, tmp_path: Path) -> None:
-    web.pages["/a"] = Page(CONTENT, answers_left=1 + 4)  # the question for the version, and four pieces
+    web.pages["/a"] = Page(CONTENT, answers_left=1 + 4)  # the request for the version, and four segments
     with pytest.raises(TransientError):
         download(web, tmp_path / "a", pauses_s=())
     journal = (tmp_path / "a.done").read_text().splitlines()[1:]
@@ -160,7 +160,7 @@ def test_a_presigned_put_sends_the_file_and_its_query(web: WebStore, settings: M
     method, path, headers = web.requests[0]
     assert (method, path) == ("PUT", "/b/out.mp4?X-Amz-Signature=abc%2F&x=1")
     assert web.pages["/b/out.mp4"].content == CONTENT
-    assert "Content-Type" not in headers and "Authorization" not in headers  # would not be what was signed
+    assert "Content-Type" not in headers and "Authorization" not in headers  # would not match the signature
     web.pages["/c"] = Page(location=web.url("/d"))
     storage.put(tmp_path / "out", web.url("/c"))
     assert web.pages["/d"].content == CONTENT
@@ -214,7 +214,7 @@ def test_fetching_fails_when_one_of_the_addresses_is_not_public(settings: MakeSe
     storage = Storage(settings(), resolve=lambda host, port: ("93.184.216.34", "10.0.0.1"))
     with pytest.raises(UrlRefusedError, match="not public") as caught, storage.fetch("http://example.com/a"):
         pass
-    assert "10.0.0.1" not in str(caught.value)  # nor does a refusal tell how the network inside looks
+    assert "10.0.0.1" not in str(caught.value)  # a refusal also reveals nothing of the inner network
 
 
 def test_fetching_fails_when_a_redirect_leads_inside(web: WebStore, settings: MakeSettings) -> None:
@@ -244,7 +244,7 @@ def test_fetching_fails_when_redirects_go_round(web: WebStore, settings: MakeSet
 def test_the_connection_goes_to_the_checked_address_whatever_the_name_means_next(
     web: WebStore, settings: MakeSettings
 ) -> None:
-    # The name leads to this machine whenever it is looked up by anybody but the check.
+    # Every look-up of the name except the guard's leads to this machine.
     web.pages["/a"] = Page(b"secret")
     asked: list[str] = []
 
@@ -256,7 +256,7 @@ def test_the_connection_goes_to_the_checked_address_whatever_the_name_means_next
     client = HttpClient(guard, timeout_s=0.3)
     with pytest.raises(TransientError), client.answer("GET", parse_url(web.url("/a", "localhost")), {}):
         pass
-    assert asked == ["localhost"] and not web.requests  # 192.0.2.1 leads nowhere (RFC 5737), and nothing else was tried
+    assert asked == ["localhost"] and not web.requests  # 192.0.2.1 has no host (RFC 5737); no other address was tried
     storage = Storage(settings(), resolve=lambda host, port: ("127.0.0.1",))
     with pytest.raises(UrlRefusedError), storage.fetch(web.url("/a", "rebound.example.com")):
         pass

@@ -1,4 +1,4 @@
-"""What is special to S3: parts, checksums, keys and the server's own failures."""
+"""The properties of S3 alone: parts, checksums, keys and the server's own failures."""
 
 import hashlib
 import random

@@ -1,4 +1,4 @@
-"""One suite over everything that an address may lead to: S3, a web server, a folder."""
+"""One suite over all kinds of stores: S3, a web server, a folder."""
 
 import hashlib
 import os
@@ -38,7 +38,7 @@ PLACES = (pytest.param("s3", marks=starts_servers), "web", "folder")
 
 
 class Place:
-    """Where one kind of address leads, and settings that allow it."""
+    """A store of one kind, with settings that allow its addresses."""
 
     def __init__(self, prefix: str, settings: Any) -> None:
         self.prefix = prefix
@@ -270,7 +270,7 @@ def test_putting_leaves_nothing_when_the_folder_cannot_be_written(settings: Make
 @pytest.mark.parametrize("suffix", [".mp4", ".h264", ".wav", ".mkv"])
 def test_the_duration_limit_holds_whatever_the_file_says(ffmpeg: Any, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"media{suffix}"
-    live = ("-live", "1") if suffix == ".mkv" else ()  # a recording that ended without saying how long it is
+    live = ("-live", "1") if suffix == ".mkv" else ()  # a recording without a stated duration
     kind = "sine=duration=3" if suffix == ".wav" else "testsrc2=size=64x48:rate=25:duration=3"
     codec = () if suffix == ".wav" else ("-c:v", "libx264")
     ffmpeg("-f", "lavfi", "-i", kind, *codec, *live, f"file:{path}")

@@ -18,7 +18,7 @@ _BLOCK_BYTES = 1 << 16
 
 @dataclass(slots=True)
 class Page:
-    """What the server keeps below one path."""
+    """The file at one path of the server, and the faults of its answers."""
 
     content: bytes = b""
     etag: str = '"v1"'
@@ -31,12 +31,12 @@ class Page:
     answers_left: int | None = None  # before the server is overloaded
     pause_s: float = 0.0  # before each block
     wants_company: bool = False  # a part is sent once two requests have been here at the same time
-    then: "Page | None" = None  # takes this one's place as soon as a part is asked for
-    excess: bytes = b""  # sent on top of what was announced
+    then: "Page | None" = None  # replaces this page as soon as a part is requested
+    excess: bytes = b""  # bytes sent beyond the announced length
 
 
 class WebStore(ThreadingHTTPServer):
-    """Remembers what it was asked."""
+    """A web server that remembers its requests."""
 
     daemon_threads = True
     block_on_close = False
@@ -66,7 +66,7 @@ class WebStore(ThreadingHTTPServer):
         return [headers["Range"] for _, _, headers in self.requests if "Range" in headers]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are part of the tests."""
+        """Ignore it: the tests have clients that disconnect."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -164,4 +164,4 @@ class _Handler(BaseHTTPRequestHandler):
         return int(asked[1]), min(size, int(asked[2]) + 1 if asked[2] else size)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name that http.server calls
-        """The tests read `requests`."""
+        """Write no log: the tests read `requests`."""

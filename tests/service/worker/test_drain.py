@@ -1,4 +1,4 @@
-"""A worker that is told to stop, with real processes: a stand-in that, as Prefect's does, ends its run with itself."""
+"""A worker that is told to stop, with real processes: like Prefect's, the stand-in ends its run when it ends."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ SUPERVISE = (
     "import sys; from lipsync_service.worker.drain import supervise; "
     "sys.exit(supervise(sys.argv[2:], float(sys.argv[1])))"
 )
-# Polls for work, that is counts, and has one run at work, which leaves a file when it comes to its end.
+# Counts its polls, and has one run, which writes a file when it ends normally.
 WORKER = """
 import os, pathlib, signal, subprocess, sys, time
 run = subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({sys.argv[1]}); open('run-ended', 'w')"])
@@ -38,7 +38,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 
 
 class Drained:
-    """The supervisor in a process of its own, its worker and the worker's run below it."""
+    """The supervisor in a process of its own, with its worker and the worker's run as descendants."""
 
     def __init__(self, folder: Path, limit_s: float, run_s: float, worker: str = WORKER) -> None:
         self.folder = folder
@@ -50,7 +50,7 @@ class Drained:
         wait_until(lambda: self.polls > 0)
 
     def wait_until_held(self) -> None:
-        """The worker does nothing more, by SIGSTOP."""
+        """Wait until SIGSTOP has paused the worker."""
         stat = Path("/proc", (self.folder / "worker").read_text(), "stat")
         wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
 
@@ -65,7 +65,7 @@ class Drained:
 
 @pytest.fixture
 def drained(tmp_path: Path) -> Iterator[list[Drained]]:
-    """To be filled; what is in it is ended with all that it started."""
+    """A list for the test's supervisors; each is killed at the end with all its descendants."""
     started: list[Drained] = []
     yield started
     for each in started:
@@ -82,7 +82,7 @@ def test_a_run_comes_to_its_end_and_no_new_one_begins(drained: list[Drained], tm
     polls = drained[0].polls
     assert drained[0].process.wait(60) == 3  # the worker's own
     assert (tmp_path / "run-ended").exists()
-    assert drained[0].polls <= polls + 1  # one as it hears that it shall stop
+    assert drained[0].polls <= polls + 1  # one poll as the signal comes
 
 
 @pytest.mark.parametrize(("limit_s", "asks"), [(0.5, 1), (60, 2)], ids=["time is up", "asked twice"])

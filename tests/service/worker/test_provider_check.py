@@ -1,4 +1,4 @@
-"""A worker that was given a GPU and cannot use it ends at once, with a line that says why."""
+"""A worker that cannot use its GPU ends at once, with a line that gives the reason."""
 
 import os
 import subprocess

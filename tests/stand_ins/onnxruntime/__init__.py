@@ -1,7 +1,7 @@
 """ONNX Runtime on a machine with a GPU, for tests on machines without one.
 
 With this folder's parent first on PYTHONPATH, `import onnxruntime` gives this package. It is the installed ONNX Runtime
-itself, but its sessions run on the CPU whatever provider they say they use. The environment says how it behaves:
+itself, but its sessions always run on the CPU, under the name of any provider. The environment sets its behaviour:
 
     STAND_IN_PROVIDERS  providers to offer beside the real ones, such as CUDAExecutionProvider; commas between several
     STAND_IN_FALLBACK   how such a provider falls back without a word: `opening` (the session opens on the CPU), `nodes`
@@ -31,7 +31,7 @@ exec(compile(Path(__file__).read_bytes(), __file__, "exec"))
 _errors = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
 
 _CPU = "CPUExecutionProvider"
-#: All that the real one does about it, in its own form.
+#: The only message of the real one in this case, in its own form.
 _LIBRARY_MISSING = (
     b"\x1b[1;31m2026-01-01 00:00:00.0 [E:onnxruntime:Default, provider_bridge_ort.cc:1 Get] [ONNXRuntimeError] : 1 : "
     b"FAIL : Failed to load library libstandin.so with error: libstandin.so.1: cannot open shared object file\x1b[m\n"
@@ -64,7 +64,7 @@ def get_available_providers():
 
 
 class _Subgraph:
-    """What one provider runs, under another provider's name."""
+    """One provider's work under another provider's name."""
 
     def __init__(self, real, ep_name):
         self._real = real
@@ -75,7 +75,7 @@ class _Subgraph:
 
 
 class InferenceSession(_RealSession):
-    """A session that says it runs on the provider that it was asked for."""
+    """A session that claims to run on the requested provider."""
 
     def __init__(self, path_or_bytes, sess_options=None, providers=None, provider_options=None, **kwargs):
         asked = [each[0] if isinstance(each, tuple) else each for each in providers or ()]
@@ -83,7 +83,7 @@ class InferenceSession(_RealSession):
         self._asked = asked or [_CPU]
         self._is_pretending = self._asked[0] in _offered()
         if self._is_pretending and sess_options is not None:
-            sess_options.add_session_config_entry("session.disable_cpu_ep_fallback", "0")  # there is nothing else here
+            sess_options.add_session_config_entry("session.disable_cpu_ep_fallback", "0")  # there is no other provider
             providers, provider_options = [_CPU], None
         super().__init__(path_or_bytes, sess_options, providers, provider_options, **kwargs)
         if self._is_pretending and _fallback() == "opening":
