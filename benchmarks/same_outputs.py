@@ -27,8 +27,9 @@ from outputs_digest import sha256_of
 from outputs_jobs import LOCAL_JOBS, Inputs, help_texts, probed, run_local
 from outputs_service import SERVICE_JOBS, started
 
-_REPOSITORY = Path(__file__).resolve().parents[1]
-_SHARED = _REPOSITORY.parent / "shared"
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from tests import shared_files
+
 _OWN_MODELS = platformdirs.user_data_path("lipsync", appauthor=False) / "models"
 _FIRST_PORT = 14_200
 _PACKAGES = ("av", "numpy", "opencv-python-headless", "onnxruntime", "prefect")
@@ -149,8 +150,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("result", type=Path)
     one.add_argument("--checkout", type=Path, required=True, help="with a .venv that holds all extras")
     one.add_argument("--work", type=Path, required=True, help="a folder for models, inputs and outputs")
-    one.add_argument("--clips", type=Path, default=_SHARED / "clips", help="the real clips")
-    one.add_argument("--golden", type=Path, default=_SHARED / "golden", help="the folder of seeded_weights.py")
+    one.add_argument("--clips", type=Path, default=shared_files.CLIPS, help="the real clips")
+    one.add_argument("--golden", type=Path, default=shared_files.GOLDEN, help="the folder of seeded_weights.py")
     one.add_argument("--models", type=Path, default=_OWN_MODELS, help="the folder that has mediapipe-face")
     one.add_argument("--only", choices=["local", "service"])
     one.add_argument("--job", default="*", metavar="MASK", help="only the jobs whose names it fits")
