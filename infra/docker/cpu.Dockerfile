@@ -13,7 +13,8 @@ COPY lipsync_cli lipsync_cli
 COPY tasks tasks
 COPY flows flows
 COPY prefect.yaml ./
-# Editable, so that the image holds the code once: Prefect reads the flows as files below this folder.
+# Editable, so that the image holds the code once. flows and tasks are not installed: the workers and `prefect deploy`
+# import them from this folder, which LIPSYNC_SOURCE names below.
 RUN --mount=type=cache,target=/var/cache/pip \
     pip install --no-compile -c constraints.txt -e '.[service,neural]' prefect-redis
 RUN lipsync models pull mediapipe-face --home /opt/models \

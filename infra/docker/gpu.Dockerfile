@@ -6,9 +6,9 @@
 # and so for a driver of the 580 series or newer. Change the two together.
 #
 # onnxruntime must not come in beside onnxruntime-gpu: both install into the folder `onnxruntime`, the one that comes
-# last overwrites the other's files, and with the CPU build's a job runs on the CPU without a word. Hence the extra
-# `gpu` and never `neural`; nothing else here asks for onnxruntime (insightface would: this project reads its models
-# without it). `lipsync_service.deploy.check_gpu` ends the build where that is no longer so.
+# last overwrites the other's files, and with those of the CPU build no worker starts that is set to cuda. Hence the
+# extra `gpu` and never `neural`; nothing else here asks for onnxruntime (insightface would: this project reads its models without it).
+# `lipsync_service.deploy.check_gpu` fails the build where that is no longer so.
 ARG BASE=nvidia/cuda:13.0.2-cudnn-runtime-ubuntu24.04
 
 FROM ${BASE} AS python
@@ -33,6 +33,7 @@ COPY lipsync_cli lipsync_cli
 COPY tasks tasks
 COPY flows flows
 COPY prefect.yaml ./
+# Editable, and flows and tasks not installed, as in the CPU image.
 RUN --mount=type=cache,target=/var/cache/pip \
     test -z "${ONNXRUNTIME_GPU_VERSION}" \
         || sed -i "s/^onnxruntime-gpu==.*/onnxruntime-gpu==${ONNXRUNTIME_GPU_VERSION}/" constraints.txt \
