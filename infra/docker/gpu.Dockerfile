@@ -7,8 +7,8 @@
 #
 # onnxruntime must not come in beside onnxruntime-gpu: both install into the folder `onnxruntime`, the one that comes
 # last overwrites the other's files, and with those of the CPU build no worker starts that is set to cuda. Hence the
-# extra `gpu` and never `neural`; nothing else here asks for onnxruntime (insightface would: this project reads its models without it).
-# `lipsync_service.deploy.check_gpu` fails the build where that is no longer so.
+# extra `gpu` and never `neural`; nothing else here asks for onnxruntime (insightface would: this project reads its
+# models without it). `lipsync_service.deploy.check_gpu` fails the build where that is no longer so.
 ARG BASE=nvidia/cuda:13.0.2-cudnn-runtime-ubuntu24.04
 
 FROM ${BASE} AS python
