@@ -129,12 +129,3 @@ def test_the_drawn_imports_are_those_of_the_code() -> None:
             assert imported in LAYERS[importing]
         else:
             assert f"lipsync_core.{imported}" in graph[f"lipsync_core.{importing}"]
-
-
-def test_the_page_of_the_service_lists_every_setting() -> None:
-    pytest.importorskip("pydantic_settings", reason="the extra service is not installed")
-    from lipsync_service.settings import Settings
-
-    table = "\n".join(re.findall(r"^\| `LIPSYNC_.*$", text_of(Path("docs/service.md")), re.MULTILINE))
-    offered = {f"{Settings.model_config['env_prefix']}{name.upper()}" for name in Settings.model_fields}
-    assert offered == set(re.findall(r"`(LIPSYNC_\w+)`", table))
