@@ -60,6 +60,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     PREFECT_HOME=/var/lib/lipsync/prefect \
     PREFECT_SERVER_ANALYTICS_ENABLED=false \
     DO_NOT_TRACK=1 \
+    LIPSYNC_PROVIDERS=cuda \
     LIPSYNC_SOURCE=/opt/lipsync
 WORKDIR /opt/lipsync
 USER 10001:10001
