@@ -150,10 +150,13 @@ def error_of(code: str, message: str, remedy: str = "") -> LipSyncError:
 
     An unknown code, from another version of this product, is put in front of the message.
     """
-    # Subclasses inherit a code: the class nearest the root stands for it.
-    classes = {each.code: each for each in reversed([*_family(LipSyncError)])}
-    known = classes.get(code)
+    known = {each.code: each for each in error_classes()}.get(code)
     return known(message, remedy) if known else LipSyncError(f"{code}: {message}", remedy)
+
+
+def error_classes() -> tuple[type[LipSyncError], ...]:
+    """Every error class with a code of its own that imported modules declare, parents before their children."""
+    return tuple(each for each in _family(LipSyncError) if "code" in vars(each))
 
 
 def _family(cls: type[LipSyncError]) -> Iterator[type[LipSyncError]]:
