@@ -18,6 +18,7 @@ from lipsync_cli.values import FaceChoice
 from lipsync_core.choices import listed
 from lipsync_core.errors import OptionError
 from lipsync_core.option_specs import MODELS
+from lipsync_service.names import INTERACTIVE, QUEUES
 
 if TYPE_CHECKING:
     from lipsync_service.client.job_client import Submission
@@ -56,8 +57,8 @@ class Labels(click.ParamType[tuple[str, str]]):
 @job_option("min_synced", type=float)
 @click.option(
     "--priority",
-    type=click.Choice(["interactive", "bulk"]),
-    default="interactive",
+    type=click.Choice(tuple(QUEUES)),
+    default=INTERACTIVE,
     help="bulk jobs run when no interactive one waits.",
 )
 @click.option(

@@ -10,6 +10,7 @@ from lipsync_service.client.job_client import JobClient
 from lipsync_service.client.local_files import LocalFiles
 from lipsync_service.client.manifest import ManifestRow
 from lipsync_service.client.request import LipSyncRequest
+from lipsync_service.names import BULK
 
 #: new: a job was made. retried: a job of before runs again. known: there is such a job from before. deduplicated: an
 #: earlier row is the same job. refused: it is no job; `error` says why.
@@ -91,7 +92,7 @@ def _planned(row: ManifestRow, place: Place) -> PlannedRow:
         return PlannedRow(row.number, None, faults=row.faults, local=row.local)
     request = place(row.request, row.local)
     if "priority" not in request.model_fields_set:
-        request = request.model_copy(update={"priority": "bulk"})
+        request = request.model_copy(update={"priority": BULK})
     return PlannedRow(row.number, request, request.idempotency_key or request.digest, local=row.local)
 
 

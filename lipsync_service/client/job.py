@@ -3,32 +3,19 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
 from uuid import UUID
 
 from pydantic import ValidationError
 
 from lipsync_core.errors import LipSyncError, error_of
-from lipsync_service.client.prefect_api import FlowRun, RunState
+from lipsync_service.client.prefect_api import FlowRun
 from lipsync_service.client.request import LipSyncRequest
+from lipsync_service.client.run_states import RunState, is_final, retry_command
 from lipsync_service.errors import JobCancelledError, JobCrashedError
-from lipsync_service.names import DUPLICATE
+from lipsync_service.names import JobStateName
 from lipsync_service.storage.url import shown_url
 
-#: The ledger's states, and `scheduled` before anybody has accepted the job.
-JobStateName = Literal["scheduled", "accepted", "running", "completed", "failed", "cancelled"]
-
-_TYPES: Final[dict[JobStateName, tuple[str, ...]]] = {
-    "scheduled": ("SCHEDULED",),
-    "accepted": ("PENDING",),
-    "running": ("RUNNING", "CANCELLING", "PAUSED"),
-    "completed": ("COMPLETED",),
-    "failed": ("FAILED", "CRASHED"),
-    "cancelled": ("CANCELLED",),
-}
-_STATES: Final = {type_: state for state, types in _TYPES.items() for type_ in types}
 _ADDRESS = re.compile(r"(\w+://)(?:[^\s/@]*@)?([^\s?#]*)(?:[?#]\S*)?")
-_SAME_AS = re.compile(r"the same as job ([0-9a-f]{8}-[0-9a-f-]{27})")  # as `tasks.handover.duplicate_state` writes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +45,12 @@ class Job:
     @property
     def is_final(self) -> bool:
         """Nothing more will happen to the job by itself, except that the watcher has a crashed one run again."""
-        return self.state in ("completed", "failed", "cancelled")
+        return is_final(self.state)
 
     @property
     def is_crashed(self) -> bool:
         """Its process vanished."""
         return self.error_code == JobCrashedError.code
-
-
-def state_types(states: tuple[JobStateName, ...]) -> tuple[str, ...]:
-    """Prefect's words for these states."""
-    return tuple(type_ for state in states for type_ in _TYPES[state])
 
 
 def job_of(run: FlowRun) -> Job:
@@ -77,7 +59,7 @@ def job_of(run: FlowRun) -> Job:
     return Job(
         id=run.id,
         name=run.name,
-        state=_STATES[run.state.type],
+        state=run.state.job_state,
         error=_error(run.id, run.state),
         message=_line(run.state.message),
         since=run.state.since,
@@ -88,7 +70,7 @@ def job_of(run: FlowRun) -> Job:
         finished_at=run.finished_at if run.state.is_final else None,
         ran_s=run.ran_s if run.state.is_final else None,
         request=None if request is None else _shown(request),
-        same_as=_original(run.state),
+        same_as=run.state.same_as,
     )
 
 
@@ -101,25 +83,20 @@ def request_of(run: FlowRun) -> LipSyncRequest | None:
 
 
 def _error(job_id: UUID, state: RunState) -> LipSyncError | None:
-    again = f"run it again: lipsync jobs retry {job_id}"
-    if state.type == "CANCELLED":
-        return JobCancelledError(f"job {job_id} was cancelled", again)
-    if state.type == "CRASHED":
-        return JobCrashedError(f"job {job_id} crashed: {_line(state.message) or 'it left no word'}", again)
-    if state.type != "FAILED":
+    failure = state.failure
+    if failure is None:
         return None
-    coded = state.coded
-    if coded is None:
-        return LipSyncError(
-            f"job {job_id} failed: {_line(state.message) or 'it left no word'}", "see its log in the UI"
-        )
-    code, words = coded
-    return error_of(code, _line(words))
-
-
-def _original(state: RunState) -> UUID | None:
-    found = _SAME_AS.search(state.message) if state.name == DUPLICATE else None
-    return UUID(found[1]) if found else None
+    if failure.words:
+        return error_of(failure.code, _line(failure.words))
+    remedy = f"run it again: {retry_command(job_id)}"
+    reason = _line(state.message) or "its run gave no reason"
+    match failure.code:
+        case JobCancelledError.code:
+            return JobCancelledError(f"job {job_id} was cancelled", remedy)
+        case JobCrashedError.code:
+            return JobCrashedError(f"job {job_id} crashed: {reason}", remedy)
+        case _:
+            return LipSyncError(f"job {job_id} failed: {reason}", "see its log in the UI")
 
 
 def _line(text: str) -> str:

@@ -18,12 +18,13 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from lipsync_core.errors import TransientError
-from lipsync_service.client.job import Job, JobStateName, job_of, request_of, state_types
+from lipsync_service.client.job import Job, job_of, request_of
 from lipsync_service.client.patience import patiently
 from lipsync_service.client.prefect_api import PrefectApi, RunOrder, RunQuery, TaskRun, open_api
 from lipsync_service.client.request import LipSyncRequest
+from lipsync_service.client.run_states import retry_command, state_types
 from lipsync_service.errors import IdempotencyConflictError, JobMissingError, JobStateError
-from lipsync_service.names import GPU_FLOW, JOB_DEPLOYMENT, JOB_FLOW
+from lipsync_service.names import ENCODE_TASK, GPU_FLOW, JOB_DEPLOYMENT, JOB_FLOW, PROGRESS_ARTIFACT, JobStateName
 from lipsync_service.settings import Settings
 
 _IDS_AT_ONCE = 200
@@ -120,7 +121,8 @@ class JobClient:
     def progress(self, job_id: UUID) -> JobProgress:
         """What the job does now."""
         stages = tuple(dict.fromkeys(task.name for task in self.tasks(job_id) if task.state == "Running"))
-        percent = self._api.artifacts(job_id, "progress").get("progress") if "encode" in stages else None
+        shown = self._api.artifacts(job_id, PROGRESS_ARTIFACT) if ENCODE_TASK in stages else {}
+        percent = shown.get(PROGRESS_ARTIFACT)
         return JobProgress(stages, None if percent is None else float(percent))
 
     def artifacts(self, job_id: UUID, key: str) -> list[Any]:
@@ -137,7 +139,7 @@ class JobClient:
         job = self.job(job_id)
         if job.is_final:
             raise JobStateError(f"job {job_id} has ended already: it is {job.state}", "there is nothing to cancel")
-        self._api.set_state(job_id, "CANCELLING", "Cancelling")
+        self._api.cancel(job_id)
         return self.job(job_id)
 
     def retry(self, job_id: UUID) -> Job:
@@ -149,11 +151,11 @@ class JobClient:
         job = self.job(job_id)
         if job.same_as is not None:
             message = f"job {job_id} did nothing: it is the same as job {job.same_as}"
-            raise JobStateError(message, f"run that one again: lipsync jobs retry {job.same_as}")
+            raise JobStateError(message, f"run that one again: {retry_command(job.same_as)}")
         if job.error is None:
             remedy = "submit it anew to do it again" if job.is_final else f"wait for it: lipsync jobs wait {job_id}"
             raise JobStateError(f"job {job_id} has not failed: it is {job.state}", remedy)
-        self._api.set_state(job_id, "SCHEDULED", "AwaitingRetry", force=True)
+        self._api.retry(job_id, force=True)
         return self.job(job_id)
 
     def wait(self, job_id: UUID, watch: Callable[[Job], None] = lambda job: None, poll_s: float = 0.5) -> Job:

@@ -1,6 +1,5 @@
 """Prefect's REST API, as far as the service and its callers need it: a few typed calls, and no SDK to import."""
 
-import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,38 +12,15 @@ from uuid import UUID
 import httpx
 
 from lipsync_core.errors import OptionError
+from lipsync_service.client.run_states import RunState
 from lipsync_service.errors import AccessDeniedError, JobMissingError, ServiceDownError
 from lipsync_service.settings import Settings
 from lipsync_service.storage.url import shown_url
 
-FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
-#: How the state of a run is named that did nothing because another job has its idempotency key and request.
-_CODED = re.compile(r"([A-Z][A-Z0-9_]*): (.*)", re.DOTALL)
 _TIMEOUT_S = 30.0
 _PAGE = 200  # what the server gives at most
 _STAND_INS = "prefect.deployments."  # a task run that stands for a child flow run in its parent
 _REFUSALS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY})
-
-
-@dataclass(frozen=True, slots=True)
-class RunState:
-    """Where a run stands, in Prefect's words."""
-
-    type: str  # SCHEDULED, PENDING, RUNNING, CANCELLING, PAUSED, or one of FINAL_STATES
-    name: str
-    message: str
-    since: datetime
-
-    @property
-    def is_final(self) -> bool:
-        """Nothing more will happen to the run by itself."""
-        return self.type in FINAL_STATES
-
-    @property
-    def coded(self) -> tuple[str, str] | None:
-        """The error's code and words, where one of this product's errors ended the run (`tasks.handover`)."""
-        found = _CODED.fullmatch(self.message)
-        return (found[1], found[2]) if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +116,18 @@ class PrefectApi:
         return found
 
     def set_state(self, run_id: UUID, type_: str, name: str, message: str = "", force: bool = False) -> bool:
-        """Ask for a state; whether the server gave it, which its rules may forbid unless forced."""
+        """Ask for a state. False: the server's rules forbid it, which `force` overrides."""
         state = {"type": type_, "name": name, "message": message}
         answer = self._asked("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": force})
         return bool(answer["status"] == "ACCEPT")
+
+    def cancel(self, run_id: UUID, message: str = "") -> bool:
+        """Have the run's worker stop it. Returns as `set_state`."""
+        return self.set_state(run_id, "CANCELLING", "Cancelling", message)
+
+    def retry(self, run_id: UUID, message: str = "", force: bool = False) -> bool:
+        """Have the run start another attempt. Returns as `set_state`."""
+        return self.set_state(run_id, "SCHEDULED", "AwaitingRetry", message, force)
 
     def artifacts(self, run_id: UUID, key: str | None = None) -> dict[str, Any]:
         """What the run shows, by key, or below this key only: the data of the newest artifact of each."""

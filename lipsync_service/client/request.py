@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from lipsync_core.media.output import MUXERS
 from lipsync_core.option_specs import OPTIONS, EncoderName, Extend, Length, Model
 from lipsync_core.options import JobOptions
+from lipsync_service.names import INTERACTIVE, Priority
 
 _SCHEMES = ("s3", "https", "http", "file")
 _Url = Annotated[str, Field(min_length=1, max_length=4096)]
@@ -93,8 +94,8 @@ class LipSyncRequest(BaseModel):
         description="Fail when a smaller share of the frames (0 to 1) gets synced; at 0, when none does.",
         json_schema_extra={"position": 10},
     )
-    priority: Literal["interactive", "bulk"] = Field(
-        "interactive",
+    priority: Priority = Field(
+        INTERACTIVE,
         title="Priority",
         description="The queue of its work: bulk jobs run when no interactive one waits.",
         json_schema_extra={"position": 11},

@@ -4,24 +4,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from lipsync_core.errors import LipSyncError
 from lipsync_service.callbacks.sender import JobEnd
-from lipsync_service.client.prefect_api import FlowRun, RunState
-from lipsync_service.errors import JobCrashedError
+from lipsync_service.client.prefect_api import FlowRun
+from lipsync_service.client.run_states import RunState, retry_command
+from lipsync_service.errors import JobCancelledError, JobCrashedError
 from lipsync_service.ledger.rows import JobState
-from lipsync_service.names import DUPLICATE
 from lipsync_service.storage.storage import shown_url
 
 #: How often a job may crash; the last time it stays crashed.
 MAX_CRASHES = 3
 
-_NOTHING_TO_TELL = "the job failed by an error that has no code; its own log says which"  # it may quote secrets
-_STATES = {
-    "COMPLETED": JobState.COMPLETED,
-    "FAILED": JobState.FAILED,
-    "CRASHED": JobState.FAILED,
-    "CANCELLED": JobState.CANCELLED,
-}
+_NO_CODE = "the job failed by an error that has no code; its own log says which"  # it may quote secrets
 
 
 def job_ends(run: FlowRun, history: Sequence[RunState]) -> list[JobEnd]:
@@ -42,7 +35,7 @@ def job_ends(run: FlowRun, history: Sequence[RunState]) -> list[JobEnd]:
 
 def is_end(state: RunState, crashes: int) -> bool:
     """Whether the job, having crashed `crashes` times, stays in this state unless somebody has it run again."""
-    if state.name == DUPLICATE:
+    if state.is_duplicate:
         return False
     return state.is_final and (state.type != "CRASHED" or crashes >= MAX_CRASHES)
 
@@ -85,7 +78,7 @@ def _end(run: FlowRun, state: RunState, attempt: int, started_at: datetime | Non
     return JobEnd(
         run.id,
         attempt,
-        _STATES[state.type],
+        JobState(state.job_state),
         created_at=run.created_at,
         started_at=started_at,
         ended_at=state.since,
@@ -95,12 +88,10 @@ def _end(run: FlowRun, state: RunState, attempt: int, started_at: datetime | Non
 
 
 def _error(run: FlowRun, state: RunState) -> tuple[str | None, str | None]:
-    match state.type:
-        case "FAILED":
-            coded = state.coded
-            return coded if coded and coded[1] else (LipSyncError.code, _NOTHING_TO_TELL)
-        case "CRASHED":
-            message = f"the job's process vanished {MAX_CRASHES} times; run it again: lipsync jobs retry {run.id}"
-            return JobCrashedError.code, message
-        case _:
-            return None, None
+    failure = state.failure
+    if failure is None or failure.code == JobCancelledError.code:
+        return None, None
+    if failure.code == JobCrashedError.code and not failure.words:
+        again = f"run it again: {retry_command(run.id)}"
+        return failure.code, f"the job's process vanished {MAX_CRASHES} times; {again}"
+    return failure.code, failure.words or _NO_CODE

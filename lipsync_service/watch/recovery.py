@@ -34,7 +34,7 @@ class Rescue:
         if self._api.run(crashed.id).state != crashed.state:
             return
         message = f"Its process vanished; started again after {crashes} of at most {MAX_CRASHES} crashes"
-        is_taken = self._api.set_state(crashed.id, "SCHEDULED", "AwaitingRetry", message)
+        is_taken = self._api.retry(crashed.id, message)
         _log.warning(
             "job %s crashed: %s", crashed.id, "started again" if is_taken else "Prefect does not start it again"
         )
@@ -42,7 +42,7 @@ class Rescue:
     def cancel_children(self, job_id: UUID) -> None:
         """End what works for a job that is over."""
         for child in self._api.runs(RunQuery(GPU_FLOW, _UNFINISHED, parent_ids=[job_id])):
-            self._api.set_state(child.id, "CANCELLING", "Cancelling", "Its job vanished")
+            self._api.cancel(child.id, "Its job vanished")
 
     def free_stale(self) -> None:
         """Have runs start again that no worker starts, and end those that no worker ends."""

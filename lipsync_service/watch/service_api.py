@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from lipsync_service.client.prefect_api import PrefectApi, RunState, connected
+from lipsync_service.client.prefect_api import PrefectApi, connected
+from lipsync_service.client.run_states import RunState
 from lipsync_service.settings import Settings
 
 

@@ -16,7 +16,8 @@ from lipsync_core.errors import LipSyncError, TransientError
 from lipsync_service.callbacks.courier import Courier
 from lipsync_service.callbacks.deliveries import Deliveries, Delivery
 from lipsync_service.callbacks.sender import CallbackSender, JobEnd, Letter, callback_body
-from lipsync_service.client.prefect_api import FINAL_STATES, FlowRun, RunQuery
+from lipsync_service.client.prefect_api import FlowRun, RunQuery
+from lipsync_service.client.run_states import FINAL_TYPES
 from lipsync_service.ledger.ledger import Ledger
 from lipsync_service.ledger.rows import JobRow, JobState
 from lipsync_service.names import JOB_FLOW
@@ -101,7 +102,7 @@ class Watcher:
     def _ended(self, now: datetime, is_sweep: bool) -> Iterator[FlowRun]:
         """Runs of jobs that have ended and have not been dealt with since."""
         since = min(self._swept_at, now - _SWEEP_BACK) if is_sweep else now - _LOOK_BACK
-        found = self._api.runs(RunQuery(JOB_FLOW, sorted(FINAL_STATES), ended_after=since, limit=_MOST_RUNS))
+        found = self._api.runs(RunQuery(JOB_FLOW, sorted(FINAL_TYPES), ended_after=since, limit=_MOST_RUNS))
         if is_sweep:
             found += self._api.runs(RunQuery(JOB_FLOW, ("CRASHED",), ended_after=now - _FIRST_BACK, limit=_MOST_RUNS))
             self._done = {(run_id, at) for run_id, at in self._done if at > now - _FIRST_BACK}
