@@ -4,20 +4,17 @@ Who claims a delivery counts a try and puts the next one off for a while: a watc
 A claim compares the number of tries, so it is given once on either database, and no transaction waits for a receiver.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import ColumnElement, and_, or_, select, update
 
 from lipsync_service.callbacks.sender import JobEnd, Reply, next_try
-from lipsync_service.errors import LedgerUnavailableError
-from lipsync_service.ledger.database import for_reading, open_engine
-from lipsync_service.ledger.tables import Base, CallbackDelivery, WatchLease
+from lipsync_service.ledger.database import open_engine, reading, writing
+from lipsync_service.ledger.tables import CallbackDelivery, WatchLease
+from lipsync_service.ledger.writes import insert_new
 
 _CLAIM = timedelta(seconds=60)  # longer than any try takes
 _BUSY = timedelta(seconds=1)
@@ -53,8 +50,8 @@ class Deliveries:
                 "tries": 0,
                 "next_at": now,
             }
-            with self._writing() as connection:
-                _insert_new(connection, CallbackDelivery, row)
+            with writing(self._engine) as connection:
+                insert_new(connection, CallbackDelivery, [row])
 
     def due(self, now: datetime, limit: int) -> list[Delivery]:
         """What is to be tried now, the longest waiting first."""
@@ -65,7 +62,7 @@ class Deliveries:
             .order_by(CallbackDelivery.next_at)
             .limit(limit)
         )
-        with _in_our_words(), for_reading(self._engine).connect() as connection:
+        with reading(self._engine) as connection:
             return [Delivery(**row._mapping) for row in connection.execute(query)]
 
     def claim(self, seen: Delivery, now: datetime) -> Delivery | None:
@@ -93,20 +90,15 @@ class Deliveries:
     def hold_lease(self, name: str, holder: UUID, now: datetime, until: datetime) -> bool:
         """Whether `holder` is from now on, or stays, the one who has the lease."""
         free = and_(WatchLease.name == name, or_(WatchLease.holder == holder, WatchLease.until < now))
-        with self._writing() as connection:
+        with writing(self._engine) as connection:
             if connection.execute(update(WatchLease).where(free).values(holder=holder, until=until)).rowcount:
                 return True
-            return _insert_new(connection, WatchLease, {"name": name, "holder": holder, "until": until})
+            return insert_new(connection, WatchLease, [{"name": name, "holder": holder, "until": until}])
 
     def _change(self, which: ColumnElement[bool], **values: object) -> bool:
         open_ones = and_(which, CallbackDelivery.delivered_at.is_(None))
-        with self._writing() as connection:
+        with writing(self._engine) as connection:
             return connection.execute(update(CallbackDelivery).where(open_ones).values(**values)).rowcount > 0
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with _in_our_words(), self._engine.begin() as connection:
-            yield connection
 
 
 def _is(seen: Delivery) -> ColumnElement[bool]:
@@ -116,22 +108,3 @@ def _is(seen: Delivery) -> ColumnElement[bool]:
         CallbackDelivery.tries == seen.tries,
         CallbackDelivery.given_up_at.is_(None),
     )
-
-
-def _insert_new(
-    connection: Connection, kind: type[CallbackDelivery] | type[WatchLease], row: dict[str, object]
-) -> bool:
-    """Whether the row is new; one that is there stays as it is."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    table = Base.metadata.tables[kind.__tablename__]
-    statement = dialect.insert(table).values(row).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
-    return connection.execute(statement).rowcount > 0
-
-
-@contextmanager
-def _in_our_words() -> Iterator[None]:
-    try:
-        yield
-    except SQLAlchemyError as exc:
-        reason = str(getattr(exc, "orig", None) or exc).strip().partition("\n")[0]
-        raise LedgerUnavailableError(f"the ledger's database does not answer: {reason}", "see that it runs") from exc

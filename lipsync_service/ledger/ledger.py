@@ -16,8 +16,8 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 
 from lipsync_core.errors import OptionError
 from lipsync_core.report import FrameCounts
-from lipsync_service.errors import IdempotencyConflictError, LedgerUnavailableError
-from lipsync_service.ledger.database import for_reading, open_engine
+from lipsync_service.errors import IdempotencyConflictError
+from lipsync_service.ledger.database import open_engine, reading, reason_of, unavailable
 from lipsync_service.ledger.rows import (
     FrameRow,
     JobRow,
@@ -119,23 +119,18 @@ class Ledger:
         Raises:
             LedgerUnavailableError: the database is down; everything still waits.
         """
-        try:
+        with unavailable("cannot be written"):
             return self._spool.replay(self._take)
-        except SQLAlchemyError as exc:
-            raise _unavailable(exc) from exc
 
     def job(self, job_id: UUID) -> JobRow | None:
         """What is known of the job. Raises LedgerUnavailableError."""
-        try:
-            with for_reading(self._engine).connect() as connection:
-                return read_job(connection, job_id)
-        except SQLAlchemyError as exc:
-            raise _unavailable(exc) from exc
+        with reading(self._engine) as connection:
+            return read_job(connection, job_id)
 
     def leave_alone(self, failure: Exception) -> None:
         """The database has just failed: do not ask it again for `retry_after_s`."""
         self._down_until = time.monotonic() + self._retry_after_s
-        _log.warning("the ledger is down, rows wait in %s: %s", self._spool.folder, _reason(failure))
+        _log.warning("the ledger is down, rows wait in %s: %s", self._spool.folder, reason_of(failure))
 
     def _claim_now(self, wanted: KeyRow, job: JobRow) -> KeyRow | None:
         """The claim that holds; None where the database is down."""
@@ -192,7 +187,7 @@ class Ledger:
         except _FAILURES as exc:
             if not _is_of_the_row(exc):
                 raise
-            _log.warning("the ledger refuses a row of the spool: %s", _reason(exc))
+            _log.warning("the ledger refuses a row of the spool: %s", reason_of(exc))
             return False
         return True
 
@@ -219,15 +214,3 @@ def _is_of_the_row(exc: Exception) -> bool:
     if isinstance(exc, StatementError) and not isinstance(exc, DBAPIError):  # a value that was never sent
         return True
     return isinstance(exc, DataError | IntegrityError | ArithmeticError | ValueError)
-
-
-def _reason(exc: Exception) -> str:
-    """The driver's first line: SQLAlchemy's own message would hold the row's values."""
-    text = str(getattr(exc, "orig", None) or exc).strip()
-    return f"{type(exc).__name__}: {text.splitlines()[0] if text else ''}"
-
-
-def _unavailable(exc: SQLAlchemyError) -> LedgerUnavailableError:
-    return LedgerUnavailableError(
-        f"the ledger's database does not answer: {_reason(exc)}", "see that it runs and that its schema is up to date"
-    )

@@ -1,14 +1,31 @@
 """Writing rows so that repetition and order do not matter: each row counts once, the latest state of a job stays."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, select, update
+from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lipsync_service.ledger.rows import FrameRow, JobRow, JobState, KeyRow, Row, StageRow, columns, merge_jobs
-from lipsync_service.ledger.tables import Base, Job
+from lipsync_service.ledger.tables import Base, FrameOutcome, IdempotencyKey, Job, StageTiming
+
+_TABLES: Mapping[str, type[Base]] = {
+    each.__tablename__: each for each in (IdempotencyKey, Job, StageTiming, FrameOutcome)
+}
+
+
+def insert_new(connection: Connection, table: type[Base], rows: Sequence[Mapping[str, object]]) -> bool:
+    """Insert `rows`, columns by name, into `table`; a row whose key is there already stays as it is.
+
+    Returns whether any row is new.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database is down, or refuses a value.
+    """
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(table).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+    return connection.execute(statement, list(rows)).rowcount > 0
 
 
 def write_rows(connection: Connection, rows: Iterable[Row]) -> None:
@@ -41,8 +58,7 @@ def claim_key(connection: Connection, row: KeyRow) -> KeyRow:
     """
     if _write_once(connection, [row]):
         return row
-    table = _table(row)
-    found = connection.execute(select(table).where(table.c.key == row.key)).one()
+    found = connection.execute(select(IdempotencyKey.__table__).where(IdempotencyKey.key == row.key)).one()
     return replace(row, job_id=found.job_id, request_digest=found.request_digest, claimed_at=found.claimed_at)
 
 
@@ -65,14 +81,6 @@ def _write_job(connection: Connection, row: JobRow) -> None:
     connection.execute(update(Job).where(Job.id == row.job_id).values(columns(merged)))
 
 
-def _table(row: Row) -> Table:
-    return Base.metadata.tables[row.table]
-
-
 def _write_once(connection: Connection, rows: Sequence[Row]) -> bool:
-    """Write rows of one table; one that is there already stays as it is. Whether any row is new."""
-    if not rows:
-        return False
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = insert(_table(rows[0])).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
-    return connection.execute(statement, [columns(row) for row in rows]).rowcount > 0
+    """`insert_new` for rows of one table."""
+    return bool(rows) and insert_new(connection, _TABLES[rows[0].table], [columns(row) for row in rows])
