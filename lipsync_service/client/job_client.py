@@ -1,9 +1,10 @@
 """The service for its callers: submit jobs, look at them, wait for them, cancel and retry them.
 
-with open_client(Settings()) as client:
+with open_client() as client:
     submission = client.submit(LipSyncRequest(video=..., audio=..., output=...))
     job = client.wait(submission.job_id)
-    if job.error: raise job.error
+if job.error:
+    raise job.error
 """
 
 import time
@@ -195,9 +196,9 @@ class JobClient:
 
 
 @contextmanager
-def open_client(settings: Settings) -> Iterator[JobClient]:
-    """A client of the service that the settings name."""
-    with open_api(settings) as api:
+def open_client(settings: Settings | None = None) -> Iterator[JobClient]:
+    """A client of the service that `settings` name, by default those of the environment (LIPSYNC_API_URL ...)."""
+    with open_api(settings or Settings()) as api:
         yield JobClient(api)
 
 
