@@ -1,4 +1,4 @@
-"""How failures reach the user: one line on standard error and an exit status from a fixed table."""
+"""Reports failures to the user: one line on standard error and an exit status."""
 
 import errno
 import os
@@ -64,7 +64,7 @@ def _describe(failure: BaseException, is_debug: bool) -> tuple[str, str, int]:
 
 
 def _discard_stdout() -> None:
-    """Point standard output at nothing, or the interpreter complains once more when it flushes at exit."""
+    """Point standard output at the null device, else the interpreter fails once more when it flushes at exit."""
     sink = os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, 1)
     os.close(sink)

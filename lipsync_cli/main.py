@@ -1,4 +1,4 @@
-"""The `lipsync` command: its subcommands, and the one place where failures become exit statuses."""
+"""The `lipsync` command: its subcommands, and the frame that turns every failure into an exit status."""
 
 import importlib.metadata
 import os
@@ -23,7 +23,7 @@ from lipsync_cli.signals import interruptible
 
 @dataclass(slots=True)
 class Invocation:
-    """What holds for one run of the command, whichever subcommand it is."""
+    """The choices of one run of the command that hold for every subcommand."""
 
     is_debug: bool
 
@@ -92,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _hide_warnings(invocation: Invocation) -> None:
-    """Python's warnings address developers; standard error is kept for what a user can act upon."""
+    """Python's warnings address developers; standard error is for users."""
     if not invocation.is_debug and not sys.warnoptions:
         warnings.simplefilter("ignore")
 

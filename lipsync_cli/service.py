@@ -1,4 +1,4 @@
-"""Where the service is, for the commands that talk to it."""
+"""Opens the service for the commands that talk to it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The service as a command uses it."""
+    """The client of the service, and the exchange of files with it."""
 
     client: "JobClient"
     files: "FileExchange"
@@ -41,17 +41,17 @@ def service_option(command: _Command) -> _Command:
 
 
 @contextmanager
-def open_service(user: str, file: Path | None) -> Iterator[Service]:
-    """The service that the environment and `file` name, for the command `user`.
+def open_service(command: str, file: Path | None) -> Iterator[Service]:
+    """The service that the environment and `file` name; `command` ("lipsync submit") names the caller in messages.
 
     Raises:
         OptionError: a setting cannot be used, or the extra `service` is not installed.
     """
-    with service_extra(user):
+    with service_extra(command):
         from lipsync_service.client.job_client import open_client
         from lipsync_service.client.local_files import FileExchange
     if file is None and _DEFAULT_FILE.is_file():
         file = _DEFAULT_FILE
-    settings = service_settings(user, file)
+    settings = service_settings(command, file)
     with open_client(settings) as client:
         yield Service(client, FileExchange(settings))

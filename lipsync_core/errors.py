@@ -1,4 +1,4 @@
-"""Every way a job can fail, with the stable code and exit status that all front ends report.
+"""The errors of a job, with the stable code and exit status that all front ends report.
 
     LipSyncError                      exit 1   INTERNAL
     ├── OptionError                   exit 2   BAD_OPTION
@@ -28,7 +28,7 @@ from typing import ClassVar
 class LipSyncError(Exception):
     """A failure with a stable code.
 
-    The message is one line that names the fault; `remedy` names what the user can do about it.
+    The message is one line that names the fault; `remedy` names the user's way to mend it.
     """
 
     code: ClassVar[str] = "INTERNAL"

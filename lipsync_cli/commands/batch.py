@@ -75,7 +75,7 @@ def _planned(service: Service, manifest: Path) -> "Sequence[PlannedRow]":
         from lipsync_service.client.batch import plan_rows
         from lipsync_service.client.manifest import read_manifest
     rows = read_manifest(manifest, folder=manifest.parent)
-    return plan_rows(rows, service.files.placed)
+    return plan_rows(rows, service.files.addressed)
 
 
 def _conclude_dry_run(rows: "Sequence[PlannedRow]", as_json: bool) -> None:

@@ -8,7 +8,7 @@ import click
 
 from lipsync_cli.failures import write_stdout
 from lipsync_cli.job_options import job_option
-from lipsync_cli.ledger import OWN, entered, open_ledger
+from lipsync_cli.ledger import OWN, open_ledger, recorded
 from lipsync_cli.progress.run import shown_progress
 from lipsync_cli.render.run_report import render_json, render_text
 from lipsync_cli.values import FaceChoice, Moment, home_option, workspace_at
@@ -76,7 +76,7 @@ def run(
 
     with shown_progress(quiet) as progress:
         job = partial(lip_sync, video, audio, output, options, workspace_at(home), progress, execution=execution)
-        report = job() if account is None else entered(account, video, audio, job)
+        report = job() if account is None else recorded(account, video, audio, job)
     if as_json:
         write_stdout(render_json(report))
     elif not quiet:

@@ -97,9 +97,9 @@ def submit(
     with open_service(_COMMAND, service_file) as service:
         request, local = _request({**fields, "metadata": dict(metadata)})
         with remaining("nothing was submitted"):
-            placed = _placed(service, request, local, quiet)
+            addressed = _addressed(service, request, local, quiet)
         with remaining("whether the job was submitted is not certain; see: lipsync jobs list"):
-            submission = service.client.submit(placed, name=local.output.stem if local.output else None)
+            submission = service.client.submit(addressed, name=local.output.stem if local.output else None)
         state = "submitted" if submission.is_new else "was submitted before"
         if is_waiting is False or (is_waiting is None and local.output is None):
             take_up = take_up_line(submission.job_id, local.output)
@@ -133,12 +133,12 @@ def _request(fields: Mapping[str, object]) -> tuple["LipSyncRequest", "LocalFile
         raise OptionError("; ".join(faults_of(exc)), f"see: {_COMMAND} --help") from exc
 
 
-def _placed(service: Service, request: "LipSyncRequest", local: "LocalFiles", quiet: bool) -> "LipSyncRequest":
+def _addressed(service: Service, request: "LipSyncRequest", local: "LocalFiles", quiet: bool) -> "LipSyncRequest":
     """The request with addresses for this machine's files, after these files were sent to the service."""
-    placed = service.files.placed(request, local)
+    addressed = service.files.addressed(request, local)
     with shown_steps(quiet) as show:
         service.files.send(local, lambda path, progress: show(transfer_step(path, progress)))
-    return placed
+    return addressed
 
 
 def _write_id(service: Service, submission: "Submission", as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""A job as its caller sees it: in the ledger's words, with its error's stable code, and without what gives access."""
+"""A job for its caller: in the ledger's words, with its error's stable code, and without signatures in addresses."""
 
 import re
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ class Job:
     """One job at one moment."""
 
     id: UUID
-    name: str  # for people; not unique by promise
+    name: str  # for people; it may not be unique
     state: JobStateName
     error: LipSyncError | None  # of a job that failed, crashed or was cancelled
-    message: str  # what its state says
+    message: str  # of its state
     since: datetime  # in this state
     attempt: int  # 0 before the first
     queue: str | None
@@ -34,8 +34,8 @@ class Job:
     started_at: datetime | None  # of the first attempt
     finished_at: datetime | None
     ran_s: float | None  # of all attempts together; None before the end
-    request: LipSyncRequest | None  # its addresses as `shown_url` gives them; None: it is none that this version knows
-    same_as: UUID | None = None  # the job that does what this one asks for; this one did nothing
+    request: LipSyncRequest | None  # its addresses as `shown_url` gives them; None: this version cannot read it
+    same_as: UUID | None = None  # the job with the same key and request; this one did nothing
 
     @property
     def error_code(self) -> str | None:
@@ -44,7 +44,7 @@ class Job:
 
     @property
     def is_final(self) -> bool:
-        """Nothing more will happen to the job by itself, except that the watcher has a crashed one run again."""
+        """The job stays in this state by itself, except that the watcher restarts a crashed one."""
         return is_final(self.state)
 
     @property
@@ -54,7 +54,7 @@ class Job:
 
 
 def job_of(run: FlowRun) -> Job:
-    """The job that `run` is."""
+    """The job of a run."""
     request = request_of(run)
     return Job(
         id=run.id,
@@ -75,7 +75,7 @@ def job_of(run: FlowRun) -> Job:
 
 
 def request_of(run: FlowRun) -> LipSyncRequest | None:
-    """What the run was asked for, signatures and all; None where it is nothing that this version knows."""
+    """The run's request with its signatures; None where this version cannot read it."""
     try:
         return LipSyncRequest.model_validate(run.parameters.get("request"))
     except ValidationError:
@@ -100,7 +100,7 @@ def _error(job_id: UUID, state: RunState) -> LipSyncError | None:
 
 
 def _line(text: str) -> str:
-    """The text in one line, its addresses without what gives access: an exception's words may quote them."""
+    """The text in one line, its addresses without credentials and signatures: an exception may quote them."""
     return " ".join(_ADDRESS.sub(r"\1\2", text).split())
 
 

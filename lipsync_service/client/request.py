@@ -1,9 +1,9 @@
-"""What a caller of the service may ask for: the parameters of the flow and the form in Prefect's UI."""
+"""The request of a caller: the parameters of the flow, and the form in Prefect's UI."""
 
 import hashlib
 import json
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -149,17 +149,17 @@ class LipSyncRequest(BaseModel):
 
     @property
     def output_suffix(self) -> str:
-        """The ending of the output's name, which says its container: ".mp4", ".m4v" or ".mov"."""
+        """The ending of the output's name, which names its container: ".mp4", ".m4v" or ".mov"."""
         return _suffix(self.output)
 
     @property
     def digest(self) -> str:
-        """sha256 (hexadecimal) of everything asked for but the idempotency key: what the key stands for."""
+        """sha256 (hexadecimal) of the whole request without the idempotency key, which stands for it."""
         asked = self.model_dump(mode="json", exclude={"idempotency_key"})
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
     def options(self) -> JobOptions:
-        """The part that the core knows.
+        """The options that go to the core.
 
         Raises:
             OptionError: a value is outside its range.

@@ -1,6 +1,6 @@
-"""Figures of the whole service for a collector of metrics, computed by the ledger's database when they are asked for.
+"""Figures of the whole service for a collector of metrics, computed by the ledger's database at each request.
 
-All are counts over everything in the ledger, so they are right after any restart and from whichever host they come.
+All of them count the whole ledger, so they are right after any restart and on any host.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _UNKNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class StageFigures:
-    """Wall times of one stage of the job itself, runs from a cache not among them."""
+    """Wall times of one stage of the job itself, without the runs from a cache."""
 
     stage: str
     cached: int  # runs from a cache
@@ -31,14 +31,14 @@ class StageFigures:
 
 @dataclass(frozen=True, slots=True)
 class LedgerFigures:
-    """What the ledger says at one moment."""
+    """The ledger's figures at one moment."""
 
     jobs: tuple[tuple[str, str, int], ...]  # state, model, jobs
     failures: tuple[tuple[str, int], ...]  # error code, jobs
     stages: tuple[StageFigures, ...]
     frames: tuple[tuple[str, int], ...]  # outcome, frames
     callbacks: tuple[tuple[str, int], ...]  # pending, delivered, given_up
-    oldest_callback: datetime | None  # when the event became known that waits longest
+    oldest_callback: datetime | None  # when the event that waits longest became known
 
 
 def ledger_figures(database_url: str) -> LedgerFigures:

@@ -1,6 +1,6 @@
-"""Where the time of a period's jobs went: median, 95th percentile and share of every stage, from the ledger.
+"""The timing report of a period's jobs: median, 95th percentile and share of every stage, from the ledger.
 
-The database picks the percentiles, so that a report over a million rows moves a few hundred.
+The database picks the percentiles, so that a report over a million rows reads a few hundred.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _WIDTHS_S = (60, 300, 900, 3600, 3 * 3600, 6 * 3600, 86_400, 7 * 86_400, 28 * 86
 
 @dataclass(frozen=True, slots=True)
 class ReportFilter:
-    """Which stages count: those that ended in [since, until), on this pool, for this model; None: all."""
+    """The stages that count: those that ended in [since, until), on this pool, for this model; None: all."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -45,7 +45,7 @@ class StageLine:
     total_s: float  # cached ones included
     cpu_s: float  # in total
     share: float  # of the time of all stages, 0..1; of a part: of that same time
-    providers: tuple[tuple[str, int], ...] = ()  # what ran the stage's networks, with the number of runs
+    providers: tuple[tuple[str, int], ...] = ()  # that ran the stage's networks, each with its number of runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,12 +212,12 @@ def _in_order(lines: Sequence[StageLine]) -> tuple[StageLine, ...]:
     """The largest stage first, each followed by its parts."""
     totals = {line.stage: line.total_s for line in lines if not line.part_of}
 
-    def place(line: StageLine) -> tuple[float, str, bool, float, str]:
-        """Sorts by the owner's time, the owner before its parts, and those by their own."""
+    def rank(line: StageLine) -> tuple[float, str, bool, float, str]:
+        """Sort by the time of the whole stage; the stage comes before its parts, and those by their own time."""
         owner = line.part_of or line.stage
         return (-totals.get(owner, 0.0), owner, bool(line.part_of), -line.total_s, line.stage)
 
-    return tuple(sorted(lines, key=place))
+    return tuple(sorted(lines, key=rank))
 
 
 def _bucket_width_s(first: datetime | None, last: datetime | None) -> int:

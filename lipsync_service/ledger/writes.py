@@ -1,4 +1,4 @@
-"""Writing rows so that repetition and order do not matter: each row counts once, the latest state of a job stays."""
+"""Writes rows so that repetition and order do not matter: each row counts once, the latest state of a job stays."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
@@ -43,7 +43,7 @@ def write_rows(connection: Connection, rows: Iterable[Row]) -> None:
                 _write_once(connection, [row])
             case StageRow() | FrameRow():
                 measured.append(row)
-    # The job itself may still lie in another host's spool.
+    # The row of the job itself may still wait in another host's spool.
     _write_once(
         connection, [JobRow(job_id, 0, JobState.ACCEPTED) for job_id in sorted({row.job_id for row in measured})]
     )
@@ -52,7 +52,7 @@ def write_rows(connection: Connection, rows: Iterable[Row]) -> None:
 
 
 def claim_key(connection: Connection, row: KeyRow) -> KeyRow:
-    """The claim that holds for the key: `row`, or the one that came before it.
+    """The valid claim of the key: `row`, or an earlier one.
 
     The primary key decides: the second of two at once waits for the first one's transaction, then finds its row.
     """
@@ -63,7 +63,7 @@ def claim_key(connection: Connection, row: KeyRow) -> KeyRow:
 
 
 def read_job(connection: Connection, job_id: UUID, is_for_update: bool = False) -> JobRow | None:
-    """What is known of the job, locked until the transaction ends where it is to be updated."""
+    """The job's row; None where there is none. With `is_for_update` it is locked until the transaction ends."""
     query = select(Job.__table__).where(Job.id == job_id)
     found = connection.execute(query.with_for_update() if is_for_update else query).one_or_none()
     if found is None:
@@ -73,7 +73,7 @@ def read_job(connection: Connection, job_id: UUID, is_for_update: bool = False) 
 
 
 def _write_job(connection: Connection, row: JobRow) -> None:
-    """Insert the job, or bring together what is known of it and what `row` says."""
+    """Insert the job, or merge `row` into its row."""
     if _write_once(connection, [row]):
         return
     known = read_job(connection, row.job_id, is_for_update=True)

@@ -2,7 +2,7 @@
 
 Without URL it is the ledger at LIPSYNC_DATABASE_URL.
 
-Several hosts may run it at once, and again at every start: what is done already is left alone.
+Several hosts may run it at once, and again at every start: a ledger that is up to date stays as it is.
 """
 
 import sys
