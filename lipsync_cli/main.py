@@ -1,7 +1,6 @@
 """The `lipsync` command: its subcommands, and the frame that turns every failure into an exit status."""
 
 import importlib.metadata
-import os
 import sys
 import warnings
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from lipsync_cli.commands.probe import probe
 from lipsync_cli.commands.report import report
 from lipsync_cli.commands.run import run
 from lipsync_cli.commands.submit import submit
+from lipsync_cli.environment import is_debug
 from lipsync_cli.exit_statuses import SUCCESS, exit_table_text
 from lipsync_cli.failures import report_failure, write_stdout
 from lipsync_cli.signals import interruptible
@@ -77,7 +77,7 @@ _give_debug(cli)
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status; no exception leaves it."""
-    invocation = Invocation(is_debug=os.environ.get("LIPSYNC_DEBUG", "0") not in ("", "0"))
+    invocation = Invocation(is_debug=is_debug())
     try:
         with interruptible():
             if arguments is None:  # a process of our own

@@ -1,21 +1,17 @@
 """Opens the service for the commands that talk to it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-import click
-
+from lipsync_cli.environment import SERVICE_FILE
 from lipsync_cli.extra import service_extra, service_settings
 
 if TYPE_CHECKING:
     from lipsync_service.client.job_client import JobClient
     from lipsync_service.client.local_files import FileExchange
-
-_DEFAULT_FILE = Path(".lipsync") / "service.env"
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +20,6 @@ class Service:
 
     client: "JobClient"
     files: "FileExchange"
-
-
-def service_option(command: _Command) -> _Command:
-    """Give a command the parameter `service_file`."""
-    option = click.option(
-        "--service",
-        "service_file",
-        type=click.Path(path_type=Path, exists=True, dir_okay=False),
-        envvar="LIPSYNC_SERVICE",
-        metavar="FILE",
-        show_default=str(_DEFAULT_FILE),
-        help="Where the service is: lines such as LIPSYNC_API_URL=…; the environment wins.  [env: LIPSYNC_SERVICE]",
-    )
-    return option(command)
 
 
 @contextmanager
@@ -50,8 +32,8 @@ def open_service(command: str, file: Path | None) -> Iterator[Service]:
     with service_extra(command):
         from lipsync_service.client.job_client import open_client
         from lipsync_service.client.local_files import FileExchange
-    if file is None and _DEFAULT_FILE.is_file():
-        file = _DEFAULT_FILE
+    if file is None and SERVICE_FILE.is_file():
+        file = SERVICE_FILE
     settings = service_settings(command, file)
     with open_client(settings) as client:
         yield Service(client, FileExchange(settings))

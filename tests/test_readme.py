@@ -50,7 +50,7 @@ def test_the_documentation_names_only_codes_that_exist() -> None:
     documents = [README, *(path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md"))]
     named = set(chain(*(re.findall(r"`([A-Z]+(?:_[A-Z0-9]+)+)(?:: [^`]*)?`", text) for text in documents)))
     codes = set(chain(*(each.codes for each in exit_table())))
-    variables = {name for name in named if name.startswith(("LIPSYNC_", "WORKER_", "PREFECT_"))}
+    variables = {name for name in named if name.startswith(("CUDA_", "LIPSYNC_", "PREFECT_", "WORKER_"))}
     assert "NO_FACE" in named
     assert named - variables <= codes
 

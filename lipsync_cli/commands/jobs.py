@@ -13,6 +13,7 @@ import click
 
 from lipsync_cli.commands.report import Day, Span
 from lipsync_cli.commands.waiting import conclude, wait_for_job
+from lipsync_cli.environment import service_option
 from lipsync_cli.failures import write_stdout
 from lipsync_cli.render.job_table import (
     JobDetails,
@@ -22,7 +23,7 @@ from lipsync_cli.render.job_table import (
     render_json,
     render_list,
 )
-from lipsync_cli.service import Service, open_service, service_option
+from lipsync_cli.service import Service, open_service
 from lipsync_service.names import JOB_STATES, TIMINGS_ARTIFACT
 
 _COMMAND = "lipsync jobs"

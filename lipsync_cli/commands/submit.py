@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lipsync_cli.commands.waiting import conclude, say, take_up_line, wait_for_job
+from lipsync_cli.environment import service_option
 from lipsync_cli.extra import service_extra
 from lipsync_cli.failures import write_stdout
 from lipsync_cli.job_options import job_option
 from lipsync_cli.progress.steps import shown_steps, transfer_step
 from lipsync_cli.render.job_table import job_fields, render_json
-from lipsync_cli.service import Service, open_service, service_option
+from lipsync_cli.service import Service, open_service
 from lipsync_cli.signals import remaining
 from lipsync_cli.values import FaceChoice
 from lipsync_core.choices import listed
