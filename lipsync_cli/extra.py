@@ -1,4 +1,4 @@
-"""The extra `service`, loaded by the commands that need it and named where it is missing."""
+"""Loads the extra `service` for the commands that need it, and names it where it is missing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +16,8 @@ _PACKAGES = frozenset(
 
 
 @contextmanager
-def service_extra(user: str) -> Iterator[None]:
-    """For the imports of `user`, such as "lipsync report".
+def service_extra(command: str) -> Iterator[None]:
+    """Guard the imports of a command, such as "lipsync report".
 
     Raises:
         OptionError: a package of the extra is not installed.
@@ -28,22 +28,22 @@ def service_extra(user: str) -> Iterator[None]:
         if exc.name is None or exc.name.partition(".")[0] not in _PACKAGES:
             raise
         remedy = "install it with: pip install 'lipsync[service]'"
-        raise OptionError(f"{user} needs the extra 'service'", remedy) from exc
+        raise OptionError(f"{command} needs the extra 'service'", remedy) from exc
 
 
-def service_settings(user: str, file: Path | None = None) -> "Settings":
-    """What the environment says, and for what it leaves open the lines NAME=VALUE of `file`.
+def service_settings(command: str, file: Path | None = None) -> "Settings":
+    """The settings of the environment; `file` gives variables that it lacks, as lines NAME=VALUE.
 
     Raises:
         OptionError: a variable has a value that cannot be used, or the extra is not installed.
     """
-    with service_extra(user):
+    with service_extra(command):
         from pydantic import ValidationError
 
-        from lipsync_service.settings import Settings
+        from lipsync_service.settings import Settings, variable_of
     try:
         return Settings(_env_file=file)
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_input=False)[0]  # values may be secrets
-        variable = f"LIPSYNC_{first['loc'][0]}".upper() if first["loc"] else "a variable LIPSYNC_*"
+        variable = variable_of(str(first["loc"][0])) if first["loc"] else "a variable LIPSYNC_*"
         raise OptionError(f"{variable} cannot be used: {first['msg']}", "change it or unset it") from exc

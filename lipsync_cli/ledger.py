@@ -1,4 +1,4 @@
-"""What came of a job of `lipsync run --ledger`, entered where `lipsync report` finds it."""
+"""Records a job of `lipsync run --ledger` in the ledger that `lipsync report` reads."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from lipsync_core.report import JobReport
 if TYPE_CHECKING:
     from lipsync_service.ledger.local import LocalLedger
 
-_USER = "lipsync run --ledger"
+_COMMAND = "lipsync run --ledger"
 #: In place of an address: the ledger of the settings, by default the user's own.
 OWN = "auto"
 
@@ -21,8 +21,8 @@ def open_ledger(url: str) -> "LocalLedger":
     Raises:
         OptionError: the address cannot be used, or the extra `service` is not installed.
     """
-    settings = service_settings(_USER)
-    with service_extra(_USER):
+    settings = service_settings(_COMMAND)
+    with service_extra(_COMMAND):
         from lipsync_service.ledger.local import LocalLedger
     own_url = settings.database_url.get_secret_value()
     if url in (OWN, own_url):
@@ -30,8 +30,8 @@ def open_ledger(url: str) -> "LocalLedger":
     return LocalLedger.beside(url, settings.spool_dir)
 
 
-def entered(ledger: "LocalLedger", video: Path, audio: Path, work: Callable[[], JobReport]) -> JobReport:
-    """Do the work and enter what came of it, whichever way it ended; a ledger that is down changes nothing."""
+def recorded(ledger: "LocalLedger", video: Path, audio: Path, work: Callable[[], JobReport]) -> JobReport:
+    """Do the work and record its result or failure; a ledger that is down changes neither."""
     from lipsync_service.ledger.local import record_failure, record_report
 
     try:

@@ -1,7 +1,6 @@
-"""The `lipsync` command: its subcommands, and the one place where failures become exit statuses."""
+"""The `lipsync` command: its subcommands, and the frame that turns every failure into an exit status."""
 
 import importlib.metadata
-import os
 import sys
 import warnings
 from dataclasses import dataclass
@@ -16,29 +15,15 @@ from lipsync_cli.commands.probe import probe
 from lipsync_cli.commands.report import report
 from lipsync_cli.commands.run import run
 from lipsync_cli.commands.submit import submit
-from lipsync_cli.failures import SUCCESS, exit_table, report_failure, write_stdout
+from lipsync_cli.environment import is_debug
+from lipsync_cli.exit_statuses import SUCCESS, exit_table_text
+from lipsync_cli.failures import report_failure, write_stdout
 from lipsync_cli.signals import interruptible
-
-_MEANINGS = {
-    0: "done",
-    1: "a fault of this program; of doctor: something is missing",
-    2: "an option cannot be used",
-    3: "an input file cannot be used",
-    4: "too few frames with a usable face",
-    5: "the output cannot be written",
-    6: "a model cannot be used",
-    7: "the service's storage refused an address or a file",
-    8: "a job of the service lost its worker, or took too long",
-    9: "a job of the service was cancelled",
-    10: "some rows of a manifest have no output",
-    75: "a download failed, or a server is down; try again",
-    130: "stopped by Ctrl-C; nothing is left behind (143: by SIGTERM)",
-}
 
 
 @dataclass(slots=True)
 class Invocation:
-    """What holds for one run of the command, whichever subcommand it is."""
+    """The choices of one run of the command that hold for every subcommand."""
 
     is_debug: bool
 
@@ -58,15 +43,10 @@ debug_option = click.option(
 )
 
 
-def _epilog() -> str:
-    rows = [f"  {status:3}  {_MEANINGS[status]}" for status, _ in exit_table()]
-    return "\b\nExit status:\n" + "\n".join(rows)
-
-
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True},
     invoke_without_command=True,
-    epilog=_epilog(),
+    epilog=f"\b\nExit status:\n{exit_table_text()}",
 )
 @click.version_option(importlib.metadata.version("lipsync"), message="%(prog)s %(version)s")
 @click.pass_context
@@ -97,7 +77,7 @@ _give_debug(cli)
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status; no exception leaves it."""
-    invocation = Invocation(is_debug=os.environ.get("LIPSYNC_DEBUG", "0") not in ("", "0"))
+    invocation = Invocation(is_debug=is_debug())
     try:
         with interruptible():
             if arguments is None:  # a process of our own
@@ -112,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _hide_warnings(invocation: Invocation) -> None:
-    """Python's warnings address developers; standard error is kept for what a user can act upon."""
+    """Python's warnings address developers; standard error is for users."""
     if not invocation.is_debug and not sys.warnoptions:
         warnings.simplefilter("ignore")
 

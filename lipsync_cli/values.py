@@ -45,15 +45,6 @@ class FaceChoice(click.ParamType[int | None]):
         return int(text)
 
 
-home_option = click.option(
-    "--home",
-    type=click.Path(path_type=Path, file_okay=False),
-    envvar="LIPSYNC_HOME",
-    metavar="DIR",
-    help="Folder of models and cached face tracks, instead of the user's own.  [env: LIPSYNC_HOME]",
-)
-
-
 def workspace_at(home: Path | None) -> Workspace:
     """The workspace below `home`, or the user's own."""
     return Workspace.default() if home is None else Workspace.below(home)

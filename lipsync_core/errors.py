@@ -1,4 +1,4 @@
-"""Every way a job can fail, with the stable code and exit status that all front ends report.
+"""The errors of a job, with the stable code and exit status that all front ends report.
 
     LipSyncError                      exit 1   INTERNAL
     ├── OptionError                   exit 2   BAD_OPTION
@@ -28,7 +28,7 @@ from typing import ClassVar
 class LipSyncError(Exception):
     """A failure with a stable code.
 
-    The message is one line that names the fault; `remedy` names what the user can do about it.
+    The message is one line that names the fault; `remedy` names the user's way to mend it.
     """
 
     code: ClassVar[str] = "INTERNAL"
@@ -150,10 +150,13 @@ def error_of(code: str, message: str, remedy: str = "") -> LipSyncError:
 
     An unknown code, from another version of this product, is put in front of the message.
     """
-    # Subclasses inherit a code: the class nearest the root stands for it.
-    classes = {each.code: each for each in reversed([*_family(LipSyncError)])}
-    known = classes.get(code)
+    known = {each.code: each for each in error_classes()}.get(code)
     return known(message, remedy) if known else LipSyncError(f"{code}: {message}", remedy)
+
+
+def error_classes() -> tuple[type[LipSyncError], ...]:
+    """Every error class with a code of its own that imported modules declare, parents before their children."""
+    return tuple(each for each in _family(LipSyncError) if "code" in vars(each))
 
 
 def _family(cls: type[LipSyncError]) -> Iterator[type[LipSyncError]]:

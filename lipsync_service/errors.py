@@ -1,4 +1,4 @@
-"""Every way a job of the service can fail beyond those of `lipsync_core.errors`.
+"""The errors of the service, beside those of `lipsync_core.errors`.
 
     LipSyncError
     ├── StorageError                  exit 7   STORAGE_FAILED
@@ -29,7 +29,7 @@ from lipsync_core.errors import LipSyncError, OptionError, TransientError
 
 
 class StorageError(LipSyncError):
-    """A file could not be brought or taken away, and trying again will not help."""
+    """A file could not be fetched or stored, and another try will not help."""
 
     code = "STORAGE_FAILED"
     exit_status = 7
@@ -48,7 +48,7 @@ class ObjectMissingError(StorageError):
 
 
 class AccessDeniedError(StorageError):
-    """The server wants other credentials, or a presigned address has expired."""
+    """The server refuses the credentials, or a presigned address has expired."""
 
     code = "ACCESS_DENIED"
 
@@ -66,32 +66,32 @@ class TooLongError(StorageError):
 
 
 class ChecksumError(StorageError):
-    """What came is not what its owner stored, and not by chance of the network."""
+    """The fetched bytes are not the stored ones, and the network is not the cause."""
 
     code = "CHECKSUM_MISMATCH"
 
 
 class JobCrashedError(LipSyncError):
-    """The job's process or its worker vanished: the job ended without a word of its own."""
+    """The job's process or its worker vanished before the job could report its end."""
 
     code = "JOB_CRASHED"
     exit_status = 8
 
 
 class GpuRunError(JobCrashedError):
-    """The job's part on the GPU pool ended without a word: its worker died, it was cancelled, or its time was up."""
+    """The job's part on the GPU pool ended without a handover: its worker died, or it was cancelled or timed out."""
 
     code = "GPU_RUN_FAILED"
 
 
 class JobTimedOutError(JobCrashedError):
-    """The job, or one of its stages, took longer than any should."""
+    """The job, or one of its stages, reached its time limit."""
 
     code = "JOB_TIMED_OUT"
 
 
 class JobCancelledError(LipSyncError):
-    """Somebody cancelled the job."""
+    """The job was cancelled."""
 
     code = "JOB_CANCELLED"
     exit_status = 9
@@ -117,13 +117,13 @@ class JobMissingError(OptionError):
 
 
 class JobStateError(OptionError):
-    """What is asked for cannot be done with a job in this state."""
+    """The state of the job forbids the call."""
 
     code = "JOB_STATE_REFUSED"
 
 
 class LedgerUnavailableError(TransientError):
-    """The ledger's database does not answer a question; rows to be written wait in the spool meanwhile."""
+    """The ledger's database cannot be read; rows to be written wait in the spool."""
 
     code = "LEDGER_UNAVAILABLE"
 

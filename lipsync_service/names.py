@@ -1,8 +1,8 @@
-"""The names that the service's parts know each other by: flows, deployments, work pools, queues, states."""
+"""The names by which the parts of the service know each other; `prefect.yaml` and containers use the same ones."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal, get_args
 
 JOB_FLOW: Final = "lipsync"
 GPU_FLOW: Final = "lipsync-gpu"
@@ -14,8 +14,23 @@ GPU_DEPLOYMENT: Final = f"{GPU_FLOW}/lipsync-gpu"
 
 CPU_POOL: Final = "lipsync-cpu"
 GPU_POOL: Final = "lipsync-gpu"
+
+#: The queue that a job waits in.
+Priority = Literal["interactive", "bulk"]
+INTERACTIVE: Final = "interactive"
+BULK: Final = "bulk"
 #: The queues of each pool with their priority; workers take from queue 1 first.
-QUEUES: Final[Mapping[str, int]] = MappingProxyType({"interactive": 1, "bulk": 2})
+QUEUES: Final[Mapping[Priority, int]] = MappingProxyType({INTERACTIVE: 1, BULK: 2})
 
 #: The name of the state in which a run ends that asks for the work of an earlier job.
 DUPLICATE: Final = "Duplicate"
+#: The states of the ledger, and `scheduled` before a worker has accepted the job.
+JobStateName = Literal["scheduled", "accepted", "running", "completed", "failed", "cancelled"]
+JOB_STATES: Final[tuple[JobStateName, ...]] = get_args(JobStateName)
+
+#: The keys of the artifacts that runs show and callers read.
+PROGRESS_ARTIFACT: Final = "progress"
+TIMINGS_ARTIFACT: Final = "timing-breakdown"
+
+#: The task whose progress is that of the job's frames.
+ENCODE_TASK: Final = "encode"

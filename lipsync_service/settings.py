@@ -23,11 +23,13 @@ def _data_folder() -> Path:
 class Settings(BaseSettings):
     """One frozen object; `Settings()` reads the variables LIPSYNC_STORAGE_URL, LIPSYNC_S3_ENDPOINT and so on.
 
+    `variable_of` names the variable of each field.
+
     A list is written with commas (or as JSON), a size in bytes or as `4GiB`. Secrets and the database's address (which
     may hold a password) do not show in `repr`; `get_secret_value()` gives them.
     """
 
-    model_config = SettingsConfigDict(env_prefix="LIPSYNC_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="LIPSYNC_", frozen=True, extra="ignore", populate_by_name=True)
 
     storage_url: str = Field(
         default_factory=lambda: (_data_folder() / "storage").as_uri(),
@@ -77,6 +79,24 @@ class Settings(BaseSettings):
     metrics_host: str = Field("127.0.0.1", description="The address on which the watcher serves its metrics.")
     metrics_port: int = Field(4205, ge=1, le=65_535)
 
+    worker_limit: int | None = Field(
+        None,
+        ge=1,
+        validation_alias="WORKER_LIMIT",
+        description="The most runs of a worker at a time; unset: no limit.",
+    )
+    worker_drain_s: float = Field(
+        1740.0,  # a minute less than Compose and Kubernetes wait before they kill (30 min)
+        ge=0,
+        validation_alias="WORKER_DRAIN_S",
+        description="How long a worker that is told to stop lets its runs go on.",
+    )
+    visible_gpus: str = Field(
+        "0",
+        validation_alias="CUDA_VISIBLE_DEVICES",
+        description="The GPUs of this process; the first is measured.",
+    )
+
     @field_validator("s3_buckets", "http_allowed_hosts", "file_roots", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -87,7 +107,14 @@ class Settings(BaseSettings):
         return tuple(part.strip() for part in value.split(",") if part.strip())
 
     @field_validator(
-        "s3_endpoint", "s3_access_key", "s3_secret_key", "api_auth", "gpu_pool", "callback_secret", mode="before"
+        "s3_endpoint",
+        "s3_access_key",
+        "s3_secret_key",
+        "api_auth",
+        "gpu_pool",
+        "callback_secret",
+        "worker_limit",
+        mode="before",
     )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
@@ -122,3 +149,12 @@ class Settings(BaseSettings):
     def execution(self) -> Execution:
         """The providers and the precision of the networks on this host."""
         return Execution(self.providers, self.precision)
+
+
+def variable_of(field: str) -> str:
+    """The environment variable of a field of `Settings`; pydantic's errors name a field or the variable itself."""
+    known = Settings.model_fields.get(field)
+    if known is None:
+        return field
+    alias = known.validation_alias
+    return alias if isinstance(alias, str) else f"LIPSYNC_{field}".upper()

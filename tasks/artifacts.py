@@ -21,6 +21,7 @@ from prefect.artifacts import (
 )
 
 from lipsync_core.report import Progress
+from lipsync_service.names import PROGRESS_ARTIFACT, TIMINGS_ARTIFACT
 from tasks.preview import Preview
 from tasks.stage_log import StageLog, StageRun
 
@@ -34,7 +35,7 @@ class ShownProgress:
     def __init__(self) -> None:
         self._artifact: UUID | None = None
         with _if_possible():
-            made = create_progress_artifact(progress=0.0, key="progress", description="Frames written")
+            made = create_progress_artifact(progress=0.0, key=PROGRESS_ARTIFACT, description="Frames written")
             self._artifact = cast(UUID, made)
         self._shown_at = time.monotonic()
 
@@ -57,7 +58,7 @@ def show_timings(log: StageLog) -> None:
         cpu_s = run.cpu_s if run.parts else None  # only the finer rows are measured
         rows.append(_row(run.stage, run.wall_s, cpu_s, run.items) | {"note": _note(run)})
         rows.extend(_row(f"– {part.stage}", part.wall_s, part.cpu_s, part.items) | {"note": ""} for part in run.parts)
-    show_table(rows, "timing-breakdown", "Where the time of this run went")
+    show_table(rows, TIMINGS_ARTIFACT, "Where the time of this run went")
 
 
 def show_table(rows: list[dict[str, object]], key: str, description: str) -> None:

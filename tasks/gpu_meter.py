@@ -4,7 +4,6 @@ NVML makes no CUDA context. Only the launcher forks, and it runs no stage, so no
 """
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,10 +70,10 @@ def gpu_watched(read: ReadGpu | None, use: GpuUse, every_s: float = _EVERY_S) ->
         sampler.join(_STOP_LIMIT_S)
 
 
-def open_gpu() -> ReadGpu | None:
+def open_gpu(visible_gpus: str = "0") -> ReadGpu | None:
     """A reader of this process's GPU; None without a driver, its package (extra `gpu`) or a GPU that CUDA may use.
 
-    It never raises: a missing measurement must not fail a job.
+    `visible_gpus` is the value of CUDA_VISIBLE_DEVICES. It never raises: a missing measurement must not fail a job.
     """
     if not any(path.exists() for path in DRIVER_FILES):
         return None
@@ -85,7 +84,7 @@ def open_gpu() -> ReadGpu | None:
         return None
     try:
         pynvml.nvmlInit()
-        handle = _handle(pynvml, os.environ.get("CUDA_VISIBLE_DEVICES", "0"))
+        handle = _handle(pynvml, visible_gpus)
     except pynvml.NVMLError as error:
         _logger.warning("the use of the GPU is not measured: %s", error)
         return None

@@ -15,8 +15,8 @@ from prefect.states import Cancelling
 
 from lipsync_core.errors import LipSyncError
 from lipsync_core.report import Progress
-from lipsync_service.client.patience import patiently
 from lipsync_service.client.request import LipSyncRequest
+from lipsync_service.client.retries import retried
 from lipsync_service.errors import GpuRunError
 from lipsync_service.names import GPU_DEPLOYMENT
 from tasks import stages
@@ -28,7 +28,7 @@ from tasks.stages import unscanned
 SetParts = Callable[[ChosenParts], None]
 
 _MAX_CHILDREN = 3  # of one attempt of a job, each after the crash of the one before
-_SERVER_PATIENCE_S = 300.0
+_SERVER_LIMIT_S = 300.0
 _POLL_S = 0.25  # how often the parent looks at its child; Prefect's own 5 s would add 2.5 s to a job
 
 
@@ -68,7 +68,7 @@ def _ended_child(job: ServiceJob, request: LipSyncRequest, attempt: int, number:
         idempotency_key=f"{runtime.flow_run.id}-{attempt}-{number}",  # asked for twice, it is the same run
         timeout=0,
     )
-    run_id = cast(FlowRun, patiently(start, _is_away, _SERVER_PATIENCE_S, _POLL_S)).id
+    run_id = cast(FlowRun, retried(start, _is_away, _SERVER_LIMIT_S, _POLL_S)).id
     try:
         return finished_run(run_id, job.max_gpu_wait_s)
     except BaseException:
@@ -121,7 +121,7 @@ def finished_run(run_id: UUID, may_wait_s: float) -> FlowRun:
     asked_at = time.monotonic()
     with get_client(sync_client=True) as client:
         while True:
-            run = patiently(partial(client.read_flow_run, run_id), _is_away, _SERVER_PATIENCE_S, _POLL_S)
+            run = retried(partial(client.read_flow_run, run_id), _is_away, _SERVER_LIMIT_S, _POLL_S)
             if run.state is not None and run.state.is_final():
                 return run
             if run.start_time is None and time.monotonic() > asked_at + may_wait_s:

@@ -10,6 +10,7 @@ from prefect.states import Cancelled, Completed, Failed
 from pydantic import BaseModel, ConfigDict
 
 from lipsync_core.errors import LipSyncError, error_of
+from lipsync_service.client.run_states import coded_message, duplicate_message, retry_command
 from lipsync_service.errors import GpuRunError, ObjectMissingError
 from lipsync_service.ledger.rows import JobRow, JobState
 from lipsync_service.names import DUPLICATE
@@ -53,15 +54,15 @@ class Handover(BaseModel):
 
 def failed_state(error: LipSyncError) -> State[LipSyncError]:
     """The state of a flow run that `error` ended: its message begins with the stable code."""
-    return Failed(message=f"{error.code}: {error}", data=error)
+    return Failed(message=coded_message(error), data=error)
 
 
 def duplicate_state(job_id: UUID, job: JobRow | None) -> State[Any]:
     """The state of a run that repeats the request of job `job_id`: that job's own state, under the name `Duplicate`."""
     state = job.state if job else JobState.ACCEPTED
-    same = f"the same as job {job_id}, which is {state}"
+    same = duplicate_message(job_id, state)
     if state is JobState.FAILED and job:
-        return Failed(name=DUPLICATE, message=f"{job.error_code}: {same}; run it again: lipsync jobs retry {job_id}")
+        return Failed(name=DUPLICATE, message=f"{job.error_code}: {same}; run it again: {retry_command(job_id)}")
     make = Cancelled if state is JobState.CANCELLED else Completed
     return make(name=DUPLICATE, message=same)
 

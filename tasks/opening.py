@@ -37,6 +37,6 @@ def open_job(options: JobOptions, settings: Settings) -> Iterator[ServiceJob]:
             max_input_s=settings.max_duration_s,
             max_gpu_wait_s=settings.gpu_wait_s,
             folder=Path(folder),
-            log=StageLog(open_gpu()),
+            log=StageLog(open_gpu(settings.visible_gpus)),
             leases=leases,
         )

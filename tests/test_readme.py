@@ -11,7 +11,7 @@ import pytest
 
 from demo.make_face_clip import make_face_clip
 from lipsync_cli.commands.run import run
-from lipsync_cli.failures import exit_table
+from lipsync_cli.exit_statuses import exit_table, exit_table_markdown
 from lipsync_core.models import registered_models
 
 ROOT = Path(__file__).parents[1]
@@ -41,11 +41,18 @@ def test_the_python_example_runs(
     assert (tmp_path / "out.mp4").stat().st_size > 0
 
 
-def test_the_exit_table_lists_every_status_with_its_codes() -> None:
-    rows = re.findall(r"^\| (\d+) \| ([^|]*)\|", section("When something is wrong"), re.MULTILINE)
-    documented = {int(status): set(re.findall(r"`([A-Z_]+)`", codes)) for status, codes in rows}
-    for status, codes in exit_table():
-        assert documented[status] == set(codes)
+def test_the_exit_table_is_the_one_that_the_command_prints() -> None:
+    table = "".join(re.findall(r"^\|.*\n", section("When something is wrong"), re.MULTILINE))
+    assert table == f"{exit_table_markdown()}\n", "write it anew with: python -m lipsync_cli.exit_statuses"
+
+
+def test_the_documentation_names_only_codes_that_exist() -> None:
+    documents = [README, *(path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md"))]
+    named = set(chain(*(re.findall(r"`([A-Z]+(?:_[A-Z0-9]+)+)(?:: [^`]*)?`", text) for text in documents)))
+    codes = set(chain(*(each.codes for each in exit_table())))
+    variables = {name for name in named if name.startswith(("CUDA_", "LIPSYNC_", "PREFECT_", "WORKER_"))}
+    assert "NO_FACE" in named
+    assert named - variables <= codes
 
 
 def test_the_options_table_lists_every_option() -> None:

@@ -10,6 +10,7 @@ from infra.local.client_env import write_client_env
 from infra.local.layout import BUCKET, DEFAULT_FIRST_PORT, Layout
 from infra.local.process import StackError
 from infra.local.stack import Stack
+from lipsync_service.names import JOB_DEPLOYMENT
 
 _SOURCE = Path(__file__).resolve().parents[2]
 
@@ -63,7 +64,7 @@ def _how_to_use(layout: Layout, client_env: Path) -> str:
         f"its keys are in {_argument(layout.s3_keys)}.\n"
         f"A job from files of this machine:\n\n  {command} submit face.mp4 speech.wav -o out.mp4{option}\n\n"
         f"The same over REST, from files in S3:\n\n"
-        f'  id=$(curl -s {layout.api_url}/deployments/name/lipsync/lipsync | sed \'s/^{{"id":"\\([^"]*\\)".*/\\1/\')\n'
+        f'  id=$(curl -s {layout.api_url}/deployments/name/{JOB_DEPLOYMENT} | sed \'s/^{{"id":"\\([^"]*\\)".*/\\1/\')\n'
         f"  curl -s {layout.api_url}/deployments/$id/create_flow_run -H 'Content-Type: application/json' \\\n"
         f"    -d '{body}'\n"
     )

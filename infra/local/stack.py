@@ -23,6 +23,7 @@ from lipsync_service.deploy.automation import ensure_automation
 from lipsync_service.deploy.pools import ensure_pools
 from lipsync_service.ledger.database import upgrade
 from lipsync_service.names import CPU_POOL, GPU_POOL
+from lipsync_service.worker.launch import ADDRESS, SOURCE
 from lipsync_service.worker.starting import launcher_command, launcher_environment, worker_command
 
 _SERVER = "prefect-server"
@@ -159,15 +160,15 @@ def _environment(layout: Layout, databases: DatabaseUrls, keys: S3Keys) -> dict[
     binaries = str(Path(sys.executable).parent)
     return {
         **os.environ,
-        "PATH": os.pathsep.join([binaries, os.environ.get("PATH", os.defpath)]),
+        "PATH": os.pathsep.join([binaries, *os.get_exec_path()]),
         "PREFECT_HOME": str(layout.root / "prefect"),
         "PREFECT_API_URL": layout.api_url,
         "PREFECT_API_DATABASE_CONNECTION_URL": databases.prefect,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_WORKER_QUERY_SECONDS": _POLL_S,
-        "LIPSYNC_SOURCE": str(layout.source),
-        "LIPSYNC_LAUNCHER": str(layout.launcher),
+        SOURCE: str(layout.source),
+        ADDRESS: str(layout.launcher),
         "LIPSYNC_STORAGE_URL": layout.storage_url,
         "LIPSYNC_S3_ENDPOINT": layout.s3_url,
         "LIPSYNC_S3_ACCESS_KEY": keys.access_key,

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lipsync_cli.environment import service_option
 from lipsync_cli.extra import service_extra
 from lipsync_cli.failures import write_stdout
 from lipsync_cli.progress.batch import watched_batch
 from lipsync_cli.progress.steps import Step, shown_steps, transfer_step
 from lipsync_cli.render.batch_table import dry_run_fields, render_dry_run, render_report, report_fields
 from lipsync_cli.render.job_table import render_json
-from lipsync_cli.service import Service, open_service, service_option
+from lipsync_cli.service import Service, open_service
 from lipsync_cli.signals import remaining
 from lipsync_core.errors import InputError
 from lipsync_service.errors import BatchIncompleteError
@@ -75,7 +76,7 @@ def _planned(service: Service, manifest: Path) -> "Sequence[PlannedRow]":
         from lipsync_service.client.batch import plan_rows
         from lipsync_service.client.manifest import read_manifest
     rows = read_manifest(manifest, folder=manifest.parent)
-    return plan_rows(rows, service.files.placed)
+    return plan_rows(rows, service.files.addressed)
 
 
 def _conclude_dry_run(rows: "Sequence[PlannedRow]", as_json: bool) -> None:

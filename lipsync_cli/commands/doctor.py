@@ -15,8 +15,10 @@ from pathlib import Path
 
 import click
 
-from lipsync_cli.failures import SUCCESS, write_stdout
-from lipsync_cli.values import home_option, workspace_at
+from lipsync_cli.environment import home_option
+from lipsync_cli.exit_statuses import SUCCESS
+from lipsync_cli.failures import write_stdout
+from lipsync_cli.values import workspace_at
 from lipsync_core.errors import LipSyncError
 from lipsync_core.packages import is_installed
 from lipsync_core.workspace import Workspace

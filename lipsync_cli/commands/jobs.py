@@ -13,6 +13,7 @@ import click
 
 from lipsync_cli.commands.report import Day, Span
 from lipsync_cli.commands.waiting import conclude, wait_for_job
+from lipsync_cli.environment import service_option
 from lipsync_cli.failures import write_stdout
 from lipsync_cli.render.job_table import (
     JobDetails,
@@ -22,10 +23,10 @@ from lipsync_cli.render.job_table import (
     render_json,
     render_list,
 )
-from lipsync_cli.service import Service, open_service, service_option
+from lipsync_cli.service import Service, open_service
+from lipsync_service.names import JOB_STATES, TIMINGS_ARTIFACT
 
 _COMMAND = "lipsync jobs"
-_STATES = ("scheduled", "accepted", "running", "completed", "failed", "cancelled")
 
 
 class Since(click.ParamType[datetime]):
@@ -53,7 +54,7 @@ def jobs() -> None:
 
 
 @jobs.command("list")
-@click.option("--state", "states", type=click.Choice(_STATES), multiple=True, help="Only these; may be repeated.")
+@click.option("--state", "states", type=click.Choice(JOB_STATES), multiple=True, help="Only these; may be repeated.")
 @click.option("--since", type=Since(), help="Only what was due in this last span (90m, 24h, 7d) or since this date.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, help="The newest ones.")
 @json_option
@@ -123,7 +124,7 @@ def wait(job_id: UUID, output: Path | None, as_json: bool, quiet: bool, service_
 
 def _details(service: Service, job_id: UUID) -> JobDetails:
     job = service.client.job(job_id)
-    timings = [row for table in service.client.artifacts(job_id, "timing-breakdown") for row in _rows(table)]
+    timings = [row for table in service.client.artifacts(job_id, TIMINGS_ARTIFACT) for row in _rows(table)]
     return JobDetails(job, service.client.tasks(job_id), timings)
 
 

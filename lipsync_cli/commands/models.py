@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lipsync_cli.environment import home_option
 from lipsync_cli.failures import write_stdout
 from lipsync_cli.progress.transfer import shown_transfer
 from lipsync_cli.signals import Interrupted
-from lipsync_cli.values import home_option, workspace_at
+from lipsync_cli.values import workspace_at
 from lipsync_cli.wording import in_mb
 from lipsync_core.errors import ModelMissingError
 

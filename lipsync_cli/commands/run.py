@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
+from lipsync_cli.environment import home_option, ledger_option
 from lipsync_cli.failures import write_stdout
 from lipsync_cli.job_options import job_option
-from lipsync_cli.ledger import OWN, entered, open_ledger
+from lipsync_cli.ledger import open_ledger, recorded
 from lipsync_cli.progress.run import shown_progress
 from lipsync_cli.render.run_report import render_json, render_text
-from lipsync_cli.values import FaceChoice, Moment, home_option, workspace_at
+from lipsync_cli.values import FaceChoice, Moment, workspace_at
 from lipsync_core.execution import Execution
 from lipsync_core.option_specs import PRESETS
 from lipsync_core.options import JobOptions
@@ -38,12 +39,7 @@ _FILE = click.Path(path_type=Path)
 @job_option("start_s", type=Moment(), default="0")
 @job_option("end_s", type=Moment(), show_default="its end")
 @job_option("min_synced", type=float)
-@click.option(
-    "--ledger",
-    metavar="URL",
-    envvar="LIPSYNC_LEDGER",
-    help=f"Enter the job in this ledger, or in the one that lipsync report reads: {OWN}.  [env: LIPSYNC_LEDGER]",
-)
+@ledger_option
 @click.option("--json", "as_json", is_flag=True, help="Write the report to standard output as one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress and no report; with --json, no progress.")
 @home_option
@@ -76,7 +72,7 @@ def run(
 
     with shown_progress(quiet) as progress:
         job = partial(lip_sync, video, audio, output, options, workspace_at(home), progress, execution=execution)
-        report = job() if account is None else entered(account, video, audio, job)
+        report = job() if account is None else recorded(account, video, audio, job)
     if as_json:
         write_stdout(render_json(report))
     elif not quiet:

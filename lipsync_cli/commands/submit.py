@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lipsync_cli.commands.waiting import conclude, say, take_up_line, wait_for_job
+from lipsync_cli.environment import service_option
 from lipsync_cli.extra import service_extra
 from lipsync_cli.failures import write_stdout
 from lipsync_cli.job_options import job_option
 from lipsync_cli.progress.steps import shown_steps, transfer_step
 from lipsync_cli.render.job_table import job_fields, render_json
-from lipsync_cli.service import Service, open_service, service_option
+from lipsync_cli.service import Service, open_service
 from lipsync_cli.signals import remaining
 from lipsync_cli.values import FaceChoice
 from lipsync_core.choices import listed
 from lipsync_core.errors import OptionError
 from lipsync_core.option_specs import MODELS
+from lipsync_service.names import INTERACTIVE, QUEUES
 
 if TYPE_CHECKING:
     from lipsync_service.client.job_client import Submission
@@ -56,8 +58,8 @@ class Labels(click.ParamType[tuple[str, str]]):
 @job_option("min_synced", type=float)
 @click.option(
     "--priority",
-    type=click.Choice(["interactive", "bulk"]),
-    default="interactive",
+    type=click.Choice(tuple(QUEUES)),
+    default=INTERACTIVE,
     help="bulk jobs run when no interactive one waits.",
 )
 @click.option(
@@ -96,9 +98,9 @@ def submit(
     with open_service(_COMMAND, service_file) as service:
         request, local = _request({**fields, "metadata": dict(metadata)})
         with remaining("nothing was submitted"):
-            placed = _placed(service, request, local, quiet)
+            addressed = _addressed(service, request, local, quiet)
         with remaining("whether the job was submitted is not certain; see: lipsync jobs list"):
-            submission = service.client.submit(placed, name=local.output.stem if local.output else None)
+            submission = service.client.submit(addressed, name=local.output.stem if local.output else None)
         state = "submitted" if submission.is_new else "was submitted before"
         if is_waiting is False or (is_waiting is None and local.output is None):
             take_up = take_up_line(submission.job_id, local.output)
@@ -132,12 +134,12 @@ def _request(fields: Mapping[str, object]) -> tuple["LipSyncRequest", "LocalFile
         raise OptionError("; ".join(faults_of(exc)), f"see: {_COMMAND} --help") from exc
 
 
-def _placed(service: Service, request: "LipSyncRequest", local: "LocalFiles", quiet: bool) -> "LipSyncRequest":
+def _addressed(service: Service, request: "LipSyncRequest", local: "LocalFiles", quiet: bool) -> "LipSyncRequest":
     """The request with addresses for this machine's files, after these files were sent to the service."""
-    placed = service.files.placed(request, local)
+    addressed = service.files.addressed(request, local)
     with shown_steps(quiet) as show:
         service.files.send(local, lambda path, progress: show(transfer_step(path, progress)))
-    return placed
+    return addressed
 
 
 def _write_id(service: Service, submission: "Submission", as_json: bool) -> None:

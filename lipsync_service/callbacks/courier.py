@@ -1,4 +1,4 @@
-"""Courier: takes the deliveries that are due to their receivers, several at once, never more than two to one host."""
+"""Courier: sends the deliveries that are due, several at once, and never more than two to one host."""
 
 import logging
 import threading
@@ -11,21 +11,21 @@ from datetime import datetime
 
 from lipsync_core.errors import LipSyncError, TransientError
 from lipsync_service.callbacks.deliveries import Deliveries, Delivery
-from lipsync_service.callbacks.sender import CallbackSender, Letter, Reply
+from lipsync_service.callbacks.sender import NO_ADDRESS, CallbackSender, Letter, Reply
 from lipsync_service.errors import UrlRefusedError
 from lipsync_service.storage.url import parse_url
 
 _log = logging.getLogger(__name__)
 _THREADS = 8
-_THREADS_OF_ONE_HOST = 2  # a slow receiver holds up its own callbacks only
+_THREADS_OF_ONE_HOST = 2  # so that a slow receiver delays only its own callbacks
 
-#: What a delivery says and where to; None where nobody wants it any more. Raises LipSyncError where it cannot be known.
+#: The letter of a delivery; None where its job no longer asks for one. Raises LipSyncError where it cannot be read.
 WriteLetter = Callable[[Delivery], Letter | None]
 Now = Callable[[], datetime]
 
 
 class Courier:
-    """Works in threads of its own. What it holds in memory is lost without harm: see `Deliveries`."""
+    """Works in threads of its own. Its memory may be lost without harm: `Deliveries` keeps every delivery."""
 
     def __init__(self, deliveries: Deliveries, sender: CallbackSender, write: WriteLetter, now: Now) -> None:
         self._deliveries = deliveries
@@ -38,7 +38,7 @@ class Courier:
         self._lock = threading.Lock()
 
     def dispatch(self) -> int:
-        """Begin what is due, as far as there are threads; returns how many tries have begun.
+        """Begin the deliveries that are due, as many as there are free threads; returns the number of tries begun.
 
         Raises:
             LedgerUnavailableError: the database is down.
@@ -53,17 +53,17 @@ class Courier:
         return begun
 
     def wait(self) -> None:
-        """Until every try that has begun is over."""
+        """Return when every try that has begun is over."""
         wait_for(self._under_way)
 
     def close(self) -> None:
-        """Begin nothing more; tries under way end by themselves."""
+        """Begin no more tries; those that have begun end by themselves."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _take(self, claimed: Delivery) -> None:
         try:
             self._try(claimed)
-        except TransientError as error:  # nothing reached the receiver, or its answer is not kept: tried again in time
+        except TransientError as error:  # nothing was sent, or the answer was not recorded: a later try follows
             _log.warning("callback %s of job %s waits: %s", claimed.event_id, claimed.job_id, error.code)
         except Exception:
             _log.exception("callback %s of job %s", claimed.event_id, claimed.job_id)
@@ -80,9 +80,9 @@ class Courier:
                 self._deliveries.put_back(claimed, self._now())
 
     def _letter(self, claimed: Delivery) -> Letter | Reply:
-        """The letter, or why there is none."""
+        """The letter, or a reply with the reason where there is none."""
         try:
-            return self._write(claimed) or Reply(error_code="NO_ADDRESS")
+            return self._write(claimed) or Reply(error_code=NO_ADDRESS)
         except TransientError:
             self._deliveries.put_back(claimed, self._now())
             raise
@@ -91,12 +91,12 @@ class Courier:
 
     def _record(self, claimed: Delivery, reply: Reply) -> None:
         self._deliveries.record(claimed, reply, self._now())
-        said = reply.status or reply.error_code  # never the address: it may be a secret as a whole
+        said = reply.status or reply.error_code  # not the address, which may be a secret as a whole
         _log.info("callback %s (%s, try %d): %s", claimed.event_id, claimed.event, claimed.tries, said)
 
     @contextmanager
     def _turn(self, letter: Letter) -> Iterator[bool]:
-        """Whether the letter's host may be asked now."""
+        """True where the letter's host has a free turn, which is held while the block runs."""
         host = _host(letter)
         with self._lock:
             is_free = self._hosts[host] < _THREADS_OF_ONE_HOST
@@ -112,4 +112,4 @@ def _host(letter: Letter) -> str:
     try:
         return parse_url(letter.url).host.lower()
     except UrlRefusedError:
-        return ""  # the sender says so
+        return ""  # the sender reports the address

@@ -1,23 +1,20 @@
-"""Deliveries: which event is to be told when, kept in the ledger's database for any watcher to go on with.
+"""Deliveries: the events to send and their times, in the ledger's database, so that any watcher can go on with them.
 
-Who claims a delivery counts a try and puts the next one off for a while: a watcher that dies meanwhile loses nothing.
-A claim compares the number of tries, so it is given once on either database, and no transaction waits for a receiver.
+A claim of a delivery counts a try and delays the next one: a watcher that dies after a claim loses nothing. A claim
+compares the number of tries, so only one watcher gets it on either database, and no transaction waits for a receiver.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import ColumnElement, and_, or_, select, update
 
-from lipsync_service.callbacks.sender import JobEnd, Reply, next_try
-from lipsync_service.errors import LedgerUnavailableError
-from lipsync_service.ledger.database import for_reading, open_engine
-from lipsync_service.ledger.tables import Base, CallbackDelivery, WatchLease
+from lipsync_service.callbacks.sender import JobOutcome, Reply, next_try
+from lipsync_service.ledger.database import open_engine, reading, writing
+from lipsync_service.ledger.tables import CallbackDelivery, WatchLease
+from lipsync_service.ledger.writes import insert_new
 
 _CLAIM = timedelta(seconds=60)  # longer than any try takes
 _BUSY = timedelta(seconds=1)
@@ -25,7 +22,7 @@ _BUSY = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event that somebody is to be told of."""
+    """One event to send to the caller of a job."""
 
     event_id: UUID
     job_id: UUID
@@ -41,23 +38,23 @@ class Deliveries:
     def __init__(self, database_url: str) -> None:
         self._engine = open_engine(database_url)
 
-    def add(self, ends: Iterable[JobEnd], now: datetime) -> None:
-        """Have these ends told, at once; those that are known stay as they are."""
-        for end in ends:
+    def add(self, outcomes: Iterable[JobOutcome], now: datetime) -> None:
+        """Add a delivery for each outcome, due at once; deliveries that exist stay as they are."""
+        for outcome in outcomes:
             row = {
-                "event_id": end.event_id,
-                "job_id": end.job_id,
-                "attempt": end.attempt,
-                "event": end.event,
+                "event_id": outcome.event_id,
+                "job_id": outcome.job_id,
+                "attempt": outcome.attempt,
+                "event": outcome.event,
                 "created_at": now,
                 "tries": 0,
                 "next_at": now,
             }
-            with self._writing() as connection:
-                _insert_new(connection, CallbackDelivery, row)
+            with writing(self._engine) as connection:
+                insert_new(connection, CallbackDelivery, [row])
 
     def due(self, now: datetime, limit: int) -> list[Delivery]:
-        """What is to be tried now, the longest waiting first."""
+        """The deliveries to try now, the longest waiting first."""
         names = (column.name for column in CallbackDelivery.__table__.columns if column.name in Delivery.__slots__)
         query = (
             select(*(CallbackDelivery.__table__.c[name] for name in names))
@@ -65,24 +62,24 @@ class Deliveries:
             .order_by(CallbackDelivery.next_at)
             .limit(limit)
         )
-        with _in_our_words(), for_reading(self._engine).connect() as connection:
+        with reading(self._engine) as connection:
             return [Delivery(**row._mapping) for row in connection.execute(query)]
 
     def claim(self, seen: Delivery, now: datetime) -> Delivery | None:
-        """The delivery with this try counted; None where somebody else has it."""
+        """The delivery with this try counted; None where another watcher has it."""
         mine = and_(_is(seen), CallbackDelivery.next_at <= now)
         if not self._change(mine, tries=seen.tries + 1, next_at=now + _CLAIM):
             return None
         return Delivery(seen.event_id, seen.job_id, seen.attempt, seen.event, seen.created_at, seen.tries + 1)
 
     def put_back(self, claimed: Delivery, now: datetime) -> None:
-        """Leave it for a moment later, untried."""
+        """Give the delivery back untried, due again in a moment."""
         self._change(_is(claimed), tries=claimed.tries - 1, next_at=now + _BUSY)
 
     def record(self, claimed: Delivery, reply: Reply, now: datetime) -> None:
-        """What came of the try: delivered, to be tried again, or given up."""
+        """Record the result of a try: delivered, to be tried again, or given up."""
         facts: dict[str, object] = {"last_status": reply.status, "last_error": reply.error_code}
-        if reply.is_delivered:  # whoever has claimed it since
+        if reply.is_delivered:  # even if another watcher has claimed it since
             self._change(
                 CallbackDelivery.event_id == claimed.event_id, delivered_at=now, given_up_at=None, next_at=None, **facts
             )
@@ -91,47 +88,23 @@ class Deliveries:
         self._change(_is(claimed), next_at=next_at, given_up_at=None if next_at else now, **facts)
 
     def hold_lease(self, name: str, holder: UUID, now: datetime, until: datetime) -> bool:
-        """Whether `holder` is from now on, or stays, the one who has the lease."""
+        """Give `holder` the lease, or prolong it; False where another one holds it."""
         free = and_(WatchLease.name == name, or_(WatchLease.holder == holder, WatchLease.until < now))
-        with self._writing() as connection:
+        with writing(self._engine) as connection:
             if connection.execute(update(WatchLease).where(free).values(holder=holder, until=until)).rowcount:
                 return True
-            return _insert_new(connection, WatchLease, {"name": name, "holder": holder, "until": until})
+            return insert_new(connection, WatchLease, [{"name": name, "holder": holder, "until": until}])
 
     def _change(self, which: ColumnElement[bool], **values: object) -> bool:
         open_ones = and_(which, CallbackDelivery.delivered_at.is_(None))
-        with self._writing() as connection:
+        with writing(self._engine) as connection:
             return connection.execute(update(CallbackDelivery).where(open_ones).values(**values)).rowcount > 0
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with _in_our_words(), self._engine.begin() as connection:
-            yield connection
 
 
 def _is(seen: Delivery) -> ColumnElement[bool]:
-    """The very delivery, unless it has been claimed since."""
+    """This delivery, unless it was claimed since."""
     return and_(
         CallbackDelivery.event_id == seen.event_id,
         CallbackDelivery.tries == seen.tries,
         CallbackDelivery.given_up_at.is_(None),
     )
-
-
-def _insert_new(
-    connection: Connection, kind: type[CallbackDelivery] | type[WatchLease], row: dict[str, object]
-) -> bool:
-    """Whether the row is new; one that is there stays as it is."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    table = Base.metadata.tables[kind.__tablename__]
-    statement = dialect.insert(table).values(row).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
-    return connection.execute(statement).rowcount > 0
-
-
-@contextmanager
-def _in_our_words() -> Iterator[None]:
-    try:
-        yield
-    except SQLAlchemyError as exc:
-        reason = str(getattr(exc, "orig", None) or exc).strip().partition("\n")[0]
-        raise LedgerUnavailableError(f"the ledger's database does not answer: {reason}", "see that it runs") from exc

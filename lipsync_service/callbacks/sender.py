@@ -1,11 +1,11 @@
-"""Callbacks: who asked for one is told over HTTP, signed, when a job has completed, failed or been cancelled.
+"""Callbacks: signed HTTP requests to a job's caller when the job has completed, failed or been cancelled.
 
 The form is that of Standard Webhooks (standardwebhooks.com), for whose receivers there are libraries: the headers
 `webhook-id`, `webhook-timestamp` and `webhook-signature`, the last one `v1,` and the base64 of HMAC-SHA256 over
-ID.TIMESTAMP.BODY. A secret that begins with `whsec_` goes on with the key in base64; any other is the key itself.
+ID.TIMESTAMP.BODY. A secret that begins with `whsec_` continues with the key in base64; any other is the key itself.
 
-An event may arrive more than once, always with the same id. A receiver that answers 2xx has it; any other answer, and
-none within ten seconds, means another try, after 5, 10, 20 ... and at most 600 s, for an hour. 410 asks for no more.
+An event may arrive more than once, always with the same id. A receiver that answers 2xx has it. Any other answer, and
+none within ten seconds, leads to another try, after 5, 10, 20 ... and at most 600 s, for an hour. 410 ends the tries.
 """
 
 import base64
@@ -21,6 +21,7 @@ from http import HTTPStatus
 from uuid import UUID, uuid5
 
 from lipsync_core.errors import LipSyncError, OptionError
+from lipsync_service.errors import JobMissingError, UrlRefusedError
 from lipsync_service.ledger.rows import JobState
 from lipsync_service.settings import Settings
 from lipsync_service.storage.address import AddressGuard
@@ -30,7 +31,7 @@ from lipsync_service.storage.url import parse_url
 PATIENCE = timedelta(hours=1)  # with a receiver, from the event on
 TIMEOUT_S = 10.0  # of one try
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 5.0, 600.0
-_JITTER = 0.2  # of a delay, either way: receivers that fail together are not all tried again together
+_JITTER = 0.2  # of a delay, either way, so that receivers that fail together are not all tried again together
 _EVENTS = UUID("7d1c4a0e-6a0b-5a55-8a3e-3c9f2f6d7b10")  # any namespace, for ever the same
 _ENCODED_KEY = "whsec_"
 
@@ -38,8 +39,8 @@ Jitter = Callable[[], float]  # 0..1
 
 
 @dataclass(frozen=True, slots=True)
-class JobEnd:
-    """One attempt of one job has ended for good."""
+class JobOutcome:
+    """The final outcome of one attempt of a job."""
 
     job_id: UUID
     attempt: int
@@ -52,18 +53,18 @@ class JobEnd:
 
     @property
     def event(self) -> str:
-        """What the event is called."""
+        """The name of the event."""
         return f"job.{self.state}"
 
     @property
     def event_id(self) -> UUID:
-        """The same whoever finds out about the end, and however often."""
+        """The event's id: the same for every watcher that finds the outcome."""
         return uuid5(_EVENTS, f"{self.job_id}/{self.attempt}/{self.state}")
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One event on its way. The address may hold what gives access, so nothing shows it."""
+    """One event to send. The address may hold a signature, so `repr` does not show it."""
 
     event_id: UUID
     url: str
@@ -75,35 +76,38 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came of one try."""
+    """The result of one try."""
 
     status: int | None = None  # of HTTP
     error_code: str | None = None  # where there was no answer
 
     @property
     def is_delivered(self) -> bool:
-        """The receiver has the event."""
+        """The receiver has accepted the event."""
         return self.status is not None and HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
 
     @property
     def is_refused(self) -> bool:
         """Another try would end the same way."""
-        return self.status == HTTPStatus.GONE or self.error_code in _HOPELESS
+        return self.status == HTTPStatus.GONE or self.error_code in _FINAL_CODES
 
 
-_HOPELESS = frozenset({"URL_REFUSED", "NO_SECRET", "NO_ADDRESS", "JOB_NOT_FOUND"})
+#: Codes of callbacks alone: the receiver sees neither.
+NO_SECRET = "NO_SECRET"  # noqa: S105 - a code
+NO_ADDRESS = "NO_ADDRESS"
+_FINAL_CODES = frozenset({UrlRefusedError.code, JobMissingError.code, NO_SECRET, NO_ADDRESS})
 
 
-def callback_body(end: JobEnd, output: str | None, metadata: Mapping[str, str]) -> bytes:
+def callback_body(outcome: JobOutcome, output: str | None, metadata: Mapping[str, str]) -> bytes:
     """The event as JSON. `output` is the result's address without its query, `metadata` the request's own labels."""
-    error = {"code": end.error_code, "message": end.error_message} if end.error_code else None
-    times = {"created_at": end.created_at, "started_at": end.started_at, "ended_at": end.ended_at}
+    error = {"code": outcome.error_code, "message": outcome.error_message} if outcome.error_code else None
+    times = {"created_at": outcome.created_at, "started_at": outcome.started_at, "ended_at": outcome.ended_at}
     said = {
-        "event_id": str(end.event_id),
-        "event": end.event,
-        "job_id": str(end.job_id),
-        "attempt": end.attempt,
-        "state": end.state,
+        "event_id": str(outcome.event_id),
+        "event": outcome.event,
+        "job_id": str(outcome.job_id),
+        "attempt": outcome.attempt,
+        "state": outcome.state,
         "error": error,
         "output": output,
         "metadata": dict(metadata),
@@ -116,14 +120,14 @@ def signature(secret: str, event_id: str, timestamp: int, body: bytes) -> str:
     """The value of `webhook-signature`; `timestamp` in seconds since 1970.
 
     Raises:
-        OptionError: the secret begins with whsec_ and does not go on in base64.
+        OptionError: the secret begins with whsec_ and does not continue in base64.
     """
     digest = hmac.digest(_key(secret), b".".join((event_id.encode(), str(timestamp).encode(), body)), hashlib.sha256)
     return f"v1,{base64.b64encode(digest).decode()}"
 
 
 def next_try(created_at: datetime, now: datetime, tries: int, jitter: Jitter = random.random) -> datetime | None:
-    """When to try again after `tries` tries; None where the receiver has had its hour."""
+    """The time of the next try after `tries` tries; None where the receiver has had its hour."""
     delay_s = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2.0 ** min(tries - 1, 30))
     moment = now + timedelta(seconds=delay_s * (1 - _JITTER + 2 * _JITTER * jitter()))
     return moment if moment <= created_at + PATIENCE else None
@@ -139,15 +143,10 @@ class CallbackSender:
             _key(self._secret)
         self._http = HttpClient(AddressGuard(settings.http_allowed_hosts), TIMEOUT_S, limit_s=TIMEOUT_S)
 
-    @property
-    def can_sign(self) -> bool:
-        """There is a secret. Without one nothing is sent."""
-        return self._secret is not None
-
     def send(self, letter: Letter, now: datetime) -> Reply:
         """Try once."""
         if self._secret is None:
-            return Reply(error_code="NO_SECRET")
+            return Reply(error_code=NO_SECRET)
         timestamp = int(now.timestamp())
         headers = {
             "Content-Type": "application/json",
@@ -168,4 +167,6 @@ def _key(secret: str) -> bytes:
     try:
         return base64.b64decode(secret.removeprefix(_ENCODED_KEY), validate=True)
     except (binascii.Error, ValueError) as exc:
-        raise OptionError("the callbacks' secret is whsec_ and something that is not base64", "make a new one") from exc
+        raise OptionError(
+            "the callbacks' secret begins with whsec_ and does not continue in base64", "make a new one"
+        ) from exc

@@ -1,4 +1,4 @@
-"""Many jobs from the rows of one manifest: which rows are the same job, and what becomes of each when submitted."""
+"""Jobs from the rows of one manifest: rows that ask for the same job are found, and each job is submitted once."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,20 +10,22 @@ from lipsync_service.client.job_client import JobClient
 from lipsync_service.client.local_files import LocalFiles
 from lipsync_service.client.manifest import ManifestRow
 from lipsync_service.client.request import LipSyncRequest
+from lipsync_service.names import BULK
 
-#: new: a job was made. retried: a job of before runs again. known: there is such a job from before. deduplicated: an
-#: earlier row is the same job. refused: it is no job; `error` says why.
+#: new: a job was made. retried: a job of an earlier time runs again. known: an earlier time has submitted this job.
+#: deduplicated: an earlier row is the same job. refused: the row is no job; `error` is the reason.
 Fate = Literal["new", "retried", "known", "deduplicated", "refused"]
-Place = Callable[[LipSyncRequest, LocalFiles], LipSyncRequest]
+#: Gives a request addresses that workers can open in place of local files.
+AddressFiles = Callable[[LipSyncRequest, LocalFiles], LipSyncRequest]
 Upload = Callable[["PlannedRow"], None]
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedRow:
-    """A row, ready to be submitted, or what is wrong with it."""
+    """A row that is ready to be submitted, or the faults in it."""
 
     number: int  # of its line in the manifest, from 1
-    request: LipSyncRequest | None  # with addresses that workers can open; None: it holds none
+    request: LipSyncRequest | None  # with addresses that workers can open; None: the row holds no request
     key: str = ""
     same_as: int | None = None  # the number of an earlier row that is the same job
     faults: tuple[str, ...] = ()  # as `ManifestRow.faults`
@@ -32,26 +34,26 @@ class PlannedRow:
 
 @dataclass(frozen=True, slots=True)
 class SubmittedRow:
-    """What became of a row."""
+    """A row after its submission."""
 
     row: PlannedRow
     fate: Fate
     job_id: UUID | None = None
-    error: LipSyncError | None = None  # why it was refused
+    error: LipSyncError | None = None  # the reason for which it was refused
 
 
-def plan_rows(rows: Sequence[ManifestRow], place: Place = lambda request, local: request) -> tuple[PlannedRow, ...]:
-    """What submitting the rows would do: their jobs wait in the queue `bulk`, unless they say otherwise.
+def plan_rows(
+    rows: Sequence[ManifestRow], address_files: AddressFiles = lambda request, local: request
+) -> tuple[PlannedRow, ...]:
+    """Prepare the rows for submission: their jobs wait in the queue `bulk`, unless a row names its priority.
 
-    `place` puts addresses that workers can open in the place of local ones.
-
-    Raises: what `place` raises.
+    Raises: the errors of `address_files`.
     """
     planned: list[PlannedRow] = []
     by_key: dict[str, PlannedRow] = {}
     by_output: dict[str, int] = {}
     for row in rows:
-        each = _planned(row, place)
+        each = _planned(row, address_files)
         if each.request is not None:
             each = _compared(each, by_key.get(each.key), by_output)
         if each.request is not None and each.same_as is None:
@@ -65,16 +67,16 @@ def plan_rows(rows: Sequence[ManifestRow], place: Place = lambda request, local:
 def submit_rows(
     client: JobClient, rows: Sequence[PlannedRow], upload: Upload, retry_failed: bool
 ) -> Iterator[SubmittedRow]:
-    """Submit each row under its key, so that a row of an earlier run is the job of then.
+    """Submit each row under its key, so that a row that was submitted before is the same job again.
 
     Args:
         client: the service.
         rows: as `plan_rows` made them.
         upload: sends a row's local files.
-        retry_failed: have jobs of before that failed, crashed or were cancelled run again.
+        retry_failed: retry known jobs that failed, crashed or were cancelled.
 
     Raises:
-        TransientError: the service does not answer; what was submitted before stays so.
+        TransientError: the service does not answer; the rows before this one stay submitted.
     """
     jobs: dict[int, UUID | None] = {}
     for row in rows:
@@ -86,17 +88,17 @@ def submit_rows(
         yield submitted
 
 
-def _planned(row: ManifestRow, place: Place) -> PlannedRow:
+def _planned(row: ManifestRow, address_files: AddressFiles) -> PlannedRow:
     if row.request is None:
         return PlannedRow(row.number, None, faults=row.faults, local=row.local)
-    request = place(row.request, row.local)
+    request = address_files(row.request, row.local)
     if "priority" not in request.model_fields_set:
-        request = request.model_copy(update={"priority": "bulk"})
+        request = request.model_copy(update={"priority": BULK})
     return PlannedRow(row.number, request, request.idempotency_key or request.digest, local=row.local)
 
 
 def _compared(row: PlannedRow, earlier: PlannedRow | None, outputs: dict[str, int]) -> PlannedRow:
-    """The row as the same job as an earlier one, or with what does not go together with earlier ones."""
+    """The row, marked where it is the same job as an earlier row, or refused where it contradicts one."""
     if row.request is None or (earlier is None and _output(row) not in outputs):
         return row
     if earlier is None or earlier.request is None:

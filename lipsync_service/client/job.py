@@ -1,34 +1,21 @@
-"""A job as its caller sees it: in the ledger's words, with its error's stable code, and without what gives access."""
+"""A job for its caller: in the ledger's words, with its error's stable code, and without signatures in addresses."""
 
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
 from uuid import UUID
 
 from pydantic import ValidationError
 
 from lipsync_core.errors import LipSyncError, error_of
-from lipsync_service.client.prefect_api import FlowRun, RunState
+from lipsync_service.client.prefect_api import FlowRun
 from lipsync_service.client.request import LipSyncRequest
+from lipsync_service.client.run_states import RunState, is_final, retry_command
 from lipsync_service.errors import JobCancelledError, JobCrashedError
-from lipsync_service.names import DUPLICATE
+from lipsync_service.names import JobStateName
 from lipsync_service.storage.url import shown_url
 
-#: The ledger's states, and `scheduled` before anybody has accepted the job.
-JobStateName = Literal["scheduled", "accepted", "running", "completed", "failed", "cancelled"]
-
-_TYPES: Final[dict[JobStateName, tuple[str, ...]]] = {
-    "scheduled": ("SCHEDULED",),
-    "accepted": ("PENDING",),
-    "running": ("RUNNING", "CANCELLING", "PAUSED"),
-    "completed": ("COMPLETED",),
-    "failed": ("FAILED", "CRASHED"),
-    "cancelled": ("CANCELLED",),
-}
-_STATES: Final = {type_: state for state, types in _TYPES.items() for type_ in types}
 _ADDRESS = re.compile(r"(\w+://)(?:[^\s/@]*@)?([^\s?#]*)(?:[?#]\S*)?")
-_SAME_AS = re.compile(r"the same as job ([0-9a-f]{8}-[0-9a-f-]{27})")  # as `tasks.handover.duplicate_state` writes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +23,10 @@ class Job:
     """One job at one moment."""
 
     id: UUID
-    name: str  # for people; not unique by promise
+    name: str  # for people; it may not be unique
     state: JobStateName
     error: LipSyncError | None  # of a job that failed, crashed or was cancelled
-    message: str  # what its state says
+    message: str  # of its state
     since: datetime  # in this state
     attempt: int  # 0 before the first
     queue: str | None
@@ -47,8 +34,8 @@ class Job:
     started_at: datetime | None  # of the first attempt
     finished_at: datetime | None
     ran_s: float | None  # of all attempts together; None before the end
-    request: LipSyncRequest | None  # its addresses as `shown_url` gives them; None: it is none that this version knows
-    same_as: UUID | None = None  # the job that does what this one asks for; this one did nothing
+    request: LipSyncRequest | None  # its addresses as `shown_url` gives them; None: this version cannot read it
+    same_as: UUID | None = None  # the job with the same key and request; this one did nothing
 
     @property
     def error_code(self) -> str | None:
@@ -57,8 +44,8 @@ class Job:
 
     @property
     def is_final(self) -> bool:
-        """Nothing more will happen to the job by itself, except that the watcher has a crashed one run again."""
-        return self.state in ("completed", "failed", "cancelled")
+        """The job stays in this state by itself, except that the watcher restarts a crashed one."""
+        return is_final(self.state)
 
     @property
     def is_crashed(self) -> bool:
@@ -66,18 +53,13 @@ class Job:
         return self.error_code == JobCrashedError.code
 
 
-def state_types(states: tuple[JobStateName, ...]) -> tuple[str, ...]:
-    """Prefect's words for these states."""
-    return tuple(type_ for state in states for type_ in _TYPES[state])
-
-
 def job_of(run: FlowRun) -> Job:
-    """The job that `run` is."""
+    """The job of a run."""
     request = request_of(run)
     return Job(
         id=run.id,
         name=run.name,
-        state=_STATES[run.state.type],
+        state=run.state.job_state,
         error=_error(run.id, run.state),
         message=_line(run.state.message),
         since=run.state.since,
@@ -88,12 +70,12 @@ def job_of(run: FlowRun) -> Job:
         finished_at=run.finished_at if run.state.is_final else None,
         ran_s=run.ran_s if run.state.is_final else None,
         request=None if request is None else _shown(request),
-        same_as=_original(run.state),
+        same_as=run.state.same_as,
     )
 
 
 def request_of(run: FlowRun) -> LipSyncRequest | None:
-    """What the run was asked for, signatures and all; None where it is nothing that this version knows."""
+    """The run's request with its signatures; None where this version cannot read it."""
     try:
         return LipSyncRequest.model_validate(run.parameters.get("request"))
     except ValidationError:
@@ -101,29 +83,24 @@ def request_of(run: FlowRun) -> LipSyncRequest | None:
 
 
 def _error(job_id: UUID, state: RunState) -> LipSyncError | None:
-    again = f"run it again: lipsync jobs retry {job_id}"
-    if state.type == "CANCELLED":
-        return JobCancelledError(f"job {job_id} was cancelled", again)
-    if state.type == "CRASHED":
-        return JobCrashedError(f"job {job_id} crashed: {_line(state.message) or 'it left no word'}", again)
-    if state.type != "FAILED":
+    failure = state.failure
+    if failure is None:
         return None
-    coded = state.coded
-    if coded is None:
-        return LipSyncError(
-            f"job {job_id} failed: {_line(state.message) or 'it left no word'}", "see its log in the UI"
-        )
-    code, words = coded
-    return error_of(code, _line(words))
-
-
-def _original(state: RunState) -> UUID | None:
-    found = _SAME_AS.search(state.message) if state.name == DUPLICATE else None
-    return UUID(found[1]) if found else None
+    if failure.words:
+        return error_of(failure.code, _line(failure.words))
+    remedy = f"run it again: {retry_command(job_id)}"
+    reason = _line(state.message) or "its run gave no reason"
+    match failure.code:
+        case JobCancelledError.code:
+            return JobCancelledError(f"job {job_id} was cancelled", remedy)
+        case JobCrashedError.code:
+            return JobCrashedError(f"job {job_id} crashed: {reason}", remedy)
+        case _:
+            return LipSyncError(f"job {job_id} failed: {reason}", "see its log in the UI")
 
 
 def _line(text: str) -> str:
-    """The text in one line, its addresses without what gives access: an exception's words may quote them."""
+    """The text in one line, its addresses without credentials and signatures: an exception may quote them."""
     return " ".join(_ADDRESS.sub(r"\1\2", text).split())
 
 

@@ -1,9 +1,10 @@
-"""The service for its callers: submit jobs, look at them, wait for them, cancel and retry them.
+"""The client of the service: it submits, lists, watches, cancels and retries jobs.
 
-with open_client(Settings()) as client:
+with open_client() as client:
     submission = client.submit(LipSyncRequest(video=..., audio=..., output=...))
     job = client.wait(submission.job_id)
-    if job.error: raise job.error
+if job.error:
+    raise job.error
 """
 
 import time
@@ -18,31 +19,32 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from lipsync_core.errors import TransientError
-from lipsync_service.client.job import Job, JobStateName, job_of, request_of, state_types
-from lipsync_service.client.patience import patiently
+from lipsync_service.client.job import Job, job_of, request_of
 from lipsync_service.client.prefect_api import PrefectApi, RunOrder, RunQuery, TaskRun, open_api
 from lipsync_service.client.request import LipSyncRequest
+from lipsync_service.client.retries import retried
+from lipsync_service.client.run_states import retry_command, state_types
 from lipsync_service.errors import IdempotencyConflictError, JobMissingError, JobStateError
-from lipsync_service.names import GPU_FLOW, JOB_DEPLOYMENT, JOB_FLOW
+from lipsync_service.names import ENCODE_TASK, GPU_FLOW, JOB_DEPLOYMENT, JOB_FLOW, PROGRESS_ARTIFACT, JobStateName
 from lipsync_service.settings import Settings
 
 _IDS_AT_ONCE = 200
-_PATIENCE_S = 60.0  # with a service that does not answer while somebody waits for a job
-_RESCUE_S = 20.0  # the watcher lets ten go by
+_OUTAGE_S = 60.0  # how long a caller waits for a service that does not answer
+_RECOVERY_S = 20.0  # how long a crashed job may take to start again; the watcher itself waits ten
 _NAME_CHARS = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """Which job a request is, and whether it was not there before."""
+    """The job of a request."""
 
     job_id: UUID
-    is_new: bool
+    is_new: bool  # false: an earlier submission had the same key and request
 
 
 @dataclass(frozen=True, slots=True)
 class JobQuery:
-    """Which jobs to look at: newest first. None: all of them."""
+    """The jobs to list, newest first. None: all of them."""
 
     states: tuple[JobStateName, ...] | None = None
     due_after: datetime | None = None
@@ -51,27 +53,27 @@ class JobQuery:
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """What a running job does."""
+    """The progress of a running job."""
 
-    stages: tuple[str, ...]  # those that run now; a job may do two at once
-    percent: float | None  # of its frames that are written, 0..100; None before the first
+    stages: tuple[str, ...]  # that run now; a job may run two at once
+    percent: float | None  # of its frames that are encoded, 0..100; None before the first
 
 
 class JobClient:
-    """All calls raise ServiceDownError where the service does not answer, AccessDeniedError where it wants other
-    credentials, and those about one job JobMissingError where there is none.
+    """All calls raise ServiceDownError where the service does not answer, and AccessDeniedError where it refuses the
+    credentials. Calls about one job raise JobMissingError where the service has no such job.
     """
 
     def __init__(self, api: PrefectApi) -> None:
         self._api = api
 
     def submit(self, request: LipSyncRequest, key: str | None = None, name: str | None = None) -> Submission:
-        """Order a job; the same key and request is the same job, whatever has become of it.
+        """Order a job. The same key and request is the same job, also where that has ended.
 
         Args:
-            request: what to do; its addresses are opened by the service's workers.
-            key: stands for the request in the place of its own idempotency key.
-            name: what the job is called in lists, where its output's name says little.
+            request: of the job; the service's workers open its addresses.
+            key: replaces the request's own idempotency key.
+            name: of the job in lists, in place of the output's name.
 
         Raises:
             IdempotencyConflictError: the key belongs to a job with another request.
@@ -100,10 +102,10 @@ class JobClient:
         return [job_of(run) for run in self._api.runs(wanted)]
 
     def output_address(self, job_id: UUID) -> str:
-        """Where the job's result can be read.
+        """The address from which the job's result can be read.
 
         Raises:
-            JobStateError: it goes to the web, or the job asks for nothing that this version knows.
+            JobStateError: the result goes to the web, or this version cannot read the job's request.
         """
         request = request_of(self._api.run(job_id))
         if request is None:
@@ -118,18 +120,19 @@ class JobClient:
         return self._api.task_runs(job_id, *self._children(job_id))
 
     def progress(self, job_id: UUID) -> JobProgress:
-        """What the job does now."""
+        """The job's progress at this moment."""
         stages = tuple(dict.fromkeys(task.name for task in self.tasks(job_id) if task.state == "Running"))
-        percent = self._api.artifacts(job_id, "progress").get("progress") if "encode" in stages else None
+        shown = self._api.artifacts(job_id, PROGRESS_ARTIFACT) if ENCODE_TASK in stages else {}
+        percent = shown.get(PROGRESS_ARTIFACT)
         return JobProgress(stages, None if percent is None else float(percent))
 
     def artifacts(self, job_id: UUID, key: str) -> list[Any]:
-        """What the job shows below `key`, where there is something: its own, then that of its parts on the GPU pool."""
+        """The artifacts of the job with this key: its own, then those of its parts on the GPU pool."""
         shown = [self._api.artifacts(each, key) for each in (job_id, *self._children(job_id))]
         return [each[key] for each in shown if key in each]
 
     def cancel(self, job_id: UUID) -> Job:
-        """Have the job stopped, and return it as it is then; a running one takes some seconds to stop.
+        """Stop the job and return it; a running one takes some seconds to stop.
 
         Raises:
             JobStateError: it has ended.
@@ -137,11 +140,11 @@ class JobClient:
         job = self.job(job_id)
         if job.is_final:
             raise JobStateError(f"job {job_id} has ended already: it is {job.state}", "there is nothing to cancel")
-        self._api.set_state(job_id, "CANCELLING", "Cancelling")
+        self._api.cancel(job_id)
         return self.job(job_id)
 
     def retry(self, job_id: UUID) -> Job:
-        """Have a job that failed, crashed or was cancelled run again: the same job, another attempt.
+        """Run a job that failed, crashed or was cancelled again: the same job, another attempt.
 
         Raises:
             JobStateError: it is in another state.
@@ -149,37 +152,37 @@ class JobClient:
         job = self.job(job_id)
         if job.same_as is not None:
             message = f"job {job_id} did nothing: it is the same as job {job.same_as}"
-            raise JobStateError(message, f"run that one again: lipsync jobs retry {job.same_as}")
+            raise JobStateError(message, f"run that one again: {retry_command(job.same_as)}")
         if job.error is None:
             remedy = "submit it anew to do it again" if job.is_final else f"wait for it: lipsync jobs wait {job_id}"
             raise JobStateError(f"job {job_id} has not failed: it is {job.state}", remedy)
-        self._api.set_state(job_id, "SCHEDULED", "AwaitingRetry", force=True)
+        self._api.retry(job_id, force=True)
         return self.job(job_id)
 
     def wait(self, job_id: UUID, watch: Callable[[Job], None] = lambda job: None, poll_s: float = 0.5) -> Job:
-        """The job when it has ended, or the one that it is the same as; `watch` sees it before."""
+        """The job when it has ended; of a duplicate, the job that it names. `watch` receives the job until then."""
         for [job] in self.watch([job_id], poll_s):
             if not job.is_final:
                 watch(job)
         return job if job.same_as is None else self.wait(job.same_as, watch, poll_s)
 
     def watch(self, job_ids: Collection[UUID], poll_s: float) -> Iterator[tuple[Job, ...]]:
-        """The jobs as they are, every `poll_s`, each until it has been given as ended; one call asks for all of them.
+        """Yield the jobs every `poll_s`, each until it was yielded as ended; one call asks for all of them.
 
-        A crashed one has ended when it stays so: the service's watcher has it run again if it has not crashed often.
-        A service that does not answer is asked again for a minute.
+        A crashed job has ended when it stays crashed, since the service's watcher restarts it after its first crashes.
+        The calls are repeated for a minute where the service does not answer.
         """
         pending = set(job_ids)
-        crashes: dict[UUID, float] = {}  # when they were first seen
+        crashes: dict[UUID, float] = {}  # the time.monotonic() at which each was first seen
         while pending:
-            ask = partial(self._present, pending)
-            jobs = patiently(ask, lambda exc: isinstance(exc, TransientError), _PATIENCE_S, poll_s)
+            ask = partial(self._read, pending)
+            jobs = retried(ask, lambda exc: isinstance(exc, TransientError), _OUTAGE_S, poll_s)
             yield tuple(jobs)
             pending -= {job.id for job in jobs if job.is_final and not _may_run_again(job, crashes)}
             if pending:
                 time.sleep(poll_s)
 
-    def _present(self, job_ids: Collection[UUID]) -> list[Job]:
+    def _read(self, job_ids: Collection[UUID]) -> list[Job]:
         ids = sorted(job_ids)
         parts = [ids[start : start + _IDS_AT_ONCE] for start in range(0, len(ids), _IDS_AT_ONCE)]
         runs = [run for part in parts for run in self._api.runs(RunQuery(JOB_FLOW, ids=part, limit=len(part)))]
@@ -193,9 +196,9 @@ class JobClient:
 
 
 @contextmanager
-def open_client(settings: Settings) -> Iterator[JobClient]:
-    """A client of the service that the settings name."""
-    with open_api(settings) as api:
+def open_client(settings: Settings | None = None) -> Iterator[JobClient]:
+    """A client of the service that `settings` name, by default those of the environment (LIPSYNC_API_URL ...)."""
+    with open_api(settings or Settings()) as api:
         yield JobClient(api)
 
 
@@ -205,4 +208,4 @@ def _may_run_again(job: Job, crashes: dict[UUID, float]) -> bool:
         return False
     first_seen_s = crashes.setdefault(job.id, time.monotonic())  # clocks of two machines may differ
     age_s = (datetime.now(UTC) - job.since).total_seconds()
-    return max(age_s, time.monotonic() - first_seen_s) < _RESCUE_S
+    return max(age_s, time.monotonic() - first_seen_s) < _RECOVERY_S

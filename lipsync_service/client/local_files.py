@@ -1,4 +1,4 @@
-"""Requests that name files of the caller's machine: which they are, and how they get to the service and back."""
+"""Files of the caller's machine that a request names: found, sent to the service's storage, and fetched from it."""
 
 import hashlib
 import re
@@ -15,23 +15,23 @@ from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.settings import Settings
 from lipsync_service.storage.storage import Storage
 
-#: Told how many bytes of a file have come or gone, as `Storage` counts them.
+#: Receives the number of bytes of a file that were transferred, as `Storage` counts them.
 FileProgress = Callable[[Path, Progress], None]
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 _ANY_SIZE = 1 << 62
-_PLACES = ("video", "audio", "output")
+_FILE_FIELDS = ("video", "audio", "output")
 
 
 @dataclass(frozen=True, slots=True)
 class LocalFiles:
-    """Those of a request's three files that are named by a path."""
+    """The files of a request that are named by a path."""
 
     video: Path | None = None
     audio: Path | None = None
     output: Path | None = None
 
     def faults(self) -> dict[str, LipSyncError]:
-        """What keeps each of them from being used: the same that `lipsync_core.lip_sync` says, before any work."""
+        """The error of each file that cannot be used: the same as that of `lipsync_core.lip_sync`, before any work."""
         found: dict[str, LipSyncError] = {}
         for name, check in self._checks().items():
             try:
@@ -53,11 +53,11 @@ class LocalFiles:
 
 
 def split_local(fields: Mapping[str, object], folder: Path) -> tuple[dict[str, object], LocalFiles]:
-    """The fields of a request with file:// addresses in the place of paths, and which those are.
+    """The fields of a request with file:// addresses for its paths, and these paths.
 
-    Whatever holds no `://` is a path; a relative one counts from `folder`.
+    A text without `://` is a path; a relative one counts from `folder`.
     """
-    texts = {name: fields.get(name) for name in _PLACES}
+    texts = {name: fields.get(name) for name in _FILE_FIELDS}
     paths = {
         name: folder / text
         for name, text in texts.items()
@@ -75,28 +75,28 @@ class FileExchange:
         self._digests: dict[Path, str] = {}
         self._sent: set[Path] = set()
 
-    def placed(self, request: LipSyncRequest, local: LocalFiles) -> LipSyncRequest:
+    def addressed(self, request: LipSyncRequest, local: LocalFiles) -> LipSyncRequest:
         """The request with addresses that the service's workers can open. Nothing is sent yet.
 
-        An input's address is made of its content, an output's of the request without it: the same files, asked for in
-        the same way, are the same request.
+        An input's address is made of its content, an output's of the request without it: the same files with the same
+        options are the same request.
 
         Raises:
             InputMissingError: an input cannot be read.
         """
         inputs = {name: path for name, path in (("video", local.video), ("audio", local.audio)) if path is not None}
-        placed = request.model_copy(update={name: self._address(path) for name, path in inputs.items()})
+        addressed = request.model_copy(update={name: self._address(path) for name, path in inputs.items()})
         if local.output is None:
-            return placed
-        asked = placed.model_copy(update={"output": f"file:///output{placed.output_suffix}"}).digest
-        output = f"{self._settings.storage_url}/results/{asked[:2]}/{asked}{placed.output_suffix}"
-        return placed.model_copy(update={"output": output})
+            return addressed
+        asked = addressed.model_copy(update={"output": f"file:///output{addressed.output_suffix}"}).digest
+        output = f"{self._settings.storage_url}/results/{asked[:2]}/{asked}{addressed.output_suffix}"
+        return addressed.model_copy(update={"output": output})
 
     def send(self, local: LocalFiles, progress: FileProgress) -> None:
         """Send the inputs to their addresses, unless their content is there.
 
         Raises:
-            OptionError: the settings name no storage that the service would share.
+            OptionError: the settings name no storage that is shared with the service.
             StorageError, TransientError: as `Storage.put`.
         """
         if local != LocalFiles() and "storage_url" not in self._settings.model_fields_set:
@@ -107,7 +107,7 @@ class FileExchange:
                 self._send(path, progress)
 
     def download(self, address: str, path: Path, progress: FileProgress) -> None:
-        """Bring a result to `path`, whole or not at all; one that is there already is left alone.
+        """Bring a result to `path`, whole or not at all; a file with the same content stays as it is.
 
         Raises:
             OutputError: it cannot be written.

@@ -13,35 +13,24 @@ from lipsync_core.errors import InputError
 from lipsync_service.client.local_files import LocalFiles, split_local
 from lipsync_service.client.request import LipSyncRequest
 
-_METADATA = "metadata."  # how the columns of a CSV begin that hold labels
+_METADATA = "metadata."  # the prefix of the columns of a CSV that hold labels
 
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
-    """Why a line holds no fields."""
+    """The reason for which a line holds no fields."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ManifestRow:
-    """One row: a request, or what is wrong with it."""
+    """One row: a request, or its faults."""
 
     number: int  # of its line, from 1, the header of a CSV included
     request: LipSyncRequest | None
-    faults: tuple[str, ...]  # "field: what is wrong"; values are not quoted, addresses may hold signatures
-    local: LocalFiles = field(default_factory=LocalFiles)  # of its files those that lie on this machine
-
-    @property
-    def key(self) -> str:
-        """The row's idempotency key, or one made of everything that it asks for.
-
-        Raises:
-            ValueError: the row holds no request.
-        """
-        if self.request is None:
-            raise ValueError(f"row {self.number} holds no request")
-        return self.request.idempotency_key or self.request.digest
+    faults: tuple[str, ...]  # "field: fault"; without values, since addresses may hold signatures
+    local: LocalFiles = field(default_factory=LocalFiles)  # its files on this machine
 
 
 def read_manifest(path: Path, suffix: str | None = None, folder: Path | None = None) -> tuple[ManifestRow, ...]:
@@ -49,8 +38,8 @@ def read_manifest(path: Path, suffix: str | None = None, folder: Path | None = N
 
     Args:
         path: the file, in UTF-8.
-        suffix: ".csv" or ".jsonl", where the file's own name does not say.
-        folder: where relative paths count from; None: rows may name no files of this machine.
+        suffix: ".csv" or ".jsonl", where the file's name has another ending.
+        folder: that relative paths count from; None: rows may name no files of this machine.
 
     Raises:
         InputError: the file cannot be read, is neither of the two, or holds no row.
@@ -69,7 +58,7 @@ def read_manifest(path: Path, suffix: str | None = None, folder: Path | None = N
 
 
 def _json_fields(text: str) -> Iterator[tuple[int, object]]:
-    """Each row's line number and what it holds; a fault where it is no JSON."""
+    """Each row's line number and value; a fault where the line is no JSON."""
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -107,7 +96,7 @@ def _row(number: int, fields: object, folder: Path | None) -> ManifestRow:
 
 
 def faults_of(error: ValidationError) -> tuple[str, ...]:
-    """What is wrong with a request, as `ManifestRow.faults` says it."""
+    """The faults of a request, in the form of `ManifestRow.faults`."""
     found = error.errors(include_url=False, include_input=False)
     return tuple(
         f"{'.'.join(map(str, fault['loc'])) or 'row'}: {fault['msg'].removeprefix('Value error, ')}" for fault in found

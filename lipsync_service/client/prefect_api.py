@@ -1,6 +1,5 @@
-"""Prefect's REST API, as far as the service and its callers need it: a few typed calls, and no SDK to import."""
+"""The calls of Prefect's REST API that the service and its callers need, typed, and without Prefect's SDK."""
 
-import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,38 +12,15 @@ from uuid import UUID
 import httpx
 
 from lipsync_core.errors import OptionError
+from lipsync_service.client.run_states import RunState
 from lipsync_service.errors import AccessDeniedError, JobMissingError, ServiceDownError
 from lipsync_service.settings import Settings
 from lipsync_service.storage.url import shown_url
 
-FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
-#: How the state of a run is named that did nothing because another job has its idempotency key and request.
-_CODED = re.compile(r"([A-Z][A-Z0-9_]*): (.*)", re.DOTALL)
 _TIMEOUT_S = 30.0
-_PAGE = 200  # what the server gives at most
-_STAND_INS = "prefect.deployments."  # a task run that stands for a child flow run in its parent
+_PAGE = 200  # the most rows that the server gives
+_STAND_INS = "prefect.deployments."  # a task run that represents a child flow run in its parent
 _REFUSALS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY})
-
-
-@dataclass(frozen=True, slots=True)
-class RunState:
-    """Where a run stands, in Prefect's words."""
-
-    type: str  # SCHEDULED, PENDING, RUNNING, CANCELLING, PAUSED, or one of FINAL_STATES
-    name: str
-    message: str
-    since: datetime
-
-    @property
-    def is_final(self) -> bool:
-        """Nothing more will happen to the run by itself."""
-        return self.type in FINAL_STATES
-
-    @property
-    def coded(self) -> tuple[str, str] | None:
-        """The error's code and words, where one of this product's errors ended the run (`tasks.handover`)."""
-        found = _CODED.fullmatch(self.message)
-        return (found[1], found[2]) if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +52,7 @@ class TaskRun:
 
 @dataclass(frozen=True, slots=True)
 class RunQuery:
-    """Which runs to look at: newest first. None: all of them."""
+    """The runs to list, newest first. None: all of them."""
 
     flow: str
     state_types: Sequence[str] | None = None
@@ -89,29 +65,29 @@ class RunQuery:
 
 @dataclass(frozen=True, slots=True)
 class RunOrder:
-    """A run to be made."""
+    """A run to create."""
 
-    name: str  # what it is called in the UI; something is added that makes it unique
+    name: str  # in the UI, where a random suffix makes it unique
     parameters: Mapping[str, Any]
     queue: str | None = None
     key: str | None = None  # Prefect's own idempotency key
 
 
 class PrefectApi:
-    """The calls. Every one of them raises ServiceDownError where the server does not answer or is broken."""
+    """All calls raise ServiceDownError where the server does not answer, or gives no usable answer."""
 
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
         self._deployments: dict[str, str] = {}  # ids by name
 
     def create_run(self, deployment: str, order: RunOrder) -> tuple[FlowRun, bool]:
-        """A run of `deployment` ("FLOW/NAME"), and whether it is new: a key that was used before gives the run of then.
+        """A run of `deployment` ("FLOW/NAME"), and whether it is new: a key that was used before gives its earlier run.
 
         Raises:
             JobMissingError: the deployment is not registered.
-            OptionError: the parameters are not what the deployment takes.
+            OptionError: the deployment refuses the parameters.
         """
-        # Whose answer has another name was there before. The status does not tell of two that come at once.
+        # A run of another name was there before. The status alone does not tell two simultaneous calls apart.
         name = f"{order.name}-{secrets.token_hex(4)}"
         body = {
             "name": name,
@@ -140,13 +116,21 @@ class PrefectApi:
         return found
 
     def set_state(self, run_id: UUID, type_: str, name: str, message: str = "", force: bool = False) -> bool:
-        """Ask for a state; whether the server gave it, which its rules may forbid unless forced."""
+        """Ask for a state. False: the server's rules forbid it, which `force` overrides."""
         state = {"type": type_, "name": name, "message": message}
         answer = self._asked("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": force})
         return bool(answer["status"] == "ACCEPT")
 
+    def cancel(self, run_id: UUID, message: str = "") -> bool:
+        """Have the run's worker stop it. Returns as `set_state`."""
+        return self.set_state(run_id, "CANCELLING", "Cancelling", message)
+
+    def retry(self, run_id: UUID, message: str = "", force: bool = False) -> bool:
+        """Have the run start another attempt. Returns as `set_state`."""
+        return self.set_state(run_id, "SCHEDULED", "AwaitingRetry", message, force)
+
     def artifacts(self, run_id: UUID, key: str | None = None) -> dict[str, Any]:
-        """What the run shows, by key, or below this key only: the data of the newest artifact of each."""
+        """The data of the run's artifacts by key, of each key the newest; with `key`, of that key only."""
         body: dict[str, Any] = {"flow_runs": {"id": {"any_": [str(run_id)]}}, "sort": "CREATED_DESC"}
         if key is not None:
             body["artifacts"] = {"key": {"any_": [key]}}
@@ -177,7 +161,7 @@ class PrefectApi:
         return shown_url(str(self._client.base_url).rstrip("/"))
 
     def _asked(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """The answer as JSON. No message repeats what the server says: it may quote addresses with their signatures."""
+        """The answer as JSON. No message repeats the server's words, which may quote addresses with signatures."""
         try:
             answer = self._client.request(method, path, json=body)
         except httpx.TransportError as exc:
@@ -187,7 +171,7 @@ class PrefectApi:
         if status == HTTPStatus.NOT_FOUND and not path.endswith("/filter"):
             raise JobMissingError(f"the service knows no job {path.split('/')[2]}", "see: lipsync jobs list")
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            message = f"the service at {self._shown} wants other credentials"
+            message = f"the service at {self._shown} refuses these credentials"
             raise AccessDeniedError(message, "set LIPSYNC_API_AUTH to NAME:PASSWORD")
         if status in _REFUSALS:
             message = f"the service at {self._shown} does not take this request ({status})"
@@ -195,20 +179,20 @@ class PrefectApi:
         try:
             return answer.raise_for_status().json()
         except (httpx.HTTPStatusError, ValueError) as exc:
-            message = f"the service at {self._shown} answers with status {status} and nothing of use"
+            message = f"the service at {self._shown} answers with status {status} and nothing usable"
             raise ServiceDownError(message, "see its log, and whether LIPSYNC_API_URL is Prefect's API") from exc
 
 
 @contextmanager
 def open_api(settings: Settings) -> Iterator[PrefectApi]:
-    """Prefect's API where the settings say it is."""
+    """Prefect's API at the address of the settings."""
     with connected(settings, _TIMEOUT_S) as client:
         yield PrefectApi(client)
 
 
 @contextmanager
 def connected(settings: Settings, timeout_s: float) -> Iterator[httpx.Client]:
-    """What asks Prefect's server, with the name and password that it wants; a call may take `timeout_s`."""
+    """A client of Prefect's server, with the settings' name and password; a call may take `timeout_s`."""
     secret = settings.api_auth.get_secret_value() if settings.api_auth else None
     auth = httpx.BasicAuth(*secret.split(":", 1)) if secret and ":" in secret else None
     with httpx.Client(base_url=settings.api_url, timeout=timeout_s, auth=auth, trust_env=False) as client:
@@ -235,7 +219,7 @@ def _flow_run(row: Mapping[str, Any]) -> FlowRun:
     since = _time(state["timestamp"])
     created = _time(row["created"])
     if since is None or created is None:
-        raise ServiceDownError("the service tells of a run without times", "see that it is Prefect 3")
+        raise ServiceDownError("the service has a run without times", "see that it is Prefect 3")
     return FlowRun(
         id=UUID(row["id"]),
         name=row["name"],

@@ -1,9 +1,9 @@
-"""What a caller of the service may ask for: the parameters of the flow and the form in Prefect's UI."""
+"""The request of a caller: the parameters of the flow, and the form in Prefect's UI."""
 
 import hashlib
 import json
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from lipsync_core.media.output import MUXERS
 from lipsync_core.option_specs import OPTIONS, EncoderName, Extend, Length, Model
 from lipsync_core.options import JobOptions
+from lipsync_service.names import INTERACTIVE, Priority
 
 _SCHEMES = ("s3", "https", "http", "file")
 _Url = Annotated[str, Field(min_length=1, max_length=4096)]
@@ -93,8 +94,8 @@ class LipSyncRequest(BaseModel):
         description="Fail when a smaller share of the frames (0 to 1) gets synced; at 0, when none does.",
         json_schema_extra={"position": 10},
     )
-    priority: Literal["interactive", "bulk"] = Field(
-        "interactive",
+    priority: Priority = Field(
+        INTERACTIVE,
         title="Priority",
         description="The queue of its work: bulk jobs run when no interactive one waits.",
         json_schema_extra={"position": 11},
@@ -148,17 +149,17 @@ class LipSyncRequest(BaseModel):
 
     @property
     def output_suffix(self) -> str:
-        """The ending of the output's name, which says its container: ".mp4", ".m4v" or ".mov"."""
+        """The ending of the output's name, which names its container: ".mp4", ".m4v" or ".mov"."""
         return _suffix(self.output)
 
     @property
     def digest(self) -> str:
-        """sha256 (hexadecimal) of everything asked for but the idempotency key: what the key stands for."""
+        """sha256 (hexadecimal) of the whole request without the idempotency key, which stands for it."""
         asked = self.model_dump(mode="json", exclude={"idempotency_key"})
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
     def options(self) -> JobOptions:
-        """The part that the core knows.
+        """The options that go to the core.
 
         Raises:
             OptionError: a value is outside its range.

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 from prefect.client.orchestration import get_client
-from sqlalchemy.exc import SQLAlchemyError
 
 from lipsync_core.errors import LipSyncError
 from lipsync_service.deploy.automation import ensure_automation
@@ -53,8 +52,6 @@ def main() -> str | None:
         ensure_bucket(settings)
     except LipSyncError as exc:
         return f"error {exc.code}: {exc}"
-    except SQLAlchemyError as exc:
-        return f"error: the ledger: {getattr(exc, 'orig', exc)}"
     except (BotoCoreError, ClientError) as exc:
         return f"error: the bucket of {settings.storage_url}: {exc}"
     with get_client(sync_client=True) as client:

@@ -1,6 +1,8 @@
-"""The ledger's database: opened with limits to waiting, and brought to the present schema."""
+"""The ledger's database: opened with limits to waiting, brought to the present schema, its failures translated."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
@@ -8,12 +10,14 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from lipsync_core.errors import OptionError
+from lipsync_service.errors import LedgerUnavailableError
 
 _WAIT_S = 5  # limit to what a database that hangs may cost a job
 _READS = "lipsync_reads"
+_REMEDY = "see that its database runs and that its schema is up to date"
 
 
 def parse_url(database_url: str) -> URL:
@@ -62,9 +66,45 @@ def open_engine(database_url: str, statement_limit_s: int = _WAIT_S) -> Engine:
     return create_engine(url, poolclass=NullPool, connect_args=arguments)
 
 
-def for_reading(engine: Engine) -> Engine:
-    """The same engine for transactions that only read: on SQLite they hold up no writer."""
-    return engine.execution_options(**{_READS: True})
+@contextmanager
+def reading(engine: Engine, remedy: str = _REMEDY) -> Iterator[Connection]:
+    """A connection that only reads: on SQLite it holds up no writer. `remedy` goes with a failure's message.
+
+    Raises:
+        LedgerUnavailableError: the database is down, slow, or has no ledger of this version.
+    """
+    with unavailable("cannot be read", remedy), engine.execution_options(**{_READS: True}).connect() as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A connection in a transaction, which is committed as the block ends.
+
+    Raises:
+        LedgerUnavailableError: the database is down, slow, or has no ledger of this version.
+    """
+    with unavailable("cannot be written"), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def unavailable(fault: str, remedy: str = _REMEDY) -> Iterator[None]:
+    """Translate SQLAlchemy's errors: the ledger `fault`, such as "cannot be read".
+
+    Raises:
+        LedgerUnavailableError: the block failed in the database.
+    """
+    try:
+        yield
+    except SQLAlchemyError as exc:
+        raise LedgerUnavailableError(f"the ledger {fault}: {reason_of(exc)}", remedy) from exc
+
+
+def reason_of(failure: Exception) -> str:
+    """The first line of the driver's message: SQLAlchemy's own message would hold the values of a row."""
+    text = str(getattr(failure, "orig", None) or failure).strip()
+    return text.partition("\n")[0] or type(failure).__name__
 
 
 def upgrade(database_url: str, revision: str = "head") -> None:
@@ -72,18 +112,18 @@ def upgrade(database_url: str, revision: str = "head") -> None:
 
     Raises:
         OptionError: see `parse_url`.
-        sqlalchemy.exc.OperationalError: the database is down.
+        LedgerUnavailableError: the database is down, or refuses a step.
     """
     path = sqlite_path(database_url)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-    with open_engine(database_url, statement_limit_s=0).begin() as connection:
+    with _migrating(database_url) as connection:
         command.upgrade(migration_config(connection), revision)
 
 
 def downgrade(database_url: str, revision: str) -> None:
     """Take the schema back to `revision` ("base": nothing is left). Raises as `upgrade` does."""
-    with open_engine(database_url, statement_limit_s=0).begin() as connection:
+    with _migrating(database_url) as connection:
         command.downgrade(migration_config(connection), revision)
 
 
@@ -101,6 +141,12 @@ def sqlite_path(database_url: str) -> Path | None:
     """The file of an SQLite ledger; None for any other. Raises OptionError as `parse_url` does."""
     url = parse_url(database_url)
     return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+
+
+@contextmanager
+def _migrating(database_url: str) -> Iterator[Connection]:
+    with unavailable("cannot be migrated"), open_engine(database_url, statement_limit_s=0).begin() as connection:
+        yield connection
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:

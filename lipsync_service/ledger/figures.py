@@ -1,17 +1,16 @@
-"""Figures of the whole service for a collector of metrics, computed by the ledger's database when they are asked for.
+"""Figures of the whole service for a collector of metrics, computed by the ledger's database at each request.
 
-All are counts over everything in the ledger, so they are right after any restart and from whichever host they come.
+All of them count the whole ledger, so they are right after any restart and on any host.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, select
-from sqlalchemy.exc import SQLAlchemyError
 
-from lipsync_service.errors import LedgerUnavailableError
-from lipsync_service.ledger.database import for_reading, open_engine
-from lipsync_service.ledger.tables import CallbackDelivery, FrameOutcome, Job, StageTiming
+from lipsync_service.ledger.counts import frames_by_outcome, jobs_by_error
+from lipsync_service.ledger.database import open_engine, reading
+from lipsync_service.ledger.tables import CallbackDelivery, Job, StageTiming
 
 #: Upper bounds of the buckets that stage times are counted in, in seconds; one without a bound follows.
 BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
@@ -21,7 +20,7 @@ _UNKNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class StageFigures:
-    """Wall times of one stage of the job itself, runs from a cache not among them."""
+    """Wall times of one stage of the job itself, without the runs from a cache."""
 
     stage: str
     cached: int  # runs from a cache
@@ -32,14 +31,14 @@ class StageFigures:
 
 @dataclass(frozen=True, slots=True)
 class LedgerFigures:
-    """What the ledger says at one moment."""
+    """The ledger's figures at one moment."""
 
     jobs: tuple[tuple[str, str, int], ...]  # state, model, jobs
     failures: tuple[tuple[str, int], ...]  # error code, jobs
     stages: tuple[StageFigures, ...]
     frames: tuple[tuple[str, int], ...]  # outcome, frames
     callbacks: tuple[tuple[str, int], ...]  # pending, delivered, given_up
-    oldest_callback: datetime | None  # when the event became known that waits longest
+    oldest_callback: datetime | None  # when the event that waits longest became known
 
 
 def ledger_figures(database_url: str) -> LedgerFigures:
@@ -48,22 +47,12 @@ def ledger_figures(database_url: str) -> LedgerFigures:
     Raises:
         LedgerUnavailableError: the database is down, slow, or has no ledger of this version.
     """
-    try:
-        with for_reading(open_engine(database_url, _LIMIT_S)).connect() as connection:
-            return _read(connection)
-    except SQLAlchemyError as exc:
-        reason = str(getattr(exc, "orig", None) or exc).strip().partition("\n")[0]
-        raise LedgerUnavailableError(f"the ledger cannot be read: {reason}", "see that it runs") from exc
+    with reading(open_engine(database_url, _LIMIT_S)) as connection:
+        return _read(connection)
 
 
 def _read(connection: Connection) -> LedgerFigures:
     jobs = select(Job.state, func.coalesce(Job.model, _UNKNOWN), func.count()).group_by(Job.state, Job.model)
-    failures = select(Job.error_code, func.count()).where(Job.error_code.is_not(None)).group_by(Job.error_code)
-    frames = (
-        select(FrameOutcome.outcome, func.sum(FrameOutcome.frames))
-        .join(Job, and_(Job.id == FrameOutcome.job_id, Job.attempt == FrameOutcome.attempt))  # the last attempt's
-        .group_by(FrameOutcome.outcome)
-    )
     waiting = CallbackDelivery.next_at.is_not(None)
     state = case((waiting, "pending"), (CallbackDelivery.delivered_at.is_not(None), "delivered"), else_="given_up")
     callbacks = dict.fromkeys(("pending", "delivered", "given_up"), 0)
@@ -72,9 +61,9 @@ def _read(connection: Connection) -> LedgerFigures:
     oldest = select(func.min(CallbackDelivery.created_at)).where(waiting)
     return LedgerFigures(
         jobs=tuple((name, model, count) for name, model, count in connection.execute(jobs)),
-        failures=tuple((code or "", count) for code, count in connection.execute(failures)),
+        failures=jobs_by_error(connection),
         stages=_stages(connection),
-        frames=tuple((outcome, int(count)) for outcome, count in connection.execute(frames)),
+        frames=frames_by_outcome(connection),
         callbacks=tuple(callbacks.items()),
         oldest_callback=connection.execute(oldest).scalar_one(),
     )

@@ -1,7 +1,7 @@
-"""Ledger: what every job was, how long its stages took, and what became of its frames.
+"""Ledger: every job, the times of its stages and the outcomes of its frames.
 
-Writing never fails a job and never holds it up for long: rows that the database does not take at once wait in the
-spool, from where the next process that reaches the database writes them, each exactly once.
+Writing never fails a job and never delays it for long: rows that the database does not take at once wait in the spool.
+The next process that reaches the database writes them from there, each exactly once.
 """
 
 import logging
@@ -16,14 +16,14 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 
 from lipsync_core.errors import OptionError
 from lipsync_core.report import FrameCounts
-from lipsync_service.errors import IdempotencyConflictError, LedgerUnavailableError
-from lipsync_service.ledger.database import for_reading, open_engine
+from lipsync_service.errors import IdempotencyConflictError
+from lipsync_service.ledger.database import open_engine, reading, reason_of, unavailable
 from lipsync_service.ledger.rows import (
     FrameRow,
+    JobAttempt,
     JobRow,
     JobState,
     KeyRow,
-    Place,
     Row,
     StageRow,
     frame_rows,
@@ -37,12 +37,12 @@ from lipsync_service.storage.url import shown_url
 
 _log = logging.getLogger(__name__)
 _FAILURES = (SQLAlchemyError, OSError, ArithmeticError, ValueError)
-_REPLAY_BUDGET_S = 2.0  # of a job's time, spent on what earlier jobs left behind
+_REPLAY_BUDGET_S = 2.0  # of a job's time, spent on rows that earlier jobs left in the spool
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Which job an idempotency key stands for."""
+    """The job that an idempotency key stands for."""
 
     job_id: UUID
     is_new: bool  # false: an earlier job has this very request
@@ -92,17 +92,17 @@ class Ledger:
         return Claim(held.job_id, is_new=held.job_id == job.job_id, is_certain=True)
 
     def job_started(self, job: JobRow) -> None:
-        """The attempt begins now, unless the row says when."""
+        """Record the start of an attempt: now, unless the row has a time."""
         self.record(replace(job, state=JobState.RUNNING, started_at=job.started_at or datetime.now(UTC)))
 
     def job_finished(self, job: JobRow, frames: FrameCounts | None = None) -> None:
-        """The attempt ended now (unless the row says when) in the row's state, with these frames."""
-        place = Place(job.job_id, job.attempt)
-        outcomes: Sequence[FrameRow] = frame_rows(place, frames) if frames else ()
+        """Record the end of an attempt in the row's state, now (unless the row has a time), with these frames."""
+        attempt = JobAttempt(job.job_id, job.attempt)
+        outcomes: Sequence[FrameRow] = frame_rows(attempt, frames) if frames else ()
         self.record(replace(job, finished_at=job.finished_at or datetime.now(UTC)), *outcomes)
 
     def stages_timed(self, rows: Sequence[StageRow]) -> None:
-        """Stages that have ended; the first row for a job, attempt, `part_of` and stage stays."""
+        """Record stages that have ended; the first row of a job, attempt, `part_of` and stage stays."""
         self.record(*rows)
 
     def record(self, *rows: Row) -> None:
@@ -114,28 +114,23 @@ class Ledger:
             self._put_aside(rows)
 
     def replay(self) -> int:
-        """Write what waits in the spool, whichever process left it; return how many rows were written.
+        """Write the rows that wait in the spool, of every process, and return their number.
 
         Raises:
             LedgerUnavailableError: the database is down; everything still waits.
         """
-        try:
+        with unavailable("cannot be written"):
             return self._spool.replay(self._take)
-        except SQLAlchemyError as exc:
-            raise _unavailable(exc) from exc
 
     def job(self, job_id: UUID) -> JobRow | None:
-        """What is known of the job. Raises LedgerUnavailableError."""
-        try:
-            with for_reading(self._engine).connect() as connection:
-                return read_job(connection, job_id)
-        except SQLAlchemyError as exc:
-            raise _unavailable(exc) from exc
+        """The job's row; None where there is none. Raises LedgerUnavailableError."""
+        with reading(self._engine) as connection:
+            return read_job(connection, job_id)
 
     def leave_alone(self, failure: Exception) -> None:
-        """The database has just failed: do not ask it again for `retry_after_s`."""
+        """Leave the database, which has just failed, alone for `retry_after_s`."""
         self._down_until = time.monotonic() + self._retry_after_s
-        _log.warning("the ledger is down, rows wait in %s: %s", self._spool.folder, _reason(failure))
+        _log.warning("the ledger is down, rows wait in %s: %s", self._spool.folder, reason_of(failure))
 
     def _claim_now(self, wanted: KeyRow, job: JobRow) -> KeyRow | None:
         """The claim that holds; None where the database is down."""
@@ -159,7 +154,7 @@ class Ledger:
         except _FAILURES as exc:
             if not _is_of_the_row(exc):
                 self.leave_alone(exc)
-            return False  # a bad row is found out when the spool is replayed
+            return False  # the replay of the spool finds a bad row
         return True
 
     def _write(self, rows: Sequence[Row]) -> None:
@@ -169,11 +164,11 @@ class Ledger:
     def _put_aside(self, rows: Sequence[Row]) -> None:
         try:
             self._spool.append([row_to_line(row) for row in rows])
-        except (OSError, ValueError):  # the log is what is left
+        except (OSError, ValueError):  # only the log remains
             _log.exception("the ledger's spool cannot be written; lost from it: %s", rows)
 
     def _catch_up(self) -> None:
-        """Write what waits, for a short while; a failure here is the next process's to repair."""
+        """Write waiting rows for a short while; after a failure they are left to the next process."""
         try:
             if not self._spool.is_empty:
                 self._spool.replay(self._take, _REPLAY_BUDGET_S)
@@ -192,7 +187,7 @@ class Ledger:
         except _FAILURES as exc:
             if not _is_of_the_row(exc):
                 raise
-            _log.warning("the ledger refuses a row of the spool: %s", _reason(exc))
+            _log.warning("the ledger refuses a row of the spool: %s", reason_of(exc))
             return False
         return True
 
@@ -204,7 +199,7 @@ def _checked_key(key: str) -> str:
 
 
 def _without_secrets(job: JobRow) -> JobRow:
-    """Whoever tells of a job may forget it: an address keeps no password and no signature here."""
+    """The row with addresses that hold no password and no signature."""
     return replace(
         job, video_url=_shown(job.video_url), audio_url=_shown(job.audio_url), output_url=_shown(job.output_url)
     )
@@ -215,19 +210,7 @@ def _shown(url: str | None) -> str | None:
 
 
 def _is_of_the_row(exc: Exception) -> bool:
-    """The row's fault, which no waiting repairs, not the database's."""
+    """The row caused the failure, not the database: waiting does not help."""
     if isinstance(exc, StatementError) and not isinstance(exc, DBAPIError):  # a value that was never sent
         return True
     return isinstance(exc, DataError | IntegrityError | ArithmeticError | ValueError)
-
-
-def _reason(exc: Exception) -> str:
-    """The driver's first line: SQLAlchemy's own message would hold the row's values."""
-    text = str(getattr(exc, "orig", None) or exc).strip()
-    return f"{type(exc).__name__}: {text.splitlines()[0] if text else ''}"
-
-
-def _unavailable(exc: SQLAlchemyError) -> LedgerUnavailableError:
-    return LedgerUnavailableError(
-        f"the ledger's database does not answer: {_reason(exc)}", "see that it runs and that its schema is up to date"
-    )

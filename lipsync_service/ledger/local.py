@@ -1,4 +1,4 @@
-"""Jobs of the command line in a ledger of their own, by default none: one call when a job has ended."""
+"""Records jobs of the command line in a ledger of their own: one call when a job has ended."""
 
 import hashlib
 import importlib.metadata
@@ -13,7 +13,7 @@ from alembic.util.exc import CommandError
 from lipsync_core.report import JobReport
 from lipsync_service.ledger.database import parse_url, upgrade
 from lipsync_service.ledger.ledger import Ledger
-from lipsync_service.ledger.rows import JobRow, JobState, Place, frame_rows, stage_rows, state_after
+from lipsync_service.ledger.rows import JobAttempt, JobRow, JobState, frame_rows, stage_rows, state_after
 
 POOL = "local"
 _log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LocalLedger:
-    """Where the command line keeps its account: a database that is made when it is first needed, and a spool.
+    """The ledger of the command line: a database that is made when it is first needed, and a spool.
 
     Raises:
         OptionError: the ledger's address cannot be used.
@@ -35,25 +35,25 @@ class LocalLedger:
 
     @classmethod
     def beside(cls, database_url: str, spool_dir: Path) -> "LocalLedger":
-        """With a spool of its own below `spool_dir`: what waits for one database is never written to another."""
+        """A ledger with a spool of its own below `spool_dir`: rows that wait for one database never reach another."""
         shown = parse_url(database_url).set(password=None).render_as_string()
         return cls(database_url, spool_dir / hashlib.sha256(shown.encode()).hexdigest()[:16])
 
 
 def record_report(report: JobReport, video: Path, audio: Path, where: LocalLedger) -> UUID:
-    """Enter a job that was done, and return the identifier that it has in the ledger.
+    """Record a job that was done, and return its identifier in the ledger.
 
     A database that is down costs the job nothing: the rows wait in the spool. Raises nothing.
     """
-    place = Place(uuid4(), pool=POOL)
-    job = replace(_job_row(report, place), video_url=_named(video), audio_url=_named(audio))
+    attempt = JobAttempt(uuid4(), pool=POOL)
+    job = replace(_job_row(report, attempt), video_url=_named(video), audio_url=_named(audio))
     cached = "track" if report.track_was_cached else ""
-    _opened(where).record(job, *stage_rows(place, report.stages, cached=cached), *frame_rows(place, report.frames))
-    return place.job_id
+    _opened(where).record(job, *stage_rows(attempt, report.stages, cached=cached), *frame_rows(attempt, report.frames))
+    return attempt.job_id
 
 
 def record_failure(failure: BaseException, video: Path, audio: Path, where: LocalLedger) -> UUID:
-    """Enter a job that failed, with its error's code, or that was stopped; as `record_report` otherwise."""
+    """Record a job that failed, with its error's code, or that was stopped; otherwise as `record_report`."""
     job_id, now = uuid4(), datetime.now(UTC)
     state, error_code = state_after(failure)
     job = JobRow(
@@ -66,19 +66,19 @@ def record_failure(failure: BaseException, video: Path, audio: Path, where: Loca
         version=importlib.metadata.version("lipsync"),
         finished_at=now,
         created_at=now,
-        host=Place(job_id).host_name,
+        host=JobAttempt(job_id).host_name,
         pool=POOL,
     )
     _opened(where).record(job)
     return job_id
 
 
-def _job_row(report: JobReport, place: Place) -> JobRow:
+def _job_row(report: JobReport, attempt: JobAttempt) -> JobRow:
     now = datetime.now(UTC)
     started = now - timedelta(seconds=report.wall_s)
     return JobRow(
-        place.job_id,
-        place.attempt,
+        attempt.job_id,
+        attempt.number,
         JobState.COMPLETED,
         output_url=_named(report.output),
         model=report.model,
@@ -98,8 +98,8 @@ def _job_row(report: JobReport, place: Place) -> JobRow:
         peak_rss_bytes=report.peak_rss_bytes,
         duration_s=float(report.duration_s),
         output_bytes=report.output_bytes,
-        host=place.host_name,
-        pool=place.pool,
+        host=attempt.host_name,
+        pool=attempt.pool,
     )
 
 
@@ -107,13 +107,13 @@ def _opened(where: LocalLedger) -> Ledger:
     ledger = Ledger(where.database_url, where.spool_dir)
     try:
         upgrade(where.database_url)
-    except CommandError as exc:  # a newer release's schema; it takes rows of an older one, or refuses them
+    except CommandError as exc:  # the schema of a newer release; it takes rows of an older one, or refuses them
         _log.warning("the ledger cannot be brought up to date: %s", exc)
-    except Exception as exc:  # whatever the driver makes of the address: the job is done, and its rows wait
+    except Exception as exc:  # drivers fail in many ways; the job is done, and its rows wait
         ledger.leave_alone(exc)
     return ledger
 
 
 def _named(path: Path) -> str:
-    """Where a file lies, for readers in other folders."""
+    """The absolute path, for readers in other folders."""
     return str(path.absolute())

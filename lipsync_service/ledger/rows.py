@@ -1,4 +1,4 @@
-"""The ledger's rows as values: what a job reports, and how it is written as a line of the spool."""
+"""The ledger's rows as values, and as lines of the spool."""
 
 import socket
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from lipsync_core.report import FrameCounts, Outcome
 
 
 class JobState(StrEnum):
-    """How far a job is."""
+    """The state of a job."""
 
     ACCEPTED = "accepted"
     RUNNING = "running"
@@ -26,7 +26,7 @@ class JobState(StrEnum):
 
 
 def state_after(failure: BaseException) -> tuple[JobState, str | None]:
-    """The state that `failure` leaves a job in, and its code; what is no `Exception` stopped the job from outside."""
+    """The state in which `failure` leaves a job, and its code; any but an `Exception` stopped the job from outside."""
     if isinstance(failure, LipSyncError):
         return JobState.FAILED, failure.code
     if isinstance(failure, Exception):
@@ -47,7 +47,7 @@ class KeyRow:
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """What is known of a job at one moment; None stands for "nothing new", so a later row may say less.
+    """The facts about a job that are known at one moment; None where a fact is unknown or has not changed.
 
     Rows of one job may arrive in any order: state, error and end are those of the highest attempt and its last state.
     """
@@ -89,7 +89,7 @@ _RANKS = {JobState.ACCEPTED: 0, JobState.RUNNING: 1, JobState.COMPLETED: 2, JobS
 
 @dataclass(frozen=True, slots=True)
 class StageRow:
-    """One stage of one attempt; with `part_of`, one of the parts that stage's time went into."""
+    """One stage of one attempt; with `part_of`, a part of that stage."""
 
     job_id: UUID
     attempt: int
@@ -105,7 +105,7 @@ class StageRow:
     peak_rss_bytes: int | None = None
     gpu_util: float | None = None  # mean, 0..1
     gpu_mem_bytes: int | None = None  # at most
-    provider: str | None = None  # what ran the stage's networks: cpu, cuda, tensorrt; None where it ran none
+    provider: str | None = None  # that ran the stage's networks: cpu, cuda, tensorrt; None where it ran none
     host: str | None = None
     pool: str | None = None
     table: Literal["stage_timings"] = "stage_timings"
@@ -137,7 +137,7 @@ def row_from_line(line: bytes) -> Row:
 
 
 def merge_jobs(known: JobRow, told: JobRow) -> JobRow:
-    """What both rows of one job say together, in whichever order they come (unless they tell one fact in two ways).
+    """Both rows of one job in one, whichever comes first (unless they contradict each other in a fact).
 
     Attempt, state, error and end go together and are those of the later row; any other fact is the later row's where it
     has one. Later is the higher attempt, then the further state; the first of several ends stays.
@@ -162,11 +162,11 @@ def columns(row: Row) -> dict[str, object]:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where and in which attempt of which job a stage ran."""
+class JobAttempt:
+    """One attempt of a job, and where it ran."""
 
     job_id: UUID
-    attempt: int = 1
+    number: int = 1  # from 1
     pool: str | None = None
     host: str | None = None  # this host by default
 
@@ -176,13 +176,15 @@ class Place:
         return self.host or socket.gethostname()
 
 
-def stage_rows(place: Place, timings: Sequence[StageTiming], part_of: str = "", cached: str = "") -> list[StageRow]:
+def stage_rows(
+    attempt: JobAttempt, timings: Sequence[StageTiming], part_of: str = "", cached: str = ""
+) -> list[StageRow]:
     """A StageClock's rows; `cached` names the stage whose earlier result was used."""
     now = datetime.now(UTC)
     return [
         StageRow(
-            place.job_id,
-            place.attempt,
+            attempt.job_id,
+            attempt.number,
             timing.stage,
             wall_s=timing.wall_s,
             cpu_s=timing.cpu_s,
@@ -191,18 +193,18 @@ def stage_rows(place: Place, timings: Sequence[StageTiming], part_of: str = "", 
             was_cached=timing.stage == cached,
             items=timing.items,
             provider=timing.provider,
-            host=place.host_name,
-            pool=place.pool,
+            host=attempt.host_name,
+            pool=attempt.pool,
         )
         for timing in timings
     ]
 
 
-def frame_rows(place: Place, counts: FrameCounts) -> list[FrameRow]:
+def frame_rows(attempt: JobAttempt, counts: FrameCounts) -> list[FrameRow]:
     """One row for each outcome, zero included, so that a sum over jobs needs no guess."""
     frames: Mapping[Outcome, int] = {
         Outcome.SYNCED: counts.synced,
         Outcome.PASSED_NO_FACE: counts.passed_no_face,
         Outcome.PASSED_LOW_SCORE: counts.passed_low_score,
     }
-    return [FrameRow(place.job_id, place.attempt, outcome.name.lower(), count) for outcome, count in frames.items()]
+    return [FrameRow(attempt.job_id, attempt.number, outcome.name.lower(), count) for outcome, count in frames.items()]

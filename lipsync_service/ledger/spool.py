@@ -1,9 +1,8 @@
-"""Spool: lines that wait on this host's disk until whom they are for can take them.
+"""Spool: lines that wait on this host's disk until their receiver takes them.
 
 One append-only file per process, synced to the disk at each append. A replay seals a file by renaming it under the
-writer's lock and deletes it only after every line of it was taken. Killed at any moment, by any signal, nothing that
-`append` returned from is lost; what was taken shortly before may be handed over again, so whoever takes lines must
-bear repetition.
+writer's lock and deletes it only after every line of it was taken. A process may be killed at any moment: no line is
+lost once `append` has returned, but a line may be handed over twice, so the receiver must tolerate repetition.
 """
 
 import fcntl
@@ -36,12 +35,12 @@ class Spool:
 
     @property
     def refused_path(self) -> Path:
-        """Where lines are kept that nobody would take, for a person to look at."""
+        """The file of the lines that the receiver refused, for a person to read."""
         return self.folder / _REFUSED
 
     @property
     def is_empty(self) -> bool:
-        """No file waits. One may appear at any moment."""
+        """No file waits now; another process may add one at any moment."""
         return not self._waiting()
 
     def append(self, lines: Sequence[bytes]) -> None:
@@ -61,13 +60,13 @@ class Spool:
                 os.ftruncate(descriptor, size_bytes)
                 raise
         if size_bytes == 0:
-            _sync_folder(self.folder)  # or the new file's name could be lost with the power
+            _sync_folder(self.folder)  # else a power cut could lose the new file's name
 
     def replay(self, take: TakeLines, budget_s: float = float("inf")) -> int:
-        """Hand all waiting lines to `take` and forget them; return how many it took.
+        """Hand all waiting lines to `take` and remove them; return how many it took.
 
-        Does nothing where another process is replaying. Starts no further file after `budget_s` seconds. What `take`
-        raises ends the replay and keeps the file that it was raised for.
+        Does nothing where another process is replaying. Starts no further file after `budget_s` seconds. An error of
+        `take` ends the replay and keeps the file.
         """
         taken = 0
         until = time.monotonic() + budget_s
@@ -96,7 +95,7 @@ class Spool:
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:
-        """Hold the replay's lock, or say that another process does."""
+        """Hold the replay's lock; False where another process holds it."""
         if not self.folder.is_dir():
             yield False
             return
@@ -130,7 +129,7 @@ class Spool:
 
 @contextmanager
 def _opened_for_append(path: Path) -> Iterator[int]:
-    """The descriptor of `path`, locked. A file that was sealed while we waited for its lock is left alone."""
+    """The descriptor of `path`, locked. A file that was sealed while this process waited for its lock is left alone."""
     while True:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -149,7 +148,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 def _seal(path: Path) -> Path | None:
-    """Take the file away from its writer, who will open a new one; None where it has gone."""
+    """Rename the file, so that its writer opens a new one; None where it has gone."""
     sealed = path.with_name(f"{path.stem}-{uuid4().hex[:8]}{_SEALED}")
     try:
         with path.open("rb") as file:

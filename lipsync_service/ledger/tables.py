@@ -14,19 +14,19 @@ KEY_CHARS = 255
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment with its zone. SQLite keeps none, so there it is written and read as UTC."""
+    """A moment with its zone. SQLite stores no zone, so it holds UTC."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """The moment in UTC. Raises ValueError where it has no zone: that would be a guess."""
+        """The moment in UTC. Raises ValueError where it has no zone."""
         if value is not None and value.tzinfo is None:
             raise ValueError(f"{value} has no time zone")
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """The moment in UTC, whatever zone the database's session has."""
+        """The moment in UTC; the database's session may have another zone."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -46,7 +46,7 @@ class Base(DeclarativeBase):
 
 
 class IdempotencyKey(Base):
-    """Which job a key stands for. The primary key decides between two that come at once.
+    """The job that a key stands for. The primary key decides between two claims that come at once.
 
     It refers to its job by value only: a key may be claimed before the job's row has left another host's spool.
     """
@@ -60,7 +60,7 @@ class IdempotencyKey(Base):
 
 
 class Job(Base):
-    """One job and how far it has come. Only addresses without credentials and queries are kept."""
+    """One job and its state. Addresses are kept without credentials and queries."""
 
     __tablename__ = "jobs"
     __table_args__ = (Index("ix_jobs_state_created_at", "state", "created_at"),)
@@ -96,7 +96,7 @@ class Job(Base):
 
 
 class StageTiming(Base):
-    """One stage of one attempt. Rows with `part_of` say where the time of that stage went."""
+    """One stage of one attempt. A row with `part_of` is a part of that stage."""
 
     __tablename__ = "stage_timings"
 
@@ -113,14 +113,14 @@ class StageTiming(Base):
     peak_rss_bytes: Mapped[int | None]
     gpu_util: Mapped[float | None]  # mean over the stage, 0..1
     gpu_mem_bytes: Mapped[int | None]  # at most
-    provider: Mapped[str | None] = mapped_column(String(32))  # what ran the stage's networks: cpu, cuda, tensorrt
+    provider: Mapped[str | None] = mapped_column(String(32))  # that ran the stage's networks: cpu, cuda, tensorrt
     host: Mapped[str | None]
     pool: Mapped[str | None]
     finished_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class FrameOutcome(Base):
-    """How many output frames of one attempt were synced, or passed through and why."""
+    """The number of output frames of one attempt that had this outcome: synced, or passed through for a reason."""
 
     __tablename__ = "frame_outcomes"
 
@@ -131,7 +131,7 @@ class FrameOutcome(Base):
 
 
 class CallbackDelivery(Base):
-    """One event that a job's caller is to be told of. The address is not here: it stays with the job's request alone.
+    """One event to send to a job's caller. The address is not here: only the job's request holds it.
 
     It refers to its job by value only: the job's row may lie in another host's spool.
     """
@@ -147,12 +147,12 @@ class CallbackDelivery(Base):
     next_at: Mapped[datetime | None] = mapped_column(index=True)  # of the next try; none once it is over
     delivered_at: Mapped[datetime | None]
     given_up_at: Mapped[datetime | None]
-    last_status: Mapped[int | None]  # what the receiver answered
-    last_error: Mapped[str | None] = mapped_column(String(64))  # the code of what else went wrong
+    last_status: Mapped[int | None]  # of the receiver's last answer
+    last_error: Mapped[str | None] = mapped_column(String(64))  # the code of the last failure without an answer
 
 
 class WatchLease(Base):
-    """Which of several watchers does what only one may do at a time."""
+    """The watcher that does the work of which only one watcher may do at a time."""
 
     __tablename__ = "watch_leases"
 

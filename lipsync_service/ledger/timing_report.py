@@ -1,6 +1,6 @@
-"""Where the time of a period's jobs went: median, 95th percentile and share of every stage, from the ledger.
+"""The timing report of a period's jobs: median, 95th percentile and share of every stage, from the ledger.
 
-The database picks the percentiles, so that a report over a million rows moves a few hundred.
+The database picks the percentiles, so that a report over a million rows reads a few hundred.
 """
 
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from lipsync_service.errors import LedgerUnavailableError
-from lipsync_service.ledger.database import for_reading, open_engine, sqlite_path
-from lipsync_service.ledger.tables import FrameOutcome, Job, StageTiming
+from lipsync_service.ledger.counts import frames_by_outcome, jobs_by_error
+from lipsync_service.ledger.database import open_engine, reading, sqlite_path
+from lipsync_service.ledger.tables import Job, StageTiming
 
 _LIMIT_S = 120  # for each statement
 _REMEDY = "name the ledger's database with --database"
@@ -24,7 +24,7 @@ _WIDTHS_S = (60, 300, 900, 3600, 3 * 3600, 6 * 3600, 86_400, 7 * 86_400, 28 * 86
 
 @dataclass(frozen=True, slots=True)
 class ReportFilter:
-    """Which stages count: those that ended in [since, until), on this pool, for this model; None: all."""
+    """The stages that count: those that ended in [since, until), on this pool, for this model; None: all."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -45,7 +45,7 @@ class StageLine:
     total_s: float  # cached ones included
     cpu_s: float  # in total
     share: float  # of the time of all stages, 0..1; of a part: of that same time
-    providers: tuple[tuple[str, int], ...] = ()  # what ran the stage's networks, with the number of runs
+    providers: tuple[tuple[str, int], ...] = ()  # that ran the stage's networks, each with its number of runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +88,8 @@ def timing_breakdown(database_url: str, wanted: ReportFilter) -> TimingBreakdown
     path = sqlite_path(database_url)
     if path is not None and not path.is_file():  # SQLite would make an empty one
         raise LedgerUnavailableError(f"there is no ledger at {path}", _REMEDY)
-    try:
-        with for_reading(open_engine(database_url, _LIMIT_S)).connect() as connection:
-            return _read(connection, wanted)
-    except SQLAlchemyError as exc:
-        reason = str(getattr(exc, "orig", exc)).strip().partition("\n")[0]
-        raise LedgerUnavailableError(f"the ledger cannot be read: {reason}", _REMEDY) from exc
+    with reading(open_engine(database_url, _LIMIT_S), _REMEDY) as connection:
+        return _read(connection, wanted)
 
 
 def _read(connection: Connection, wanted: ReportFilter) -> TimingBreakdown:
@@ -102,27 +98,14 @@ def _read(connection: Connection, wanted: ReportFilter) -> TimingBreakdown:
     width_s = _bucket_width_s(first, last)
     of_job = _job_conditions(wanted)
     states = select(Job.state, func.count()).where(*of_job).group_by(Job.state).order_by(Job.state)
-    failed = (
-        select(Job.error_code, func.count())
-        .where(*of_job, Job.error_code.is_not(None))
-        .group_by(Job.error_code)
-        .order_by(func.count().desc(), Job.error_code)
-    )
-    frames = (
-        select(FrameOutcome.outcome, func.sum(FrameOutcome.frames))
-        .join(Job, and_(Job.id == FrameOutcome.job_id, Job.attempt == FrameOutcome.attempt))  # the last attempt's
-        .where(*of_job)
-        .group_by(FrameOutcome.outcome)
-        .order_by(FrameOutcome.outcome)
-    )
     return TimingBreakdown(
         filter=wanted,
         first=first,
         last=last,
         jobs=connection.execute(select(func.count(Job.id)).where(*of_job)).scalar_one(),
         states=tuple((state, count) for state, count in connection.execute(states)),
-        errors=tuple((code or "", count) for code, count in connection.execute(failed)),
-        outcomes=tuple((outcome, int(count)) for outcome, count in connection.execute(frames)),
+        errors=jobs_by_error(connection, *of_job),
+        outcomes=frames_by_outcome(connection, *of_job),
         lines=_lines(connection, wanted),
         bucket_s=width_s,
         buckets=_buckets(connection, wanted, _bucket_starts(first, last, width_s), width_s),
@@ -229,12 +212,12 @@ def _in_order(lines: Sequence[StageLine]) -> tuple[StageLine, ...]:
     """The largest stage first, each followed by its parts."""
     totals = {line.stage: line.total_s for line in lines if not line.part_of}
 
-    def place(line: StageLine) -> tuple[float, str, bool, float, str]:
-        """Sorts by the owner's time, the owner before its parts, and those by their own."""
+    def rank(line: StageLine) -> tuple[float, str, bool, float, str]:
+        """Sort by the time of the whole stage; the stage comes before its parts, and those by their own time."""
         owner = line.part_of or line.stage
         return (-totals.get(owner, 0.0), owner, bool(line.part_of), -line.total_s, line.stage)
 
-    return tuple(sorted(lines, key=place))
+    return tuple(sorted(lines, key=rank))
 
 
 def _bucket_width_s(first: datetime | None, last: datetime | None) -> int:

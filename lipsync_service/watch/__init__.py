@@ -1,1 +1,1 @@
-"""The watcher: tells callers that their jobs have ended, takes up jobs whose worker vanished, and counts."""
+"""The watcher: reports ended jobs to their callers, restarts jobs whose worker vanished, and serves figures."""

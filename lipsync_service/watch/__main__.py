@@ -1,7 +1,7 @@
 """The watcher: `python -m lipsync_service.watch` runs until it is stopped; `register` sets up Prefect's automation.
 
-It reads the same settings as the workers (LIPSYNC_DATABASE_URL, LIPSYNC_API_URL, LIPSYNC_CALLBACK_SECRET ...), keeps
-nothing of its own, and may be ended or started at any time, several times over.
+It reads the same settings as the workers (LIPSYNC_DATABASE_URL, LIPSYNC_API_URL, LIPSYNC_CALLBACK_SECRET ...) and keeps
+no data of its own. It may be stopped and started at any time, and several may run.
 """
 
 import logging
@@ -16,25 +16,25 @@ from lipsync_service.ledger.ledger import Ledger
 from lipsync_service.settings import Settings
 from lipsync_service.watch.metrics import ServiceCollector, serve_metrics
 from lipsync_service.watch.service_api import open_watched_api
-from lipsync_service.watch.watcher import Places, Watcher
+from lipsync_service.watch.watcher import WatchedService, Watcher
 
 _log = logging.getLogger("lipsync_service.watch")
-_CALL_S = 20.0  # that one call of Prefect's API may take
-_SCRAPE_CALL_S = 4.0  # the same while a collector waits, which gives up after ten
+_CALL_S = 20.0  # limit of one call of Prefect's API
+_SCRAPE_CALL_S = 4.0  # the same while a collector waits, which gives up after ten seconds
 
 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Tell callers that jobs have ended, take up jobs whose worker vanished, and serve figures."""
+    """Report ended jobs to their callers, restart jobs whose worker vanished, and serve figures."""
     if context.invoked_subcommand is None:
         watch(Settings())
 
 
 @main.command()
 def register() -> None:
-    """Have Prefect mark silent runs as crashed: once for each release, and again at will."""
-    from prefect.client.orchestration import get_client  # takes seconds, and the watcher itself has no need of it
+    """Have Prefect mark silent runs as crashed: run it once for each release; repeating it does no harm."""
+    from prefect.client.orchestration import get_client  # its import takes seconds, and only this command needs it
 
     from lipsync_service.deploy.automation import ensure_automation
 
@@ -43,7 +43,7 @@ def register() -> None:
 
 
 def watch(settings: Settings) -> None:
-    """Until SIGTERM or SIGINT.
+    """Run the watcher until SIGTERM or SIGINT.
 
     Raises:
         OptionError: a setting cannot be used.
@@ -55,7 +55,7 @@ def watch(settings: Settings) -> None:
         _log.warning("LIPSYNC_CALLBACK_SECRET is not set: no callback is sent, each is recorded as undeliverable")
     url = settings.database_url.get_secret_value()
     with open_watched_api(settings, _CALL_S) as api, open_watched_api(settings, _SCRAPE_CALL_S) as scraped:
-        watcher = Watcher(settings, Places(api, Deliveries(url), Ledger(url, settings.spool_dir)))
+        watcher = Watcher(settings, WatchedService(api, Deliveries(url), Ledger(url, settings.spool_dir)))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: watcher.stop())
         collector = ServiceCollector(url, scraped, lambda: watcher.last_round_at)

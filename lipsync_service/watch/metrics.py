@@ -1,4 +1,4 @@
-"""The watcher's page for Prometheus: figures of the whole service, computed whenever they are asked for."""
+"""The watcher's page for Prometheus: figures of the whole service, computed at each request."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +18,7 @@ _BOUNDS = (*map(str, BUCKETS_S), "+Inf")
 
 
 class ServiceCollector(Collector):
-    """Asks the ledger and Prefect at each scrape. A part that is down leaves `lipsync_up` 0 and its figures out."""
+    """Asks the ledger and Prefect at each scrape. `lipsync_up` is 0 for a part that is down; its figures are absent."""
 
     def __init__(self, database_url: str, api: WatchedApi, last_round: Callable[[], datetime | None]) -> None:
         self._database_url = database_url
@@ -52,7 +52,7 @@ class ServiceCollector(Collector):
         failures = GaugeMetricFamily("lipsync_failed_jobs", "Failed jobs in the ledger.", labels=["code"])
         for code, count in figures.failures:
             failures.add_metric([code], count)
-        frames = CounterMetricFamily("lipsync_frames", "Output frames by what became of them.", labels=["outcome"])
+        frames = CounterMetricFamily("lipsync_frames", "Output frames by outcome.", labels=["outcome"])
         for outcome, count in figures.frames:
             frames.add_metric([outcome], count)
         yield from (jobs, failures, frames)
@@ -97,7 +97,7 @@ def _of_stages(stages: Iterable[StageFigures]) -> Iterator[Metric]:
 
 
 def _of_callbacks(figures: LedgerFigures) -> Iterator[Metric]:
-    callbacks = GaugeMetricFamily("lipsync_callbacks", "Callbacks by what became of them.", labels=["state"])
+    callbacks = GaugeMetricFamily("lipsync_callbacks", "Callbacks by state.", labels=["state"])
     for state, count in figures.callbacks:
         callbacks.add_metric([state], count)
     yield callbacks

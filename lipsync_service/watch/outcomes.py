@@ -1,70 +1,63 @@
-"""When an attempt of a job has ended for good, read from the states of its run."""
+"""The outcomes of a job's attempts, read from the states of its run."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from lipsync_core.errors import LipSyncError
-from lipsync_service.callbacks.sender import JobEnd
-from lipsync_service.client.prefect_api import FlowRun, RunState
-from lipsync_service.errors import JobCrashedError
+from lipsync_service.callbacks.sender import JobOutcome
+from lipsync_service.client.prefect_api import FlowRun
+from lipsync_service.client.run_states import RunState, retry_command
+from lipsync_service.errors import JobCancelledError, JobCrashedError
 from lipsync_service.ledger.rows import JobState
-from lipsync_service.names import DUPLICATE
 from lipsync_service.storage.storage import shown_url
 
-#: How often a job may crash; the last time it stays crashed.
+#: After this many crashes a job stays crashed.
 MAX_CRASHES = 3
 
-_NOTHING_TO_TELL = "the job failed by an error that has no code; its own log says which"  # it may quote secrets
-_STATES = {
-    "COMPLETED": JobState.COMPLETED,
-    "FAILED": JobState.FAILED,
-    "CRASHED": JobState.FAILED,
-    "CANCELLED": JobState.CANCELLED,
-}
+_NO_CODE = "the job failed by an error that has no code; its own log says which"  # the error may quote secrets
 
 
-def job_ends(run: FlowRun, history: Sequence[RunState]) -> list[JobEnd]:
-    """Every attempt of the job that has ended, in order; a crash that is followed by another attempt is no end.
+def job_outcomes(run: FlowRun, history: Sequence[RunState]) -> list[JobOutcome]:
+    """The outcomes of all ended attempts, in order; a crash that another attempt follows is no outcome.
 
-    Raises nothing. A run that stands for another job (`Duplicate`) has no end of its own.
+    Raises nothing. A run that is a `Duplicate` of another job has no outcome of its own.
     """
-    ends: list[JobEnd] = []
+    outcomes: list[JobOutcome] = []
     attempt, crashes, started_at = 0, 0, None
     for state in history:
         if state.type == "RUNNING":
             attempt, started_at = attempt + 1, state.since
         crashes += state.type == "CRASHED"
-        if is_end(state, crashes):
-            ends.append(_end(run, state, max(1, attempt), started_at))
-    return ends
+        if is_outcome(state, crashes):
+            outcomes.append(_outcome(run, state, max(1, attempt), started_at))
+    return outcomes
 
 
-def is_end(state: RunState, crashes: int) -> bool:
-    """Whether the job, having crashed `crashes` times, stays in this state unless somebody has it run again."""
-    if state.name == DUPLICATE:
+def is_outcome(state: RunState, crashes: int) -> bool:
+    """Whether a job that has crashed `crashes` times stays in this state, unless a caller retries it."""
+    if state.is_duplicate:
         return False
     return state.is_final and (state.type != "CRASHED" or crashes >= MAX_CRASHES)
 
 
 def crash_count(history: Sequence[RunState]) -> int:
-    """How often the run has crashed."""
+    """The number of the run's crashes."""
     return sum(state.type == "CRASHED" for state in history)
 
 
 def callback_url(run: FlowRun) -> str | None:
-    """Where the job's caller wants to be told."""
+    """The address that the job's caller gave for callbacks."""
     return _text(_request(run).get("callback_url"))
 
 
 def output_shown(run: FlowRun) -> str | None:
-    """The output's address without what gives access."""
+    """The output's address without credentials and signature."""
     output = _text(_request(run).get("output"))
     return shown_url(output) if output else None
 
 
 def labels(run: FlowRun) -> dict[str, str]:
-    """The request's metadata, as far as it is what it should be: the run may have failed because it is not."""
+    """The valid part of the request's metadata: the run may have failed because its request is not valid."""
     found = _request(run).get("metadata")
     if not isinstance(found, Mapping):
         return {}
@@ -80,12 +73,12 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _end(run: FlowRun, state: RunState, attempt: int, started_at: datetime | None) -> JobEnd:
+def _outcome(run: FlowRun, state: RunState, attempt: int, started_at: datetime | None) -> JobOutcome:
     code, message = _error(run, state)
-    return JobEnd(
+    return JobOutcome(
         run.id,
         attempt,
-        _STATES[state.type],
+        JobState(state.job_state),
         created_at=run.created_at,
         started_at=started_at,
         ended_at=state.since,
@@ -95,12 +88,10 @@ def _end(run: FlowRun, state: RunState, attempt: int, started_at: datetime | Non
 
 
 def _error(run: FlowRun, state: RunState) -> tuple[str | None, str | None]:
-    match state.type:
-        case "FAILED":
-            coded = state.coded
-            return coded if coded and coded[1] else (LipSyncError.code, _NOTHING_TO_TELL)
-        case "CRASHED":
-            message = f"the job's process vanished {MAX_CRASHES} times; run it again: lipsync jobs retry {run.id}"
-            return JobCrashedError.code, message
-        case _:
-            return None, None
+    failure = state.failure
+    if failure is None or failure.code == JobCancelledError.code:
+        return None, None
+    if failure.code == JobCrashedError.code and not failure.words:
+        again = f"run it again: {retry_command(run.id)}"
+        return failure.code, f"the job's process vanished {MAX_CRASHES} times; {again}"
+    return failure.code, failure.words or _NO_CODE

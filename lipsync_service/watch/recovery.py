@@ -1,4 +1,4 @@
-"""Taking up runs whose process or worker vanished, so that each of them comes to an end."""
+"""Recovery of runs whose process or worker vanished: they start again, or end."""
 
 import logging
 from collections.abc import Callable
@@ -11,41 +11,41 @@ from lipsync_service.watch.outcomes import MAX_CRASHES
 from lipsync_service.watch.service_api import WatchedApi
 
 _log = logging.getLogger(__name__)
-#: A run that is about to start, or to stop, and does neither for this long, has lost its worker.
+#: A run that stays about to start, or about to stop, for this long has lost its worker.
 _STALE = timedelta(seconds=120)
-#: Six heartbeats. Prefect's automation acts after three, unless it was registered, or the server away, meanwhile.
+#: Six heartbeats. Prefect's automation acts after three, unless it was registered, or the server down, in that time.
 SILENCE = timedelta(seconds=180)
 _UNFINISHED = ("SCHEDULED", "PENDING", "RUNNING", "PAUSED")
 
 
-class Rescue:
-    """What is done to runs. Only one watcher may do it at a time; every call raises as PrefectApi does.
+class Recovery:
+    """Restarts, marks and cancels runs. Only one watcher may do so at a time; every call raises as PrefectApi does.
 
-    Prefect's own rules are never overruled: what has gone on in the meantime goes on.
+    It never overrules Prefect's own rules: a run that has gone on by itself is left alone.
     """
 
     def __init__(self, api: WatchedApi, now: Callable[[], datetime]) -> None:
         self._api = api
         self._now = now
 
-    def run_again(self, crashed: FlowRun, crashes: int) -> None:
-        """Have the job run again from the beginning (what it has kept is not made again), its children cancelled."""
+    def retry(self, crashed: FlowRun, crashes: int) -> None:
+        """Start another attempt of the job, which reuses its kept results, and cancel its children."""
         self.cancel_children(crashed.id)
         if self._api.run(crashed.id).state != crashed.state:
             return
         message = f"Its process vanished; started again after {crashes} of at most {MAX_CRASHES} crashes"
-        is_taken = self._api.set_state(crashed.id, "SCHEDULED", "AwaitingRetry", message)
+        is_taken = self._api.retry(crashed.id, message)
         _log.warning(
             "job %s crashed: %s", crashed.id, "started again" if is_taken else "Prefect does not start it again"
         )
 
     def cancel_children(self, job_id: UUID) -> None:
-        """End what works for a job that is over."""
+        """Cancel the unfinished GPU runs of a job that has ended."""
         for child in self._api.runs(RunQuery(GPU_FLOW, _UNFINISHED, parent_ids=[job_id])):
-            self._api.set_state(child.id, "CANCELLING", "Cancelling", "Its job vanished")
+            self._api.cancel(child.id, "Its job vanished")
 
     def free_stale(self) -> None:
-        """Have runs start again that no worker starts, and end those that no worker ends."""
+        """Schedule runs again that no worker starts, and cancel those that no worker stops."""
         for flow in (JOB_FLOW, GPU_FLOW):
             for run in self._stale(flow, "PENDING"):
                 if self._api.set_state(run.id, "SCHEDULED", "Scheduled", "Its worker did not start it"):
@@ -56,7 +56,7 @@ class Rescue:
                     _log.warning("run %s of %s did not answer: cancelled", run.id, flow)
 
     def mark_silent(self) -> None:
-        """Mark runs as crashed that send no heartbeat any more, or have never sent one.
+        """Mark runs as crashed that have stopped sending heartbeats, or have never sent one.
 
         Runs of our workers send them (`lipsync_service.worker.pool_worker`); other runs are left alone.
         """

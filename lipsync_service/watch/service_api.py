@@ -1,4 +1,4 @@
-"""What the watcher asks Prefect's API beyond what callers of the service ask."""
+"""The calls of Prefect's API that only the watcher makes."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from lipsync_service.client.prefect_api import PrefectApi, RunState, connected
+from lipsync_service.client.prefect_api import PrefectApi, connected
+from lipsync_service.client.run_states import RunState
 from lipsync_service.settings import Settings
 
 
@@ -32,7 +33,7 @@ class WatchedApi(PrefectApi):
         return sorted(states, key=lambda state: state.since)
 
     def last_heartbeat(self, run_id: UUID) -> datetime | None:
-        """When the run's process last said that it is alive; None where it never did."""
+        """The time of the run's last heartbeat; None where it has sent none."""
         wanted = {"event": {"name": ["prefect.flow-run.heartbeat"]}, "resource": {"id": [f"prefect.flow-run.{run_id}"]}}
         found = self._asked("POST", "/events/filter", {"filter": {**wanted, "order": "DESC"}, "limit": 1})["events"]
         return datetime.fromisoformat(found[0]["occurred"]) if found else None
@@ -43,11 +44,11 @@ class WatchedApi(PrefectApi):
         return [QueueName(pool, row["name"]) for row in rows]
 
     def count(self, where: QueueName, state_types: Sequence[str], due_before: datetime | None = None) -> int:
-        """How many runs of the queue are in these states."""
+        """The number of the queue's runs in these states."""
         return int(self._asked("POST", "/flow_runs/count", _runs_of(where, state_types, due_before)))
 
     def oldest_due(self, where: QueueName, now: datetime) -> datetime | None:
-        """Since when the run has been due that waits longest for a worker; None where none waits."""
+        """The due time of the run that waits longest for a worker; None where none waits."""
         order = {"sort": "EXPECTED_START_TIME_ASC", "limit": 1}
         rows = self._asked("POST", "/flow_runs/filter", _runs_of(where, ("SCHEDULED",), now) | order)
         return datetime.fromisoformat(rows[0]["expected_start_time"]) if rows else None
@@ -55,7 +56,7 @@ class WatchedApi(PrefectApi):
 
 @contextmanager
 def open_watched_api(settings: Settings, timeout_s: float) -> Iterator[WatchedApi]:
-    """Prefect's API where the settings say it is; a call may take `timeout_s`."""
+    """Prefect's API at the address of the settings; a call may take `timeout_s`."""
     with connected(settings, timeout_s) as client:
         yield WatchedApi(client)
 

@@ -1,7 +1,7 @@
-"""The watcher's rounds: what has ended is told and entered in the ledger, what has crashed is started again.
+"""The watcher's rounds: they report ended jobs to callers and the ledger, and restart crashed ones.
 
-Prefect's run states say what has ended, so nothing is lost while a worker, the server or the watcher is down. What the
-watcher itself remembers only saves it from asking twice.
+Prefect's run states tell which jobs have ended, so nothing is lost while a worker, the server or the watcher is down.
+The watcher's own memory only saves it from asking twice.
 """
 
 import logging
@@ -15,35 +15,36 @@ from uuid import UUID, uuid4
 from lipsync_core.errors import LipSyncError, TransientError
 from lipsync_service.callbacks.courier import Courier
 from lipsync_service.callbacks.deliveries import Deliveries, Delivery
-from lipsync_service.callbacks.sender import CallbackSender, JobEnd, Letter, callback_body
-from lipsync_service.client.prefect_api import FINAL_STATES, FlowRun, RunQuery
+from lipsync_service.callbacks.sender import CallbackSender, JobOutcome, Letter, callback_body
+from lipsync_service.client.prefect_api import FlowRun, RunQuery
+from lipsync_service.client.run_states import FINAL_TYPES
 from lipsync_service.ledger.ledger import Ledger
 from lipsync_service.ledger.rows import JobRow, JobState
 from lipsync_service.names import JOB_FLOW
 from lipsync_service.settings import Settings
-from lipsync_service.watch.outcomes import callback_url, crash_count, is_end, job_ends, labels, output_shown
-from lipsync_service.watch.recovery import SILENCE, Rescue
+from lipsync_service.watch.outcomes import callback_url, crash_count, is_outcome, job_outcomes, labels, output_shown
+from lipsync_service.watch.recovery import SILENCE, Recovery
 from lipsync_service.watch.service_api import WatchedApi
 
 _log = logging.getLogger(__name__)
-_ROUND_S = 1.0  # half of it, on average, goes by before an end is noticed
-_SWEEP = timedelta(seconds=60)  # a look further back, for what came while something was down
+_ROUND_S = 1.0  # between two rounds
+_SWEEP = timedelta(seconds=60)  # between two looks further back, for runs that ended while a part was down
 _LOOK_BACK = timedelta(seconds=20)
 _SWEEP_BACK = timedelta(hours=2)
 _FIRST_BACK = timedelta(hours=24)  # a service that was down overnight goes on with its jobs
-# A worker reports a process that died twice: at once, and when it has loaded the flow to look for hooks. The second
-# report is refused as long as the run is crashed, and would take down the next attempt.
+# A worker reports a dead process twice: at once, and after it has loaded the flow to look for hooks. Prefect refuses
+# the second report while the run is crashed; a report after this would end the next attempt.
 _SETTLING = timedelta(seconds=10)
 _MOST_RUNS = 100_000
-_LEASE = "rescue"
+_LEASE = "recovery"
 _LEASE_TIME = timedelta(seconds=20)
 _ENDED = (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)
-_DISPATCHES, _BETWEEN_DISPATCHES_S = 10, 0.1  # in one round, so that many callbacks at once do not wait for many rounds
+_DISPATCHES, _BETWEEN_DISPATCHES_S = 10, 0.1  # in one round, so that many callbacks at once need few rounds
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """What the watcher works on."""
+class WatchedService:
+    """The parts of a service that the watcher uses."""
 
     api: WatchedApi
     deliveries: Deliveries
@@ -53,146 +54,148 @@ class Places:
 class Watcher:
     """One of the watchers of a service; any number may run."""
 
-    def __init__(self, settings: Settings, places: Places) -> None:
-        self._api, self._deliveries, self._ledger = places.api, places.deliveries, places.ledger
-        self._rescue = Rescue(places.api, _now)
-        self._courier = Courier(places.deliveries, CallbackSender(settings), self._letter, _now)
+    def __init__(self, settings: Settings, service: WatchedService) -> None:
+        self._api, self._deliveries, self._ledger = service.api, service.deliveries, service.ledger
+        self._recovery = Recovery(service.api, _now)
+        self._courier = Courier(service.deliveries, CallbackSender(settings), self._letter, _now)
         self._id = uuid4()
         self._next_sweep = _now()
         self._swept_at = _now() - _FIRST_BACK
-        self._done: set[tuple[UUID, datetime]] = set()  # runs and the states that they have been dealt with in
-        self._troubles: dict[str, str] = {}
-        self._well_since: datetime | None = None  # Prefect and the ledger have answered ever since
+        self._done: set[tuple[UUID, datetime]] = set()  # runs that were handled, with the time of their state
+        self._failures: dict[str, str] = {}
+        self._well_since: datetime | None = None  # since then Prefect and the ledger have answered
         self._stop = threading.Event()
         self.last_round_at: datetime | None = None
 
     def run(self) -> None:
-        """Until `stop`."""
+        """Do rounds until `stop`."""
         while not self._stop.is_set():
             self.round()
             self._stop.wait(_ROUND_S)
         self._courier.close()
 
     def stop(self) -> None:
-        """May be called by a signal's handler."""
+        """End `run`; a signal handler may call it."""
         self._stop.set()
 
     def round(self) -> None:
-        """Look once. A part that is down is named in the log once, and tried again in the next round."""
+        """Look once. The log names a part that is down once, and the next round tries it again."""
         now = _now()
         planned = self._next_sweep
         is_sweep = now >= planned
-        with self._excused("round"):
+        with self._logged("round"):
             well_since, self._well_since = self._well_since, None  # unless this round comes to its end
             self._next_sweep = now
             for run in self._ended(now, is_sweep):
-                self._deal_with(run)
+                self._handle(run)
             if is_sweep:
                 self._sweep(now - (well_since or now))
                 self._swept_at = now
             self._next_sweep = now + _SWEEP if is_sweep else planned
             self._well_since = well_since or now
-        with self._excused("callbacks"):
+        with self._logged("callbacks"):
             for _ in range(_DISPATCHES):
                 if not self._courier.dispatch() or self._stop.wait(_BETWEEN_DISPATCHES_S):
                     break
         self.last_round_at = now
 
     def _ended(self, now: datetime, is_sweep: bool) -> Iterator[FlowRun]:
-        """Runs of jobs that have ended and have not been dealt with since."""
+        """Runs of jobs that have ended and were not handled since."""
         since = min(self._swept_at, now - _SWEEP_BACK) if is_sweep else now - _LOOK_BACK
-        found = self._api.runs(RunQuery(JOB_FLOW, sorted(FINAL_STATES), ended_after=since, limit=_MOST_RUNS))
+        found = self._api.runs(RunQuery(JOB_FLOW, sorted(FINAL_TYPES), ended_after=since, limit=_MOST_RUNS))
         if is_sweep:
             found += self._api.runs(RunQuery(JOB_FLOW, ("CRASHED",), ended_after=now - _FIRST_BACK, limit=_MOST_RUNS))
             self._done = {(run_id, at) for run_id, at in self._done if at > now - _FIRST_BACK}
         yield from (run for run in found if (run.id, run.state.since) not in self._done)
 
-    def _deal_with(self, run: FlowRun) -> None:
-        """Tell, enter, or start again. One run that cannot be dealt with does not keep the others from it."""
-        with self._excused(f"job {run.id}", TransientError):
+    def _handle(self, run: FlowRun) -> None:
+        """Report the run, or restart it. A failure with one run does not stop the others."""
+        with self._logged(f"job {run.id}", TransientError):
             is_plain = run.attempt <= 1 and run.state.type != "CRASHED"
             history = [run.state] if is_plain else self._api.history(run.id)
             crashes = crash_count(history)
-            if run.state.type == "CRASHED" and not is_end(run.state, crashes):
+            if run.state.type == "CRASHED" and not is_outcome(run.state, crashes):
                 if _now() < run.state.since + _SETTLING or not self._leads():
                     return
-                self._rescue.run_again(run, crashes)
+                self._recovery.retry(run, crashes)
             else:
-                ends = job_ends(run, history)
-                self._tell(run, ends)
-                for end in ends[-1:]:
-                    self._enter(run, end)
+                outcomes = job_outcomes(run, history)
+                self._add_callbacks(run, outcomes)
+                for outcome in outcomes[-1:]:
+                    self._record(run, outcome)
                 if run.state.type in ("CANCELLED", "CRASHED") and self._leads():
-                    self._rescue.cancel_children(run.id)  # which its process may not have lived to do
+                    self._recovery.cancel_children(run.id)  # its own process may have died before it could
             self._done.add((run.id, run.state.since))
 
     def _sweep(self, well_for: timedelta) -> None:
-        """Earlier attempts of jobs that were started again, what is stuck, and ledger rows that wait on this host.
+        """Report earlier attempts of restarted jobs, free stuck runs, and write ledger rows that wait on this host.
 
-        Who is silent while the server is away may be well: nobody is marked before all has answered for long enough.
+        A run that is silent while the server is down may be well, so silent runs are marked only after the server has
+        answered for long enough.
         """
         for run in self._api.runs(RunQuery(JOB_FLOW, ("SCHEDULED", "PENDING", "RUNNING"), limit=_MOST_RUNS)):
             if run.attempt > (run.state.type == "RUNNING"):
-                with self._excused(f"job {run.id}", TransientError):
-                    self._tell(run, job_ends(run, self._api.history(run.id)))
+                with self._logged(f"job {run.id}", TransientError):
+                    self._add_callbacks(run, job_outcomes(run, self._api.history(run.id)))
         if self._leads():
-            self._rescue.free_stale()
+            self._recovery.free_stale()
             if well_for > SILENCE:
-                self._rescue.mark_silent()
+                self._recovery.mark_silent()
         self._ledger.replay()
 
-    def _tell(self, run: FlowRun, ends: list[JobEnd]) -> None:
+    def _add_callbacks(self, run: FlowRun, outcomes: list[JobOutcome]) -> None:
         if callback_url(run) is not None:
-            self._deliveries.add([end for end in ends if end.ended_at > _now() - _FIRST_BACK], _now())
+            recent = [outcome for outcome in outcomes if outcome.ended_at > _now() - _FIRST_BACK]
+            self._deliveries.add(recent, _now())
 
-    def _enter(self, run: FlowRun, end: JobEnd) -> None:
-        """Have the ledger agree; a job that could speak has said more itself, and its own words stay."""
+    def _record(self, run: FlowRun, outcome: JobOutcome) -> None:
+        """Record the outcome in the ledger, unless the job has recorded it itself, with more facts."""
         known = self._ledger.job(run.id)
-        if known is not None and known.attempt >= end.attempt and known.state in _ENDED:
+        if known is not None and known.attempt >= outcome.attempt and known.state in _ENDED:
             return
         row = JobRow(
             run.id,
-            end.attempt,
-            end.state,
-            error_code=end.error_code,
+            outcome.attempt,
+            outcome.state,
+            error_code=outcome.error_code,
             created_at=run.created_at,
-            finished_at=end.ended_at,
+            finished_at=outcome.ended_at,
             output_url=output_shown(run),
             pool=run.pool,
         )
         self._ledger.record(row)
-        _log.info("job %s ended without a word: %s %s", run.id, end.state, end.error_code or "")
+        _log.info("job %s ended without recording it: %s %s", run.id, outcome.state, outcome.error_code or "")
 
     def _letter(self, delivery: Delivery) -> Letter | None:
-        """What a delivery says, and where to: asked for at every try, so that the address is kept in one place only."""
+        """The letter of a delivery. Each try reads the address from the run again, so that nothing else keeps it."""
         run = self._api.run(delivery.job_id)
         url = callback_url(run)
-        ends = [end for end in job_ends(run, self._api.history(run.id)) if end.event_id == delivery.event_id]
-        if url is None or not ends:
+        outcomes = [each for each in job_outcomes(run, self._api.history(run.id)) if each.event_id == delivery.event_id]
+        if url is None or not outcomes:
             return None
-        return Letter(delivery.event_id, url, callback_body(ends[0], output_shown(run), labels(run)))
+        return Letter(delivery.event_id, url, callback_body(outcomes[0], output_shown(run), labels(run)))
 
     def _leads(self) -> bool:
         now = _now()
         return self._deliveries.hold_lease(_LEASE, self._id, now, now + _LEASE_TIME)
 
     @contextmanager
-    def _excused(self, part: str, *but: type[LipSyncError]) -> Iterator[None]:
-        """Trouble with this part is logged, and again only when it changes; the rest goes on. `but` is passed on."""
+    def _logged(self, part: str, *but: type[LipSyncError]) -> Iterator[None]:
+        """Log a failure of this part, once until it changes, and go on; only errors of `but` are raised."""
         try:
             yield
         except but:
             raise
         except LipSyncError as error:
-            if self._troubles.get(part) != error.code:
+            if self._failures.get(part) != error.code:
                 _log.warning("%s: %s %s", part, error.code, error.message)
-            self._troubles[part] = error.code
+            self._failures[part] = error.code
         except Exception:
-            if self._troubles.get(part) != "INTERNAL":
+            if self._failures.get(part) != LipSyncError.code:
                 _log.exception("%s", part)
-            self._troubles[part] = "INTERNAL"
+            self._failures[part] = LipSyncError.code
         else:
-            if self._troubles.pop(part, None):
+            if self._failures.pop(part, None):
                 _log.info("%s: well again", part)
 
 

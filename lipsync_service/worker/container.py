@@ -16,14 +16,13 @@ from pathlib import Path
 from lipsync_core.workspace import Workspace
 from lipsync_service.settings import Settings
 from lipsync_service.worker.drain import supervise
+from lipsync_service.worker.launch import ADDRESS
 from lipsync_service.worker.starting import launcher_command, launcher_environment, worker_command
 
 #: The folder of the models that were built into the image.
 IMAGE_MODELS = Path("/opt/models/models")
 _LAUNCHER_LIMIT_S = 60.0
 _POLL_S = 0.1
-#: One minute less than Compose and Kubernetes wait before they kill the container (30 min).
-_DRAIN_S = 1740.0
 
 
 def seed_models(source: Path, target: Path) -> list[str]:
@@ -67,21 +66,20 @@ def start_launcher(path: Path) -> bool:
     return path.exists()
 
 
-def provider_works() -> bool:
+def provider_works(settings: Settings) -> bool:
     """Whether the provider in LIPSYNC_PROVIDERS runs a trial network; for `auto` and `cpu` no trial is needed.
 
     A worker that has lost its GPU must not take jobs that other workers would finish.
     """
-    if Settings().providers in ("auto", "cpu"):
+    if settings.providers in ("auto", "cpu"):
         return True
     command = [sys.executable, "-m", "lipsync_service.worker.provider_check"]
     return subprocess.run(command).returncode == 0  # noqa: S603 - this package's own module
 
 
-def served_worker_command(pool: str) -> list[str]:
-    """The command of a worker of `pool` that answers health checks on port 8080."""
-    limit = os.environ.get("WORKER_LIMIT")
-    return [*worker_command(pool), "--with-healthcheck", *(["--limit", limit] if limit else [])]
+def served_worker_command(pool: str, limit: int | None) -> list[str]:
+    """The command of a worker of `pool` with at most `limit` runs, which answers health checks on port 8080."""
+    return [*worker_command(pool), "--with-healthcheck", *(["--limit", str(limit)] if limit else [])]
 
 
 def main(pool: str) -> int:
@@ -90,12 +88,13 @@ def main(pool: str) -> int:
     if IMAGE_MODELS.is_dir():  # this is a container
         remove_leftovers(Path(tempfile.gettempdir()))
         seed_models(IMAGE_MODELS, Workspace.default().models)
-    if not provider_works():
+    settings = Settings()
+    if not provider_works(settings):
         return 1
     socket = Path(tempfile.mkdtemp(prefix="lipsync-")) / "launcher.sock"
     if start_launcher(socket):
-        os.environ["LIPSYNC_LAUNCHER"] = str(socket)
-    return supervise(served_worker_command(pool), float(os.environ.get("WORKER_DRAIN_S", _DRAIN_S)))
+        os.environ[ADDRESS] = str(socket)  # for the runs of the worker
+    return supervise(served_worker_command(pool, settings.worker_limit), settings.worker_drain_s)
 
 
 if __name__ == "__main__":

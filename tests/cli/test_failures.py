@@ -3,9 +3,9 @@ import errno
 import click
 import pytest
 
-from lipsync_cli.failures import exit_table, report_failure
+from lipsync_cli.failures import report_failure
 from lipsync_cli.signals import Interrupted
-from lipsync_core.errors import FaceError, LipSyncError, NoAudioError, OptionError
+from lipsync_core.errors import FaceError, NoAudioError, OptionError
 
 
 @pytest.mark.parametrize(
@@ -47,14 +47,3 @@ def test_debug_shows_the_traceback_and_ends_with_the_same_line(capsys: pytest.Ca
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("Traceback")
     assert lines[-1] == "lipsync: error INTERNAL: ValueError: boom; see the traceback above"
-
-
-def test_the_exit_table_holds_every_error() -> None:
-    table = dict(exit_table())
-    assert table[0] == ()
-    assert table[130] == ("INTERRUPTED",)
-    pending = [LipSyncError]
-    while pending:
-        kind = pending.pop()
-        assert kind.code in table[kind.exit_status]
-        pending.extend(kind.__subclasses__())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lipsync_cli.failures import exit_table
+from lipsync_cli.exit_statuses import exit_table
 from lipsync_cli.main import main
 from lipsync_core.models.store import ModelStore
 from tests.cli.conftest import LIPSYNC, RunLipSync
@@ -34,8 +34,9 @@ def test_help_goes_to_standard_output_and_lists_every_exit_status(
 ) -> None:
     assert main(arguments) == 0
     text = capsys.readouterr().out
-    for status, _ in exit_table():
-        assert f"\n  {status:5}  " in text
+    for each in exit_table():
+        if each.meaning:
+            assert f"\n  {each.status:5}  {each.meaning}\n" in text
 
 
 def test_the_version_is_that_of_the_package(lipsync: RunLipSync) -> None:

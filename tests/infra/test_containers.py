@@ -17,7 +17,7 @@ yaml = pytest.importorskip("yaml", reason="PyYAML comes with the extra service")
 pytest.importorskip("pydantic_settings", reason="the extra service is missing")
 
 from lipsync_service.deploy import check_gpu  # noqa: E402
-from lipsync_service.settings import Settings  # noqa: E402
+from lipsync_service.settings import Settings, variable_of  # noqa: E402
 from lipsync_service.worker import container, health  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +61,7 @@ def image_problems(tree: object) -> Iterator[str]:
 
 
 def setting_problems(names: set[str]) -> Iterator[str]:
-    known = {f"LIPSYNC_{field.upper()}" for field in Settings.model_fields} | ENVIRONMENT_OF_OTHERS
+    known = {variable_of(field) for field in Settings.model_fields} | ENVIRONMENT_OF_OTHERS
     yield from (f"{name} is no setting" for name in sorted(names) if name.startswith("LIPSYNC_") and name not in known)
 
 
@@ -457,10 +457,10 @@ def test_health_fails_when_nobody_listens() -> None:
 
 def test_a_container_takes_no_jobs_when_its_provider_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIPSYNC_PROVIDERS", "cuda")  # which this machine does not have
-    assert not container.provider_works()
+    assert not container.provider_works(Settings())
     assert container.main("lipsync-gpu") == 1
     monkeypatch.setenv("LIPSYNC_PROVIDERS", "auto")
-    assert container.provider_works()
+    assert container.provider_works(Settings())
 
 
 def test_the_gpu_parts_ask_for_the_gpu_and_the_cpu_parts_for_none() -> None:

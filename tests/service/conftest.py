@@ -100,7 +100,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
     """Settings with the test's own folders and without the environment's variables; keywords set others."""
     module = pytest.importorskip("lipsync_service.settings", reason=NOT_INSTALLED, exc_type=ImportError)
     for name in module.Settings.model_fields:
-        monkeypatch.delenv(f"LIPSYNC_{name.upper()}", raising=False)
+        monkeypatch.delenv(module.variable_of(name), raising=False)
     folders = {"storage_url": (tmp_path / "storage").as_uri(), "cache_dir": tmp_path / "cache", "spool_dir": tmp_path}
 
     def make(**chosen: Any) -> Any:

@@ -7,13 +7,13 @@ pydantic = pytest.importorskip("pydantic", reason=MISSING)
 pytest.importorskip("pydantic_settings", reason=MISSING)
 
 from lipsync_core.execution import Execution  # noqa: E402
-from lipsync_service.settings import Settings  # noqa: E402
+from lipsync_service.settings import Settings, variable_of  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
-        monkeypatch.delenv(f"LIPSYNC_{name.upper()}", raising=False)
+        monkeypatch.delenv(variable_of(name), raising=False)
 
 
 def test_the_environment_is_read_with_lists_sizes_and_paths(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,3 +79,28 @@ def test_precision_fails_when_the_providers_do_not_have_it() -> None:
         Settings(precision="fp16")
     with pytest.raises(pydantic.ValidationError, match="'auto', 'cpu', 'cuda' or 'tensorrt'"):
         Settings.model_validate({"providers": "vulkan"})
+
+
+def test_a_worker_in_a_container_is_told_by_the_variables_of_its_manifest(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (Settings().worker_limit, Settings().worker_drain_s) == (None, 1740)
+    monkeypatch.setenv("WORKER_LIMIT", "2")
+    monkeypatch.setenv("WORKER_DRAIN_S", "60")
+    assert (Settings().worker_limit, Settings().worker_drain_s) == (2, 60)
+    monkeypatch.setenv("WORKER_LIMIT", "")
+    assert Settings().worker_limit is None
+
+
+@pytest.mark.parametrize(("value", "seen"), [(None, "0"), ("", ""), ("1,0", "1,0")])
+def test_the_gpus_are_those_that_cuda_sees(value: str | None, seen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if value is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+    assert Settings().visible_gpus == seen
+
+
+def test_an_error_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKER_LIMIT", "many")
+    monkeypatch.setenv("LIPSYNC_MAX_DURATION_S", "-1")
+    with pytest.raises(pydantic.ValidationError) as caught:
+        Settings()
+    named = {variable_of(str(fault["loc"][0])) for fault in caught.value.errors()}
+    assert named == {"WORKER_LIMIT", "LIPSYNC_MAX_DURATION_S"}

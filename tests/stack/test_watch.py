@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lipsync_service.deploy.automation import NAME
 from lipsync_service.settings import Settings
-from lipsync_service.watch.recovery import SILENCE, Rescue
+from lipsync_service.watch.recovery import SILENCE, Recovery
 from lipsync_service.watch.service_api import open_watched_api
 from tests.receiver import Receiver, Told, is_signed
 from tests.web import serving
@@ -250,7 +250,7 @@ def test_a_callback_is_refused_when_its_host_is_not_allowed(
 
 
 def test_runs_that_no_worker_starts_or_ends_are_freed_and_others_are_left_alone(service: "Service") -> None:
-    requests = {**MISSING, "metadata": {"of": "rescue"}}
+    requests = {**MISSING, "metadata": {"of": "recovery"}}
     claimed, stopping, strange = (waiting_run(service, requests) for _ in range(3))
     flow = service.api.post("/flows/", json={"name": f"other-{uuid4().hex}"}).raise_for_status().json()
     foreign = service.api.post("/flow_runs/", json={"flow_id": flow["id"], "state": {"type": "PENDING"}}).json()["id"]
@@ -259,10 +259,10 @@ def test_runs_that_no_worker_starts_or_ends_are_freed_and_others_are_left_alone(
         set_state(service, run_id, {"type": "RUNNING", "name": "Running"})
     set_state(service, stopping, {"type": "CANCELLING", "name": "Cancelling"})
     with open_watched_api(Settings(api_url=service.layout.api_url), 20.0) as api:
-        Rescue(api, lambda: datetime.now(UTC) + timedelta(seconds=60)).free_stale()
+        Recovery(api, lambda: datetime.now(UTC) + timedelta(seconds=60)).free_stale()
         assert state_of(service, claimed)["type"] == "PENDING"
         assert state_of(service, stopping)["type"] == "CANCELLING"
-        Rescue(api, lambda: datetime.now(UTC) + timedelta(seconds=121)).free_stale()
+        Recovery(api, lambda: datetime.now(UTC) + timedelta(seconds=121)).free_stale()
     assert service.finished(claimed)["state"]["message"].startswith("NOT_FOUND")  # a worker has taken it
     assert state_of(service, stopping)["type"] == "CANCELLED"
     assert state_of(service, strange)["type"] == "RUNNING"
@@ -291,7 +291,7 @@ def test_a_run_is_marked_as_crashed_when_it_sends_no_heartbeat(service: "Service
         assert heard_at is not None
         crashed = []
         for moment in (began_at, began_at + timedelta(seconds=2), heard_at + timedelta(seconds=2)):
-            Rescue(api, lambda now=moment: now + SILENCE - timedelta(seconds=1)).mark_silent()
+            Recovery(api, lambda now=moment: now + SILENCE - timedelta(seconds=1)).mark_silent()
             crashed.append([state_of(service, run_id)["type"] == "CRASHED" for run_id in runs])
     assert crashed == [[False, False, False], [False, True, False], [True, True, False]]
     for run_id in runs:

@@ -2,12 +2,10 @@
 
 Without URL it is the ledger at LIPSYNC_DATABASE_URL.
 
-Several hosts may run it at once, and again at every start: what is done already is left alone.
+Several hosts may run it at once, and again at every start: a ledger that is up to date stays as it is.
 """
 
 import sys
-
-from sqlalchemy.exc import SQLAlchemyError
 
 from lipsync_core.errors import LipSyncError
 from lipsync_service.ledger.database import upgrade
@@ -15,15 +13,13 @@ from lipsync_service.settings import Settings
 
 
 def main(arguments: list[str]) -> str | None:
-    """What went wrong in one line; None where nothing did."""
+    """Migrate, and return the failure in one line, or None."""
     if len(arguments) > 1:
         return "usage: python -m lipsync_service.ledger.migrations [URL]"
     try:
         upgrade(arguments[0] if arguments else Settings().database_url.get_secret_value())
     except LipSyncError as exc:
         return f"error {exc.code}: {exc}"
-    except SQLAlchemyError as exc:
-        return f"error LEDGER_UNAVAILABLE: {getattr(exc, 'orig', exc)}"
     return None
 
 

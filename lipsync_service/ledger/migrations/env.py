@@ -1,4 +1,4 @@
-"""How alembic reaches the ledger: over the connection it is given, or at the address of `-x url=...`."""
+"""Alembic's environment: it migrates over the given connection, or at the address of `-x url=...`."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from lipsync_core.errors import OptionError
 from lipsync_service.ledger.database import open_engine
 from lipsync_service.ledger.tables import Base, UtcDateTime
 
-# Any number that nothing else in the same database locks by; several workers may upgrade at once.
+# Any number, as long as nothing else in the same database uses it as a lock; several workers may upgrade at once.
 _ADVISORY_LOCK = 7_216_053_481
 
 

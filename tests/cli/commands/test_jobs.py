@@ -11,7 +11,8 @@ from lipsync_cli.commands.jobs import Since
 from lipsync_cli.progress.steps import Step, StepLines, shown_steps
 from lipsync_cli.render.job_table import JobDetails, render_details, render_list
 from lipsync_service.client.job import Job, job_of
-from lipsync_service.client.prefect_api import FlowRun, RunState, TaskRun
+from lipsync_service.client.prefect_api import FlowRun, TaskRun
+from lipsync_service.client.run_states import RunState
 from lipsync_service.ledger.rows import JobRow, JobState
 from lipsync_service.names import DUPLICATE
 from tasks.handover import duplicate_state

@@ -24,7 +24,7 @@ pytest.importorskip("pydantic_settings", reason="the ledger needs the extra 'ser
 from lipsync_core.report import FrameCounts
 from lipsync_service.ledger.database import upgrade
 from lipsync_service.ledger.ledger import Ledger
-from lipsync_service.ledger.rows import JobRow, JobState, Place, Row, StageRow, frame_rows
+from lipsync_service.ledger.rows import JobAttempt, JobRow, JobState, Row, StageRow, frame_rows
 
 ROOT = Path(__file__).parents[3]
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -41,7 +41,7 @@ def rows() -> list[Row]:
         track = StageRow(job.job_id, 1, "track", 0.5, 0.5, ended, was_cached=index > 1, pool="gpu")
         encode = StageRow(job.job_id, 1, "encode", 1.0 + index, 1.0, ended, items=280, pool="cpu")
         mux = StageRow(job.job_id, 1, "mux", 0.25, 0.1, ended, part_of="encode", pool="cpu")
-        told += [job, track, encode, mux, *frame_rows(Place(job.job_id), FrameCounts(9, 1, 0))]
+        told += [job, track, encode, mux, *frame_rows(JobAttempt(job.job_id), FrameCounts(9, 1, 0))]
     failed = JobRow(uuid4(), 1, JobState.FAILED, error_code=HOSTILE, pool="cpu", finished_at=START)
     return [*told, failed]
 

@@ -19,7 +19,15 @@ from tests.web import serving
 from lipsync_core.errors import OptionError
 from lipsync_service.callbacks.courier import Courier
 from lipsync_service.callbacks.deliveries import Deliveries, Delivery
-from lipsync_service.callbacks.sender import CallbackSender, JobEnd, Letter, Reply, callback_body, next_try, signature
+from lipsync_service.callbacks.sender import (
+    CallbackSender,
+    JobOutcome,
+    Letter,
+    Reply,
+    callback_body,
+    next_try,
+    signature,
+)
 from lipsync_service.errors import LedgerUnavailableError, ServiceDownError
 from lipsync_service.ledger.database import open_engine, upgrade
 from lipsync_service.ledger.rows import JobState
@@ -64,11 +72,11 @@ def sender(settings: Callable[..., Any], receiver: Receiver) -> CallbackSender:
     return CallbackSender(settings(callback_secret=SECRET, http_allowed_hosts=(receiver.host,)))
 
 
-def an_end(**facts: Any) -> JobEnd:
-    return replace(JobEnd(uuid4(), 1, JobState.COMPLETED, created_at=NOW, ended_at=NOW), **facts)
+def an_end(**facts: Any) -> JobOutcome:
+    return replace(JobOutcome(uuid4(), 1, JobState.COMPLETED, created_at=NOW, ended_at=NOW), **facts)
 
 
-def to(address: str, end: JobEnd | None = None) -> Callable[[Delivery], Letter]:
+def to(address: str, end: JobOutcome | None = None) -> Callable[[Delivery], Letter]:
     """A letter for every delivery, to `address`."""
     return lambda delivery: Letter(delivery.event_id, address, callback_body(end or an_end(), None, {}))
 
@@ -239,11 +247,11 @@ def test_a_slow_receiver_holds_up_its_own_callbacks_only(
     slow.pause_s = 120.0
     hosts = {f"localhost:{slow.server_address[1]}", receiver.host}
     sender = CallbackSender(settings(callback_secret=SECRET, http_allowed_hosts=hosts))
-    ends = [an_end() for _ in range(9)]
-    last = ends[-1].event_id
+    outcomes = [an_end() for _ in range(9)]
+    last = outcomes[-1].event_id
     addresses = {True: receiver.url(), False: f"http://localhost:{slow.server_address[1]}/"}
     with serving(slow):
-        for second, end in enumerate(ends):
+        for second, end in enumerate(outcomes):
             deliveries.add([end], NOW - timedelta(seconds=20 - second))
         courier = Courier(deliveries, sender, lambda each: to(addresses[each.event_id == last])(each), clock)
         for _ in range(2):
@@ -289,7 +297,7 @@ def test_one_of_two_watchers_has_the_lease_until_it_lets_it_run_out(deliveries: 
 
     def holds(holder: UUID, later_s: int) -> bool:
         now = NOW + timedelta(seconds=later_s)
-        return deliveries.hold_lease("rescue", holder, now, now + timedelta(seconds=20))
+        return deliveries.hold_lease("recovery", holder, now, now + timedelta(seconds=20))
 
     assert [holds(first, 0), holds(second, 1), holds(first, 15), holds(second, 30)] == [True, False, True, False]
     assert [holds(second, 36), holds(first, 37), holds(second, 50)] == [True, False, True]

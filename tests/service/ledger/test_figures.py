@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lipsync_core.report import FrameCounts
 from lipsync_service.callbacks.deliveries import Deliveries
-from lipsync_service.callbacks.sender import JobEnd, Reply
+from lipsync_service.callbacks.sender import JobOutcome, Reply
 from lipsync_service.errors import LedgerUnavailableError
 from lipsync_service.ledger.database import upgrade
 from lipsync_service.ledger.figures import BUCKETS_S, ledger_figures
@@ -64,8 +64,8 @@ def fill(url: str, spool: Path) -> None:
     ledger.record(waiting := JobRow(uuid4(), 1, JobState.ACCEPTED))
     ledger.stages_timed([StageRow(waiting.job_id, 1, "track", wall_s=0.01, cpu_s=0, finished_at=NOW, was_cached=True)])
     deliveries = Deliveries(url)
-    ends = [JobEnd(uuid4(), 1, JobState.COMPLETED, NOW, NOW) for _ in range(3)]
-    for number, end in enumerate(ends):
+    outcomes = [JobOutcome(uuid4(), 1, JobState.COMPLETED, NOW, NOW) for _ in range(3)]
+    for number, end in enumerate(outcomes):
         deliveries.add([end], datetime.now(UTC) - timedelta(seconds=100 - number))
     for delivery, reply in zip(
         deliveries.due(datetime.now(UTC), 2), (Reply(status=200), Reply(status=410)), strict=True

@@ -13,9 +13,9 @@ from tests.ledger_databases import KINDS, fresh_database, outage  # skips all be
 # isort: split
 from lipsync_core.report import FrameCounts
 from lipsync_service.errors import LedgerUnavailableError
-from lipsync_service.ledger.database import for_reading, open_engine, upgrade
+from lipsync_service.ledger.database import open_engine, reading, upgrade
 from lipsync_service.ledger.ledger import Ledger
-from lipsync_service.ledger.rows import JobRow, JobState, Place, Row, StageRow, frame_rows
+from lipsync_service.ledger.rows import JobAttempt, JobRow, JobState, Row, StageRow, frame_rows
 from lipsync_service.ledger.timing_report import ReportFilter, StageLine, TimingBreakdown, timing_breakdown
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -70,7 +70,7 @@ def rows_of_a_day(seconds: dict[str, np.ndarray]) -> list[Row]:
             )
             for stage, values in seconds.items()
         ]
-        told += [job, *rows, *frame_rows(Place(job.job_id), FrameCounts(9, 1, 0))]
+        told += [job, *rows, *frame_rows(JobAttempt(job.job_id), FrameCounts(9, 1, 0))]
     failed = JobRow(uuid4(), 1, JobState.FAILED, error_code="NO_FACE", pool="cpu", finished_at=START)
     return [*told, failed]
 
@@ -159,6 +159,6 @@ def test_the_report_fails_when_there_is_no_ledger_and_makes_none(tmp_path: Path)
 def test_a_report_waits_for_no_other_reader(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
     upgrade(url)
-    with for_reading(open_engine(url)).connect() as connection:
+    with reading(open_engine(url)) as connection:
         connection.exec_driver_sql("SELECT count(*) FROM jobs")
         assert timing_breakdown(url, ReportFilter()).jobs == 0

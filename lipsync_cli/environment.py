@@ -1,0 +1,42 @@
+"""The environment variables of the command itself, with the options that they replace.
+
+The variables of the service are the fields of `lipsync_service.settings.Settings`.
+"""
+
+import os
+from pathlib import Path
+
+import click
+
+from lipsync_cli.ledger import OWN
+
+#: Where `make up` in the present folder writes the addresses of its service.
+SERVICE_FILE = Path(".lipsync") / "service.env"
+
+home_option = click.option(
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="LIPSYNC_HOME",
+    metavar="DIR",
+    help="Folder of models and cached face tracks, instead of the user's own.  [env: LIPSYNC_HOME]",
+)
+ledger_option = click.option(
+    "--ledger",
+    metavar="URL",
+    envvar="LIPSYNC_LEDGER",
+    help=f"Enter the job in this ledger, or in the one that lipsync report reads: {OWN}.  [env: LIPSYNC_LEDGER]",
+)
+service_option = click.option(
+    "--service",
+    "service_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    envvar="LIPSYNC_SERVICE",
+    metavar="FILE",
+    show_default=str(SERVICE_FILE),
+    help="Where the service is: lines such as LIPSYNC_API_URL=…; the environment wins.  [env: LIPSYNC_SERVICE]",
+)
+
+
+def is_debug() -> bool:
+    """LIPSYNC_DEBUG is set, and not to 0."""
+    return os.environ.get("LIPSYNC_DEBUG", "0") not in ("", "0")
