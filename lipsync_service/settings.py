@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     max_duration_s: float = Field(3600.0, gt=0, description="The greatest accepted duration of an input.")
     download_connections: int = Field(4, ge=1, le=32, description="Connections to one server for one file.")
 
+    source: Path | None = Field(
+        None, description="The folder of prefect.yaml, flows and tasks, which workers import the flows from."
+    )
     cache_dir: Path = Field(
         default_factory=lambda: platformdirs.user_cache_path("lipsync", appauthor=False) / "inputs",
         description="This host's copies of inputs and intermediate results.",
@@ -113,6 +116,7 @@ class Settings(BaseSettings):
         "api_auth",
         "gpu_pool",
         "callback_secret",
+        "source",
         "worker_limit",
         mode="before",
     )

@@ -23,7 +23,6 @@ READERS = {
 #: Variables beside the fields of the settings.
 OTHERS = {
     "LIPSYNC_LAUNCHER",  # of launch.py
-    "LIPSYNC_SOURCE",
     "LIPSYNC_HOME",  # of the command
     "LIPSYNC_LEDGER",
     "LIPSYNC_SERVICE",

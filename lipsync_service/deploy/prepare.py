@@ -47,6 +47,8 @@ def ensure_bucket(settings: Settings) -> None:
 def main() -> str | None:
     """Prepare the service of the settings; the failure in one line, or None."""
     settings = Settings()
+    if settings.source is None or not (settings.source / "prefect.yaml").is_file():
+        return f"error BAD_OPTION: LIPSYNC_SOURCE names no folder with a prefect.yaml: {settings.source}"
     try:
         upgrade(settings.database_url.get_secret_value())
         ensure_bucket(settings)
@@ -58,7 +60,7 @@ def main() -> str | None:
         ensure_pools(client)
         ensure_automation(client)
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    status = subprocess.run(command, timeout=_DEPLOY_LIMIT_S).returncode  # noqa: S603 - this image's own command
+    status = subprocess.run(command, cwd=settings.source, timeout=_DEPLOY_LIMIT_S).returncode  # noqa: S603 - this image's own command
     return f"error: `prefect deploy --all` ended with status {status}" if status else None
 
 

@@ -1,6 +1,7 @@
 """The preparation of a service against a real S3 server; `make up` covers its other parts."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ pytest.importorskip("prefect", reason="the extra service is not installed")
 
 from botocore.exceptions import ClientError
 
-from lipsync_service.deploy.prepare import ensure_bucket
+from lipsync_service.deploy.prepare import ensure_bucket, main
 from tests.service.conftest import S3Server
 
 
@@ -40,3 +41,12 @@ def test_a_folder_needs_no_bucket(settings: Callable[..., Any]) -> None:
 def test_the_bucket_fails_when_the_key_is_refused(on_s3: Callable[..., Any]) -> None:
     with pytest.raises(ClientError, match="403"):
         ensure_bucket(on_s3(storage_url="s3://prepared-bucket/work", s3_secret_key="wrong"))
+
+
+def test_nothing_is_prepared_when_the_flows_are_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    database = tmp_path / "ledger.sqlite"
+    monkeypatch.setenv("LIPSYNC_DATABASE_URL", f"sqlite:///{database}")
+    for source in ("", str(tmp_path)):
+        monkeypatch.setenv("LIPSYNC_SOURCE", source)
+        assert (main() or "").startswith("error BAD_OPTION: LIPSYNC_SOURCE")
+    assert not database.exists()
