@@ -153,7 +153,8 @@ class PrefectApi:
                 self._deployments[name] = self._asked("GET", f"/deployments/name/{name}")["id"]
             except JobMissingError as exc:
                 message = f"the service at {self._shown} has no deployment {name}"
-                raise JobMissingError(message, "register it in the folder of prefect.yaml with: prefect --no-prompt deploy --all") from exc
+                remedy = "register it in the folder of prefect.yaml with: prefect --no-prompt deploy --all"
+                raise JobMissingError(message, remedy) from exc
         return self._deployments[name]
 
     @property
