@@ -2,7 +2,6 @@
 
 import wave
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +10,9 @@ from numpy.typing import NDArray
 from lipsync_core.audio.loudness import Levels
 from lipsync_core.audio.phones import RATE_HZ, Phone, PhoneRecogniser
 from lipsync_core.generators.viseme.curves import CURVES_HZ, LEAD_S, Curve, MouthCurves, curves_of, mouth_curves
+from tests.shared_files import ROOT
 
-SPEECH = Path(__file__).parents[2] / "demo" / "speech.wav"
+SPEECH = ROOT / "demo" / "speech.wav"
 OPEN_VOWELS = {"AA", "AE", "AH", "AO", "AY", "AW"}
 BILABIALS = {"P", "B", "M"}
 RATES_HZ = (24, 25, 30, 50)

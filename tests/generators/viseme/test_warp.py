@@ -8,7 +8,7 @@ from lipsync_core.generators.viseme.geometry import ClipGeometry
 from lipsync_core.generators.viseme.shape import MouthShape, mouth_shape
 from lipsync_core.generators.viseme.warp import RING, mouth_warp
 from tests.generators.faces import placed, plain_face, track_of
-from tests.generators.test_viseme_shape import edit
+from tests.generators.viseme.test_shape import edit
 
 UPRIGHT = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 SIZE = (SIDE_PX, SIDE_PX)
