@@ -1,4 +1,4 @@
-"""What a job's options name, loaded in three parts: to track a face, to infer a mouth, to render it.
+"""Loads the models and methods that a job's options name, in three parts: tracking, inference and rendering.
 
 A service has the first two on its GPU pool and the third on its CPU pool, and each opens only its own networks; one
 machine that does it all has `JobParts`. What only some jobs need is imported here by those alone: ONNX Runtime costs
@@ -29,18 +29,18 @@ NEURAL_MODELS = ("wav2lip-gan", "wav2lip")
 
 @dataclass(frozen=True, slots=True)
 class InferenceParts:
-    """What works out a clip's edits."""
+    """The parts that infer a clip's edits."""
 
     identity: ModelIdentity
     generator: InferringHalf
-    painting: PaintingHalf  # decides which frames can be edited
+    painting: PaintingHalf  # it decides which frames can be edited
 
 
 @dataclass(frozen=True, slots=True)
 class RenderingParts:
-    """What turns edits into pixels."""
+    """The parts that turn edits into pixels."""
 
-    identity: ModelIdentity  # of the model that works the edits out
+    identity: ModelIdentity  # of the model that inferred the edits
     painting: PaintingHalf
     blender: Blender
     enhancer: Enhancer | None = None
@@ -48,7 +48,7 @@ class RenderingParts:
 
 @dataclass(frozen=True, slots=True)
 class JobParts:
-    """What is loaded once and may serve many jobs, also at the same time.
+    """All parts of a job. They are loaded once and may serve many jobs, also at the same time.
 
     Raises:
         OptionError: the generator needs a mesh, which the tracker does not give.
@@ -65,7 +65,7 @@ class JobParts:
 def load_parts(
     options: JobOptions, models: ModelStore, execution: Execution | None = None, clock: StageClock | None = None
 ) -> JobParts:
-    """All that `options` name, ready to work. `clock` learns which stage a network's own threads work for.
+    """Load all parts that `options` name. `clock` charges the threads of each network to its stage.
 
     Raises:
         OptionError: there is no model or tracker of that name, they do not fit together, or the provider does not run
@@ -81,7 +81,7 @@ def load_parts(
 
 
 def load_tracking(options: JobOptions, models: ModelStore, execution: Execution | None = None) -> FaceTracker:
-    """The tracker that `options` name; raises what `load_parts` does."""
+    """Load the tracker that `options` name; raises as `load_parts`."""
     if options.tracker not in TRACKERS:
         raise OptionError(f"there is no tracker {options.tracker!r}", f"choose one of {', '.join(TRACKERS)}")
     if options.tracker != "scrfd":
@@ -97,7 +97,7 @@ def load_tracking(options: JobOptions, models: ModelStore, execution: Execution 
 def load_inference(
     options: JobOptions, models: ModelStore, execution: Execution | None = None, clock: StageClock | None = None
 ) -> InferenceParts:
-    """The model that `options` name, and nothing that only rendering needs; raises what `load_parts` does."""
+    """Load the model that `options` name, and no part that only rendering needs; raises as `load_parts`."""
     if options.model not in MODELS:
         raise OptionError(f"there is no model {options.model!r}", f"choose one of {', '.join(MODELS)}")
     if options.compat == "upstream" and options.model not in NEURAL_MODELS:
@@ -117,10 +117,10 @@ def load_rendering(
     execution: Execution | None = None,
     clock: StageClock | None = None,
 ) -> RenderingParts:
-    """What renders the edits of the model that `identity` names. Opens no network but the enhancer's.
+    """Load the parts that render the edits of the model `identity`. The only network among them is the enhancer's.
 
     Raises:
-        ModelError: this version paints no edits of that model, or, with `enhance_quality`, what `load_parts` raises.
+        ModelError: this version paints no edits of that model, or, with `enhance_quality`, as `load_parts`.
     """
     painting = load_painting(identity)
     blender = FeatherBlender() if options.compat == "upstream" else choose_blender(options.blend, identity)
@@ -141,7 +141,7 @@ def require_rendering(options: JobOptions, models: ModelStore) -> None:
 
 
 def load_painting(identity: ModelIdentity) -> PaintingHalf:
-    """The painting half of the model that `identity` names. Needs no file.
+    """The painting half of the model `identity`. It needs no file.
 
     Raises:
         ModelError: there is none of that name and version.
@@ -187,7 +187,7 @@ def _parts(generator: InferringHalf, weights_sha256: str | None, reason: str) ->
 
 
 def _best_model(options: JobOptions, models: ModelStore, execution: Execution | None) -> InferenceParts:
-    """The first of `NEURAL_MODELS` that may be used, or else what needs no weights."""
+    """The first of `NEURAL_MODELS` that may be used, or else `viseme`, which needs no weights."""
     passed_over: list[str] = []
     for name in NEURAL_MODELS:
         try:
@@ -202,7 +202,7 @@ def _reason(passed_over: list[str]) -> str:
 
 
 def _obstacle(reason: ModelError) -> str:
-    """Why a model was passed over, in a few words."""
+    """The reason why a model was passed over, in a few words."""
     match reason:
         case ModelMissingError():
             return "is not installed"

@@ -6,7 +6,7 @@ from lipsync_core.errors import OptionError
 
 
 def listed(choices: Sequence[str]) -> str:
-    """The choices as a sentence has them: "a, b or c"."""
+    """The choices as a phrase: "a, b or c"."""
     return " or ".join(filter(None, (", ".join(choices[:-1]), choices[-1])))
 
 

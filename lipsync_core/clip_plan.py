@@ -1,4 +1,4 @@
-"""Everything about a job's output that is decided before its first frame: the same wherever it is worked out."""
+"""The plan of a clip: all decisions about a job's output that are made before its first frame, on any machine alike."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,7 +22,7 @@ from lipsync_core.tracking import TrackedClip
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClipPlan:
-    """Which source frame is shown when, and what becomes of it."""
+    """The source frame and the outcome of every output frame."""
 
     video: SourceVideo
     clip: TrackedClip
@@ -45,7 +45,7 @@ class ClipPlan:
 def lay_out(
     video: SourceVideo, clip: TrackedClip, heard_until_s: Fraction, painting: PaintingHalf, options: JobOptions
 ) -> ClipPlan:
-    """Lay the frames of `clip` under sound that ends at `heard_until_s`, and decide what becomes of each.
+    """Lay the frames of `clip` under sound that ends at `heard_until_s`, and decide the outcome of each.
 
     Raises:
         FaceError: fewer frames than `options` ask for can be synced, or none.
@@ -58,7 +58,7 @@ def lay_out(
 def plan_clip(
     video: SourceVideo, clip: TrackedClip, timeline: Timeline, painting: PaintingHalf, min_synced: float
 ) -> ClipPlan:
-    """Decide what becomes of every frame of `timeline`; at least the share `min_synced` (0..1) is to be synced.
+    """Decide the outcome of every frame of `timeline`; at least the share `min_synced` (0..1) has to be synced.
 
     Raises:
         FaceError: fewer frames can be synced, or none.
@@ -74,7 +74,7 @@ def plan_clip(
 
 
 def plan_inference(plan: ClipPlan, parts: InferenceParts, conditions: Conditions) -> InferencePlan:
-    """What the generator of `parts` is asked for every synced frame."""
+    """The inputs of the generator of `parts` for every synced frame."""
     generator, timeline = parts.generator, plan.timeline
     return InferencePlan(
         generator=generator,
@@ -86,7 +86,7 @@ def plan_inference(plan: ClipPlan, parts: InferenceParts, conditions: Conditions
 
 
 def plan_rendering(plan: ClipPlan, parts: RenderingParts) -> RenderPlan:
-    """Who turns the edits of the synced frames into pixels."""
+    """The painter, blender and enhancer of the synced frames."""
     enhancement = None if parts.enhancer is None else Enhancement(parts.enhancer, five_points(plan.clip.track))
     return RenderPlan(plan.painter, parts.blender, enhancement)
 

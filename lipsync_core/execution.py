@@ -1,4 +1,4 @@
-"""What runs the networks, and with which numbers: a property of the machine, the same for all of its jobs.
+"""The execution provider and the precision of the networks: properties of the machine, the same for all of its jobs.
 
 Nothing here imports ONNX Runtime; `providers` decides what `auto` means, when the first network is opened.
 """
@@ -9,19 +9,19 @@ from typing import Literal, get_args
 from lipsync_core.choices import require_choice
 from lipsync_core.errors import OptionError
 
-#: What a user may ask for. `auto` takes cuda where it works, and the CPU elsewhere. It never takes tensorrt, which
-#: compiles every network for minutes when it opens it.
+#: The providers that a user may ask for. `auto` takes cuda where it works, and the CPU elsewhere. It never takes
+#: tensorrt, which compiles every network for minutes when it opens it.
 Providers = Literal["auto", "cpu", "cuda", "tensorrt"]
 Precision = Literal["fp32", "fp16"]
-#: What can run a network, once that is decided.
+#: The providers that can run a network.
 Provider = Literal["cpu", "cuda", "tensorrt"]
-#: The same with the precision, as a network is opened.
+#: A provider with its precision, as a network is opened.
 OpeningProvider = Literal["cpu", "cuda", "tensorrt", "tensorrt-fp16"]
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What runs the networks of this machine's jobs in ONNX Runtime.
+    """The requested provider and precision of this machine's networks in ONNX Runtime.
 
     Raises:
         OptionError: no such provider or precision, or they do not go together.
@@ -39,14 +39,14 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class ProviderChoice:
-    """Which provider was asked for, which one runs the networks, and why."""
+    """The requested provider, the one that runs the networks, and the reason."""
 
     requested: Providers
-    chosen: Provider | None  # None where nothing of the job runs in ONNX Runtime
+    chosen: Provider | None  # None where no network of the job runs in ONNX Runtime
     reason: str
     precision: Precision
 
     @property
     def opening(self) -> OpeningProvider:
-        """What a network is opened with; the CPU where nothing was chosen."""
+        """The provider and precision to open a network with; the CPU where none was chosen."""
         return "tensorrt-fp16" if self.precision == "fp16" else self.chosen or "cpu"

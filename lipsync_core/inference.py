@@ -16,16 +16,16 @@ from lipsync_core.generators.contract import Conditions, Cropper, InferringHalf
 from lipsync_core.media.decode import SourceFrame
 from lipsync_core.media.planes import read_region
 
-Edit = NDArray[Any]  # one row of what a generator infers
+Edit = NDArray[Any]  # one row of a generator's edits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InferencePlan:
-    """Everything that is decided before the first frame is inferred."""
+    """All that is decided before the first frame is inferred."""
 
     generator: InferringHalf
     conditions: Conditions
-    cropper: Cropper | None  # of a generator that wants crops
+    cropper: Cropper | None  # None for a generator that needs no crops
     times_s: NDArray[np.float64]  # (M,) the moment at which each output frame is heard
     is_synced: NDArray[np.bool_]  # (M,) whether it is edited at all
 
@@ -51,7 +51,7 @@ class _Window:
 
     @property
     def place(self) -> slice:
-        """Where they lie on the timeline."""
+        """Their slice of the timeline."""
         return slice(self.start, self.start + len(self.frames))
 
 

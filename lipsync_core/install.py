@@ -82,7 +82,7 @@ class ModelInstaller:
 
     @contextmanager
     def _installing(self, entry: ModelEntry, progress: ProgressCallback) -> Iterator[Path]:
-        """The model's folder, made, and nobody else's for the block."""
+        """The model's folder, made if needed and locked for the block."""
         folder = self._store.folder(entry)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ class ModelInstaller:
             raise ModelError(f"{folder} cannot be written: {exc.strerror}", "choose another model folder") from exc
 
     def _import_network(self, entry: ModelEntry, source: Path, is_whole: bool = False) -> str:
-        """Make the network that the model is used from out of `source`; the sha256 of `source`."""
+        """Import the network of the model from `source`; returns the sha256 of `source`."""
         # ONNX Runtime, which this brings, may be absent: a model that needs no import installs without it.
         from lipsync_core.export.importing import import_network
 

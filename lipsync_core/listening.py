@@ -1,4 +1,4 @@
-"""Hearing the sound of a job: one decode gives what the generator needs and how long it lasts."""
+"""Listening to the sound of a job: one decode gives the generator's conditions and the exact length."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,7 +15,7 @@ class HeardSpeech:
     """The part of a sound that the result is for."""
 
     conditions: Conditions
-    end_s: Fraction  # where it ends, exactly, from the beginning of the whole result: samples are counted, headers lie
+    end_s: Fraction  # its exact end, from the beginning of the whole result: samples are counted, headers lie
 
 
 def listen(generator: InferringHalf, audio: Path, options: JobOptions, clock: StageClock) -> HeardSpeech:

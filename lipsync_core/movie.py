@@ -1,4 +1,4 @@
-"""The output of a job: its frames, encoded with the given sound into a file that says what made it."""
+"""Writes the movie of a job: its frames, encoded with the given sound into a file that names the model."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _PROGRESS_EVERY = 5  # frames
 
 @dataclass(frozen=True, slots=True)
 class MovieRequest:
-    """What is to be written, and where."""
+    """The target, the sound, the options and the labels of a movie."""
 
     output: Path
     audio: Path
@@ -35,11 +35,11 @@ class MovieRequest:
 
 @dataclass(frozen=True, slots=True)
 class WrittenMovie:
-    """What is known of the output once it is written."""
+    """The facts about a written movie that the report needs."""
 
     width_px: int
     height_px: int
-    audio_note: str  # what was done to the sound
+    audio_note: str  # how the sound was written, such as "copy (aac)"
 
 
 def write_movie(
@@ -72,7 +72,7 @@ def output_sound(audio: Path, timeline: Timeline, options: JobOptions) -> AudioC
 
 
 def output_labels(parts: RenderingParts) -> Mapping[str, str]:
-    """Says in the file itself that the speech is synthetic, by which model and under which licence."""
+    """The tags that state in the file itself that the speech is synthetic, its model and the licence."""
     identity = parts.identity
     weights = f", weights sha256 {identity.weights_sha256}" if identity.weights_sha256 else ""
     made = f"Lip-synced by lipsync with {identity.label} ({identity.licence}){weights}"
@@ -89,7 +89,7 @@ def enhancer_name(enhancer: Enhancer) -> str:
 def _write_frames(
     frames: Iterator[SourceFrame], timeline: Timeline, movie: MovieWriter, progress: ProgressCallback
 ) -> None:
-    """Give every frame its place on the timeline and encode it."""
+    """Encode every frame with its time on the timeline."""
     durations = np.diff(timeline.pts, append=timeline.pts[-1] + timeline.last_duration)
     total = len(timeline)
     for number, frame in enumerate(frames):
@@ -99,7 +99,7 @@ def _write_frames(
 
 
 def _picture_spec(frame: SourceFrame, plan: ClipPlan) -> PictureSpec:
-    """What the output's pictures have in common with the source's."""
+    """The properties that the output's pictures take from the source."""
     info = plan.video.info
     return PictureSpec(
         width_px=frame.picture.width,

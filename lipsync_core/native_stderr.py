@@ -1,4 +1,4 @@
-"""What native libraries write on standard error without asking, held back line by line."""
+"""Holds back lines that native libraries write on standard error."""
 
 import os
 import sys

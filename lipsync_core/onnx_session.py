@@ -34,7 +34,7 @@ _logger = logging.getLogger(__name__)
 _PROVIDERS: Mapping[str, Provider] = MappingProxyType(
     {"CPUExecutionProvider": "cpu", "CUDAExecutionProvider": "cuda", "TensorrtExecutionProvider": "tensorrt"}
 )
-#: ONNX Runtime's names, the wanted provider first; what it cannot run falls through to the next.
+#: ONNX Runtime's names, the wanted provider first. Nodes that it cannot run fall through to the next.
 _CHAINS: Mapping[OpeningProvider, tuple[str, ...]] = MappingProxyType(
     {
         "cpu": ("CPUExecutionProvider",),
@@ -86,7 +86,7 @@ class OnnxModel:
         self._session = _open(
             os.fspath(path), provider, _CHAINS[provider], _session_options(threads or _usable_cores())
         )
-        #: What runs the network, as the session says.
+        #: The provider of the network, as the session reports it.
         self.provider = _working_provider(self._session, provider, path.name)
         self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
         self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
@@ -97,7 +97,7 @@ class OnnxModel:
 
     @property
     def metadata(self) -> Mapping[str, str]:
-        """What the file's maker wrote about it."""
+        """The metadata in the file."""
         return dict(self._session.get_modelmeta().custom_metadata_map)
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
@@ -110,7 +110,7 @@ class OnnxModel:
 
 
 def offered_providers() -> tuple[Provider, ...]:
-    """What this ONNX Runtime was built with; whether it works is another matter."""
+    """The providers that this ONNX Runtime was built with. They need not work on this machine."""
     return tuple(_PROVIDERS[name] for name in ort.get_available_providers() if name in _PROVIDERS)
 
 
@@ -221,6 +221,6 @@ def _spec(node: ort.NodeArg) -> TensorSpec:
 
 
 def _reason(exc: Exception) -> str:
-    """What ONNX Runtime says, on one line and without its own name, number and code in front."""
+    """ONNX Runtime's message on one line, without its name, number and code in front."""
     lines = str(exc).strip().splitlines() or [type(exc).__name__]
     return _CODE.sub("", lines[0])

@@ -1,4 +1,4 @@
-"""What a user may ask of a job."""
+"""The options of a job."""
 
 from dataclasses import dataclass, fields
 from fractions import Fraction
@@ -33,7 +33,7 @@ class JobOptions:
 
     model: Model = "auto"
     tracker: Tracker = "auto"
-    blend: Blend = "auto"  # what suits the model
+    blend: Blend = "auto"  # auto: the one that suits the model
     enhance_quality: bool = False
     compat: Compat = "none"  # upstream: as the public implementation does, to compare results one to one
     length: Length = "audio"
@@ -65,7 +65,7 @@ class JobOptions:
             raise OptionError(f"min-synced is {self.min_synced}", "choose a share from 0 to 1")
 
     def _require_plain_job(self) -> None:
-        """The public implementation offers no choice of these."""
+        """Refuse options that the public implementation does not offer."""
         usual = {field.name: field.default for field in fields(self)}
         for name in ("blend", "enhance_quality", "length", "extend", "start_s", "end_s"):
             if getattr(self, name) != usual[name]:

@@ -36,7 +36,7 @@ from lipsync_core.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What every stage of one job shares."""
+    """The values that all stages of one job share."""
 
     video: Path
     audio: Path

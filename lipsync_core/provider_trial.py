@@ -12,7 +12,7 @@ from lipsync_core.trial_network import INPUT, trial_input, trial_network, trial_
 
 #: How ONNX Runtime's own log writes a line: time, severity, logger and line of its source, then the message.
 _LOGGED = re.compile(r"\[(?P<severity>[A-Z]):onnxruntime:[^\]]*\] (?P<message>[^\x1b\n]*)")
-_CAUSE = " : FAIL : "  # what follows is the cause, as the system says it
+_CAUSE = " : FAIL : "  # the system's own message follows
 
 
 def try_provider(provider: Provider) -> None:
@@ -28,7 +28,7 @@ def try_provider(provider: Provider) -> None:
 
 
 def _fault(provider: Provider) -> str:
-    """What is wrong with the provider, "" where nothing is."""
+    """The fault of the provider; empty where it works."""
     try:
         result = run_alone(trial_network(), provider, {INPUT: trial_input()})[0]
     except LipSyncError as exc:

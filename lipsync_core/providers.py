@@ -1,4 +1,4 @@
-"""Which provider runs the networks here: the one that was asked for, or the first that proves that it works."""
+"""Chooses the provider of this process's networks: the requested one, or the first that passes a trial."""
 
 import logging
 from threading import Lock
@@ -7,7 +7,7 @@ from lipsync_core.errors import LipSyncError, ModelError
 from lipsync_core.execution import Execution, Provider, ProviderChoice
 
 _logger = logging.getLogger(__name__)
-#: In this order. TensorRT is not among them: it compiles every network for minutes when it opens it.
+#: The candidates of `auto`, in order. TensorRT is not among them: it compiles every network for minutes at opening.
 _CANDIDATES: tuple[Provider, ...] = ("cuda", "cpu")
 _resolving = Lock()
 _resolved: dict[Execution, ProviderChoice] = {}
@@ -31,7 +31,7 @@ def choose_provider(execution: Execution) -> ProviderChoice:
 
 
 def provider_account(execution: Execution) -> ProviderChoice:
-    """What `choose_provider` decided, or that this process has opened no network in ONNX Runtime."""
+    """The choice of `choose_provider`, or the statement that this process has opened no network in ONNX Runtime."""
     choice = _resolved.get(execution)
     if choice is not None:
         return choice

@@ -24,7 +24,7 @@ from lipsync_core.timeline import Timeline
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Enhancement:
-    """Who restores painted faces, and where the faces are."""
+    """The enhancer of painted faces, and the points by which faces are aligned."""
 
     enhancer: Enhancer
     points: NDArray[np.float32]  # (N, 5, 2) of each source frame; NaN without a face
@@ -32,7 +32,7 @@ class Enhancement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RenderPlan:
-    """Who turns edits into pixels."""
+    """The painter, blender and enhancer that turn edits into pixels."""
 
     painter: Painter
     blender: Blender
@@ -42,7 +42,7 @@ class RenderPlan:
 def frame_outcomes(
     track: FaceTrack, timeline: Timeline, painter: Painter, picture: WorkingPicture
 ) -> NDArray[np.uint8]:
-    """(M,) what will happen to each output frame, values of `Outcome`."""
+    """(M,) the outcome of each output frame, values of `Outcome`."""
     by_source = np.full(len(track), Outcome.PASSED_NO_FACE, np.uint8)
     for index in np.unique(timeline.source_indexes[track.has_face[timeline.source_indexes]]):
         box = painter.region(int(index))

@@ -1,4 +1,4 @@
-"""What a job did: counted frames, timed stages, named models."""
+"""The report of a job: counted frames, timed stages, named models."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from lipsync_core.execution import ProviderChoice
 
 
 class Outcome(IntEnum):
-    """What happened to one output frame."""
+    """The outcome of one output frame."""
 
     SYNCED = 0
     PASSED_NO_FACE = 1
@@ -39,7 +39,7 @@ class FrameCounts:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is: `done` of `total` items of one stage; `total` is None while unknown."""
+    """The progress of a job: `done` of `total` items of one stage; `total` is None while unknown."""
 
     stage: str
     done: int
@@ -51,7 +51,7 @@ ProgressCallback = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True)
 class JobReport:
-    """The account of one finished job."""
+    """The report of one finished job."""
 
     output: Path
     output_bytes: int

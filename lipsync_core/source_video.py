@@ -1,4 +1,4 @@
-"""A job's video and everything that is known of it, learned once and handed from stage to stage."""
+"""A job's video with its properties, which are learned once and passed from stage to stage."""
 
 import hashlib
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class SourceVideo:
     path: Path
     info: VideoInfo
     name: str  # in messages
-    known_sha256: str | None = None  # of its bytes; None where nobody has read them all yet
+    known_sha256: str | None = None  # of its bytes; None where it has not been computed yet
 
     @classmethod
     def probed(cls, path: Path) -> "SourceVideo":
@@ -27,7 +27,7 @@ class SourceVideo:
         return cls(path, require_video(path), str(path))
 
     def sha256(self) -> str:
-        """64 hex digits over all of its bytes, which are read where they are not known.
+        """64 hex digits over all of its bytes; the file is read where the sum is not known yet.
 
         Raises:
             InputMissingError: the file cannot be read.

@@ -18,14 +18,14 @@ from lipsync_core.report import Progress, ProgressCallback
 from lipsync_core.source_video import SourceVideo
 
 #: A track covers a multiple of this much of its video, or all of it. So a second sound, a little longer than the
-#: first, finds its part tracked, and what a frame looks like hangs less on what was asked for before.
+#: first, finds its part tracked, and the look of a frame depends less on earlier requests.
 EXTENT_S = 30
 _PROGRESS_EVERY = 5  # frames
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackedClip:
-    """The face in a clip and what the generator found there."""
+    """The face track of a clip and the generator's findings in it."""
 
     track: FaceTrack
     findings: dict[str, NDArray[np.generic]]
@@ -34,7 +34,7 @@ class TrackedClip:
 
 @dataclass(frozen=True, slots=True)
 class TrackPass:
-    """How to track: by whom, for which generator, kept where.
+    """The tracker, the generator that observes the clip, and the store of the track.
 
     Raises:
         OptionError: the generator needs a mesh, which the tracker does not give.
@@ -79,7 +79,7 @@ class TrackPass:
 
 
 def require_fitting(tracker: FaceTracker, spec: GeneratorSpec) -> None:
-    """Make sure that `tracker` gives what the generator of `spec` needs.
+    """Make sure that `tracker` fits the generator of `spec`.
 
     Raises:
         OptionError: the generator needs a mesh, which the tracker does not give.

@@ -147,7 +147,7 @@ class UpstreamGenerator:
 
     @property
     def provider(self) -> Provider:
-        """What runs the network."""
+        """The execution provider of the network."""
         return self._network.provider
 
     def observer(self) -> ClipObserver | None:

@@ -27,7 +27,7 @@ class Enhancer(Protocol):
 
     @property
     def provider(self) -> Provider:
-        """What runs its network."""
+        """The execution provider of its network."""
 
     def enhance(
         self, pixels: NDArray[np.uint8], landmarks: NDArray[np.float32], mask: NDArray[np.float32]

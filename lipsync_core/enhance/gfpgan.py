@@ -30,7 +30,7 @@ class GfpganEnhancer:
 
     @property
     def provider(self) -> Provider:
-        """What runs the network."""
+        """The execution provider of the network."""
         return self._network.provider
 
     def enhance(

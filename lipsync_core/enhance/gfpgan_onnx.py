@@ -37,7 +37,7 @@ class GfpganNetwork:
 
     @property
     def provider(self) -> Provider:
-        """What runs the network."""
+        """The execution provider of the network."""
         return self._model.provider
 
     def restore(self, face: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -60,7 +60,7 @@ class ScrfdTracker:
 
     @property
     def provider(self) -> Provider:
-        """What runs the detector."""
+        """The execution provider of the detector."""
         return self._detector.provider
 
     @property

@@ -60,7 +60,7 @@ class ScrfdDetector:
 
     @property
     def provider(self) -> Provider:
-        """What runs the network."""
+        """The execution provider of the network."""
         return self._model.provider
 
     def detect(self, picture: NDArray[np.uint8], input_px: int) -> list[FivePointFace]:

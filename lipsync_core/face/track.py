@@ -104,7 +104,7 @@ class FaceTracker(Protocol):
 
     @property
     def provider(self) -> Provider:
-        """What runs its networks."""
+        """The execution provider of its networks."""
 
     def track(
         self, frames: Iterable[SourceFrame], clock: StageClock, observer: ClipObserver | None = None

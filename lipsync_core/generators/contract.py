@@ -19,19 +19,19 @@ from lipsync_core.media.planes import Box
 
 @dataclass(frozen=True, slots=True)
 class GeneratorSpec:
-    """What a generator is and what it needs."""
+    """The name, version, licence and needs of a generator."""
 
     name: str
     version: str
     licence: str
     needs_mesh: bool  # a five-point track is not enough
     hears_at: Literal["start", "middle"]  # the moment of a frame's time on the screen for which it is heard
-    crop_px: int | None = None  # side of the face crops that `infer` wants; None when it wants none
-    batch_frames: int | None = None  # how many crops it wants at a time; None when it wants none
+    crop_px: int | None = None  # side of the face crops that `infer` takes; None when it takes none
+    batch_frames: int | None = None  # number of crops that it takes at a time; None when it takes none
 
 
 class Conditions(Protocol):
-    """What a generator heard in the audio, ready to be asked about any moment."""
+    """The sound as a generator needs it, for any moment."""
 
     def at(self, times_s: NDArray[np.float64]) -> NDArray[np.float32]:
         """(M, ...) one row per output frame, for moments `times_s` (M,), ascending, as the spec's `hears_at` says.
@@ -49,7 +49,7 @@ class Painted:
 
 
 class Cropper(Protocol):
-    """Cuts out of the frames of one clip what `infer` wants to see."""
+    """Cuts the crops for `infer` out of the frames of one clip."""
 
     def region(self, frame_index: int) -> Box | None:
         """The painter's box of the same frame."""
@@ -62,7 +62,7 @@ class Painter(Protocol):
     """Paints edits into the frames of one clip."""
 
     def region(self, frame_index: int) -> Box | None:
-        """The box of source pixels that `paint` wants, or None where this face cannot be painted well.
+        """The box of source pixels that `paint` needs, or None where this face cannot be painted well.
 
         It may reach beyond the frame; the caller clips it.
         """
@@ -73,7 +73,7 @@ class Painter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
-    """Which model works out a clip's edits, in plain values that cross between processes as JSON."""
+    """The model that infers a clip's edits, in plain values that cross between processes as JSON."""
 
     name: str
     version: str
@@ -81,11 +81,11 @@ class ModelIdentity:
     needs_mesh: bool
     crop_px: int | None
     weights_sha256: str | None  # of the file that the weights came in; None where it has none
-    reason: str  # why this model
+    reason: str  # why this model was chosen
 
     @classmethod
     def of(cls, spec: GeneratorSpec, weights_sha256: str | None, reason: str) -> "ModelIdentity":
-        """That of a generator."""
+        """The identity of the generator of `spec`."""
         return cls(spec.name, spec.version, spec.licence, spec.needs_mesh, spec.crop_px, weights_sha256, reason)
 
     @property
@@ -95,7 +95,7 @@ class ModelIdentity:
 
 
 class InferringHalf(Protocol):
-    """Works out how the mouth moves."""
+    """Infers the movement of the mouth from the sound."""
 
     @property
     def spec(self) -> GeneratorSpec:
@@ -103,7 +103,7 @@ class InferringHalf(Protocol):
 
     @property
     def provider(self) -> Provider | None:
-        """What runs its network; None where it has none."""
+        """The execution provider of its network; None where it has none."""
 
     def observer(self) -> ClipObserver | None:
         """A fresh observer for the track pass, or None when the face track alone is enough."""
@@ -119,11 +119,11 @@ class InferringHalf(Protocol):
         """
 
     def cropper(self, track: FaceTrack) -> Cropper | None:
-        """What makes the crops of the clip of `track`; None when the spec asks for none."""
+        """The cropper for the clip of `track`; None when the spec asks for no crops."""
 
 
 class PaintingHalf(Protocol):
-    """Paints what the inferring half of the same name and version worked out."""
+    """Paints the edits of the inferring half of the same name and version."""
 
     def painter(self, track: FaceTrack, findings: dict[str, NDArray[np.generic]]) -> Painter:
         """A painter for the clip of `track`, with what the generator's observer found in it."""

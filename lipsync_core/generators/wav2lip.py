@@ -1,4 +1,4 @@
-"""The `wav2lip` generator: a network redraws the lower face to fit what it hears.
+"""The `wav2lip` generator: a network redraws the lower face to fit the sound.
 
 Prajwal et al. 2020, "A Lip Sync Expert Is All You Need for Speech to Lip Generation In the Wild"; chunks, crops and
 boxes as in its public implementation, where the frame times here are exact instead of rounded.
@@ -20,7 +20,7 @@ from lipsync_core.generators.wav2lip_mask import FACE_PX, FIRST_ROW
 from lipsync_core.generators.wav2lip_onnx import CHUNK_COLUMNS, Wav2LipNetwork
 from lipsync_core.generators.wav2lip_painter import WAV2LIP_VERSION, Wav2LipPainter
 
-#: What one more frame in a batch costs: measured in ONNX Runtime, without arena, between batches of 4 and 32.
+#: The memory of one more frame in a batch: measured in ONNX Runtime, without arena, between batches of 4 and 32.
 BYTES_PER_FRAME = 11_000_000
 #: Batches of 4, which are as fast on a CPU as larger ones.
 DEFAULT_BUDGET_BYTES = 48_000_000
@@ -54,7 +54,7 @@ class MelChunks:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whose weights the network has: `wav2lip` and `wav2lip-gan` differ in nothing else."""
+    """The weights of the network: `wav2lip` and `wav2lip-gan` differ in nothing else."""
 
     name: str  # in the model registry
     licence: str
@@ -91,7 +91,7 @@ class Wav2LipGenerator:
 
     @property
     def provider(self) -> Provider:
-        """What runs the network."""
+        """The execution provider of the network."""
         return self._network.provider
 
     def observer(self) -> ClipObserver | None:

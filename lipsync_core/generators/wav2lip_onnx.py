@@ -41,7 +41,7 @@ class Wav2LipNetwork:
 
     @property
     def provider(self) -> Provider:
-        """What runs the network."""
+        """The execution provider of the network."""
         return self._model.provider
 
     def speak(self, mel: NDArray[np.float32], crops: NDArray[np.uint8]) -> NDArray[np.uint8]:

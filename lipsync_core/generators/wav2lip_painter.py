@@ -13,9 +13,9 @@ from lipsync_core.generators.wav2lip_boxes import FacePadding, face_boxes, uprig
 from lipsync_core.generators.wav2lip_mask import FACE_PX, FIRST_ROW, mouth_mask
 from lipsync_core.media.planes import Box
 
-WAV2LIP_VERSION = "1"  # of both halves; raise it with every change that may alter an edit or what is made of it
+WAV2LIP_VERSION = "1"  # of both halves; raise it with every change that may alter an edit or its painting
 _MIN_SCORE = 0.5
-_MIN_SIDE_PX = 8  # of a face; below, there is no mouth to see
+_MIN_SIDE_PX = 8  # of a face; a smaller one shows no mouth
 
 
 class Wav2LipPainting:
@@ -47,7 +47,7 @@ class Wav2LipPainter:
         return box if min(box.width, box.height) >= _MIN_SIDE_PX else None
 
     def crop(self, region: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(96, 96, 3) uint8 RGB, upright: what `infer` wants of `region`, the pixels of `region()` inside the frame."""
+        """(96, 96, 3) uint8 RGB, upright: the crop for `infer`; `region` holds the pixels of `region()` in the frame."""
         return np.ascontiguousarray(np.rot90(crop_face(region, FACE_PX), self._turns))
 
     def paint(self, region: NDArray[np.uint8], box: Box, frame_index: int, edit: NDArray[Any]) -> Painted:
