@@ -47,7 +47,7 @@ class Wav2LipPainter:
         return box if min(box.width, box.height) >= _MIN_SIDE_PX else None
 
     def crop(self, region: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(96, 96, 3) uint8 RGB, upright: the crop for `infer`; `region` holds the pixels of `region()` in the frame."""
+        """(96, 96, 3) uint8 RGB, upright: the crop for `infer`. `region` holds the pixels of `region()` in a frame."""
         return np.ascontiguousarray(np.rot90(crop_face(region, FACE_PX), self._turns))
 
     def paint(self, region: NDArray[np.uint8], box: Box, frame_index: int, edit: NDArray[Any]) -> Painted:
