@@ -84,7 +84,7 @@ class RunState:
         return UUID(found[1]) if found else None
 
 
-def is_final(state: JobStateName) -> bool:
+def is_final(state: JobStateName | JobState) -> bool:
     """Nothing more happens to a job in this state by itself."""
     return state in _FINAL
 

@@ -17,9 +17,9 @@ from lipsync_service.callbacks.courier import Courier
 from lipsync_service.callbacks.deliveries import Deliveries, Delivery
 from lipsync_service.callbacks.sender import CallbackSender, JobOutcome, Letter, callback_body
 from lipsync_service.client.prefect_api import FlowRun, RunQuery
-from lipsync_service.client.run_states import FINAL_TYPES
+from lipsync_service.client.run_states import FINAL_TYPES, is_final
 from lipsync_service.ledger.ledger import Ledger
-from lipsync_service.ledger.rows import JobRow, JobState
+from lipsync_service.ledger.rows import JobRow
 from lipsync_service.names import JOB_FLOW
 from lipsync_service.settings import Settings
 from lipsync_service.watch.outcomes import callback_url, crash_count, is_outcome, job_outcomes, labels, output_shown
@@ -38,7 +38,6 @@ _SETTLING = timedelta(seconds=10)
 _MOST_RUNS = 100_000
 _LEASE = "recovery"
 _LEASE_TIME = timedelta(seconds=20)
-_ENDED = (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)
 _DISPATCHES, _BETWEEN_DISPATCHES_S = 10, 0.1  # in one round, so that many callbacks at once need few rounds
 
 
@@ -151,7 +150,7 @@ class Watcher:
     def _record(self, run: FlowRun, outcome: JobOutcome) -> None:
         """Record the outcome in the ledger, unless the job has recorded it itself, with more facts."""
         known = self._ledger.job(run.id)
-        if known is not None and known.attempt >= outcome.attempt and known.state in _ENDED:
+        if known is not None and known.attempt >= outcome.attempt and is_final(known.state):
             return
         row = JobRow(
             run.id,
