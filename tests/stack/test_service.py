@@ -32,7 +32,8 @@ def test_a_job_over_rest_gives_the_frames_of_the_command_line(
     assert {name: states.get(name) for name in STAGES} == dict.fromkeys(STAGES, "Completed")
     [child] = service.children(run["id"])
     assert child["state"]["name"] == "Completed"
-    assert set(service.task_states(child["id"])) == {"fetch video", "fetch audio", "track", "infer", "hand over"}
+    stages = {"fetch video", "fetch audio", "listen", "track", "infer", "hand over"}
+    assert set(service.task_states(child["id"])) == stages
     assert_accounted(service, run["id"])
     lip_sync(face, speech, tmp_path / "local.mp4", workspace=workspace)
     assert_equal_frames(service.get("outputs/face.mp4", tmp_path / "remote.mp4"), tmp_path / "local.mp4")
@@ -80,7 +81,7 @@ def test_a_job_that_could_not_upload_renders_nothing_twice(
     service.api.post(f"/flow_runs/{run['id']}/set_state", json=again).raise_for_status()
     assert service.finished(run["id"])["state"]["type"] == "COMPLETED"
     query = "SELECT stage FROM stage_timings WHERE was_cached AND attempt = 2 AND part_of = '' AND job_id = %s"
-    assert {stage for (stage,) in service.ledger(query, run["id"])} == {"track", "infer", "blend", "encode"}
+    assert {stage for (stage,) in service.ledger(query, run["id"])} == {"listen", "track", "infer", "blend", "encode"}
     assert service.s3.list_objects_v2(**kept)["KeyCount"] == 0
     result = tmp_path / "out.mp4"
     service.s3.download_file("locked", "out.mp4", str(result))
