@@ -61,6 +61,17 @@ class JobParts:
     def __post_init__(self) -> None:
         require_fitting(self.tracker, self.inference.generator.spec)
 
+    @property
+    def uses_onnx_runtime(self) -> bool:
+        """Whether one of the networks runs in ONNX Runtime."""
+        enhancer = self.rendering.enhancer
+        return runs_onnx(self.tracker, self.inference) or (enhancer is not None and enhancer.provider is not None)
+
+
+def runs_onnx(tracker: FaceTracker, inference: InferenceParts) -> bool:
+    """Whether a network of the two runs in ONNX Runtime; the tracker `mediapipe` runs in LiteRT."""
+    return inference.generator.provider is not None or tracker.name.startswith("scrfd/")
+
 
 def load_parts(
     options: JobOptions, models: ModelStore, execution: Execution | None = None, clock: StageClock | None = None

@@ -39,6 +39,23 @@ class OptionSpec:
     lowest: float | None = None  # of a number
     highest: float | None = None
 
+    @property
+    def option(self) -> str:
+        """The name on the command line, without the dashes in front."""
+        return self.name.removesuffix("_s").replace("_", "-")
+
+    @property
+    def has_range(self) -> bool:
+        """Whether its numbers have a limit."""
+        return self.lowest is not None or self.highest is not None
+
+    @property
+    def range(self) -> str:
+        """The range as a phrase: "0 or more", "0 to 51"."""
+        if self.highest is None:
+            return f"{self.lowest:g} or more"
+        return f"at most {self.highest:g}" if self.lowest is None else f"{self.lowest:g} to {self.highest:g}"
+
     def holds(self, number: float | Fraction) -> bool:
         """Whether `number` is in the option's range."""
         return not (self.lowest is not None and number < self.lowest) and not (

@@ -21,6 +21,12 @@ from lipsync_core.option_specs import (
 
 #: Checked when the options are made; `catalogue` and `media.encode` know the names of the others.
 _CHOICES = ("length", "extend", "blend", "compat")
+#: For options whose range says too little.
+_RANGE_REMEDIES = {
+    "face": "count faces from 0, left to right, or say largest",
+    "crf": f"choose 0 (lossless) to {MAX_CRF}; 20 is the default",
+    "min_synced": "choose a share from 0 to 1",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +57,24 @@ class JobOptions:
             require_choice(name, getattr(self, name), OPTIONS[name].choices)
         if self.compat == "upstream":
             self._require_plain_job()
-        if self.face is not None and not OPTIONS["face"].holds(self.face):
-            raise OptionError(f"face is {self.face}", "count faces from 0, left to right, or say largest")
-        if not OPTIONS["crf"].holds(self.crf):
-            raise OptionError(f"crf is {self.crf}", f"choose 0 (lossless) to {MAX_CRF}; 20 is the default")
+        self._require_ranges()
         if self.preset not in PRESETS:
             raise OptionError(f"preset is {self.preset!r}", f"choose one of {', '.join(PRESETS)}")
-        if not OPTIONS["start_s"].holds(self.start_s):
-            raise OptionError(f"start is {float(self.start_s)} s", "choose 0 or more")
         if self.end_s is not None and self.end_s <= self.start_s:
             raise OptionError(f"end ({float(self.end_s)} s) is not after start ({float(self.start_s)} s)")
-        if not OPTIONS["min_synced"].holds(self.min_synced):
-            raise OptionError(f"min-synced is {self.min_synced}", "choose a share from 0 to 1")
+
+    def _require_ranges(self) -> None:
+        """Refuse every number that lies outside the range of its option."""
+        for field in fields(self):
+            spec, number = OPTIONS[field.name], getattr(self, field.name)
+            if spec.has_range and number is not None and not spec.holds(number):
+                shown = f"{float(number)} s" if field.name.endswith("_s") else str(number)
+                raise OptionError(f"{spec.option} is {shown}", _RANGE_REMEDIES.get(field.name, f"choose {spec.range}"))
 
     def _require_plain_job(self) -> None:
         """Refuse options that the public implementation does not offer."""
         usual = {field.name: field.default for field in fields(self)}
         for name in ("blend", "enhance_quality", "length", "extend", "start_s", "end_s"):
             if getattr(self, name) != usual[name]:
-                option = name.removesuffix("_s").replace("_", "-")
+                option = OPTIONS[name].option
                 raise OptionError(f"compat upstream does not go with {option}", f"leave out --{option} or --compat")

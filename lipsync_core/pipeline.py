@@ -152,7 +152,7 @@ def _report(job: _Job, parts: JobParts, plan: ClipPlan, written: WrittenMovie) -
         blender=parts.rendering.blender.name,
         enhancer=enhancer_name(enhancer) if enhancer else None,
         encoder=job.options.encoder,
-        providers=provider_account(job.execution),
+        providers=provider_account(job.execution, parts.uses_onnx_runtime),
         audio=written.audio_note,
         frames=plan.counts,
         stages=job.clock.timings(),

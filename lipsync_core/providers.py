@@ -30,12 +30,15 @@ def choose_provider(execution: Execution) -> ProviderChoice:
         return choice
 
 
-def provider_account(execution: Execution) -> ProviderChoice:
-    """The choice of `choose_provider`, or the statement that this process has opened no network in ONNX Runtime."""
+def provider_account(execution: Execution, is_used: bool) -> ProviderChoice:
+    """The choice for a job that has loaded its parts; `is_used` says whether one of its networks is in ONNX Runtime.
+
+    Another job of this process may have made the choice, so a job without such a network gets none.
+    """
     choice = _resolved.get(execution)
-    if choice is not None:
+    if is_used and choice is not None:
         return choice
-    reason = "nothing was run in ONNX Runtime"
+    reason = "none of this job's networks runs in ONNX Runtime"
     return ProviderChoice(execution.providers, None, reason, execution.precision)
 
 

@@ -12,6 +12,7 @@ from typing import cast
 from uuid import UUID
 
 import httpx
+from prefect import get_run_logger
 from prefect.artifacts import (
     create_link_artifact,
     create_markdown_artifact,
@@ -20,8 +21,10 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from lipsync_core.execution import ProviderChoice
 from lipsync_core.report import Progress
 from lipsync_service.names import PROGRESS_ARTIFACT, TIMINGS_ARTIFACT
+from tasks.job import ChosenParts
 from tasks.preview import Preview
 from tasks.stage_log import StageLog, StageRun
 
@@ -59,6 +62,18 @@ def show_timings(log: StageLog) -> None:
         rows.append(_row(run.stage, run.wall_s, cpu_s, run.items) | {"note": _note(run)})
         rows.extend(_row(f"– {part.stage}", part.wall_s, part.cpu_s, part.items) | {"note": ""} for part in run.parts)
     show_table(rows, TIMINGS_ARTIFACT, "Where the time of this run went")
+
+
+def show_parts(parts: ChosenParts, choice: ProviderChoice) -> None:
+    """Show and log the model, the tracker and the provider that the present run has chosen, and the reasons."""
+    rows: list[dict[str, object]] = [
+        {"part": "model", "chosen": parts.model.label, "reason": parts.model.reason},
+        {"part": "tracker", "chosen": parts.tracker, "reason": ""},
+        {"part": "networks run on", "chosen": choice.chosen or "", "reason": choice.reason},
+    ]
+    for row in rows:
+        get_run_logger().info("%s %s: %s", row["part"], row["chosen"], row["reason"])
+    show_table(rows, "parts", "The parts that this run has chosen")
 
 
 def show_table(rows: list[dict[str, object]], key: str, description: str) -> None:

@@ -13,13 +13,16 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.states import Cancelling
 
+from lipsync_core.catalogue import runs_onnx
 from lipsync_core.errors import LipSyncError
+from lipsync_core.providers import provider_account
 from lipsync_core.report import Progress
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.client.retries import retried
 from lipsync_service.errors import GpuRunError
 from lipsync_service.names import GPU_DEPLOYMENT
 from tasks import stages
+from tasks.artifacts import show_parts
 from tasks.handover import Failure, Handover, inferred_by, read_handover, write_handover
 from tasks.inference import InferringParts, load_inferring_parts, open_inference
 from tasks.job import ChosenParts, Inferred, JobInputs, ServiceJob
@@ -34,6 +37,7 @@ _POLL_S = 0.25  # how often the parent looks at its child; Prefect's own 5 s wou
 
 def infer_inline(job: ServiceJob, inputs: JobInputs, parts: InferringParts) -> Inferred:
     """Listen, track and infer as task runs of the present flow run."""
+    show_parts(parts.chosen, provider_account(job.execution, runs_onnx(parts.tracker, parts.inference)))
     inference = unscanned(open_inference(job, inputs, parts))
     heard = unscanned(stages.listen(inference, return_state=True).result())
     tracked = stages.track(inference, heard, unscanned(_ignore), return_state=True).result()

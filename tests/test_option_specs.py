@@ -28,6 +28,16 @@ def test_the_default_is_one_of_the_choices(name: str) -> None:
     assert default is None or not (spec.lowest or spec.highest) or spec.holds(default)
 
 
+@pytest.mark.parametrize("name", [name for name, spec in OPTIONS.items() if spec.has_range])
+def test_a_number_fails_when_it_lies_outside_the_range_of_its_option(name: str) -> None:
+    spec = OPTIONS[name]
+    outside = [] if spec.lowest is None else [spec.lowest - 1]
+    outside += [] if spec.highest is None else [spec.highest + 1]
+    for number in outside:
+        with pytest.raises(OptionError, match=f"^{spec.option} is "):
+            JobOptions(**{name: number})
+
+
 def test_the_names_are_those_of_what_can_be_loaded() -> None:
     assert set(MODELS) == {"auto", "viseme", *NEURAL_MODELS}
     assert set(OPTIONS["encoder"].choices) == set(ENCODERS)

@@ -72,7 +72,7 @@ def test_auto_takes_what_this_machine_proves_and_says_why() -> None:
     choice = choose_provider(Execution())
     assert choice.requested == "auto" and choice.chosen in ("cuda", "cpu")
     assert choice.reason.startswith("it ran a trial network correctly")
-    assert choose_provider(Execution()) is choice is provider_account(Execution())
+    assert choose_provider(Execution()) is choice is provider_account(Execution(), is_used=True)
 
 
 def test_auto_takes_cuda_where_it_works_and_tries_it_once(log: Path) -> None:
@@ -135,8 +135,13 @@ def test_opening_fails_when_the_provider_is_not_in_this_onnx_runtime(network: Pa
 
 
 def test_nothing_is_chosen_before_a_network_is_opened() -> None:
-    account = provider_account(Execution("tensorrt"))
+    account = provider_account(Execution("tensorrt"), is_used=True)
     assert (account.requested, account.chosen) == ("tensorrt", None)
+
+
+def test_the_choice_of_another_job_is_not_that_of_a_job_without_networks() -> None:
+    choose_provider(Execution())
+    assert provider_account(Execution(), is_used=False).chosen is None
 
 
 def test_choosing_fails_when_onnx_runtime_is_not_installed(log: Path) -> None:

@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from lipsync_cli.wording import iso
+from lipsync_core.option_specs import OPTIONS
 
 if TYPE_CHECKING:
     from lipsync_service.client.job import Job
     from lipsync_service.client.prefect_api import TaskRun
 
 SCHEMA = "lipsync.job/1"
-_OPTIONS = ("model", "length", "extend", "face", "enhance_quality", "crf", "encoder", "min_synced")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,8 @@ def _facts(job: "Job") -> list[tuple[str, str]]:
     request = job.request
     if request is None:
         return [*facts, ("request", "none that this version knows")]
-    options = [f"{name} {_worded(getattr(request, name))}" for name in _OPTIONS]
+    names = [name for name in type(request).model_fields if name in OPTIONS]
+    options = [f"{name} {_worded(getattr(request, name))}" for name in names]
     return [
         *facts,
         ("video", request.video),

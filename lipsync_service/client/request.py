@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import fields
 from pathlib import PurePosixPath
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -164,16 +165,8 @@ class LipSyncRequest(BaseModel):
         Raises:
             OptionError: a value is outside its range.
         """
-        return JobOptions(
-            model=self.model,
-            length=self.length,
-            extend=self.extend,
-            face=self.face,
-            enhance_quality=self.enhance_quality,
-            crf=self.crf,
-            encoder=self.encoder,
-            min_synced=self.min_synced,
-        )
+        shared = [field.name for field in fields(JobOptions) if field.name in type(self).model_fields]
+        return JobOptions(**{name: getattr(self, name) for name in shared})
 
 
 def _suffix(url: str) -> str:

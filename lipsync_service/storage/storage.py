@@ -172,9 +172,14 @@ class Storage:
         return None if sha256 is None else lease.enter_context(self._cache.lease(sha256))
 
     def _store(self, location: Location) -> Store:
-        if location.scheme == "s3":
-            return self._s3
-        return self._files if location.scheme == "file" else self._web
+        match location.scheme:
+            case "s3":
+                return self._s3
+            case "file":
+                return self._files
+            case "http" | "https":
+                return self._web
+        raise UrlRefusedError(f"{location.shown}: no storage serves {location.scheme}://", "use another address")
 
     @cached_property
     def _s3(self) -> Store:

@@ -1,5 +1,7 @@
 """The request: the fields that it accepts and refuses, and its form."""
 
+from dataclasses import fields
+
 import pytest
 from pydantic import ValidationError
 
@@ -54,3 +56,21 @@ def test_the_form_shows_every_field_in_order_with_a_title_and_a_description() ->
     assert fields["model"]["enum"] == ["auto", "viseme", "wav2lip", "wav2lip-gan"]
     assert (fields["crf"]["minimum"], fields["crf"]["maximum"]) == (0, 51)
     assert schema["required"] == ["video", "audio", "output"]
+
+
+def test_every_option_of_a_request_reaches_the_job() -> None:
+    chosen = {
+        "model": "wav2lip",
+        "length": "video",
+        "extend": "freeze",
+        "face": 2,
+        "enhance_quality": True,
+        "crf": 31,
+        "encoder": "x264",  # the only one
+        "min_synced": 0.25,
+    }
+    shared = {field.name for field in fields(JobOptions)} & set(LipSyncRequest.model_fields)
+    assert set(chosen) == shared
+    options = LipSyncRequest.model_validate({**_FILES, **chosen}).options()
+    assert {name: getattr(options, name) for name in chosen} == chosen
+    assert all(chosen[name] != getattr(JobOptions(), name) for name in chosen if name != "encoder")
