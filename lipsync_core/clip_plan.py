@@ -49,7 +49,7 @@ def lay_out(
 
     Raises:
         FaceError: fewer frames than `options` ask for can be synced, or none.
-        OptionError: the excerpt lies behind the end.
+        OptionError: the excerpt lies after the end.
     """
     timeline = plan_timeline(clip.track, heard_until_s, options)
     return plan_clip(video, clip, timeline, painting, options.min_synced)

@@ -25,7 +25,7 @@ class StageTiming:
     wall_s: float
     cpu_s: float
     items: int
-    provider: str | None = None  # what ran the stage's network; None where it ran none
+    provider: str | None = None  # that ran the stage's network; None where it ran none
 
     @property
     def items_per_s(self) -> float:
@@ -63,7 +63,7 @@ class StageClock:
     def stage(self, name: str, items: int = 0, provider: str | None = None) -> Iterator[None]:
         """Time the block as `name`, pausing the stage around it, and add `items` to its count.
 
-        `provider` is what runs the stage's network, where it has one.
+        `provider` runs the stage's network, where it has one.
         """
         if threading.get_ident() != self._owner:
             raise RuntimeError("a StageClock belongs to the thread that made it")

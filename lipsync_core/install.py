@@ -28,7 +28,7 @@ class ModelInstaller:
         Raises:
             LicenceError: the licence has to be accepted first.
             TransientError: the download failed, time and again; what came is kept for the next time.
-            ModelCorruptError: what was downloaded does not have the registered sha256.
+            ModelCorruptError: the downloaded file does not have the registered sha256.
             ModelError: no such model, or the download is refused, or the folder cannot be written, or the import
                 lacks torch: the checkpoint is kept.
             DiskFullError: there is no room for the download.

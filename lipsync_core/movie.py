@@ -72,7 +72,7 @@ def output_sound(audio: Path, timeline: Timeline, options: JobOptions) -> AudioC
 
 
 def output_labels(parts: RenderingParts) -> Mapping[str, str]:
-    """The tags that state in the file itself that the speech is synthetic, its model and the licence."""
+    """The tag that states in the file itself that lipsync made it, with which model, and the model's licence."""
     identity = parts.identity
     weights = f", weights sha256 {identity.weights_sha256}" if identity.weights_sha256 else ""
     made = f"Lip-synced by lipsync with {identity.label} ({identity.licence}){weights}"

@@ -1,7 +1,7 @@
-"""The options of a job and of the machine: what each may be and what it is for.
+"""The options of a job and of the machine: their choices, ranges and help texts.
 
-The command line's options and the fields of a service's request are made from these. Defaults are those of `JobOptions`
-and `Execution`.
+The command line's options are made from these. A service's request takes choices and ranges from here; its texts are
+its own. Defaults are those of `JobOptions` and `Execution`.
 """
 
 from collections.abc import Mapping

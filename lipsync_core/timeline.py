@@ -74,7 +74,7 @@ def plan_timeline(track: FaceTrack, audio_duration_s: Fraction, options: JobOpti
     wanted_s = audio_duration_s if options.length == "audio" else track.duration_s
     if options.start_s >= wanted_s:
         raise OptionError(
-            f"start ({float(options.start_s):g} s) is behind the end of the result ({float(wanted_s):g} s)",
+            f"start ({float(options.start_s):g} s) is after the end of the result ({float(wanted_s):g} s)",
             "choose an earlier start",
         )
     end_s = wanted_s if options.end_s is None else min(wanted_s, options.end_s)

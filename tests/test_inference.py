@@ -42,9 +42,9 @@ class TopLeft:
     def region(self, frame_index: int) -> Box | None:
         return Box(-4, -4, 8, 8)
 
-    def crop(self, region: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        assert region.shape == (8, 8, 3)  # what lies in the frame
-        return region
+    def crop(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        assert pixels.shape == (8, 8, 3)  # the part inside the frame
+        return pixels
 
 
 def plan_for(generator: Clapper, is_synced: NDArray[np.bool_]) -> InferencePlan:

@@ -18,7 +18,7 @@ from tests.models.entries import CONTENT, files, installer, restricted, store_of
 from tests.wav2lip_weights import imported_wav2lip, needs_torch
 from tests.web import FileServer
 
-CHECKPOINT = b"PK\x03\x04" + CONTENT  # what a .pth begins with
+CHECKPOINT = b"PK\x03\x04" + CONTENT  # the first bytes of a .pth
 
 
 def test_a_file_is_pulled_from_an_address(server: FileServer, folder: Path) -> None:

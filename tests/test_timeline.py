@@ -123,7 +123,7 @@ def test_an_excerpt_inside_one_frame_lasts_for_the_rest_of_it() -> None:
 
 def test_an_excerpt_fails_when_it_starts_behind_the_end() -> None:
     for length in ("audio", "video"):
-        with pytest.raises(OptionError, match="behind the end"):
+        with pytest.raises(OptionError, match="after the end"):
             plan_timeline(track_of([1] * 25), Fraction(1), JobOptions(length=length, start_s=Fraction(1)))
 
 

@@ -37,9 +37,9 @@ class UpstreamPainter:
         box = Box(*self._track.boxes[frame_index].astype(np.int64).tolist())
         return None if box.is_empty else box
 
-    def crop(self, region: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def crop(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(96, 96, 3) uint8 RGB."""
-        return crop_face(region, FACE_PX)
+        return crop_face(pixels, FACE_PX)
 
     def paint(self, region: NDArray[np.uint8], box: Box, frame_index: int, edit: NDArray[Any]) -> Painted:
         """`edit` (96, 96, 3) uint8 RGB at the size of `region`, under a mask that lets all of it through.

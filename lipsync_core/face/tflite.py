@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from lipsync_core.errors import ModelError
 from lipsync_core.native_stderr import held_stderr
 
-#: What LiteRT's native code writes on standard error once per process; it offers no way to ask it not to.
+#: LiteRT's native code writes this on standard error once per process, and has no option against it.
 _GREETING = "INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
 
 

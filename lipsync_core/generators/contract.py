@@ -2,7 +2,8 @@
 
 It comes in two halves, so that a service can cut it between pools. The inferring half hears the sound, may see crops of
 the face, and makes one compact row per output frame; it may hold a network and run on a GPU. The painting half turns
-rows into pixels beside the blender and needs no weights. A `ModelIdentity` tells the second what the first was.
+rows into pixels beside the blender and needs no weights. A `ModelIdentity` tells the painting half which model made the
+edits.
 """
 
 from collections.abc import Iterable, Iterator
@@ -54,8 +55,8 @@ class Cropper(Protocol):
     def region(self, frame_index: int) -> Box | None:
         """The painter's box of the same frame."""
 
-    def crop(self, region: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(crop_px, crop_px, 3) RGB of `region` ((h, w, 3) RGB, the source's pixels in the box, inside the frame)."""
+    def crop(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(crop_px, crop_px, 3) RGB of `pixels` ((h, w, 3) RGB, the source's own in the box, inside the frame)."""
 
 
 class Painter(Protocol):

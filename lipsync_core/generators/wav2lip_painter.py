@@ -46,9 +46,9 @@ class Wav2LipPainter:
         box = Box(*self._boxes[frame_index].tolist())
         return box if min(box.width, box.height) >= _MIN_SIDE_PX else None
 
-    def crop(self, region: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(96, 96, 3) uint8 RGB, upright: the crop for `infer`. `region` holds the pixels of `region()` in a frame."""
-        return np.ascontiguousarray(np.rot90(crop_face(region, FACE_PX), self._turns))
+    def crop(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(96, 96, 3) uint8 RGB, upright: the crop for `infer`. `pixels` are a frame's own in the box of `region`."""
+        return np.ascontiguousarray(np.rot90(crop_face(pixels, FACE_PX), self._turns))
 
     def paint(self, region: NDArray[np.uint8], box: Box, frame_index: int, edit: NDArray[Any]) -> Painted:
         """`edit` (53, 96, 3) uint8 RGB at the size of `region`; `box` is the part of the face box in the frame.
