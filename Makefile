@@ -1,7 +1,7 @@
 # make demo   sets everything up and lip-syncs a face: demo/out.mp4, demo/compare.mp4
 # make test   sets everything up and runs the whole suite; its last line says how long that took
 # make test-fast  the same without the tests that start PostgreSQL, S3, Prefect or a browser
-# make check  types, lint, format and the direction of imports
+# make check  types, lint, format, the direction of imports, and the documents against the code
 # make up     starts the service on this machine: PostgreSQL, S3, Prefect, two workers (docs/service.md); make down stops it
 # make torch  adds the extra that imports PyTorch checkpoints; with it, make test proves the neural path as well
 # make bench  the figures of the README, as ratios
@@ -31,11 +31,12 @@ test: $(VENV)/.installed models
 test-fast: $(VENV)/.installed models
 	$(BIN)/python -m pytest -n 2 -m "not servers"
 
-check: $(VENV)/.installed
+check: $(VENV)/.installed models
 	$(BIN)/python -m mypy
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
-	$(BIN)/python -m pytest -q tests/test_architecture.py
+	$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_docs.py tests/test_environment.py \
+	  tests/test_option_specs.py tests/test_readme.py
 
 up: $(VENV)/.installed-service models
 	@$(BIN)/python -m infra.local up

@@ -29,6 +29,7 @@ _PRELOADED = (
     "prefect.deployments.steps.pull",
     "prefect.client.orchestration",
     "flows.lipsync",
+    "flows.lipsync_gpu",
     "flows.lipsync_bulk",
     "lipsync_core.pipeline",
 )
