@@ -18,7 +18,7 @@ from tasks import stages
 from tasks.artifacts import ShownProgress, show_output, show_preview, show_timings
 from tasks.gpu_pool import fetch_inputs, infer_inline, infer_on_gpu_pool
 from tasks.handover import duplicate_state, failed_state
-from tasks.inference import load_inferring_parts
+from tasks.inference import load_gpu_pool_parts
 from tasks.job import ServiceJob
 from tasks.opening import open_job
 from tasks.recorder import JobAddresses, JobRecorder
@@ -52,10 +52,10 @@ def lipsync(request: LipSyncRequest) -> State[Any] | None:
 def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, recorder: JobRecorder) -> None:
     require_rendering(job.options, job.models)  # before the fetch: a missing model fails at once
     set_parts = partial(recorder.set_parts, options=job.options)
-    parts = None if settings.gpu_pool else load_inferring_parts(job)
+    parts = None if settings.gpu_pool else load_gpu_pool_parts(job)
     if parts:
         set_parts(parts.chosen)
-    with suppress(TransientError):  # it may be found when it is needed
+    with suppress(TransientError):  # the address may work by the time of the upload
         job.files.check_target(request.output)  # before any work is done for it
     inputs = fetch_inputs(job, request)
     recorder.record_stages(job.log)
@@ -67,7 +67,7 @@ def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, recorder:
     )
     recorder.set_render(render)
     _render(render, ShownProgress())
-    if settings.preview and not render.is_kept:  # the attempt that made it has shown it
+    if settings.preview and not render.is_kept:  # an earlier attempt has shown the preview
         show_preview(render.preview)
     duration_s = float(render.plan.timeline.duration_s)
     recorder.complete(render.output.stat().st_size, duration_s, inferred.track.was_cached)
@@ -81,7 +81,7 @@ def _render(render: RenderPass, progress: ProgressCallback) -> None:
     try:
         encoded.wait()
     finally:
-        render.frames.close()  # where this run is stopped, so are the two threads
+        render.frames.close()  # when the run is stopped, both threads end
         blended.wait()
-    encoded.result()  # it fails with what made the blending fail, and the other way round it would not
+    encoded.result()  # first: encode raises blend's error; blend would only report a closed channel
     blended.result()

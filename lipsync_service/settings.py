@@ -1,4 +1,4 @@
-"""The service's settings. The service reads its environment variables here and nowhere else."""
+"""The service's settings, read from its environment variables. `tests/test_environment.py` lists the other readers."""
 
 import json
 from pathlib import Path

@@ -16,7 +16,7 @@ from lipsync_core.listening import listen
 from lipsync_core.render import ordered_frames
 from lipsync_core.report import Progress, ProgressCallback
 from lipsync_service.errors import ChecksumError
-from tasks.inference import HeardSound, Inference
+from tasks.inference import InferenceJob, MeasuredSound
 from tasks.job import EditsReference, TrackReference
 from tasks.stage_log import StageMeter
 from tasks.tracks import read_clip
@@ -24,8 +24,8 @@ from tasks.tracks import read_clip
 _PROGRESS_EVERY = 25  # frames
 
 
-def infer_edits(
-    inference: Inference, heard: HeardSound, track: TrackReference, meter: StageMeter, progress: ProgressCallback
+def kept_or_inferred_edits(
+    inference: InferenceJob, heard: MeasuredSound, track: TrackReference, meter: StageMeter, progress: ProgressCallback
 ) -> EditsReference:
     """Work out the edits, or take those that an earlier run of the same job kept.
 
@@ -39,7 +39,7 @@ def infer_edits(
     if meter.was_cached:
         return EditsReference(url, was_cached=True)
     painting = inference.parts.inference.painting
-    plan = lay_out(inference.inputs.video, read_clip(job, track), track.audio_s, painting, job.options)
+    plan = lay_out(inference.inputs.video, read_clip(job, track), track.sound_end_s, painting, job.options)
     path = job.folder / "edits.npy"
     meter.items = plan.counts.synced
     conditions = heard.conditions or _listened(inference, meter.clock)
@@ -50,7 +50,7 @@ def infer_edits(
 
 
 def open_edits(path: Path, plan: ClipPlan) -> NDArray[Any]:
-    """(synced, ...) the rows that `infer_edits` wrote, read from the disk as they are used.
+    """(synced, ...) the rows that `kept_or_inferred_edits` wrote, read from the disk as they are used.
 
     Raises:
         ChecksumError: they are not rows for these frames.
@@ -64,13 +64,15 @@ def open_edits(path: Path, plan: ClipPlan) -> NDArray[Any]:
     return np.asanyarray(rows)
 
 
-def _listened(inference: Inference, clock: StageClock) -> Conditions:
-    """For edits that were kept when the sound was measured, and are gone by now."""
+def _listened(inference: InferenceJob, clock: StageClock) -> Conditions:
+    """Listen again: the kept edits have vanished since `hear`."""
     job = inference.job
     return listen(inference.parts.inference.generator, inference.inputs.audio.path, job.options, clock).conditions
 
 
-def _edits(inference: Inference, plan: ClipPlan, conditions: Conditions, clock: StageClock) -> Iterator[NDArray[Any]]:
+def _edits(
+    inference: InferenceJob, plan: ClipPlan, conditions: Conditions, clock: StageClock
+) -> Iterator[NDArray[Any]]:
     """One row per synced frame, in order."""
     inference_plan = plan_inference(plan, inference.parts.inference, conditions)
     with closing(ordered_frames(plan.video.path, plan.clip.track, plan.timeline, clock)) as frames:

@@ -24,7 +24,7 @@ from lipsync_service.names import GPU_DEPLOYMENT
 from tasks import stages
 from tasks.artifacts import show_parts
 from tasks.handover import Failure, Handover, inferred_by, read_handover, write_handover
-from tasks.inference import InferringParts, load_inferring_parts, open_inference
+from tasks.inference import GpuPoolParts, load_gpu_pool_parts, open_inference
 from tasks.job import ChosenParts, Inferred, JobInputs, ServiceJob
 from tasks.stages import unscanned
 
@@ -35,7 +35,7 @@ _SERVER_LIMIT_S = 300.0
 _POLL_S = 0.25  # how often the parent looks at its child; Prefect's own 5 s would add 2.5 s to a job
 
 
-def infer_inline(job: ServiceJob, inputs: JobInputs, parts: InferringParts) -> Inferred:
+def infer_inline(job: ServiceJob, inputs: JobInputs, parts: GpuPoolParts) -> Inferred:
     """Listen, track and infer as task runs of the present flow run."""
     show_parts(parts.chosen, provider_account(job.execution, runs_onnx(parts.tracker, parts.inference)))
     inference = unscanned(open_inference(job, inputs, parts))
@@ -46,7 +46,7 @@ def infer_inline(job: ServiceJob, inputs: JobInputs, parts: InferringParts) -> I
 
 
 def infer_on_gpu_pool(job: ServiceJob, request: LipSyncRequest, attempt: int, set_parts: SetParts) -> Inferred:
-    """Listen, track and infer in a child run on the GPU pool; a crashed child is replaced by another, three at most.
+    """Listen, track and infer in a child run on the GPU pool, and after a crash in another: at most three in all.
 
     `set_parts` receives the parts that the child chose, also where the child failed.
 
@@ -107,7 +107,7 @@ def infer_and_hand_over(job: ServiceJob, request: LipSyncRequest, run_id: UUID) 
     """
     chosen: ChosenParts | None = None
     try:
-        parts = load_inferring_parts(job)
+        parts = load_gpu_pool_parts(job)
         chosen = parts.chosen
         inferred = infer_inline(job, fetch_inputs(job, request), parts)
     except LipSyncError as error:

@@ -89,7 +89,7 @@ def inferred_by(run_id: UUID, handover: Handover) -> Inferred:
     """The results of the child `run_id`.
 
     Raises:
-        LipSyncError: what the child failed with.
+        LipSyncError: the child failed; this is its error.
         GpuRunError: it wrote no handover.
     """
     if handover.failure is not None:

@@ -20,8 +20,8 @@ _EDITS_FORMAT = 1  # raise it when the meaning of a stored row changes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class InferringParts:
-    """The networks of track and infer. Nothing that only rendering needs is among them."""
+class GpuPoolParts:
+    """The tracker and the model that the GPU pool loads. No part that only rendering needs is among them."""
 
     tracker: FaceTracker
     inference: InferenceParts
@@ -33,12 +33,12 @@ class InferringParts:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Inference:
+class InferenceJob:
     """Track and infer of one job on one machine."""
 
     job: ServiceJob
     inputs: JobInputs
-    parts: InferringParts
+    parts: GpuPoolParts
     track_pass: TrackPass
     track_key: str  # 64 hex digits: the video's bytes, the tracker and the generator's observer
     edits_url: str  # under a hash of all that the edits depend on
@@ -50,14 +50,14 @@ class Inference:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HeardSound:
+class MeasuredSound:
     """The part of the sound that the result is for."""
 
     end_s: Fraction  # its exact end, from the beginning of the whole result: samples are counted, headers lie
     conditions: Conditions | None  # for the generator; None where kept edits make them unnecessary
 
 
-def load_inferring_parts(job: ServiceJob) -> InferringParts:
+def load_gpu_pool_parts(job: ServiceJob) -> GpuPoolParts:
     """Load the tracker and the model that the job's options name.
 
     Raises:
@@ -66,18 +66,18 @@ def load_inferring_parts(job: ServiceJob) -> InferringParts:
     tracker = load_tracking(job.options, job.models, job.execution)
     inference = load_inference(job.options, job.models, job.execution)
     require_fitting(tracker, inference.generator.spec)
-    return InferringParts(tracker, inference)
+    return GpuPoolParts(tracker, inference)
 
 
-def open_inference(job: ServiceJob, inputs: JobInputs, parts: InferringParts) -> Inference:
+def open_inference(job: ServiceJob, inputs: JobInputs, parts: GpuPoolParts) -> InferenceJob:
     """Name the results of track and infer by what they depend on."""
     track_pass = TrackPass(parts.tracker, parts.inference.generator, TrackStore(job.folder / "tracks"))
     track_key = track_pass.key(inputs.video)
     edits_url = job.shared(f"edits/{_edits_key(job, inputs, parts, track_key)}.npy")
-    return Inference(job, inputs, parts, track_pass, track_key, edits_url)
+    return InferenceJob(job, inputs, parts, track_pass, track_key, edits_url)
 
 
-def hear(inference: Inference, meter: StageMeter) -> HeardSound:
+def hear(inference: InferenceJob, meter: StageMeter) -> MeasuredSound:
     """Decode the sound once, for the generator and for its exact length; where edits are kept, for the length alone.
 
     Raises:
@@ -89,12 +89,12 @@ def hear(inference: Inference, meter: StageMeter) -> HeardSound:
     audio = inference.inputs.audio.path
     meter.was_cached = job.files.exists(inference.edits_url)
     if meter.was_cached:
-        return HeardSound(job.options.start_s + _counted_s(inference, meter.clock), None)
+        return MeasuredSound(job.options.start_s + _counted_s(inference, meter.clock), None)
     heard = listen(generator, audio, job.options, meter.clock)
-    return HeardSound(heard.end_s, heard.conditions)
+    return MeasuredSound(heard.end_s, heard.conditions)
 
 
-def _counted_s(inference: Inference, clock: StageClock) -> Fraction:
+def _counted_s(inference: InferenceJob, clock: StageClock) -> Fraction:
     options = inference.job.options
     speech = SpeechReader(inference.inputs.audio.path, clock, options.start_s, options.end_s)
     for _ in speech:
@@ -102,8 +102,11 @@ def _counted_s(inference: Inference, clock: StageClock) -> Fraction:
     return speech.duration_s
 
 
-def _edits_key(job: ServiceJob, inputs: JobInputs, parts: InferringParts, track_key: str) -> str:
-    """Everything that the edits depend on, as 64 hex digits."""
+def _edits_key(job: ServiceJob, inputs: JobInputs, parts: GpuPoolParts, track_key: str) -> str:
+    """Inputs, track, model and cut, which the edits depend on, as 64 hex digits.
+
+    Precision and provider do not count: edits that differ by them alone serve each other.
+    """
     options, model = job.options, parts.inference.identity
     cut = (options.length, options.extend, options.start_s, options.end_s)
     made_by = (model.name, model.version, model.weights_sha256)

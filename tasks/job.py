@@ -64,7 +64,7 @@ class ServiceJob:
 
     options: JobOptions
     models: ModelStore
-    execution: Execution  # what runs the networks on this machine
+    execution: Execution  # the provider and precision of the networks on this machine
     files: Files
     shared_url: str  # the folder of intermediate results that all machines share
     max_input_s: float  # how long an input may play
@@ -112,9 +112,9 @@ class JobInputs:
 class TrackReference:
     """The stored face track of a job."""
 
-    key: str  # 64 hex digits: the video's bytes, the tracker and who looked on
+    key: str  # 64 hex digits: the video's bytes, the tracker and the generator's observer
     url: str
-    audio_s: Fraction  # the exact end of the sound that it covers, from the beginning of the whole result
+    sound_end_s: Fraction  # the exact end of the sound that it covers, from the beginning of the whole result
     tracker: str  # name and version
     was_cached: bool
 
@@ -129,7 +129,7 @@ class EditsReference:
 
 @dataclass(frozen=True, slots=True)
 class ChosenParts:
-    """What the machine that infers has chosen for the job. It crosses to the CPU pool, which paints for that model."""
+    """The model and tracker that the inferring machine chose. They go to the CPU pool, which paints for that model."""
 
     model: ModelIdentity
     tracker: str  # name and version

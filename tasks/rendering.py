@@ -56,7 +56,7 @@ def open_render(job: ServiceJob, inputs: JobInputs, inferred: Inferred, job_id: 
     """
     parts = load_rendering(inferred.parts.model, job.options, job.models, job.execution)
     track, edits = inferred.track, inferred.edits
-    plan = lay_out(inputs.video, read_clip(job, track), track.audio_s, parts.painting, job.options)
+    plan = lay_out(inputs.video, read_clip(job, track), track.sound_end_s, parts.painting, job.options)
     rows = job.hold(job.files.fetch_shared(edits.url)).path
     # Under the job, whose request never changes, and the edits, which depend on the content of both inputs.
     kept_url = job.shared(f"renders/{job_id}-{PurePosixPath(edits.url).stem}{suffix}")

@@ -23,7 +23,7 @@ class StageRun:
     peak_rss_bytes: int
     gpu_util: float | None  # mean, 0..1; None where no GPU was sampled
     gpu_mem_bytes: int | None  # of the whole GPU, at most
-    provider: str | None  # what ran the stage's networks; None where it ran none
+    provider: str | None  # that ran the stage's networks; None where it ran none
     finished_at: datetime
     parts: tuple[StageTiming, ...]  # finer rows
 

@@ -24,8 +24,8 @@ from lipsync_core.report import ProgressCallback
 from lipsync_core.source_video import SourceVideo
 from lipsync_service.errors import JobTimedOutError
 from lipsync_service.storage.limits import check_duration
-from tasks.edits import infer_edits
-from tasks.inference import HeardSound, Inference, hear
+from tasks.edits import kept_or_inferred_edits
+from tasks.inference import InferenceJob, MeasuredSound, hear
 from tasks.job import EditsReference, Inferred, JobInputs, LocalCopy, ServiceJob, TrackReference
 from tasks.rendering import RenderPass, blend_frames, deliver, encode_frames, open_render
 from tasks.stage_log import StageMeter
@@ -49,7 +49,7 @@ def translated_timeouts() -> Iterator[None]:
     try:
         yield
     except TimeoutError as exc:
-        raise JobTimedOutError(f"it was stopped after too long: {exc}", "see which stage, and give it less") from exc
+        raise JobTimedOutError(f"a time limit ended it: {exc}", "see which stage, and use a shorter input") from exc
 
 
 async def is_transient(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -112,7 +112,7 @@ def _fetched(job: ServiceJob, url: str, meter: StageMeter) -> LocalCopy:
 
 
 @task(name="listen", task_run_name="listen", timeout_seconds=_COMPUTE_LIMIT_S, **RETRIED, **NOT_PERSISTED)
-def listen(inference: Inference) -> HeardSound:
+def listen(inference: InferenceJob) -> MeasuredSound:
     """Decode the sound for the generator. It is `Cached` where the edits are kept; ask for the state."""
     with inference.job.stage("listen") as meter:
         heard = hear(inference, meter)
@@ -120,7 +120,7 @@ def listen(inference: Inference) -> HeardSound:
 
 
 @task(name="track", task_run_name="track", timeout_seconds=_COMPUTE_LIMIT_S, **RETRIED, **NOT_PERSISTED)
-def track(inference: Inference, heard: HeardSound, progress: ProgressCallback) -> TrackReference:
+def track(inference: InferenceJob, heard: MeasuredSound, progress: ProgressCallback) -> TrackReference:
     """Find the face in every frame that the result can show. Ask for the state: it says whether it was `Cached`."""
     with inference.job.stage("track") as meter:
         reference = track_clip(inference, heard.end_s, meter, progress)
@@ -128,10 +128,12 @@ def track(inference: Inference, heard: HeardSound, progress: ProgressCallback) -
 
 
 @task(name="infer", task_run_name="infer", timeout_seconds=_COMPUTE_LIMIT_S, **RETRIED, **NOT_PERSISTED)
-def infer(inference: Inference, heard: HeardSound, track: TrackReference, progress: ProgressCallback) -> EditsReference:
+def infer(
+    inference: InferenceJob, heard: MeasuredSound, track: TrackReference, progress: ProgressCallback
+) -> EditsReference:
     """Infer the edit of every synced frame. Ask for the state, as for `track`."""
     with inference.job.stage("infer") as meter:
-        reference = infer_edits(inference, heard, track, meter, progress)
+        reference = kept_or_inferred_edits(inference, heard, track, meter, progress)
     return _completed(reference, reference.was_cached)
 
 

@@ -8,12 +8,14 @@ from lipsync_core.report import ProgressCallback
 from lipsync_core.timeline import source_s_needed
 from lipsync_core.tracking import TrackedClip
 from lipsync_service.errors import ObjectMissingError
-from tasks.inference import Inference
+from tasks.inference import InferenceJob
 from tasks.job import ServiceJob, TrackReference
 from tasks.stage_log import StageMeter
 
 
-def track_clip(inference: Inference, end_s: Fraction, meter: StageMeter, progress: ProgressCallback) -> TrackReference:
+def track_clip(
+    inference: InferenceJob, end_s: Fraction, meter: StageMeter, progress: ProgressCallback
+) -> TrackReference:
     """Track the face under sound that ends at `end_s`, or take the track that an earlier job kept for the same video.
 
     Raises:
@@ -37,7 +39,7 @@ def read_clip(job: ServiceJob, reference: TrackReference) -> TrackedClip:
         ObjectMissingError: it is no longer kept.
     """
     _bring(job, reference.key, reference.url)
-    stored = _store(job).find(reference.key, source_s_needed(reference.audio_s, job.options))
+    stored = _store(job).find(reference.key, source_s_needed(reference.sound_end_s, job.options))
     if stored is None:
         raise ObjectMissingError(f"the face track {reference.key} is no longer kept", "run the job again")
     return TrackedClip(stored.track, stored.findings, was_cached=reference.was_cached)

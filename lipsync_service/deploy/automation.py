@@ -12,7 +12,7 @@ from lipsync_service.names import GPU_FLOW, JOB_FLOW
 
 NAME = "lipsync: a run that fell silent has crashed"
 #: Three heartbeats at Prefect's shortest interval, 30 s.
-SILENCE = timedelta(seconds=90)
+HEARTBEAT_LIMIT = timedelta(seconds=90)
 _HEARTBEAT = "prefect.flow-run.heartbeat"
 _ENDS = ("Completed", "Failed", "Cancelled", "Crashed")
 
@@ -38,7 +38,7 @@ def _content(automation: AutomationCore) -> dict[str, object]:
 
 
 def _silent_runs_have_crashed() -> AutomationCore:
-    """Marks a run as crashed if no heartbeat and no end follows its last heartbeat within `SILENCE`."""
+    """Marks a run as crashed if no heartbeat and no end follows its last heartbeat within `HEARTBEAT_LIMIT`."""
     return AutomationCore(
         name=NAME,
         description="A run's process sends a heartbeat every 30 s; the watcher starts crashed jobs again.",
@@ -52,7 +52,7 @@ def _silent_runs_have_crashed() -> AutomationCore:
             expect={_HEARTBEAT, *(f"prefect.flow-run.{name}" for name in _ENDS)},
             for_each={"prefect.resource.id"},
             threshold=1,
-            within=SILENCE,
+            within=HEARTBEAT_LIMIT,
         ),
         actions=[ChangeFlowRunState(state=StateType.CRASHED, message="It fell silent: its worker has vanished")],
     )

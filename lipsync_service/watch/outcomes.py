@@ -14,7 +14,7 @@ from lipsync_service.storage.storage import shown_url
 #: After this many crashes a job stays crashed.
 MAX_CRASHES = 3
 
-_NO_CODE = "the job failed by an error that has no code; its own log says which"  # the error may quote secrets
+_NO_CODE = "the job failed by an error without a code; see the job's log"  # the error may quote secrets
 
 
 def job_outcomes(run: FlowRun, history: Sequence[RunState]) -> list[JobOutcome]:

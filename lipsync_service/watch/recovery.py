@@ -13,8 +13,9 @@ from lipsync_service.watch.service_api import WatchedApi
 _log = logging.getLogger(__name__)
 #: A run that stays about to start, or about to stop, for this long has lost its worker.
 _STALE = timedelta(seconds=120)
-#: Six heartbeats. Prefect's automation acts after three, unless it was registered, or the server down, in that time.
-SILENCE = timedelta(seconds=180)
+#: Six heartbeats. Prefect's automation acts after three, unless it was registered, or the server was down, during that
+#: time.
+SILENCE_LIMIT = timedelta(seconds=180)
 _UNFINISHED = ("SCHEDULED", "PENDING", "RUNNING", "PAUSED")
 
 
@@ -42,7 +43,7 @@ class Recovery:
     def cancel_children(self, job_id: UUID) -> None:
         """Cancel the unfinished GPU runs of a job that has ended."""
         for child in self._api.runs(RunQuery(GPU_FLOW, _UNFINISHED, parent_ids=[job_id])):
-            self._api.cancel(child.id, "Its job vanished")
+            self._api.cancel(child.id, "Its job has ended")
 
     def free_stale(self) -> None:
         """Schedule runs again that no worker starts, and cancel those that no worker stops."""
@@ -63,7 +64,7 @@ class Recovery:
         for flow in (JOB_FLOW, GPU_FLOW):
             for run in self._api.runs(RunQuery(flow, ("RUNNING",))):
                 heard_at = self._api.last_heartbeat(run.id) or run.state.since
-                if run.queue is None or max(heard_at, run.state.since) > self._now() - SILENCE:
+                if run.queue is None or max(heard_at, run.state.since) > self._now() - SILENCE_LIMIT:
                     continue
                 if self._api.set_state(run.id, "CRASHED", "Crashed", "It fell silent: its worker has vanished"):
                     _log.warning("run %s of %s fell silent: marked as crashed", run.id, flow)

@@ -23,7 +23,7 @@ from lipsync_service.ledger.rows import JobRow
 from lipsync_service.names import JOB_FLOW
 from lipsync_service.settings import Settings
 from lipsync_service.watch.outcomes import callback_url, crash_count, is_outcome, job_outcomes, labels, output_shown
-from lipsync_service.watch.recovery import SILENCE, Recovery
+from lipsync_service.watch.recovery import SILENCE_LIMIT, Recovery
 from lipsync_service.watch.service_api import WatchedApi
 
 _log = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ class Watcher:
                     self._add_callbacks(run, job_outcomes(run, self._api.history(run.id)))
         if self._leads():
             self._recovery.free_stale()
-            if well_for > SILENCE:
+            if well_for > SILENCE_LIMIT:
                 self._recovery.mark_silent()
         self._ledger.replay()
 

@@ -1,8 +1,8 @@
-"""The command of a flow run's process: asks the launcher for a forked run, and represents it towards Prefect's worker.
+"""The command of a flow run's process: asks the launcher for a forked run, and stands in for it.
 
-The forked run has everything imported already. Prefect's worker starts, watches, signals and ends the command like any
-other process. The command passes signals on and ends with the forked run's exit status; without a launcher it becomes
-Prefect's engine itself. It runs as `python -I -S`, which takes 15 ms, so it imports only the standard library.
+The forked run has everything imported already. Prefect's worker sees this process, which it starts, watches, signals
+and ends like any other. The command passes signals on and ends with the forked run's exit status; without a launcher it
+becomes Prefect's engine itself. It runs as `python -I -S`, which takes 15 ms, so it imports only the standard library.
 """
 
 import json

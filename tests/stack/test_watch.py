@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lipsync_service.deploy.automation import NAME
 from lipsync_service.settings import Settings
-from lipsync_service.watch.recovery import SILENCE, Recovery
+from lipsync_service.watch.recovery import SILENCE_LIMIT, Recovery
 from lipsync_service.watch.service_api import open_watched_api
 from tests.receiver import Receiver, Told, is_signed
 from tests.web import serving
@@ -291,7 +291,7 @@ def test_a_run_is_marked_as_crashed_when_it_sends_no_heartbeat(service: "Service
         assert heard_at is not None
         crashed = []
         for moment in (began_at, began_at + timedelta(seconds=2), heard_at + timedelta(seconds=2)):
-            Recovery(api, lambda now=moment: now + SILENCE - timedelta(seconds=1)).mark_silent()
+            Recovery(api, lambda now=moment: now + SILENCE_LIMIT - timedelta(seconds=1)).mark_silent()
             crashed.append([state_of(service, run_id)["type"] == "CRASHED" for run_id in runs])
     assert crashed == [[False, False, False], [False, True, False], [True, True, False]]
     for run_id in runs:

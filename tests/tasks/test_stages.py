@@ -35,8 +35,8 @@ from lipsync_service.errors import ChecksumError, UrlRefusedError
 from lipsync_service.settings import Settings
 from lipsync_service.storage.storage import Storage
 from tasks.channel import ChannelClosedError
-from tasks.edits import infer_edits
-from tasks.inference import hear, load_inferring_parts, open_inference
+from tasks.edits import kept_or_inferred_edits
+from tasks.inference import hear, load_gpu_pool_parts, open_inference
 from tasks.job import Inferred, JobInputs, ServiceJob
 from tasks.rendering import RenderPass, blend_frames, deliver, encode_frames, open_render
 from tasks.stage_log import StageLog
@@ -79,14 +79,14 @@ class Service:
     def infer(self, options: JobOptions, video: Path, audio: Path) -> Inferred:
         """The part of a job that runs on the GPU pool."""
         with self.machine("gpu", options, is_inferring=True) as job:
-            inference = open_inference(job, fetched(job, video, audio), load_inferring_parts(job))
+            inference = open_inference(job, fetched(job, video, audio), load_gpu_pool_parts(job))
             with job.log.stage("listen") as meter:
                 heard = hear(inference, meter)
             with job.log.stage("track") as meter:
                 track = track_clip(inference, heard.end_s, meter, ignore)
                 assert meter.was_cached == track.was_cached
             with job.log.stage("infer") as meter:
-                edits = infer_edits(inference, heard, track, meter, ignore)
+                edits = kept_or_inferred_edits(inference, heard, track, meter, ignore)
                 assert meter.was_cached == edits.was_cached == (heard.conditions is None)
         return Inferred(inference.parts.chosen, track, edits)
 
