@@ -12,7 +12,7 @@ from lipsync_core.errors import LipSyncError, TransientError
 from lipsync_core.report import ProgressCallback
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.names import JOB_FLOW
-from lipsync_service.settings import Settings
+from lipsync_service.settings import Settings, load_settings
 from lipsync_service.storage.storage import shown_url
 from tasks import stages
 from tasks.artifacts import ShownProgress, show_output, show_preview, show_timings
@@ -30,10 +30,10 @@ from tasks.stages import unscanned
 @flow(name=JOB_FLOW, persist_result=False, validate_parameters=True, timeout_seconds=stages.JOB_LIMIT_S)
 def lipsync(request: LipSyncRequest) -> State[Any] | None:
     """Make the face in a video speak a given audio track."""
-    settings = Settings()
-    recorder = JobRecorder(settings, run_context())
     addresses = JobAddresses(shown_url(request.video), shown_url(request.audio), shown_url(request.output))
     try:
+        settings = load_settings()
+        recorder = JobRecorder(settings, run_context())
         claim = recorder.claim(addresses, request.idempotency_key, request.digest)
         if not claim.is_new:
             return duplicate_state(claim.job_id, recorder.job(claim.job_id))

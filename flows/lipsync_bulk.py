@@ -8,7 +8,7 @@ from pydantic import Field
 
 from lipsync_core.errors import LipSyncError
 from lipsync_service.names import BULK_FLOW
-from lipsync_service.settings import Settings
+from lipsync_service.settings import load_settings
 from tasks.bulk import fetch_manifest, show_rows, submit_manifest
 from tasks.handover import failed_state
 from tasks.stages import unscanned
@@ -28,8 +28,8 @@ def lipsync_bulk(manifest: _Manifest, retry_failed: _RetryFailed = False) -> Sta
     The artifact `submitted` shows the result of each row. The run fails where a row holds no request, after the others
     have been submitted; it does not wait for the jobs.
     """
-    settings = Settings()
     try:
+        settings = load_settings()
         rows = fetch_manifest(unscanned(settings), manifest)
         show_rows(submit_manifest(unscanned(settings), unscanned(rows), retry_failed))
     except LipSyncError as error:

@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import State
 from lipsync_core.errors import LipSyncError
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.names import GPU_FLOW
-from lipsync_service.settings import Settings
+from lipsync_service.settings import load_settings
 from tasks import stages
 from tasks.artifacts import show_timings
 from tasks.gpu_pool import infer_and_hand_over
@@ -25,10 +25,10 @@ def lipsync_gpu(request: LipSyncRequest, attempt: int = 1) -> State[Any] | None:
 
     `attempt` is that of the parent run, whose job this is a part of.
     """
-    settings = Settings()
     run_id, parent_id = runtime.flow_run.id, runtime.flow_run.parent_flow_run_id
-    recorder = JobRecorder(settings, run_context(UUID(parent_id or run_id), attempt))
     try:
+        settings = load_settings()
+        recorder = JobRecorder(settings, run_context(UUID(parent_id or run_id), attempt))
         with stages.translated_timeouts(), open_job(request.options(), settings) as job:
             try:
                 infer_and_hand_over(job, request, UUID(run_id))

@@ -38,12 +38,5 @@ def service_settings(command: str, file: Path | None = None) -> "Settings":
         OptionError: a variable has a value that cannot be used, or the extra is not installed.
     """
     with service_extra(command):
-        from pydantic import ValidationError
-
-        from lipsync_service.settings import Settings, variable_of
-    try:
-        return Settings(_env_file=file)
-    except ValidationError as exc:
-        first = exc.errors(include_url=False, include_input=False)[0]  # values may be secrets
-        variable = variable_of(str(first["loc"][0])) if first["loc"] else "a variable LIPSYNC_*"
-        raise OptionError(f"{variable} cannot be used: {first['msg']}", "change it or unset it") from exc
+        from lipsync_service.settings import load_settings
+    return load_settings(file)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import platformdirs
-from pydantic import ByteSize, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import ByteSize, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from lipsync_core.errors import OptionError
@@ -124,6 +124,11 @@ class Settings(BaseSettings):
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value
 
+    @field_validator("providers", "precision", mode="before")
+    @classmethod
+    def _empty_is_the_default(cls, value: object, info: ValidationInfo) -> object:
+        return cls.model_fields[info.field_name or ""].default if value == "" else value
+
     @field_validator("storage_url")
     @classmethod
     def _has_known_scheme(cls, value: str) -> str:
@@ -162,3 +167,29 @@ def variable_of(field: str) -> str:
         return field
     alias = known.validation_alias
     return alias if isinstance(alias, str) else f"LIPSYNC_{field}".upper()
+
+
+def load_settings(file: Path | None = None) -> Settings:
+    """The settings of the environment; `file` gives variables that it lacks, as lines NAME=VALUE.
+
+    Raises:
+        OptionError: a variable has a value that cannot be used. The message names it, without its value.
+    """
+    try:
+        return Settings(_env_file=file)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_input=False)[0]  # values may be secrets
+        variable = variable_of(str(first["loc"][0])) if first["loc"] else "a variable LIPSYNC_*"
+        raise OptionError(f"{variable} cannot be used: {first['msg']}", "change it or unset it") from exc
+
+
+def require_source(settings: Settings) -> Path:
+    """The folder of the deployed flows.
+
+    Raises:
+        OptionError: LIPSYNC_SOURCE is not set, or the folder holds no flows.
+    """
+    if settings.source is None or not (settings.source / "prefect.yaml").is_file():
+        found = "is not set" if settings.source is None else f"names a folder without prefect.yaml: {settings.source}"
+        raise OptionError(f"LIPSYNC_SOURCE {found}", "name the folder of prefect.yaml, flows and tasks")
+    return settings.source

@@ -19,6 +19,7 @@ from lipsync_core.providers import provider_account
 from lipsync_core.report import Progress
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.client.retries import retried
+from lipsync_service.client.run_states import RunState
 from lipsync_service.errors import GpuRunError
 from lipsync_service.names import GPU_DEPLOYMENT
 from tasks import stages
@@ -84,10 +85,17 @@ def _handed_over(job: ServiceJob, child: FlowRun, set_parts: SetParts) -> Inferr
     handover = read_handover(unscanned(job), child.id)
     if handover.chosen_parts is not None:
         set_parts(handover.chosen_parts)
-    inferred = inferred_by(child.id, handover)
+    inferred = inferred_by(child.id, handover, _run_state(child))
     if child.state is None or not child.state.is_completed():
         raise GpuRunError(f"the run {child.id} on the GPU pool ended as {child.state_name}")
     return inferred
+
+
+def _run_state(child: FlowRun) -> RunState | None:
+    state = child.state
+    if state is None:
+        return None
+    return RunState(state.type.value, state.name or "", state.message or "", state.timestamp)
 
 
 def fetch_inputs(job: ServiceJob, request: LipSyncRequest) -> JobInputs:

@@ -7,10 +7,10 @@ from uuid import UUID
 from prefect import task
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lipsync_core.errors import LipSyncError, error_of
-from lipsync_service.client.run_states import coded_message, duplicate_message, retry_command
+from lipsync_service.client.run_states import RunState, coded_message, duplicate_message, retry_command
 from lipsync_service.errors import GpuRunError, ObjectMissingError
 from lipsync_service.ledger.rows import JobRow, JobState
 from lipsync_service.names import DUPLICATE
@@ -77,24 +77,35 @@ def write_handover(job: ServiceJob, run_id: UUID, handover: Handover) -> None:
 
 @task(name="take over", task_run_name="take over", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
 def read_handover(job: ServiceJob, run_id: UUID) -> Handover:
-    """The handover of the child `run_id`; an empty one where the child wrote none."""
+    """The handover of the child `run_id`; an empty one where the child wrote none.
+
+    Raises:
+        GpuRunError: it is of another version, or damaged.
+        TransientError: the shared storage does not answer.
+    """
     try:
         with job.files.fetch_shared(_url(job, run_id)) as copy:
             return Handover.model_validate_json(Path(copy.path).read_bytes())
     except ObjectMissingError:
         return Handover()
+    except ValidationError as exc:
+        message = f"the handover of the run {run_id} on the GPU pool cannot be read"
+        raise GpuRunError(message, "have the workers of both pools run the same version") from exc
 
 
-def inferred_by(run_id: UUID, handover: Handover) -> Inferred:
-    """The results of the child `run_id`.
+def inferred_by(run_id: UUID, handover: Handover, state: RunState | None = None) -> Inferred:
+    """The results of the child `run_id`, which ended in `state`.
 
     Raises:
         LipSyncError: the child failed; this is its error.
-        GpuRunError: it wrote no handover.
+        GpuRunError: it wrote no handover, and its state has no code.
     """
     if handover.failure is not None:
         raise handover.failure.error()
     if handover.inferred is None:
+        failure = state.failure if state else None
+        if failure is not None and failure.words:
+            raise error_of(failure.code, failure.words)
         raise GpuRunError(f"the run {run_id} on the GPU pool ended without a result", "look at that run's own log")
     return handover.inferred
 

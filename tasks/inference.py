@@ -105,7 +105,7 @@ def _counted_s(inference: InferenceJob, clock: StageClock) -> Fraction:
 def _edits_key(job: ServiceJob, inputs: JobInputs, parts: GpuPoolParts, track_key: str) -> str:
     """Inputs, track, model and cut, which the edits depend on, as 64 hex digits.
 
-    Precision and provider do not count: edits that differ by them alone serve each other.
+    The provider does not count: edits of two providers serve each other. Those of another precision do not.
     """
     options, model = job.options, parts.inference.identity
     cut = (options.length, options.extend, options.start_s, options.end_s)
@@ -118,4 +118,6 @@ def _edits_key(job: ServiceJob, inputs: JobInputs, parts: GpuPoolParts, track_ke
         *made_by,
         *map(str, cut),
     ]
+    if job.execution.precision != "fp32":
+        depends_on.append(job.execution.precision)
     return hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()

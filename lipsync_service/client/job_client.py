@@ -26,7 +26,7 @@ from lipsync_service.client.retries import retried
 from lipsync_service.client.run_states import retry_command, state_types
 from lipsync_service.errors import IdempotencyConflictError, JobMissingError, JobStateError
 from lipsync_service.names import ENCODE_TASK, GPU_FLOW, JOB_DEPLOYMENT, JOB_FLOW, PROGRESS_ARTIFACT, JobStateName
-from lipsync_service.settings import Settings
+from lipsync_service.settings import Settings, load_settings
 
 _IDS_AT_ONCE = 200
 _OUTAGE_S = 60.0  # how long a caller waits for a service that does not answer
@@ -198,7 +198,7 @@ class JobClient:
 @contextmanager
 def open_client(settings: Settings | None = None) -> Iterator[JobClient]:
     """A client of the service that `settings` name, by default those of the environment (LIPSYNC_API_URL ...)."""
-    with open_api(settings or Settings()) as api:
+    with open_api(settings or load_settings()) as api:
         yield JobClient(api)
 
 

@@ -16,7 +16,7 @@ from lipsync_core.errors import LipSyncError
 from lipsync_service.deploy.automation import ensure_automation
 from lipsync_service.deploy.pools import ensure_pools
 from lipsync_service.ledger.database import upgrade
-from lipsync_service.settings import Settings
+from lipsync_service.settings import Settings, load_settings, require_source
 from lipsync_service.storage.s3 import s3_client
 
 _DEPLOY_LIMIT_S = 300
@@ -46,10 +46,9 @@ def ensure_bucket(settings: Settings) -> None:
 
 def main() -> str | None:
     """Prepare the service of the settings; the failure in one line, or None."""
-    settings = Settings()
-    if settings.source is None or not (settings.source / "prefect.yaml").is_file():
-        return f"error BAD_OPTION: LIPSYNC_SOURCE names no folder with a prefect.yaml: {settings.source}"
     try:
+        settings = load_settings()
+        require_source(settings)
         upgrade(settings.database_url.get_secret_value())
         ensure_bucket(settings)
     except LipSyncError as exc:
@@ -60,7 +59,7 @@ def main() -> str | None:
         ensure_pools(client)
         ensure_automation(client)
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    status = subprocess.run(command, cwd=settings.source, timeout=_DEPLOY_LIMIT_S).returncode  # noqa: S603 - this image's own command
+    status = subprocess.run(command, cwd=settings.source, timeout=_DEPLOY_LIMIT_S).returncode  # noqa: S603 - our own command
     return f"error: `prefect deploy --all` ended with status {status}" if status else None
 
 

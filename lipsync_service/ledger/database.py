@@ -66,6 +66,10 @@ def open_engine(database_url: str, statement_limit_s: int = _WAIT_S) -> Engine:
     return create_engine(url, poolclass=NullPool, connect_args=arguments)
 
 
+#: How SQLite and PostgreSQL name a column or a table that a migration has still to add.
+_OLD_SCHEMA = ("no such column", "no such table", "does not exist")
+
+
 @contextmanager
 def reading(engine: Engine, remedy: str = _REMEDY) -> Iterator[Connection]:
     """A connection that only reads: on SQLite it holds up no writer. `remedy` goes with a failure's message.
@@ -98,7 +102,10 @@ def unavailable(fault: str, remedy: str = _REMEDY) -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as exc:
-        raise LedgerUnavailableError(f"the ledger {fault}: {reason_of(exc)}", remedy) from exc
+        reason = reason_of(exc)
+        if any(words in reason for words in _OLD_SCHEMA):
+            remedy = "its schema is older than this version: run python -m lipsync_service.ledger.migrations URL"
+        raise LedgerUnavailableError(f"the ledger {fault}: {reason}", remedy) from exc
 
 
 def reason_of(failure: Exception) -> str:

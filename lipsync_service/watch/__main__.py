@@ -13,7 +13,7 @@ import click
 from lipsync_core.errors import LipSyncError
 from lipsync_service.callbacks.deliveries import Deliveries
 from lipsync_service.ledger.ledger import Ledger
-from lipsync_service.settings import Settings
+from lipsync_service.settings import Settings, load_settings
 from lipsync_service.watch.metrics import ServiceCollector, serve_metrics
 from lipsync_service.watch.service_api import open_watched_api
 from lipsync_service.watch.watcher import WatchedService, Watcher
@@ -28,7 +28,7 @@ _SCRAPE_CALL_S = 4.0  # the same while a collector waits, which gives up after t
 def main(context: click.Context) -> None:
     """Report ended jobs to their callers, restart jobs whose worker vanished, and serve figures."""
     if context.invoked_subcommand is None:
-        watch(Settings())
+        watch(load_settings())
 
 
 @main.command()

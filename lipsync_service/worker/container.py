@@ -13,8 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from lipsync_core.errors import LipSyncError
 from lipsync_core.workspace import Workspace
-from lipsync_service.settings import Settings
+from lipsync_service.settings import Settings, load_settings
 from lipsync_service.worker.drain import supervise
 from lipsync_service.worker.launch import ADDRESS
 from lipsync_service.worker.starting import launcher_command, launcher_environment, worker_command
@@ -88,7 +89,11 @@ def main(pool: str) -> int:
     if IMAGE_MODELS.is_dir():  # this is a container
         remove_leftovers(Path(tempfile.gettempdir()))
         seed_models(IMAGE_MODELS, Workspace.default().models)
-    settings = Settings()
+    try:
+        settings = load_settings()
+    except LipSyncError as exc:
+        sys.stderr.write(f"lipsync: error {exc.code}: {exc}\n")
+        return exc.exit_status
     if not provider_works(settings):
         return 1
     socket = Path(tempfile.mkdtemp(prefix="lipsync-")) / "launcher.sock"

@@ -72,6 +72,8 @@ def main() -> None:
         connection = connect(Path(os.environ[ADDRESS]))
         send_request(connection)
     except (KeyError, OSError):
+        if not Path(os.environ.get(SOURCE, ""), "flows").is_dir():
+            sys.exit(f"lipsync: error BAD_OPTION: {SOURCE} names no folder with the flows")
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (os.environ.get(SOURCE), os.environ.get("PYTHONPATH"))))
         os.execv(sys.executable, [sys.executable, "-m", "prefect.engine"])  # noqa: S606 - the command of Prefect's worker
     status = wait_for_forked_run(connection)

@@ -8,11 +8,15 @@ for a second slot under the same name; this ends Prefect's worker with an error,
 """
 
 import os
+import sys
 import warnings
 from typing import TYPE_CHECKING, Final
 
 from prefect.cli import app
 from prefect.workers.process import ProcessWorker
+
+from lipsync_core.errors import OptionError
+from lipsync_service.settings import load_settings, require_source
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
@@ -41,7 +45,17 @@ with warnings.catch_warnings():
             return await super()._submit_scheduled_flow_runs(free)
 
 
+def _check_settings() -> None:
+    """End the process where the runs of this worker would find no flows, or settings that they cannot use."""
+    try:
+        require_source(load_settings())
+    except OptionError as exc:
+        sys.stderr.write(f"lipsync: error {exc.code}: {exc}\n")
+        sys.exit(exc.exit_status)
+
+
 if __name__ == "__main__":
+    _check_settings()
     for name, value in _RUN_SETTINGS.items():
         os.environ.setdefault(name, value)
     app()

@@ -11,7 +11,7 @@ from lipsync_core.errors import LipSyncError
 from lipsync_core.execution import Execution
 from lipsync_core.provider_trial import try_provider
 from lipsync_core.providers import choose_provider
-from lipsync_service.settings import Settings
+from lipsync_service.settings import load_settings
 
 
 def check_provider(execution: Execution) -> str:
@@ -31,7 +31,7 @@ def main() -> str | None:
     """Check the provider of the settings; the failure in one line, None if it works."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     try:
-        sys.stdout.write(check_provider(Settings().execution) + "\n")
+        sys.stdout.write(check_provider(load_settings().execution) + "\n")
     except LipSyncError as exc:
         return f"lipsync: error {exc.code}: {exc}"
     return None

@@ -134,7 +134,7 @@ def _command(weed: str, folder: Path, ports: list[int]) -> list[str]:
         "-s3",
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
-        "-volume.max=8",
+        "-volume.max=200",
         "-master.electionTimeout=1s",
         "-master.telemetry=false",
     ]

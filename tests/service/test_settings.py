@@ -6,8 +6,9 @@ MISSING = "the extra service is not installed"
 pydantic = pytest.importorskip("pydantic", reason=MISSING)
 pytest.importorskip("pydantic_settings", reason=MISSING)
 
+from lipsync_core.errors import OptionError  # noqa: E402
 from lipsync_core.execution import Execution  # noqa: E402
-from lipsync_service.settings import Settings, variable_of  # noqa: E402
+from lipsync_service.settings import Settings, load_settings, variable_of  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +105,16 @@ def test_an_error_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
         Settings()
     named = {variable_of(str(fault["loc"][0])) for fault in caught.value.errors()}
     assert named == {"WORKER_LIMIT", "LIPSYNC_MAX_DURATION_S"}
+
+
+def test_a_value_that_cannot_be_used_is_named_without_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIPSYNC_PROVIDERS", "CUDA")
+    with pytest.raises(OptionError, match=r"^LIPSYNC_PROVIDERS cannot be used: ") as caught:
+        load_settings()
+    assert "CUDA" not in str(caught.value)
+
+
+def test_an_empty_provider_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIPSYNC_PROVIDERS", "")
+    monkeypatch.setenv("LIPSYNC_PRECISION", "")
+    assert load_settings().execution == Execution()

@@ -40,6 +40,7 @@ from tasks.inference import hear, load_gpu_pool_parts, open_inference
 from tasks.job import Inferred, JobInputs, ServiceJob
 from tasks.rendering import RenderPass, blend_frames, deliver, encode_frames, open_render
 from tasks.stage_log import StageLog
+from tasks.stages import fetch_video
 from tasks.tracks import track_clip
 
 SPEECH = Path(__file__).parents[2] / "demo" / "speech.wav"
@@ -342,3 +343,14 @@ def test_rendering_fails_when_the_stored_edits_are_of_another_job(
         service.render(options, video, audio, replace(inferred, edits=short.edits), tmp_path / "out.mp4")
     assert not (tmp_path / "out.mp4").exists()
     assert np.load(Path(short.edits.url.removeprefix("file://"))).shape[0] == 6
+
+
+def test_all_that_fetch_learns_of_the_video_travels_with_it(
+    serve: Callable[[Path], Service], simple: Path, video: Path
+) -> None:
+    with serve(simple).machine("cpu", JobOptions()) as job:
+        source = fetch_video.fn(job, video.as_uri())
+        assert source.known_sha256 == hashlib.sha256(video.read_bytes()).hexdigest()
+        assert source.info == require_video(video)
+        source.path.unlink()  # the sum is known, so nothing has to be read for it
+        assert source.sha256() == source.known_sha256

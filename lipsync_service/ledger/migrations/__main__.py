@@ -9,7 +9,7 @@ import sys
 
 from lipsync_core.errors import LipSyncError
 from lipsync_service.ledger.database import upgrade
-from lipsync_service.settings import Settings
+from lipsync_service.settings import load_settings
 
 
 def main(arguments: list[str]) -> str | None:
@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> str | None:
     if len(arguments) > 1:
         return "usage: python -m lipsync_service.ledger.migrations [URL]"
     try:
-        upgrade(arguments[0] if arguments else Settings().database_url.get_secret_value())
+        upgrade(arguments[0] if arguments else load_settings().database_url.get_secret_value())
     except LipSyncError as exc:
         return f"error {exc.code}: {exc}"
     return None

@@ -42,7 +42,11 @@ def report(tmp_path: Path) -> JobReport:
         "height_px": 720,
         "track_was_cached": True,
         "frames": FrameCounts(270, 8, 2),
-        "stages": (StageTiming("track", 0.01, 0.01, 0), StageTiming("encode", 2.5, 4.5, 280)),
+        "stages": (
+            StageTiming("track", 0.01, 0.01, 0),
+            StageTiming("encode", 2.5, 4.5, 280),
+            StageTiming("infer", 0.5, 0.9, 278, "cuda"),
+        ),
         "wall_s": 3.0,
         "cpu_s": 5.0,
         "peak_rss_bytes": 200 << 20,
@@ -65,9 +69,15 @@ def test_a_report_is_entered_whole_into_a_ledger_made_on_the_spot(report: JobRep
     assert job.finished_at is not None and job.started_at is not None
     assert (job.finished_at - job.started_at).total_seconds() == pytest.approx(report.wall_s)
     with open_engine(where.database_url).connect() as connection:
-        stages = connection.exec_driver_sql("SELECT stage, wall_s, items, was_cached FROM stage_timings").all()
+        stages = connection.exec_driver_sql(
+            "SELECT stage, wall_s, items, was_cached, provider FROM stage_timings"
+        ).all()
         frames = connection.exec_driver_sql("SELECT sum(frames) FROM frame_outcomes").scalar_one()
-    assert sorted(map(tuple, stages)) == [("encode", 2.5, 280, 0), ("track", 0.01, 0, 1)]
+    assert sorted(map(tuple, stages)) == [
+        ("encode", 2.5, 280, 0, None),
+        ("infer", 0.5, 278, 0, "cuda"),
+        ("track", 0.01, 0, 1, None),
+    ]
     assert frames == 280
 
 
@@ -83,7 +93,7 @@ def test_the_rows_wait_when_the_database_cannot_be_opened(report: JobReport, tmp
     job_id = record_report(report, Path("face.mp4"), Path("speech.wav"), down)
     up = Ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}", tmp_path / "spool")
     upgrade(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
-    assert up.replay() == 6
+    assert up.replay() == 7  # a job, three stages, three outcomes
     assert up.job(job_id) is not None
 
 
