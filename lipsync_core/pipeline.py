@@ -67,8 +67,8 @@ def lip_sync(
         options: see `JobOptions`.
         workspace: where models and stored face tracks live; the user's own folders by default.
         progress: called now and then, from this thread.
-        parts: what `catalogue.load_parts` loaded before, for many jobs; by default what the options name.
-        execution: what runs the networks that are loaded here; by default the GPU where there is one that works.
+        parts: parts that `catalogue.load_parts` has loaded for many jobs; by default those that the options name.
+        execution: the provider of the networks that are loaded here; by default the GPU where there is one that works.
 
     Raises:
         LipSyncError: `lipsync_core.errors` lists every way to fail and its code.

@@ -73,6 +73,9 @@ def test_the_gpu_pool_infers_on_its_gpu_and_the_cpu_pool_opens_no_network(
     assert stages["infer"] == ("cuda", "lipsync-gpu")
     assert stages["track"] == ("cpu", "lipsync-gpu")  # LiteRT runs on the CPU
     assert {stages[name] for name in ("blend", "encode", "upload")} == {(None, "lipsync-cpu")}
+    [child] = service.children(run["id"])
+    assert "networks run on cuda: it ran a trial network correctly" in service.logs(child["id"])
+    assert "wav2lip/1" in service.artifacts(child["id"])["parts"]["data"]
 
 
 def test_only_the_cpu_pool_opens_the_network_that_restores_faces(gpu_stack: GpuStack, face: Path, speech: Path) -> None:
