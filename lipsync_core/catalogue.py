@@ -5,6 +5,7 @@ machine that does it all has `JobParts`. What only some jobs need is imported he
 45 MB and .15 s.
 """
 
+import importlib
 from dataclasses import dataclass
 
 from lipsync_core.blend.contract import Blender
@@ -17,7 +18,7 @@ from lipsync_core.execution import Execution, OpeningProvider
 from lipsync_core.face.track import FaceTracker
 from lipsync_core.generators.contract import InferringHalf, ModelIdentity, PaintingHalf
 from lipsync_core.models.registry import NETWORK
-from lipsync_core.models.store import ModelStore
+from lipsync_core.models.store import InstalledModel, ModelStore
 from lipsync_core.option_specs import MODELS, TRACKERS, Blend
 from lipsync_core.options import JobOptions
 from lipsync_core.providers import choose_provider
@@ -118,7 +119,7 @@ def load_inference(
             return _best_model(options, models, execution)
         if options.model == "viseme":
             return _viseme("asked for")
-        return _wav2lip(options, models, execution, options.model, "asked for")
+        return _wav2lip(options, execution, models.open_usable(options.model), "asked for")
 
 
 def load_rendering(
@@ -198,14 +199,26 @@ def _parts(generator: InferringHalf, weights_sha256: str | None, reason: str) ->
 
 
 def _best_model(options: JobOptions, models: ModelStore, execution: Execution | None) -> InferenceParts:
-    """The first of `NEURAL_MODELS` that may be used, or else `viseme`, which needs no weights."""
+    """The first of `NEURAL_MODELS` that may be used, or else `viseme`, which needs no weights.
+
+    A network that may be used and does not open is an error: another model would hide a fault of the machine.
+    """
     passed_over: list[str] = []
     for name in NEURAL_MODELS:
         try:
-            return _wav2lip(options, models, execution, name, _reason(passed_over))
+            installed = _runnable(models, name)
         except ModelError as exc:
             passed_over.append(f"{name} {_obstacle(exc)}")
+        else:
+            return _wav2lip(options, execution, installed, _reason(passed_over))
     return _viseme(_reason(passed_over))
+
+
+def _runnable(models: ModelStore, name: str) -> InstalledModel:
+    """The checked files of a model that runs in ONNX Runtime, which can be imported."""
+    installed = models.open_usable(name)
+    importlib.import_module("lipsync_core.onnx_session")
+    return installed
 
 
 def _reason(passed_over: list[str]) -> str:
@@ -231,13 +244,12 @@ def _viseme(reason: str) -> InferenceParts:
 
 
 def _wav2lip(
-    options: JobOptions, models: ModelStore, execution: Execution | None, name: str, reason: str
+    options: JobOptions, execution: Execution | None, installed: InstalledModel, reason: str
 ) -> InferenceParts:
-    installed = models.open_usable(name)
     from lipsync_core.generators.wav2lip import Identity, Wav2LipGenerator
     from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork
 
-    identity = Identity(name, installed.licence)
+    identity = Identity(installed.name, installed.licence)
     if options.compat == "upstream":
         from lipsync_core.compat.upstream import UpstreamGenerator
 

@@ -7,7 +7,6 @@ the CPU. Here each is an error.
 
 import logging
 import os
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from lipsync_core.errors import ModelCorruptError, ModelError, ModelMissingError, OptionError
 from lipsync_core.execution import OpeningProvider, Provider
+from lipsync_core.onnx_messages import first_cause, held_log, plain
 
 try:
     import onnxruntime as ort
@@ -47,7 +47,8 @@ _CHAINS: Mapping[OpeningProvider, tuple[str, ...]] = MappingProxyType(
 #: keeps others there on purpose, those that compute shapes.
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _SILENT = 4  # log level "fatal": everything less also comes as an exception
-_CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from \S+ failed:)?")
+#: In the message of a session that may leave nothing to the CPU, and would have to.
+_CPU_REFUSED = "fallback to CPU EP has been explicitly disabled"
 _UNREADABLE = (ort_errors.InvalidProtobuf, ort_errors.InvalidGraph, ort_errors.NoModel)
 _FAILED = (
     ort_errors.Fail,
@@ -87,7 +88,7 @@ class OnnxModel:
             os.fspath(path), provider, _CHAINS[provider], _session_options(threads or _usable_cores())
         )
         #: The provider of the network, as the session reports it.
-        self.provider = _working_provider(self._session, provider, path.name)
+        self.provider = _working_provider(self._session, path.name)
         self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
         self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
         _logger.debug("opened %s with %s", path, self._session.get_providers())
@@ -125,7 +126,7 @@ def run_alone(network: bytes, provider: Provider, feeds: Mapping[str, NDArray[An
     if provider != "cpu":
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     session = _open(network, provider, _CHAINS[provider][:1], options)
-    _working_provider(session, provider, "the trial network")
+    _working_provider(session, "the trial network")
     return _run(session, feeds, "the trial network")
 
 
@@ -141,33 +142,54 @@ def _run(session: ort.InferenceSession, feeds: Mapping[str, NDArray[Any]], name:
 def _open(
     model: str | bytes, provider: OpeningProvider, chain: tuple[str, ...], options: ort.SessionOptions
 ) -> ort.InferenceSession:
+    first = _PROVIDERS[chain[0]]
     if chain[0] not in ort.get_available_providers():
-        raise OptionError(f"this ONNX Runtime has no {provider} provider", "install onnxruntime-gpu, or choose cpu")
+        raise OptionError(f"this ONNX Runtime has no {first} provider", "install onnxruntime-gpu, or choose cpu")
     settings: list[dict[str, bool]] = [{} for _ in chain]
     if provider == "tensorrt-fp16":
         settings[0]["trt_fp16_enable"] = True
+    if first == "cpu":
+        return _session(model, first, chain, settings, options)
+    with held_log() as logged:
+        session = _session(model, first, chain, settings, options)
+    if session.get_providers()[0] != chain[0]:  # ONNX Runtime only logs it when a provider's libraries are missing
+        raise _not_starting(first, first_cause(logged))
+    return session
+
+
+def _session(
+    model: str | bytes,
+    provider: Provider,
+    chain: tuple[str, ...],
+    settings: list[dict[str, bool]],
+    options: ort.SessionOptions,
+) -> ort.InferenceSession:
+    """A session of the real ONNX Runtime, whose errors are translated."""
     name = model if isinstance(model, str) else "the trial network"
     try:
         session = ort.InferenceSession(model, options, list(chain), settings, enable_fallback=0)
     except (*_UNREADABLE, ort_errors.InvalidArgument) as exc:
         raise ModelCorruptError(f"{name} is not an ONNX model: {_reason(exc)}") from exc
     except _FAILED as exc:
+        if _CPU_REFUSED in str(exc):
+            raise _leaving(provider, "nodes to the CPU", name) from exc
         raise ModelError(f"ONNX Runtime {ort.__version__} cannot open {name}: {_reason(exc)}") from exc
     except (RuntimeError, ValueError) as exc:  # raised by a provider that finds no device
-        raise _not_starting(provider, f": {_reason(exc)}") from exc
+        raise _not_starting(provider, _reason(exc)) from exc
     session.disable_fallback()  # of `run`, for an ONNX Runtime that does not know the argument
-    if session.get_providers()[0] != chain[0]:  # ONNX Runtime only logs it when a provider's libraries are missing
-        raise _not_starting(provider)
     return session
 
 
-def _not_starting(provider: OpeningProvider, detail: str = "") -> OptionError:
-    return OptionError(
-        f"the {provider} provider does not start{detail}", "check its driver and libraries, or choose cpu"
-    )
+def _not_starting(provider: Provider, cause: str) -> OptionError:
+    fault = f"the {provider} provider does not start" + (f": {cause}" if cause else "")
+    return OptionError(fault, "check its driver and libraries, or choose cpu")
 
 
-def _working_provider(session: ort.InferenceSession, wanted: OpeningProvider, name: str) -> Provider:
+def _leaving(provider: Provider, share: str, name: str) -> OptionError:
+    return OptionError(f"the {provider} provider leaves {share} in {name}", "choose cpu, or another model")
+
+
+def _working_provider(session: ort.InferenceSession, name: str) -> Provider:
     """The provider that runs most of the network's work.
 
     Raises:
@@ -186,7 +208,7 @@ def _working_provider(session: ort.InferenceSession, wanted: OpeningProvider, na
     if counts["cpu"]:
         left = ", ".join(sorted({operator for provider, operator in working if _PROVIDERS.get(provider) == "cpu"}))
         share = f"{counts['cpu']} of {len(working)} nodes to the CPU ({left})"
-        raise OptionError(f"the {wanted} provider leaves {share} in {name}", "choose cpu, or another model")
+        raise _leaving(first, share, name)
     most = counts.most_common(1)
     return most[0][0] or first if most else first
 
@@ -221,6 +243,5 @@ def _spec(node: ort.NodeArg) -> TensorSpec:
 
 
 def _reason(exc: Exception) -> str:
-    """ONNX Runtime's message on one line, without its name, number and code in front."""
-    lines = str(exc).strip().splitlines() or [type(exc).__name__]
-    return _CODE.sub("", lines[0])
+    """ONNX Runtime's message on one line."""
+    return plain(str(exc)) or type(exc).__name__

@@ -27,6 +27,7 @@ MODELS: tuple[str, ...] = get_args(Model)
 TRACKERS: tuple[str, ...] = get_args(Tracker)
 PRESETS: tuple[str, ...] = get_args(Preset)
 MAX_CRF = 51
+MAX_FACE = 63  # of the faces in one frame, counted from 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,9 @@ class OptionSpec:
         return f"at most {self.highest:g}" if self.lowest is None else f"{self.lowest:g} to {self.highest:g}"
 
     def holds(self, number: float | Fraction) -> bool:
-        """Whether `number` is in the option's range."""
-        return not (self.lowest is not None and number < self.lowest) and not (
-            self.highest is not None and number > self.highest
-        )
+        """Whether `number` is in the option's range; not a number is in none."""
+        is_not_below = self.lowest is None or number >= self.lowest
+        return is_not_below and (self.highest is None or number <= self.highest)
 
 
 _SPECS = (
@@ -81,7 +81,7 @@ _SPECS = (
     ),
     OptionSpec("length", "Which input the result lasts as long as.", get_args(Length)),
     OptionSpec("extend", "How a video shorter than the result goes on.", get_args(Extend)),
-    OptionSpec("face", "Whom to sync: largest, or 0 for the leftmost.", lowest=0),
+    OptionSpec("face", "Whom to sync: largest, or 0 for the leftmost.", lowest=0, highest=MAX_FACE),
     OptionSpec("encoder", "Who compresses the video.", get_args(EncoderName)),
     OptionSpec("crf", f"x264 quality: 0 is lossless, {MAX_CRF} the worst.", lowest=0, highest=MAX_CRF),
     OptionSpec("preset", "x264 preset.", PRESETS),

@@ -7,6 +7,7 @@ from lipsync_core.choices import require_choice
 from lipsync_core.errors import OptionError
 from lipsync_core.option_specs import (
     MAX_CRF,
+    MAX_FACE,
     OPTIONS,
     PRESETS,
     Blend,
@@ -23,7 +24,7 @@ from lipsync_core.option_specs import (
 _CHOICES = ("length", "extend", "blend", "compat")
 #: For options whose range says too little.
 _RANGE_REMEDIES = {
-    "face": "count faces from 0, left to right, or say largest",
+    "face": f"count faces from 0 to {MAX_FACE}, left to right, or say largest",
     "crf": f"choose 0 (lossless) to {MAX_CRF}; 20 is the default",
     "min_synced": "choose a share from 0 to 1",
 }

@@ -30,7 +30,6 @@ from lipsync_core.providers import choose_provider
 from lipsync_core.tracking import EXTENT_S
 from tests.conftest import Ffmpeg
 from tests.echo_network import write_echo
-from tests.hashing import SEAL_BYTES, count_hashed_bytes
 from tests.jobs import luma_frames, reopened
 from tests.onnx_stand_in import CUDA, opened_models, stand_in_environment
 from tests.scaling_network import write_scaling_network
@@ -88,21 +87,6 @@ def test_the_report_and_the_file_name_the_weights_and_their_licence(
     assert report.model_licence == store.entry("wav2lip").licence
     comment = reopened(tmp_path / "out.mp4").comment
     assert "wav2lip/1" in comment and report.model_licence in comment and report.model_sha256 in comment
-
-
-def test_loading_a_job_hashes_each_model_file_once(
-    echoing: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    workspace = Workspace.below(tmp_path)
-    shutil.copytree(echoing.models, workspace.models)
-    negative = write_scaling_network(tmp_path / "negative.onnx", -1.0)
-    ModelInstaller(ModelStore(workspace.models)).import_file("gfpgan", negative)
-    files = [path for path in workspace.models.rglob("*") if path.suffix in (".onnx", ".tflite")]
-    networks = [path for path in files if path.suffix == ".onnx"]
-    assert len(networks) == 2
-    hashed = count_hashed_bytes(monkeypatch)
-    load_parts(replace(WAV2LIP, enhance_quality=True), ModelStore(workspace.models))
-    assert sum(hashed) == sum(path.stat().st_size for path in files) - SEAL_BYTES * len(networks)
 
 
 def uncached(workspace: Workspace, folder: Path) -> Workspace:
@@ -269,7 +253,7 @@ def test_a_job_fails_when_the_provider_is_not_here(
     with pytest.raises(OptionError, match="no cuda provider"):
         lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", WAV2LIP, echoing, execution=Execution("cuda"))
     half = Execution("tensorrt", "fp16")
-    with pytest.raises(OptionError, match="no tensorrt-fp16 provider"):
+    with pytest.raises(OptionError, match="no tensorrt provider"):
         lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", WAV2LIP, echoing, execution=half)
 
 

@@ -1,6 +1,9 @@
 """One table holds the values of every option; the command line, the request and the implementations agree with it."""
 
+import subprocess
+import sys
 from dataclasses import fields
+from pathlib import Path
 
 import click
 import pytest
@@ -66,6 +69,11 @@ def test_a_range_holds_its_ends_and_nothing_beyond() -> None:
     assert start.holds(1e9) and not start.holds(-1)
 
 
+@pytest.mark.parametrize("name", [name for name, spec in OPTIONS.items() if spec.has_range])
+def test_a_range_does_not_hold_what_is_not_a_number(name: str) -> None:
+    assert not OPTIONS[name].holds(float("nan"))
+
+
 def test_choices_are_written_as_a_sentence_has_them() -> None:
     assert listed(("a", "b", "c")) == "a, b or c"
     assert listed(("a",)) == "a"
@@ -87,8 +95,19 @@ def test_a_choice_fails_when_it_is_another_name() -> None:
         ("preset", "x"),
         ("crf", 52),
         ("min_synced", -0.1),
+        ("min_synced", float("nan")),
     ],
 )
 def test_options_fail_when_a_value_is_outside_its_choices_or_range(field: str, value: object) -> None:
     with pytest.raises(OptionError, match="choose"):
         JobOptions(**{field: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("option", "value"), [("--face", str(10**31)), ("--min-synced", "nan")])
+def test_a_command_fails_in_one_line_when_a_number_is_outside_its_range(
+    option: str, value: str, tmp_path: Path
+) -> None:
+    command = [Path(sys.executable).with_name("lipsync"), "run", "a.mp4", "b.wav", "-o", "out.mp4", option, value]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "BAD_OPTION" in done.stderr

@@ -16,6 +16,7 @@ from lipsync_core.providers import choose_provider, provider_account
 from lipsync_core.trial_network import INPUT, trial_input, trial_network, trial_result
 from tests.onnx_stand_in import CPU, CUDA, TENSORRT, logged_events, opened_models, stand_in_environment
 from tests.scaling_network import write_scaling_network
+from tests.weighted_network import write_weighted_network
 
 pytest.importorskip("onnxruntime", reason="the extra neural is not installed")
 
@@ -56,6 +57,11 @@ def log(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_scaling_network(tmp_path_factory.mktemp("network") / "twice.onnx", 2.0)
+
+
+@pytest.fixture(scope="module")
+def weighted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_weighted_network(tmp_path_factory.mktemp("weighted") / "weighted.onnx")
 
 
 def test_the_trial_network_is_sound_and_computes_its_stated_result() -> None:
@@ -117,7 +123,15 @@ def test_a_network_runs_on_the_provider_that_was_asked_for(
 @pytest.mark.parametrize(
     ("fallback", "error"),
     [
-        ("opening", "BAD_OPTION the cuda provider does not start; "),
+        (
+            "opening",
+            "BAD_OPTION the cuda provider does not start: Failed to load library libstandin.so with error: "
+            "libstandin.so.1: cannot open shared object file; check its driver and libraries, or choose cpu\n",
+        ),
+        (
+            "no_device",
+            "BAD_OPTION the cuda provider does not start: CUDA failure 100: no CUDA-capable device is detected; check ",
+        ),
         ("nodes", "BAD_OPTION the cuda provider leaves 1 of 2 nodes to the CPU (Mul) in twice.onnx; choose cpu"),
         ("run", "MODEL_INVALID "),
     ],
@@ -125,7 +139,25 @@ def test_a_network_runs_on_the_provider_that_was_asked_for(
 def test_a_network_fails_when_its_provider_falls_back(fallback: str, error: str, network: Path, log: Path) -> None:
     done = child(RUN, stand_in_environment(log, fallback=fallback), network, "cuda")
     assert done.stdout.startswith(error)
+    assert (done.stdout.count("\n"), done.stderr) == (1, "")
     assert "run" not in {event.event for event in logged_events(log)}
+
+
+@pytest.mark.parametrize("operator", ["Conv", "ConvTranspose", "Gemm", "MatMul"])
+def test_a_network_fails_when_an_operator_with_weights_is_left_to_the_cpu(
+    operator: str, weighted: Path, log: Path
+) -> None:
+    done = child(RUN, stand_in_environment(log, fallback=f"nodes:{operator}"), weighted, "cuda")
+    assert done.stdout.startswith(f"BAD_OPTION the cuda provider leaves 1 of 4 nodes to the CPU ({operator}) in ")
+
+
+def test_a_network_may_leave_the_operators_of_shapes_to_the_cpu(weighted: Path, log: Path) -> None:
+    assert child(RUN, stand_in_environment(log, fallback="nodes:Shape"), weighted, "cuda").stdout == "ran on cuda\n"
+
+
+def test_opening_names_the_provider_and_not_its_precision_when_it_is_not_there(network: Path, log: Path) -> None:
+    done = child(RUN, stand_in_environment(log, providers=""), network, "tensorrt-fp16")
+    assert done.stdout.startswith("BAD_OPTION this ONNX Runtime has no tensorrt provider; ")
 
 
 def test_opening_fails_when_the_provider_is_not_in_this_onnx_runtime(network: Path, log: Path) -> None:
