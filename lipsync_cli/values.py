@@ -8,6 +8,7 @@ import click
 
 from lipsync_core.workspace import Workspace
 
+_MAX_DIGITS = 18  # no index and no time is longer, and Python refuses to convert thousands of digits
 _MOMENT = re.compile(r"(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):)?(?P<seconds>\d+(?:\.\d*)?|\.\d+)", re.ASCII)
 
 
@@ -20,7 +21,7 @@ class Moment(click.ParamType[Fraction]):
         """The moment in seconds."""
         if isinstance(value, Fraction):
             return value
-        found = _MOMENT.fullmatch(str(value))
+        found = _MOMENT.fullmatch(str(value)) if len(str(value)) <= 3 * _MAX_DIGITS else None
         if found is None:
             self.fail(f"{str(value)!r} is not a time; write seconds (12.5) or [HH:]MM:SS (1:02.5)", param, ctx)
         hours, minutes = int(found["hours"] or 0), int(found["minutes"] or 0)
@@ -40,7 +41,7 @@ class FaceChoice(click.ParamType[int | None]):
         text = str(value)
         if text == "largest":
             return None
-        if not (text.isascii() and text.isdigit()):
+        if not (text.isascii() and text.isdigit()) or len(text) > _MAX_DIGITS:
             self.fail(f"{text!r} is neither 'largest' nor a number; faces count from 0, left to right", param, ctx)
         return int(text)
 

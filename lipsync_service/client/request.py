@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from lipsync_core.media.output import MUXERS
-from lipsync_core.option_specs import OPTIONS, EncoderName, Extend, Length, Model
+from lipsync_core.option_specs import MAX_FACE, OPTIONS, EncoderName, Extend, Length, Model
 from lipsync_core.options import JobOptions
 from lipsync_service.names import INTERACTIVE, Priority
 
@@ -65,7 +65,7 @@ class LipSyncRequest(BaseModel):
     face: int | None = Field(
         None,
         ge=0,
-        le=63,
+        le=MAX_FACE,
         title="Face",
         description="Whom to sync: 0 is the leftmost face. Empty: the largest.",
         json_schema_extra={"position": 6},

@@ -18,8 +18,8 @@ def check_provider(execution: Execution) -> str:
     """Run a trial network on the provider of `execution`; returns a line that names the provider and the reason.
 
     Raises:
-        ModelError: the provider does not work on this host.
-        OptionError: the installed ONNX Runtime does not offer it.
+        OptionError: ONNX Runtime does not offer the provider, or it does not start, or it leaves work to the CPU.
+        ModelError: a run on it fails, or ONNX Runtime cannot be imported.
     """
     choice = choose_provider(execution)
     if choice.chosen is not None and execution.providers != "auto":  # auto has run the trial already

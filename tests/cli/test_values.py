@@ -38,3 +38,9 @@ def test_a_face_is_the_largest_or_counted_from_the_left(text: str, face: int | N
 def test_a_face_fails_when_it_is_no_index(text: str) -> None:
     with pytest.raises(click.BadParameter, match="largest"):
         FaceChoice().convert(text, None, None)
+
+
+@pytest.mark.parametrize("kind", [Moment(), FaceChoice()])
+def test_a_number_of_thousands_of_digits_is_refused(kind: click.ParamType[object]) -> None:
+    with pytest.raises(click.BadParameter):
+        kind.convert("9" * 5000, None, None)
