@@ -107,6 +107,13 @@ class Service:
         lines = self._filtered("logs", {"logs": {"flow_run_id": {"any_": [run_id]}}})
         return "\n".join(line["message"] for line in lines)
 
+    def wait_for_log(self, run_id: str, text: str) -> None:
+        """Wait until the run's log holds `text`: Prefect sends logs in batches, also after the run's end."""
+        deadline = time.monotonic() + _JOB_LIMIT_S
+        while text not in self.logs(run_id):
+            assert time.monotonic() < deadline, f"the log of run {run_id} holds no {text!r}"
+            time.sleep(0.5)
+
     def printed(self) -> list[str]:
         """The logs of all parts of the stack."""
         return [path.read_text(errors="replace") for path in self.layout.logs.glob("*.log")]

@@ -74,7 +74,7 @@ def test_the_gpu_pool_infers_on_its_gpu_and_the_cpu_pool_opens_no_network(
     assert stages["track"] == ("cpu", "lipsync-gpu")  # LiteRT runs on the CPU
     assert {stages[name] for name in ("blend", "encode", "upload")} == {(None, "lipsync-cpu")}
     [child] = service.children(run["id"])
-    assert "networks run on cuda: it ran a trial network correctly" in service.logs(child["id"])
+    service.wait_for_log(child["id"], "networks run on cuda: it ran a trial network correctly")
     assert "wav2lip/1" in service.artifacts(child["id"])["parts"]["data"]
 
 
