@@ -190,11 +190,13 @@ def test_a_download_that_was_killed_is_taken_up_by_the_next(web: WebStore, setti
         assert process.stdout is not None
         brought_bytes = int(process.stdout.readline())
         os.kill(process.pid, signal.SIGKILL)
-    before = len(web.ranges())
     with Storage(chosen).fetch(web.url("/a")) as file:
         assert file.sha256 == hashlib.sha256(content).hexdigest()
     assert brought_bytes == 8 << 20
-    assert len(web.ranges()) - before - 1 < 5  # of the five pieces at least one was here
+    # The server may note requests of the killed process late; the next process begins by asking for the first byte.
+    ranges = web.ranges()
+    latest_start = len(ranges) - 1 - ranges[::-1].index("bytes=0-0")
+    assert len(set(ranges[latest_start + 1 :])) < 5  # of the five pieces at least one was here
 
 
 def test_other_users_cannot_look_into_the_cache(cache: DownloadCache, tmp_path: Path) -> None:
