@@ -8,7 +8,6 @@ from fractions import Fraction
 from lipsync_core.audio.load import SpeechReader
 from lipsync_core.catalogue import InferenceParts, load_inference, load_tracking
 from lipsync_core.clock import StageClock
-from lipsync_core.face.store import TrackStore
 from lipsync_core.face.track import FaceTracker
 from lipsync_core.generators.contract import Conditions
 from lipsync_core.listening import listen
@@ -71,7 +70,7 @@ def load_gpu_pool_parts(job: ServiceJob) -> GpuPoolParts:
 
 def open_inference(job: ServiceJob, inputs: JobInputs, parts: GpuPoolParts) -> InferenceJob:
     """Name the results of track and infer by what they depend on."""
-    track_pass = TrackPass(parts.tracker, parts.inference.generator, TrackStore(job.folder / "tracks"))
+    track_pass = TrackPass(parts.tracker, parts.inference.generator, job.tracks)
     track_key = track_pass.key(inputs.video)
     edits_url = job.shared(f"edits/{_edits_key(job, inputs, parts, track_key)}.npy")
     return InferenceJob(job, inputs, parts, track_pass, track_key, edits_url)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from lipsync_core.errors import LipSyncError
 from lipsync_core.execution import Execution
+from lipsync_core.face.store import TrackStore
 from lipsync_core.generators.contract import ModelIdentity
 from lipsync_core.models.store import ModelStore
 from lipsync_core.options import JobOptions
@@ -94,6 +95,11 @@ class ServiceJob:
         for copy in self.copies:
             message = message.replace(str(copy.path), copy.url_shown)
         return type(error)(message, error.remedy)
+
+    @property
+    def tracks(self) -> TrackStore:
+        """The job's own store of face tracks, in its folder."""
+        return TrackStore(self.folder / "tracks")
 
     def shared(self, name: str) -> str:
         """The address of the intermediate result called `name`."""

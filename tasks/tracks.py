@@ -3,7 +3,6 @@
 import shutil
 from fractions import Fraction
 
-from lipsync_core.face.store import TrackStore
 from lipsync_core.report import ProgressCallback
 from lipsync_core.timeline import source_s_needed
 from lipsync_core.tracking import TrackedClip
@@ -27,7 +26,7 @@ def track_clip(
     needed_s = source_s_needed(end_s, job.options)
     clip = inference.track_pass.run(inference.inputs.video, needed_s, meter.clock, progress)
     if not clip.was_cached:
-        job.files.put(_store(job).path(key), url)
+        job.files.put(job.tracks.path(key), url)
     meter.was_cached, meter.items = clip.was_cached, 0 if clip.was_cached else len(clip.track)
     return TrackReference(key, url, end_s, clip.track.tracker, clip.was_cached)
 
@@ -39,19 +38,15 @@ def read_clip(job: ServiceJob, reference: TrackReference) -> TrackedClip:
         ObjectMissingError: it is no longer kept.
     """
     _bring(job, reference.key, reference.url)
-    stored = _store(job).find(reference.key, source_s_needed(reference.sound_end_s, job.options))
+    stored = job.tracks.find(reference.key, source_s_needed(reference.sound_end_s, job.options))
     if stored is None:
         raise ObjectMissingError(f"the face track {reference.key} is no longer kept", "run the job again")
     return TrackedClip(stored.track, stored.findings, was_cached=reference.was_cached)
 
 
-def _store(job: ServiceJob) -> TrackStore:
-    return TrackStore(job.folder / "tracks")
-
-
 def _bring(job: ServiceJob, key: str, url: str) -> None:
     """Copy the shared track into the job's own store, where there is one and the job has none."""
-    kept = _store(job).path(key)
+    kept = job.tracks.path(key)
     if kept.exists() or not job.files.exists(url):
         return
     kept.parent.mkdir(parents=True, exist_ok=True)

@@ -24,17 +24,7 @@ from tests.gfpgan_weights import (
 from tests.scaling_network import write_scaling_network
 from tests.wav2lip_weights import needs_torch
 
-pytestmark = needs_torch
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = [needs_torch, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """The torch module of GFPGAN: its shapes, its rows below a cut, its fixed noise."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +16,10 @@ from tests.gfpgan_weights import (
 )
 from tests.wav2lip_weights import needs_torch
 
-pytestmark = needs_torch
+pytestmark = [needs_torch, pytest.mark.usefixtures("one_thread")]
 
 SMALL_PX, SMALL_WIDEST = 64, 64
 UNUSED = ("toRGB.", "stylegan_decoder.style_mlp.")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
