@@ -1,26 +1,34 @@
-"""Prefect's process worker without one of its faults, and with runs that send heartbeats.
+"""Prefect's process worker without two of its faults, and with runs that send heartbeats.
 
 `python -m lipsync_service.worker.pool_worker worker start ...` has the options of `prefect worker start ...`.
 
 With `--limit`, Prefect's own worker (3.8.8) keeps a run's slot until it has cleaned up the run's process, up to some
 seconds after the run has ended. If the run is due again before that (a user or the watcher retried it at once), it asks
 for a second slot under the same name; this ends Prefect's worker with an error, and all its other runs.
+
+A run that is cancelled while its process starts is not noticed by Prefect's own worker: the process ends, because its
+run may not begin any more, and the run stays `Cancelling`.
 """
 
 import os
 import sys
 import warnings
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 from prefect.cli import app
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled
 from prefect.workers.process import ProcessWorker
 
 from lipsync_core.errors import OptionError
 from lipsync_service.settings import load_settings, require_source
 
 if TYPE_CHECKING:
-    from prefect.client.schemas.objects import FlowRun
+    from anyio.abc import TaskStatus
+    from prefect.client.schemas.objects import FlowRun, State
     from prefect.client.schemas.responses import WorkerFlowRunResponse
+    from prefect.workers.process import ProcessJobConfiguration, ProcessWorkerResult
 
 #: Settings of the worker's runs, which inherit its environment.
 _RUN_SETTINGS: Final = {
@@ -35,7 +43,26 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", UserWarning)  # the class replaces Prefect's own on purpose
 
     class PoolWorker(ProcessWorker):
-        """Leaves a run whose earlier attempt still holds its slot for a later poll."""
+        """Leaves a run whose earlier attempt still holds its slot for a later poll, and ends cancelled runs."""
+
+        async def run(
+            self,
+            flow_run: "FlowRun",
+            configuration: "ProcessJobConfiguration",
+            task_status: "TaskStatus[int] | None" = None,
+        ) -> "ProcessWorkerResult":
+            """Run the flow run's process; where it was cancelled before it began, say that it is cancelled."""
+            try:
+                return await super().run(flow_run, configuration, task_status)
+            finally:
+                with suppress(ObjectNotFound):  # somebody deleted the run
+                    await self._end_cancelled(flow_run)
+
+        async def _end_cancelled(self, flow_run: "FlowRun") -> None:
+            state = (await self.client.read_flow_run(flow_run.id)).state
+            if state is not None and state.is_cancelling():
+                cancelled: State[Any] = Cancelled(message="Cancelled while its process started")
+                await self.client.set_flow_run_state(flow_run.id, cancelled, force=True)
 
         async def _submit_scheduled_flow_runs(
             self, flow_run_response: "list[WorkerFlowRunResponse]"

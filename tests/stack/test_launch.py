@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,11 @@ def state_of(service: "Service", run_id: str) -> str:
     return str(service.api.get(f"/flow_runs/{run_id}").raise_for_status().json()["state"]["type"])
 
 
+def is_claimed(service: "Service", run_id: str) -> bool:
+    """Whether a worker has taken the run."""
+    return state_of(service, run_id) != "SCHEDULED"
+
+
 def assert_done_again(service: "Service", run_id: str, output: Path) -> None:
     """The second attempt completes, the ledger counts it as the second, and the result is whole."""
     wait_until(lambda: state_of(service, run_id) == "COMPLETED")
@@ -83,6 +89,22 @@ def test_a_cancelled_job_ends_with_its_child_and_the_ledger_says_so(service: "Se
     assert service.ledger("SELECT state FROM jobs WHERE id = %s", run_id) == [("cancelled",)]
     assert "upload" not in service.task_states(run_id)
     wait_until(lambda: {child["state"]["type"] for child in service.children(run_id)} <= {"CANCELLED", "COMPLETED"})
+
+
+@pytest.mark.parametrize("long_job", [120], indirect=True, ids=["two minutes"])
+def test_a_run_that_is_cancelled_while_its_process_starts_does_not_stay_cancelling(
+    service: "Service", long_job: "Json"
+) -> None:
+    """Prefect's own worker loses most of these; the watcher frees a lost one after two minutes."""
+    run_ids = []
+    for pause_s in (0.0, 0.1, 0.2, 0.3):
+        run_id = service.start_with({"request": long_job}, "lipsync-gpu/lipsync-gpu")
+        wait_until(partial(is_claimed, service, run_id))
+        time.sleep(pause_s)
+        cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+        service.api.post(f"/flow_runs/{run_id}/set_state", json=cancelling).raise_for_status()
+        run_ids.append(run_id)
+    wait_until(lambda: {state_of(service, run_id) for run_id in run_ids} == {"CANCELLED"}, limit_s=60.0)
 
 
 def test_a_job_is_run_again_at_once_and_its_worker_lives(service: "Service") -> None:
