@@ -14,7 +14,7 @@ from lipsync_core.catalogue import NEURAL_MODELS
 from lipsync_core.choices import listed, require_choice
 from lipsync_core.errors import OptionError
 from lipsync_core.execution import Execution
-from lipsync_core.media.encode import ENCODERS
+from lipsync_core.media.encoders import ENCODERS
 from lipsync_core.option_specs import MODELS, OPTIONS
 
 FIELDS = {field.name: field.default for options in (JobOptions, Execution) for field in fields(options)}

@@ -1,29 +1,24 @@
-"""Encoders, which compress pictures into a video stream."""
+"""The contract of encoders, which compress pictures into a video stream, and the part that they share."""
 
 from __future__ import annotations  # av.Packet takes its type argument in annotations only
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from types import MappingProxyType
 from typing import ClassVar, Protocol, Self
 
 import av
-import cv2
+from av.codec.codec import codecs_available
 from av.codec.context import Flags
 from av.container import OutputContainer
-from av.video.format import VideoFormat
 from av.video.frame import PictureType
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from lipsync_core.clock import StageClock
-from lipsync_core.errors import OptionError, OutputError
+from lipsync_core.errors import OutputError
 from lipsync_core.media.probe import ColourTags
 
 ENCODE_STAGE = "encode"
-#: OpenCV's CV_CPU_AVX512_SKX: the parts F, CD, BW, DQ and VL, all of which x264 asks for before it uses any.
-_AVX512 = 256
-_WHOLE_WIDTH_PX = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +37,12 @@ class PictureSpec:
 
 @dataclass(frozen=True, slots=True)
 class EncoderOptions:
-    """The encoder by name, its quality (`crf`) and its speed (`preset`)."""
+    """The encoder by its name in `encoders.ENCODERS`, its quality and its speed, on x264's scales."""
 
     encoder: str = "x264"
-    crf: int = 20
+    crf: int = 20  # 0 is lossless, 51 the worst
     preset: str = "veryfast"
+    threads: int = 0  # of an encoder on the CPU; 0: as many as it chooses for the machine's cores
 
 
 class Encoder(Protocol):
@@ -83,42 +79,64 @@ class Encoder(Protocol):
         ...
 
 
-class X264Encoder:
-    """H.264 by libx264 on the CPU."""
+class FFmpegEncoder:
+    """An encoder of FFmpeg, open on one stream: the part that all implementations share."""
 
-    name: ClassVar[str] = "x264"
+    name: ClassVar[str]  # as reports have it
+    library: ClassVar[str]  # FFmpeg's name for it
+    codec_tag: ClassVar[str | None] = None  # the sample entry in MP4 and MOV; None: FFmpeg's choice
 
     def __init__(self, stream: VideoStream, spec: PictureSpec, clock: StageClock) -> None:
         self._stream = stream
         self._spec = spec
         self._clock = clock
         self._last_duration = 0
+        self._format = self.input_format(spec.pix_fmt)
+        self._reformatter = VideoReformatter()
+
+    @classmethod
+    def settings(cls, spec: PictureSpec, options: EncoderOptions) -> dict[str, str]:
+        """The encoder's own options, by FFmpeg's names."""
+        raise NotImplementedError
+
+    @classmethod
+    def input_format(cls, pix_fmt: str) -> str:
+        """The format in which the encoder takes pictures in `pix_fmt`: one that holds the same samples."""
+        return pix_fmt
 
     @classmethod
     def open(cls, container: OutputContainer, spec: PictureSpec, options: EncoderOptions, clock: StageClock) -> Self:
         """See `Encoder.open`."""
-        stream = container.add_stream("libx264", rate=spec.frame_rate)
+        if cls.library not in codecs_available:
+            raise OutputError(f"this build of PyAV has no {cls.library}", "install the wheel of the package av")
+        stream = container.add_stream(cls.library, rate=spec.frame_rate)
+        codec = stream.codec_context
         _configure(stream, spec)
-        stream.codec_context.options = {"preset": options.preset, "crf": str(options.crf), **_repeatable(spec)}
+        codec.pix_fmt = cls.input_format(spec.pix_fmt)
+        codec.options = cls.settings(spec, options)
         # Frame threads, as the ffmpeg command line has. PyAV's default, slices, costs quality and some time.
-        stream.codec_context.thread_type = "AUTO"
+        codec.thread_type, codec.thread_count = "AUTO", options.threads
+        if cls.codec_tag:
+            codec.codec_tag = cls.codec_tag
         with clock.stage(ENCODE_STAGE), clock.adopting(ENCODE_STAGE):
             try:
-                stream.codec_context.open()
+                codec.open()
             except av.FFmpegError as exc:
                 kind = f"{spec.width_px}x{spec.height_px} {spec.pix_fmt}, preset {options.preset}, crf {options.crf}"
-                raise OutputError(f"x264 cannot encode {kind}", "check size, preset and crf") from exc
+                raise OutputError(f"{cls.name} cannot encode {kind}", "check size, preset and crf") from exc
         return cls(stream, spec, clock)
 
     def encode(self, picture: av.VideoFrame, pts: int, duration: int) -> list[av.Packet[VideoStream]]:
         """See `Encoder.encode`."""
         _check(picture, pts, self._spec)
-        picture.pts = pts
-        picture.duration = self._last_duration = duration
-        picture.time_base = self._spec.time_base
-        # A decoded picture keeps its type, and x264 would be bound by it.
-        picture.pict_type = PictureType.NONE
         with self._clock.stage(ENCODE_STAGE, items=1):
+            if self._format != self._spec.pix_fmt:
+                picture = self._reformatter.reformat(picture, format=self._format, threads=1)
+            picture.pts = pts
+            picture.duration = self._last_duration = duration
+            picture.time_base = self._spec.time_base
+            # A decoded picture keeps its type, and an encoder would be bound by it.
+            picture.pict_type = PictureType.NONE
             return self._stream.encode(picture)
 
     def flush(self) -> list[av.Packet[VideoStream]]:
@@ -128,31 +146,6 @@ class X264Encoder:
         if packets:  # there is none only if no picture was reordered
             packets[-1].duration = self._last_duration
         return packets
-
-
-#: Encoders by the name that a user gives.
-ENCODERS: Mapping[str, type[Encoder]] = MappingProxyType({X264Encoder.name: X264Encoder})
-
-
-def find_encoder(name: str) -> type[Encoder]:
-    """The encoder called `name`.
-
-    Raises:
-        OptionError: there is none.
-    """
-    if name not in ENCODERS:
-        raise OptionError(f"encoder is {name!r}", f"choose one of {', '.join(ENCODERS)}")
-    return ENCODERS[name]
-
-
-def _repeatable(spec: PictureSpec) -> dict[str, str]:
-    """The options with which x264 gives the same stream for the same pictures each time.
-
-    Its AVX-512 code for 8 bits reads memory that was never written, and chooses frame types and bits by it (x264 165,
-    seen at most widths that are no multiple of 128, at none that is). Without that code it takes 8 % more CPU time.
-    """
-    is_whole = spec.width_px % _WHOLE_WIDTH_PX == 0 or VideoFormat(spec.pix_fmt).components[0].bits > 8
-    return {} if is_whole or not cv2.checkHardwareSupport(_AVX512) else {"x264-params": "asm=avx2"}
 
 
 def _configure(stream: VideoStream, spec: PictureSpec) -> None:

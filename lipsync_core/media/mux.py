@@ -16,7 +16,8 @@ from av.video.stream import VideoStream
 
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import OutputError
-from lipsync_core.media.encode import EncoderOptions, PictureSpec, find_encoder
+from lipsync_core.media.encode import EncoderOptions, PictureSpec
+from lipsync_core.media.encoders import find_encoder
 from lipsync_core.media.output import MUXERS, atomic_output, output_errors
 from lipsync_core.media.sound import AudioCut
 from lipsync_core.media.soundtrack import Soundtrack, add_soundtrack

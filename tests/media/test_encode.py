@@ -13,7 +13,8 @@ from av.video.frame import PictureType
 
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import OptionError, OutputError
-from lipsync_core.media.encode import ENCODERS, Encoder, EncoderOptions, PictureSpec, find_encoder
+from lipsync_core.media.encode import Encoder, EncoderOptions, PictureSpec
+from lipsync_core.media.encoders import ENCODERS, find_encoder
 from lipsync_core.media.probe import ColourTags
 
 WIDTH, HEIGHT = 96, 64
@@ -144,7 +145,8 @@ import hashlib, sys
 from dataclasses import replace
 import av
 from lipsync_core.clock import StageClock
-from lipsync_core.media.encode import EncoderOptions, find_encoder
+from lipsync_core.media.encode import EncoderOptions
+from lipsync_core.media.encoders import find_encoder
 from tests.media.test_encode import picture, spec
 name, width_px, pix_fmt = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 digest = hashlib.sha256()
