@@ -1,12 +1,17 @@
 """The encoders: x264 and x265 on the CPU, NVENC on NVIDIA's GPUs."""
 
+from __future__ import annotations  # av.Packet takes its type argument in annotations only
+
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import ClassVar
 
+import av
 import cv2
 from av.video.format import VideoFormat
+from av.video.stream import VideoStream
 
+from lipsync_core.clock import StageClock
 from lipsync_core.errors import OptionError, OutputError
 from lipsync_core.media.encode import Encoder, EncoderOptions, FFmpegEncoder, PictureSpec
 
@@ -54,6 +59,10 @@ class X265Encoder(FFmpegEncoder):
     library: ClassVar[str] = "libx265"
     codec_tag: ClassVar[str | None] = _HVC1
 
+    def __init__(self, stream: VideoStream, spec: PictureSpec, clock: StageClock) -> None:
+        super().__init__(stream, spec, clock)
+        self._has_begun = False  # a packet is out
+
     @classmethod
     def settings(cls, spec: PictureSpec, options: EncoderOptions) -> dict[str, str]:
         """See `FFmpegEncoder.settings`."""
@@ -65,6 +74,23 @@ class X265Encoder(FFmpegEncoder):
             own["pools"] = str(options.threads)
         params = ":".join(f"{key}={value}" for key, value in own.items())
         return {"preset": options.preset, "crf": str(options.crf), "x265-params": params}
+
+    def encode(self, picture: av.VideoFrame, pts: int, duration: int) -> list[av.Packet[VideoStream]]:
+        """See `Encoder.encode`."""
+        packets = super().encode(picture, pts, duration)
+        self._has_begun = self._has_begun or bool(packets)
+        return packets
+
+    def flush(self) -> list[av.Packet[VideoStream]]:
+        """See `Encoder.flush`.
+
+        A movie of a few pictures gets its decoding times here: x265 (4.2) subtracts a delay that it learns from the
+        third picture or so, and until then reads from memory that was never written.
+        """
+        packets = super().flush()
+        if not self._has_begun:
+            _set_decoding_times(packets)
+        return packets
 
 
 class H264Nvenc(FFmpegEncoder):
@@ -114,6 +140,15 @@ def find_encoder(name: str) -> type[Encoder]:
     if name not in ENCODERS:
         raise OptionError(f"encoder is {name!r}", f"choose one of {', '.join(ENCODERS)}")
     return ENCODERS[name]
+
+
+def _set_decoding_times(packets: list[av.Packet[VideoStream]]) -> None:
+    """Decode in the order of `packets`, at the times of display, all earlier by as much as the order asks for."""
+    shown = [packet.pts or 0 for packet in packets]
+    ascending = sorted(shown)
+    delay = max((at - pts for at, pts in zip(ascending, shown, strict=True)), default=0)
+    for packet, at in zip(packets, ascending, strict=True):
+        packet.dts = at - delay
 
 
 def _repeatable(spec: PictureSpec) -> dict[str, str]:

@@ -178,6 +178,37 @@ def test_the_same_pictures_give_the_same_stream_whatever_was_in_memory(
     assert len(digests) == 1
 
 
+_DECODING_TIMES = """
+import sys
+import av
+from lipsync_core.clock import StageClock
+from lipsync_core.media.encode import EncoderOptions
+from lipsync_core.media.encoders import find_encoder
+from tests.media.test_encode import picture, spec
+name, count = sys.argv[1], int(sys.argv[2])
+with av.open("/dev/null", "w", format="mp4") as container:
+    opened = find_encoder(name).open(container, spec(), EncoderOptions(name), StageClock())
+    packets = [packet for index in range(count) for packet in opened.encode(picture(index), index, 1)]
+    for packet in packets + opened.flush():
+        print(packet.pts, packet.dts)
+"""
+
+
+@encoders
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_movie_of_few_pictures_has_decoding_times_whatever_was_in_memory(encoder: type[Encoder], count: int) -> None:
+    """x265 took them from memory that was never written, and now and then the movie could not be written."""
+    for filling in ("0", "85", "170"):
+        environment = os.environ | {"MALLOC_PERTURB_": filling, "PYTHONPATH": str(Path(__file__).parents[2])}
+        command = [sys.executable, "-c", _DECODING_TIMES, encoder.name, str(count)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+        times = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
+        assert sorted(pts for pts, _ in times) == list(range(count))
+        assert all(-count <= dts <= pts for pts, dts in times)
+        assert [dts for _, dts in times] == sorted({dts for _, dts in times})
+        assert not done.stderr  # where x265 writes its log, if it may
+
+
 @encoders
 def test_quality_follows_crf(tmp_path: Path, encoder: type[Encoder]) -> None:
     errors = []
