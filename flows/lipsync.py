@@ -8,7 +8,10 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from lipsync_core.catalogue import require_rendering
+from lipsync_core.encoder_choice import choose_encoder
 from lipsync_core.errors import LipSyncError, TransientError
+from lipsync_core.media.working import working_picture
+from lipsync_core.movie import WrittenMovie
 from lipsync_core.report import ProgressCallback
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.names import JOB_FLOW
@@ -58,15 +61,23 @@ def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, recorder:
     with suppress(TransientError):  # the address may work by the time of the upload
         job.files.check_target(request.output)  # before any work is done for it
     inputs = fetch_inputs(job, request)
+    encoder = choose_encoder(job.options, working_picture(inputs.video.info))
     recorder.record_stages(job.log)
     inferred = (
         infer_inline(job, inputs, parts) if parts else infer_on_gpu_pool(job, request, run_context().attempt, set_parts)
     )
     render = stages.plan(
-        unscanned(job), unscanned(inputs), unscanned(inferred), run_context().job_id, request.output_suffix
+        unscanned(job),
+        unscanned(inputs),
+        unscanned(inferred),
+        unscanned(encoder),
+        run_context().job_id,
+        request.output_suffix,
     )
     recorder.set_render(render)
-    _render(render, ShownProgress())
+    movie = _render(render, ShownProgress())
+    if movie:
+        recorder.set_movie(movie)
     if settings.preview and not render.is_kept:  # an earlier attempt has shown the preview
         show_preview(render.preview)
     duration_s = float(render.plan.timeline.duration_s)
@@ -74,7 +85,7 @@ def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, recorder:
     stages.upload(unscanned(render), unscanned(request.output))
 
 
-def _render(render: RenderPass, progress: ProgressCallback) -> None:
+def _render(render: RenderPass, progress: ProgressCallback) -> WrittenMovie | None:
     """Run both stages of the pass at once, and wait for both whatever happens to either."""
     blended = stages.blend.submit(unscanned(render))
     encoded = stages.encode.submit(unscanned(render), unscanned(progress))
@@ -83,5 +94,6 @@ def _render(render: RenderPass, progress: ProgressCallback) -> None:
     finally:
         render.frames.close()  # when the run is stopped, both threads end
         blended.wait()
-    encoded.result()  # first: encode raises blend's error; blend would only report a closed channel
+    movie = encoded.result()  # first: encode raises blend's error; blend would only report a closed channel
     blended.result()
+    return movie

@@ -1,7 +1,8 @@
 """Writes the movie of a job: its frames, encoded with the given sound into a file that names the model."""
 
+import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import numpy as np
 from lipsync_core.catalogue import RenderingParts
 from lipsync_core.clip_plan import ClipPlan
 from lipsync_core.clock import StageClock
+from lipsync_core.encoder_choice import EncoderChoice, compression
 from lipsync_core.enhance.contract import Enhancer
+from lipsync_core.errors import OutputError
 from lipsync_core.media.decode import SourceFrame
-from lipsync_core.media.encode import EncoderOptions, PictureSpec
+from lipsync_core.media.encode import PictureSpec
 from lipsync_core.media.mux import MovieWriter
 from lipsync_core.media.sound import AudioCut
 from lipsync_core.media.working import working_picture
@@ -20,16 +23,18 @@ from lipsync_core.options import JobOptions
 from lipsync_core.report import Progress, ProgressCallback
 from lipsync_core.timeline import Timeline
 
+_logger = logging.getLogger(__name__)
 _PROGRESS_EVERY = 5  # frames
 
 
 @dataclass(frozen=True, slots=True)
 class MovieRequest:
-    """The target, the sound, the options and the labels of a movie."""
+    """The target, the sound, the options, the encoder and the labels of a movie."""
 
     output: Path
     audio: Path
     options: JobOptions
+    encoder: EncoderChoice
     labels: Mapping[str, str]  # see `output_labels`
 
 
@@ -40,6 +45,7 @@ class WrittenMovie:
     width_px: int
     height_px: int
     audio_note: str  # how the sound was written, such as "copy (aac)"
+    encoder: EncoderChoice  # the fallback where the one of the request did not start
 
 
 def write_movie(
@@ -58,11 +64,11 @@ def write_movie(
     """
     first = next(frames)
     spec = _picture_spec(first, plan)
-    options, sound = request.options, output_sound(request.audio, plan.timeline, request.options)
-    compression = EncoderOptions(options.encoder, options.crf, options.preset)
-    with MovieWriter(request.output, spec, compression, sound, request.labels, clock) as movie:
+    sound = output_sound(request.audio, plan.timeline, request.options)
+    writer, encoder = _opened(request, spec, sound, clock)
+    with writer as movie:
         _write_frames(chain([first], frames), plan.timeline, movie, progress)
-    return WrittenMovie(spec.width_px, spec.height_px, movie.audio_note)
+    return WrittenMovie(spec.width_px, spec.height_px, movie.audio_note, encoder)
 
 
 def output_sound(audio: Path, timeline: Timeline, options: JobOptions) -> AudioCut:
@@ -84,6 +90,28 @@ def enhancer_name(enhancer: Enhancer) -> str:
     """Name, version and licence."""
     spec = enhancer.spec
     return f"{spec.name}/{spec.version} ({spec.licence})"
+
+
+def _opened(
+    request: MovieRequest, spec: PictureSpec, sound: AudioCut, clock: StageClock
+) -> tuple[MovieWriter, EncoderChoice]:
+    """The open movie; an encoder that `auto` chose and that does not start any more gives way to its fallback.
+
+    A GPU encodes a limited number of movies at once, and others may have begun theirs since the trial.
+    """
+    choice, fallback = request.encoder, request.encoder.fallback
+    if fallback is not None:
+        try:
+            return _writer(request, spec, sound, choice.chosen, clock), choice
+        except OutputError as exc:  # of the output itself, where the fallback finds the same one
+            reason = f"{choice.chosen} did not start after all: {exc.message}"
+            choice = replace(choice, chosen=fallback, reason=reason)
+            _logger.warning("encoder %s: %s", fallback, reason)
+    return _writer(request, spec, sound, choice.chosen, clock), choice
+
+
+def _writer(request: MovieRequest, spec: PictureSpec, sound: AudioCut, encoder: str, clock: StageClock) -> MovieWriter:
+    return MovieWriter(request.output, spec, compression(request.options, encoder), sound, request.labels, clock)
 
 
 def _write_frames(

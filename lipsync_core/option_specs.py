@@ -19,13 +19,16 @@ Blend = Literal["auto", "feather", "poisson"]
 Compat = Literal["none", "upstream"]
 Length = Literal["audio", "video"]
 Extend = Literal["pingpong", "loop", "freeze"]
-EncoderName = Literal["x264"]
+EncoderName = Literal["auto", "x264", "x265", "nvenc"]
+Codec = Literal["h264", "hevc"]
 #: x264's presets, fastest first.
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
 
 MODELS: tuple[str, ...] = get_args(Model)
 TRACKERS: tuple[str, ...] = get_args(Tracker)
 PRESETS: tuple[str, ...] = get_args(Preset)
+#: The encoder on the CPU for each codec.
+CPU_ENCODERS: Mapping[Codec, EncoderName] = MappingProxyType({"h264": "x264", "hevc": "x265"})
 MAX_CRF = 51
 MAX_FACE = 63  # of the faces in one frame, counted from 0
 
@@ -82,9 +85,14 @@ _SPECS = (
     OptionSpec("length", "Which input the result lasts as long as.", get_args(Length)),
     OptionSpec("extend", "How a video shorter than the result goes on.", get_args(Extend)),
     OptionSpec("face", "Whom to sync: largest, or 0 for the leftmost.", lowest=0, highest=MAX_FACE),
-    OptionSpec("encoder", "Who compresses the video.", get_args(EncoderName)),
-    OptionSpec("crf", f"x264 quality: 0 is lossless, {MAX_CRF} the worst.", lowest=0, highest=MAX_CRF),
-    OptionSpec("preset", "x264 preset.", PRESETS),
+    OptionSpec(
+        "encoder",
+        "What compresses the video; auto takes nvenc where this machine has it, else x264, or x265 for hevc.",
+        get_args(EncoderName),
+    ),
+    OptionSpec("codec", "What the video is compressed to.", get_args(Codec)),
+    OptionSpec("crf", f"Quality on x264's scale: 0 is lossless, {MAX_CRF} the worst.", lowest=0, highest=MAX_CRF),
+    OptionSpec("preset", "Speed of the encoder, by x264's names.", PRESETS),
     OptionSpec("start_s", "Where in the result to start: seconds or [HH:]MM:SS.", lowest=0),
     OptionSpec("end_s", "Where in the result to stop."),
     OptionSpec(

@@ -6,11 +6,13 @@ from fractions import Fraction
 from lipsync_core.choices import require_choice
 from lipsync_core.errors import OptionError
 from lipsync_core.option_specs import (
+    CPU_ENCODERS,
     MAX_CRF,
     MAX_FACE,
     OPTIONS,
     PRESETS,
     Blend,
+    Codec,
     Compat,
     EncoderName,
     Extend,
@@ -20,8 +22,8 @@ from lipsync_core.option_specs import (
     Tracker,
 )
 
-#: Checked when the options are made; `catalogue` and `media.encode` know the names of the others.
-_CHOICES = ("length", "extend", "blend", "compat")
+#: Checked when the options are made; `catalogue` knows the names of the others.
+_CHOICES = ("length", "extend", "blend", "compat", "encoder", "codec")
 #: For options whose range says too little.
 _RANGE_REMEDIES = {
     "face": f"count faces from 0 to {MAX_FACE}, left to right, or say largest",
@@ -46,7 +48,8 @@ class JobOptions:
     length: Length = "audio"
     extend: Extend = "pingpong"
     face: int | None = None  # 0 is the leftmost; None follows the largest
-    encoder: EncoderName = "x264"
+    encoder: EncoderName = "auto"  # auto: nvenc where it works, else the one on the CPU
+    codec: Codec = "h264"
     crf: int = 20
     preset: Preset = "veryfast"
     start_s: Fraction = Fraction(0)
@@ -59,6 +62,7 @@ class JobOptions:
         if self.compat == "upstream":
             self._require_plain_job()
         self._require_ranges()
+        self._require_fitting_codec()
         if self.preset not in PRESETS:
             raise OptionError(f"preset is {self.preset!r}", f"choose one of {', '.join(PRESETS)}")
         if self.end_s is not None and self.end_s <= self.start_s:
@@ -71,6 +75,12 @@ class JobOptions:
             if spec.has_range and number is not None and not spec.holds(number):
                 shown = f"{float(number)} s" if field.name.endswith("_s") else str(number)
                 raise OptionError(f"{spec.option} is {shown}", _RANGE_REMEDIES.get(field.name, f"choose {spec.range}"))
+
+    def _require_fitting_codec(self) -> None:
+        """Refuse an encoder that was asked for by name and makes the other codec."""
+        for codec, encoder in CPU_ENCODERS.items():
+            if self.encoder == encoder and self.codec != codec:
+                raise OptionError(f"encoder {encoder} does not make {self.codec}", f"choose codec {codec}, or auto")
 
     def _require_plain_job(self) -> None:
         """Refuse options that the public implementation does not offer."""

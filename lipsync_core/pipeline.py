@@ -11,6 +11,7 @@ from pathlib import Path
 from lipsync_core.catalogue import JobParts, load_parts
 from lipsync_core.clip_plan import ClipPlan, lay_out, plan_clip, plan_inference, plan_rendering
 from lipsync_core.clock import StageClock
+from lipsync_core.encoder_choice import EncoderChoice, choose_encoder
 from lipsync_core.errors import OptionError
 from lipsync_core.execution import Execution
 from lipsync_core.face.store import TrackStore
@@ -92,6 +93,7 @@ def _run(job: _Job, loaded: JobParts | None) -> JobReport:
         check_output(job.output, (job.video, job.audio))
         video = SourceVideo.probed(job.video)
         require_audio(job.audio)
+        encoder = choose_encoder(job.options, working_picture(video.info))
     with job.clock.stage("load models"):
         parts = loaded or load_parts(job.options, ModelStore(job.workspace.models), job.execution, job.clock)
     heard = listen(parts.inference.generator, job.audio, job.options, job.clock)
@@ -100,7 +102,7 @@ def _run(job: _Job, loaded: JobParts | None) -> JobReport:
     clip = track_pass.run(video, needed_s, job.clock, job.progress)
     with job.clock.stage("plan"):
         plan, conditions = _planned(job, video, clip, heard, parts.rendering.painting)
-    return _report(job, parts, plan, _render(job, plan, parts, conditions))
+    return _report(job, parts, plan, _render(job, plan, parts, conditions, encoder))
 
 
 def _planned(
@@ -127,9 +129,9 @@ def _planned_as_upstream(
     return plan, planned.conditions
 
 
-def _render(job: _Job, plan: ClipPlan, parts: JobParts, conditions: Conditions) -> WrittenMovie:
+def _render(job: _Job, plan: ClipPlan, parts: JobParts, conditions: Conditions, encoder: EncoderChoice) -> WrittenMovie:
     inference, rendering = plan_inference(plan, parts.inference, conditions), plan_rendering(plan, parts.rendering)
-    request = MovieRequest(job.output, job.audio, job.options, output_labels(parts.rendering))
+    request = MovieRequest(job.output, job.audio, job.options, encoder, output_labels(parts.rendering))
     with closing(ordered_frames(job.video, plan.clip.track, plan.timeline, job.clock)) as frames:
         inferred = inferred_frames(frames, inference, job.clock)
         return write_movie(blended_frames(inferred, rendering, job.clock), plan, request, job.clock, job.progress)
@@ -151,7 +153,7 @@ def _report(job: _Job, parts: JobParts, plan: ClipPlan, written: WrittenMovie) -
         track_was_cached=plan.clip.was_cached,
         blender=parts.rendering.blender.name,
         enhancer=enhancer_name(enhancer) if enhancer else None,
-        encoder=job.options.encoder,
+        encoding=written.encoder,
         providers=provider_account(job.execution, parts.uses_onnx_runtime),
         audio=written.audio_note,
         frames=plan.counts,

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from lipsync_core.clock import StageTiming
+from lipsync_core.encoder_choice import EncoderChoice
 from lipsync_core.execution import ProviderChoice
 
 
@@ -66,7 +67,7 @@ class JobReport:
     track_was_cached: bool
     blender: str
     enhancer: str | None  # name, version and licence
-    encoder: str
+    encoding: EncoderChoice
     providers: ProviderChoice
     audio: str  # "copy (aac)" or "aac 192 kb/s"
     frames: FrameCounts
@@ -74,3 +75,8 @@ class JobReport:
     wall_s: float
     cpu_s: float
     peak_rss_bytes: int
+
+    @property
+    def encoder(self) -> str:
+        """The name of the encoder that made the movie."""
+        return self.encoding.chosen

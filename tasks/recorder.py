@@ -9,7 +9,7 @@ from uuid import UUID
 
 from lipsync_core.catalogue import choose_blender
 from lipsync_core.memory import peak_resident_bytes
-from lipsync_core.movie import enhancer_name
+from lipsync_core.movie import WrittenMovie, enhancer_name
 from lipsync_core.options import JobOptions
 from lipsync_core.report import FrameCounts
 from lipsync_service.ledger.ledger import Claim, Ledger
@@ -97,7 +97,6 @@ class JobRecorder:
             model_sha256=model.weights_sha256,
             tracker=parts.tracker,
             blender=choose_blender(options.blend, model).name,
-            encoder=options.encoder,
         )
 
     def set_render(self, render: RenderPass) -> None:
@@ -105,6 +104,10 @@ class JobRecorder:
         enhancer = render.parts.enhancer
         self._row = replace(self._row, enhancer=enhancer_name(enhancer) if enhancer else None)
         self._frames = render.plan.counts
+
+    def set_movie(self, movie: WrittenMovie) -> None:
+        """Note the encoder; where an earlier attempt has made the movie, its row has it."""
+        self._row = replace(self._row, encoder=movie.encoder.chosen)
 
     def complete(self, output_bytes: int, duration_s: float, track_was_cached: bool) -> None:
         """Note the output's size and length, and whether an earlier track was used."""

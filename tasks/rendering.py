@@ -12,10 +12,11 @@ from uuid import UUID
 
 from lipsync_core.catalogue import RenderingParts, load_rendering
 from lipsync_core.clip_plan import ClipPlan, lay_out, plan_rendering
+from lipsync_core.encoder_choice import EncoderChoice
 from lipsync_core.errors import LipSyncError
 from lipsync_core.inference import with_edits
 from lipsync_core.media.decode import SourceFrame
-from lipsync_core.movie import MovieRequest, output_labels, write_movie
+from lipsync_core.movie import MovieRequest, WrittenMovie, output_labels, write_movie
 from lipsync_core.render import blended_frames, ordered_frames
 from lipsync_core.report import ProgressCallback
 from lipsync_service.errors import ObjectMissingError
@@ -37,6 +38,7 @@ class RenderPass:
     inputs: JobInputs
     parts: RenderingParts
     plan: ClipPlan
+    encoder: EncoderChoice
     edits: Path
     output: Path
     kept_url: str  # the address at which the output is kept until it is delivered
@@ -45,7 +47,9 @@ class RenderPass:
     frames: Channel[SourceFrame] = field(default_factory=lambda: Channel[SourceFrame](_FRAMES_AHEAD))
 
 
-def open_render(job: ServiceJob, inputs: JobInputs, inferred: Inferred, job_id: UUID, suffix: str) -> RenderPass:
+def open_render(
+    job: ServiceJob, inputs: JobInputs, inferred: Inferred, encoder: EncoderChoice, job_id: UUID, suffix: str
+) -> RenderPass:
     """Open the pass from the stored track and edits; `suffix` is that of the output's name.
 
     Raises:
@@ -66,6 +70,7 @@ def open_render(job: ServiceJob, inputs: JobInputs, inferred: Inferred, job_id: 
         inputs,
         parts,
         plan,
+        encoder,
         edits=rows,
         output=kept.path if kept else job.folder / f"output{suffix}",
         kept_url=kept_url,
@@ -105,8 +110,8 @@ def blend_frames(render: RenderPass, meter: StageMeter) -> None:
     render.frames.finish()
 
 
-def encode_frames(render: RenderPass, meter: StageMeter, progress: ProgressCallback) -> str:
-    """Encode the frames of `blend_frames` with the sound to the output file; returns how the sound was written.
+def encode_frames(render: RenderPass, meter: StageMeter, progress: ProgressCallback) -> WrittenMovie:
+    """Encode the frames of `blend_frames` with the sound to the output file.
 
     Raises:
         OutputError: the output cannot be written.
@@ -116,12 +121,12 @@ def encode_frames(render: RenderPass, meter: StageMeter, progress: ProgressCallb
     try:
         frames = render.preview.watched(iter(render.frames))
         labels = output_labels(render.parts)
-        request = MovieRequest(render.output, render.inputs.audio.path, job.options, labels)
+        request = MovieRequest(render.output, render.inputs.audio.path, job.options, render.encoder, labels)
         movie = write_movie(frames, plan, request, meter.clock, progress)
     finally:
         render.frames.close()
     meter.items, meter.size_bytes = len(plan.timeline), render.output.stat().st_size
-    return movie.audio_note
+    return movie
 
 
 def _kept(job: ServiceJob, url: str) -> LocalCopy | None:

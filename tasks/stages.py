@@ -18,8 +18,10 @@ from prefect.states import Completed
 from prefect.tasks import Task
 from prefect.utilities.annotations import quote
 
+from lipsync_core.encoder_choice import EncoderChoice
 from lipsync_core.errors import TransientError
 from lipsync_core.media.probe import require_audio, video_of
+from lipsync_core.movie import WrittenMovie
 from lipsync_core.report import ProgressCallback
 from lipsync_core.source_video import SourceVideo
 from lipsync_service.errors import JobTimedOutError
@@ -138,10 +140,12 @@ def infer(
 
 
 @task(name="plan", task_run_name="plan", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
-def plan(job: ServiceJob, inputs: JobInputs, inferred: Inferred, job_id: UUID, suffix: str) -> RenderPass:
+def plan(
+    job: ServiceJob, inputs: JobInputs, inferred: Inferred, encoder: EncoderChoice, job_id: UUID, suffix: str
+) -> RenderPass:
     """Lay out the output, and fetch all that the pass over its frames needs."""
     with job.stage("plan"):
-        return open_render(job, inputs, inferred, job_id, suffix)
+        return open_render(job, inputs, inferred, encoder, job_id, suffix)
 
 
 # Neither half of the streaming pass can be retried alone, and neither uses the network.
@@ -156,13 +160,14 @@ def blend(render: RenderPass) -> None:
 
 
 @task(name="encode", task_run_name="encode", timeout_seconds=_COMPUTE_LIMIT_S, **NOT_PERSISTED)
-def encode(render: RenderPass, progress: ProgressCallback) -> None:
-    """Encode the frames that `blend` sends. Both are `Cached` where an earlier attempt has made the movie."""
+def encode(render: RenderPass, progress: ProgressCallback) -> WrittenMovie | None:
+    """Encode the frames that `blend` sends. Both are `Cached` where an earlier attempt has made the movie: None."""
+    movie = None
     with render.job.stage("encode") as meter:
         meter.was_cached = render.is_kept
         if not render.is_kept:
-            encode_frames(render, meter, progress)
-    return _completed(None, render.is_kept)
+            movie = encode_frames(render, meter, progress)
+    return _completed(movie, render.is_kept)
 
 
 @task(name="upload", task_run_name="upload", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)

@@ -15,7 +15,7 @@ from lipsync_core.choices import listed, require_choice
 from lipsync_core.errors import OptionError
 from lipsync_core.execution import Execution
 from lipsync_core.media.encoders import ENCODERS
-from lipsync_core.option_specs import MODELS, OPTIONS
+from lipsync_core.option_specs import MODELS, OPTIONS, Codec, EncoderName
 
 FIELDS = {field.name: field.default for options in (JobOptions, Execution) for field in fields(options)}
 
@@ -43,12 +43,14 @@ def test_a_number_fails_when_it_lies_outside_the_range_of_its_option(name: str) 
 
 def test_the_names_are_those_of_what_can_be_loaded() -> None:
     assert set(MODELS) == {"auto", "viseme", *NEURAL_MODELS}
-    assert set(OPTIONS["encoder"].choices) == set(ENCODERS)
+    on_gpu = {f"{codec}_nvenc" for codec in OPTIONS["codec"].choices}
+    assert set(OPTIONS["encoder"].choices) == {"auto", "nvenc", *(set(ENCODERS) - on_gpu)}
+    assert on_gpu < set(ENCODERS)
 
 
 def test_the_command_line_offers_the_same_options() -> None:
     parameters = {each.name: each for each in run.params if each.name in OPTIONS}
-    assert set(parameters) == set(OPTIONS) - {"encoder"}  # of which there is one
+    assert set(parameters) == set(OPTIONS)
     for name, parameter in parameters.items():
         assert isinstance(parameter, click.Option)
         assert parameter.help == OPTIONS[name].help
@@ -58,9 +60,7 @@ def test_the_command_line_offers_the_same_options() -> None:
 
 def test_a_command_without_options_gives_the_defaults_of_the_core() -> None:
     with run.make_context("run", ["a.mp4", "b.wav", "-o", "out.mp4"]) as context:
-        assert {name: context.params[name] for name in FIELDS if name != "encoder"} == {
-            name: default for name, default in FIELDS.items() if name != "encoder"
-        }
+        assert {name: context.params[name] for name in FIELDS} == FIELDS
 
 
 def test_a_range_holds_its_ends_and_nothing_beyond() -> None:
@@ -93,6 +93,8 @@ def test_a_choice_fails_when_it_is_another_name() -> None:
         ("blend", "x"),
         ("compat", "x"),
         ("preset", "x"),
+        ("encoder", "x"),
+        ("codec", "x"),
         ("crf", 52),
         ("min_synced", -0.1),
         ("min_synced", float("nan")),
@@ -101,6 +103,12 @@ def test_a_choice_fails_when_it_is_another_name() -> None:
 def test_options_fail_when_a_value_is_outside_its_choices_or_range(field: str, value: object) -> None:
     with pytest.raises(OptionError, match="choose"):
         JobOptions(**{field: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("encoder", "codec"), [("x264", "hevc"), ("x265", "h264")])
+def test_options_fail_when_the_encoder_makes_another_codec(encoder: EncoderName, codec: Codec) -> None:
+    with pytest.raises(OptionError, match=f"^encoder {encoder} does not make {codec}; choose codec "):
+        JobOptions(encoder=encoder, codec=codec)
 
 
 @pytest.mark.parametrize(("option", "value"), [("--face", str(10**31)), ("--min-synced", "nan")])

@@ -54,6 +54,8 @@ class Labels(click.ParamType[tuple[str, str]]):
 @job_option("extend")
 @job_option("face", type=FaceChoice(), show_default="largest")
 @job_option("enhance_quality", help="Restore the new mouth with GFPGAN, at several times the cost.")
+@job_option("encoder")
+@job_option("codec")
 @job_option("crf", type=int)
 @job_option("min_synced", type=float)
 @click.option(

@@ -33,6 +33,7 @@ def render_json(report: JobReport) -> str:
         "blender": report.blender,
         "enhancer": report.enhancer,
         "encoder": report.encoder,
+        "encoding": asdict(report.encoding),
         "providers": asdict(report.providers),
         "audio": report.audio,
         "frames": {
@@ -93,7 +94,7 @@ def _fact_lines(report: JobReport) -> list[str]:
         f"blend    {report.blender}",
         *([f"enhance  {report.enhancer}"] if report.enhancer else []),
         *_provider_lines(report.providers),
-        f"encoder  {report.encoder}; sound: {report.audio}",
+        *_encoder_lines(report),
         f"memory   {report.peak_rss_bytes / _MIB:.0f} MiB at most",
         f"output   {report.output}",
         f"         {report.width_px}x{report.height_px}, {float(report.duration_s):.2f} s, "
@@ -108,6 +109,13 @@ def _provider_lines(choice: ProviderChoice) -> list[str]:
         f"networks {choice.chosen} in {choice.precision}, --providers {choice.requested}",
         f"         {choice.reason}",
     ]
+
+
+def _encoder_lines(report: JobReport) -> list[str]:
+    choice = report.encoding
+    if choice.requested != "auto":
+        return [f"encoder  {choice.chosen}, {choice.reason}; sound: {report.audio}"]
+    return [f"encoder  {choice.chosen}, --encoder auto; sound: {report.audio}", f"         {choice.reason}"]
 
 
 def _frame_lines(frames: FrameCounts) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations  # av.Packet takes its type argument in annot
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Protocol, Self, cast
 
 import av
 from av.codec.codec import codecs_available
@@ -52,6 +52,7 @@ class Encoder(Protocol):
     """
 
     name: ClassVar[str]
+    library: ClassVar[str]  # FFmpeg's name for it
 
     @classmethod
     def open(cls, container: OutputContainer, spec: PictureSpec, options: EncoderOptions, clock: StageClock) -> Self:
@@ -109,7 +110,7 @@ class FFmpegEncoder:
         """See `Encoder.open`."""
         if cls.library not in codecs_available:
             raise OutputError(f"this build of PyAV has no {cls.library}", "install the wheel of the package av")
-        stream = container.add_stream(cls.library, rate=spec.frame_rate)
+        stream = cast(VideoStream, container.add_stream(cls.library, rate=spec.frame_rate))
         codec = stream.codec_context
         _configure(stream, spec)
         codec.pix_fmt = cls.input_format(spec.pix_fmt)

@@ -77,7 +77,7 @@ def _encoded(encoder: type[Encoder], picture: WorkingPicture, options: EncoderOp
 
 def _decoded(movie: io.BytesIO) -> av.VideoFrame | None:
     movie.seek(0)
-    with av.open(movie) as container:
+    with av.open(movie, "r") as container:
         return next(container.decode(video=0), None)
 
 

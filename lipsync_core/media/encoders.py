@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import OptionError, OutputError
 from lipsync_core.media.encode import Encoder, EncoderOptions, FFmpegEncoder, PictureSpec
+from lipsync_core.option_specs import MAX_CRF
 
 #: OpenCV's CV_CPU_AVX512_SKX: the parts F, CD, BW, DQ and VL, all of which x264 asks for before it uses any.
 _AVX512 = 256
@@ -73,7 +74,7 @@ class X265Encoder(FFmpegEncoder):
         if options.threads:
             own["pools"] = str(options.threads)
         params = ":".join(f"{key}={value}" for key, value in own.items())
-        return {"preset": options.preset, "crf": str(options.crf), "x265-params": params}
+        return {"preset": options.preset, "crf": f"{_x265_crf(options.crf):.2f}", "x265-params": params}
 
     def encode(self, picture: av.VideoFrame, pts: int, duration: int) -> list[av.Packet[VideoStream]]:
         """See `Encoder.encode`."""
@@ -140,6 +141,11 @@ def find_encoder(name: str) -> type[Encoder]:
     if name not in ENCODERS:
         raise OptionError(f"encoder is {name!r}", f"choose one of {', '.join(ENCODERS)}")
     return ENCODERS[name]
+
+
+def _x265_crf(crf: int) -> float:
+    """x265's own value for the quality, by PSNR, that x264 has at `crf`: benchmarks/encoders.py, docs/encoders.md."""
+    return min(max((8 * crf - 12) / 7, 0.0), float(MAX_CRF))
 
 
 def _set_decoding_times(packets: list[av.Packet[VideoStream]]) -> None:

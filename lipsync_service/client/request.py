@@ -2,15 +2,18 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import PurePosixPath
-from typing import Annotated
+from types import MappingProxyType
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from lipsync_core.errors import OptionError
 from lipsync_core.media.output import MUXERS
-from lipsync_core.option_specs import MAX_FACE, OPTIONS, EncoderName, Extend, Length, Model
+from lipsync_core.option_specs import MAX_FACE, OPTIONS, Codec, EncoderName, Extend, Length, Model
 from lipsync_core.options import JobOptions
 from lipsync_service.names import INTERACTIVE, Priority
 
@@ -18,6 +21,24 @@ _SCHEMES = ("s3", "https", "http", "file")
 _Url = Annotated[str, Field(min_length=1, max_length=4096)]
 _Label = Annotated[str, Field(max_length=1024)]
 _DEFAULTS = JobOptions()
+_NO_VALUE = object()
+#: The fields with defaults of the releases whose digests held every field. It stays as it is: the digests of kept jobs
+#: depend on it.
+_FIRST_DEFAULTS: Mapping[str, object] = MappingProxyType(
+    {
+        "model": "auto",
+        "length": "audio",
+        "extend": "pingpong",
+        "face": None,
+        "enhance_quality": False,
+        "crf": 20,
+        "encoder": "x264",
+        "min_synced": 0.0,
+        "priority": "interactive",
+        "callback_url": None,
+        "metadata": {},
+    }
+)
 
 
 class LipSyncRequest(BaseModel):
@@ -85,7 +106,16 @@ class LipSyncRequest(BaseModel):
         json_schema_extra={"position": 8},
     )
     encoder: EncoderName = Field(
-        _DEFAULTS.encoder, title="Encoder", description="Who compresses the video.", json_schema_extra={"position": 9}
+        _DEFAULTS.encoder,
+        title="Encoder",
+        description="What compresses the video; auto is nvenc where the worker has it, else x264, or x265 for hevc.",
+        json_schema_extra={"position": 9},
+    )
+    codec: Codec = Field(
+        _DEFAULTS.codec,
+        title="Codec",
+        description="What the video is compressed to: h264, which plays everywhere, or hevc.",
+        json_schema_extra={"position": 10},
     )
     min_synced: float = Field(
         _DEFAULTS.min_synced,
@@ -93,26 +123,26 @@ class LipSyncRequest(BaseModel):
         le=OPTIONS["min_synced"].highest,
         title="Minimum share synced",
         description="Fail when a smaller share of the frames (0 to 1) gets synced; at 0, when none does.",
-        json_schema_extra={"position": 10},
+        json_schema_extra={"position": 11},
     )
     priority: Priority = Field(
         INTERACTIVE,
         title="Priority",
         description="The queue of its work: bulk jobs run when no interactive one waits.",
-        json_schema_extra={"position": 11},
+        json_schema_extra={"position": 12},
     )
     callback_url: _Url | None = Field(
         None,
         title="Callback URL",
         description="https://… that is told, signed, when the job has completed, failed or been cancelled.",
-        json_schema_extra={"position": 12},
+        json_schema_extra={"position": 13},
     )
     metadata: dict[str, _Label] = Field(
         default_factory=dict,
         max_length=32,
         title="Metadata",
         description='Your own labels as JSON, such as {"shot": "12"}; kept with the run, given back in its callback.',
-        json_schema_extra={"position": 13},
+        json_schema_extra={"position": 14},
     )
     idempotency_key: str | None = Field(
         None,
@@ -120,7 +150,7 @@ class LipSyncRequest(BaseModel):
         max_length=255,
         title="Idempotency key",
         description="The same key and request is the same job; the same key with another request is refused.",
-        json_schema_extra={"position": 14},
+        json_schema_extra={"position": 15},
     )
 
     @field_validator("video", "audio", "output")
@@ -148,6 +178,14 @@ class LipSyncRequest(BaseModel):
             raise ValueError(f"its path ends in none of {', '.join(MUXERS)}")
         return value
 
+    @model_validator(mode="after")
+    def _is_a_job(self) -> Self:
+        try:
+            self.options()
+        except OptionError as exc:  # two options that do not go together
+            raise ValueError(str(exc)) from exc
+        return self
+
     @property
     def output_suffix(self) -> str:
         """The ending of the output's name, which names its container: ".mp4", ".m4v" or ".mov"."""
@@ -155,9 +193,19 @@ class LipSyncRequest(BaseModel):
 
     @property
     def digest(self) -> str:
-        """sha256 (hexadecimal) of the whole request without the idempotency key, which stands for it."""
-        asked = self.model_dump(mode="json", exclude={"idempotency_key"})
-        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        """sha256 (hexadecimal) of the request without the idempotency key, which stands for it.
+
+        Fields that hold their defaults are left out, so that a new field changes no digest of requests without it.
+        """
+        usual = {name: field.get_default(call_default_factory=True) for name, field in type(self).model_fields.items()}
+        told = self.model_dump(mode="json", exclude={"idempotency_key"})
+        asked = {name: value for name, value in told.items() if value != usual[name]}
+        counted = {**_FIRST_DEFAULTS, **asked}
+        # A default of another release, asked for by name, is not today's default.
+        named = sorted(name for name, value in asked.items() if _FIRST_DEFAULTS.get(name, _NO_VALUE) == value)
+        if named:
+            counted["named"] = named
+        return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
 
     def options(self) -> JobOptions:
         """The options that go to the core.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lipsync_cli.render.run_report import SCHEMA, render_json, render_text
 from lipsync_core.clock import StageTiming
+from lipsync_core.encoder_choice import EncoderChoice
 from lipsync_core.execution import ProviderChoice
 from lipsync_core.report import FrameCounts, JobReport
 from tests.text_tables import words
@@ -23,7 +24,7 @@ REPORT = JobReport(
     track_was_cached=False,
     blender="feather",
     enhancer=None,
-    encoder="x264",
+    encoding=EncoderChoice("auto", "h264", "x264", "h264_nvenc cannot be used here: Cannot load libcuda.so.1"),
     providers=ProviderChoice("auto", "cpu", "it ran a trial network correctly; cuda is not here", "fp32"),
     audio="aac 192 kb/s",
     frames=FrameCounts(synced=270, passed_no_face=8, passed_low_score=2),

@@ -66,11 +66,41 @@ def test_every_option_of_a_request_reaches_the_job() -> None:
         "face": 2,
         "enhance_quality": True,
         "crf": 31,
-        "encoder": "x264",  # the only one
+        "encoder": "x265",
+        "codec": "hevc",
         "min_synced": 0.25,
     }
     shared = {field.name for field in fields(JobOptions)} & set(LipSyncRequest.model_fields)
     assert set(chosen) == shared
     options = LipSyncRequest.model_validate({**_FILES, **chosen}).options()
     assert {name: getattr(options, name) for name in chosen} == chosen
-    assert all(chosen[name] != getattr(JobOptions(), name) for name in chosen if name != "encoder")
+    assert all(chosen[name] != getattr(JobOptions(), name) for name in chosen)
+
+
+def test_a_request_fails_when_two_options_do_not_go_together() -> None:
+    with pytest.raises(ValidationError, match="encoder x265 does not make h264; choose codec hevc, or auto"):
+        LipSyncRequest.model_validate({**_FILES, "encoder": "x265"})
+
+
+def test_a_request_has_the_digest_of_the_releases_before_a_field_was_added() -> None:
+    """The sums were computed by a release whose digests held every field, from the same requests."""
+    plain = LipSyncRequest.model_validate(_FILES)
+    assert plain.digest == "dbe2905a8ca47bc06e3f9048a49ce200dff7d629b23b1aec4c2c6517f2b4d4f4"
+    chosen = {"crf": 31, "metadata": {"a": "b"}, "priority": "bulk"}
+    other = LipSyncRequest.model_validate({**_FILES, **chosen, "idempotency_key": "k"})
+    assert other.digest == "8bd49349507ba4ffbebaf438942d0ddc51fd6339c67745e5ee25a3262042bd25"
+
+
+def test_defaults_that_are_named_change_no_digest() -> None:
+    plain = LipSyncRequest.model_validate(_FILES)
+    asked = plain.model_dump(mode="json", exclude={"idempotency_key"})
+    assert LipSyncRequest.model_validate(asked).digest == plain.digest
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("encoder", "x264"), ("encoder", "nvenc"), ("codec", "hevc"), ("crf", 21), ("metadata", {"a": "b"}), ("face", 0)],
+)
+def test_another_choice_is_another_digest(field: str, value: object) -> None:
+    digests = {LipSyncRequest.model_validate({**_FILES, **more}).digest for more in ({}, {field: value})}
+    assert len(digests) == 2
