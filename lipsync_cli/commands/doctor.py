@@ -72,7 +72,10 @@ def _text(check: Check) -> str:
 def _checks(workspace: Workspace, home: Path | None) -> Iterator[Check]:
     yield Check("python", True, f"{platform.python_version()} ({sys.executable})")
     yield from _package_checks()
-    yield _x264_check()
+    encoders = [_encoder_check("x264", "libx264"), _encoder_check("x265", "libx265")]
+    yield from encoders
+    if all(check.is_ok for check in encoders):
+        yield _auto_encoder_check()
     runtime = _onnx_runtime_check()
     yield runtime
     if runtime.is_ok and any(map(is_installed, _ONNX_RUNTIMES)):
@@ -104,18 +107,29 @@ def _package_check(package: str, requirement: str) -> Check:
     return Check(name, False, detail, _pip_install(requirement))
 
 
-def _x264_check() -> Check:
-    name = "encoder x264"
+def _encoder_check(encoder: str, library: str) -> Check:
+    name = f"encoder {encoder}"
     try:
         import av
 
-        av.codec.Codec("libx264", "w")
+        av.codec.Codec(library, "w")
     except ImportError:
         return Check(name, False, "PyAV is missing", _pip_install("av>=18,<19"))
     except ValueError:  # PyAV's UnknownCodecError
         remedy = _pip_install("av>=18,<19", "--force-reinstall", "--only-binary=av")
-        return Check(name, False, "this build of PyAV has no libx264", remedy)
+        return Check(name, False, f"this build of PyAV has no {library}", remedy)
     return Check(name, True, f"in PyAV {av.__version__}")
+
+
+def _auto_encoder_check() -> Check:
+    """The encoder that --encoder auto takes on this machine for the most usual pictures, and the reason."""
+    from lipsync_core.encoder_choice import choose_encoder
+    from lipsync_core.media.probe import ColourTags
+    from lipsync_core.media.working import WorkingPicture
+    from lipsync_core.options import JobOptions
+
+    choice = choose_encoder(JobOptions(), WorkingPicture(1280, 720, "yuv420p", ColourTags(1, 1, 1, 1)))
+    return Check("encoder auto", True, f"{choice.chosen}: {choice.reason}")
 
 
 def _onnx_runtime_check() -> Check:

@@ -50,7 +50,9 @@ class X264Encoder(FFmpegEncoder):
     @classmethod
     def settings(cls, spec: PictureSpec, options: EncoderOptions) -> dict[str, str]:
         """See `FFmpegEncoder.settings`."""
-        return {"preset": options.preset, "crf": str(options.crf), **_repeatable(spec)}
+        # At 10 bits crf 0 is not lossless.
+        quality = {"crf": str(options.crf)} if options.crf else {"qp": "0"}
+        return {"preset": options.preset, **quality, **_repeatable(spec)}
 
 
 class X265Encoder(FFmpegEncoder):

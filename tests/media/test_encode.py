@@ -13,15 +13,36 @@ from av.video.frame import PictureType
 
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import OptionError, OutputError
-from lipsync_core.media.encode import Encoder, EncoderOptions, PictureSpec
+from lipsync_core.media.encode import Encoder, EncoderOptions, FFmpegEncoder, PictureSpec
+from lipsync_core.media.encoder_trial import try_encoder
 from lipsync_core.media.encoders import ENCODERS, find_encoder
+from lipsync_core.media.output import MUXERS
+from lipsync_core.media.planes import plane_samples
 from lipsync_core.media.probe import ColourTags
+from lipsync_core.media.working import WorkingPicture
 
-WIDTH, HEIGHT = 96, 64
+WIDTH, HEIGHT = 192, 128  # NVENC takes no width below 145
 BT709_LIMITED = ColourTags(matrix=1, range=1, primaries=1, transfer=1)
 BT2020_FULL = ColourTags(matrix=9, range=2, primaries=9, transfer=16)
 
-encoders = pytest.mark.parametrize("encoder", list(ENCODERS.values()), ids=list(ENCODERS))
+HEVC = ("x265", "hevc_nvenc")
+
+
+def skips(name: str) -> list[pytest.MarkDecorator]:
+    """A mark that skips the encoder where this machine's hardware does not have it; those on the CPU always run."""
+    if not name.endswith("_nvenc"):
+        return []
+    try:
+        usual = WorkingPicture(WIDTH, HEIGHT, "yuv420p", BT709_LIMITED)
+        try_encoder(find_encoder(name), usual, EncoderOptions(name))
+    except OutputError as exc:
+        return [pytest.mark.skip(reason=f"{name} does not work here: {exc.message}")]
+    return []
+
+
+encoders = pytest.mark.parametrize(
+    "encoder", [pytest.param(encoder, marks=skips(name), id=name) for name, encoder in ENCODERS.items()]
+)
 
 
 def spec(
@@ -104,6 +125,11 @@ def test_the_last_picture_keeps_its_duration(tmp_path: Path, encoder: type[Encod
 def test_format_and_colour_tags_survive(
     tmp_path: Path, encoder: type[Encoder], pix_fmt: str, colour: ColourTags
 ) -> None:
+    if encoder.name.endswith("_nvenc"):
+        try:  # 4:2:2 and some depths are beyond most cards
+            try_encoder(encoder, WorkingPicture(WIDTH, HEIGHT, pix_fmt, colour), EncoderOptions(encoder.name))
+        except OutputError as exc:
+            pytest.skip(f"{encoder.name} does not take {pix_fmt} here: {exc.message}")
     path = encode(tmp_path / "out.mp4", encoder, spec(pix_fmt, colour=colour), steady(3))
     frame = decoded(path)[0]
     assert frame.format.name.replace("yuvj", "yuv") == pix_fmt
@@ -219,6 +245,63 @@ def test_quality_follows_crf(tmp_path: Path, encoder: type[Encoder]) -> None:
 
 
 @encoders
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
+def test_crf_0_is_lossless(tmp_path: Path, encoder: type[Encoder], pix_fmt: str) -> None:
+    """At 10 bits x264 needs another option for that, at 8 bits x265."""
+    if (encoder.name, pix_fmt) == ("h264_nvenc", "yuv420p10le"):
+        pytest.skip("10 bits in H.264 are beyond most cards")
+    frames = decoded(encode(tmp_path / "out.mp4", encoder, spec(pix_fmt), steady(5), crf=0))
+    for index, frame in enumerate(frames):
+        for plane in range(3):
+            np.testing.assert_array_equal(plane_samples(frame, plane), plane_samples(picture(index, pix_fmt), plane))
+
+
+@encoders
+@pytest.mark.parametrize("ending", ["mp4", "m4v", "mov"])
+def test_hevc_has_the_sample_entry_that_every_player_takes(tmp_path: Path, encoder: type[Encoder], ending: str) -> None:
+    path = tmp_path / f"out.{ending}"
+    with av.open(str(path), "w", format=MUXERS[path.suffix]) as container:
+        opened = encoder.open(container, spec(), EncoderOptions(encoder.name), StageClock())
+        container.mux(opened.encode(picture(0), 0, 1))
+        container.mux(opened.flush())
+    with av.open(str(path)) as container:
+        codec = container.streams.video[0].codec_context
+        entry = ("hevc", "hvc1") if encoder.name in HEVC else ("h264", "avc1")
+        assert (codec.name, codec.codec_tag) == entry
+
+
+@pytest.mark.parametrize("name", ["x264", "x265"])
+def test_an_encoder_on_the_cpu_starts_as_many_threads_as_it_is_told(tmp_path: Path, name: str) -> None:
+    started = []
+    wide = PictureSpec(640, 352, "yuv420p", Fraction(1, 25), Fraction(25), Fraction(1), 0, BT709_LIMITED)
+    for threads in (1, 6):
+        with av.open(str(tmp_path / f"{threads}.mp4"), "w") as container:
+            before = set(Path("/proc/self/task").iterdir())
+            opened = find_encoder(name).open(container, wide, EncoderOptions(name, threads=threads), StageClock())
+            started.append(len(set(Path("/proc/self/task").iterdir()) - before))
+            container.mux(opened.encode(picture(0, width_px=640, height_px=352), 0, 1))
+            container.mux(opened.flush())
+    assert started[1] - started[0] >= 4
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p", "yuv420p10le"])
+@pytest.mark.parametrize("name", ["h264_nvenc", "hevc_nvenc"])
+def test_the_format_that_nvenc_takes_holds_the_same_samples(name: str, pix_fmt: str) -> None:
+    encoder = ENCODERS[name]
+    assert issubclass(encoder, FFmpegEncoder)
+    source = picture(5, pix_fmt)
+    back = source.reformat(format=encoder.input_format(pix_fmt)).reformat(format=pix_fmt)
+    for plane in range(3):
+        np.testing.assert_array_equal(plane_samples(back, plane), plane_samples(source, plane))
+
+
+@pytest.mark.parametrize("name", ["h264_nvenc", "hevc_nvenc"])
+def test_nvenc_fails_in_one_line_when_it_does_not_take_the_format(tmp_path: Path, name: str) -> None:
+    with av.open(str(tmp_path / "out.mp4"), "w") as container, pytest.raises(OutputError, match="yuv422p10le, but"):
+        find_encoder(name).open(container, spec("yuv422p10le"), EncoderOptions(name), StageClock())
+
+
+@encoders
 def test_each_picture_is_timed_as_encode(tmp_path: Path, encoder: type[Encoder]) -> None:
     clock = StageClock()
     with av.open(str(tmp_path / "out.mp4"), "w") as container:
@@ -234,7 +317,7 @@ def test_each_picture_is_timed_as_encode(tmp_path: Path, encoder: type[Encoder])
 @encoders
 @pytest.mark.parametrize(
     "wrong",
-    [picture(0, "yuv444p"), picture(0, width_px=98), picture(0, height_px=66)],
+    [picture(0, "yuv444p"), picture(0, width_px=WIDTH + 2), picture(0, height_px=HEIGHT + 2)],
     ids=["format", "width", "height"],
 )
 def test_encode_fails_when_a_picture_is_not_as_announced(

@@ -17,10 +17,12 @@ import pytest
 
 from demo.make_face_clip import make_face_clip
 from lipsync_core import JobOptions, Workspace, lip_sync
+from lipsync_core.encoder_choice import EncoderChoice, choose_encoder
 from lipsync_core.errors import FaceError, OutputError
 from lipsync_core.execution import Execution
 from lipsync_core.install import ModelInstaller
 from lipsync_core.media.probe import require_video
+from lipsync_core.media.working import working_picture
 from lipsync_core.models.store import ModelStore
 from lipsync_core.report import FrameCounts, Progress
 from lipsync_core.source_video import SourceVideo
@@ -95,7 +97,7 @@ class Service:
         """The part of a job that runs on the CPU pool."""
         with self.machine("cpu", options) as job:
             inputs = fetched(job, video, audio)
-            render = open_render(job, inputs, inferred, uuid4(), output.suffix)
+            render = open_render(job, inputs, inferred, encoder_for(job, inputs), uuid4(), output.suffix)
             rendered(replace(render, output=output))
             assert not render.is_kept
         return render.plan.counts
@@ -108,6 +110,10 @@ def fetched(job: ServiceJob, video: Path, audio: Path) -> JobInputs:
     copies = [job.hold(job.files.fetch(path.as_uri())) for path in (video, audio)]
     source = SourceVideo(copies[0].path, require_video(copies[0].path), "the video", copies[0].sha256)
     return JobInputs(source, copies[1])
+
+
+def encoder_for(job: ServiceJob, inputs: JobInputs) -> EncoderChoice:
+    return choose_encoder(job.options, working_picture(inputs.video.info))
 
 
 def rendered(render: RenderPass) -> None:
@@ -281,20 +287,21 @@ def test_a_job_that_dies_on_the_way_to_its_target_renders_nothing_twice(
     service, options, job_id = serve(simple), JobOptions(model="viseme", end_s=Fraction(3, 10)), uuid4()
     inferred = service.infer(options, video, audio)
     with service.machine("cpu", options) as job:
-        first = open_render(job, fetched(job, video, audio), inferred, job_id, ".mp4")
+        inputs = fetched(job, video, audio)
+        first = open_render(job, inputs, inferred, encoder_for(job, inputs), job_id, ".mp4")
         rendered(first)
         made = first.output.read_bytes()
         with pytest.raises(UrlRefusedError):
             deliver(first, "file:///where/no/job/may/write.mp4")
     with service.machine("another cpu", options) as job:
         inputs = fetched(job, video, audio)
-        again = open_render(job, inputs, inferred, job_id, ".mp4")
+        again = open_render(job, inputs, inferred, encoder_for(job, inputs), job_id, ".mp4")
         assert again.is_kept and again.output.read_bytes() == made
         deliver(again, (tmp_path / "out.mp4").as_uri())
         assert (tmp_path / "out.mp4").read_bytes() == made
         assert not job.files.exists(again.kept_url)
-        assert not open_render(job, inputs, inferred, job_id, ".mp4").is_kept
-        assert not open_render(job, inputs, inferred, uuid4(), ".mp4").is_kept
+        assert not open_render(job, inputs, inferred, encoder_for(job, inputs), job_id, ".mp4").is_kept
+        assert not open_render(job, inputs, inferred, encoder_for(job, inputs), uuid4(), ".mp4").is_kept
 
 
 def test_only_what_depends_on_a_change_is_done_again(
