@@ -1,4 +1,4 @@
-"""The execution provider and the precision of the networks: properties of the machine, the same for all of its jobs.
+"""The provider and precision of the networks, and the decoder: properties of the machine, the same for all of its jobs.
 
 Nothing here imports ONNX Runtime; `providers` decides what `auto` means, when the first network is opened.
 """
@@ -15,24 +15,30 @@ Providers = Literal["auto", "cpu", "cuda", "tensorrt"]
 Precision = Literal["fp32", "fp16"]
 #: The providers that can run a network.
 Provider = Literal["cpu", "cuda", "tensorrt"]
+#: What may decode videos: the CPU, or NVDEC too, where it works.
+Decoding = Literal["cpu", "auto"]
+#: What can decode a video.
+Decoder = Literal["cpu", "nvdec"]
 #: A provider with its precision, as a network is opened.
 OpeningProvider = Literal["cpu", "cuda", "tensorrt", "tensorrt-fp16"]
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """The requested provider and precision of this machine's networks in ONNX Runtime.
+    """The requested provider and precision of this machine's networks in ONNX Runtime, and the decoder of its videos.
 
     Raises:
-        OptionError: no such provider or precision, or they do not go together.
+        OptionError: no such provider, precision or decoder, or they do not go together.
     """
 
     providers: Providers = "auto"
     precision: Precision = "fp32"  # of the networks' numbers; fp16 with tensorrt, which converts the networks itself
+    decoder: Decoding = "cpu"
 
     def __post_init__(self) -> None:
         require_choice("providers", self.providers, get_args(Providers))
         require_choice("precision", self.precision, get_args(Precision))
+        require_choice("decoder", self.decoder, get_args(Decoding))
         if self.precision == "fp16" and self.providers != "tensorrt":
             raise OptionError(f"precision fp16 does not go with providers {self.providers}", "choose tensorrt, or fp32")
 

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 from lipsync_core.choices import listed
-from lipsync_core.execution import Precision, Providers
+from lipsync_core.execution import Decoding, Precision, Providers
 
 Model = Literal["auto", "viseme", "wav2lip", "wav2lip-gan"]
 Tracker = Literal["auto", "mediapipe", "scrfd"]
@@ -77,6 +77,11 @@ _SPECS = (
         get_args(Providers),
     ),
     OptionSpec("precision", "Of their numbers; fp16 with tensorrt only.", get_args(Precision)),
+    OptionSpec(
+        "decoder",
+        "What decodes a video larger than 1280x720; auto takes NVDEC where it gives the same pictures as the CPU.",
+        get_args(Decoding),
+    ),
     OptionSpec(
         "compat",
         "upstream: do everything as Wav2Lip's public implementation does, to compare results.",

@@ -11,6 +11,7 @@ from pathlib import Path
 from lipsync_core.catalogue import JobParts, load_parts
 from lipsync_core.clip_plan import ClipPlan, lay_out, plan_clip, plan_inference, plan_rendering
 from lipsync_core.clock import StageClock
+from lipsync_core.decoder_choice import choose_decoder
 from lipsync_core.encoder_choice import EncoderChoice, choose_encoder
 from lipsync_core.errors import OptionError
 from lipsync_core.execution import Execution
@@ -92,6 +93,7 @@ def _run(job: _Job, loaded: JobParts | None) -> JobReport:
     with job.clock.stage("probe"):
         check_output(job.output, (job.video, job.audio))
         video = SourceVideo.probed(job.video)
+        video = replace(video, decoding=choose_decoder(job.execution.decoder, job.video, video.info))
         require_audio(job.audio)
         encoder = choose_encoder(job.options, working_picture(video.info))
     with job.clock.stage("load models"):
@@ -132,7 +134,8 @@ def _planned_as_upstream(
 def _render(job: _Job, plan: ClipPlan, parts: JobParts, conditions: Conditions, encoder: EncoderChoice) -> WrittenMovie:
     inference, rendering = plan_inference(plan, parts.inference, conditions), plan_rendering(plan, parts.rendering)
     request = MovieRequest(job.output, job.audio, job.options, encoder, output_labels(parts.rendering))
-    with closing(ordered_frames(job.video, plan.clip.track, plan.timeline, job.clock)) as frames:
+    decoder = plan.video.decoding.chosen
+    with closing(ordered_frames(job.video, plan.clip.track, plan.timeline, job.clock, decoder)) as frames:
         inferred = inferred_frames(frames, inference, job.clock)
         return write_movie(blended_frames(inferred, rendering, job.clock), plan, request, job.clock, job.progress)
 
@@ -153,6 +156,7 @@ def _report(job: _Job, parts: JobParts, plan: ClipPlan, written: WrittenMovie) -
         track_was_cached=plan.clip.was_cached,
         blender=parts.rendering.blender.name,
         enhancer=enhancer_name(enhancer) if enhancer else None,
+        decoding=plan.video.decoding,
         encoding=written.encoder,
         providers=provider_account(job.execution, parts.uses_onnx_runtime),
         audio=written.audio_note,

@@ -12,6 +12,7 @@ from lipsync_core.blend.contract import Blender
 from lipsync_core.clock import StageClock
 from lipsync_core.enhance.contract import Enhancer
 from lipsync_core.enhance.frame import write_enhanced
+from lipsync_core.execution import Decoder
 from lipsync_core.face.track import FaceTrack
 from lipsync_core.generators.contract import Painted, Painter
 from lipsync_core.inference import InferredFrame
@@ -92,8 +93,8 @@ def _visible(box: Box | None, frame: SourceFrame) -> Box:
 
 
 def ordered_frames(
-    video: Path, track: FaceTrack, timeline: Timeline, clock: StageClock
+    video: Path, track: FaceTrack, timeline: Timeline, clock: StageClock, decoder: Decoder = "cpu"
 ) -> Generator[SourceFrame, None, None]:
     """The source frame of every output frame."""
     order = timeline.source_indexes.tolist()
-    yield from decode_in_order(video, order, clock, frame_pts=track.frame_pts.tolist())
+    yield from decode_in_order(video, order, clock, frame_pts=track.frame_pts.tolist(), decoder=decoder)

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from lipsync_core.clock import StageTiming
+from lipsync_core.decoder_choice import DecoderChoice
 from lipsync_core.encoder_choice import EncoderChoice
 from lipsync_core.execution import ProviderChoice
 
@@ -67,6 +68,7 @@ class JobReport:
     track_was_cached: bool
     blender: str
     enhancer: str | None  # name, version and licence
+    decoding: DecoderChoice
     encoding: EncoderChoice
     providers: ProviderChoice
     audio: str  # "copy (aac)" or "aac 192 kb/s"

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from lipsync_core.decoder_choice import ON_CPU, DecoderChoice
 from lipsync_core.errors import InputMissingError
 from lipsync_core.media.probe import VideoInfo, require_video
 
@@ -16,6 +17,7 @@ class SourceVideo:
     info: VideoInfo
     name: str  # in messages
     known_sha256: str | None = None  # of its bytes; None where it has not been computed yet
+    decoding: DecoderChoice = ON_CPU
 
     @classmethod
     def probed(cls, path: Path) -> "SourceVideo":

@@ -67,7 +67,8 @@ class TrackPass:
         if stored is not None:
             return TrackedClip(stored.track, stored.findings, was_cached=True)
         extent_s = None if needed_s is None else Fraction(EXTENT_S * max(1, ceil(needed_s / EXTENT_S)))
-        frames = _announced(decode_frames(video.path, clock, extent_s), video.info.frame_count, progress)
+        decoded = decode_frames(video.path, clock, extent_s, video.decoding.chosen)
+        frames = _announced(decoded, video.info.frame_count, progress)
         observer = self.generator.observer()
         track = self.tracker.track(frames, clock, observer)
         is_complete = extent_s is None or track.duration_s < extent_s

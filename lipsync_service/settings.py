@@ -9,7 +9,7 @@ from pydantic import ByteSize, Field, SecretStr, ValidationError, ValidationInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from lipsync_core.errors import OptionError
-from lipsync_core.execution import Execution, Precision, Providers
+from lipsync_core.execution import Decoding, Execution, Precision, Providers
 
 _GIB = 1 << 30
 _Names = Annotated[tuple[str, ...], NoDecode]
@@ -75,6 +75,7 @@ class Settings(BaseSettings):
         "trial network runs correctly on it, and the CPU otherwise.",
     )
     precision: Precision = Field("fp32", description="The precision of the networks: fp32, or fp16 with tensorrt.")
+    decoder: Decoding = Field("cpu", description="What decodes videos here: cpu, or auto: NVDEC where it works.")
     gpu_pool: str | None = Field(None, description="The work pool of `lipsync-gpu`; without it the child runs inline.")
     gpu_wait_s: float = Field(7200.0, gt=0, description="The longest wait of a job for a worker of the GPU pool.")
     preview: bool = Field(True, description="Show frames of every result in the UI, to all its users.")
@@ -124,7 +125,7 @@ class Settings(BaseSettings):
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value
 
-    @field_validator("providers", "precision", mode="before")
+    @field_validator("providers", "precision", "decoder", mode="before")
     @classmethod
     def _empty_is_the_default(cls, value: object, info: ValidationInfo) -> object:
         return cls.model_fields[info.field_name or ""].default if value == "" else value
@@ -156,8 +157,8 @@ class Settings(BaseSettings):
 
     @property
     def execution(self) -> Execution:
-        """The providers and the precision of the networks on this host."""
-        return Execution(self.providers, self.precision)
+        """The providers and the precision of the networks on this host, and its decoder."""
+        return Execution(self.providers, self.precision, self.decoder)
 
 
 def variable_of(field: str) -> str:

@@ -137,7 +137,8 @@ def _kept(job: ServiceJob, url: str) -> LocalCopy | None:
 
 
 def _blended(render: RenderPass, meter: StageMeter) -> Iterator[SourceFrame]:
-    plan = render.plan
-    with closing(ordered_frames(render.inputs.video.path, plan.clip.track, plan.timeline, meter.clock)) as frames:
+    plan, video = render.plan, render.inputs.video
+    decoded = ordered_frames(video.path, plan.clip.track, plan.timeline, meter.clock, video.decoding.chosen)
+    with closing(decoded) as frames:
         edited = with_edits(frames, open_edits(render.edits, plan), plan.is_synced)
         yield from blended_frames(edited, plan_rendering(plan, render.parts), meter.clock)

@@ -18,6 +18,7 @@ from prefect.states import Completed
 from prefect.tasks import Task
 from prefect.utilities.annotations import quote
 
+from lipsync_core.decoder_choice import choose_decoder
 from lipsync_core.encoder_choice import EncoderChoice
 from lipsync_core.errors import TransientError
 from lipsync_core.media.probe import require_audio, video_of
@@ -94,7 +95,8 @@ def fetch_video(job: ServiceJob, url: str) -> SourceVideo:
     with job.stage("fetch video") as meter:
         copy = _fetched(job, url, meter)
         info = video_of(check_duration(copy.path, "the video", job.max_input_s))
-    return SourceVideo(copy.path, info, "the video", copy.sha256)
+        decoding = choose_decoder(job.execution.decoder, copy.path, info)
+    return SourceVideo(copy.path, info, "the video", copy.sha256, decoding)
 
 
 @task(name="fetch", task_run_name="fetch audio", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)

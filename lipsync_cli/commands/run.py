@@ -30,6 +30,7 @@ _FILE = click.Path(path_type=Path)
 @job_option("enhance_quality")
 @job_option("providers")
 @job_option("precision")
+@job_option("decoder")
 @job_option("compat")
 @job_option("length")
 @job_option("extend")
@@ -64,7 +65,7 @@ def run(
     Names that begin with a dash go behind two dashes:
       lipsync run -o out.mp4 -- -a.mp4 -b.wav
     """
-    execution = Execution(chosen.pop("providers"), chosen.pop("precision"))
+    execution = Execution(chosen.pop("providers"), chosen.pop("precision"), chosen.pop("decoder"))
     options = JobOptions(**chosen)
     account = None if ledger is None else open_ledger(ledger)
     from lipsync_core.memory import give_memory_back

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 
 from lipsync_core.clock import StageTiming
+from lipsync_core.decoder_choice import DecoderChoice
 from lipsync_core.execution import ProviderChoice
 from lipsync_core.report import FrameCounts, JobReport
 
@@ -34,6 +35,7 @@ def render_json(report: JobReport) -> str:
         "enhancer": report.enhancer,
         "encoder": report.encoder,
         "encoding": asdict(report.encoding),
+        "decoding": asdict(report.decoding),
         "providers": asdict(report.providers),
         "audio": report.audio,
         "frames": {
@@ -94,6 +96,7 @@ def _fact_lines(report: JobReport) -> list[str]:
         f"blend    {report.blender}",
         *([f"enhance  {report.enhancer}"] if report.enhancer else []),
         *_provider_lines(report.providers),
+        *_decoder_lines(report.decoding),
         *_encoder_lines(report),
         f"memory   {report.peak_rss_bytes / _MIB:.0f} MiB at most",
         f"output   {report.output}",
@@ -109,6 +112,12 @@ def _provider_lines(choice: ProviderChoice) -> list[str]:
         f"networks {choice.chosen} in {choice.precision}, --providers {choice.requested}",
         f"         {choice.reason}",
     ]
+
+
+def _decoder_lines(choice: DecoderChoice) -> list[str]:
+    if choice.requested == "cpu":
+        return []
+    return [f"decoder  {choice.chosen}, --decoder {choice.requested}", f"         {choice.reason}"]
 
 
 def _encoder_lines(report: JobReport) -> list[str]:

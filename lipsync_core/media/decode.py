@@ -46,17 +46,20 @@ class SourceFrame:
         return self.pts * self.time_base
 
 
-def decode_frames(path: Path, clock: StageClock, until_s: Fraction | None = None) -> Iterator[SourceFrame]:
+def decode_frames(
+    path: Path, clock: StageClock, until_s: Fraction | None = None, decoder: str = "cpu"
+) -> Iterator[SourceFrame]:
     """The frames of `path` from the first one on, those that start before `until_s`; timed as stage "decode".
 
-    Damaged pictures are left out and logged. A still image gives one frame that lasts 1/25 s.
+    Damaged pictures are left out and logged. A still image gives one frame that lasts 1/25 s. `decoder` is one of
+    `hardware.HARDWARE`.
 
     Raises, from the first step on:
         NoVideoError: the file holds no picture.
         UnreadableMediaError: it holds pictures of which none can be decoded.
         InputError: as `probe.probe`.
     """
-    return clock.timed(DECODE_STAGE, _forwards(path, clock, until_s))
+    return clock.timed(DECODE_STAGE, _forwards(PictureStream(path, clock, decoder), until_s))
 
 
 def decode_in_order(
@@ -65,23 +68,24 @@ def decode_in_order(
     clock: StageClock,
     budget_bytes: int = DEFAULT_BUDGET_BYTES,
     frame_pts: Sequence[int] | None = None,
+    decoder: str = "cpu",
 ) -> Iterator[SourceFrame]:
     """One frame for each entry of `order`, which holds indexes of source frames; timed as stage "decode".
 
     `order` may ascend, descend, jump and repeat; every picture is independent of the others, repeats included.
     `budget_bytes` bounds the pictures held for descending runs (one is always allowed). `frame_pts`, the start times
     of the frames from an earlier pass (`FaceTrack.frame_pts`), lets the first run seek; without it the frames before
-    are decoded once.
+    are decoded once. `decoder` is as for `decode_frames`.
 
     Raises, from the first step on:
         UnreadableMediaError: the file has no such frame, or none that can be decoded.
         NoVideoError, InputError: as `decode_frames`.
     """
-    return clock.timed(DECODE_STAGE, _in_order(path, order, clock, budget_bytes, frame_pts))
+    return clock.timed(DECODE_STAGE, _in_order(PictureStream(path, clock, decoder), order, budget_bytes, frame_pts))
 
 
-def _forwards(path: Path, clock: StageClock, until_s: Fraction | None) -> Iterator[SourceFrame]:
-    with PictureStream(path, clock) as stream:
+def _forwards(opening: PictureStream, until_s: Fraction | None) -> Iterator[SourceFrame]:
+    with opening as stream:
         reader = _FrameReader(stream)
         while (frame := reader.read()) is not None:
             if until_s is not None and frame.start_s >= until_s:
@@ -90,9 +94,9 @@ def _forwards(path: Path, clock: StageClock, until_s: Fraction | None) -> Iterat
 
 
 def _in_order(
-    path: Path, order: Sequence[int], clock: StageClock, budget_bytes: int, frame_pts: Sequence[int] | None
+    opening: PictureStream, order: Sequence[int], budget_bytes: int, frame_pts: Sequence[int] | None
 ) -> Iterator[SourceFrame]:
-    with PictureStream(path, clock) as stream:
+    with opening as stream:
         reader = _FrameReader(stream)
         if frame_pts is not None:
             reader.times.extend(frame_pts)

@@ -1,8 +1,6 @@
 """The trial of an encoder: one picture of a job's kind, which is encoded and decoded again."""
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 
 import av
@@ -11,6 +9,7 @@ import numpy as np
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import OutputError
 from lipsync_core.media.encode import Encoder, EncoderOptions, PictureSpec
+from lipsync_core.media.ffmpeg_log import error_log, reasons
 from lipsync_core.media.planes import plane_samples
 from lipsync_core.media.working import WorkingPicture
 
@@ -27,33 +26,15 @@ def try_encoder(encoder: type[Encoder], picture: WorkingPicture, options: Encode
     Raises:
         OutputError: the encoder does not start, or the picture is not in its stream; with FFmpeg's own reason.
     """
-    with _error_log() as messages:
+    with error_log() as lines:
         try:
             decoded = _decoded(_encoded(encoder, picture, options))
         except av.FFmpegError as exc:
-            raise OutputError(_reasons(messages) or str(exc.strerror)) from exc
+            raise OutputError(reasons(lines) or str(exc.strerror)) from exc
         except OutputError as exc:
-            raise OutputError(_reasons(messages) or exc.message) from exc
+            raise OutputError(reasons(lines) or exc.message) from exc
     if decoded is None or _error(decoded, _ramp(picture)) > _LARGEST_ERROR:
         raise OutputError("it encoded a picture, but the stream does not hold it")
-
-
-@contextmanager
-def _error_log() -> Iterator[list[tuple[int, str, str]]]:
-    """FFmpeg's errors of this thread in the block, as (level, source, message); PyAV discards them otherwise."""
-    level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
-    av.logging.set_level(av.logging.ERROR)
-    av.logging.set_skip_repeated(False)  # or a second trial in a row would lack its reason
-    try:
-        with av.logging.Capture() as messages:
-            yield messages
-    finally:
-        av.logging.set_level(level)
-        av.logging.set_skip_repeated(skips)
-
-
-def _reasons(messages: list[tuple[int, str, str]]) -> str:
-    return "; ".join(dict.fromkeys(text.strip().rstrip(".") for _, _, text in messages))
 
 
 def _encoded(encoder: type[Encoder], picture: WorkingPicture, options: EncoderOptions) -> io.BytesIO:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 from av.audio.stream import AudioStream
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
@@ -150,14 +151,16 @@ def require_audio(path: Path) -> AudioInfo:
 
 
 @contextmanager
-def open_media(path: Path) -> Iterator[InputContainer]:
+def open_media(path: Path, hardware: HWAccel | None = None) -> Iterator[InputContainer]:
     """Open `path` for demuxing and decoding; FFmpeg's errors inside the block become this product's.
+
+    Its video is decoded on `hardware`, where that is given.
 
     Raises: as `probe`.
     """
     size_bytes = _readable_size(path)
     try:
-        with _open(path) as container:
+        with _open(path, hardware) as container:
             if is_missing_samples(container, size_bytes):
                 raise TruncatedMediaError(f"{path} is cut off: its index lists more than it holds", _GET_A_WHOLE_FILE)
             yield container
@@ -193,9 +196,9 @@ def _readable_size(path: Path) -> int:
     return status.st_size
 
 
-def _open(path: Path) -> InputContainer:
+def _open(path: Path, hardware: HWAccel | None) -> InputContainer:
     address = f"file:{path.absolute()}"
-    container = av.open(address, options=_OPEN_OPTIONS, metadata_errors="replace")
+    container = av.open(address, options=_OPEN_OPTIONS, metadata_errors="replace", hwaccel=hardware)
     if container.format.name != _IMAGE_BY_NAME:
         return container
     # FFmpeg chose the image format by the ending of the name; known first bytes of the file are more reliable.

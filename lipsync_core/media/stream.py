@@ -16,13 +16,14 @@ from av.video.stream import VideoStream
 
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import NoVideoError
+from lipsync_core.media.hardware import HARDWARE
 from lipsync_core.media.probe import is_still, open_media, video_stream
 
 DECODE_STAGE = "decode"
 _STILL_TIME_BASE = Fraction(1, 25)
 _FALLBACK_RATE = Fraction(25)
 #: Up to 720p one decoding thread keeps up with all later stages, and more threads would cost 15 % more CPU.
-_SMALL_PX = 1280 * 720
+SMALL_PX = 1280 * 720
 _NO_PTS = -(1 << 63)  # before every pts
 # With these decoders no picture depends on a non-reference picture, so skipping those changes no other picture.
 _SKIPPING_CODECS = frozenset({"h264", "mpeg4", "mpeg2video"})
@@ -36,11 +37,15 @@ _log = logging.getLogger(__name__)
 class PictureStream:
     """An open video; a context manager and an iterator over its pictures, damaged ones left out.
 
+    `decoder` is one of `hardware.HARDWARE`; with a fallback the CPU decodes what the hardware does not take.
+
     Raises, from entering it and from each step: as `probe.require_video`.
     """
 
-    def __init__(self, path: Path, clock: StageClock) -> None:
+    def __init__(self, path: Path, clock: StageClock, decoder: str = "cpu", has_fallback: bool = True) -> None:
         self._path = path
+        self._open_hardware = HARDWARE[decoder]
+        self._has_fallback = has_fallback
         self._clock = clock
         self._stack = ExitStack()
         self._pictures: Iterator[av.VideoFrame] = iter(())
@@ -92,12 +97,13 @@ class PictureStream:
         """Open the file anew and begin with its first picture."""
         self._pictures = iter(())
         self._stack.close()
-        self._container: InputContainer = self._stack.enter_context(open_media(self._path))
+        hardware = self._open_hardware(self._has_fallback)
+        self._container: InputContainer = self._stack.enter_context(open_media(self._path, hardware))
         stream = video_stream(self._container)
         if stream is None:
             raise NoVideoError(f"{self._path} holds no video", "give a video or an image of a face")
         stream.thread_type = "AUTO"
-        if stream.width * stream.height <= _SMALL_PX:
+        if hardware or stream.width * stream.height <= SMALL_PX:
             stream.codec_context.thread_count = 1
         with self._clock.adopting(DECODE_STAGE):
             stream.codec_context.open(strict=False)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lipsync_cli.render.run_report import SCHEMA, render_json, render_text
 from lipsync_core.clock import StageTiming
+from lipsync_core.decoder_choice import ON_CPU, DecoderChoice
 from lipsync_core.encoder_choice import EncoderChoice
 from lipsync_core.execution import ProviderChoice
 from lipsync_core.report import FrameCounts, JobReport
@@ -24,6 +25,7 @@ REPORT = JobReport(
     track_was_cached=False,
     blender="feather",
     enhancer=None,
+    decoding=ON_CPU,
     encoding=EncoderChoice("auto", "h264", "x264", "h264_nvenc cannot be used here: Cannot load libcuda.so.1"),
     providers=ProviderChoice("auto", "cpu", "it ran a trial network correctly; cuda is not here", "fp32"),
     audio="aac 192 kb/s",
@@ -59,6 +61,27 @@ def test_the_text_says_what_was_passed_through_and_where_the_output_is() -> None
     assert "networks cpu in fp32, --providers auto it ran a trial network correctly" in text
     assert "output out put.mp4" in text
     assert "200 MiB" in text
+
+
+def test_the_text_says_what_compressed_the_video_and_why() -> None:
+    text = words(render_text(REPORT))
+    reason = "h264_nvenc cannot be used here: Cannot load libcuda.so.1"
+    assert f"encoder x264, --encoder auto; sound: aac 192 kb/s {reason}" in text
+    named = dataclasses.replace(REPORT, encoding=EncoderChoice("x265", "hevc", "x265", "asked for"))
+    assert "encoder x265, asked for; sound: aac 192 kb/s" in words(render_text(named))
+    assert json.loads(render_json(REPORT))["encoder"] == "x264"
+    assert json.loads(render_json(REPORT))["encoding"] == {
+        "requested": "auto",
+        "codec": "h264",
+        "chosen": "x264",
+        "reason": reason,
+    }
+
+
+def test_the_text_says_what_decoded_the_video_where_there_was_a_choice() -> None:
+    assert "decoder" not in render_text(REPORT)
+    chosen = dataclasses.replace(REPORT, decoding=DecoderChoice("auto", "cpu", "nvdec cannot be used here: why"))
+    assert "decoder cpu, --decoder auto nvdec cannot be used here: why" in words(render_text(chosen))
 
 
 def test_the_text_is_silent_about_what_did_not_happen() -> None:

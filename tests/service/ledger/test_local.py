@@ -9,6 +9,7 @@ from tests.ledger_databases import sqlalchemy  # skips all below where the extra
 
 # isort: split
 from lipsync_core.clock import StageTiming
+from lipsync_core.encoder_choice import EncoderChoice
 from lipsync_core.errors import FaceError, OptionError
 from lipsync_core.report import FrameCounts, JobReport
 from lipsync_service.ledger.database import open_engine, upgrade
@@ -32,10 +33,10 @@ def report(tmp_path: Path) -> JobReport:
         "model_reason": "asked for",
         "tracker": "mediapipe/1",
         "blender": "feather",
-        "encoder": "libx264",
         "audio": "copy (aac)",
     }
     facts: dict[str, object] = {
+        "encoding": EncoderChoice("auto", "h264", "x264", "nvenc is not here"),
         "output_bytes": 1234,
         "duration_s": Fraction(28, 3),
         "width_px": 1280,
