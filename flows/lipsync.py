@@ -18,7 +18,7 @@ from lipsync_service.names import JOB_FLOW
 from lipsync_service.settings import Settings, load_settings
 from lipsync_service.storage.storage import shown_url
 from tasks import stages
-from tasks.artifacts import ShownProgress, show_output, show_preview, show_timings
+from tasks.artifacts import ShownProgress, log_choice, show_output, show_preview, show_timings
 from tasks.gpu_pool import fetch_inputs, infer_inline, infer_on_gpu_pool
 from tasks.handover import duplicate_state, failed_state
 from tasks.inference import load_gpu_pool_parts
@@ -62,6 +62,7 @@ def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, recorder:
         job.files.check_target(request.output)  # before any work is done for it
     inputs = fetch_inputs(job, request)
     encoder = choose_encoder(job.options, working_picture(inputs.video.info))
+    log_choice("encoder", encoder.chosen, encoder.reason)
     recorder.record_stages(job.log)
     inferred = (
         infer_inline(job, inputs, parts) if parts else infer_on_gpu_pool(job, request, run_context().attempt, set_parts)
@@ -78,6 +79,8 @@ def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, recorder:
     movie = _render(render, ShownProgress())
     if movie:
         recorder.set_movie(movie)
+        if movie.encoder != encoder:
+            log_choice("encoder", movie.encoder.chosen, movie.encoder.reason)
     if settings.preview and not render.is_kept:  # an earlier attempt has shown the preview
         show_preview(render.preview)
     duration_s = float(render.plan.timeline.duration_s)

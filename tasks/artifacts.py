@@ -64,6 +64,11 @@ def show_timings(log: StageLog) -> None:
     show_table(rows, TIMINGS_ARTIFACT, "Where the time of this run went")
 
 
+def log_choice(part: object, chosen: object, reason: object) -> None:
+    """Write into the present run's log what was chosen for a part of the job, and why."""
+    get_run_logger().info("%s %s: %s", part, chosen, reason)
+
+
 def show_parts(parts: ChosenParts, choice: ProviderChoice) -> None:
     """Show and log the model, the tracker and the provider that the present run has chosen, and the reasons."""
     rows: list[dict[str, object]] = [
@@ -72,7 +77,7 @@ def show_parts(parts: ChosenParts, choice: ProviderChoice) -> None:
         {"part": "networks run on", "chosen": choice.chosen or "", "reason": choice.reason},
     ]
     for row in rows:
-        get_run_logger().info("%s %s: %s", row["part"], row["chosen"], row["reason"])
+        log_choice(row["part"], row["chosen"], row["reason"])
     show_table(rows, "parts", "The parts that this run has chosen")
 
 

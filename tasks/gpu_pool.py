@@ -23,7 +23,7 @@ from lipsync_service.client.run_states import RunState
 from lipsync_service.errors import GpuRunError
 from lipsync_service.names import GPU_DEPLOYMENT
 from tasks import stages
-from tasks.artifacts import show_parts
+from tasks.artifacts import log_choice, show_parts
 from tasks.handover import Failure, Handover, inferred_by, read_handover, write_handover
 from tasks.inference import GpuPoolParts, load_gpu_pool_parts, open_inference
 from tasks.job import ChosenParts, Inferred, JobInputs, ServiceJob
@@ -104,7 +104,11 @@ def fetch_inputs(job: ServiceJob, request: LipSyncRequest) -> JobInputs:
     audio = stages.fetch_audio.submit(unscanned(job), unscanned(request.audio))
     video.wait()
     audio.wait()  # also where the video fails: the job's folder must not go while a fetch writes to it
-    return JobInputs(video.result(), audio.result())
+    inputs = JobInputs(video.result(), audio.result())
+    decoding = inputs.video.decoding
+    if decoding.requested != "cpu":
+        log_choice("decoder", decoding.chosen, decoding.reason)
+    return inputs
 
 
 def infer_and_hand_over(job: ServiceJob, request: LipSyncRequest, run_id: UUID) -> None:

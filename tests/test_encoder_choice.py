@@ -18,19 +18,18 @@ from lipsync_core.media.encoder_trial import try_encoder
 from lipsync_core.media.encoders import ENCODERS, find_encoder
 from lipsync_core.media.probe import ColourTags
 from lipsync_core.media.working import WorkingPicture
-from tests.stand_in_encoders import NVENC, BlackNvenc, OnceNvenc, RefusingNvenc, WorkingNvenc, register
+from tests.encoder_stand_ins import (
+    NVENC,
+    BlackNvenc,
+    OnceNvenc,
+    RefusingNvenc,
+    WorkingNvenc,
+    reason_against_nvenc,
+    register,
+)
 
 PICTURE = WorkingPicture(320, 180, "yuv420p", ColourTags(1, 1, 1, 1))
 SHORT = JobOptions(model="viseme", end_s=Fraction(2, 5), preset="ultrafast")
-
-
-def reason_against_nvenc() -> str | None:
-    """FFmpeg's reason why NVENC does not work on this machine; None where it does."""
-    try:
-        try_encoder(find_encoder(NVENC), PICTURE, EncoderOptions(NVENC))
-    except OutputError as exc:
-        return exc.message
-    return None
 
 
 AGAINST_NVENC = reason_against_nvenc()

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import av
 import pytest
 
 from infra.local.layout import BUCKET
 from lipsync_core.pipeline import lip_sync
 from lipsync_core.workspace import Workspace
+from tests.encoder_stand_ins import nvenc_works
 from tests.jobs import assert_equal_frames
 
 if TYPE_CHECKING:  # conftest.py is no module of its own
@@ -164,6 +166,31 @@ def test_a_job_fails_when_an_input_plays_for_too_long(
     video, audio = service.put(face, "inputs/face.mp4"), service.put(silence, "inputs/silence.wav")
     run = service.run({"video": video, "audio": audio, "output": "s3://lipsync/outputs/none.mp4"})
     assert run["state"]["message"].startswith("TOO_LONG: ")
+    assert service.children(run["id"]) == []
+
+
+def test_a_job_makes_hevc_and_ledger_and_log_name_the_encoder(
+    service: "Service", face: Path, speech: Path, tmp_path: Path
+) -> None:
+    video, audio = service.put(face, "inputs/face.mp4"), service.put(speech, "inputs/speech.wav")
+    run = service.run({"video": video, "audio": audio, "output": "s3://lipsync/outputs/hevc.mov", "codec": "hevc"})
+    assert run["state"]["name"] == "Completed", service.logs(run["id"])
+    with av.open(str(service.get("outputs/hevc.mov", tmp_path / "hevc.mov"))) as movie:
+        codec = movie.streams.video[0].codec_context
+        assert (codec.name, codec.codec_tag) == ("hevc", "hvc1")
+    [(encoder,)] = service.ledger("SELECT encoder FROM jobs WHERE id = %s", run["id"])
+    assert encoder in ("x265", "hevc_nvenc")
+    service.wait_for_log(run["id"], f"encoder {encoder}: ")
+
+
+@pytest.mark.skipif(nvenc_works(), reason="this machine has NVENC")
+def test_a_job_fails_before_any_work_when_its_encoder_is_not_on_the_worker(
+    service: "Service", face: Path, speech: Path
+) -> None:
+    video, audio = service.put(face, "inputs/face.mp4"), service.put(speech, "inputs/speech.wav")
+    output = "s3://lipsync/outputs/none.mp4"
+    run = service.run({"video": video, "audio": audio, "output": output, "encoder": "nvenc"})
+    assert run["state"]["message"].startswith("BAD_OPTION: encoder nvenc cannot make h264 here: ")
     assert service.children(run["id"]) == []
 
 

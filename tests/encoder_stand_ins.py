@@ -10,10 +10,29 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from lipsync_core.clock import StageClock
+from lipsync_core.errors import OutputError
 from lipsync_core.media.encode import Encoder, EncoderOptions, PictureSpec
-from lipsync_core.media.encoders import ENCODERS, X264Encoder
+from lipsync_core.media.encoder_trial import try_encoder
+from lipsync_core.media.encoders import ENCODERS, X264Encoder, find_encoder
+from lipsync_core.media.probe import ColourTags
+from lipsync_core.media.working import WorkingPicture
 
 NVENC = "h264_nvenc"
+
+
+def reason_against_nvenc() -> str | None:
+    """FFmpeg's reason why NVENC does not work on this machine; None where it does."""
+    usual = WorkingPicture(1280, 720, "yuv420p", ColourTags(1, 1, 1, 1))
+    try:
+        try_encoder(find_encoder(NVENC), usual, EncoderOptions(NVENC))
+    except OutputError as exc:
+        return exc.message
+    return None
+
+
+def nvenc_works() -> bool:
+    """Whether this machine has NVENC."""
+    return reason_against_nvenc() is None
 
 
 class WorkingNvenc(X264Encoder):
