@@ -133,7 +133,8 @@ def _request(fields: Mapping[str, object]) -> tuple["LipSyncRequest", "LocalFile
     try:
         return LipSyncRequest.model_validate(addresses), local
     except ValidationError as exc:
-        raise OptionError("; ".join(faults_of(exc)), f"see: {_COMMAND} --help") from exc
+        faults = [fault.removeprefix("row: ") for fault in faults_of(exc)]  # a manifest's word for a whole request
+        raise OptionError("; ".join(faults), f"see: {_COMMAND} --help") from exc
 
 
 def _addressed(service: Service, request: "LipSyncRequest", local: "LocalFiles", quiet: bool) -> "LipSyncRequest":

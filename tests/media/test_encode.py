@@ -20,6 +20,7 @@ from lipsync_core.media.output import MUXERS
 from lipsync_core.media.planes import plane_samples
 from lipsync_core.media.probe import ColourTags
 from lipsync_core.media.working import WorkingPicture
+from lipsync_core.option_specs import PRESETS
 
 WIDTH, HEIGHT = 192, 128  # NVENC takes no width below 145
 BT709_LIMITED = ColourTags(matrix=1, range=1, primaries=1, transfer=1)
@@ -293,6 +294,23 @@ def test_the_format_that_nvenc_takes_holds_the_same_samples(name: str, pix_fmt: 
     back = source.reformat(format=encoder.input_format(pix_fmt)).reformat(format=pix_fmt)
     for plane in range(3):
         np.testing.assert_array_equal(plane_samples(back, plane), plane_samples(source, plane))
+
+
+@pytest.mark.parametrize("name", list(ENCODERS))
+@pytest.mark.parametrize("crf", [0, 20])
+def test_ffmpeg_knows_every_option_that_an_encoder_is_given(name: str, crf: int) -> None:
+    """FFmpeg says nothing about an option that it does not know, and NVENC's are never seen to work without a card."""
+    encoder = ENCODERS[name]
+    assert issubclass(encoder, FFmpegEncoder)
+    known = av.CodecContext.create(encoder.library, "w").supported_options
+    names = {option.name for option in (*known.generic, *known.private)}
+    for preset in PRESETS:
+        given = encoder.settings(spec(), EncoderOptions(name, crf, preset))
+        assert set(given) <= names
+        for option in known.private:
+            choices = {choice.name for choice in option.choices}
+            if option.name in given and choices:
+                assert given[option.name] in choices
 
 
 @pytest.mark.parametrize("name", ["h264_nvenc", "hevc_nvenc"])

@@ -102,6 +102,7 @@ def test_files_of_this_machine_fail_as_in_a_run_before_anything_is_sent(
         (("s3://in/v.mp4", "ftp://in/a.wav", "-o", "s3://out/o.mp4"), "audio: it does not begin with s3://"),
         (("s3://in/v.mp4", "s3://in/a.wav", "-o", "s3://out/o.avi"), "output: its path ends in none of .mp4"),
         ((*ADDRESSES, "--crf", "99"), "crf: Input should be less than or equal to 51"),
+        ((*ADDRESSES, "--encoder", "x265"), "BAD_OPTION: encoder x265 does not make h264; choose codec hevc, or auto"),
         ((*ADDRESSES, "--model", "magic"), "model: Input should be 'auto'"),
         ((*ADDRESSES, "--metadata", "show"), "'show' is not NAME=VALUE"),
         ((*ADDRESSES, "--callback-url", "mailto:me"), "callback_url: it does not begin with https://"),
