@@ -21,6 +21,7 @@ from infra.local.process import Service, ServiceFolder, StackError
 from infra.local.secret import kept_secret
 from lipsync_service.deploy.automation import ensure_automation
 from lipsync_service.deploy.pools import ensure_pools
+from lipsync_service.deploy.retention import RETENTION
 from lipsync_service.ledger.database import upgrade
 from lipsync_service.names import CPU_POOL, GPU_POOL
 from lipsync_service.worker.launch import ADDRESS, SOURCE
@@ -159,6 +160,7 @@ def _environment(layout: Layout, databases: DatabaseUrls, keys: S3Keys) -> dict[
     """
     binaries = str(Path(sys.executable).parent)
     return {
+        **RETENTION,
         **os.environ,
         "PATH": os.pathsep.join([binaries, *os.get_exec_path()]),
         "PREFECT_HOME": str(layout.root / "prefect"),

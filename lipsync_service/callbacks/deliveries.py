@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 
 from lipsync_service.callbacks.sender import JobOutcome, Reply, next_try
 from lipsync_service.ledger.database import open_engine, reading, writing
@@ -18,6 +18,9 @@ from lipsync_service.ledger.writes import insert_new
 
 _CLAIM = timedelta(seconds=60)  # longer than any try takes
 _BUSY = timedelta(seconds=1)
+#: How long a delivery is kept after its end. Longer than watchers look back, or they would add and send it again.
+KEPT = timedelta(days=30)
+_MOST_PRUNED = 1000  # at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,17 @@ class Deliveries:
             return
         next_at = None if reply.is_refused else next_try(claimed.created_at, now, claimed.tries)
         self._change(_is(claimed), next_at=next_at, given_up_at=None if next_at else now, **facts)
+
+    def prune(self, now: datetime) -> int:
+        """Delete deliveries that ended longer than `KEPT` ago, a thousand at most; returns their number."""
+        ended_at = func.coalesce(CallbackDelivery.delivered_at, CallbackDelivery.given_up_at)
+        old = (
+            select(CallbackDelivery.event_id)
+            .where(CallbackDelivery.next_at.is_(None), ended_at < now - KEPT)
+            .limit(_MOST_PRUNED)
+        )
+        with writing(self._engine) as connection:
+            return connection.execute(delete(CallbackDelivery).where(CallbackDelivery.event_id.in_(old))).rowcount
 
     def hold_lease(self, name: str, holder: UUID, now: datetime, until: datetime) -> bool:
         """Give `holder` the lease, or prolong it; False where another one holds it."""

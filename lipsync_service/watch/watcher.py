@@ -140,6 +140,7 @@ class Watcher:
             self._recovery.free_stale()
             if well_for > SILENCE_LIMIT:
                 self._recovery.mark_silent()
+            self._deliveries.prune(_now())
         self._ledger.replay()
 
     def _add_callbacks(self, run: FlowRun, outcomes: list[JobOutcome]) -> None:

@@ -40,7 +40,7 @@ def compose() -> Node:
 
 def resources(*paths: Path) -> list[Node]:
     found = [each for path in paths for each in yaml.safe_load_all(path.read_text())]
-    return [each for each in found if each["kind"] != "Kustomization"]
+    return [each for each in found if each["kind"] not in ("Kustomization", "Component")]
 
 
 def all_nodes(value: object) -> Iterator[Node]:

@@ -18,7 +18,7 @@ from tests.web import serving
 # isort: split
 from lipsync_core.errors import OptionError
 from lipsync_service.callbacks.courier import Courier
-from lipsync_service.callbacks.deliveries import Deliveries, Delivery
+from lipsync_service.callbacks.deliveries import KEPT, Deliveries, Delivery
 from lipsync_service.callbacks.sender import (
     CallbackSender,
     JobOutcome,
@@ -31,6 +31,7 @@ from lipsync_service.callbacks.sender import (
 from lipsync_service.errors import LedgerUnavailableError, ServiceDownError
 from lipsync_service.ledger.database import open_engine, upgrade
 from lipsync_service.ledger.rows import JobState
+from lipsync_service.ledger.tables import CallbackDelivery
 
 NOW = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -306,3 +307,29 @@ def test_one_of_two_watchers_has_the_lease_until_it_lets_it_run_out(deliveries: 
 def test_deliveries_fail_in_our_words_when_the_database_has_no_such_table(tmp_path: Path) -> None:
     with pytest.raises(LedgerUnavailableError):
         Deliveries(f"sqlite:///{tmp_path / 'empty.sqlite'}").due(NOW, 1)
+
+
+def test_ended_deliveries_go_after_a_month_and_others_stay(deliveries: Deliveries, url: str) -> None:
+    ends = {name: an_end() for name in ("delivered", "refused", "pending", "recent")}
+    deliveries.add(list(ends.values()), NOW)
+    replies = {"delivered": Reply(status=200), "refused": Reply(status=410), "recent": Reply(status=200)}
+    for seen in deliveries.due(NOW, 8):
+        [name] = [name for name, end in ends.items() if end.event_id == seen.event_id]
+        claimed = deliveries.claim(seen, NOW)
+        if name in replies and claimed is not None:
+            deliveries.record(claimed, replies[name], NOW + timedelta(days=2 if name == "recent" else 0))
+    assert deliveries.prune(NOW + KEPT) == 0
+    assert deliveries.prune(NOW + KEPT + timedelta(days=1)) == 2
+    with open_engine(url).connect() as connection:
+        left = set(connection.execute(sqlalchemy.text("SELECT event_id FROM callback_deliveries")).scalars())
+    assert {UUID(str(each)) for each in left} == {ends["pending"].event_id, ends["recent"].event_id}
+    assert deliveries.prune(NOW + KEPT + timedelta(days=3)) == 1
+
+
+def test_one_pruning_is_bounded(deliveries: Deliveries, url: str) -> None:
+    facts = {"attempt": 1, "event": "job.completed", "created_at": NOW, "tries": 1, "delivered_at": NOW}
+    rows = [{"event_id": uuid4(), "job_id": uuid4(), **facts} for _ in range(1005)]
+    with open_engine(url).begin() as connection:
+        connection.execute(sqlalchemy.insert(CallbackDelivery), rows)
+    after = NOW + KEPT + timedelta(days=1)
+    assert [deliveries.prune(after) for _ in range(3)] == [1000, 5, 0]
