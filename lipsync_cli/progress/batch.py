@@ -66,7 +66,7 @@ class _Watch:
                 break
             for job in ended:
                 if job.same_as is not None:  # another caller has submitted the same job under the same key
-                    jobs[job.id] = self.service.client.wait(job.same_as)
+                    jobs[job.id] = self.service.client.wait(job.id)
                 self._download(job.id, jobs[job.id], show)
             done = sum(job.is_final for job in jobs.values())
             show(Step(f"{done} of {len(ids)} jobs", 100 * done / len(ids)))

@@ -160,11 +160,19 @@ class JobClient:
         return self.job(job_id)
 
     def wait(self, job_id: UUID, watch: Callable[[Job], None] = lambda job: None, poll_s: float = 0.5) -> Job:
-        """The job when it has ended; of a duplicate, the job that it names. `watch` receives the job until then."""
+        """The job when it has ended; of a duplicate, the job that it names while that is kept.
+
+        `watch` receives the job until then.
+        """
         for [job] in self.watch([job_id], poll_s):
             if not job.is_final:
                 watch(job)
-        return job if job.same_as is None else self.wait(job.same_as, watch, poll_s)
+        if job.same_as is None:
+            return job
+        try:
+            return self.wait(job.same_as, watch, poll_s)
+        except JobMissingError:  # its run is no longer kept; the duplicate has its state, and asks for the same
+            return job
 
     def watch(self, job_ids: Collection[UUID], poll_s: float) -> Iterator[tuple[Job, ...]]:
         """Yield the jobs every `poll_s`, each until it was yielded as ended; one call asks for all of them.

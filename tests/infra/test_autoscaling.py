@@ -1,4 +1,4 @@
-"""KEDA's ScaledObjects: what the API takes, queries over the watcher's real page, and the replicas that they ask for."""
+"""KEDA's ScaledObjects: valid, their queries over the watcher's real page, and the replicas that they ask for."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What Prefect's database keeps: the same settings in every stack, and each one in force in a real server's settings."""
+"""What Prefect's database keeps: the same settings in every stack, and each one understood by Prefect."""
 
 import json
 import subprocess

@@ -87,9 +87,13 @@ class Service:
 
     def ledger(self, query: str, run_id: str) -> list[tuple[Any, ...]]:
         """The rows of the ledger that `query` selects for job %s."""
-        socket_folder = (self.layout.postgres / "postmaster.pid").read_text().splitlines()[4]
-        with psycopg.connect(host=socket_folder, user="postgres", dbname="lipsync") as connection:
+        with self.database("lipsync") as connection:
             return connection.execute(query, [run_id]).fetchall()
+
+    def database(self, name: str) -> "psycopg.Connection[tuple[Any, ...]]":
+        """A connection to a database of the stack: `lipsync`, the ledger, or `prefect`."""
+        socket_folder = (self.layout.postgres / "postmaster.pid").read_text().splitlines()[4]
+        return psycopg.connect(host=socket_folder, user="postgres", dbname=name)
 
     def stack(self, order: str) -> str:
         """Run `up` or `down` on the very stack that the tests use."""
@@ -167,6 +171,8 @@ def local_stack(layout: Layout, order: str, variables: Mapping[str, str] = Mappi
     limits = {
         "LIPSYNC_MAX_DURATION_S": str(MAX_INPUT_S),
         "LIPSYNC_HTTP_ALLOWED_HOSTS": f"{LOOPBACK}:{layout.s3_port}",  # for the tests of presigned addresses
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": "5",  # for the tests of old runs
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ORPHAN_CLEANUP_LOOP_SECONDS": "5",
     }
     environment = {**os.environ, **limits, **variables}
     done = subprocess.run(command, cwd=_SOURCE, env=environment, capture_output=True, text=True, timeout=300)
