@@ -22,6 +22,7 @@ from infra.local.secret import kept_secret
 from lipsync_service.deploy.automation import ensure_automation
 from lipsync_service.deploy.pools import ensure_pools
 from lipsync_service.deploy.retention import RETENTION
+from lipsync_service.deploy.server_settings import SERVER_SETTINGS
 from lipsync_service.ledger.database import upgrade
 from lipsync_service.names import CPU_POOL, GPU_POOL
 from lipsync_service.worker.launch import ADDRESS, SOURCE
@@ -31,7 +32,6 @@ _SERVER = "prefect-server"
 _LAUNCHER = "launcher"
 _WATCHER = "watcher"
 _WORKERS = {f"worker-{pool}": pool for pool in (CPU_POOL, GPU_POOL)}
-_POLL_S = "0.25"  # the workers' interval; on average half of it is added to every job
 _DEPLOY_LIMIT_S = 180
 
 _WORKERS_PATH: Final = "/work_pools/{work_pool_name}/workers/filter"
@@ -160,15 +160,14 @@ def _environment(layout: Layout, databases: DatabaseUrls, keys: S3Keys) -> dict[
     """
     binaries = str(Path(sys.executable).parent)
     return {
+        **SERVER_SETTINGS,
         **RETENTION,
         **os.environ,
         "PATH": os.pathsep.join([binaries, *os.get_exec_path()]),
         "PREFECT_HOME": str(layout.root / "prefect"),
         "PREFECT_API_URL": layout.api_url,
         "PREFECT_API_DATABASE_CONNECTION_URL": databases.prefect,
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
-        "PREFECT_WORKER_QUERY_SECONDS": _POLL_S,
         SOURCE: str(layout.source),
         ADDRESS: str(layout.launcher),
         "LIPSYNC_STORAGE_URL": layout.storage_url,
