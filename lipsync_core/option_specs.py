@@ -74,6 +74,7 @@ _SPECS = (
         get_args(Providers),
     ),
     OptionSpec("precision", "Of their numbers; fp16 with tensorrt only.", get_args(Precision)),
+    OptionSpec("model_server", "The model server, grpc://HOST:PORT, that runs these networks instead of this process."),
     OptionSpec(
         "compat",
         "upstream: do everything as Wav2Lip's public implementation does, to compare results.",
