@@ -11,14 +11,14 @@ from datetime import datetime
 from itertools import pairwise
 
 import numpy as np
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, func, select
 
-from lipsync_service.capacity.costs import Footprint, JobCosts, Pool, Step
+from lipsync_service.capacity.costs import Footprint, JobCosts, Pool, Step, reference_costs
 from lipsync_service.errors import LedgerUnavailableError
 from lipsync_service.ledger.database import open_engine, reading, sqlite_path
 from lipsync_service.ledger.rows import JobState
 from lipsync_service.ledger.tables import Job, StageTiming
-from lipsync_service.names import GPU_POOL
+from lipsync_service.names import CPU_POOL, GPU_POOL
 
 MIN_JOBS = 3
 _MAX_JOBS = 1000
@@ -27,6 +27,9 @@ _GPU_PROVIDERS = frozenset(("cuda", "tensorrt"))
 #: Stages that overlap, and the step that they are together.
 _TOGETHER = {"fetch video": "fetch", "fetch audio": "fetch", "blend": "render", "encode": "render"}
 _FIXED = frozenset(("load", "plan", "claim"))  # stages that take the same time for every clip
+#: The steps that are gaps between stages: a run starts, hands over, ends.
+_START, _TO_GPU, _BACK, _END = "start", "start on the GPU pool", "return to the CPU pool", "end"
+GAPS = frozenset((_START, _TO_GPU, _BACK, _END))
 _REMEDY = "name the ledger's database with --database"
 
 
@@ -36,6 +39,17 @@ class Overhead:
 
     runs_cpu_s: float  # of its flow runs
     control_cpu_s: float  # of the control plane
+
+
+def reference_overhead(model: str) -> tuple[Overhead, Footprint]:
+    """What the bundled reference says of runs, control plane and memory, which the ledger does not hold.
+
+    Raises:
+        OptionError: there is no reference for this model.
+    """
+    costs = reference_costs(model)
+    runs_cpu_s = sum(step.cpu_s for step in costs.steps if step.name in GAPS)
+    return Overhead(runs_cpu_s, costs.control_s), costs.footprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +90,34 @@ def ledger_costs(
     if path is not None and not path.is_file():  # SQLite would make an empty one
         raise LedgerUnavailableError(f"there is no ledger at {path}", _REMEDY)
     with reading(open_engine(database_url), _REMEDY) as connection:
-        jobs = list(_measured_jobs(connection, model, since))
-    alike = _of_the_usual_form(jobs)
-    if len(alike) < MIN_JOBS:
+        jobs = _of_the_usual_form(list(_measured_jobs(connection, model, since)))
+        crash_rate = _crash_rate(connection, model, since)
+    if len(jobs) < MIN_JOBS:
         return None
-    clip_s = float(np.mean([job.clip_s for job in alike]))
-    steps = _with_overhead(
-        [_step(spans, alike, clip_s) for spans in zip(*(job.spans for job in alike), strict=True)], alike, overhead
-    )
-    source = f"the {len(alike)} newest jobs of the ledger"
-    return JobCosts(source, model, clip_s, steps, replace(footprint, spread=_spread(alike)))
+    clip_s = float(np.mean([job.clip_s for job in jobs]))
+    of_step = list(zip(*(job.spans for job in jobs), strict=True))
+    steps = [_step(spans, jobs, clip_s) for spans in of_step]
+    source = f"the {len(jobs)} newest jobs of the ledger"
+    known = replace(footprint, spread=_spread(jobs), crash_rate=crash_rate)
+    return JobCosts(source, model, clip_s, _with_overhead(steps, of_step, overhead), known)
+
+
+def _of_model(model: str, since: datetime | None) -> list[ColumnElement[bool]]:
+    """The service's jobs of the model; `lipsync run --ledger` has no queues, no pools and no flow runs."""
+    is_model = Job.model.startswith(f"{model}/", autoescape=True)
+    wanted = [Job.pool == CPU_POOL, Job.created_at.is_not(None), Job.finished_at.is_not(None), is_model]
+    return wanted if since is None else [*wanted, Job.created_at >= since]
+
+
+def _crash_rate(connection: Connection, model: str, since: datetime | None) -> float:
+    """The share of the attempts that another followed."""
+    counts = select(func.count(), func.sum(Job.attempt)).where(*_of_model(model, since), Job.attempt > 0)
+    jobs, attempts = connection.execute(counts).one()
+    return 1.0 - float(jobs) / float(attempts) if attempts else 0.0
 
 
 def _measured_jobs(connection: Connection, model: str, since: datetime | None) -> Iterator[_MeasuredJob]:
-    wanted = [Job.state == JobState.COMPLETED, Job.attempt == 1, Job.duration_s > 0, Job.created_at.is_not(None)]
-    wanted.append(Job.model.startswith(f"{model}/", autoescape=True))
-    if since is not None:
-        wanted.append(Job.created_at >= since)
+    wanted = [*_of_model(model, since), Job.state == JobState.COMPLETED, Job.attempt == 1, Job.duration_s > 0]
     newest = select(Job).where(*wanted).order_by(Job.finished_at.desc()).limit(_MAX_JOBS).subquery()
     of_job = (StageTiming.job_id == newest.c.id) & (StageTiming.attempt == 1) & (StageTiming.part_of == "")
     query = select(newest.c.created_at, newest.c.finished_at.label("ended_at"), newest.c.duration_s, StageTiming)
@@ -114,14 +139,14 @@ def _measured_job(rows: Sequence[Row[tuple[object, ...]]]) -> _MeasuredJob:
         stages[span.name] = span if other is None else _joined(span, other)
     ordered = sorted(stages.values(), key=lambda each: each.start_s)
     end_s = (rows[0].ended_at - began).total_seconds()
-    first = _Span("start", "cpu", 0.0, ordered[0].start_s, 0.0, 0.0, is_gap=True)
+    first = _Span(_START, "cpu", 0.0, ordered[0].start_s, 0.0, 0.0, is_gap=True)
     spans = [first, ordered[0]]
     for before, after in pairwise(ordered):
         if before.pool != after.pool:
-            name = "start on the GPU pool" if after.pool == "gpu" else "return to the CPU pool"
+            name = _TO_GPU if after.pool == "gpu" else _BACK
             spans.append(_Span(name, after.pool, before.end_s, after.start_s, 0.0, 0.0, is_gap=True))
         spans.append(after)
-    spans.append(_Span("end", "cpu", ordered[-1].end_s, end_s, 0.0, 0.0, is_gap=True))
+    spans.append(_Span(_END, "cpu", ordered[-1].end_s, end_s, 0.0, 0.0, is_gap=True))
     return _MeasuredJob(clip_s, tuple(spans))
 
 
@@ -166,24 +191,22 @@ def _alone(step: Step, wall_s: float) -> Step:
     return replace(step, threads=threads, wait_s=max(0.0, own_s - step.cpu_s / threads))
 
 
-def _with_overhead(steps: Sequence[Step], jobs: Sequence[_MeasuredJob], overhead: Overhead) -> tuple[Step, ...]:
+def _with_overhead(steps: Sequence[Step], of_step: Sequence[Sequence[_Span]], overhead: Overhead) -> tuple[Step, ...]:
     """Share the CPU-seconds of runs and control plane among the gaps, in proportion to how long each is."""
-    gap_walls = [
-        float(np.percentile([span.wall_s for span in spans], _ALONE_PERCENT)) if spans[0].is_gap else 0.0
-        for spans in zip(*(job.spans for job in jobs), strict=True)
-    ]
-    whole_s = sum(gap_walls) or 1.0
-    return tuple(
-        _alone(
-            replace(
-                step, cpu_s=overhead.runs_cpu_s * wall / whole_s, control_s=overhead.control_cpu_s * wall / whole_s
-            ),
-            wall,
-        )
-        if wall
-        else step
-        for step, wall in zip(steps, gap_walls, strict=True)
-    )
+    gaps_s = [_wall_alone_s(spans) if spans[0].is_gap else 0.0 for spans in of_step]
+    whole_s = sum(gaps_s) or 1.0
+    return tuple(_with_share(step, gap_s, gap_s / whole_s, overhead) for step, gap_s in zip(steps, gaps_s, strict=True))
+
+
+def _with_share(step: Step, gap_s: float, share: float, overhead: Overhead) -> Step:
+    if not gap_s:
+        return step
+    busy = replace(step, cpu_s=share * overhead.runs_cpu_s, control_s=share * overhead.control_cpu_s)
+    return _alone(busy, gap_s)
+
+
+def _wall_alone_s(spans: Sequence[_Span]) -> float:
+    return float(np.percentile([span.wall_s for span in spans], _ALONE_PERCENT))
 
 
 def _spread(jobs: Sequence[_MeasuredJob]) -> float:

@@ -11,12 +11,13 @@ from lipsync_service.capacity.costs import JobCosts
 from lipsync_service.capacity.fleet import Fleet, Resource
 from lipsync_service.capacity.prices import PriceTable
 from lipsync_service.capacity.simulation import SimulatedJob, SimulationResult, Workload, simulate
-from lipsync_service.capacity.sizing import Demand, Option, grown, options
+from lipsync_service.capacity.sizing import Demand, Here, Option, grown, options
 
 _HOUR_S = 3600.0
 _JOBS = (1000, 20_000)  # of the simulated stream: at least, and at most
 _LATENCIES = 5  # the stream lasts at least so many times as long as a job alone
 _MAX_GROWTHS = 60
+_PERCENTS = range(0, 101, 5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Summary:
     burst_last_s: float | None  # from the burst to the end of its last job
     makespan_s: float
     loads: tuple[tuple[str, float], ...]  # shares of what there is, the highest first
+    latency_percentiles: tuple[tuple[float, float], ...]  # percent of the jobs, and the seconds within which they end
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +96,28 @@ def plan(
     return CapacityPlan(demand, job, prices.currency, tuple(found), fleet, resources, simulated, added)
 
 
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What one machine would make of jobs that come at once."""
+
+    jobs: int
+    costs: JobCosts
+    here: Here
+    resources: tuple[Resource, ...]  # of the machine, the scarcest first
+    simulated: Summary
+
+
+def replay(jobs: int, job: JobCosts, here: Here) -> Replay:
+    """Foretell `jobs` jobs that come at once on a machine that has all parts of the service."""
+    fleet = here.fleet()
+    simulated = summary(simulate(fleet.site(), job, Workload(jobs=0, jobs_per_s=1.0, burst=jobs)))
+    return Replay(jobs, job, here, tuple(fleet.resources(job)), simulated)
+
+
 def stream(demand: Demand, job: JobCosts, burst: int) -> Workload:
     """Jobs at the demanded rate for long enough, with the burst a third of the way in."""
     jobs = ceil(min(max(_JOBS[0], _LATENCIES * demand.jobs_per_s * job.wall_s()), _JOBS[1]))
     return Workload(jobs, demand.jobs_per_s, burst, burst_at_s=jobs / demand.jobs_per_s / 3)
-
-
-def at_once(jobs: int) -> Workload:
-    """Jobs that all come at the beginning."""
-    return Workload(jobs=0, jobs_per_s=1.0, burst=jobs)
 
 
 def summary(result: SimulationResult) -> Summary:
@@ -123,6 +138,7 @@ def summary(result: SimulationResult) -> Summary:
         burst_last_s=max((job.latency_s for job in burst), default=None),
         makespan_s=result.makespan_s,
         loads=tuple(sorted(result.loads.items(), key=lambda each: -each[1])),
+        latency_percentiles=tuple((float(each), float(np.percentile(latencies, each))) for each in _PERCENTS),
     )
 
 

@@ -29,8 +29,8 @@ class NodeType:
         other = (self.price_per_hour, self.gpus, self.gpu_memory_gb)
         if not all(0 < each <= _LARGEST for each in positive) or not all(0 <= each <= _LARGEST for each in other):
             raise ValueError(f"the node {self.name!r} has a number that cannot be")
-        if int(self.gpus) != self.gpus or self.cores < 1:
-            raise ValueError(f"the node {self.name!r} needs whole GPUs and at least one core")
+        if int(self.gpus) != self.gpus or self.cores <= 0:
+            raise ValueError(f"the node {self.name!r} needs a whole number of GPUs")
 
     @property
     def memory_bytes(self) -> float:

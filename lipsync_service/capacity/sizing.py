@@ -38,6 +38,19 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
+class Here:
+    """A machine that is there, with all parts of the service on it. None: as the local stack has it."""
+
+    cores: float
+    cpu_slots: int | None = None  # runs at a time of the CPU pool's worker
+    gpu_slots: int | None = None  # runs at a time of the GPU pool's worker
+
+    def fleet(self) -> Fleet:
+        """The machine as a fleet that costs nothing."""
+        return single_machine(NodeType("here", self.cores, 1.0, 0.0), self)
+
+
+@dataclass(frozen=True, slots=True)
 class Option:
     """A fleet that would do, and its price for a minute of video."""
 
@@ -114,7 +127,7 @@ def _single_machines(demand: Demand, job: JobCosts, prices: PriceTable) -> list[
         return []
     fleets = []
     for node in prices.cpu_nodes:
-        fleet = single_machine(node, job)
+        fleet = single_machine(node)
         loads = [each.load(demand.jobs_per_s) for each in fleet.resources(job)]
         needed_bytes = job.footprint.control_bytes + job.footprint.worker_bytes
         needed_bytes += (fleet.cpu.slots + fleet.gpu_slots_here) * job.footprint.run_bytes
@@ -123,8 +136,9 @@ def _single_machines(demand: Demand, job: JobCosts, prices: PriceTable) -> list[
     return fleets
 
 
-def single_machine(node: NodeType, job: JobCosts, cpu_slots: int | None = None, gpu_slots: int | None = None) -> Fleet:
+def single_machine(node: NodeType, here: Here | None = None) -> Fleet:
     """Both pools and the control plane on one machine; the slots are by default those of the local stack."""
     cores = max(1, int(node.cores))
-    cpu = Workers("cpu", node, 1, cores + 1 if cpu_slots is None else cpu_slots)
-    return Fleet(cpu, None, ControlPlane(None, 0, 1), cores if gpu_slots is None else gpu_slots)
+    cpu_slots = (here.cpu_slots if here else None) or cores + 1
+    gpu_slots = (here.gpu_slots if here else None) or cores
+    return Fleet(Workers("cpu", node, 1, cpu_slots), None, ControlPlane(None, 0, 1), gpu_slots)
