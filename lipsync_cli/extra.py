@@ -21,6 +21,7 @@ _PACKAGES = frozenset(
         "psycopg",
         "pydantic",
         "pydantic_settings",
+        "simpy",
         "sqlalchemy",
     )
 )

@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 import traceback
+from pathlib import Path
 
 import click
 
@@ -42,6 +43,14 @@ def write_stdout(text: str) -> None:
         _discard_stdout()
         reason = exc.strerror if isinstance(exc, OSError) else str(exc)
         raise OutputError(f"standard output cannot be written: {reason}", "redirect it elsewhere") from exc
+
+
+def write_file(path: Path, text: str, remedy: str) -> None:
+    """Write `text` to the file `path`. Raises OutputError, with `remedy`, where that is not possible."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise OutputError(f"{path} cannot be written: {exc.strerror}", remedy) from exc
 
 
 def _describe(failure: BaseException, is_debug: bool) -> tuple[str, str, int]:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from lipsync_service.ledger.local import LocalLedger
 
 _COMMAND = "lipsync run --ledger"
+#: The file that `make up` writes, below the folder that the command is called in.
+_SERVICE_FILE = Path(".lipsync") / "ledger.env"
 #: In place of an address: the ledger of the settings, by default the user's own.
 OWN = "auto"
 
@@ -28,6 +30,18 @@ def open_ledger(url: str) -> "LocalLedger":
     if url in (OWN, own_url):
         return LocalLedger(own_url, settings.spool_dir)
     return LocalLedger.beside(url, settings.spool_dir)
+
+
+def known_ledger(command: str, database: str | None) -> str:
+    """The address of the ledger to read: `database`, or that of the environment, of `make up` here, or the user's own.
+
+    Raises:
+        OptionError: a setting cannot be used, or the extra `service` is not installed.
+    """
+    if database is not None:
+        return database
+    file = _SERVICE_FILE if _SERVICE_FILE.is_file() else None
+    return service_settings(command, file).database_url.get_secret_value()
 
 
 def recorded(ledger: "LocalLedger", video: Path, audio: Path, work: Callable[[], JobReport]) -> JobReport:

@@ -12,6 +12,7 @@ from lipsync_cli.commands.bench import bench
 from lipsync_cli.commands.doctor import doctor
 from lipsync_cli.commands.jobs import jobs
 from lipsync_cli.commands.models import models
+from lipsync_cli.commands.plan import plan
 from lipsync_cli.commands.probe import probe
 from lipsync_cli.commands.report import report
 from lipsync_cli.commands.run import run
@@ -61,7 +62,7 @@ def cli(ctx: click.Context) -> None:
         write_stdout(ctx.get_help())
 
 
-for command in (run, submit, batch, jobs, probe, models, report, bench, doctor):
+for command in (run, submit, batch, jobs, probe, models, report, plan, bench, doctor):
     cli.add_command(command)
 
 

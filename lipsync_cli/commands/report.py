@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lipsync_cli.extra import service_extra, service_settings
-from lipsync_cli.failures import write_stdout
-from lipsync_core.errors import OptionError, OutputError
+from lipsync_cli.extra import service_extra
+from lipsync_cli.failures import write_file, write_stdout
+from lipsync_cli.ledger import known_ledger
+from lipsync_core.errors import OptionError
 
 if TYPE_CHECKING:
     from lipsync_service.ledger.timing_report import TimingBreakdown
@@ -21,7 +22,6 @@ _SPAN = re.compile(r"(\d+)([mhdw])", re.ASCII)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _MAX_DAYS = 36_500
 _COMMAND = "lipsync report"
-_SERVICE_FILE = Path(".lipsync") / "ledger.env"  # written by `make up`, below the folder that the command is called in
 _DATABASE_HELP = (
     "The ledger.  [default: LIPSYNC_DATABASE_URL, or that of the service of `make up` here, or this user's own]"
 )
@@ -98,7 +98,7 @@ def report(
     if output is None:
         write_stdout(text)
     else:
-        _write(output, text)
+        write_file(output, f"{text}\n", "choose another file with -o")
 
 
 def _period(last: timedelta | None, since: datetime | None, until: datetime | None) -> Period:
@@ -114,9 +114,7 @@ def _period(last: timedelta | None, since: datetime | None, until: datetime | No
 def _read(database: str | None, period: Period, model: str | None, pool: str | None) -> "TimingBreakdown":
     with service_extra(_COMMAND):
         from lipsync_service.ledger.timing_report import ReportFilter, timing_breakdown
-    file = _SERVICE_FILE if _SERVICE_FILE.is_file() else None
-    url = service_settings(_COMMAND, file).database_url.get_secret_value() if database is None else database
-    return timing_breakdown(url, ReportFilter(period.since, period.until, model, pool))
+    return timing_breakdown(known_ledger(_COMMAND, database), ReportFilter(period.since, period.until, model, pool))
 
 
 def _render(breakdown: "TimingBreakdown", format_name: str) -> str:
@@ -129,10 +127,3 @@ def _render(breakdown: "TimingBreakdown", format_name: str) -> str:
         "html": timing_page.render_html,
     }
     return renderers[format_name](breakdown)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as exc:
-        raise OutputError(f"{path} cannot be written: {exc.strerror}", "choose another file with -o") from exc

@@ -1,0 +1,144 @@
+"""The smallest fleet for a stream of jobs: the arithmetic of the plan.
+
+Each resource is sized by the same rule: (jobs a second) x (what a job uses of it) / (what one machine has of it) is the
+number of machines at full load; divided by the target load, and rounded up, it is the number to have. Of several types
+of machine the one is taken that costs least in all.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from math import ceil
+
+from lipsync_core.errors import OptionError
+from lipsync_service.capacity.costs import JobCosts, Pool
+from lipsync_service.capacity.fleet import ControlPlane, Fleet, Resource, Workers, worker_slots
+from lipsync_service.capacity.prices import NodeType, PriceTable
+
+_HOUR_S = 3600.0
+_MAX_MACHINES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """The jobs to be planned for."""
+
+    jobs_per_hour: float
+    clip_s: float  # the length of a job's output
+    target_load: float = 0.7  # of the scarcest resource, 0..1
+
+    @property
+    def jobs_per_s(self) -> float:
+        """Jobs that arrive in a second, on average."""
+        return self.jobs_per_hour / _HOUR_S
+
+    @property
+    def video_minutes_per_hour(self) -> float:
+        """Minutes of video made in an hour."""
+        return self.jobs_per_hour * self.clip_s / 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """A machine that is there, with all parts of the service on it. None: as the local stack has it."""
+
+    cores: float
+    cpu_slots: int | None = None  # runs at a time of the CPU pool's worker
+    gpu_slots: int | None = None  # runs at a time of the GPU pool's worker
+
+    def fleet(self) -> Fleet:
+        """The machine as a fleet that costs nothing."""
+        return single_machine(NodeType("here", self.cores, 1.0, 0.0), self)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A fleet that would do, and its price for a minute of video."""
+
+    fleet: Fleet
+    per_video_minute: float
+
+
+def options(demand: Demand, costs: JobCosts, prices: PriceTable) -> list[Option]:
+    """A fleet for each type of machine of the GPU pool, and on a single machine where that suffices; cheapest first.
+
+    Raises:
+        OptionError: no machine of the table can hold a job, or it would take thousands of machines.
+    """
+    job = costs.for_clip(demand.clip_s)
+    cpu = _cheapest(_workers("cpu", prices.cpu_nodes, demand, job))
+    control = _control_plane(demand, job, prices)
+    on_gpu_pool = prices.gpu_nodes if job.gpu_s else prices.cpu_nodes
+    fleets = _single_machines(demand, job, prices)
+    if cpu and control:
+        if job.wall_s("gpu"):
+            fleets += [Fleet(cpu, gpu, control) for gpu in _workers("gpu", on_gpu_pool, demand, job)]
+        else:
+            fleets.append(Fleet(cpu, None, control))
+    if not fleets:
+        raise OptionError("no machines of the price table do this", "add larger ones to it, or plan for fewer jobs")
+    found = [Option(fleet, fleet.price_per_hour / demand.video_minutes_per_hour) for fleet in fleets]
+    return sorted(found, key=lambda each: (each.per_video_minute, each.fleet.cpu.count))
+
+
+def grown(fleet: Fleet, resource: Resource) -> Fleet:
+    """The fleet with one machine more of the kind that this resource belongs to."""
+    if resource.name.startswith("control plane") and fleet.control.node:
+        control = fleet.control
+        return replace(fleet, control=replace(control, count=control.count + 1, servers=control.servers + 1))
+    if fleet.gpu and resource.name.startswith("GPU"):
+        return replace(fleet, gpu=replace(fleet.gpu, count=fleet.gpu.count + 1))
+    return replace(fleet, cpu=replace(fleet.cpu, count=fleet.cpu.count + 1))
+
+
+def _workers(pool: Pool, nodes: Iterable[NodeType], demand: Demand, job: JobCosts) -> list[Workers]:
+    """For each type of machine as many as the demand needs; none where a machine cannot hold a single run."""
+    found = []
+    for node in nodes:
+        slots = worker_slots(pool, node, job)
+        if slots:
+            one = Workers(pool, node, 1, slots)
+            load = max((each.load(demand.jobs_per_s) for each in one.resources(job)), default=0.0)
+            count = max(1, ceil(load / demand.target_load - 1e-9))
+            if count <= _MAX_MACHINES:
+                found.append(replace(one, count=count))
+    return found
+
+
+def _cheapest(workers: list[Workers]) -> Workers | None:
+    return min(workers, key=lambda each: (each.price_per_hour, each.count), default=None)
+
+
+def _control_plane(demand: Demand, job: JobCosts, prices: PriceTable) -> ControlPlane | None:
+    """The cheapest machines for the control plane, with as many server processes as its CPU-seconds need."""
+    busy_cores = demand.jobs_per_s * job.control_s
+    servers = max(1, ceil(busy_cores / demand.target_load - 1e-9))
+    cores = busy_cores / demand.target_load + job.footprint.control_idle_cores
+    planes = []
+    for node in prices.cpu_nodes:
+        count = max(1, ceil(max(cores, servers) / node.cores - 1e-9))
+        if node.memory_bytes >= job.footprint.control_bytes and count <= _MAX_MACHINES:
+            planes.append(ControlPlane(node, count, servers))
+    return min(planes, key=lambda each: (each.price_per_hour, each.count), default=None)
+
+
+def _single_machines(demand: Demand, job: JobCosts, prices: PriceTable) -> list[Fleet]:
+    """The service on one machine, as `make up` has it, on each type that carries all of it."""
+    if job.gpu_s:  # here, machines with a GPU are of the GPU pool only
+        return []
+    fleets = []
+    for node in prices.cpu_nodes:
+        fleet = single_machine(node)
+        loads = [each.load(demand.jobs_per_s) for each in fleet.resources(job)]
+        needed_bytes = job.footprint.control_bytes + job.footprint.worker_bytes
+        needed_bytes += (fleet.cpu.slots + fleet.gpu_slots_here) * job.footprint.run_bytes
+        if max(loads) <= demand.target_load and needed_bytes <= node.memory_bytes:
+            fleets.append(fleet)
+    return fleets
+
+
+def single_machine(node: NodeType, here: Here | None = None) -> Fleet:
+    """Both pools and the control plane on one machine; the slots are by default those of the local stack."""
+    cores = max(1, int(node.cores))
+    cpu_slots = (here.cpu_slots if here else None) or cores + 1
+    gpu_slots = (here.gpu_slots if here else None) or cores
+    return Fleet(Workers("cpu", node, 1, cpu_slots), None, ControlPlane(None, 0, 1), gpu_slots)
