@@ -37,6 +37,12 @@ _RUN_SETTINGS: Final = {
     # Prefect's server answers 500 while its database is down, which must not fail a job.
     "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
     "PREFECT_CLIENT_MAX_RETRIES": "6",  # after 2, 4 ... 64 s: two minutes in all
+    # Each client of a run, and it has three, would first ask for the server's version and for a token against forged
+    # requests of browsers, which the server does not issue.
+    "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",
+    "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",
+    # Seconds between two batches of log lines. By default every line but the first would be a batch of its own.
+    "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "5",
 }
 
 with warnings.catch_warnings():
