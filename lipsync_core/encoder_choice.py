@@ -13,8 +13,8 @@ from lipsync_core.media.encoder_trial import try_encoder
 from lipsync_core.media.encoders import find_encoder
 from lipsync_core.media.working import WorkingPicture
 from lipsync_core.option_specs import CPU_ENCODERS, Codec, EncoderName
-from lipsync_core.threads import codec_threads
 from lipsync_core.options import JobOptions
+from lipsync_core.threads import codec_threads
 
 _logger = logging.getLogger(__name__)
 _NVENC: Mapping[Codec, str] = MappingProxyType({"h264": "h264_nvenc", "hevc": "hevc_nvenc"})
