@@ -38,6 +38,15 @@ service_option = click.option(
     help="Where the service is: lines such as LIPSYNC_API_URL=…; the environment wins.  [env: LIPSYNC_SERVICE]",
 )
 
+cores_option = click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    envvar="LIPSYNC_CORES",
+    metavar="N",
+    show_default="one for each core",
+    help="The threads of each codec and network, where other jobs share this machine.  [env: LIPSYNC_CORES]",
+)
+
 
 def is_debug() -> bool:
     """LIPSYNC_DEBUG is set, and not to 0."""

@@ -14,6 +14,7 @@ from lipsync_core.media.encoders import find_encoder
 from lipsync_core.media.working import WorkingPicture
 from lipsync_core.option_specs import CPU_ENCODERS, Codec, EncoderName
 from lipsync_core.options import JobOptions
+from lipsync_core.threads import codec_threads
 
 _logger = logging.getLogger(__name__)
 _NVENC: Mapping[Codec, str] = MappingProxyType({"h264": "h264_nvenc", "hevc": "hevc_nvenc"})
@@ -51,7 +52,7 @@ def choose_encoder(options: JobOptions, picture: WorkingPicture) -> EncoderChoic
 
 def compression(options: JobOptions, encoder: str) -> EncoderOptions:
     """The job's quality and speed, for the encoder of that name in `media.encoders.ENCODERS`."""
-    return EncoderOptions(encoder, options.crf, options.preset)
+    return EncoderOptions(encoder, options.crf, options.preset, threads=codec_threads())
 
 
 def _choose(options: JobOptions, picture: WorkingPicture) -> EncoderChoice:

@@ -19,6 +19,7 @@ from lipsync_core.errors import ModelCorruptError, ModelError, ModelMissingError
 from lipsync_core.execution import LocalProvider, OpeningProvider
 from lipsync_core.network import TensorSpec
 from lipsync_core.onnx_messages import first_cause, held_log, plain
+from lipsync_core.threads import network_threads
 
 try:
     import onnxruntime as ort
@@ -63,7 +64,7 @@ class OnnxModel:
     """A network in this process: implements `network.Network`. Open each file once, and let all threads share it."""
 
     def __init__(self, path: Path, provider: OpeningProvider = "cpu", threads: int | None = None) -> None:
-        """Load the network at `path`; `threads` is how many work on one run, by default one per usable core.
+        """Load the network at `path`; `threads` is how many work on one run, by default this process's share.
 
         Raises:
             OptionError: this ONNX Runtime does not have the provider, or the provider does not start, or it leaves
@@ -76,7 +77,7 @@ class OnnxModel:
             raise ModelMissingError(f"there is no model file {path}")
         self.path = path
         self._session = _open(
-            os.fspath(path), provider, _CHAINS[provider], _session_options(threads or _usable_cores())
+            os.fspath(path), provider, _CHAINS[provider], _session_options(threads or network_threads())
         )
         #: The provider of the network, as the session reports it.
         self.provider = _working_provider(self._session, path.name)
@@ -229,13 +230,6 @@ def _session_options(threads: int) -> ort.SessionOptions:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")  # see _working_provider
     return options
-
-
-def _usable_cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        return os.cpu_count() or 1
 
 
 def _spec(node: ort.NodeArg) -> TensorSpec:

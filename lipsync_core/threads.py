@@ -1,10 +1,14 @@
-"""Keeps numerical libraries from starting threads of their own."""
+"""The threads of this process: one for each numerical library, and a share of the machine for codecs and networks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import cv2
 from threadpoolctl import threadpool_limits
+
+from lipsync_core.machine import allowed_cores, usable_cores
+
+_share: int | None = None  # of this process, as `threads_limited` sets it
 
 
 @contextmanager
@@ -21,3 +25,31 @@ def no_thread_pools() -> Iterator[None]:
             yield
     finally:
         cv2.setNumThreads(threads)
+
+
+@contextmanager
+def threads_limited(count: int | None) -> Iterator[None]:
+    """Let each codec and each network that this process opens in the block have `count` threads; None: as before.
+
+    A process that shares its machine with others like it calls it. No result depends on the number.
+    """
+    global _share
+    before = _share
+    _share = before if count is None else max(1, count)
+    try:
+        yield
+    finally:
+        _share = before
+
+
+def network_threads() -> int:
+    """The threads of one network: this process's share, by default one for each usable core."""
+    return _share or usable_cores()
+
+
+def codec_threads() -> int:
+    """The threads of one encoder or decoder: this process's share; 0, the codec's own choice, where none is set.
+
+    A codec's own choice follows the machine's cores and knows no quota, so a quota is named here.
+    """
+    return _share or (usable_cores() if usable_cores() < allowed_cores() else 0)

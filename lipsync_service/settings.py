@@ -89,11 +89,17 @@ class Settings(BaseSettings):
     metrics_host: str = Field("127.0.0.1", description="The address on which the watcher serves its metrics.")
     metrics_port: int = Field(4205, ge=1, le=65_535)
 
+    cores: int | None = Field(
+        None,
+        ge=1,
+        description="The cores that the jobs of this host may use; unset: all that its affinity and its container's "
+        "quota allow. How many runs a worker takes, and the threads of each, follow from it.",
+    )
     worker_limit: int | None = Field(
         None,
         ge=1,
         validation_alias="WORKER_LIMIT",
-        description="The most runs of a worker at a time; unset: no limit.",
+        description="The most runs of a worker at a time; unset: as many as cores and memory allow.",
     )
     worker_drain_s: float = Field(
         1740.0,  # a minute less than Compose and Kubernetes wait before they kill (30 min)
@@ -125,6 +131,7 @@ class Settings(BaseSettings):
         "model_server",
         "callback_secret",
         "source",
+        "cores",
         "worker_limit",
         mode="before",
     )

@@ -29,7 +29,8 @@ from tasks.preview import Preview
 from tasks.stage_log import StageLog, StageRun
 
 _log = logging.getLogger(__name__)
-_UPDATE_EVERY_S = 1.0
+_UPDATE_EVERY_S = 2.0
+_UPDATE_SHARE = 0.1  # of the time gone by, where that is longer, so that a long job costs the server little more
 
 
 class ShownProgress:
@@ -40,14 +41,15 @@ class ShownProgress:
         with _if_possible():
             made = create_progress_artifact(progress=0.0, key=PROGRESS_ARTIFACT, description="Frames written")
             self._artifact = cast(UUID, made)
-        self._shown_at = time.monotonic()
+        self._started_at = self._shown_at = time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
-        """Move the bar, at most once a second, and at the end."""
+        """Move the bar: every two seconds, later at each tenth of the time gone by, and at the end."""
         now = time.monotonic()
         if self._artifact is None or not progress.total:
             return
-        if now - self._shown_at < _UPDATE_EVERY_S and progress.done < progress.total:
+        pause_s = max(_UPDATE_EVERY_S, _UPDATE_SHARE * (now - self._started_at))
+        if now - self._shown_at < pause_s and progress.done < progress.total:
             return
         self._shown_at = now
         with _if_possible():

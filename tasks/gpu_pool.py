@@ -1,15 +1,14 @@
 """Track and infer for a job: inline, or in a child run on the GPU pool that is started again where it crashes."""
 
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
-import httpx
 from prefect import runtime
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
 from prefect.states import Cancelling
 
@@ -20,11 +19,11 @@ from lipsync_core.report import Progress
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.client.retries import retried
 from lipsync_service.client.run_states import RunState
-from lipsync_service.errors import GpuRunError
 from lipsync_service.names import GPU_DEPLOYMENT
 from tasks import stages
 from tasks.artifacts import log_choice, show_parts
-from tasks.handover import Failure, Handover, inferred_by, read_handover, write_handover
+from tasks.child_run import RETRY_S, SERVER_LIMIT_S, finished_run, is_away
+from tasks.handover import Failure, Handover, has_handed_over, inferred_by, read_handover, write_handover
 from tasks.inference import GpuPoolParts, load_gpu_pool_parts, open_inference
 from tasks.job import ChosenParts, Inferred, JobInputs, ServiceJob
 from tasks.stages import unscanned
@@ -32,8 +31,6 @@ from tasks.stages import unscanned
 SetParts = Callable[[ChosenParts], None]
 
 _MAX_CHILDREN = 3  # of one attempt of a job, each after the crash of the one before
-_SERVER_LIMIT_S = 300.0
-_POLL_S = 0.25  # how often the parent looks at its child; Prefect's own 5 s would add 2.5 s to a job
 
 
 def infer_inline(job: ServiceJob, inputs: JobInputs, parts: GpuPoolParts) -> Inferred:
@@ -62,7 +59,15 @@ def infer_on_gpu_pool(job: ServiceJob, request: LipSyncRequest, attempt: int, se
     return _handed_over(job, _ended_child(job, request, attempt, _MAX_CHILDREN), set_parts)
 
 
-def _ended_child(job: ServiceJob, request: LipSyncRequest, attempt: int, number: int) -> FlowRun:
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """A child run that has handed over, or has ended without a handover, in `state`."""
+
+    id: UUID
+    state: State[Any] | None  # None where it has handed over
+
+
+def _ended_child(job: ServiceJob, request: LipSyncRequest, attempt: int, number: int) -> _Child:
     """The child run `number` of this attempt, waited for; cancelled when the present run is stopped meanwhile."""
     start = partial(
         run_deployment,
@@ -73,26 +78,23 @@ def _ended_child(job: ServiceJob, request: LipSyncRequest, attempt: int, number:
         idempotency_key=f"{runtime.flow_run.id}-{attempt}-{number}",  # asked for twice, it is the same run
         timeout=0,
     )
-    run_id = cast(FlowRun, retried(start, _is_away, _SERVER_LIMIT_S, _POLL_S)).id
+    run_id = cast(FlowRun, retried(start, is_away, SERVER_LIMIT_S, RETRY_S)).id
     try:
-        return finished_run(run_id, job.max_gpu_wait_s)
+        run = finished_run(run_id, job.max_gpu_wait_s, partial(has_handed_over, job, run_id))
     except BaseException:
         _cancel(run_id)
         raise
+    return _Child(run_id, run.state if run else None)
 
 
-def _handed_over(job: ServiceJob, child: FlowRun, set_parts: SetParts) -> Inferred:
+def _handed_over(job: ServiceJob, child: _Child, set_parts: SetParts) -> Inferred:
     handover = read_handover(unscanned(job), child.id)
     if handover.chosen_parts is not None:
         set_parts(handover.chosen_parts)
-    inferred = inferred_by(child.id, handover, _run_state(child))
-    if child.state is None or not child.state.is_completed():
-        raise GpuRunError(f"the run {child.id} on the GPU pool ended as {child.state_name}")
-    return inferred
+    return inferred_by(child.id, handover, _run_state(child.state))
 
 
-def _run_state(child: FlowRun) -> RunState | None:
-    state = child.state
+def _run_state(state: State[Any] | None) -> RunState | None:
     if state is None:
         return None
     return RunState(state.type.value, state.name or "", state.message or "", state.timestamp)
@@ -126,30 +128,6 @@ def infer_and_hand_over(job: ServiceJob, request: LipSyncRequest, run_id: UUID) 
         write_handover(unscanned(job), run_id, unscanned(Handover(parts=chosen, failure=Failure.of(error))))
         raise
     write_handover(unscanned(job), run_id, unscanned(Handover(inferred=inferred)))
-
-
-def finished_run(run_id: UUID, may_wait_s: float) -> FlowRun:
-    """Wait for the run to end, and for a server that is being restarted.
-
-    Raises:
-        GpuRunError: no worker has started the run within `may_wait_s`.
-    """
-    asked_at = time.monotonic()
-    with get_client(sync_client=True) as client:
-        while True:
-            run = retried(partial(client.read_flow_run, run_id), _is_away, _SERVER_LIMIT_S, _POLL_S)
-            if run.state is not None and run.state.is_final():
-                return run
-            if run.start_time is None and time.monotonic() > asked_at + may_wait_s:
-                raise GpuRunError(f"no worker of the GPU pool has begun the run {run_id}", "see that one is online")
-            time.sleep(_POLL_S)
-
-
-def _is_away(exc: Exception) -> bool:
-    """Prefect's server is being restarted, or its database is."""
-    if isinstance(exc, httpx.HTTPStatusError):
-        return exc.response.is_server_error
-    return isinstance(exc, httpx.TransportError)
 
 
 def _cancel(run_id: UUID) -> None:

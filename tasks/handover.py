@@ -75,6 +75,11 @@ def write_handover(job: ServiceJob, run_id: UUID, handover: Handover) -> None:
     job.files.put(path, _url(job, run_id))
 
 
+def has_handed_over(job: ServiceJob, run_id: UUID) -> bool:
+    """Whether the child `run_id` has written its handover. Raises TransientError where the storage does not answer."""
+    return job.files.exists(_url(job, run_id))
+
+
 @task(name="take over", task_run_name="take over", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
 def read_handover(job: ServiceJob, run_id: UUID) -> Handover:
     """The handover of the child `run_id`; an empty one where the child wrote none.

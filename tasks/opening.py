@@ -7,11 +7,12 @@ from pathlib import Path
 
 from lipsync_core.models.store import ModelStore
 from lipsync_core.options import JobOptions
-from lipsync_core.threads import no_thread_pools
+from lipsync_core.threads import no_thread_pools, threads_limited
 from lipsync_core.workspace import Workspace
 from lipsync_service.gpu_meter import open_gpu
 from lipsync_service.settings import Settings
 from lipsync_service.storage.storage import Storage
+from lipsync_service.worker.capacity import threads_of_a_run
 from tasks.job import ServiceJob
 from tasks.stage_log import StageLog
 
@@ -25,6 +26,7 @@ def open_job(options: JobOptions, settings: Settings) -> Iterator[ServiceJob]:
     """
     with (
         no_thread_pools(),
+        threads_limited(threads_of_a_run(settings)),
         tempfile.TemporaryDirectory(prefix="lipsync-job-") as folder,
         ExitStack() as leases,
     ):

@@ -19,12 +19,15 @@ from infra.local.objects import S3Keys, start_objects
 from infra.local.postgres import DatabaseUrls, start_postgres, stop_postgres
 from infra.local.process import Service, ServiceFolder, StackError
 from infra.local.secret import kept_secret
+from lipsync_core.errors import OptionError
 from lipsync_service.deploy.automation import ensure_automation
 from lipsync_service.deploy.pools import ensure_pools
 from lipsync_service.deploy.retention import RETENTION
 from lipsync_service.deploy.server_settings import SERVER_SETTINGS
 from lipsync_service.ledger.database import upgrade
 from lipsync_service.names import CPU_POOL, GPU_POOL
+from lipsync_service.settings import load_settings
+from lipsync_service.worker.capacity import worker_limit
 from lipsync_service.worker.launch import ADDRESS, SOURCE
 from lipsync_service.worker.starting import launcher_command, launcher_environment, worker_command
 
@@ -138,7 +141,7 @@ class Stack:
                 workers = client.request("POST", _WORKERS_PATH, path_params={"work_pool_name": pool}, json={}).json()
             return any(worker["name"] == name and worker["status"] == "ONLINE" for worker in workers)
 
-        command = [*worker_command(pool), "--name", name, "--limit", str(_runs_at_once(pool))]
+        command = [*worker_command(pool), "--name", name, "--limit", str(_limit(pool))]
         return Service(name, command, environment, is_online)
 
 
@@ -148,13 +151,11 @@ def _worker_pools(count: int) -> dict[str, str]:
     return {f"{_WORKER}{pool}{number}": pool for number in numbers for pool in (CPU_POOL, GPU_POOL)}
 
 
-def _runs_at_once(pool: str) -> int:
-    """The limit of a pool's runs at a time; more runs would take memory and finish no sooner.
-
-    The CPU pool gets one more, because a job's own run waits while its part on the GPU pool works.
-    """
-    processors = len(os.sched_getaffinity(0))
-    return processors + 1 if pool == CPU_POOL else processors
+def _limit(pool: str) -> int:
+    try:
+        return worker_limit(load_settings(), pool)
+    except OptionError as exc:
+        raise StackError(str(exc)) from exc
 
 
 def _answers(url: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lipsync_cli.environment import home_option, ledger_option, model_server_option
+from lipsync_cli.environment import cores_option, home_option, ledger_option, model_server_option
 from lipsync_cli.failures import write_stdout
 from lipsync_cli.job_options import job_option
 from lipsync_cli.ledger import open_ledger, recorded
@@ -43,6 +43,7 @@ _FILE = click.Path(path_type=Path)
 @job_option("start_s", type=Moment(), default="0")
 @job_option("end_s", type=Moment(), show_default="its end")
 @job_option("min_synced", type=float)
+@cores_option
 @ledger_option
 @click.option("--json", "as_json", is_flag=True, help="Write the report to standard output as one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress and no report; with --json, no progress.")
@@ -52,6 +53,7 @@ def run(
     audio: Path,
     output: Path,
     home: Path | None,
+    threads: int | None,
     ledger: str | None,
     as_json: bool,
     quiet: bool,
@@ -75,8 +77,9 @@ def run(
 
     give_memory_back()  # before codecs and libraries start their threads
     from lipsync_core.pipeline import lip_sync
+    from lipsync_core.threads import threads_limited
 
-    with shown_progress(quiet) as progress:
+    with threads_limited(threads), shown_progress(quiet) as progress:
         job = partial(lip_sync, video, audio, output, options, workspace_at(home), progress, execution=execution)
         report = job() if account is None else recorded(account, video, audio, job)
     if as_json:

@@ -33,7 +33,7 @@ def wait_for_job(service: Service, job_id: UUID, output: Path | None, is_quiet: 
     take_up = take_up_line(job_id, output)
     address = service.client.output_address(job_id) if output else ""
     with remaining(f"job {job_id} goes on; to wait for it again: {take_up}"), shown_steps(is_quiet) as show:
-        job = service.client.wait(job_id, (lambda job: None) if is_quiet else lambda job: show(_step(service, job)))
+        job = service.client.wait(job_id, None if is_quiet else lambda job: show(_step(service, job)))
     if job.error is None and output is not None:
         with remaining(f"job {job_id} is {job.state}; to bring its result: {take_up}"), shown_steps(is_quiet) as show:
             service.files.download(address, output, lambda path, progress: show(transfer_step(path, progress)))

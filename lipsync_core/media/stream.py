@@ -18,6 +18,7 @@ from lipsync_core.clock import StageClock
 from lipsync_core.errors import NoVideoError
 from lipsync_core.media.hardware import HARDWARE
 from lipsync_core.media.probe import is_still, open_media, video_stream
+from lipsync_core.threads import codec_threads
 
 DECODE_STAGE = "decode"
 _STILL_TIME_BASE = Fraction(1, 25)
@@ -103,8 +104,8 @@ class PictureStream:
         if stream is None:
             raise NoVideoError(f"{self._path} holds no video", "give a video or an image of a face")
         stream.thread_type = "AUTO"
-        if hardware or stream.width * stream.height <= SMALL_PX:
-            stream.codec_context.thread_count = 1
+        is_single = hardware or stream.width * stream.height <= SMALL_PX
+        stream.codec_context.thread_count = 1 if is_single else codec_threads()
         with self._clock.adopting(DECODE_STAGE):
             stream.codec_context.open(strict=False)
         self._stream: VideoStream = stream

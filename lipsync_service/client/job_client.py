@@ -9,7 +9,7 @@ if job.error:
 
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -24,6 +24,7 @@ from lipsync_service.client.prefect_api import PrefectApi, RunOrder, RunQuery, T
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.client.retries import retried
 from lipsync_service.client.run_states import retry_command, state_types
+from lipsync_service.client.waiting import HEARD_TYPES, Waiting
 from lipsync_service.errors import IdempotencyConflictError, JobMissingError, JobStateError
 from lipsync_service.names import ENCODE_TASK, GPU_FLOW, JOB_DEPLOYMENT, JOB_FLOW, PROGRESS_ARTIFACT, JobStateName
 from lipsync_service.settings import Settings, load_settings
@@ -159,13 +160,13 @@ class JobClient:
         self._api.retry(job_id, force=True)
         return self.job(job_id)
 
-    def wait(self, job_id: UUID, watch: Callable[[Job], None] = lambda job: None, poll_s: float = 0.5) -> Job:
+    def wait(self, job_id: UUID, watch: Callable[[Job], None] | None = None, poll_s: float = 0.5) -> Job:
         """The job when it has ended; of a duplicate, the job that it names while that is kept.
 
-        `watch` receives the job until then.
+        `watch` receives the job until then: at each change, and every few seconds while it runs.
         """
-        for [job] in self.watch([job_id], poll_s):
-            if not job.is_final:
+        for [job] in self.watch([job_id], poll_s, is_shown=watch is not None):
+            if watch is not None and not job.is_final:
                 watch(job)
         if job.same_as is None:
             return job
@@ -174,21 +175,25 @@ class JobClient:
         except JobMissingError:  # its run is no longer kept; the duplicate has its state, and asks for the same
             return job
 
-    def watch(self, job_ids: Collection[UUID], poll_s: float) -> Iterator[tuple[Job, ...]]:
-        """Yield the jobs every `poll_s`, each until it was yielded as ended; one call asks for all of them.
+    def watch(self, job_ids: Collection[UUID], poll_s: float, is_shown: bool = False) -> Iterator[tuple[Job, ...]]:
+        """Yield the jobs at once and whenever one has changed, each until it was yielded as ended.
 
-        A crashed job has ended when it stays crashed, since the service's watcher restarts it after its first crashes.
-        The calls are repeated for a minute where the service does not answer.
+        The service tells of changes. Where its stream of events is closed, it is asked, first after `poll_s` and later
+        at each tenth of the time waited, with one call for all jobs. With `is_shown` it is also asked every few seconds
+        while a job runs. A crashed job has ended when it stays crashed, since the service's watcher restarts it after
+        its first crashes. The calls are repeated for a minute where the service does not answer.
         """
         pending = set(job_ids)
         crashes: dict[UUID, float] = {}  # the time.monotonic() at which each was first seen
-        while pending:
-            ask = partial(self._read, pending)
-            jobs = retried(ask, lambda exc: isinstance(exc, TransientError), _OUTAGE_S, poll_s)
-            yield tuple(jobs)
-            pending -= {job.id for job in jobs if job.is_final and not _may_run_again(job, crashes)}
-            if pending:
-                time.sleep(poll_s)
+        with closing(self._api.events(JOB_FLOW, frozenset(pending), HEARD_TYPES)) as events:
+            waiting = Waiting(events, poll_s, is_shown)
+            while pending:
+                ask = partial(self._read, pending)
+                jobs = retried(ask, lambda exc: isinstance(exc, TransientError), _OUTAGE_S, poll_s)
+                yield tuple(jobs)
+                pending -= {job.id for job in jobs if job.is_final and not _may_run_again(job, crashes)}
+                if pending:
+                    waiting.pause(jobs)
 
     def _read(self, job_ids: Collection[UUID]) -> list[Job]:
         ids = sorted(job_ids)

@@ -1,7 +1,7 @@
 """The calls of Prefect's REST API that the service and its callers need, typed, and without Prefect's SDK."""
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +12,7 @@ from uuid import UUID
 import httpx
 
 from lipsync_core.errors import OptionError
+from lipsync_service.client.run_events import EventSource, RunEvents
 from lipsync_service.client.run_states import RunState
 from lipsync_service.errors import AccessDeniedError, JobMissingError, ServiceDownError
 from lipsync_service.settings import Settings
@@ -76,8 +77,10 @@ class RunOrder:
 class PrefectApi:
     """All calls raise ServiceDownError where the server does not answer, or gives no usable answer."""
 
-    def __init__(self, client: httpx.Client) -> None:
+    def __init__(self, client: httpx.Client, token: str | None = None) -> None:
+        """`token` is NAME:PASSWORD for the stream of events, where the server asks for it."""
         self._client = client
+        self._token = token
         self._deployments: dict[str, str] = {}  # ids by name
 
     def create_run(self, deployment: str, order: RunOrder) -> tuple[FlowRun, bool]:
@@ -147,6 +150,10 @@ class PrefectApi:
             if not row["task_key"].startswith(_STAND_INS)
         ]
 
+    def events(self, flow: str, run_ids: Collection[UUID] | None, state_types: Collection[str]) -> RunEvents:
+        """A subscription to these states of the flow's runs, of `run_ids` only if given. Close it after use."""
+        return RunEvents(EventSource(str(self._client.base_url), self._token, flow, run_ids, state_types))
+
     def _deployment(self, name: str) -> str:
         if name not in self._deployments:
             try:
@@ -188,13 +195,18 @@ class PrefectApi:
 def open_api(settings: Settings) -> Iterator[PrefectApi]:
     """Prefect's API at the address of the settings."""
     with connected(settings, _TIMEOUT_S) as client:
-        yield PrefectApi(client)
+        yield PrefectApi(client, token_of(settings))
+
+
+def token_of(settings: Settings) -> str | None:
+    """NAME:PASSWORD, where the settings have it."""
+    return settings.api_auth.get_secret_value() if settings.api_auth else None
 
 
 @contextmanager
 def connected(settings: Settings, timeout_s: float) -> Iterator[httpx.Client]:
     """A client of Prefect's server, with the settings' name and password; a call may take `timeout_s`."""
-    secret = settings.api_auth.get_secret_value() if settings.api_auth else None
+    secret = token_of(settings)
     auth = httpx.BasicAuth(*secret.split(":", 1)) if secret and ":" in secret else None
     with httpx.Client(base_url=settings.api_url, timeout=timeout_s, auth=auth, trust_env=False) as client:
         yield client

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from lipsync_service.client.prefect_api import PrefectApi, connected
+from lipsync_service.client.prefect_api import PrefectApi, connected, token_of
 from lipsync_service.client.run_states import RunState
 from lipsync_service.settings import Settings
 
@@ -58,7 +58,7 @@ class WatchedApi(PrefectApi):
 def open_watched_api(settings: Settings, timeout_s: float) -> Iterator[WatchedApi]:
     """Prefect's API at the address of the settings; a call may take `timeout_s`."""
     with connected(settings, timeout_s) as client:
-        yield WatchedApi(client)
+        yield WatchedApi(client, token_of(settings))
 
 
 def _runs_of(where: QueueName, state_types: Sequence[str], due_before: datetime | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ The watcher's own memory only saves it from asking twice.
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -22,6 +22,7 @@ from lipsync_service.ledger.ledger import Ledger
 from lipsync_service.ledger.rows import JobRow
 from lipsync_service.names import JOB_FLOW
 from lipsync_service.settings import Settings
+from lipsync_service.watch.looks import Looks
 from lipsync_service.watch.outcomes import callback_url, crash_count, is_outcome, job_outcomes, labels, output_shown
 from lipsync_service.watch.recovery import SILENCE_LIMIT, Recovery
 from lipsync_service.watch.service_api import WatchedApi
@@ -29,7 +30,7 @@ from lipsync_service.watch.service_api import WatchedApi
 _log = logging.getLogger(__name__)
 _ROUND_S = 1.0  # between two rounds
 _SWEEP = timedelta(seconds=60)  # between two looks further back, for runs that ended while a part was down
-_LOOK_BACK = timedelta(seconds=20)
+_LOOK_BACK = timedelta(seconds=60)
 _SWEEP_BACK = timedelta(hours=2)
 _FIRST_BACK = timedelta(hours=24)  # a service that was down overnight goes on with its jobs
 # A worker reports a dead process twice: at once, and after it has loaded the flow to look for hooks. Prefect refuses
@@ -62,15 +63,22 @@ class Watcher:
         self._swept_at = _now() - _FIRST_BACK
         self._done: set[tuple[UUID, datetime]] = set()  # runs that were handled, with the time of their state
         self._failures: dict[str, str] = {}
+        self._is_settled = True  # no crashed run waits to be started again
         self._well_since: datetime | None = None  # since then Prefect and the ledger have answered
         self._stop = threading.Event()
         self.last_round_at: datetime | None = None
 
     def run(self) -> None:
-        """Do rounds until `stop`."""
-        while not self._stop.is_set():
-            self.round()
-            self._stop.wait(_ROUND_S)
+        """Do rounds until `stop`, of which those look at Prefect's runs that may find an ended one."""
+        with closing(Looks(self._api.events(JOB_FLOW, None, FINAL_TYPES))) as looks:
+            while not self._stop.is_set():
+                now = _now()
+                if looks.are_due(now) or now >= self._next_sweep:
+                    self.round()
+                    looks.looked(now, is_settled=self._is_settled and self._well_since is not None)
+                else:
+                    self._send_callbacks()
+                looks.wait(_ROUND_S, now)
         self._courier.close()
 
     def stop(self) -> None:
@@ -85,6 +93,7 @@ class Watcher:
         with self._logged("round"):
             well_since, self._well_since = self._well_since, None  # unless this round comes to its end
             self._next_sweep = now
+            self._is_settled = True
             for run in self._ended(now, is_sweep):
                 self._handle(run)
             if is_sweep:
@@ -92,11 +101,14 @@ class Watcher:
                 self._swept_at = now
             self._next_sweep = now + _SWEEP if is_sweep else planned
             self._well_since = well_since or now
+        self._send_callbacks()
+
+    def _send_callbacks(self) -> None:
         with self._logged("callbacks"):
             for _ in range(_DISPATCHES):
                 if not self._courier.dispatch() or self._stop.wait(_BETWEEN_DISPATCHES_S):
                     break
-        self.last_round_at = now
+        self.last_round_at = _now()
 
     def _ended(self, now: datetime, is_sweep: bool) -> Iterator[FlowRun]:
         """Runs of jobs that have ended and were not handled since."""
@@ -115,6 +127,7 @@ class Watcher:
             crashes = crash_count(history)
             if run.state.type == "CRASHED" and not is_outcome(run.state, crashes):
                 if _now() < run.state.since + _SETTLING or not self._leads():
+                    self._is_settled = False
                     return
                 self._recovery.retry(run, crashes)
             else:

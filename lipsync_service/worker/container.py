@@ -16,6 +16,7 @@ from pathlib import Path
 from lipsync_core.errors import LipSyncError
 from lipsync_core.workspace import Workspace
 from lipsync_service.settings import Settings, load_settings
+from lipsync_service.worker.capacity import worker_limit
 from lipsync_service.worker.drain import supervise
 from lipsync_service.worker.launch import ADDRESS
 from lipsync_service.worker.starting import launcher_command, launcher_environment, worker_command
@@ -79,9 +80,9 @@ def provider_works(settings: Settings) -> bool:
     return subprocess.run(command).returncode == 0  # noqa: S603 - this package's own module
 
 
-def served_worker_command(pool: str, limit: int | None) -> list[str]:
+def served_worker_command(pool: str, limit: int) -> list[str]:
     """The command of a worker of `pool` with at most `limit` runs, which answers health checks on port 8080."""
-    return [*worker_command(pool), "--with-healthcheck", *(["--limit", str(limit)] if limit else [])]
+    return [*worker_command(pool), "--with-healthcheck", "--limit", str(limit)]
 
 
 def main(pool: str) -> int:
@@ -100,7 +101,7 @@ def main(pool: str) -> int:
     socket = Path(tempfile.mkdtemp(prefix="lipsync-")) / "launcher.sock"
     if start_launcher(socket):
         os.environ[ADDRESS] = str(socket)  # for the runs of the worker
-    return supervise(served_worker_command(pool, settings.worker_limit), settings.worker_drain_s)
+    return supervise(served_worker_command(pool, worker_limit(settings, pool)), settings.worker_drain_s)
 
 
 if __name__ == "__main__":

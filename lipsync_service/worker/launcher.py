@@ -7,7 +7,6 @@ import gc
 import importlib
 import json
 import os
-import runpy
 import selectors
 import signal
 import socket
@@ -18,7 +17,9 @@ from pathlib import Path
 
 from prefect.context import refresh_global_settings_context
 
+from lipsync_core.memory import give_memory_back
 from lipsync_service.storage import s3
+from lipsync_service.worker.engine import run_engine, trim_engine
 from lipsync_service.worker.launch import LENGTH, STATUS
 
 #: Imported before the first run: Prefect's engine, the flows with all their imports, and the modules they import late.
@@ -53,8 +54,7 @@ class ForkedRun:
         os.environ.update(self.environment)
         refresh_global_settings_context()  # until then Prefect's settings are those of the launcher
         os.chdir(self.folder)
-        sys.argv[:] = ["prefect.engine"]  # it would take the launcher's own argument for a run's id
-        runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
+        run_engine()
 
 
 class Launcher:
@@ -168,6 +168,7 @@ def _preload() -> None:
     for name in _PRELOADED:
         importlib.import_module(name)
     s3.preload()
+    trim_engine()
     threads = len(list(Path("/proc/self/task").iterdir()))
     if threads != 1:
         raise RuntimeError(f"there are {threads} threads after the imports: a fork would copy only one of them")
@@ -178,6 +179,7 @@ def _preload() -> None:
 def main() -> None:
     """Run until the process is told to stop."""
     path = Path(sys.argv[1])
+    give_memory_back()  # the forks inherit it, and have a dozen threads each
     _preload()
     Launcher(_listen(path)).serve().run_engine()
 

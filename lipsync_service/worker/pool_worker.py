@@ -58,6 +58,8 @@ _RUN_SETTINGS: Final = {
     # requests of browsers, which the server does not issue.
     "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",
     "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",
+    # Seconds between two batches of log lines. By default every line but the first would be a batch of its own.
+    "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "5",
 }
 _WORKERS_PATH: Final = "/work_pools/{work_pool_name}/workers/filter"
 _COUNT_EVERY_S = 300.0

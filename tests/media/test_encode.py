@@ -12,6 +12,7 @@ import pytest
 from av.video.frame import PictureType
 
 from lipsync_core.clock import StageClock
+from lipsync_core.encoder_choice import compression
 from lipsync_core.errors import OptionError, OutputError
 from lipsync_core.media.encode import Encoder, EncoderOptions, FFmpegEncoder, PictureSpec
 from lipsync_core.media.encoder_trial import try_encoder
@@ -21,6 +22,8 @@ from lipsync_core.media.planes import plane_samples
 from lipsync_core.media.probe import ColourTags
 from lipsync_core.media.working import WorkingPicture
 from lipsync_core.option_specs import PRESETS
+from lipsync_core.options import JobOptions
+from lipsync_core.threads import threads_limited
 
 WIDTH, HEIGHT = 192, 128  # NVENC takes no width below 145
 BT709_LIMITED = ColourTags(matrix=1, range=1, primaries=1, transfer=1)
@@ -377,3 +380,20 @@ def test_x264_works_in_threads_of_its_own_that_are_charged_to_encode(
         row = next(row for row in clock.timings() if row.stage == "encode")
     assert row.items == 30
     assert row.cpu_s > 0
+
+
+@pytest.mark.parametrize(("name", "preset"), [("x264", "veryfast"), ("x264", "medium"), ("x265", "ultrafast")])
+def test_the_pictures_do_not_depend_on_the_number_of_threads(tmp_path: Path, name: str, preset: str) -> None:
+    found = {}
+    for count in (1, 2, 4):
+        path = tmp_path / f"{count}.mp4"
+        large = PictureSpec(640, 352, "yuv420p", Fraction(1, 25), Fraction(25), Fraction(1), 0, BT709_LIMITED)
+        with threads_limited(count), av.open(str(path), "w") as container:
+            options = compression(JobOptions(preset=preset), name)
+            opened = find_encoder(name).open(container, large, options, StageClock())
+            assert container.streams.video[0].codec_context.thread_count == count
+            for index in range(60):
+                container.mux(opened.encode(picture(index, width_px=640, height_px=352), index, 1))
+            container.mux(opened.flush())
+        found[count] = [frame.to_ndarray() for frame in decoded(path)]
+    assert all(np.array_equal(found[1], found[count]) for count in (2, 4))

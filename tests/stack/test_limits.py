@@ -8,7 +8,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from lipsync_service.errors import GpuRunError, JobTimedOutError
-from tasks.gpu_pool import finished_run
+from tasks.child_run import finished_run
 from tasks.stages import translated_timeouts
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def test_the_end_of_the_part_on_the_gpu_pool_is_told_however_it_ends(service: "S
     service.api.post(f"/flow_runs/{idle_run}/set_state", json=cancelled).raise_for_status()
     with temporary_settings({PREFECT_API_URL: service.layout.api_url}):
         run = finished_run(idle_run, may_wait_s=60)
+    assert run is not None
     assert run.state is not None
     assert run.state.is_cancelled()
 

@@ -1,0 +1,64 @@
+"""Prefect's engine as forked runs use it: without two parts that cost every run and serve none of them.
+
+Both are names in the module `prefect.flow_engine` (3.8.8), and neither has a setting. `tests/service/worker/
+test_engine.py` fails where another version of Prefect has no such names.
+"""
+
+import os
+import runpy
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final
+from uuid import UUID
+
+from prefect import flow_engine
+
+from lipsync_service.names import BULK_FLOW, GPU_FLOW, JOB_FLOW
+
+#: The flows by name, as the modules that the launcher has imported. Without it each run asks the server for its
+#: deployment, to learn the same.
+ENTRYPOINTS: Final = {
+    JOB_FLOW: "flows.lipsync.lipsync",
+    GPU_FLOW: "flows.lipsync_gpu.lipsync_gpu",
+    BULK_FLOW: "flows.lipsync_bulk.lipsync_bulk",
+}
+_ENTRYPOINT, _FLOW_NAME = "PREFECT__FLOW_ENTRYPOINT", "PREFECT__FLOW_NAME"
+
+
+def trim_engine() -> None:
+    """Have the engine of this process and its forks go without the parts below. Call it once.
+
+    A subscription for "suspend": each run opened a websocket to the server before it began, looked at it five times a
+    second, and nobody suspends a job, which would lose its half-rendered movie.
+
+    The wait for the thread of the heartbeats at the end of a run, which sleeps by whole seconds. It ends with the
+    process.
+    """
+    for name, part in _parts().items():
+        if not hasattr(flow_engine, name):  # nothing may be set that nothing reads
+            raise RuntimeError(f"prefect.flow_engine has no {name}: look for it in this version of Prefect")
+        setattr(flow_engine, name, part)
+
+
+def run_engine() -> None:
+    """Run the flow run that the environment names in this process, as `python -m prefect.engine` does."""
+    entrypoint = ENTRYPOINTS.get(os.environ.get(_FLOW_NAME, ""))
+    if entrypoint is not None:
+        os.environ.setdefault(_ENTRYPOINT, entrypoint)
+    sys.argv[:] = ["prefect.engine"]  # it would take the launcher's own argument for a run's id
+    runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
+
+
+def _parts() -> dict[str, Any]:
+    heartbeats: Any = vars(flow_engine)["_send_heartbeats"]
+    return {
+        "observe_flow_run_suspension": _not_observed,
+        "_send_heartbeats": partial(heartbeats, join_on_exit=False),
+    }
+
+
+@contextmanager
+def _not_observed(_run_id: UUID, _request: Any, _polling_interval: float = 0) -> Iterator[None]:
+    yield

@@ -1,0 +1,50 @@
+"""Prefect's engine without its two needless parts; another version of Prefect that lacks their names is noticed."""
+
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("prefect", reason="the extra service is not installed")
+
+from prefect import flow_engine
+from prefect.flows import Flow
+
+from lipsync_service.worker import engine
+
+TRIMMED = """
+import threading, time, uuid
+from types import SimpleNamespace
+from prefect import flow_engine
+from lipsync_service.worker.engine import trim_engine
+trim_engine()
+state = SimpleNamespace(is_final=lambda: False)
+run = SimpleNamespace(
+    heartbeat_seconds=30, flow_run=SimpleNamespace(state=state), logger=SimpleNamespace(debug=lambda *_, **__: None),
+    _build_heartbeat_event_template=lambda: ({}, []), _emit_flow_run_heartbeat=lambda *_: print("heartbeat"),
+)
+with flow_engine.observe_flow_run_suspension(uuid.uuid4(), None):
+    print(threading.active_count(), "thread")
+with flow_engine._send_heartbeats(run):
+    time.sleep(0.2)
+print(threading.active_count(), "threads")
+"""
+
+
+def test_a_run_listens_for_no_suspension_and_its_end_does_not_wait_for_the_heartbeats() -> None:
+    done = subprocess.run([sys.executable, "-c", TRIMMED], capture_output=True, text=True, check=True)
+    # The second thread is that of the heartbeats, which still sleeps: nobody has waited for it.
+    assert done.stdout.split("\n")[:3] == ["1 thread", "heartbeat", "2 threads"]
+
+
+def test_the_engine_fails_to_be_trimmed_when_prefect_has_no_such_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(flow_engine, "observe_flow_run_suspension")
+    with pytest.raises(RuntimeError, match="has no observe_flow_run_suspension"):
+        engine.trim_engine()
+
+
+@pytest.mark.parametrize("name", engine.ENTRYPOINTS)
+def test_each_flow_is_found_without_its_deployment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT__FLOW_ENTRYPOINT", engine.ENTRYPOINTS[name])
+    flow: Flow[..., object] = flow_engine.load_flow(None)  # type: ignore[arg-type]  # it asks no server
+    assert flow.name == name
