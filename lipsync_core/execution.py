@@ -8,13 +8,16 @@ from typing import Literal, get_args
 
 from lipsync_core.choices import require_choice
 from lipsync_core.errors import OptionError
+from lipsync_core.server_address import host_and_port
 
 #: The providers that a user may ask for. `auto` takes cuda where it works, and the CPU elsewhere. It never takes
 #: tensorrt, which compiles every network for minutes when it opens it.
 Providers = Literal["auto", "cpu", "cuda", "tensorrt"]
 Precision = Literal["fp32", "fp16"]
-#: The providers that can run a network.
-Provider = Literal["cpu", "cuda", "tensorrt"]
+#: The providers that can run a network of this process.
+LocalProvider = Literal["cpu", "cuda", "tensorrt"]
+#: What can run a network; `server` is a model server, whatever that runs on.
+Provider = Literal["cpu", "cuda", "tensorrt", "server"]
 #: What may decode videos: the CPU, or NVDEC too, where it works.
 Decoding = Literal["cpu", "auto"]
 #: What can decode a video.
@@ -28,18 +31,23 @@ class Execution:
     """The requested provider and precision of this machine's networks in ONNX Runtime, and the decoder of its videos.
 
     Raises:
-        OptionError: no such provider, precision or decoder, or they do not go together.
+        OptionError: no such provider, precision or decoder, or they do not go together, or the address has another
+            form.
     """
 
     providers: Providers = "auto"
     precision: Precision = "fp32"  # of the networks' numbers; fp16 with tensorrt, which converts the networks itself
     decoder: Decoding = "cpu"
+    #: grpc://HOST:PORT of the model server that runs the networks, in `precision`; None: they run in this process.
+    model_server: str | None = None
 
     def __post_init__(self) -> None:
         require_choice("providers", self.providers, get_args(Providers))
         require_choice("precision", self.precision, get_args(Precision))
         require_choice("decoder", self.decoder, get_args(Decoding))
-        if self.precision == "fp16" and self.providers != "tensorrt":
+        if self.model_server is not None:
+            host_and_port(self.model_server)
+        elif self.precision == "fp16" and self.providers != "tensorrt":
             raise OptionError(f"precision fp16 does not go with providers {self.providers}", "choose tensorrt, or fp32")
 
 
@@ -48,11 +56,13 @@ class ProviderChoice:
     """The requested provider, the one that runs the networks, and the reason."""
 
     requested: Providers
-    chosen: Provider | None  # None where no network of the job runs in ONNX Runtime
+    chosen: Provider | None  # None where no network of the job runs in ONNX Runtime or a model server
     reason: str
     precision: Precision
 
     @property
     def opening(self) -> OpeningProvider:
         """The provider and precision to open a network with; the CPU where none was chosen."""
-        return "tensorrt-fp16" if self.precision == "fp16" else self.chosen or "cpu"
+        if self.precision == "fp16":
+            return "tensorrt-fp16"
+        return "cpu" if self.chosen is None or self.chosen == "server" else self.chosen

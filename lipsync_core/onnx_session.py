@@ -8,8 +8,7 @@ the CPU. Here each is an error.
 import logging
 import os
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +16,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lipsync_core.errors import ModelCorruptError, ModelError, ModelMissingError, OptionError
-from lipsync_core.execution import OpeningProvider, Provider
+from lipsync_core.execution import LocalProvider, OpeningProvider
+from lipsync_core.network import TensorSpec
 from lipsync_core.onnx_messages import first_cause, held_log, plain
 
 try:
@@ -31,7 +31,7 @@ except ImportError as exc:
 
 _logger = logging.getLogger(__name__)
 
-_PROVIDERS: Mapping[str, Provider] = MappingProxyType(
+_PROVIDERS: Mapping[str, LocalProvider] = MappingProxyType(
     {"CPUExecutionProvider": "cpu", "CUDAExecutionProvider": "cuda", "TensorrtExecutionProvider": "tensorrt"}
 )
 #: ONNX Runtime's names, the wanted provider first. Nodes that it cannot run fall through to the next.
@@ -59,17 +59,8 @@ _FAILED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class TensorSpec:
-    """One input or output of a network."""
-
-    name: str
-    shape: tuple[int | None, ...]  # None where any size will do
-    dtype: str  # as ONNX Runtime writes it, such as "tensor(float)"
-
-
 class OnnxModel:
-    """A network ready to run. Open each file once in a process: all threads may call `run` at the same time."""
+    """A network in this process: implements `network.Network`. Open each file once, and let all threads share it."""
 
     def __init__(self, path: Path, provider: OpeningProvider = "cpu", threads: int | None = None) -> None:
         """Load the network at `path`; `threads` is how many work on one run, by default one per usable core.
@@ -97,25 +88,30 @@ class OnnxModel:
         return f"OnnxModel({self.path.name}, {len(self.inputs)} inputs, {len(self.outputs)} outputs)"
 
     @property
+    def label(self) -> str:
+        """Its file."""
+        return str(self.path)
+
+    @property
     def metadata(self) -> Mapping[str, str]:
         """The metadata in the file."""
         return dict(self._session.get_modelmeta().custom_metadata_map)
 
-    def run(self, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        """All outputs, in order, for arrays by input name.
+    def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None) -> list[NDArray[Any]]:
+        """The named outputs, or all of them in order, for arrays by input name.
 
         Raises:
             ModelError: shapes or types do not fit the model, or memory ran out, or the provider failed.
         """
-        return _run(self._session, feeds, str(self.path))
+        return _run(self._session, feeds, str(self.path), outputs)
 
 
-def offered_providers() -> tuple[Provider, ...]:
+def offered_providers() -> tuple[LocalProvider, ...]:
     """The providers that this ONNX Runtime was built with. They need not work on this machine."""
     return tuple(_PROVIDERS[name] for name in ort.get_available_providers() if name in _PROVIDERS)
 
 
-def run_alone(network: bytes, provider: Provider, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+def run_alone(network: bytes, provider: LocalProvider, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
     """All outputs of a small network that `provider` runs whole and by itself.
 
     Raises:
@@ -130,13 +126,18 @@ def run_alone(network: bytes, provider: Provider, feeds: Mapping[str, NDArray[An
     return _run(session, feeds, "the trial network")
 
 
-def _run(session: ort.InferenceSession, feeds: Mapping[str, NDArray[Any]], name: str) -> list[NDArray[Any]]:
+def _run(
+    session: ort.InferenceSession,
+    feeds: Mapping[str, NDArray[Any]],
+    name: str,
+    outputs: Sequence[str] | None = None,
+) -> list[NDArray[Any]]:
     try:
-        outputs: list[NDArray[Any]] = session.run(None, dict(feeds))
+        arrays: list[NDArray[Any]] = session.run(list(outputs) if outputs else None, dict(feeds))
     except (*_UNREADABLE, *_FAILED) as exc:
         shapes = ", ".join(f"{key} {array.shape}" for key, array in feeds.items())
         raise ModelError(f"{name} fails on {shapes}: {_reason(exc)}") from exc
-    return outputs
+    return arrays
 
 
 def _open(
@@ -159,7 +160,7 @@ def _open(
 
 def _session(
     model: str | bytes,
-    provider: Provider,
+    provider: LocalProvider,
     chain: tuple[str, ...],
     settings: list[dict[str, bool]],
     options: ort.SessionOptions,
@@ -180,16 +181,16 @@ def _session(
     return session
 
 
-def _not_starting(provider: Provider, cause: str) -> OptionError:
+def _not_starting(provider: LocalProvider, cause: str) -> OptionError:
     fault = f"the {provider} provider does not start" + (f": {cause}" if cause else "")
     return OptionError(fault, "check its driver and libraries, or choose cpu")
 
 
-def _leaving(provider: Provider, share: str, name: str) -> OptionError:
+def _leaving(provider: LocalProvider, share: str, name: str) -> OptionError:
     return OptionError(f"the {provider} provider leaves {share} in {name}", "choose cpu, or another model")
 
 
-def _working_provider(session: ort.InferenceSession, name: str) -> Provider:
+def _working_provider(session: ort.InferenceSession, name: str) -> LocalProvider:
     """The provider that runs most of the network's work.
 
     Raises:

@@ -3,13 +3,13 @@
 import numpy as np
 
 from lipsync_core.errors import ModelError
-from lipsync_core.execution import Provider
+from lipsync_core.execution import LocalProvider
 from lipsync_core.onnx_messages import held_log
 from lipsync_core.onnx_session import run_alone
 from lipsync_core.trial_network import INPUT, trial_input, trial_network, trial_result
 
 
-def try_provider(provider: Provider) -> None:
+def try_provider(provider: LocalProvider) -> None:
     """Run the trial network on `provider` alone.
 
     Raises:

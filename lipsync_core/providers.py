@@ -4,11 +4,11 @@ import logging
 from threading import Lock
 
 from lipsync_core.errors import LipSyncError, ModelError
-from lipsync_core.execution import Execution, Provider, ProviderChoice
+from lipsync_core.execution import Execution, LocalProvider, ProviderChoice
 
 _logger = logging.getLogger(__name__)
 #: The candidates of `auto`, in order. TensorRT is not among them: it compiles every network for minutes at opening.
-_CANDIDATES: tuple[Provider, ...] = ("cuda", "cpu")
+_CANDIDATES: tuple[LocalProvider, ...] = ("cuda", "cpu")
 _resolving = Lock()
 _resolved: dict[Execution, ProviderChoice] = {}
 
@@ -43,6 +43,9 @@ def provider_account(execution: Execution, is_used: bool) -> ProviderChoice:
 
 
 def _choose(execution: Execution) -> ProviderChoice:
+    if execution.model_server is not None:
+        reason = f"the model server {execution.model_server} runs them"
+        return ProviderChoice(execution.providers, "server", reason, execution.precision)
     if execution.providers != "auto":
         return ProviderChoice(execution.providers, execution.providers, "asked for", execution.precision)
     from lipsync_core.onnx_session import offered_providers  # brings ONNX Runtime, which some jobs do without

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from lipsync_core.enhance.alignment import FACE_PX
 from lipsync_core.errors import ModelError
 from lipsync_core.execution import OpeningProvider, Provider
-from lipsync_core.onnx_session import OnnxModel, TensorSpec
+from lipsync_core.network import Network, TensorSpec
+from lipsync_core.network_opening import open_network
 
 #: The first row of the aligned face that is restored. The eyes lie at row 240, and speech moves only rows below.
 #: Leaving out the rows above more than halves the cost.
@@ -23,17 +24,18 @@ class GfpganNetwork:
     Open it once in a process; threads may share it.
     """
 
-    def __init__(self, path: Path, provider: OpeningProvider = "cpu", threads: int | None = None) -> None:
-        """Open the ONNX file.
+    def __init__(
+        self, source: Path | Network, provider: OpeningProvider = "cpu", threads: int | None = None
+    ) -> None:
+        """Open the ONNX file, or take an open network.
 
         Raises as `OnnxModel`, and:
             ModelError: the file is not GFPGAN.
         """
-        self.path = path
-        self._model = OnnxModel(path, provider, threads)
+        self._model = open_network(source, provider, threads)
         if len(self._model.inputs) != 1 or not _takes_faces(self._model.inputs[0]):
             found = ", ".join(f"{spec.name} {spec.shape} {spec.dtype}" for spec in self._model.inputs)
-            raise ModelError(f"{path} is not GFPGAN: its inputs are {found}", f"it must take {_INPUT_SHAPE} in float32")
+            raise ModelError(f"{self._model.label} is not GFPGAN: its inputs are {found}", f"it must take {_INPUT_SHAPE} in float32")
 
     @property
     def provider(self) -> Provider:
@@ -60,7 +62,7 @@ class GfpganNetwork:
         row_count = picture.shape[2] if picture.ndim == 4 else 0
         if picture.shape != (1, 3, row_count, FACE_PX) or not FACE_PX - FIRST_ROW <= row_count <= FACE_PX:
             needed = f"its output must be (1, 3, {FACE_PX}, {FACE_PX}), or at least the rows from {FIRST_ROW} on"
-            raise ModelError(f"{self.path} is not GFPGAN: its output is {picture.shape}", needed)
+            raise ModelError(f"{self._model.label} is not GFPGAN: its output is {picture.shape}", needed)
         return picture[:, :, FIRST_ROW - FACE_PX :]
 
 

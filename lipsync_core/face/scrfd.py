@@ -1,6 +1,5 @@
 """The face tracker on SCRFD: it detects the faces of every frame and follows one person among them."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +18,8 @@ from lipsync_core.face.scrfd_detect import FivePointFace, ScrfdDetector
 from lipsync_core.face.track import ClipObserver, FaceTrack, TrackedFace
 from lipsync_core.media.decode import SourceFrame
 from lipsync_core.media.planes import thumbnail
+from lipsync_core.models.content import sha256_of
+from lipsync_core.network import Network
 
 _VERSION = 1  # raise it with every change that may alter a track
 #: Input sides, tried in turn. At 640 the model misses faces that fill a small picture, at 320 far ones.
@@ -42,10 +43,16 @@ class ScrfdTracker:
         OptionError: the provider is not here, or it does not run the network.
     """
 
-    def __init__(self, model: Path, face: int | None = None, provider: OpeningProvider = "cpu") -> None:
+    def __init__(
+        self,
+        model: Path | Network,
+        face: int | None = None,
+        provider: OpeningProvider = "cpu",
+        weights_sha256: str | None = None,
+    ) -> None:
+        """`weights_sha256`, of the network's file, is given where that is not on this machine."""
         self._detector = ScrfdDetector(model, provider)
-        with model.open("rb") as file:
-            self._sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        self._sha256 = sha256_of(model) if isinstance(model, Path) else weights_sha256
         self._face = face
 
     @property

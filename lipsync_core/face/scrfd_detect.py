@@ -18,7 +18,8 @@ from lipsync_core.errors import ModelError
 from lipsync_core.execution import OpeningProvider, Provider
 from lipsync_core.face.detect import overlap
 from lipsync_core.face.landmarks import FIVE_POINTS
-from lipsync_core.onnx_session import OnnxModel
+from lipsync_core.network import Network
+from lipsync_core.network_opening import open_network
 
 _STRIDES_PX = (8, 16, 32)
 _CANDIDATES = 2  # on each cell
@@ -52,11 +53,11 @@ class ScrfdDetector:
         ModelError: the file is not an SCRFD network with five points, or cannot be opened.
     """
 
-    def __init__(self, model: Path, provider: OpeningProvider = "cpu") -> None:
+    def __init__(self, model: Path | Network, provider: OpeningProvider = "cpu") -> None:
         # On one thread, the CPU time of a frame is charged to the stage that asked for it.
-        self._model = OnnxModel(model, provider, threads=1)
+        self._model = open_network(model, provider, threads=1)
         if len(self._model.inputs) != 1 or len(self._model.outputs) != len(_WIDTHS) * len(_STRIDES_PX):
-            raise ModelError(f"{model} is not an SCRFD network with five points: {self._model!r}")
+            raise ModelError(f"{self._model.label} is not an SCRFD network with five points: {self._model!r}")
 
     @property
     def provider(self) -> Provider:

@@ -1,0 +1,120 @@
+"""How long a caller of a model server tries again: while the server is down, and while its queue is full."""
+
+import random
+import threading
+import time
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from lipsync_core.errors import LipSyncError, OptionError, TransientError
+
+#: Why a request came back without a result, and may have one later.
+Fault = Literal["down", "full"]
+
+
+class ModelServerDownError(TransientError):
+    """The model server did not answer for as long as a caller waits."""
+
+    code = "MODEL_SERVER_DOWN"
+
+
+class ModelServerBusyError(TransientError):
+    """The queue of the model server was full for as long as a caller waits."""
+
+    code = "MODEL_SERVER_BUSY"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Limits in seconds, each above 0.
+
+    Raises:
+        OptionError: a limit is not above 0.
+    """
+
+    deadline_s: float = 30.0  # of one request; a batch of 64 takes less than 1 s on a GPU
+    down_s: float = 120.0  # from the first failure on: a server with a TensorRT engine in its cache starts in less
+    full_s: float = 600.0  # from the first rejection on
+    first_pause_s: float = 0.05
+    longest_pause_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        limits = (self.deadline_s, self.down_s, self.full_s, self.first_pause_s, self.longest_pause_s)
+        if min(limits) <= 0:
+            raise OptionError(f"a limit of {min(limits)} s is not above 0")
+
+    @property
+    def queue_us(self) -> int:
+        """The longest wait of a request in the server's queue, in microseconds: two thirds of its deadline.
+
+        The server then drops it, before the caller gives up and sends it again.
+        """
+        return int(self.deadline_s / 1.5 * 1e6)
+
+
+@dataclass(frozen=True, slots=True)
+class ServingCounts:
+    """What one caller has seen. The server's own count of failures leaves out requests that its queue refuses."""
+
+    requests: int = 0  # answered with a result
+    retries: int = 0  # sent again after a failure
+    rejections: int = 0  # refused by a full queue, or dropped from it, and sent again
+
+
+class CountBook:
+    """Counts that threads share."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts = ServingCounts()
+
+    @property
+    def counts(self) -> ServingCounts:
+        """The counts so far."""
+        with self._lock:
+            return self._counts
+
+    def answered(self) -> None:
+        """One more result."""
+        with self._lock:
+            self._counts = replace(self._counts, requests=self._counts.requests + 1)
+
+    def failed(self, fault: Fault) -> None:
+        """One more request without a result."""
+        with self._lock:
+            if fault == "full":
+                self._counts = replace(self._counts, rejections=self._counts.rejections + 1)
+            else:
+                self._counts = replace(self._counts, retries=self._counts.retries + 1)
+
+
+class Waiting:
+    """The pauses of one call: each up to twice as long as the one before, at random, so that callers come apart."""
+
+    def __init__(self, patience: Patience, server: str) -> None:
+        self._patience = patience
+        self._server = server
+        self._until: dict[Fault, float] = {}  # by fault, in seconds of time.monotonic
+        self._ceiling_s = patience.first_pause_s
+
+    def pause(self, fault: Fault, cause: str) -> None:
+        """Sleep before the next try.
+
+        Raises:
+            ModelServerDownError: the patience with a server that is down has ended; `cause` stands in the message.
+            ModelServerBusyError: the patience with a full queue has ended.
+        """
+        limit_s = self._patience.full_s if fault == "full" else self._patience.down_s
+        now_s = time.monotonic()
+        left_s = self._until.setdefault(fault, now_s + limit_s) - now_s
+        if left_s <= 0:
+            raise self._given_up(fault, limit_s, cause)
+        time.sleep(min(left_s, random.uniform(self._ceiling_s / 2, self._ceiling_s)))  # noqa: S311  no secret
+        self._ceiling_s = min(2 * self._ceiling_s, self._patience.longest_pause_s)
+
+    def _given_up(self, fault: Fault, limit_s: float, cause: str) -> LipSyncError:
+        if fault == "full":
+            message = f"the queue of the model server {self._server} has been full for {limit_s:g} s: {cause}"
+            return ModelServerBusyError(message, "let fewer runs share it, or run the job again later")
+        message = f"the model server {self._server} has not answered for {limit_s:g} s: {cause}"
+        return ModelServerDownError(message, "start it, or unset LIPSYNC_MODEL_SERVER to use this machine's networks")
