@@ -53,7 +53,7 @@ def lipsync(request: LipSyncRequest) -> State[Any] | None:
 
 
 def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, recorder: JobRecorder) -> None:
-    require_rendering(job.options, job.models)  # before the fetch: a missing model fails at once
+    require_rendering(job.options, job.models, job.execution)  # before the fetch: a missing model fails at once
     set_parts = partial(recorder.set_parts, options=job.options)
     parts = None if settings.gpu_pool else load_gpu_pool_parts(job)
     if parts:

@@ -26,6 +26,13 @@ ledger_option = click.option(
     envvar="LIPSYNC_LEDGER",
     help=f"Enter the job in this ledger, or in the one that lipsync report reads: {OWN}.  [env: LIPSYNC_LEDGER]",
 )
+model_server_option = click.option(
+    "--model-server",
+    metavar="URL",
+    envvar="LIPSYNC_MODEL_SERVER",
+    help="Have the model server at grpc://HOST:PORT run the networks; --providers then says nothing.  "
+    "[env: LIPSYNC_MODEL_SERVER]",
+)
 service_option = click.option(
     "--service",
     "service_file",

@@ -7,18 +7,26 @@ machine that does it all has `JobParts`. What only some jobs need is imported he
 
 import importlib
 from dataclasses import dataclass
+from pathlib import Path
 
 from lipsync_core.blend.contract import Blender
 from lipsync_core.blend.feather import FeatherBlender
 from lipsync_core.blend.poisson import PoissonBlender
 from lipsync_core.clock import StageClock
 from lipsync_core.enhance.contract import Enhancer
-from lipsync_core.errors import LicenceError, ModelCorruptError, ModelError, ModelMissingError, OptionError
+from lipsync_core.errors import (
+    LicenceError,
+    ModelCorruptError,
+    ModelError,
+    ModelMismatchError,
+    ModelMissingError,
+    OptionError,
+)
 from lipsync_core.execution import Execution, OpeningProvider
 from lipsync_core.face.track import FaceTracker
 from lipsync_core.generators.contract import InferringHalf, ModelIdentity, PaintingHalf
-from lipsync_core.models.registry import NETWORK
-from lipsync_core.models.store import InstalledModel, ModelStore
+from lipsync_core.model_source import UsableModel, usable_model
+from lipsync_core.models.store import ModelStore
 from lipsync_core.option_specs import MODELS, TRACKERS, Blend
 from lipsync_core.options import JobOptions
 from lipsync_core.providers import choose_provider
@@ -64,7 +72,7 @@ class JobParts:
 
     @property
     def uses_onnx_runtime(self) -> bool:
-        """Whether one of the networks runs in ONNX Runtime."""
+        """Whether one of the networks runs in ONNX Runtime or in a model server."""
         enhancer = self.rendering.enhancer
         return runs_onnx(self.tracker, self.inference) or (enhancer is not None and enhancer.provider is not None)
 
@@ -100,10 +108,10 @@ def load_tracking(options: JobOptions, models: ModelStore, execution: Execution 
         from lipsync_core.face.mediapipe import MediapipeTracker
 
         return MediapipeTracker(models, options.face)
-    installed = models.open_usable("scrfd")
+    detector = usable_model("scrfd", models, execution)
     from lipsync_core.face.scrfd import ScrfdTracker
 
-    return ScrfdTracker(installed.path("detector"), options.face, _opening(execution))
+    return ScrfdTracker(detector.network, options.face, _opening(execution), detector.weights_sha256)
 
 
 def load_inference(
@@ -119,7 +127,7 @@ def load_inference(
             return _best_model(options, models, execution)
         if options.model == "viseme":
             return _viseme("asked for")
-        return _wav2lip(options, execution, models.open_usable(options.model), "asked for")
+        return _wav2lip(options, execution, usable_model(options.model, models, execution), "asked for")
 
 
 def load_rendering(
@@ -142,14 +150,14 @@ def load_rendering(
         return RenderingParts(identity, painting, blender, _gfpgan(models, execution))
 
 
-def require_rendering(options: JobOptions, models: ModelStore) -> None:
+def require_rendering(options: JobOptions, models: ModelStore, execution: Execution | None = None) -> None:
     """Make sure, before any work is done for it, that rendering will find the weights that `options` need.
 
     Raises:
-        ModelError: a model is not installed, damaged, or its licence is not accepted.
+        ModelError: a model is not installed, damaged, not served, or its licence is not accepted.
     """
     if options.enhance_quality:
-        models.open_usable("gfpgan")
+        usable_model("gfpgan", models, execution)
 
 
 def load_painting(identity: ModelIdentity) -> PaintingHalf:
@@ -182,11 +190,11 @@ def choose_blender(name: Blend, identity: ModelIdentity) -> Blender:
 
 
 def _gfpgan(models: ModelStore, execution: Execution | None) -> Enhancer:
-    installed = models.open_usable("gfpgan")
+    restorer = usable_model("gfpgan", models, execution)
     from lipsync_core.enhance.gfpgan import GfpganEnhancer
     from lipsync_core.enhance.gfpgan_onnx import GfpganNetwork
 
-    return GfpganEnhancer(GfpganNetwork(installed.path(NETWORK), _opening(execution)))
+    return GfpganEnhancer(GfpganNetwork(restorer.network, _opening(execution)))
 
 
 def _opening(execution: Execution | None) -> OpeningProvider:
@@ -206,19 +214,22 @@ def _best_model(options: JobOptions, models: ModelStore, execution: Execution | 
     passed_over: list[str] = []
     for name in NEURAL_MODELS:
         try:
-            installed = _runnable(models, name)
+            usable = _runnable(models, name, execution)
+        except ModelMismatchError:
+            raise
         except ModelError as exc:
             passed_over.append(f"{name} {_obstacle(exc)}")
         else:
-            return _wav2lip(options, execution, installed, _reason(passed_over))
+            return _wav2lip(options, execution, usable, _reason(passed_over))
     return _viseme(_reason(passed_over))
 
 
-def _runnable(models: ModelStore, name: str) -> InstalledModel:
-    """The checked files of a model that runs in ONNX Runtime, which can be imported."""
-    installed = models.open_usable(name)
-    importlib.import_module("lipsync_core.onnx_session")
-    return installed
+def _runnable(models: ModelStore, name: str, execution: Execution | None) -> UsableModel:
+    """A model of the server, or one that runs in ONNX Runtime, which can be imported."""
+    usable = usable_model(name, models, execution)
+    if isinstance(usable.network, Path):
+        importlib.import_module("lipsync_core.onnx_session")
+    return usable
 
 
 def _reason(passed_over: list[str]) -> str:
@@ -243,17 +254,15 @@ def _viseme(reason: str) -> InferenceParts:
     return _parts(VisemeGenerator(), None, reason)
 
 
-def _wav2lip(
-    options: JobOptions, execution: Execution | None, installed: InstalledModel, reason: str
-) -> InferenceParts:
+def _wav2lip(options: JobOptions, execution: Execution | None, usable: UsableModel, reason: str) -> InferenceParts:
     from lipsync_core.generators.wav2lip import Identity, Wav2LipGenerator
     from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork
 
-    identity = Identity(installed.name, installed.licence)
+    identity = Identity(usable.name, usable.licence)
     if options.compat == "upstream":
         from lipsync_core.compat.upstream import UpstreamGenerator
 
-        whole = Wav2LipNetwork(installed.path(NETWORK), _opening(execution), first_row=0)
-        return _parts(UpstreamGenerator(whole, identity), installed.source_sha256, reason)
-    network = Wav2LipNetwork(installed.path(NETWORK), _opening(execution))
-    return _parts(Wav2LipGenerator(network, identity), installed.source_sha256, reason)
+        whole = Wav2LipNetwork(usable.network, _opening(execution), first_row=0)
+        return _parts(UpstreamGenerator(whole, identity), usable.weights_sha256, reason)
+    network = Wav2LipNetwork(usable.network, _opening(execution))
+    return _parts(Wav2LipGenerator(network, identity), usable.weights_sha256, reason)

@@ -15,8 +15,11 @@
     ├── ModelError                    exit 6   MODEL_INVALID
     │   ├── ModelMissingError                  MODEL_MISSING
     │   ├── ModelCorruptError                  MODEL_CORRUPT
+    │   ├── ModelMismatchError                 MODEL_MISMATCH
     │   └── LicenceError                       LICENCE_NOT_ACCEPTED
     └── TransientError                exit 75  TRANSIENT      (the only one worth a retry)
+        ├── ModelServerDownError               MODEL_SERVER_DOWN
+        └── ModelServerBusyError               MODEL_SERVER_BUSY
 
 Exit 130 (INTERRUPTED) belongs to Ctrl-C and is raised by the command line, not from here.
 """
@@ -132,6 +135,12 @@ class ModelCorruptError(ModelError):
     code = "MODEL_CORRUPT"
 
 
+class ModelMismatchError(ModelError):
+    """The model server holds another model, other weights or another precision than this machine expects."""
+
+    code = "MODEL_MISMATCH"
+
+
 class LicenceError(ModelError):
     """The model's licence forbids commercial use and has not been accepted."""
 
@@ -143,6 +152,18 @@ class TransientError(LipSyncError):
 
     code = "TRANSIENT"
     exit_status = 75
+
+
+class ModelServerDownError(TransientError):
+    """The model server did not answer for as long as a caller waits."""
+
+    code = "MODEL_SERVER_DOWN"
+
+
+class ModelServerBusyError(TransientError):
+    """The queue of the model server was full for as long as a caller waits."""
+
+    code = "MODEL_SERVER_BUSY"
 
 
 def error_of(code: str, message: str, remedy: str = "") -> LipSyncError:

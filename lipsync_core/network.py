@@ -1,4 +1,4 @@
-"""A network that is ready to run, wherever it runs: in this process (`onnx_session`) or in a model server (`serving`)."""
+"""A network that is ready to run: in this process (`onnx_session`) or in a model server (`serving`)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -15,7 +15,9 @@ def host_and_port(address: str) -> str:
     """
     try:
         parts = urlsplit(address)
-        is_whole = parts.scheme == "grpc" and parts.hostname and parts.port and parts.netloc == address.removeprefix(SCHEME)
+        is_whole = (
+            parts.scheme == "grpc" and parts.hostname and parts.port and parts.netloc == address.removeprefix(SCHEME)
+        )
     except ValueError:  # the port is no number
         is_whole = False
     if not is_whole or "@" in parts.netloc:

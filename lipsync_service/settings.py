@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from lipsync_core.errors import OptionError
 from lipsync_core.execution import Decoding, Execution, Precision, Providers
+from lipsync_core.server_address import host_and_port
 
 _GIB = 1 << 30
 _Names = Annotated[tuple[str, ...], NoDecode]
@@ -69,6 +70,11 @@ class Settings(BaseSettings):
 
     api_url: str = Field("http://127.0.0.1:4200/api", description="Prefect's API.")
     api_auth: SecretStr | None = Field(None, description="NAME:PASSWORD, if Prefect's server asks for it.")
+    model_server: str | None = Field(
+        None,
+        description="The model server, grpc://HOST:PORT, that runs the networks in this precision, whatever the "
+        "provider. Unset: they run in each process.",
+    )
     providers: Providers = Field(
         "auto",
         description="The provider of the networks on this host: auto, cpu, cuda or tensorrt. auto takes cuda if a "
@@ -116,6 +122,7 @@ class Settings(BaseSettings):
         "s3_secret_key",
         "api_auth",
         "gpu_pool",
+        "model_server",
         "callback_secret",
         "source",
         "worker_limit",
@@ -145,20 +152,30 @@ class Settings(BaseSettings):
                 raise ValueError(f"{path} is not an absolute path")
         return value
 
+    @field_validator("model_server")
+    @classmethod
+    def _is_an_address(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                host_and_port(value)
+            except OptionError as exc:
+                raise ValueError(str(exc)) from exc
+        return value
+
     @field_validator("precision")
     @classmethod
     def _fits_the_providers(cls, value: Precision, info: ValidationInfo) -> Precision:
-        if "providers" in info.data:  # it is absent if pydantic has refused it
+        if {"providers", "model_server"} <= info.data.keys():  # one is absent if pydantic has refused it
             try:
-                Execution(info.data["providers"], value)
+                Execution(info.data["providers"], value, model_server=info.data["model_server"])
             except OptionError as exc:
                 raise ValueError(str(exc)) from exc
         return value
 
     @property
     def execution(self) -> Execution:
-        """The providers and the precision of the networks on this host, and its decoder."""
-        return Execution(self.providers, self.precision, self.decoder)
+        """The providers and the precision of the networks on this host, its decoder, and its model server."""
+        return Execution(self.providers, self.precision, self.decoder, self.model_server)
 
 
 def variable_of(field: str) -> str:

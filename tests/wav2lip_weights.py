@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 
 from lipsync_core.install import ModelInstaller
 from lipsync_core.models.store import ModelStore
+from lipsync_core.onnx_session import OnnxModel
 from lipsync_core.workspace import Workspace
 from tests.shared_files import GOLDEN
 
+#: The inputs of the network inside an imported file, in float32.
+INNER_INPUTS = ("network/mel_spectrogram", "network/video_frames")
 needs_torch = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("torch", "onnxscript")),
     reason="the torch extra is not installed",
@@ -39,6 +42,13 @@ def seeded_inputs(batch: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]
     hidden = crops.copy()
     hidden[:, :, 48:] = 0.0
     return draw.uniform(-4.0, 4.0, (batch, 1, 80, 16)).astype(np.float32), np.concatenate([hidden, crops], axis=1)
+
+
+def seeded_pictures(batch: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """(B, 80, 16) mel chunks in -4..4 and (B, 96, 96, 3) crops in RGB."""
+    draw = np.random.RandomState(batch)
+    mel = draw.uniform(-4.0, 4.0, (batch, 80, 16)).astype(np.float32)
+    return mel, draw.randint(0, 256, (batch, 96, 96, 3)).astype(np.uint8)
 
 
 def torch_output(mel: NDArray[np.float32], faces: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -84,6 +94,17 @@ def imported_wav2lip(folder: Path) -> Path:
         import_wav2lip(checkpoint, target)
         checkpoint.unlink()
     return target
+
+
+def bare_output(path: Path, mel: NDArray[np.float32], faces: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(B, 3, rows, 96) the output of the network inside an imported file, for numbers that no bytes hold."""
+    import onnx
+
+    bare = path.parent / "bare.onnx"
+    onnx.utils.extract_model(path, bare, list(INNER_INPUTS), ["mouth"], check_model=False)
+    (mouths,) = OnnxModel(bare, threads=1).run(dict(zip(INNER_INPUTS, (mel, faces), strict=True)))
+    bare.unlink()
+    return mouths
 
 
 def home_with(network: Path, folder: Path, is_whole: bool = False) -> Workspace:

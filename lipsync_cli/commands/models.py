@@ -16,6 +16,7 @@ from lipsync_core.errors import ModelMissingError
 
 if TYPE_CHECKING:
     from lipsync_core.models import InstalledModel, ModelEntry, ModelStore
+    from lipsync_core.serving.config import Device
 
 SCHEMA = "lipsync.models/1"
 
@@ -88,6 +89,25 @@ def import_model(path: Path, name: str, is_whole: bool, accept_licence: bool, ho
     except Interrupted as stop:
         raise Interrupted(stop.signum, "nothing was imported") from stop
     write_stdout(f"{name} is now installed in {folder}, from {path} ({entry.licence})")
+
+
+@models.command("export-repository")
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option(
+    "--device",
+    type=click.Choice(("cpu", "cuda", "tensorrt")),
+    default="cpu",
+    show_default=True,
+    help="What the server runs the networks on; tensorrt in fp16.",
+)
+@home_option
+def export_repository(folder: Path, device: "Device", home: Path | None) -> None:
+    """Write the folder DIR for an NVIDIA Triton server: every installed network, and its settings."""
+    from lipsync_core.serving.repository import export_repository
+
+    _, store = _store(home)
+    names = export_repository(store, folder, device)
+    write_stdout(f"{folder} is ready for a model server on {device}: {', '.join(names)}")
 
 
 @models.command()

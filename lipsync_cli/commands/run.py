@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lipsync_cli.environment import home_option, ledger_option
+from lipsync_cli.environment import home_option, ledger_option, model_server_option
 from lipsync_cli.failures import write_stdout
 from lipsync_cli.job_options import job_option
 from lipsync_cli.ledger import open_ledger, recorded
@@ -31,6 +31,7 @@ _FILE = click.Path(path_type=Path)
 @job_option("providers")
 @job_option("precision")
 @job_option("decoder")
+@model_server_option
 @job_option("compat")
 @job_option("length")
 @job_option("extend")
@@ -65,7 +66,7 @@ def run(
     Names that begin with a dash go behind two dashes:
       lipsync run -o out.mp4 -- -a.mp4 -b.wav
     """
-    execution = Execution(chosen.pop("providers"), chosen.pop("precision"), chosen.pop("decoder"))
+    execution = Execution(*(chosen.pop(name) for name in ("providers", "precision", "decoder", "model_server")))
     options = JobOptions(**chosen)
     account = None if ledger is None else open_ledger(ledger)
     from lipsync_core.memory import give_memory_back

@@ -23,7 +23,7 @@ from lipsync_core.generators.contract import Conditions, GeneratorSpec
 from lipsync_core.generators.wav2lip import Identity, MelChunks, Wav2LipGenerator
 from lipsync_core.generators.wav2lip_boxes import FacePadding, detector_boxes
 from lipsync_core.generators.wav2lip_mask import FACE_PX
-from lipsync_core.generators.wav2lip_onnx import CHUNK_COLUMNS, Wav2LipNetwork, network_faces
+from lipsync_core.generators.wav2lip_onnx import CHUNK_COLUMNS, Wav2LipNetwork
 from lipsync_core.timeline import Timeline
 
 _WINDOW_FRAMES = 5  # a box is the mean of its frame's and the four that follow
@@ -174,7 +174,7 @@ class UpstreamGenerator:
             seen = list(islice(crops or (), len(mel)))
             if len(seen) < len(mel):
                 raise ValueError(f"{start + len(seen)} crops for {len(conditions)} conditions")
-            bgr = self._network.forward(mel[:, np.newaxis], network_faces(np.stack(seen)))  # (B, 3, 96, 96) 0..1
+            bgr = self._network.mouths(mel, np.stack(seen))  # (B, 3, 96, 96) 0..1
             faces[start : start + len(mel)] = (bgr * 255.0).astype(np.uint8).transpose(0, 2, 3, 1)[..., ::-1]
         return faces
 

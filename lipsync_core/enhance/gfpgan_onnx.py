@@ -24,9 +24,7 @@ class GfpganNetwork:
     Open it once in a process; threads may share it.
     """
 
-    def __init__(
-        self, source: Path | Network, provider: OpeningProvider = "cpu", threads: int | None = None
-    ) -> None:
+    def __init__(self, source: Path | Network, provider: OpeningProvider = "cpu", threads: int | None = None) -> None:
         """Open the ONNX file, or take an open network.
 
         Raises as `OnnxModel`, and:
@@ -35,7 +33,9 @@ class GfpganNetwork:
         self._model = open_network(source, provider, threads)
         if len(self._model.inputs) != 1 or not _takes_faces(self._model.inputs[0]):
             found = ", ".join(f"{spec.name} {spec.shape} {spec.dtype}" for spec in self._model.inputs)
-            raise ModelError(f"{self._model.label} is not GFPGAN: its inputs are {found}", f"it must take {_INPUT_SHAPE} in float32")
+            raise ModelError(
+                f"{self._model.label} is not GFPGAN: its inputs are {found}", f"it must take {_INPUT_SHAPE} in float32"
+            )
 
     @property
     def provider(self) -> Provider:

@@ -1,6 +1,7 @@
 """Imports a model file of the user: checks that it is the claimed model, and stores it as ONNX."""
 
 import importlib.util
+import logging
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -17,13 +18,14 @@ from lipsync_core.enhance.gfpgan_onnx import GfpganNetwork
 from lipsync_core.errors import ModelCorruptError, ModelError, ModelMissingError
 from lipsync_core.generators.wav2lip_mask import FACE_PX
 from lipsync_core.generators.wav2lip_mask import FIRST_ROW as WAV2LIP_FIRST_ROW
-from lipsync_core.generators.wav2lip_onnx import MEL_SHAPE, Wav2LipNetwork, network_faces
+from lipsync_core.generators.wav2lip_onnx import MEL_SHAPE, Wav2LipNetwork
 from lipsync_core.models.content import sha256_of
 from lipsync_core.models.registry import ModelEntry
 from lipsync_core.models.stamp import seal
 
 FileKind = Literal["checkpoint", "onnx"]
 
+_logger = logging.getLogger(__name__)
 _HEAD_BYTES = 512
 _ZIP, _PICKLE, _ONNX = b"PK\x03\x04", b"\x80", b"\x08"  # ONNX begins with field 1, a number: its version
 _HALF_RANGE = 0.501  # a sigmoid around 0.5, and rounding
@@ -42,7 +44,8 @@ def import_wav2lip(source: Path, target: Path, first_row: int = WAV2LIP_FIRST_RO
         ModelError: it is another model, or torch, which a checkpoint needs, is not installed, or `target` cannot be
             written.
     """
-    return _import(source, target, _Recipe(partial(_export_wav2lip, first_row), partial(_check_wav2lip, first_row)))
+    recipe = _Recipe(partial(_export_wav2lip, first_row), partial(_check_wav2lip, first_row), _add_picture_ends)
+    return _import(source, target, recipe)
 
 
 def import_gfpgan(source: Path, target: Path) -> str:
@@ -76,6 +79,7 @@ class _Recipe:
 
     export: Callable[[Path, Path], object]  # from a checkpoint to an ONNX file
     check: Callable[[Path], None]  # raises ModelError where an ONNX file is another model or does not run
+    finish: Callable[[Path], None] = lambda _: None  # changes the checked file in place
 
 
 def _import(source: Path, target: Path, recipe: _Recipe) -> str:
@@ -142,6 +146,7 @@ def _convert(kind: FileKind, source: Path, made: Path, recipe: _Recipe) -> None:
         shutil.copyfile(source, made)
     try:
         recipe.check(made)
+        recipe.finish(made)
     except ModelError as exc:
         # The user knows only the name of the source.
         raise type(exc)(exc.message.replace(str(made), str(source)), exc.remedy) from exc
@@ -167,11 +172,26 @@ def _check_wav2lip(first_row: int, path: Path) -> None:
     network = Wav2LipNetwork(path, threads=1, first_row=first_row)
     rng = np.random.default_rng(0)
     for batch in (1, 3):
-        mel = rng.uniform(-4.0, 4.0, (batch, *MEL_SHAPE)).astype(np.float32)
-        faces = network_faces(rng.integers(0, 256, (batch, FACE_PX, FACE_PX, 3), np.uint8))
-        mouths = network.forward(mel, faces)
+        mel = rng.uniform(-4.0, 4.0, (batch, *MEL_SHAPE[1:])).astype(np.float32)
+        mouths = network.mouths(mel, rng.integers(0, 256, (batch, FACE_PX, FACE_PX, 3), np.uint8))
         if not (np.abs(mouths - 0.5) <= _HALF_RANGE).all():  # not a number fails as well
             raise ModelError(f"{path} is not Wav2Lip: its output leaves the range 0..1")
+
+
+def _add_picture_ends(path: Path) -> None:
+    """Have the file take and give bytes of pictures, where `onnx` is installed: jobs compute the same without.
+
+    A checkpoint always finds it, as a part of the extra torch.
+    """
+    if importlib.util.find_spec("onnx") is None:
+        _logger.info("%s stays as it is: the package onnx, which adds the work before and after it, is absent", path)
+        return
+    from lipsync_core.export.picture_ends import can_have_picture_ends, write_with_picture_ends
+
+    if can_have_picture_ends(path):
+        changed = path.with_suffix(".ends")
+        write_with_picture_ends(path, changed)
+        changed.replace(path)
 
 
 def _check_gfpgan(path: Path) -> None:

@@ -24,6 +24,9 @@ from lipsync_core.generators.wav2lip_painter import WAV2LIP_VERSION, Wav2LipPain
 BYTES_PER_FRAME = 11_000_000
 #: Batches of 4, which are as fast on a CPU as larger ones.
 DEFAULT_BUDGET_BYTES = 48_000_000
+#: The frames in one request to a model server, which forms larger batches of the requests of several runs. They are
+#: held until they are painted.
+SERVED_BATCH = 8
 
 _ROUNDING = 1e-6  # columns: a start time that is a whole column in exact arithmetic stays one in float64
 
@@ -74,7 +77,10 @@ class Wav2LipGenerator:
         self._network = network
         self._identity = identity
         self._padding = padding or FacePadding()
-        self._batch = network.fixed_batch or max(1, budget_bytes // BYTES_PER_FRAME)
+        if network.provider == "server":
+            self._batch = SERVED_BATCH
+        else:
+            self._batch = network.fixed_batch or max(1, budget_bytes // BYTES_PER_FRAME)
 
     @property
     def spec(self) -> GeneratorSpec:

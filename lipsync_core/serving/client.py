@@ -108,7 +108,9 @@ class ServedModel:
             return
         counts = {len(array) for array in feeds.values()}
         if len(counts) != 1 or not min(counts):
-            raise ModelError(f"{self.label} takes the same number of rows, at least one, in each input: {_shown(feeds)}")
+            raise ModelError(
+                f"{self.label} takes the same number of rows, at least one, in each input: {_shown(feeds)}"
+            )
         for start in range(0, counts.pop(), self.batch_limit):
             yield {name: array[start : start + self.batch_limit] for name, array in feeds.items()}
 
@@ -141,9 +143,7 @@ class ServedModel:
 
     def _require_present(self) -> None:
         """Tell a model that the server does not have from one that it has not loaded yet."""
-        self._connection.ask(self.label, self._connection.require_ready)
-        index = self._connection.ask(self.label, lambda client, s: client.get_model_repository_index(client_timeout=s))
-        present = sorted({model.name for model in index.models})
+        present = _names(self._connection)
         if self.name not in present:
             raise ModelMissingError(
                 f"there is no {self.label}: it serves {', '.join(present) or 'nothing'}",
@@ -170,6 +170,27 @@ class ServedModel:
     def _canary_shape(self, spec: TensorSpec) -> tuple[int, ...]:
         free = tuple(size or _CANARY_SIZE for size in spec.shape)
         return (1, *free[1:]) if self.batch_limit else free
+
+
+def served_names(address: str, patience: Patience | None = None) -> tuple[str, ...]:
+    """The models in the folder of the server at `address`, once that is ready.
+
+    Raises:
+        OptionError: the address has another form.
+        ModelServerDownError: the server does not answer, or does not get ready.
+    """
+    connection = Connection(address, patience or Patience())
+    try:
+        return _names(connection)
+    finally:
+        connection.close()
+
+
+def _names(connection: Connection) -> tuple[str, ...]:
+    label = f"the model server {connection.address}"
+    connection.ask(label, connection.require_ready)
+    index = connection.ask(label, lambda client, s: client.get_model_repository_index(client_timeout=s))
+    return tuple(sorted({model.name for model in index.models}))
 
 
 def _numpy_type(spec: TensorSpec) -> type[np.generic]:

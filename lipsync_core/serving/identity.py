@@ -3,17 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from lipsync_core.errors import ModelError
+from lipsync_core.errors import ModelMismatchError
 
+#: The version of the tensors that the models of a server take and give; raise it with every change of them.
+SERVED_VERSION = "1"
+#: The models that a server may hold. The face model `mediapipe-face` runs in LiteRT.
+SERVABLE = ("scrfd", "wav2lip", "wav2lip-gan", "gfpgan")
 #: Put before the name of each field in the `parameters` of a model's config.pbtxt.
 _PREFIX = "lipsync_"
 _SHOWN_DIGITS = 12  # of a sha256 in messages
-
-
-class ModelMismatchError(ModelError):
-    """The model server holds another model, other weights or another precision than this machine expects."""
-
-    code = "MODEL_MISMATCH"
 
 
 @dataclass(frozen=True, slots=True)

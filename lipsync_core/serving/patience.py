@@ -6,22 +6,10 @@ import time
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from lipsync_core.errors import LipSyncError, OptionError, TransientError
+from lipsync_core.errors import ModelServerBusyError, ModelServerDownError, OptionError, TransientError
 
 #: Why a request came back without a result, and may have one later.
 Fault = Literal["down", "full"]
-
-
-class ModelServerDownError(TransientError):
-    """The model server did not answer for as long as a caller waits."""
-
-    code = "MODEL_SERVER_DOWN"
-
-
-class ModelServerBusyError(TransientError):
-    """The queue of the model server was full for as long as a caller waits."""
-
-    code = "MODEL_SERVER_BUSY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +100,7 @@ class Waiting:
         time.sleep(min(left_s, random.uniform(self._ceiling_s / 2, self._ceiling_s)))  # noqa: S311  no secret
         self._ceiling_s = min(2 * self._ceiling_s, self._patience.longest_pause_s)
 
-    def _given_up(self, fault: Fault, limit_s: float, cause: str) -> LipSyncError:
+    def _given_up(self, fault: Fault, limit_s: float, cause: str) -> TransientError:
         if fault == "full":
             message = f"the queue of the model server {self._server} has been full for {limit_s:g} s: {cause}"
             return ModelServerBusyError(message, "let fewer runs share it, or run the job again later")

@@ -70,9 +70,10 @@ def start_launcher(path: Path) -> bool:
 def provider_works(settings: Settings) -> bool:
     """Whether the provider in LIPSYNC_PROVIDERS runs a trial network; for `auto` and `cpu` no trial is needed.
 
-    A worker that has lost its GPU must not take jobs that other workers would finish.
+    A worker that has lost its GPU must not take jobs that other workers would finish. With a model server each of its
+    models is tried, and this container needs no GPU.
     """
-    if settings.providers in ("auto", "cpu"):
+    if settings.model_server is None and settings.providers in ("auto", "cpu"):
         return True
     command = [sys.executable, "-m", "lipsync_service.worker.provider_check"]
     return subprocess.run(command).returncode == 0  # noqa: S603 - this package's own module

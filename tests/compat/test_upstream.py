@@ -1,6 +1,7 @@
 """Jobs in the manner of the public implementation, against its loops, which are written out here."""
 
 from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -26,7 +27,14 @@ from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork
 from tests.generators.faces import placed, plain_face
 from tests.generators.faces import track_of as mesh_track_of
 from tests.generators.test_wav2lip_boxes import moving_boxes, track_of
-from tests.wav2lip_weights import imported_wav2lip, needs_torch, seeded_inputs, seeded_tensors, torch_output
+from tests.wav2lip_weights import (
+    bare_output,
+    imported_wav2lip,
+    needs_torch,
+    seeded_inputs,
+    seeded_tensors,
+    torch_output,
+)
 
 SEEDED = Identity("wav2lip", "test weights")
 NTSC = Fraction(30000, 1001)
@@ -172,24 +180,24 @@ def test_the_whole_picture_is_what_torch_computes(tmp_path_factory: pytest.TempP
     import_wav2lip(checkpoint, file, first_row=0)
     network = Wav2LipNetwork(file, threads=1, first_row=0)
     mel, faces = seeded_inputs(7)
-    assert np.abs(network.forward(mel, faces) - torch_output(mel, faces)).max() <= 1e-4
+    assert np.abs(bare_output(file, mel, faces) - torch_output(mel, faces)).max() <= 1e-4
     generator: InferringHalf = UpstreamGenerator(network, SEEDED)
     crops = np.random.default_rng(1).integers(0, 256, (5, 96, 96, 3), np.uint8)
     pictures = generator.infer(iter(crops), mel[:5, 0])
-    assert_cut_off_to_codes(pictures, network, mel[:5], crops)
+    assert_cut_off_to_codes(pictures, file, mel[:5], crops)
     with pytest.raises(ValueError, match="2 crops for 5 conditions"):
         generator.infer(iter(crops[:2]), mel[:5, 0])
 
 
 def assert_cut_off_to_codes(
-    pictures: NDArray[np.uint8], network: Wav2LipNetwork, mel: NDArray[np.float32], crops: NDArray[np.uint8]
+    pictures: NDArray[np.uint8], file: Path, mel: NDArray[np.float32], crops: NDArray[np.uint8]
 ) -> None:
     """The public implementation's preparation of the input and rounding of the output."""
     bgr = crops[..., ::-1]
     hidden = bgr.copy()
     hidden[:, 48:] = 0
     faces = np.concatenate([hidden, bgr], axis=3).transpose(0, 3, 1, 2) / 255.0
-    codes = network.forward(mel, faces.astype(np.float32)).transpose(0, 2, 3, 1) * 255.0
+    codes = bare_output(file, mel, faces.astype(np.float32)).transpose(0, 2, 3, 1) * 255.0
     differs = pictures[..., ::-1] != codes.astype(np.uint8)
     assert differs.mean() < 1e-4  # where the last bit of a product decides
     assert np.abs(pictures[..., ::-1].astype(float) - codes.astype(np.uint8)).max() <= 1

@@ -20,11 +20,13 @@ from lipsync_core.models.stamp import check_seal
 from tests.scrfd_network import write_scrfd_network
 from tests.shared_files import GOLDEN, needs_golden
 from tests.wav2lip_weights import (
+    bare_output,
     golden_tensors,
     golden_weights,
     imported_wav2lip,
     needs_torch,
     seeded_inputs,
+    seeded_pictures,
     seeded_tensors,
     torch_output,
 )
@@ -55,7 +57,7 @@ def nothing_left_behind(tmp_path: Path) -> Iterator[None]:
 
 
 def assert_equal_outputs(path: Path, mel: NDArray[np.float32], faces: NDArray[np.float32], whole: NDArray[Any]) -> None:
-    mouths = Wav2LipNetwork(path, threads=1).forward(mel, faces)
+    mouths = bare_output(path, mel, faces)
     assert mouths.shape == whole[:, :, FIRST_ROW:].shape
     assert np.abs(mouths - whole[:, :, FIRST_ROW:]).max() < 1e-4
 
@@ -99,10 +101,10 @@ def test_an_onnx_file_is_recognised_by_shapes_whatever_its_inputs_are_called(mod
     other.graph.input.extend(swapped)
     onnx.save(other, tmp_path / "user.onnx")
     import_wav2lip(tmp_path / "user.onnx", tmp_path / "wav2lip.onnx")
-    inputs = seeded_inputs(1)
-    expected = Wav2LipNetwork(model, threads=1).forward(*inputs)
+    inputs = seeded_pictures(1)
+    expected = Wav2LipNetwork(model, threads=1).mouths(*inputs)
     np.testing.assert_allclose(
-        Wav2LipNetwork(tmp_path / "wav2lip.onnx", threads=1).forward(*inputs), expected, atol=1e-6
+        Wav2LipNetwork(tmp_path / "wav2lip.onnx", threads=1).mouths(*inputs), expected, atol=1e-6
     )
     assert check_seal(tmp_path / "wav2lip.onnx") == sha256_of(tmp_path / "user.onnx")
 
@@ -116,9 +118,9 @@ def test_an_onnx_file_of_a_fixed_batch_takes_any_number_of_frames(model: Path, t
         node.type.tensor_type.shape.dim[0].dim_value = 2
     onnx.save(fixed, tmp_path / "fixed.onnx")
     network = Wav2LipNetwork(tmp_path / "fixed.onnx", threads=1)
-    inputs = seeded_inputs(3)
+    inputs = seeded_pictures(3)
     assert network.fixed_batch == 2
-    np.testing.assert_allclose(network.forward(*inputs), Wav2LipNetwork(model, threads=1).forward(*inputs), atol=1e-6)
+    np.testing.assert_allclose(network.mouths(*inputs), Wav2LipNetwork(model, threads=1).mouths(*inputs), atol=1e-6)
 
 
 def test_import_fails_when_an_onnx_file_is_another_model(tmp_path: Path) -> None:

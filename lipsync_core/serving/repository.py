@@ -1,0 +1,73 @@
+"""Writes the folder of a Triton server: the installed models that it may serve, each with its configuration."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from lipsync_core.errors import ModelError, ModelMissingError, OptionError
+from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork
+from lipsync_core.models.registry import NETWORK, ModelEntry
+from lipsync_core.models.store import InstalledModel, ModelStore
+from lipsync_core.onnx_session import OnnxModel
+from lipsync_core.serving.config import Device, config_text, precision_on
+from lipsync_core.serving.identity import SERVABLE, SERVED_VERSION, ServedIdentity
+
+
+def export_repository(store: ModelStore, folder: Path, device: Device = "cpu") -> tuple[str, ...]:
+    """Write `folder` for a server that runs the networks on `device`; the names of the models in it.
+
+    It holds every installed model of `SERVABLE`: MODEL/config.pbtxt and MODEL/1/model.onnx. The folder appears whole or
+    not at all.
+
+    Raises:
+        OptionError: there is something at `folder` already.
+        ModelMissingError: no such model is installed.
+        ModelCorruptError: a file is not what was installed.
+        LicenceError: a licence awaits its acceptance.
+        ModelError: the extra is not installed, or a network cannot be served, or `folder` cannot be written.
+    """
+    if folder.exists():
+        raise OptionError(f"{folder} exists already", "name a new folder: a server may be reading the old one")
+    names = [name for name in SERVABLE if store.status(name) not in ("missing", "downloaded")]
+    if not names:
+        needed = ", ".join(SERVABLE)
+        raise ModelMissingError(f"none of {needed} is installed", "run: lipsync models pull NAME")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=folder.parent) as scratch:
+            made = Path(scratch) / folder.name
+            for name in names:
+                _write_model(store.entry(name), store.open_usable(name), made / name, device)
+            made.chmod(0o755)  # the server runs as another user
+            made.rename(folder)
+    except OSError as exc:
+        raise ModelError(f"{folder} cannot be written: {exc.strerror}", "choose another folder") from exc
+    return tuple(names)
+
+
+def _write_model(entry: ModelEntry, installed: InstalledModel, folder: Path, device: Device) -> None:
+    source = installed.path(NETWORK if entry.imported_by else entry.members[0].name)
+    (folder / "1").mkdir(parents=True)
+    file = folder / "1" / "model.onnx"
+    if entry.imported_by == "wav2lip":
+        _write_wav2lip(source, file)
+    else:
+        shutil.copyfile(source, file)
+    network = OnnxModel(file, threads=1)
+    sha256 = installed.source_sha256 or entry.sums[0]
+    identity = ServedIdentity(entry.name, SERVED_VERSION, entry.licence, sha256, device, precision_on(device))
+    text = config_text(identity, network.inputs, network.outputs, device)
+    (folder / "config.pbtxt").write_text(text, encoding="utf-8")
+
+
+def _write_wav2lip(source: Path, file: Path) -> None:
+    """The installed file itself, or the same with bytes of pictures at its ends where it was imported without."""
+    network = Wav2LipNetwork(source, threads=1)
+    if network.fixed_batch:
+        raise ModelError(f"{source} takes {network.fixed_batch} frames at a time", "import one that takes any number")
+    if network.has_picture_ends:
+        shutil.copyfile(source, file)
+        return
+    from lipsync_core.export.picture_ends import write_with_picture_ends  # brings the package onnx
+
+    write_with_picture_ends(source, file)
