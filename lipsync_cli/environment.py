@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from lipsync_cli.job_options import job_option
 from lipsync_cli.ledger import OWN
 
 #: Where `make up` in the present folder writes the addresses of its service.
@@ -26,13 +27,7 @@ ledger_option = click.option(
     envvar="LIPSYNC_LEDGER",
     help=f"Enter the job in this ledger, or in the one that lipsync report reads: {OWN}.  [env: LIPSYNC_LEDGER]",
 )
-model_server_option = click.option(
-    "--model-server",
-    metavar="URL",
-    envvar="LIPSYNC_MODEL_SERVER",
-    help="Have the model server at grpc://HOST:PORT run the networks; --providers then says nothing.  "
-    "[env: LIPSYNC_MODEL_SERVER]",
-)
+model_server_option = job_option("model_server", metavar="URL", envvar="LIPSYNC_MODEL_SERVER", show_envvar=True)
 service_option = click.option(
     "--service",
     "service_file",

@@ -77,6 +77,7 @@ _SPECS = (
         get_args(Providers),
     ),
     OptionSpec("precision", "Of their numbers; fp16 with tensorrt only.", get_args(Precision)),
+    OptionSpec("model_server", "The model server, grpc://HOST:PORT, that runs these networks instead of this process."),
     OptionSpec(
         "decoder",
         "What decodes a video larger than 1280x720; auto takes NVDEC where it gives the same pictures as the CPU.",
