@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lipsync_core.errors import ModelCorruptError, ModelMissingError
 from lipsync_core.execution import Execution
@@ -9,6 +10,10 @@ from lipsync_core.models.registry import NETWORK, ModelEntry
 from lipsync_core.models.store import ModelStore, pull_command
 from lipsync_core.network import Network
 from lipsync_core.serving.identity import SERVABLE, SERVED_VERSION, ServedIdentity
+from lipsync_core.serving.patience import Patience
+
+if TYPE_CHECKING:
+    from lipsync_core.serving.client import ServedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +40,14 @@ def usable_model(name: str, models: ModelStore, execution: Execution | None = No
         TransientError: the server does not answer.
     """
     if execution is not None and execution.model_server is not None:
-        return _served(name, models, execution, execution.model_server)
+        return _served(name, models, execution)[0]
     installed = models.open_usable(name)
     entry = models.entry(name)
     path = installed.path(NETWORK if entry.imported_by else entry.members[0].name)
     return UsableModel(name, entry.licence, installed.source_sha256 or entry.sums[0], path)
 
 
-def check_server(models: ModelStore, execution: Execution) -> tuple[str, ...]:
+def check_server(models: ModelStore, execution: Execution, patience: Patience | None = None) -> tuple[str, ...]:
     """Run a canary through every model of the server that the registry knows; their names.
 
     A model whose licence is not accepted here is passed over: no job of this machine may use it.
@@ -51,32 +56,34 @@ def check_server(models: ModelStore, execution: Execution) -> tuple[str, ...]:
         ModelMissingError: it serves none of them.
         ModelError, TransientError: as `usable_model`, and where a canary fails.
     """
-    from lipsync_core.serving.client import ServedModel, served_names
+    from lipsync_core.serving.client import served_names
 
     address = execution.model_server or ""
     usable = [name for name in SERVABLE if models.licences.is_usable(models.entry(name))]
-    names = tuple(name for name in served_names(address) if name in usable)
+    names = tuple(name for name in served_names(address, patience) if name in usable)
     if not names:
         raise ModelMissingError(
             f"the model server {address} serves no model that may be used here",
             "make its folder with lipsync models export-repository DIR, and accept the licences on this machine",
         )
     for name in names:
-        network = usable_model(name, models, execution).network
-        if isinstance(network, ServedModel):
-            network.check()
-            network.close()
+        _, served = _served(name, models, execution, patience)
+        served.check()
+        served.close()
     return names
 
 
-def _served(name: str, models: ModelStore, execution: Execution, address: str) -> UsableModel:
+def _served(
+    name: str, models: ModelStore, execution: Execution, patience: Patience | None = None
+) -> "tuple[UsableModel, ServedModel]":
     from lipsync_core.serving.client import ServedModel
 
     entry = models.entry(name)
     models.licences.require(entry, pull_command(entry))
     sha256 = _expected_sha256(entry, models)
     expected = ServedIdentity(name, SERVED_VERSION, entry.licence, sha256, precision=execution.precision)
-    return UsableModel(name, entry.licence, sha256, ServedModel(address, name, expected))
+    served = ServedModel(execution.model_server or "", name, expected, patience)
+    return UsableModel(name, entry.licence, sha256, served), served
 
 
 def _expected_sha256(entry: ModelEntry, models: ModelStore) -> str:

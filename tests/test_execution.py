@@ -4,6 +4,7 @@ import pytest
 
 from lipsync_core.errors import OptionError
 from lipsync_core.execution import Execution, ProviderChoice
+from lipsync_core.providers import choose_provider, provider_account
 
 
 def test_by_default_the_machine_decides() -> None:
@@ -26,3 +27,13 @@ def test_an_execution_fails_when_its_provider_cannot_convert_to_fp16(providers: 
 def test_a_choice_says_how_a_network_is_opened() -> None:
     assert ProviderChoice("auto", "cuda", "it works", "fp32").opening == "cuda"
     assert ProviderChoice("tensorrt", "tensorrt", "asked for", "fp16").opening == "tensorrt-fp16"
+
+
+def test_a_model_server_has_a_precision_of_its_own_whatever_the_provider() -> None:
+    served = Execution("cuda", "fp16", "grpc://gpu-node:8001")
+    choice = choose_provider(served)
+    assert (choice.chosen, choice.precision) == ("server", "fp16")
+    assert "grpc://gpu-node:8001" in choice.reason
+    assert provider_account(served, is_used=True) == choice
+    with pytest.raises(OptionError, match="grpc://HOST:PORT"):
+        Execution(model_server="gpu-node:8001")

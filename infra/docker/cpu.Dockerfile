@@ -16,7 +16,7 @@ COPY prefect.yaml ./
 # Editable, so that the image holds the code once. flows and tasks are not installed: the workers and `prefect deploy`
 # import them from this folder, which LIPSYNC_SOURCE names below.
 RUN --mount=type=cache,target=/var/cache/pip \
-    pip install --no-compile -c constraints.txt -e '.[service,neural]' prefect-redis
+    pip install --no-compile -c constraints.txt -e '.[service,neural,model-server]' prefect-redis
 RUN lipsync models pull mediapipe-face --home /opt/models \
     && lipsync doctor --home /opt/models \
     && python -m compileall -q -j 0 /opt/venv/lib /opt/lipsync

@@ -37,7 +37,7 @@ COPY prefect.yaml ./
 RUN --mount=type=cache,target=/var/cache/pip \
     test -z "${ONNXRUNTIME_GPU_VERSION}" \
         || sed -i "s/^onnxruntime-gpu==.*/onnxruntime-gpu==${ONNXRUNTIME_GPU_VERSION}/" constraints.txt \
-    && pip install --no-compile -c constraints.txt -e '.[service,gpu]' prefect-redis
+    && pip install --no-compile -c constraints.txt -e '.[service,gpu,model-server]' prefect-redis
 RUN lipsync models pull mediapipe-face --home /opt/models \
     && lipsync doctor --home /opt/models \
     && python -m lipsync_service.deploy.check_gpu \

@@ -12,14 +12,15 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import get_args
 
 import click
 
-from lipsync_cli.environment import home_option
+from lipsync_cli.environment import home_option, model_server_option
 from lipsync_cli.exit_statuses import SUCCESS
 from lipsync_cli.failures import write_stdout
 from lipsync_cli.values import workspace_at
-from lipsync_core.errors import LipSyncError
+from lipsync_core.errors import LipSyncError, ModelMismatchError
 from lipsync_core.packages import is_installed
 from lipsync_core.workspace import Workspace
 
@@ -30,6 +31,7 @@ _MODULES = {
 }  # the modules whose names differ from their packages'
 _ONNX_RUNTIMES = ("onnxruntime", "onnxruntime-gpu")  # builds of one module; if both are installed, the last is kept
 _LEAST_FREE_BYTES = 500_000_000  # twice the size of a ten-minute 1080p result
+_SERVER_LIMIT_S = 5.0
 _GB = 1_000_000_000
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -46,14 +48,15 @@ class Check:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
+@model_server_option
 @home_option
 @click.pass_context
-def doctor(ctx: click.Context, as_json: bool, home: Path | None) -> None:
+def doctor(ctx: click.Context, as_json: bool, model_server: str | None, home: Path | None) -> None:
     """Say what is installed, what is missing and how to mend it.
 
     The exit status is 0 only if a job can run.
     """
-    checks = tuple(_checks(workspace_at(home), home))
+    checks = tuple(_checks(workspace_at(home), home, model_server))
     can_run = all(check.is_ok for check in checks)
     if as_json:
         fields = {"schema": SCHEMA, "can_run": can_run, "checks": [asdict(check) for check in checks]}
@@ -69,7 +72,7 @@ def _text(check: Check) -> str:
     return line if check.is_ok else f"{line}\n{'':8} run: {check.remedy}"
 
 
-def _checks(workspace: Workspace, home: Path | None) -> Iterator[Check]:
+def _checks(workspace: Workspace, home: Path | None, model_server: str | None) -> Iterator[Check]:
     yield Check("python", True, f"{platform.python_version()} ({sys.executable})")
     yield from _package_checks()
     encoders = [_encoder_check("x264", "libx264"), _encoder_check("x265", "libx265")]
@@ -80,6 +83,8 @@ def _checks(workspace: Workspace, home: Path | None) -> Iterator[Check]:
     yield runtime
     if runtime.is_ok and any(map(is_installed, _ONNX_RUNTIMES)):
         yield _provider_check()
+    if model_server is not None:
+        yield _server_check(workspace, model_server)
     yield from _model_checks(workspace, home)
     for name, folder in (("models folder", workspace.models), ("cache folder", workspace.cache)):
         yield _folder_check(name, folder)
@@ -160,6 +165,28 @@ def _provider_check() -> Check:
     except LipSyncError as exc:
         return Check("providers auto", False, exc.message, _pip_install("onnxruntime", "--force-reinstall"))
     return Check("providers auto", True, f"{choice.chosen}: {choice.reason}")
+
+
+def _server_check(workspace: Workspace, address: str) -> Check:
+    """A canary through each model of the server, whichever its precision is."""
+    from lipsync_core.execution import Execution, Precision
+    from lipsync_core.model_source import check_server
+    from lipsync_core.models import ModelStore
+    from lipsync_core.serving.patience import Patience
+
+    patience = Patience(deadline_s=_SERVER_LIMIT_S, down_s=_SERVER_LIMIT_S, full_s=_SERVER_LIMIT_S)
+    faults: list[LipSyncError] = []
+    for precision in get_args(Precision):
+        try:
+            execution = Execution(precision=precision, model_server=address)
+            names = check_server(ModelStore(workspace.models), execution, patience)
+        except ModelMismatchError as exc:
+            faults.append(exc)
+        except LipSyncError as exc:
+            return Check("model server", False, exc.message, exc.remedy)
+        else:
+            return Check("model server", True, f"{' and '.join(names)} answer at {address}, in {precision}")
+    return Check("model server", False, faults[0].message, faults[0].remedy)
 
 
 def _model_checks(workspace: Workspace, home: Path | None) -> Iterator[Check]:

@@ -100,13 +100,14 @@ def import_model(path: Path, name: str, is_whole: bool, accept_licence: bool, ho
     show_default=True,
     help="What the server runs the networks on; tensorrt in fp16.",
 )
+@click.option("--replace", "is_replacing", is_flag=True, help="Put it in the place of the folder that is there.")
 @home_option
-def export_repository(folder: Path, device: "Device", home: Path | None) -> None:
+def export_repository(folder: Path, device: "Device", is_replacing: bool, home: Path | None) -> None:
     """Write the folder DIR for an NVIDIA Triton server: every installed network, and its settings."""
     from lipsync_core.serving.repository import export_repository
 
     _, store = _store(home)
-    names = export_repository(store, folder, device)
+    names = export_repository(store, folder, device, is_replacing)
     write_stdout(f"{folder} is ready for a model server on {device}: {', '.join(names)}")
 
 

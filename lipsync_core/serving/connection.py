@@ -6,6 +6,7 @@ find NOT_FOUND; a server that is killed gives UNAVAILABLE, INTERNAL or CANCELLED
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -69,16 +70,23 @@ class Connection:
             ModelError: the server refuses the request about `label`.
         """
         waiting = Waiting(self.patience, self.address)
+        faults: Counter[Fault] = Counter()
         while True:
             try:
-                return question(self._client, self.patience.deadline_s)
+                answer = question(self._client, self.patience.deadline_s)
             except InferenceServerException as exc:
                 fault, cause = _fault(exc), _cause(exc)
                 if fault is None:
                     raise ModelError(f"{label} refuses the request: {cause}") from exc
+                faults[fault] += 1
                 self.book.failed(fault)
-                _logger.info("%s: %s (%s); trying again", label, cause, fault)
+                _logger.debug("%s: %s (%s); trying again", label, cause, fault)
                 waiting.pause(fault, cause)
+            else:
+                if faults:
+                    told = label, faults["down"], faults["full"]
+                    _logger.warning("%s answered after %d failures and %d rejections by its queue", *told)
+                return answer
 
     def require_ready(self, client: Any, deadline_s: float) -> None:
         """A question: is the server ready? It is not while it loads its models."""

@@ -13,11 +13,13 @@ from lipsync_core.serving.config import Device, config_text, precision_on
 from lipsync_core.serving.identity import SERVABLE, SERVED_VERSION, ServedIdentity
 
 
-def export_repository(store: ModelStore, folder: Path, device: Device = "cpu") -> tuple[str, ...]:
+def export_repository(
+    store: ModelStore, folder: Path, device: Device = "cpu", is_replacing: bool = False
+) -> tuple[str, ...]:
     """Write `folder` for a server that runs the networks on `device`; the names of the models in it.
 
     It holds every installed model of `SERVABLE`: MODEL/config.pbtxt and MODEL/1/model.onnx. The folder appears whole or
-    not at all.
+    not at all. `is_replacing` has it take the place of an older one, which no server may be reading.
 
     Raises:
         OptionError: there is something at `folder` already.
@@ -26,8 +28,8 @@ def export_repository(store: ModelStore, folder: Path, device: Device = "cpu") -
         LicenceError: a licence awaits its acceptance.
         ModelError: the extra is not installed, or a network cannot be served, or `folder` cannot be written.
     """
-    if folder.exists():
-        raise OptionError(f"{folder} exists already", "name a new folder: a server may be reading the old one")
+    if folder.exists() and not is_replacing:
+        raise OptionError(f"{folder} exists already", "name a new folder, or replace this one with --replace")
     names = [name for name in SERVABLE if store.status(name) not in ("missing", "downloaded")]
     if not names:
         needed = ", ".join(SERVABLE)
@@ -39,6 +41,8 @@ def export_repository(store: ModelStore, folder: Path, device: Device = "cpu") -
             for name in names:
                 _write_model(store.entry(name), store.open_usable(name), made / name, device)
             made.chmod(0o755)  # the server runs as another user
+            if folder.exists():
+                folder.rename(Path(scratch) / "replaced")
             made.rename(folder)
     except OSError as exc:
         raise ModelError(f"{folder} cannot be written: {exc.strerror}", "choose another folder") from exc

@@ -298,7 +298,7 @@ def test_manifests_are_what_kubernetes_takes(path: Path) -> None:
             validator.validate({**each, "speck": {}}, KUBERNETES, strict=True)
 
 
-@pytest.mark.parametrize("folder", ["base", "overlays/gpu"])
+@pytest.mark.parametrize("folder", ["base", "overlays/gpu", "overlays/model-server"])
 def test_kustomize_builds(folder: str) -> None:
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed")
@@ -306,7 +306,32 @@ def test_kustomize_builds(folder: str) -> None:
     assert done.returncode == 0, done.stderr
     built = list(yaml.safe_load_all(done.stdout))
     [config] = [each for each in built if each["metadata"]["name"] == "lipsync-worker"]
-    assert ("LIPSYNC_GPU_POOL" in config["data"]) == (folder == "overlays/gpu")
+    assert ("LIPSYNC_GPU_POOL" in config["data"]) == (folder != "base")
+
+
+def test_the_model_server_holds_the_gpu_and_is_bounded_in_compose_and_kubernetes() -> None:
+    server = compose()["services"]["model-server"]
+    assert server["profiles"] == ["model-server"]
+    assert server["deploy"]["resources"]["reservations"]["devices"][0]["capabilities"] == ["gpu"]
+    assert {"memory", "pids"} <= set(server["deploy"]["resources"]["limits"])
+    assert server["healthcheck"]["test"][-1].endswith("/v2/health/ready")
+    assert {port.rpartition(":")[2] for port in server["ports"]} == {"8001", "8002"}
+    [pod] = [pod for name, pod in pods(resources(*MANIFESTS)) if name == "model-server"]
+    [container_part] = pod["containers"]
+    assert container_part["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert container_part["readinessProbe"]["httpGet"]["path"] == "/v2/health/ready"
+    for command in (server["command"], container_part["args"]):
+        assert f"--model-repository={export_command(compose()['services']['model-repository']['command'])}" in command
+    assert export_command(pod["initContainers"][0]["args"])
+
+
+def export_command(command: list[str]) -> str:
+    """The folder that the command writes, once the command line has accepted it."""
+    assert command[:3] == ["lipsync", "models", "export-repository"]
+    arguments = ["tensorrt" if part.startswith("${") else part for part in command[3:]]
+    from lipsync_cli.commands.models import export_repository
+
+    return str(export_repository.make_context("export-repository", arguments).params["folder"])
 
 
 def test_kustomizations_list_every_file() -> None:
@@ -342,7 +367,7 @@ def test_pods_are_confined() -> None:
     found = resources(*MANIFESTS)
     [namespace] = [each for each in found if each["kind"] == "Namespace"]
     assert namespace["metadata"]["labels"] == {"pod-security.kubernetes.io/enforce": "restricted"}
-    assert len(list(pods(found))) == 9
+    assert len(list(pods(found))) == 10
     assert not [f"{name}: {problem}" for name, pod in pods(found) for problem in pod_problems(pod)]
 
 

@@ -129,3 +129,10 @@ def test_export_fails_when_a_network_takes_a_fixed_number_of_frames(tmp_path: Pa
     workspace = home_with(tmp_path / "fixed.onnx", tmp_path / "home")
     with pytest.raises(ModelError, match="takes 2 frames at a time"):
         export_repository(ModelStore(workspace.models), tmp_path / "repository")
+
+
+def test_an_older_folder_is_replaced_whole_where_that_is_asked_for(store: ModelStore, tmp_path: Path) -> None:
+    (tmp_path / "served" / "gfpgan").mkdir(parents=True)
+    assert export_repository(store, tmp_path / "served", is_replacing=True) == ("wav2lip",)
+    assert [path.name for path in tmp_path.iterdir()] == ["served"]
+    assert [path.name for path in (tmp_path / "served").iterdir()] == ["wav2lip"]

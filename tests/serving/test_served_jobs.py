@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lipsync_cli.main import main
 from lipsync_core.errors import LicenceError, ModelMismatchError, ModelMissingError
 from lipsync_core.execution import Execution
 from lipsync_core.model_source import check_server, usable_model
@@ -115,3 +116,18 @@ def test_a_worker_without_a_gpu_proves_its_model_server(
     done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "MODEL_MISSING" in done.stderr
+
+
+def test_doctor_asks_the_model_server(
+    echo_home: Path, server: StandInServer, address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor", "--json", "--home", str(echo_home), "--model-server", address]) == 0
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+    assert checks["model server"]["is_ok"] and "wav2lip" in checks["model server"]["detail"]
+    server.configs["wav2lip"].parameters["lipsync_precision"].string_value = "fp16"
+    assert main(["doctor", "--home", str(echo_home), "--model-server", address]) == 0
+    assert f"wav2lip answer at {address}, in fp16" in capsys.readouterr().out
+    server.configs["wav2lip"].parameters.clear()
+    assert main(["doctor", "--json", "--home", str(echo_home), "--model-server", address]) == 1
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+    assert "does not say what it is" in checks["model server"]["detail"]
