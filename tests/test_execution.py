@@ -30,7 +30,7 @@ def test_a_choice_says_how_a_network_is_opened() -> None:
 
 
 def test_a_model_server_has_a_precision_of_its_own_whatever_the_provider() -> None:
-    served = Execution("cuda", "fp16", "grpc://gpu-node:8001")
+    served = Execution("cuda", "fp16", model_server="grpc://gpu-node:8001")
     choice = choose_provider(served)
     assert (choice.chosen, choice.precision) == ("server", "fp16")
     assert "grpc://gpu-node:8001" in choice.reason
