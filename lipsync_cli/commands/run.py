@@ -30,8 +30,8 @@ _FILE = click.Path(path_type=Path)
 @job_option("enhance_quality")
 @job_option("providers")
 @job_option("precision")
-@model_server_option
 @job_option("decoder")
+@model_server_option
 @job_option("compat")
 @job_option("length")
 @job_option("extend")
@@ -68,9 +68,7 @@ def run(
     Names that begin with a dash go behind two dashes:
       lipsync run -o out.mp4 -- -a.mp4 -b.wav
     """
-    execution = Execution(
-        chosen.pop("providers"), chosen.pop("precision"), chosen.pop("decoder"), chosen.pop("model_server")
-    )
+    execution = Execution(*(chosen.pop(name) for name in ("providers", "precision", "decoder", "model_server")))
     options = JobOptions(**chosen)
     account = None if ledger is None else open_ledger(ledger)
     from lipsync_core.memory import give_memory_back

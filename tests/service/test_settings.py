@@ -61,6 +61,7 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
         ("MAX_DURATION_S", "-1"),
         ("CACHE_CAP_BYTES", "much"),
         ("HTTP_ALLOWED_HOSTS", '["host", 1'),
+        ("MODEL_SERVER", "host:8001"),
     ],
 )
 def test_settings_fail_when_a_value_cannot_be_used(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -80,6 +81,15 @@ def test_precision_fails_when_the_providers_do_not_have_it() -> None:
         Settings(precision="fp16")
     with pytest.raises(pydantic.ValidationError, match="'auto', 'cpu', 'cuda' or 'tensorrt'"):
         Settings.model_validate({"providers": "vulkan"})
+
+
+def test_the_precision_of_a_model_server_needs_no_provider_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIPSYNC_MODEL_SERVER", "grpc://gpu-node:8001")
+    monkeypatch.setenv("LIPSYNC_PRECISION", "fp16")
+    assert Settings().execution == Execution("auto", "fp16", model_server="grpc://gpu-node:8001")
+    monkeypatch.setenv("LIPSYNC_MODEL_SERVER", "")
+    monkeypatch.setenv("LIPSYNC_PRECISION", "")
+    assert Settings().execution == Execution()
 
 
 def test_a_worker_in_a_container_is_told_by_the_variables_of_its_manifest(monkeypatch: pytest.MonkeyPatch) -> None:
