@@ -1,0 +1,83 @@
+"""`lipsync plan`: text, JSON, a page, both files, and options that cannot be."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import RunLipSync
+
+pytest.importorskip("simpy", reason="the capacity plan needs the extra 'service'")
+STREAM = ("plan", "--jobs-per-hour", "400", "--clip-seconds", "60", "--costs", "reference")
+ONCE = ("plan", "--at-once", "12", "--clip-seconds", "9.3", "--cores", "2", "--costs", "reference")
+
+
+def test_text_and_json_hold_the_same_plan(lipsync: RunLipSync) -> None:
+    answer = json.loads(lipsync(*STREAM, "--json").stdout)
+    text = lipsync(*STREAM).stdout
+    assert answer["schema"] == "lipsync.plan/1"
+    assert f"{answer['per_video_minute']:.4f} USD a minute of video" in text
+    assert f"{answer['binding']} bind" in text
+    assert f"next are {answer['next_binding']}" in text
+    assert answer["resources"][0]["load"] <= 0.7
+    assert answer["simulation"]["jobs"] > 1000
+
+
+def test_an_edited_price_changes_the_cost(lipsync: RunLipSync, tmp_path: Path) -> None:
+    assert lipsync("plan", "--write-prices", "prices.toml").returncode == 0
+    prices = tmp_path / "prices.toml"
+    same = json.loads(lipsync(*STREAM, "--prices", prices, "--json").stdout)
+    assert same == json.loads(lipsync(*STREAM, "--json").stdout)
+    prices.write_text(
+        re.sub(r"(price_per_hour = )([\d.]+)", lambda found: found[1] + str(2 * float(found[2])), prices.read_text())
+    )
+    dearer = json.loads(lipsync(*STREAM, "--prices", prices, "--json").stdout)
+    assert dearer["per_video_minute"] == pytest.approx(2 * same["per_video_minute"])
+
+
+def test_written_costs_give_the_same_plan(lipsync: RunLipSync) -> None:
+    first = lipsync(*ONCE, "--json", "--write-costs", "costs.toml")
+    again = lipsync(*ONCE[:-1], "costs.toml", "--json")
+    assert first.returncode == again.returncode == 0
+    assert json.loads(first.stdout)["simulation"] == json.loads(again.stdout)["simulation"]
+
+
+@pytest.mark.parametrize("arguments", [STREAM, ONCE], ids=["stream", "at once"])
+def test_the_page_needs_nothing_else(lipsync: RunLipSync, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    assert lipsync(*arguments, "--chart", "plan.html").returncode == 0
+    page = (tmp_path / "plan.html").read_text()
+    assert page.count("<svg") >= 2
+    assert "<script" not in page
+    assert not re.search(r"(?:src|href)=", page)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (("--jobs-per-hour", "0", "--clip-seconds", "9"), "'--jobs-per-hour'"),
+        (("--jobs-per-hour", "-4", "--clip-seconds", "9"), "'--jobs-per-hour'"),
+        (("--jobs-per-hour", "nan", "--clip-seconds", "9"), "'--jobs-per-hour'"),
+        (("--jobs-per-hour", "1e12", "--clip-seconds", "9"), "'--jobs-per-hour'"),
+        (("--jobs-per-hour", "4", "--clip-seconds", "many"), "not a number"),
+        (("--jobs-per-hour", "4"), "--clip-seconds"),
+        (("--clip-seconds", "9"), "either --jobs-per-hour or --at-once"),
+        (("--at-once", "0", "--clip-seconds", "9"), "'--at-once'"),
+        (("--at-once", "4", "--clip-seconds", "9", "--burst", "3"), "--burst does not go with --at-once"),
+        (("--jobs-per-hour", "4", "--clip-seconds", "9", "--cores", "3"), "--cores does not go with --jobs-per-hour"),
+        (("--jobs-per-hour", "4", "--clip-seconds", "9", "--model", "nobody"), "'nobody'"),
+    ],
+)
+def test_it_fails_when_an_option_cannot_be(lipsync: RunLipSync, arguments: tuple[str, ...], fault: str) -> None:
+    done = lipsync("plan", *arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("lipsync: error BAD_OPTION: ")
+    assert done.stderr.count("\n") == 1
+    assert fault in done.stderr
+    assert not done.stdout
+
+
+def test_it_fails_when_the_ledger_that_was_named_is_not_there(lipsync: RunLipSync) -> None:
+    done = lipsync("plan", "--at-once", "4", "--clip-seconds", "9", "--database", "sqlite:///none.sqlite")
+    assert done.returncode == 75
+    assert "LEDGER_UNAVAILABLE" in done.stderr

@@ -1,0 +1,165 @@
+"""Fleets, prices and the bundled files."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("simpy", reason="the capacity plan needs the extra 'service'")
+from lipsync_core.errors import InputError, OptionError
+from lipsync_service.capacity.costs import Footprint, JobCosts, Step, costs_toml, read_costs, reference_costs
+from lipsync_service.capacity.planning import plan, replay
+from lipsync_service.capacity.prices import bundled_prices, parse_prices, read_prices
+from lipsync_service.capacity.sizing import Demand, Here, options
+
+PRICES = parse_prices(
+    """
+    [[nodes]]
+    name = "small"
+    cores = 4
+    memory_gb = 16
+    price_per_hour = 0.2
+    [[nodes]]
+    name = "card"
+    cores = 4
+    memory_gb = 16
+    price_per_hour = 1.0
+    gpus = 1
+    gpu_memory_gb = 16
+    speed = 0.5
+    """
+)
+COSTS = JobCosts(
+    "made up",
+    "wav2lip",
+    10.0,
+    (
+        Step("start", "cpu", 1.0, control_s=0.5),
+        Step("infer", "gpu", 2.0, gpu_s=3.0, grows=True),
+        Step("render", "cpu", 13.0, grows=True),
+    ),
+    Footprint(spread=0.0),
+)
+
+
+def test_the_arithmetic_of_each_part() -> None:
+    # 720 jobs an hour are .2 a second: 14 CPU-seconds make 2.8 cores, at a load of .7 four: one machine. On the GPU
+    # pool 3 s of a card of half the speed make 1.2 cards, at .7 two. The control plane takes .1 of a core.
+    (found,) = options(Demand(720, 10.0), COSTS, PRICES)
+    fleet = found.fleet
+    assert fleet.gpu is not None
+    assert (fleet.cpu.count, fleet.gpu.count, fleet.control.count, fleet.control.servers) == (1, 2, 1, 1)
+    assert fleet.price_per_hour == pytest.approx(0.2 + 2.0 + 0.2)
+    assert found.per_video_minute == pytest.approx(2.4 / 120)
+    loads = {each.name: each.load(0.2) for each in fleet.resources(COSTS)}
+    assert loads["CPU workers' cores"] == pytest.approx(2.8 / 4)
+    assert loads["GPUs"] == pytest.approx(0.6)
+    assert loads["control plane's server processes"] == pytest.approx(0.1)
+
+
+def test_what_binds_is_the_scarcest_and_the_next_is_named() -> None:
+    answer = plan(Demand(720, 10.0), COSTS, PRICES)
+    assert answer.binding.name == "CPU workers' cores"
+    assert answer.binding.jobs_per_s == pytest.approx(4 / 14)
+    assert answer.next_binding is not None
+    assert answer.next_binding.jobs_per_s >= answer.binding.jobs_per_s
+
+
+def test_only_the_steps_that_grow_follow_the_clip() -> None:
+    longer = COSTS.for_clip(30.0)
+    assert longer.cpu_s("cpu") == pytest.approx(1.0 + 3 * 13.0)
+    assert (longer.gpu_s, longer.control_s) == pytest.approx((9.0, 0.5))
+
+
+def test_memory_limits_the_runs_of_a_machine() -> None:
+    heavy = replace(COSTS, footprint=Footprint(run_bytes=6e9, gpu_run_bytes=5e9))
+    (found,) = options(Demand(10, 10.0), heavy, PRICES)
+    assert found.fleet.cpu.slots == 2  # (16 - 0.3) / 6
+    assert found.fleet.gpu is not None
+    assert found.fleet.gpu.slots == 2  # of 16 GB, and not the 3 that its GPU's memory holds
+    with pytest.raises(OptionError, match="no machines"):
+        options(Demand(10, 10.0), replace(COSTS, footprint=Footprint(run_bytes=20e9)), PRICES)
+
+
+def test_without_a_network_no_gpu_is_bought_and_one_machine_serves_a_few_jobs() -> None:
+    viseme = reference_costs("viseme")
+    few, many = (plan(Demand(jobs, 10.0), viseme, bundled_prices()) for jobs in (20, 20_000))
+    assert few.fleet.gpu is None
+    assert few.fleet.control.node is None
+    assert many.fleet.gpu is not None
+    assert many.fleet.gpu.node.gpus == 0
+    assert many.fleet.control.servers > 1
+
+
+def test_a_goal_for_the_95th_percentile_adds_machines_until_it_is_met() -> None:
+    demand = Demand(720, 10.0, target_load=0.9)
+    free = plan(demand, COSTS, PRICES)
+    goal_s = (free.simulated.p95_s + COSTS.wall_s()) / 2
+    held = plan(demand, COSTS, PRICES, p95_goal_s=goal_s)
+    assert held.simulated.p95_s <= goal_s < free.simulated.p95_s
+    assert held.added_machines > 0
+    assert held.fleet.price_per_hour > free.fleet.price_per_hour
+    with pytest.raises(OptionError, match="nothing else running"):
+        plan(demand, COSTS, PRICES, p95_goal_s=5.0)
+
+
+def test_a_replay_takes_the_slots_of_the_local_stack() -> None:
+    costs = replace(COSTS, steps=(Step("render", "cpu", 10.0),))
+    summary = replay(8, costs, Here(2.0)).simulated
+    assert summary.makespan_s == pytest.approx(40.0)
+    assert summary.longest_queue == 8 - 3
+    assert replay(8, costs, Here(2.0, cpu_slots=8)).simulated.longest_queue == 0
+
+
+def test_costs_survive_their_file(tmp_path: Path) -> None:
+    path = tmp_path / "costs.toml"
+    path.write_text(costs_toml(COSTS))
+    assert read_costs(path, "wav2lip") == COSTS
+    with pytest.raises(InputError, match="no costs of the model 'viseme'"):
+        read_costs(path, "viseme")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("cpu_s = 13.0", "cpu_s = -1"), ("cpu_s = 13.0", "cpu_s = nan"), ('pool = "gpu"', 'pool = "tpu"'), ("[[", "[")],
+)
+def test_costs_that_cannot_be_are_refused(tmp_path: Path, old: str, new: str) -> None:
+    path = tmp_path / "costs.toml"
+    text = costs_toml(COSTS)
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(InputError, match="holds no costs"):
+        read_costs(path, "wav2lip")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("cores = 4", "cores = 0", "number that cannot be"),
+        ("cores = 4", "cores = nan", "number that cannot be"),
+        ("cores = 4", 'cores = "four"', "no number"),
+        ("cores = 4\n", "", "lacks a field"),
+        ("cores = 4", "cores = 4\ncolour = 1", "unknown field 'colour'"),
+        ('name = "cpu-4"', 'name = "cpu-8"', "two nodes have one name"),
+        ("[[nodes]]", "[nodes", ""),
+    ],
+)
+def test_a_price_table_that_cannot_be_is_refused(tmp_path: Path, old: str, new: str, fault: str) -> None:
+    from lipsync_service.capacity.prices import bundled_prices_toml
+
+    text = bundled_prices_toml()
+    assert old in text
+    path = tmp_path / "prices.toml"
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(InputError, match=f"holds no price table: .*{fault}"):
+        read_prices(path)
+
+
+def test_the_bundled_table_has_the_cards_of_the_plan() -> None:
+    assert {"RTX 3090", "RTX 3060", "T4", "L4"} == {node.name for node in bundled_prices().gpu_nodes}
+    names = {option.fleet.gpu.node.name for option in plan_options() if option.fleet.gpu}
+    assert names == {"RTX 3090", "RTX 3060", "T4", "L4"}
+
+
+def plan_options():
+    return options(Demand(400, 60.0), reference_costs("wav2lip"), bundled_prices())
