@@ -30,7 +30,6 @@ _SERVER = "prefect-server"
 _LAUNCHER = "launcher"
 _WATCHER = "watcher"
 _WORKERS = {f"worker-{pool}": pool for pool in (CPU_POOL, GPU_POOL)}
-_POLL_S = "0.25"  # the workers' interval; on average half of it is added to every job
 _DEPLOY_LIMIT_S = 180
 
 _WORKERS_PATH: Final = "/work_pools/{work_pool_name}/workers/filter"
@@ -166,7 +165,6 @@ def _environment(layout: Layout, databases: DatabaseUrls, keys: S3Keys) -> dict[
         "PREFECT_API_DATABASE_CONNECTION_URL": databases.prefect,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
-        "PREFECT_WORKER_QUERY_SECONDS": _POLL_S,
         SOURCE: str(layout.source),
         ADDRESS: str(layout.launcher),
         "LIPSYNC_STORAGE_URL": layout.storage_url,

@@ -1,8 +1,12 @@
-"""Prefect's process worker without two of its faults, and with runs that send heartbeats.
+"""Prefect's process worker, which hears of runs instead of asking for them, without two of its faults.
 
 `python -m lipsync_service.worker.pool_worker worker start ...` has the options of `prefect worker start ...`.
 
-With `--limit`, Prefect's own worker (3.8.8) keeps a run's slot until it has cleaned up the run's process, up to some
+Prefect's own worker (3.8.8) finds a run by its next poll, so it starts runs soon only if it polls often, and each poll
+costs the server 20 ms or more. This one listens to the events of its pool and polls when a run has become due. Its
+regular polls, seldom, find what it did not hear: while the stream is broken, a run starts later and is not lost.
+
+With `--limit`, Prefect's own worker keeps a run's slot until it has cleaned up the run's process, up to some
 seconds after the run has ended. If the run is due again before that (a user or the watcher retried it at once), it asks
 for a second slot under the same name; this ends Prefect's worker with an error, and all its other runs.
 
@@ -10,19 +14,29 @@ A run that is cancelled while its process starts is not noticed by Prefect's own
 run may not begin any more, and the run stays `Cancelling`.
 """
 
+import logging
 import os
+import random
 import sys
+import time
 import warnings
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
+import anyio
+import httpx
 from prefect.cli import app
+from prefect.context import refresh_global_settings_context
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
 from prefect.workers.process import ProcessWorker
 
 from lipsync_core.errors import OptionError
 from lipsync_service.settings import load_settings, require_source
+from lipsync_service.worker.due_runs import DueRuns, spread_s
+from lipsync_service.worker.run_events import run_events
 
 if TYPE_CHECKING:
     from anyio.abc import TaskStatus
@@ -30,6 +44,9 @@ if TYPE_CHECKING:
     from prefect.client.schemas.responses import WorkerFlowRunResponse
     from prefect.workers.process import ProcessJobConfiguration, ProcessWorkerResult
 
+#: Settings of the worker itself: its regular polls, which look further ahead than they are apart (they vary by 30 %).
+#: So a run that becomes due later, of which no event tells, starts in time.
+_WORKER_SETTINGS: Final = {"PREFECT_WORKER_QUERY_SECONDS": "15", "PREFECT_WORKER_PREFETCH_SECONDS": "20"}
 #: Settings of the worker's runs, which inherit its environment.
 _RUN_SETTINGS: Final = {
     # A run without heartbeats has vanished. 30 s is the shortest interval that Prefect accepts, its default is 180.
@@ -37,13 +54,86 @@ _RUN_SETTINGS: Final = {
     # Prefect's server answers 500 while its database is down, which must not fail a job.
     "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
     "PREFECT_CLIENT_MAX_RETRIES": "6",  # after 2, 4 ... 64 s: two minutes in all
+    # Each client of a run, and it has three, would first ask for the server's version and for a token against forged
+    # requests of browsers, which the server does not issue.
+    "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",
+    "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",
 }
+_WORKERS_PATH: Final = "/work_pools/{work_pool_name}/workers/filter"
+_COUNT_EVERY_S = 300.0
+_BUSY_DELAY_S = 0.2  # for a full worker: of several, those with free slots come first
+
+_log = logging.getLogger(__name__)
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", UserWarning)  # the class replaces Prefect's own on purpose
 
     class PoolWorker(ProcessWorker):
-        """Leaves a run whose earlier attempt still holds its slot for a later poll, and ends cancelled runs."""
+        """Polls when it hears of a run, leaves a run whose earlier attempt still holds its slot, ends cancelled runs."""
+
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self._due = DueRuns(self._poll_seen, self._delay_s)
+            self._seen: set[UUID] = set()  # the runs of the last poll
+            self._has_left_some = False  # runs that found no slot
+            self._is_listening = False
+            self._others = 0  # workers of the same pool
+            self._next_count_s = 0.0
+
+        async def _initialize_after_sync(self) -> None:
+            await super()._initialize_after_sync()
+            if not self._has_successfully_synced or self._runs_task_group is None:
+                return
+            if not self._is_listening:
+                self._is_listening = True
+                for service in (self._listen, self._due.serve):
+                    self._runs_task_group.start_soon(self._until_teardown, service)
+            if time.monotonic() >= self._next_count_s:
+                await self._count_others()
+
+        async def _until_teardown(self, service: Callable[[], Awaitable[None]]) -> None:
+            with anyio.CancelScope() as scope:
+                self._scheduled_task_scopes.add(scope)
+                await service()
+
+        async def _listen(self) -> None:
+            async for event in run_events(self.work_pool.id):
+                if event is None:
+                    self._due.ring()
+                elif event.is_due:
+                    self._due.add(event.run_id)
+                else:
+                    self._due.discard(event.run_id)
+
+        async def _count_others(self) -> None:
+            """Count the pool's other workers, which hear of the same runs."""
+            self._next_count_s = time.monotonic() + _COUNT_EVERY_S
+            answer = await self.client.request(
+                "POST",
+                _WORKERS_PATH,
+                path_params={"work_pool_name": self._work_pool_name},
+                json={"workers": {"status": {"any_": ["ONLINE"]}}},
+            )
+            self._others = sum(worker["name"] != self.name for worker in answer.json())
+
+        def _delay_s(self) -> float:
+            """The wait before a poll, so that not all workers of a pool poll for one run; 0 for a single worker."""
+            if not self._others:
+                return 0.0
+            busy = self._limiter.borrowed_tokens / self._limiter.total_tokens if self._limiter else 0.0
+            return random.uniform(0, spread_s(self._others)) + busy * _BUSY_DELAY_S  # noqa: S311 - no secret
+
+        async def _poll_seen(self) -> set[UUID]:
+            """Poll because of an event, unless no slot is free; the runs that the poll found."""
+            if self._limiter and not self._limiter.available_tokens:
+                self._has_left_some = True
+                return set()
+            try:
+                await self.get_and_submit_flow_runs()
+            except httpx.HTTPError as exc:  # the regular poll judges whether the server is gone
+                _log.info("the poll after an event failed: %s", exc)
+                return set()
+            return self._seen
 
         async def run(
             self,
@@ -69,7 +159,21 @@ with warnings.catch_warnings():
         ) -> "list[FlowRun]":
             held = set(self._limiter.statistics().borrowers) if self._limiter else set()
             free = [entry for entry in flow_run_response if entry.flow_run.id not in held]
-            return await super()._submit_scheduled_flow_runs(free)
+            self._seen = {entry.flow_run.id for entry in flow_run_response}
+            submitted = await super()._submit_scheduled_flow_runs(free)
+            self._has_left_some = not self._seen <= {run.id for run in submitted}
+            return submitted
+
+        async def _propose_submitting_state(self, flow_run: "FlowRun") -> None:
+            """Leave out a state between Pending and Running, on a run's way to its first task."""
+
+        async def _give_worker_labels_to_flow_run(self, flow_run_id: UUID) -> None:
+            """Leave out labels that nothing reads; the run's log names its worker."""
+
+        def _release_limit_slot(self, flow_run_id: UUID) -> None:
+            super()._release_limit_slot(flow_run_id)
+            if self._has_left_some:
+                self._due.ring()
 
 
 def _check_settings() -> None:
@@ -83,6 +187,7 @@ def _check_settings() -> None:
 
 if __name__ == "__main__":
     _check_settings()
-    for name, value in _RUN_SETTINGS.items():
+    for name, value in {**_WORKER_SETTINGS, **_RUN_SETTINGS}.items():
         os.environ.setdefault(name, value)
+    refresh_global_settings_context()  # Prefect has read its settings when it was imported
     app()
