@@ -21,6 +21,7 @@ from infra.local.process import Service, ServiceFolder, StackError
 from infra.local.secret import kept_secret
 from lipsync_service.deploy.automation import ensure_automation
 from lipsync_service.deploy.pools import ensure_pools
+from lipsync_service.deploy.server_settings import SERVER_SETTINGS
 from lipsync_service.ledger.database import upgrade
 from lipsync_service.names import CPU_POOL, GPU_POOL
 from lipsync_service.worker.launch import ADDRESS, SOURCE
@@ -163,7 +164,7 @@ def _environment(layout: Layout, databases: DatabaseUrls, keys: S3Keys) -> dict[
         "PREFECT_HOME": str(layout.root / "prefect"),
         "PREFECT_API_URL": layout.api_url,
         "PREFECT_API_DATABASE_CONNECTION_URL": databases.prefect,
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        **SERVER_SETTINGS,
         "DO_NOT_TRACK": "1",
         SOURCE: str(layout.source),
         ADDRESS: str(layout.launcher),
