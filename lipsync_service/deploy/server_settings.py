@@ -11,10 +11,11 @@ from typing import Final
 SERVER_SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        # Task runs and events are written in batches, not one transaction each; a task shows up half a second later.
+        # Task runs and events are written in batches, not one transaction each; a task shows up within a second. The
+        # server cuts the interval to whole seconds, and with 0 it would never pause.
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50",
-        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "0.5",
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
         "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "50",
         "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "200",
         "PREFECT_SERVER_SERVICES_TRIGGERS_READ_BATCH_SIZE": "50",
