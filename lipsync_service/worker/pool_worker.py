@@ -51,9 +51,6 @@ _WORKER_SETTINGS: Final = {"PREFECT_WORKER_QUERY_SECONDS": "15", "PREFECT_WORKER
 _RUN_SETTINGS: Final = {
     # A run without heartbeats has vanished. 30 s is the shortest interval that Prefect accepts, its default is 180.
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
-    # Each new client would ask for a token that our server does not want, and for the server's version.
-    "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",
-    "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",
     # Prefect's server answers 500 while its database is down, which must not fail a job.
     "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
     "PREFECT_CLIENT_MAX_RETRIES": "6",  # after 2, 4 ... 64 s: two minutes in all

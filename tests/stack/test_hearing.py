@@ -1,0 +1,71 @@
+"""Workers hear of runs: with polls an hour apart runs start all the same, and without the stream the polls find them."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.stack.conftest import running_stack
+from tests.stack.test_launch import state_of, wait_until
+
+if TYPE_CHECKING:
+    from tests.stack.conftest import Json, Service
+
+pytestmark = pytest.mark.servers
+#: More runs than the stack's worker has slots.
+MANY = 8
+AN_HOUR_S = "3600"
+
+
+@pytest.fixture(scope="module")
+def hearing(tmp_path_factory: pytest.TempPathFactory, model_store: object) -> "Iterator[Service]":
+    """A stack whose workers poll for runs once an hour."""
+    with running_stack(tmp_path_factory.mktemp("hearing"), PREFECT_WORKER_QUERY_SECONDS=AN_HOUR_S) as service:
+        yield service
+
+
+def short_job(number: int = 0) -> "Json":
+    """A request that fails at its first stage, because its inputs do not exist."""
+    names = (("video", "mp4"), ("audio", "wav"), ("output", "mp4"))
+    return {name: f"s3://lipsync/none-{number}.{end}" for name, end in names}
+
+
+def test_runs_that_are_submitted_over_rest_start_although_workers_poll_once_an_hour(hearing: "Service") -> None:
+    assert hearing.run(short_job())["state"]["type"] == "FAILED"
+
+
+def test_runs_that_found_no_slot_start_when_others_end(hearing: "Service") -> None:
+    runs = [hearing.start(short_job(number)) for number in range(MANY)]
+    assert [hearing.finished(run_id)["state"]["type"] for run_id in runs] == ["FAILED"] * MANY
+
+
+def test_a_run_that_is_due_again_is_heard_of(hearing: "Service") -> None:
+    run_id = hearing.run(short_job())["id"]
+    again = {"state": {"type": "SCHEDULED", "name": "AwaitingRetry"}, "force": True}
+    hearing.api.post(f"/flow_runs/{run_id}/set_state", json=again).raise_for_status()
+    wait_until(lambda: state_of(hearing, run_id) == "FAILED")
+    assert hearing.ledger("SELECT attempt FROM jobs WHERE id = %s", run_id) == [(2,)]
+
+
+def test_workers_hear_again_after_the_server_was_killed(hearing: "Service") -> None:
+    os.kill(hearing.process("prefect-server"), signal.SIGKILL)
+    hearing.stack("up")
+    assert hearing.run(short_job())["state"]["type"] == "FAILED"
+
+
+def test_a_run_is_found_by_a_poll_while_no_events_come(tmp_path: Path, model_store: object) -> None:
+    deaf = {"PREFECT_SERVER_EVENTS_STREAM_OUT_ENABLED": "false", "PREFECT_WORKER_QUERY_SECONDS": "2"}
+    with running_stack(tmp_path, **deaf) as service:
+        assert service.run(short_job())["state"]["type"] == "FAILED"
+
+
+def test_the_servers_settings_are_in_force(service: "Service") -> None:
+    """Prefect ignores a variable that it does not know, so the server itself is asked."""
+    server = service.api.get("/admin/settings").raise_for_status().json()["server"]
+    recorder = server["services"]["task_run_recorder"]
+    assert (recorder["batch_size"], recorder["flush_interval"]) == (50, 1.0)
+    assert set(server["services"]["db_vacuum"]["enabled"]) == {"events", "flow_runs"}
+    assert server["events"]["proactive_granularity"] == "PT10S"
