@@ -6,13 +6,12 @@ from uuid import UUID
 
 import httpx
 
-from lipsync_service.worker.due_runs import DueRuns
+from lipsync_service.worker.due_runs import DueRuns, spread_s
 from lipsync_service.worker.run_events import run_events
 
 _HEARTBEAT_S = 30.0
 #: The seconds between polls, of a worker that hears and of one that only polls.
 _POLL_S = {"hear": 15.0, "poll": 0.25}
-_SPREAD_S_PER_WORKER, _LONGEST_SPREAD_S = 0.03, 1.5  # those of the pool's worker
 
 
 class WorkerStub:
@@ -22,7 +21,7 @@ class WorkerStub:
         self._client = httpx.AsyncClient(base_url=api_url, timeout=60)
         self._pool = f"/work_pools/{pool}"
         self._name = name
-        self._spread_s = min(count * _SPREAD_S_PER_WORKER, _LONGEST_SPREAD_S)
+        self._spread_s = spread_s(count)
 
     async def live(self, way: str) -> None:
         """Send heartbeats and find runs in this way, `hear` or `poll`, until the task is cancelled."""

@@ -10,6 +10,13 @@ from uuid import UUID
 
 #: Waits before the polls for one run, s; afterwards the worker's regular poll finds the run.
 _WAITS_S = (0.02, 0.2, 1.0)
+#: A poll takes some 30 ms: with as much time for each other worker, few poll before they hear that the run is taken.
+_SPREAD_S_PER_WORKER, _LONGEST_SPREAD_S = 0.03, 1.5
+
+
+def spread_s(others: int) -> float:
+    """The longest wait of a worker for `others` of its pool, s: each waits for a random part of it before it polls."""
+    return min(others * _SPREAD_S_PER_WORKER, _LONGEST_SPREAD_S)
 
 
 class DueRuns:
