@@ -164,7 +164,7 @@ def launches_s(stack: Stack, ids: list[UUID]) -> list[float]:
 
 @contextmanager
 def idle_workers(stack: Stack, count: int, way: str) -> Iterator[None]:
-    """`count` stubs in a process of their own, which `way` says how to behave: `hear` or `poll` (four times a second)."""
+    """`count` stubs in a process of their own; `way`: they `hear`, or `poll` four times a second."""
     if not count:
         yield
         return

@@ -1,4 +1,4 @@
-"""The settings of Prefect's server, as environment variables: what the service does not use, seldom; the rest in batches.
+"""The settings of Prefect's server, as environment variables: what is not used, seldom; the rest in batches.
 
 The local stack takes them from here. Compose and Kubernetes repeat them; a test compares.
 """

@@ -69,7 +69,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", UserWarning)  # the class replaces Prefect's own on purpose
 
     class PoolWorker(ProcessWorker):
-        """Polls when it hears of a run, leaves a run whose earlier attempt still holds its slot, ends cancelled runs."""
+        """Polls when it hears of a run, leaves a run whose earlier attempt holds its slot, and ends cancelled runs."""
 
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **options)

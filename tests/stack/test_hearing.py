@@ -1,4 +1,4 @@
-"""Workers hear of runs: with polls an hour apart runs start all the same, and without the stream the polls find them."""
+"""Workers hear of runs: with polls an hour apart runs start all the same; without the stream, polls find them."""
 
 import os
 import signal

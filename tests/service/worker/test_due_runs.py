@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("prefect", reason="the extra service is not installed")
 
-from lipsync_service.worker.due_runs import DueRuns  # noqa: E402
+from lipsync_service.worker.due_runs import DueRuns
 
 RUN = uuid4()
 
