@@ -18,10 +18,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,21 +135,17 @@ def submitted(stack: Stack, count: int, folder: Path) -> list[UUID]:
         storage.put(distinct_copy(face, folder / name), f"{url}/{name}")
         output = f"{url}/out-{number}.mp4"
         requests.append(LipSyncRequest(video=f"{url}/{name}", audio=f"{url}/speech.wav", output=output, model="viseme"))
-    ids: list[UUID] = []
 
-    def one(request: LipSyncRequest) -> None:
+    def waited(request: LipSyncRequest) -> UUID:
         with open_client(stack.settings) as client:
-            job = client.wait(client.submit(request).job_id)
-        ids.append(job.job_id)
+            job_id = client.submit(request).job_id
+            job = client.wait(job_id)
         if job.error:
             raise job.error
+        return job_id
 
-    callers = [threading.Thread(target=one, args=[request]) for request in requests]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join()
-    return ids
+    with ThreadPoolExecutor(count) as callers:
+        return list(callers.map(waited, requests))
 
 
 def launches_s(stack: Stack, ids: list[UUID]) -> list[float]:
