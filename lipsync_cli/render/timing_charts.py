@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from html import escape
 
+from lipsync_cli.render.charts import WIDTH_PX, horizontal_grid, legend, nice_top, svg, vertical_grid
 from lipsync_cli.render.timing_table import percent
 from lipsync_service.ledger.timing_report import Bucket, StageLine, TimingBreakdown
 
-_WIDTH_PX = 900
 _LABEL_PX = 130
 _COLOURS = 8  # stages with a colour of their own, `c0` to `c7` of the page's style; the rest share grey
 _REST = "other stages"
 _DAY_S = 86_400
-_STEPS = (1, 2, 2.5, 5, 10)
 
 
 def stage_colours(report: TimingBreakdown) -> dict[str, str]:
@@ -24,19 +23,18 @@ def share_bar(report: TimingBreakdown) -> str:
     """One bar over the whole width: every stage's share of all time."""
     height_px, x, parts = 44, 0.0, []
     for name, style, share in _slices(report):
-        width = share * _WIDTH_PX
+        width = share * WIDTH_PX
         title = f"<title>{escape(name)}: {percent(share)}</title>"
         parts.append(f'<rect class="{style}" x="{x:.1f}" y="0" width="{width:.1f}" height="{height_px}">{title}</rect>')
         if width > 52:
             parts.append(f'<text class="on" x="{x + width / 2:.1f}" y="27">{percent(share)}</text>')
         x += width
-    return _svg(height_px, "Share of all wall time by stage", parts)
+    return svg(height_px, "Share of all wall time by stage", parts)
 
 
-def legend(report: TimingBreakdown) -> str:
+def stage_legend(report: TimingBreakdown) -> str:
     """The legend: the name of each stage beside its colour."""
-    items = (f'<li><i class="{style}"></i>{escape(name)}</li>' for name, style, _ in _slices(report))
-    return f'<ul class="legend">{"".join(items)}</ul>'
+    return legend((name, style) for name, style, _ in _slices(report))
 
 
 def percentile_bars(report: TimingBreakdown) -> str:
@@ -44,14 +42,14 @@ def percentile_bars(report: TimingBreakdown) -> str:
     lines = [line for line in report.lines if not line.part_of and line.runs]
     if not lines:
         return ""
-    top = _nice(max(line.p95_s for line in lines))
-    row_px, plot_px, colours = 30, _WIDTH_PX - _LABEL_PX - 130, stage_colours(report)
+    top = nice_top(max(line.p95_s for line in lines))
+    row_px, plot_px, colours = 30, WIDTH_PX - _LABEL_PX - 130, stage_colours(report)
     bottom = row_px * len(lines)
-    parts = _vertical_grid(top, plot_px, bottom)
+    parts = vertical_grid(top, (_LABEL_PX, plot_px), bottom, "s")
     for index, line in enumerate(lines):
         scale = plot_px / top
         parts += _percentile_row(line, colours.get(line.stage, "rest"), row_px * index, scale)
-    return _svg(bottom + 26, "Median and 95th percentile of each stage in seconds", parts)
+    return svg(bottom + 26, "Median and 95th percentile of each stage in seconds", parts)
 
 
 def columns_over_time(report: TimingBreakdown) -> str:
@@ -59,21 +57,21 @@ def columns_over_time(report: TimingBreakdown) -> str:
     buckets, colours = report.buckets, stage_colours(report)
     if len(buckets) < 2:
         return ""
-    top = _nice(max(sum(seconds for _, seconds in bucket.stages) for bucket in buckets))
+    top = nice_top(max(sum(seconds for _, seconds in bucket.stages) for bucket in buckets))
     left, height_px = 50, 220
-    step = (_WIDTH_PX - left) / _slots(buckets, report.bucket_s)
-    parts = _horizontal_grid(top, left, height_px)
+    step = (WIDTH_PX - left) / _slots(buckets, report.bucket_s)
+    parts = horizontal_grid(top, (left, WIDTH_PX), height_px, "s")
     labelled = -1e9
     for bucket in buckets:
         slot = (bucket.start - buckets[0].start).total_seconds() / report.bucket_s
         x = left + step * slot
         parts += _column(bucket, colours, (x + step * 0.1, step * 0.8), height_px / top, height_px)
-        if x - labelled > 76 and x + step / 2 < _WIDTH_PX - 36:
+        if x - labelled > 76 and x + step / 2 < WIDTH_PX - 36:
             labelled = x
             parts.append(
                 f'<text class="axis" x="{x + step / 2:.1f}" y="{height_px + 18}">{_moment(bucket, report)}</text>'
             )
-    return _svg(height_px + 26, "Mean seconds of one job by stage, over time", parts)
+    return svg(height_px + 26, "Mean seconds of one job by stage, over time", parts)
 
 
 def _slices(report: TimingBreakdown) -> list[tuple[str, str, float]]:
@@ -114,24 +112,6 @@ def _column(
     return parts
 
 
-def _vertical_grid(top: float, plot_px: float, bottom: float) -> list[str]:
-    parts = []
-    for quarter in range(5):
-        x = _LABEL_PX + plot_px * quarter / 4
-        parts.append(f'<path class="grid" d="M{x:.1f} 0V{bottom}"/>')
-        parts.append(f'<text class="axis" x="{x:.1f}" y="{bottom + 18}">{top * quarter / 4:g} s</text>')
-    return parts
-
-
-def _horizontal_grid(top: float, left: float, height_px: float) -> list[str]:
-    parts = []
-    for quarter in range(5):
-        y = height_px * (1 - quarter / 4)
-        parts.append(f'<path class="grid" d="M{left} {y:.1f}H{_WIDTH_PX}"/>')
-        parts.append(f'<text class="name" x="{left - 8}" y="{max(y + 4, 12):.1f}">{top * quarter / 4:g} s</text>')
-    return parts
-
-
 def _slots(buckets: Sequence[Bucket], bucket_s: int) -> int:
     return int((buckets[-1].start - buckets[0].start).total_seconds() // bucket_s) + 1
 
@@ -139,16 +119,3 @@ def _slots(buckets: Sequence[Bucket], bucket_s: int) -> int:
 def _moment(bucket: Bucket, report: TimingBreakdown) -> str:
     """The start of the bucket in UTC, as all times of the report; the heading names the zone."""
     return f"{bucket.start:%d %b %H:%M}" if report.bucket_s < _DAY_S else f"{bucket.start:%d %b}"
-
-
-def _nice(value: float) -> float:
-    """The next round number: 1, 2, 2.5 or 5 times a power of ten."""
-    power = 1e-3
-    while power * 10 < value:
-        power *= 10
-    return next((step * power for step in _STEPS if step * power >= value), 10 * power)
-
-
-def _svg(height_px: float, label: str, parts: Sequence[str]) -> str:
-    box = f'viewBox="0 0 {_WIDTH_PX} {height_px}" role="img" aria-label="{escape(label)}"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {box}>{"".join(parts)}</svg>'
