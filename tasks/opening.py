@@ -11,7 +11,7 @@ from lipsync_core.threads import no_thread_pools
 from lipsync_core.workspace import Workspace
 from lipsync_service.settings import Settings
 from lipsync_service.storage.storage import Storage
-from tasks.gpu_meter import open_gpu
+from lipsync_service.gpu_meter import open_gpu
 from tasks.job import ServiceJob
 from tasks.stage_log import StageLog
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from lipsync_core.clock import StageClock, StageTiming
 from lipsync_core.memory import peak_resident_bytes
-from tasks.gpu_meter import GpuUse, ReadGpu, gpu_watched
+from lipsync_service.gpu_meter import GpuUse, ReadGpu, gpu_watched
 
 
 @dataclass(frozen=True, slots=True)

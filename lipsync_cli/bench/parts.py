@@ -1,0 +1,123 @@
+"""The processes of a local service: their CPU seconds and their memory, by part.
+
+`make up` keeps a record of each process that it started in the folder `run` beside `service.env`
+(`infra/local/process.py`); PostgreSQL keeps its own in `postmaster.pid`.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from lipsync_cli.bench.figures import CpuSeconds
+
+_LAUNCHER = "launcher"
+_PARTS = {"prefect-server": "server", "watcher": "watcher", "s3": "storage", _LAUNCHER: "workers"}
+_WORKER = "worker-"
+_DATABASE = "database"
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Proportional set sizes in bytes at one moment."""
+
+    stack_bytes: int  # all parts and all runs
+    runs_bytes: int
+
+
+class LocalParts:
+    """The processes of the service whose files lie below `root`; they may come and go."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the service's own processes run on this machine."""
+        return any(True for _ in self._heads())
+
+    def cpu(self, caller_s: float) -> CpuSeconds:
+        """CPU seconds since each process began, those of ended children included; `caller_s` is the caller's own."""
+        seconds = dict.fromkeys(("server", _DATABASE, "workers", "watcher", "storage", "runs"), 0.0)
+        children = _children()
+        for name, head in self._heads():
+            own, below = _cpu_s(head), _tree_cpu_s(head, children)
+            seconds[_part(name)] += own if name == _LAUNCHER else own + below
+            seconds["runs"] += below if name == _LAUNCHER else 0.0
+        return CpuSeconds(**seconds, caller=caller_s)
+
+    def memory(self) -> Memory:
+        """The memory now."""
+        stack = runs = 0
+        children = _children()
+        for name, head in self._heads():
+            below = sum(_pss_bytes(each) for each in _descendants(head.pid, children))
+            stack += _pss_bytes(head) + below
+            runs += below if name == _LAUNCHER else 0
+        return Memory(stack, runs)
+
+    def runs(self) -> int:
+        """The forked runs that are alive."""
+        children = _children()
+        return sum(len(children.get(head.pid, ())) for name, head in self._heads() if name == _LAUNCHER)
+
+    def _heads(self) -> Iterator[tuple[str, psutil.Process]]:
+        for record in sorted((self._root / "run").glob("*.json")):
+            try:
+                pid = int(json.loads(record.read_text(encoding="utf-8"))["pid"])
+                yield record.stem, psutil.Process(pid)
+            except (OSError, ValueError, KeyError, psutil.NoSuchProcess):  # it has just ended
+                continue
+        try:
+            pid = int((self._root / "postgres" / "postmaster.pid").read_text(encoding="utf-8").split()[0])
+            yield _DATABASE, psutil.Process(pid)
+        except (OSError, ValueError, IndexError, psutil.NoSuchProcess):
+            return
+
+
+def _part(name: str) -> str:
+    return "workers" if name.startswith(_WORKER) else _PARTS.get(name, name)
+
+
+def _children() -> dict[int, list[psutil.Process]]:
+    """All processes of the machine by their parent's id."""
+    found: dict[int, list[psutil.Process]] = {}
+    for process in psutil.process_iter(["ppid"]):
+        found.setdefault(process.info["ppid"], []).append(process)
+    return found
+
+
+def _descendants(pid: int, children: dict[int, list[psutil.Process]]) -> Iterator[psutil.Process]:
+    for child in children.get(pid, ()):
+        yield child
+        yield from _descendants(child.pid, children)
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system)
+
+
+def _tree_cpu_s(head: psutil.Process, children: dict[int, list[psutil.Process]]) -> float:
+    """CPU seconds of all descendants, those that have ended and were waited for included."""
+    total = 0.0
+    for process in (head, *_descendants(head.pid, children)):
+        try:
+            times = process.cpu_times()
+        except psutil.Error:
+            continue
+        total += times.children_user + times.children_system
+        total += times.user + times.system if process is not head else 0.0
+    return total
+
+
+def _pss_bytes(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().pss)
+    except psutil.Error:  # it has ended
+        return 0

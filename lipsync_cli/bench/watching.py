@@ -1,0 +1,91 @@
+"""Watches a service while a load runs: running requests, memory by part, and the GPU, in a thread."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Event, Thread
+
+from lipsync_cli.bench.figures import GpuPeak, Machine, MemoryPeak
+from lipsync_cli.bench.machine import busy_cpu_s
+from lipsync_cli.bench.parts import LocalParts
+from lipsync_service.gpu_meter import GpuUse, ReadGpu
+
+_EVERY_S = 0.5
+_SHARE = 0.02  # of one core, which a sample may cost at most
+_END_LIMIT_S = 20.0  # for the forked runs to end after the last request
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The result of watching one load."""
+
+    machine: Machine | None
+    gpu: GpuPeak | None
+    most_running: int
+
+
+class LoadWatch:
+    """Watches from `start` to `stop`.
+
+    Args:
+        parts: the processes of the service; None where it runs elsewhere.
+        read_gpu: reads the GPU of this machine.
+        running: tells how many requests run at this moment.
+    """
+
+    def __init__(self, parts: LocalParts | None, read_gpu: ReadGpu | None, running: Callable[[], int]) -> None:
+        self._parts, self._read_gpu, self._running = parts, read_gpu, running
+        self._stopped = Event()
+        self._thread = Thread(target=self._watch, name="load-watch", daemon=True)
+        self._peaks: dict[int, MemoryPeak] = {}
+        self._gpu = GpuUse()
+        self._most = 0
+        self._own_s = 0.0  # CPU seconds of the watching itself
+
+    def start(self) -> None:
+        """Read the account of the machine, and begin to watch."""
+        self._busy_s = busy_cpu_s()
+        self._cpu = None if self._parts is None else self._parts.cpu(time.process_time())
+        self._thread.start()
+
+    def stop(self) -> Seen:
+        """Wait until the last forked run has ended, and close the account."""
+        self._wait_for_runs()
+        self._stopped.set()
+        self._thread.join()
+        gpu = GpuPeak(self._gpu.mean_utilisation, self._gpu.peak_memory_bytes) if self._read_gpu else None
+        if self._parts is None or self._cpu is None:
+            return Seen(None, gpu, self._most)
+        cpu_s = busy_cpu_s() - self._busy_s - self._own_s
+        after = self._parts.cpu(time.process_time() - self._own_s)
+        used = {name: getattr(after, name) - getattr(self._cpu, name) for name in type(after).__slots__}
+        memory = tuple(self._peaks[running] for running in sorted(self._peaks))
+        return Seen(Machine(cpu_s, type(after)(**used), memory), gpu, self._most)
+
+    def _wait_for_runs(self) -> None:
+        deadline_s = time.monotonic() + _END_LIMIT_S
+        while self._parts is not None and self._parts.runs() and time.monotonic() < deadline_s:
+            time.sleep(0.1)
+
+    def _watch(self) -> None:
+        pause_s = 0.0
+        while not self._stopped.wait(pause_s):
+            began_s = time.thread_time()
+            with suppress(OSError):
+                self._look()
+            cost_s = time.thread_time() - began_s
+            self._own_s += cost_s
+            pause_s = max(_EVERY_S, cost_s / _SHARE)
+
+    def _look(self) -> None:
+        running = self._running()
+        self._most = max(self._most, running)
+        if self._read_gpu is not None:
+            self._gpu.add(self._read_gpu())
+        if self._parts is None:
+            return
+        memory = self._parts.memory()
+        before = self._peaks.get(running)
+        stack, runs = (before.stack_bytes, before.runs_bytes) if before else (0, 0)
+        self._peaks[running] = MemoryPeak(running, max(stack, memory.stack_bytes), max(runs, memory.runs_bytes))
