@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -37,11 +38,18 @@ def main(context: click.Context, root: Path, first_port: int) -> None:
 
 
 @main.command()
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Workers of each pool. One fills this machine; more show what they cost (lipsync bench scalability).",
+)
 @click.pass_obj
-def up(stack: Stack) -> None:
-    """Start all parts that do not run yet."""
+def up(stack: Stack, workers: int) -> None:
+    """Start all parts that do not run yet, and stop workers beyond --workers."""
     click.echo("starting")
-    stack.up()
+    replace(stack, workers=workers).up()
     click.echo(_how_to_use(stack.layout, write_client_env(stack.layout)))
 
 

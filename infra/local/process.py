@@ -44,13 +44,25 @@ class ServiceFolder:
         """Whether the process that was started as `name` is alive; another process with its id does not count."""
         return self._pid(name) is not None
 
-    def start(self, service: Service, folder: Path) -> bool:
-        """Start the service in `folder` unless it runs, and wait until it is ready; returns whether it was started.
+    def recorded(self) -> list[str]:
+        """The names of the processes that were started and not yet stopped."""
+        return sorted(path.stem for path in self.runs.glob("*.json"))
+
+    def start(self, service: Service, folder: Path) -> None:
+        """Start the service in `folder` unless it runs, and wait until it is ready.
 
         Raises:
             StackError: the service ended, was not ready in time, or another program has its port.
         """
-        process = None if self.is_running(service.name) else self._launch(service, folder)
+        self.start_all([service], folder)
+
+    def start_all(self, services: Sequence[Service], folder: Path) -> None:
+        """Start all services that do not run, side by side, and wait until all are ready. Raises as `start`."""
+        launched = {each.name: self._launch(each, folder) for each in services if not self.is_running(each.name)}
+        for service in services:
+            self._wait_until_ready(service, launched.get(service.name))
+
+    def _wait_until_ready(self, service: Service, process: subprocess.Popen[bytes] | None) -> None:
         deadline = time.monotonic() + service.patience_s
         while not service.is_ready():
             if not self.is_running(service.name):
@@ -62,7 +74,6 @@ class ServiceFolder:
                     f"{service.name} is not ready after {service.patience_s:g} s: see {self._log_path(service.name)}"
                 )
             time.sleep(_POLL_S)
-        return process is not None
 
     def stop(self, name: str) -> bool:
         """End the process that was started as `name`, after 45 s by force; returns whether there was one."""

@@ -29,7 +29,7 @@ from lipsync_service.worker.starting import launcher_command, launcher_environme
 _SERVER = "prefect-server"
 _LAUNCHER = "launcher"
 _WATCHER = "watcher"
-_WORKERS = {f"worker-{pool}": pool for pool in (CPU_POOL, GPU_POOL)}
+_WORKER = "worker-"
 _POLL_S = "0.25"  # the workers' interval; on average half of it is added to every job
 _DEPLOY_LIMIT_S = 180
 
@@ -44,6 +44,7 @@ class Stack:
 
     layout: Layout
     say: Say
+    workers: int = 1  # of each pool
 
     @property
     def services(self) -> ServiceFolder:
@@ -52,6 +53,8 @@ class Stack:
 
     def up(self) -> None:
         """Start all parts that do not run, and wait until a job can be submitted. Data of earlier runs stays.
+
+        Workers that an earlier call has started beyond the number of this one are stopped.
 
         Raises:
             StackError: a part does not start.
@@ -71,12 +74,16 @@ class Stack:
         self._start_watcher(environment)
         self.say("workers")
         self._start_launcher(environment)
-        for name, pool in _WORKERS.items():
-            self._start_worker(name, pool, environment)
+        wanted = _worker_pools(self.workers)
+        for name in self._running_workers():
+            if name not in wanted:
+                self.services.stop(name)
+        services = [self._worker(name, pool, environment) for name, pool in wanted.items()]
+        self.services.start_all(services, self.layout.source)
 
     def down(self) -> None:
         """Stop all parts, in the reverse order. All data stays."""
-        for name in (*reversed(_WORKERS), _LAUNCHER, _WATCHER, _SERVER, S3_NAME):
+        for name in (*self._running_workers(), _LAUNCHER, _WATCHER, _SERVER, S3_NAME):
             if self.services.stop(name):
                 self.say(name)
         if stop_postgres(self.layout):
@@ -121,14 +128,23 @@ class Stack:
         service = Service(_WATCHER, command, environment, lambda: _answers(url), port=port)
         self.services.start(service, self.layout.source)
 
-    def _start_worker(self, name: str, pool: str, environment: dict[str, str]) -> None:
+    def _running_workers(self) -> list[str]:
+        return [name for name in self.services.recorded() if name.startswith(_WORKER)]
+
+    def _worker(self, name: str, pool: str, environment: dict[str, str]) -> Service:
         def is_online() -> bool:
             with SyncPrefectClient(self.layout.api_url) as client:
                 workers = client.request("POST", _WORKERS_PATH, path_params={"work_pool_name": pool}, json={}).json()
             return any(worker["name"] == name and worker["status"] == "ONLINE" for worker in workers)
 
         command = [*worker_command(pool), "--name", name, "--limit", str(_runs_at_once(pool))]
-        self.services.start(Service(name, command, environment, is_online), self.layout.source)
+        return Service(name, command, environment, is_online)
+
+
+def _worker_pools(count: int) -> dict[str, str]:
+    """The names of `count` workers for each pool, with the pool; the first of each has no number."""
+    numbers = ("", *(f"-{number}" for number in range(2, count + 1)))
+    return {f"{_WORKER}{pool}{number}": pool for number in numbers for pool in (CPU_POOL, GPU_POOL)}
 
 
 def _runs_at_once(pool: str) -> int:

@@ -1,7 +1,7 @@
 """The figures of a measurement: all that the reports and the findings are made from, as values and as JSON."""
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -58,6 +58,10 @@ class CpuSeconds:
     def total(self) -> float:
         """Of all parts."""
         return self.control + self.storage + self.runs
+
+    def since(self, before: "CpuSeconds") -> "CpuSeconds":
+        """What was used after `before`."""
+        return CpuSeconds(*(getattr(self, each.name) - getattr(before, each.name) for each in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)

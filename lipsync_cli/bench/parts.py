@@ -12,10 +12,12 @@ from pathlib import Path
 import psutil
 
 from lipsync_cli.bench.figures import CpuSeconds
+from lipsync_service.names import CPU_POOL
 
 _LAUNCHER = "launcher"
 _PARTS = {"prefect-server": "server", "watcher": "watcher", "s3": "storage", _LAUNCHER: "workers"}
 _WORKER = "worker-"
+_CPU_WORKER = f"{_WORKER}{CPU_POOL}"
 _DATABASE = "database"
 
 
@@ -62,6 +64,11 @@ class LocalParts:
         """The forked runs that are alive."""
         children = _children()
         return sum(len(children.get(head.pid, ())) for name, head in self._heads() if name == _LAUNCHER)
+
+    def requests(self) -> int:
+        """The requests that run: a worker of the CPU pool has one command for each."""
+        children = _children()
+        return sum(len(children.get(head.pid, ())) for name, head in self._heads() if name.startswith(_CPU_WORKER))
 
     def _heads(self) -> Iterator[tuple[str, psutil.Process]]:
         for record in sorted((self._root / "run").glob("*.json")):

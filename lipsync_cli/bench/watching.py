@@ -59,9 +59,8 @@ class LoadWatch:
             return Seen(None, gpu, self._most)
         cpu_s = busy_cpu_s() - self._busy_s - self._own_s
         after = self._parts.cpu(time.process_time() - self._own_s)
-        used = {name: getattr(after, name) - getattr(self._cpu, name) for name in type(after).__slots__}
         memory = tuple(self._peaks[running] for running in sorted(self._peaks))
-        return Seen(Machine(cpu_s, type(after)(**used), memory), gpu, self._most)
+        return Seen(Machine(cpu_s, after.since(self._cpu), memory), gpu, self._most)
 
     def _wait_for_runs(self) -> None:
         deadline_s = time.monotonic() + _END_LIMIT_S

@@ -6,6 +6,7 @@ The database picks the percentiles, so that a report over a million rows reads a
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
@@ -30,6 +31,7 @@ class ReportFilter:
     until: datetime | None = None
     model: str | None = None  # the name ("viseme") or name and version ("viseme/1")
     pool: str | None = None
+    job_ids: tuple[UUID, ...] | None = None  # of these jobs only
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,8 @@ def _conditions(wanted: ReportFilter) -> list[ColumnElement[bool]]:
         conditions.append(StageTiming.pool == wanted.pool)
     if wanted.model is not None:
         conditions.append(StageTiming.job_id.in_(select(Job.id).where(_is_model(wanted.model))))
+    if wanted.job_ids is not None:
+        conditions.append(StageTiming.job_id.in_(wanted.job_ids))
     return conditions
 
 
@@ -142,6 +146,8 @@ def _job_conditions(wanted: ReportFilter) -> list[ColumnElement[bool]]:
         ended.append(Job.pool == wanted.pool)
     if wanted.model is not None:
         ended.append(_is_model(wanted.model))
+    if wanted.job_ids is not None:
+        ended.append(Job.id.in_(wanted.job_ids))
     return [or_(Job.id.in_(timed), and_(*ended))]
 
 
