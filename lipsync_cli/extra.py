@@ -11,7 +11,18 @@ if TYPE_CHECKING:
     from lipsync_service.settings import Settings
 
 _PACKAGES = frozenset(
-    ("alembic", "boto3", "botocore", "httpx", "prefect", "psycopg", "pydantic", "pydantic_settings", "sqlalchemy")
+    (
+        "alembic",
+        "boto3",
+        "botocore",
+        "httpx",
+        "prefect",
+        "psutil",
+        "psycopg",
+        "pydantic",
+        "pydantic_settings",
+        "sqlalchemy",
+    )
 )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import click
 
 from lipsync_cli.commands.batch import batch
+from lipsync_cli.commands.bench import bench
 from lipsync_cli.commands.doctor import doctor
 from lipsync_cli.commands.jobs import jobs
 from lipsync_cli.commands.models import models
@@ -60,7 +61,7 @@ def cli(ctx: click.Context) -> None:
         write_stdout(ctx.get_help())
 
 
-for command in (run, submit, batch, jobs, probe, models, report, doctor):
+for command in (run, submit, batch, jobs, probe, models, report, bench, doctor):
     cli.add_command(command)
 
 

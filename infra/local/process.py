@@ -48,19 +48,23 @@ class ServiceFolder:
         """The names of the processes that were started and not yet stopped."""
         return sorted(path.stem for path in self.runs.glob("*.json"))
 
-    def start(self, service: Service, folder: Path) -> None:
-        """Start the service in `folder` unless it runs, and wait until it is ready.
+    def start(self, service: Service, folder: Path) -> bool:
+        """Start the service in `folder` unless it runs, and wait until it is ready; returns whether it was started.
 
         Raises:
             StackError: the service ended, was not ready in time, or another program has its port.
         """
-        self.start_all([service], folder)
+        return self.start_all([service], folder) > 0
 
-    def start_all(self, services: Sequence[Service], folder: Path) -> None:
-        """Start all services that do not run, side by side, and wait until all are ready. Raises as `start`."""
+    def start_all(self, services: Sequence[Service], folder: Path) -> int:
+        """Start the services that do not run, side by side, and wait until all are ready; returns how many these were.
+
+        Raises: as `start`.
+        """
         launched = {each.name: self._launch(each, folder) for each in services if not self.is_running(each.name)}
         for service in services:
             self._wait_until_ready(service, launched.get(service.name))
+        return len(launched)
 
     def _wait_until_ready(self, service: Service, process: subprocess.Popen[bytes] | None) -> None:
         deadline = time.monotonic() + service.patience_s

@@ -232,7 +232,9 @@ def from_file(path: Path) -> Figures:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as exc:
-        raise InputMissingError(f"{path} cannot be read: {exc.strerror}", "name the figures.json of a measurement") from exc
+        raise InputMissingError(
+            f"{path} cannot be read: {exc.strerror}", "name the figures.json of a measurement"
+        ) from exc
     try:
         figures = _JSON.validate_json(text)
     except (ValidationError, UnicodeDecodeError) as exc:

@@ -1,6 +1,6 @@
 """The two forms of a measurement: which loads it applies, and how long its clips are."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,10 @@ class Form:
         """The input pairs that all loads together need, one for the first, unmeasured request included."""
         loads = [*self.levels, *(self.worker_level for _ in self.workers)]
         return 1 + sum(level.requests for level in loads)
+
+    def with_workers(self, is_wanted: bool) -> "Form":
+        """The form, without the loads for several numbers of workers unless they are wanted."""
+        return self if is_wanted else replace(self, workers=())
 
 
 WHOLE = Form(

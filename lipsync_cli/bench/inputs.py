@@ -104,17 +104,20 @@ def _write_video(source: Path, path: Path, variant: _Variant, seconds: float | N
                 output.mux(target.encode(_changed(frame, variant)))
             output.mux(target.encode(None))
     except av.error.FFmpegError as exc:
-        raise UnreadableMediaError(f"{source} cannot be used for a measurement: {exc}", "choose another --video") from exc
+        raise UnreadableMediaError(
+            f"{source} cannot be used for a measurement: {exc}", "choose another --video"
+        ) from exc
 
 
 def _changed(frame: av.VideoFrame, variant: _Variant) -> av.VideoFrame:
     """The frame as yuv420p with its own time, changed by `variant`."""
-    planar = frame.reformat(format="yuv420p").to_ndarray()  # (3 H / 2, W) uint8: luma above both chroma planes
+    planar = np.asarray(
+        frame.reformat(format="yuv420p").to_ndarray(), np.uint8
+    )  # (3 H / 2, W) uint8: luma above both chroma planes
     height, width = frame.height - frame.height % 2, frame.width - frame.width % 2
     luma, chroma = planar[:height, :width], planar[height:].reshape(2, height // 2, width // 2)
     dx, dy = variant.shift_px
-    step = variant.brightness
-    brighter = cv2.add(luma, step) if step >= 0 else cv2.subtract(luma, -step)
+    brighter = np.clip(luma.astype(np.int16) + variant.brightness, 0, 255).astype(np.uint8)
     planes = [_moved(brighter, dx, dy), *(_moved(each, dx // 2, dy // 2) for each in chroma)]
     if variant.is_mirrored:
         planes = [plane[:, ::-1] for plane in planes]
@@ -148,4 +151,6 @@ def _samples(source: Path) -> Iterator[NDArray[np.int16]]:
                 yield from (each.to_ndarray()[0] for each in resampler.resample(frame))
             yield from (each.to_ndarray()[0] for each in resampler.resample(None))
     except av.error.FFmpegError as exc:
-        raise UnreadableMediaError(f"{source} cannot be used for a measurement: {exc}", "choose another --audio") from exc
+        raise UnreadableMediaError(
+            f"{source} cannot be used for a measurement: {exc}", "choose another --audio"
+        ) from exc

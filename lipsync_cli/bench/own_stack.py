@@ -41,7 +41,7 @@ class OwnStack:
     @property
     def settings(self) -> Settings:
         """Those of its callers; the environment, which may name another service, does not count."""
-        return Settings(**_variables(self.root / "service.env"))
+        return Settings.model_validate(_variables(self.root / "service.env"))
 
     @property
     def database_url(self) -> str:

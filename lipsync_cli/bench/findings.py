@@ -1,0 +1,203 @@
+"""Findings, computed from the figures: what binds, where throughput stops growing, what one more request costs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from lipsync_cli.bench import old_system
+from lipsync_cli.bench.figures import Figures, Load
+
+#: A level's throughput counts as the best one from this share on.
+NEARLY = 0.95
+_FULL = 0.9  # from this share on, a resource binds
+_GB, _MB = 1e9, 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A figure beside its limit."""
+
+    text: str
+    measured: float
+    limit: float
+    is_upper: bool  # the limit is the most that is wanted, else the least
+    unit: str = ""
+
+    @property
+    def is_met(self) -> bool:
+        """The figure keeps the limit."""
+        return self.measured <= self.limit if self.is_upper else self.measured >= self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Bottleneck:
+    """The resource that keeps a load from going faster, with its share in use."""
+
+    name: str
+    share: float  # 0..1
+
+
+def best_level(levels: Sequence[Load]) -> Load:
+    """The level with the most requests in a second."""
+    return max(levels, key=lambda level: level.per_s)
+
+
+def plateau(levels: Sequence[Load]) -> Load:
+    """The first level from which more requests at once finish hardly more in a second."""
+    best = best_level(levels).per_s
+    return next(level for level in levels if level.per_s >= NEARLY * best)
+
+
+def bottleneck(figures: Figures, level: Load) -> Bottleneck | None:
+    """The resource that binds at `level`; None where no measured resource is full."""
+    shares = []
+    if level.machine is not None:
+        shares.append(("processor", level.machine.cpu_s / (level.wall_s * figures.hardware.cores)))
+        used = max((peak.stack_bytes for peak in level.machine.memory), default=0)
+        shares.append(("memory", used / figures.hardware.memory_bytes))
+    if level.gpu is not None and level.gpu.mean_utilisation is not None:
+        shares.append(("GPU", level.gpu.mean_utilisation))
+    full = [Bottleneck(name, share) for name, share in shares if share >= _FULL]
+    if full:
+        return max(full, key=lambda each: each.share)
+    if level.most_running < min(level.at_once, level.requests):
+        return Bottleneck("slots of the workers", 1.0)
+    return None
+
+
+def bytes_per_running_request(levels: Sequence[Load]) -> float | None:
+    """PSS of the whole stack for each request that runs beside the first; None where no two ran at once."""
+    peaks: dict[int, int] = {}
+    for level in levels:
+        for peak in level.machine.memory if level.machine else ():
+            peaks[peak.running] = max(peaks.get(peak.running, 0), peak.stack_bytes)
+    running = sorted(each for each in peaks if each >= 1)
+    if len(running) < 2:
+        return None
+    first, last = running[0], running[-1]
+    return (peaks[last] - peaks[first]) / (last - first)
+
+
+def ratios(figures: Figures) -> tuple[Ratio, ...]:
+    """The figures that have limits, in the order in which the report lists them."""
+    return tuple(_ratios(figures))
+
+
+def findings(figures: Figures) -> tuple[str, ...]:
+    """Sentences about the measurement, the most important first."""
+    found = [_completion(figures), *_throughput(figures), *_cost(figures), *_workers(figures), *_noise(figures)]
+    return tuple(each for each in found if each)
+
+
+def _ratios(figures: Figures) -> Iterator[Ratio]:
+    levels, best = figures.levels, best_level(figures.levels).per_s
+    for level in levels:
+        if level.at_once > 1:
+            yield Ratio(f"throughput at {level.at_once} against the best", level.per_s / best, NEARLY, False)
+    yield Ratio("best throughput against `lipsync run` in a loop", best / figures.run_per_s, 1.25, False)
+    for level in levels:
+        machine_s = level.machine_cpu_s_per_request
+        if machine_s is not None:
+            text = f"CPU of the machine for a request at {level.at_once}, against `lipsync run`"
+            yield Ratio(text, machine_s / figures.run_cpu_s, 1.25, True)
+    alone = next((level for level in levels if level.at_once == 1), None)
+    if alone is not None:
+        text = "one request through the idle service, longer than `lipsync run` by"
+        yield Ratio(text, alone.median_s - figures.run_s, 3.0, True, "s")
+    each_bytes = bytes_per_running_request(levels)
+    if each_bytes is not None:
+        yield Ratio("memory (PSS) of one more running request", each_bytes / _MB, 150.0, True, "MB")
+    for level in levels:
+        if level.machine is not None:
+            parts, text = (
+                level.machine.parts,
+                f"CPU of Prefect's server and PostgreSQL for a request at {level.at_once}",
+            )
+            yield Ratio(text, (parts.server + parts.database) / level.requests, 2.0, True, "s")
+    if figures.idle is not None:
+        yield Ratio("the idle service, share of one core", figures.idle.cores, 0.05, True)
+
+
+def _completion(figures: Figures) -> str:
+    loads = (*figures.levels, *figures.cached, *figures.workers)
+    failures = [code for load in loads for code in load.failures]
+    total = sum(load.requests for load in loads)
+    if not failures:
+        return f"All {total} requests completed."
+    return f"{len(failures)} of {total} requests failed: {', '.join(sorted(set(failures)))}."
+
+
+def _throughput(figures: Figures) -> Iterator[str]:
+    levels = figures.levels
+    best, first = best_level(levels), plateau(levels)
+    yield (
+        f"Throughput stops growing at {first.at_once} requests at once, with {first.per_s:.3f} requests/s; the best is "
+        f"{best.per_s:.3f}, {best.per_s / figures.run_per_s:.2f} times that of `lipsync run` in a loop."
+    )
+    binding = bottleneck(figures, best)
+    if binding is None:
+        yield "Nothing that was measured is full at that level: requests wait for each other, or for something unseen."
+    elif binding.name == "processor" and best.machine is not None:
+        parts = best.machine.parts
+        yield (
+            f"The processor binds: {binding.share:.0%} of {figures.hardware.cores} cores were busy, "
+            f"{parts.runs / best.machine.cpu_s:.0%} of that with the jobs and {parts.control / best.machine.cpu_s:.0%} "
+            "with the control plane."
+        )
+    else:
+        yield f"What binds is the {binding.name}: {binding.share:.0%} in use."
+    yield (
+        f"The old system did {old_system.PER_S:.2f} requests/s at any concurrency, on {old_system.MACHINE}: "
+        f"{best.per_s / old_system.PER_S:.1f} times as many are done here, on {figures.hardware.cores} cores."
+    )
+
+
+def _cost(figures: Figures) -> Iterator[str]:
+    levels = figures.levels
+    best, each_bytes = best_level(levels), bytes_per_running_request(levels)
+    if best.machine is not None:
+        parts, count = best.machine.parts, best.requests
+        yield (
+            f"One more request costs {best.machine.cpu_s / count:.1f} CPU seconds of the machine at {best.at_once} at "
+            f"once ({parts.runs / count:.1f} in the job, {parts.control / count:.1f} in the control plane; "
+            f"`lipsync run`: {figures.run_cpu_s:.1f}), and {1 / best.per_s:.1f} s of everybody's waiting."
+        )
+    if each_bytes is not None:
+        yield (
+            f"One more request that runs takes {each_bytes / _MB:.0f} MB (PSS); in the old system "
+            f"{old_system.MEMORY_BYTES / _MB:.0f} MB. A request that waits takes none of it."
+        )
+
+
+def _workers(figures: Figures) -> Iterator[str]:
+    loads = figures.workers
+    if len(loads) < 2:
+        return
+    first, last = loads[0], loads[-1]
+    yield (
+        f"{last.workers} workers of each pool on one machine do {last.per_s / first.per_s:.2f} times the throughput of "
+        f"{first.workers} ({last.per_s:.3f} against {first.per_s:.3f} requests/s); the old system's 8 workers did "
+        f"{old_system.PER_S_OF_WORKERS[8] / old_system.PER_S:.1f} times that of one."
+    )
+    if (
+        first.machine
+        and last.machine
+        and first.machine.memory
+        and last.machine.memory
+        and first.workers
+        and last.workers
+    ):
+        more = max(peak.stack_bytes for peak in last.machine.memory)
+        more -= max(peak.stack_bytes for peak in first.machine.memory)
+        each_mb = more / (last.workers - first.workers) / _MB
+        yield f"A further worker of each pool takes {each_mb:.0f} MB at the peak, the runs that it starts included."
+
+
+def _noise(figures: Figures) -> Iterator[str]:
+    """Tell the reader where other programs have disturbed the measurement."""
+    for level in figures.levels:
+        if level.machine is not None and level.machine.other_cpu_s > 0.1 * level.machine.cpu_s:
+            share = level.machine.other_cpu_s / level.machine.cpu_s
+            yield (
+                f"Not a quiet machine: at {level.at_once} at once, {share:.0%} of the CPU time went to other programs or the "
+                "kernel."
+            )
