@@ -198,6 +198,6 @@ def _noise(figures: Figures) -> Iterator[str]:
         if level.machine is not None and level.machine.other_cpu_s > 0.1 * level.machine.cpu_s:
             share = level.machine.other_cpu_s / level.machine.cpu_s
             yield (
-                f"Not a quiet machine: at {level.at_once} at once, {share:.0%} of the CPU time went to other programs or the "
-                "kernel."
+                f"Not a quiet machine: at {level.at_once} at once {share:.0%} of the CPU time went to other programs "
+                "and the kernel."
             )

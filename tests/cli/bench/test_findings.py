@@ -1,0 +1,124 @@
+"""What the findings say follows from the figures, and changes with them."""
+
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("pydantic", reason="a measurement needs the extra 'service'")
+from lipsync_cli.bench.figures import CommandRun, GpuPeak, Idle, Load, Machine
+from lipsync_cli.bench.findings import (
+    best_level,
+    bottleneck,
+    bytes_per_running_request,
+    findings,
+    plateau,
+    ratios,
+)
+from tests.cli.bench.made_figures import FIGURES, load
+
+
+def ratio(text: str, figures: object = FIGURES) -> tuple[float, bool]:
+    [found] = [each for each in ratios(figures) if each.text == text]  # type: ignore[arg-type]
+    return found.measured, found.is_met
+
+
+def said(figures: object = FIGURES) -> str:
+    return "\n".join(findings(figures))  # type: ignore[arg-type]
+
+
+def test_throughput_stops_growing_at_the_first_level_near_the_best() -> None:
+    assert best_level(FIGURES.levels).at_once == 4
+    assert plateau(FIGURES.levels).at_once == 4  # 0.14 is less than .95 of 0.15
+    near = (load(1, 0.1), load(2, 0.149), load(4, 0.15))
+    assert plateau(near).at_once == 2
+
+
+def test_throughput_is_compared_with_the_best_and_with_the_command() -> None:
+    assert ratio("throughput at 2 against the best") == (pytest.approx(0.14 / 0.15), False)
+    assert ratio("throughput at 8 against the best") == (pytest.approx(0.149 / 0.15), True)
+    assert ratio("throughput at 16 against the best") == (pytest.approx(0.8), False)
+    assert ratio("best throughput against `lipsync run` in a loop") == (pytest.approx(1.5), True)
+
+
+def test_the_machines_cpu_is_compared_with_that_of_the_command() -> None:
+    text = "CPU of the machine for a request at 4, against `lipsync run`"
+    assert ratio(text) == (pytest.approx(2.0 / 0.15 / 16), True)
+    dear = replace(FIGURES, baseline=(CommandRun(10.0, 8.0, 1),))
+    assert ratio(text, dear) == (pytest.approx(2.0 / 0.15 / 8), False)
+
+
+def test_the_control_plane_has_limits_of_its_own() -> None:
+    text = "CPU of Prefect's server and PostgreSQL for a request at 4"
+    assert ratio(text) == (pytest.approx(2.0 / 0.15 * 5 / 16), False)
+    assert ratio("the idle service, share of one core") == (pytest.approx(0.06), False)
+    quiet = replace(FIGURES, idle=Idle(30.0, replace(FIGURES.idle.parts, server=0.3), 1))  # type: ignore[union-attr]
+    assert ratio("the idle service, share of one core", quiet) == (pytest.approx(0.04), True)
+
+
+def test_the_memory_of_one_more_request_is_the_slope_of_the_peaks() -> None:
+    assert bytes_per_running_request(FIGURES.levels) == pytest.approx(120e6)
+    assert ratio("memory (PSS) of one more running request") == (pytest.approx(120), True)
+    assert bytes_per_running_request([load(1, 0.1)]) is None
+
+
+def test_one_request_alone_is_compared_with_the_command() -> None:
+    text = "one request through the idle service, longer than `lipsync run` by"
+    assert ratio(text) == (pytest.approx(2.5), True)
+
+
+@pytest.mark.parametrize(
+    ("level", "name", "share"),
+    [
+        (load(4, 0.15, cores_busy=1.9), "processor", 0.95),
+        (replace(load(4, 0.15, cores_busy=0.5), gpu=GpuPeak(0.97, None)), "GPU", 0.97),
+        (load(4, 0.15, cores_busy=0.5, running=2), "slots of the workers", 1.0),
+    ],
+)
+def test_the_full_resource_binds(level: Load, name: str, share: float) -> None:
+    found = bottleneck(FIGURES, level)
+    assert found is not None
+    assert (found.name, found.share) == (name, pytest.approx(share))
+
+
+def test_memory_binds_where_it_is_full() -> None:
+    level = load(4, 0.15, cores_busy=0.5)
+    small = replace(FIGURES, hardware=replace(FIGURES.hardware, memory_bytes=1_400_000_000))
+    found = bottleneck(small, level)
+    assert found is not None and found.name == "memory"
+
+
+def test_nothing_binds_where_nothing_is_full() -> None:
+    assert bottleneck(FIGURES, load(4, 0.15, cores_busy=0.5)) is None
+    idle = replace(FIGURES, levels=(load(1, 0.1, cores_busy=0.5), load(2, 0.2, cores_busy=0.5)))
+    assert "Nothing that was measured is full" in said(idle)
+
+
+def test_the_sentences_hold_the_figures() -> None:
+    text = said()
+    assert "All 68 requests completed." in text
+    assert "stops growing at 4 requests at once, with 0.150 requests/s" in text
+    assert "The processor binds: 100% of 2 cores were busy, 50% of that with the jobs and 44% with" in text
+    assert "costs 13.3 CPU seconds" in text and "120 MB (PSS)" in text
+    assert "8 workers of each pool on one machine do 1.00 times the throughput of 1" in text
+
+
+def test_failed_requests_are_said_first() -> None:
+    failed = replace(FIGURES.levels[0], failures=("NO_FACE",))
+    text = findings(replace(FIGURES, levels=(failed, *FIGURES.levels[1:])))
+    assert text[0] == "1 of 69 requests failed: NO_FACE."
+
+
+def test_a_busy_machine_is_told() -> None:
+    assert "Not a quiet machine" not in said()
+    level = load(1, 0.1)
+    assert level.machine is not None
+    busy = replace(level, machine=Machine(level.machine.cpu_s * 2, level.machine.parts, level.machine.memory))
+    assert "Not a quiet machine: at 1 at once 52% of" in said(replace(FIGURES, levels=(busy,)))
+
+
+def test_a_service_elsewhere_has_no_findings_about_its_machine() -> None:
+    levels = tuple(replace(level, machine=None) for level in FIGURES.levels)
+    far = replace(FIGURES, levels=levels, workers=(), idle=None)
+    texts = [each.text for each in ratios(far)]
+    assert not [text for text in texts if "CPU" in text or "memory" in text or "share of one core" in text]
+    assert "stops growing at 4" in said(far)
