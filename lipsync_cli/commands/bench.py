@@ -1,6 +1,7 @@
 """`lipsync bench`: measurements of a service, written as reports."""
 
 import shlex
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from lipsync_core.option_specs import MODELS
 
 if TYPE_CHECKING:
     from lipsync_cli.bench.figures import Figures
-    from lipsync_cli.bench.inputs import InputPair
+    from lipsync_cli.bench.inputs import InputPair, Say
     from lipsync_cli.bench.target import Target
 
 _COMMAND = "lipsync bench scalability"
@@ -103,7 +104,7 @@ def _measured(chosen: _Chosen, service_file: Path | None) -> "Figures":
         order = Order(
             name="quick" if chosen.is_quick else "whole",
             form=(QUICK if chosen.is_quick else WHOLE).with_workers(has_own),
-            source=_source(chosen.video, chosen.audio, Path(name), clone),
+            source=_source(chosen, Path(name), clone, say),
             model=chosen.model,
             command=shlex.join(["lipsync", *sys.argv[1:]]),
             folder=Path(name),
@@ -145,7 +146,7 @@ def _target(service_file: Path | None) -> "Target":
     )
 
 
-def _source(video: Path | None, audio: Path | None, folder: Path, clone: Path | None) -> "InputPair":
+def _source(chosen: _Chosen, folder: Path, clone: Path | None, say: "Say") -> "InputPair":
     """The given files, or the demo's.
 
     Raises:
@@ -153,24 +154,23 @@ def _source(video: Path | None, audio: Path | None, folder: Path, clone: Path | 
     """
     from lipsync_cli.bench.inputs import InputPair
 
-    if video is not None and audio is not None:
-        return InputPair(video, audio)
+    if chosen.video is not None and chosen.audio is not None:
+        return InputPair(chosen.video, chosen.audio)
     if clone is None:
         raise OptionError("the demo's clip is not part of this installation", "give --video and --audio")
-    return InputPair(video or _demo_face(clone, folder), audio or clone / "demo" / "speech.wav")
+    return InputPair(chosen.video or _demo_face(clone, folder, say), chosen.audio or clone / "demo" / "speech.wav")
 
 
-def _demo_face(clone: Path, folder: Path) -> Path:
+def _demo_face(clone: Path, folder: Path, say: "Say") -> Path:
     """The demo's face: that of `make demo`, or made anew.
 
     Raises:
         OptionError: the extra `demo` is not installed.
     """
-    import subprocess
-
     made = clone / "demo" / "face.mp4"
     if made.is_file():
         return made
+    say("making the demo's clip")
     path = folder / "demo-face.mp4"
     command = [sys.executable, str(clone / "demo" / "make_face_clip.py"), str(path)]
     if subprocess.run(command, capture_output=True).returncode:  # noqa: S603 - the repository's own script

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH_PX = 900
-_STEPS = (1, 2, 2.5, 5, 10)
+_STEPS = (1, 2, 4, 6, 8, 10)  # their quarters are round as well
 _LEFT_PX, _RIGHT_PX, _TOP_PX, _BOTTOM_PX = 64, 190, 34, 48  # around the plot of a line chart
 _PLOT_PX = 250
 _NAME_PX = 16  # the least distance of two names at the ends of lines
@@ -61,7 +61,7 @@ class Bar:
 
 
 def nice_top(value: float) -> float:
-    """The next round number: 1, 2, 2.5 or 5 times a power of ten."""
+    """The next round number: 1, 2, 4, 6 or 8 times a power of ten."""
     power = 1e-3
     while power * 10 < value:
         power *= 10
@@ -81,7 +81,7 @@ def legend(items: Iterable[tuple[str, str]]) -> str:
 
 
 def text_at(x: float, y: float, text: str, style: str) -> str:
-    """A text of the stylesheet's class `style`: `axis` and `on` are centred, `name` ends at `x`, others begin there."""
+    """A text of the stylesheet's class `style`: `axis`, `point` and `on` are centred, `name` ends at `x`."""
     return f'<text class="{style}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
 
 
@@ -138,9 +138,9 @@ def line_chart(
     ends: list[tuple[float, str, str]] = []
     for mark in marks:
         parts.append(f'<path class="mark" d="M{_LEFT_PX} {at_y(mark.value):.1f}H{right}"/>')
-        ends.append((at_y(mark.value), mark.name, "rest"))
-    for line in series:
-        parts += _line(line, at_x, at_y)
+        ends.append((at_y(mark.value), f"{mark.name}: {shown(mark.value)}", "rest"))
+    for index, line in enumerate(series):
+        parts += _line(line, at_x, at_y, -9 if index % 2 == 0 else 19)
         if line.points:
             ends.append((at_y(line.points[-1][1]), line.name, line.style))
     return svg(floor + _BOTTOM_PX, label, [*parts, *_names(ends, right + 12)])
@@ -159,7 +159,7 @@ def stacked_bars(label: str, x: Axis, bars: Sequence[Bar], marks: Sequence[Mark]
     for mark in marks:
         at = _ROW_NAME_PX + mark.value * scale
         parts.append(f'<path class="mark" d="M{at:.1f} 14V{bottom}"/>')
-        parts.append(text_at(at, 11, mark.name, "axis"))
+        parts.append(text_at(at, 11, f"{mark.name}: {shown(mark.value)}", "axis"))
     parts.append(text_at(_ROW_NAME_PX + plot_px / 2, bottom + 38, x.text, "axis"))
     return svg(bottom + 46, label, parts)
 
@@ -174,7 +174,8 @@ def _x_scale(values: Sequence[float], is_categorical: bool) -> Callable[[float],
     return lambda value: _LEFT_PX + width * value / span
 
 
-def _line(line: Series, at_x: Callable[[float], float], at_y: Callable[[float], float]) -> list[str]:
+def _line(line: Series, at_x: Callable[[float], float], at_y: Callable[[float], float], label_px: float) -> list[str]:
+    """The line with its points; their values stand `label_px` below them."""
     places = [(at_x(x), at_y(y), x, y) for x, y in line.points]
     way = "L".join(f"{px:.1f} {py:.1f}" for px, py, _, _ in places)
     parts = [f'<path class="line {line.style}" d="M{way}"/>'] if len(places) > 1 else []
@@ -183,7 +184,7 @@ def _line(line: Series, at_x: Callable[[float], float], at_y: Callable[[float], 
         if len(places) <= 40:
             parts.append(f'<circle class="{line.style}" cx="{px:.1f}" cy="{py:.1f}" r="4">{title}</circle>')
         if line.is_labelled:
-            parts.append(text_at(px, py - 9, shown(y), "axis"))
+            parts.append(text_at(px, py + label_px, shown(y), "point"))
     return parts
 
 
@@ -205,7 +206,10 @@ def _bar(bar: Bar, y: float, scale: float) -> list[str]:
         width = value * scale
         box = f'x="{x:.1f}" y="{middle - _BAR_PX / 2:.1f}" width="{width:.1f}" height="{_BAR_PX}"'
         parts.append(f'<rect class="{style}" {box}><title>{escape(name)}: {shown(value)}</title></rect>')
-        if width > 44:
+        label = f"{name} {shown(value)}"
+        if width > 7 * len(label):
+            parts.append(text_at(x + width / 2, middle + 4, label, "on"))
+        elif width > 44:
             parts.append(text_at(x + width / 2, middle + 4, shown(value), "on"))
         x += width
     parts.append(text_at(x + 8, middle + 4, bar.note, "value"))

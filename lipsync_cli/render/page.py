@@ -23,7 +23,8 @@ section { padding: 20px; margin: 0 0 16px; }
 svg { display: block; width: 100%; min-width: 620px; height: auto; }
 svg text { font: 12px system-ui, sans-serif; fill: var(--ink); }
 svg .axis, svg .value, svg .title { fill: var(--soft); }
-svg .axis, svg .on { text-anchor: middle; }
+svg .point, svg .value { paint-order: stroke; stroke: var(--card); stroke-width: 4px; }
+svg .axis, svg .on, svg .point { text-anchor: middle; }
 svg .name { text-anchor: end; }
 svg .on { fill: #fff; font-weight: 600; }
 .grid { stroke: var(--line); }

@@ -109,7 +109,7 @@ def _memory(figures: Figures) -> str:
     if not points:
         return ""
     old = tuple((x, x * old_system.MEMORY_BYTES / _MB) for x, _ in points if x <= 4)
-    lines = (Series("this service", points, "c0"), Series("old system, requests alone", old, "rest"))
+    lines = (Series("this service", points, "c0"), Series("old: 840 MB a request", old, "rest"))
     return line_chart("Peak memory by requests at once", _AT_ONCE, Axis("memory", "MB"), lines)
 
 
@@ -124,15 +124,17 @@ def _stages(figures: Figures) -> str:
     names = list(dict.fromkeys(stage.name for level in known for stage in level.stages))
     colours = {name: f"c{index}" if index < _COLOURS else "rest" for index, name in enumerate(names)}
     bars = [
-        Bar(f"{level.at_once} at once", tuple((each.name, each.wall_s, colours[each.name]) for each in level.stages))
+        Bar(
+            f"{level.at_once} at once",
+            tuple((each.name, each.wall_s, colours[each.name]) for each in level.stages),
+            f"request {level.median_s:.1f} s",
+        )
         for level in known
     ]
     old = tuple((name, seconds, "rest") for name, seconds in old_system.STAGES_S)
-    bars.append(Bar("old system", old, f"{old_system.REQUEST_S} s in all"))
+    bars.append(Bar("old system", old, f"request {old_system.REQUEST_S} s"))
     chart = stacked_bars("Seconds of one request by stage", Axis("mean seconds of one request, stages added up"), bars)
-    return chart + legend(
-        [*colours.items(), ("old system: " + ", ".join(name for name, _ in old_system.STAGES_S), "rest")]
-    )
+    return chart + legend([*colours.items(), ("stages of the old system", "rest")])
 
 
 def _workers(figures: Figures) -> str:

@@ -1,0 +1,69 @@
+"""The charts draw their values at their places, and name what they draw."""
+
+import re
+from itertools import pairwise
+from xml.etree import ElementTree
+
+import pytest
+
+from lipsync_cli.render.charts import WIDTH_PX, Axis, Bar, Mark, Series, line_chart, nice_top, stacked_bars
+
+
+def texts(chart: str) -> list[str]:
+    return [each.text or "" for each in ElementTree.fromstring(chart).iter() if each.tag.endswith("text")]
+
+
+def circles(chart: str) -> list[tuple[float, float]]:
+    found = [each for each in ElementTree.fromstring(chart).iter() if each.tag.endswith("circle")]
+    return [(float(each.attrib["cx"]), float(each.attrib["cy"])) for each in found]
+
+
+def widths(chart: str) -> list[float]:
+    found = [each for each in ElementTree.fromstring(chart).iter() if each.tag.endswith("rect")]
+    return [float(each.attrib["width"]) for each in found]
+
+
+@pytest.mark.parametrize(("value", "top"), [(0.26, 0.4), (1.0, 1.0), (3.1, 4.0), (17.4, 20.0), (840, 1000)])
+def test_a_scale_ends_at_the_next_round_number(value: float, top: float) -> None:
+    assert nice_top(value) == pytest.approx(top)
+
+
+def test_a_line_rises_with_its_values_and_is_named() -> None:
+    line = Series("this <service>", ((1, 0.0), (2, 1.0), (8, 2.0)))
+    chart = line_chart("by workers", Axis("workers"), Axis("time", "s"), [line], [Mark("limit", 1.0)])
+    (x1, y1), (x2, y2), (x8, y8) = circles(chart)
+    assert x2 - x1 == pytest.approx(x8 - x2)  # categories, not a scale
+    assert y1 - y2 == pytest.approx(y2 - y8) and y1 > y2
+    assert {"this <service>", "workers", "time, s", "limit: 1.00", "1", "2", "8"} <= set(texts(chart))
+    mark = re.search(r'class="mark" d="M\d+ ([\d.]+)H', chart)
+    assert mark is not None and float(mark[1]) == pytest.approx(y2, abs=0.1)
+
+
+def test_a_linear_scale_keeps_distances() -> None:
+    line = Series("x", ((0, 1.0), (2, 1.0), (8, 1.0)))
+    chart = line_chart("x", Axis("h"), Axis("y"), [line], is_categorical=False)
+    (first, _), (second, _), (last, _) = circles(chart)
+    assert (last - first) / (second - first) == pytest.approx(4, abs=0.01)
+
+
+def test_names_at_the_ends_of_lines_do_not_overlap() -> None:
+    lines = [Series(f"line {index}", ((1, 5.0), (2, 5.0 + index / 100))) for index in range(4)]
+    chart = line_chart("x", Axis("x"), Axis("y"), lines)
+    found = re.findall(r'class="ink-c0" x="[\d.]+" y="([\d.]+)"', chart)
+    places = sorted(float(each) for each in found)
+    assert len(places) == 4
+    assert min(b - a for a, b in pairwise(places)) >= 15.9
+
+
+def test_bars_are_as_long_as_their_values() -> None:
+    bars = [Bar("one", (("a", 1.0, "c0"), ("b", 3.0, "c1")), "4 s"), Bar("two", (("a", 2.0, "c0"),))]
+    chart = stacked_bars("seconds", Axis("seconds"), bars, [Mark("old", 4.0)])
+    a, b, other = widths(chart)
+    assert (b / a, other / a) == (pytest.approx(3, rel=0.01), pytest.approx(2, rel=0.01))
+    assert {"one", "two", "4 s", "seconds", "old: 4.00"} <= set(texts(chart))
+    assert 'viewBox="0 0 900' in chart and WIDTH_PX == 900
+
+
+def test_a_chart_without_values_is_no_chart() -> None:
+    assert line_chart("x", Axis("x"), Axis("y"), [Series("empty", ())]) == ""
+    assert stacked_bars("x", Axis("x"), []) == ""
