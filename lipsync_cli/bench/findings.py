@@ -93,15 +93,15 @@ def _ratios(figures: Figures) -> Iterator[Ratio]:
     for level in levels:
         if level.at_once > 1:
             yield Ratio(f"throughput at {level.at_once} against the best", level.per_s / best, NEARLY, False)
-    yield Ratio("best throughput against `lipsync run` in a loop", best / figures.run_per_s, 1.25, False)
+    yield Ratio("best throughput against lipsync run in a loop", best / figures.run_per_s, 1.25, False)
     for level in levels:
         machine_s = level.machine_cpu_s_per_request
         if machine_s is not None:
-            text = f"CPU of the machine for a request at {level.at_once}, against `lipsync run`"
+            text = f"CPU of the machine for a request at {level.at_once}, against lipsync run"
             yield Ratio(text, machine_s / figures.run_cpu_s, 1.25, True)
     alone = next((level for level in levels if level.at_once == 1), None)
     if alone is not None:
-        text = "one request through the idle service, longer than `lipsync run` by"
+        text = "one request through the idle service, longer than lipsync run by"
         yield Ratio(text, alone.median_s - figures.run_s, 3.0, True, "s")
     each_bytes = bytes_per_running_request(levels)
     if each_bytes is not None:
@@ -131,7 +131,7 @@ def _throughput(figures: Figures) -> Iterator[str]:
     best, first = best_level(levels), plateau(levels)
     yield (
         f"Throughput stops growing at {first.at_once} requests at once, with {first.per_s:.3f} requests/s; the best is "
-        f"{best.per_s:.3f}, {best.per_s / figures.run_per_s:.2f} times that of `lipsync run` in a loop."
+        f"{best.per_s:.3f}, {best.per_s / figures.run_per_s:.2f} times that of lipsync run in a loop."
     )
     binding = bottleneck(figures, best)
     if binding is None:
@@ -159,7 +159,7 @@ def _cost(figures: Figures) -> Iterator[str]:
         yield (
             f"One more request costs {best.machine.cpu_s / count:.1f} CPU seconds of the machine at {best.at_once} at "
             f"once ({parts.runs / count:.1f} in the job, {parts.control / count:.1f} in the control plane; "
-            f"`lipsync run`: {figures.run_cpu_s:.1f}), and {1 / best.per_s:.1f} s of everybody's waiting."
+            f"lipsync run: {figures.run_cpu_s:.1f}), and {1 / best.per_s:.1f} s of everybody's waiting."
         )
     if each_bytes is not None:
         yield (

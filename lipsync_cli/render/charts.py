@@ -11,6 +11,7 @@ WIDTH_PX = 900
 _STEPS = (1, 2, 4, 6, 8, 10)  # their quarters are round as well
 _LEFT_PX, _RIGHT_PX, _TOP_PX, _BOTTOM_PX = 64, 190, 34, 48  # around the plot of a line chart
 _PLOT_PX = 250
+_MOST_POINTS = 40  # that are drawn by themselves
 _NAME_PX = 16  # the least distance of two names at the ends of lines
 _ROW_PX, _BAR_PX, _ROW_NAME_PX, _NOTE_PX = 34, 22, 200, 150
 
@@ -139,8 +140,9 @@ def line_chart(
     for mark in marks:
         parts.append(f'<path class="mark" d="M{_LEFT_PX} {at_y(mark.value):.1f}H{right}"/>')
         ends.append((at_y(mark.value), f"{mark.name}: {shown(mark.value)}", "rest"))
-    for index, line in enumerate(series):
-        parts += _line(line, at_x, at_y, -9 if index % 2 == 0 else 19)
+    taken: list[tuple[float, float]] = []
+    for line in series:
+        parts += [*_line(line, at_x, at_y), *_values(line, at_x, at_y, taken)]
         if line.points:
             ends.append((at_y(line.points[-1][1]), line.name, line.style))
     return svg(floor + _BOTTOM_PX, label, [*parts, *_names(ends, right + 12)])
@@ -174,17 +176,32 @@ def _x_scale(values: Sequence[float], is_categorical: bool) -> Callable[[float],
     return lambda value: _LEFT_PX + width * value / span
 
 
-def _line(line: Series, at_x: Callable[[float], float], at_y: Callable[[float], float], label_px: float) -> list[str]:
-    """The line with its points; their values stand `label_px` below them."""
-    places = [(at_x(x), at_y(y), x, y) for x, y in line.points]
-    way = "L".join(f"{px:.1f} {py:.1f}" for px, py, _, _ in places)
-    parts = [f'<path class="line {line.style}" d="M{way}"/>'] if len(places) > 1 else []
-    for px, py, x, y in places:
+def _line(line: Series, at_x: Callable[[float], float], at_y: Callable[[float], float]) -> list[str]:
+    way = "L".join(f"{at_x(x):.1f} {at_y(y):.1f}" for x, y in line.points)
+    parts = [f'<path class="line {line.style}" d="M{way}"/>'] if len(line.points) > 1 else []
+    if len(line.points) > _MOST_POINTS:
+        return parts
+    for x, y in line.points:
         title = f"<title>{escape(line.name)}: {shown(y)} at {x:g}</title>"
-        if len(places) <= 40:
-            parts.append(f'<circle class="{line.style}" cx="{px:.1f}" cy="{py:.1f}" r="4">{title}</circle>')
-        if line.is_labelled:
-            parts.append(text_at(px, py + label_px, shown(y), "point"))
+        parts.append(f'<circle class="{line.style}" cx="{at_x(x):.1f}" cy="{at_y(y):.1f}" r="4">{title}</circle>')
+    return parts
+
+
+def _values(
+    line: Series, at_x: Callable[[float], float], at_y: Callable[[float], float], taken: list[tuple[float, float]]
+) -> list[str]:
+    """The values above the line's points, or below, where neither one of `taken` nor the axis is; else left out."""
+    parts: list[str] = []
+    for x, y in line.points if line.is_labelled else ():
+        across, places = at_x(x), (at_y(y) - 9, at_y(y) + 19)
+        free = [
+            place
+            for place in places
+            if place < at_y(0) - 2 and all(abs(across - a) > 40 or abs(place - b) > 13 for a, b in taken)
+        ]
+        if free:
+            taken.append((across, free[0]))
+            parts.append(text_at(across, free[0], shown(y), "point"))
     return parts
 
 

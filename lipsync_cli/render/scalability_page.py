@@ -71,8 +71,8 @@ def _throughput(figures: Figures) -> str:
 def _times(figures: Figures) -> str:
     levels = [level for level in figures.levels if level.request_s]
     lines = (
-        Series("95th percentile", tuple((level.at_once, level.p95_s) for level in levels), "c1", is_labelled=False),
         Series("median", tuple((level.at_once, level.median_s) for level in levels), "c0"),
+        Series("95th percentile", tuple((level.at_once, level.p95_s) for level in levels), "c1"),
     )
     marks = (Mark("lipsync run", figures.run_s), Mark("old system, alone", old_system.REQUEST_S))
     return line_chart(

@@ -163,7 +163,7 @@ def _concurrency(title: str, figures: Figures, levels: Sequence[Load], note: str
         wall_s = sum(run.wall_s for run in figures.baseline)
         rows.append(
             (
-                "`lipsync run` in a loop",
+                "lipsync run in a loop",
                 str(len(figures.baseline)),
                 f"{figures.run_s:.1f} s",
                 NONE,
@@ -201,7 +201,7 @@ def _cpu(figures: Figures) -> Table:
             rest = (parts.caller, parts.storage, level.machine.other_cpu_s)
             rows.append((str(level.at_once), *(f"{each / level.requests:.2f}" for each in (*seconds, *rest))))
     if rows:
-        rows.append(("`lipsync run`", f"{figures.run_cpu_s:.2f}", f"{figures.run_cpu_s:.2f}", *[NONE] * 7))
+        rows.append(("lipsync run", f"{figures.run_cpu_s:.2f}", f"{figures.run_cpu_s:.2f}", *[NONE] * 7))
     idle = figures.idle
     if idle is not None:
         used = (idle.parts.server, idle.parts.database, idle.parts.workers, idle.parts.watcher, 0.0, idle.parts.storage)

@@ -37,11 +37,11 @@ def test_throughput_is_compared_with_the_best_and_with_the_command() -> None:
     assert ratio("throughput at 2 against the best") == (pytest.approx(0.14 / 0.15), False)
     assert ratio("throughput at 8 against the best") == (pytest.approx(0.149 / 0.15), True)
     assert ratio("throughput at 16 against the best") == (pytest.approx(0.8), False)
-    assert ratio("best throughput against `lipsync run` in a loop") == (pytest.approx(1.5), True)
+    assert ratio("best throughput against lipsync run in a loop") == (pytest.approx(1.5), True)
 
 
 def test_the_machines_cpu_is_compared_with_that_of_the_command() -> None:
-    text = "CPU of the machine for a request at 4, against `lipsync run`"
+    text = "CPU of the machine for a request at 4, against lipsync run"
     assert ratio(text) == (pytest.approx(2.0 / 0.15 / 16), True)
     dear = replace(FIGURES, baseline=(CommandRun(10.0, 8.0, 1),))
     assert ratio(text, dear) == (pytest.approx(2.0 / 0.15 / 8), False)
@@ -62,7 +62,7 @@ def test_the_memory_of_one_more_request_is_the_slope_of_the_peaks() -> None:
 
 
 def test_one_request_alone_is_compared_with_the_command() -> None:
-    text = "one request through the idle service, longer than `lipsync run` by"
+    text = "one request through the idle service, longer than lipsync run by"
     assert ratio(text) == (pytest.approx(2.5), True)
 
 
