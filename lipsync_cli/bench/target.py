@@ -13,6 +13,7 @@ from lipsync_cli.bench.own_stack import OwnStack
 from lipsync_cli.bench.parts import LocalParts
 from lipsync_cli.bench.watching import LoadWatch
 from lipsync_core.errors import LipSyncError
+from lipsync_service.client.job_client import JobQuery, open_client
 from lipsync_service.client.local_files import FileExchange, split_local
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.gpu_meter import ReadGpu
@@ -53,6 +54,15 @@ class Target:
     def of_own_stack(self, stack: OwnStack) -> "Target":
         """The target that is `stack`, with the same GPU."""
         return replace(self, settings=stack.settings, parts=LocalParts(stack.root), database_url=stack.database_url)
+
+    def check(self) -> None:
+        """See that the service answers, before the work of making inputs.
+
+        Raises:
+            LipSyncError: it does not.
+        """
+        with open_client(self.settings) as client:
+            client.jobs(JobQuery(limit=1))
 
     def try_out(self, pair: InputPair, model: str) -> None:
         """Have one job done.

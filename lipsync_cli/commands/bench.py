@@ -99,6 +99,7 @@ def _measured(chosen: _Chosen, service_file: Path | None) -> "Figures":
     from lipsync_cli.bench.own_stack import own_stack, repository
 
     target, say, clone = _target(service_file), _Clock(), repository()
+    target.check()
     has_own = chosen.has_workers and clone is not None
     with TemporaryDirectory(prefix="lipsync-bench-", ignore_cleanup_errors=True) as name:
         order = Order(

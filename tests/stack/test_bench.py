@@ -1,0 +1,96 @@
+"""A small measurement of the real service sees its jobs, its parts, and what they cost."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+
+from infra.local.client_env import LEDGER_FILE_NAME
+from infra.local.layout import Layout
+from lipsync_cli.bench.figures import Figures
+from lipsync_cli.bench.form import Form, Level
+from lipsync_cli.bench.inputs import InputPair
+from lipsync_cli.bench.measuring import Measurement, Order
+from lipsync_cli.bench.own_stack import OwnStack
+from lipsync_cli.bench.parts import LocalParts
+from lipsync_cli.bench.target import Target
+from lipsync_service.names import CPU_POOL, GPU_POOL
+
+if TYPE_CHECKING:
+    from tests.stack.conftest import Service
+
+FORM = Form(
+    levels=(Level(1, 1), Level(2, 2)),
+    runs_before_level=1,
+    cached=(Level(1, 1),),
+    workers=(),
+    worker_level=Level(1, 1),
+    idle_s=1.0,
+    seconds=1.0,
+)
+
+
+def target_of(layout: Layout) -> Target:
+    own = OwnStack(layout.source, layout.root, layout.first_port)
+    assert (layout.root / LEDGER_FILE_NAME).is_file()
+    return Target(own.settings, LocalParts(layout.root), own.database_url)
+
+
+def measured(service: "Service", face: Path, speech: Path, folder: Path) -> Figures:
+    order = Order("quick", FORM, InputPair(face, speech), "viseme", "lipsync bench scalability", folder)
+    return Measurement(order, target_of(service.layout), lambda step: None).figures(None)
+
+
+def test_a_measurement_sees_the_jobs_and_what_they_cost(
+    service: "Service", face: Path, speech: Path, tmp_path: Path
+) -> None:
+    figures = measured(service, face, speech, tmp_path)
+    one, two = figures.levels
+    assert [(level.requests, level.failures) for level in figures.levels] == [(1, ()), (2, ())]
+    assert len(figures.baseline) == 2 and all(run.cpu_s > 0 for run in figures.baseline)
+    for level in figures.levels:
+        assert level.machine is not None
+        parts = level.machine.parts
+        assert parts.runs > parts.storage > 0 and parts.server > 0 and parts.database > 0 and parts.workers > 0
+        assert parts.total <= level.machine.cpu_s * 1.2  # the kernel counts both in ticks
+        assert all(peak.stack_bytes > peak.runs_bytes for peak in level.machine.memory)
+        assert {"track", "encode"} <= {stage.name for stage in level.stages}
+    assert (one.most_running, two.most_running) == (1, 2)
+    assert max(peak.runs_bytes for peak in one.machine.memory) > 20e6  # type: ignore[union-attr]
+    assert figures.idle is not None and figures.idle.parts.runs == 0
+    assert figures.enhancement.request_s is None or figures.enhancement.request_s > 0
+
+
+def test_every_request_of_a_level_has_a_track_of_its_own_and_the_cached_ones_none(
+    service: "Service", face: Path, speech: Path, tmp_path: Path
+) -> None:
+    started = service.api.post("/flow_runs/count", json={}).json()
+    figures = measured(service, face, speech, tmp_path)
+    tracks = [stage for level in figures.levels for stage in level.stages if stage.name == "track"]
+    assert all(stage.cpu_s > 0 for stage in tracks)
+    query = (
+        "SELECT track_was_cached, count(*), count(DISTINCT video_url) FROM jobs WHERE id IN "
+        "(SELECT id FROM jobs WHERE %s IS NOT NULL ORDER BY created_at DESC LIMIT 5) GROUP BY 1 ORDER BY 1"
+    )
+    # Newest first: one cached, three of the levels, and the first request, whose video the cached one asks for again.
+    assert service.ledger(query, "any") == [(False, 4, 4), (True, 1, 1)]
+    assert service.api.post("/flow_runs/count", json={}).json() - started == 10  # each job has a child
+
+
+def online(api: httpx.Client, pool: str) -> set[str]:
+    workers = api.post(f"/work_pools/{pool}/workers/filter", json={}).raise_for_status().json()
+    return {worker["name"] for worker in workers if worker["status"] == "ONLINE"}
+
+
+def test_the_number_of_workers_is_that_of_the_option(service: "Service") -> None:
+    layout = service.layout
+    stack = OwnStack(layout.source, layout.root, layout.first_port)
+    names = {f"worker-{pool}{number}" for pool in (CPU_POOL, GPU_POOL) for number in ("", "-2")}
+    try:
+        stack.up(2)
+        assert {name for name in service.processes() if name.startswith("worker-")} == names
+        assert {f"worker-{CPU_POOL}", f"worker-{CPU_POOL}-2"} <= online(service.api, CPU_POOL)
+    finally:
+        service.stack("up")
+    left = {name for name in service.processes() if name.startswith("worker-")}
+    assert left == {f"worker-{CPU_POOL}", f"worker-{GPU_POOL}"}
