@@ -11,10 +11,10 @@ from uuid import uuid4
 
 import pytest
 
-from lipsync_service.ledger.database import upgrade
-from lipsync_service.settings import Settings
 from lipsync_service import gpu_meter
 from lipsync_service.gpu_meter import GpuSample, GpuUse, gpu_watched, open_gpu
+from lipsync_service.ledger.database import upgrade
+from lipsync_service.settings import Settings
 from tasks.recorder import JobRecorder, RunContext
 from tasks.stage_log import StageLog
 
