@@ -9,9 +9,9 @@ from lipsync_core.models.store import ModelStore
 from lipsync_core.options import JobOptions
 from lipsync_core.threads import no_thread_pools
 from lipsync_core.workspace import Workspace
+from lipsync_service.gpu_meter import open_gpu
 from lipsync_service.settings import Settings
 from lipsync_service.storage.storage import Storage
-from lipsync_service.gpu_meter import open_gpu
 from tasks.job import ServiceJob
 from tasks.stage_log import StageLog
 

@@ -41,10 +41,12 @@ def _gpu() -> str | None:
     """The name and the memory of the first GPU."""
     try:
         import pynvml
-
+    except ImportError:
+        return None
+    try:
         pynvml.nvmlInit()
         handle = pynvml.nvmlDeviceGetHandleByIndex(0)
         name, memory = pynvml.nvmlDeviceGetName(handle), pynvml.nvmlDeviceGetMemoryInfo(handle).total
-    except (ImportError, pynvml.NVMLError):
+    except pynvml.NVMLError:
         return None
     return f"{name}, {memory / 1e9:.0f} GB"

@@ -16,6 +16,7 @@ from lipsync_cli.bench.inputs import InputPair, Say, distinct_inputs
 from lipsync_cli.bench.machine import hardware
 from lipsync_cli.bench.own_stack import OwnStack
 from lipsync_cli.bench.target import Target
+from lipsync_core.errors import LipSyncError
 from lipsync_core.media.probe import require_audio, require_video
 from lipsync_core.models import ModelStore
 from lipsync_core.workspace import Workspace
@@ -118,18 +119,25 @@ class Measurement:
         return Enhancement(load.median_s, command)
 
     def _workers(self, own: AbstractContextManager[OwnStack], pairs: list[InputPair]) -> tuple[Load, ...]:
-        loads = []
-        level = self._form.worker_level
-        with own as stack:
-            for count in self._form.workers:
-                self._say(f"a service of its own with {count} workers for each pool")
-                stack.up(count)
-                target = self._target.of_own_stack(stack)
-                chosen = [pairs.pop() for _ in range(level.requests)]
-                self._say(f"{level.requests} requests, {level.at_once} at once, {count} workers")
-                loads.append(target.load(chosen, level.at_once, self._order.model, workers=count))
-            self._say("stopping the service of its own")
+        """The loads for several numbers of workers; those before a failure, which becomes a note."""
+        loads: list[Load] = []
+        try:
+            with own as stack:
+                for count in self._form.workers:
+                    loads.append(self._with_workers(stack, count, pairs))
+                self._say("stopping the service of its own")
+        except LipSyncError as error:  # the figures so far are worth keeping
+            self._notes.append(f"The table of workers is not complete: {error}")
         return tuple(loads)
+
+    def _with_workers(self, stack: OwnStack, count: int, pairs: list[InputPair]) -> Load:
+        level = self._form.worker_level
+        self._say(f"a service of its own with {count} workers for each pool")
+        stack.up(count)
+        chosen = [pairs.pop() for _ in range(level.requests)]
+        self._say(f"{level.requests} requests, {level.at_once} at once, {count} workers")
+        target = self._target.of_own_stack(stack)
+        return target.load(chosen, level.at_once, self._order.model, workers=count)
 
 
 def _work(pair: InputPair, model: str) -> Work:

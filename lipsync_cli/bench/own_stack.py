@@ -30,7 +30,7 @@ class OwnStack:
         """Start what does not run, with `workers` workers for each pool.
 
         Raises:
-            ServiceDownError: a part does not start.
+            ServiceDownError: a part does not start, or not in time.
         """
         self._ordered("up", "--workers", str(workers))
 
@@ -50,15 +50,15 @@ class OwnStack:
 
     def _ordered(self, *order: str) -> None:
         options = ("--root", str(self.root), "--first-port", str(self.first_port))
-        done = subprocess.run(  # noqa: S603 - the repository's own command
-            [sys.executable, "-m", "infra.local", *options, *order],
-            cwd=self.source,
-            capture_output=True,
-            text=True,
-            timeout=_LIMIT_S,
-        )
+        command = [sys.executable, "-m", "infra.local", *options, *order]
+        try:
+            done = subprocess.run(  # noqa: S603 - the repository's own command
+                command, cwd=self.source, capture_output=True, text=True, timeout=_LIMIT_S
+            )
+        except subprocess.TimeoutExpired as exc:
+            raise ServiceDownError(f"`{order[0]}` of the measurement's own service took {_LIMIT_S:g} s") from exc
         if done.returncode:
-            raise ServiceDownError(f"the service for the measurement does not start: {done.stderr.strip()}")
+            raise ServiceDownError(f"`{order[0]}` of the measurement's own service failed: {done.stderr.strip()}")
 
 
 @contextmanager
