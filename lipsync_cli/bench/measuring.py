@@ -87,7 +87,7 @@ class Measurement:
         before, began_s = parts.cpu(0.0), time.monotonic()
         time.sleep(self._form.idle_s)
         used, wall_s = parts.cpu(0.0).since(before), time.monotonic() - began_s
-        return Idle(wall_s, used, parts.memory().stack_bytes)
+        return Idle(wall_s, used, parts.now().stack_bytes)
 
     def _levels(self, pairs: list[InputPair]) -> tuple[Load, ...]:
         loads = []

@@ -85,8 +85,7 @@ class Target:
         """Send a request for each pair, `at_once` of them at any time; the inputs are uploaded before."""
         requests = self._requests(pairs, model, is_enhanced)
         callers = Callers(self.settings)
-        running = callers.running if self.parts is None else self.parts.requests
-        watch = LoadWatch(self.parts, self.read_gpu, running)
+        watch = LoadWatch(self.parts, self.read_gpu, callers.running)
         watch.start()
         try:
             sent = callers.send(requests, at_once)

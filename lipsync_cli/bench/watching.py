@@ -12,7 +12,7 @@ from lipsync_cli.bench.parts import LocalParts
 from lipsync_service.gpu_meter import GpuUse, ReadGpu
 
 _EVERY_S = 0.5
-_SHARE = 0.02  # of one core, which a sample may cost at most
+_SHARE = 0.03  # of one core, which a sample may cost at most
 _END_LIMIT_S = 20.0  # for the forked runs to end after the last request
 
 
@@ -31,7 +31,7 @@ class LoadWatch:
     Args:
         parts: the processes of the service; None where it runs elsewhere.
         read_gpu: reads the GPU of this machine.
-        running: tells how many requests run at this moment.
+        running: tells how many requests run at this moment, where their processes cannot be seen.
     """
 
     def __init__(self, parts: LocalParts | None, read_gpu: ReadGpu | None, running: Callable[[], int]) -> None:
@@ -78,13 +78,13 @@ class LoadWatch:
             pause_s = max(_EVERY_S, cost_s / _SHARE)
 
     def _look(self) -> None:
-        running = self._running()
-        self._most = max(self._most, running)
         if self._read_gpu is not None:
             self._gpu.add(self._read_gpu())
         if self._parts is None:
+            self._most = max(self._most, self._running())
             return
-        memory = self._parts.memory()
-        before = self._peaks.get(running)
-        stack, runs = (before.stack_bytes, before.runs_bytes) if before else (0, 0)
-        self._peaks[running] = MemoryPeak(running, max(stack, memory.stack_bytes), max(runs, memory.runs_bytes))
+        now = self._parts.now()
+        self._most = max(self._most, now.requests)
+        before = self._peaks.get(now.requests, MemoryPeak(now.requests, 0, 0))
+        stack, runs = max(before.stack_bytes, now.stack_bytes), max(before.runs_bytes, now.runs_bytes)
+        self._peaks[now.requests] = MemoryPeak(now.requests, stack, runs)
