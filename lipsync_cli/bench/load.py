@@ -11,7 +11,10 @@ from lipsync_core.errors import LipSyncError
 from lipsync_service.client.job import Job
 from lipsync_service.client.job_client import JobClient, open_client
 from lipsync_service.client.request import LipSyncRequest
+from lipsync_service.errors import JobTimedOutError
 from lipsync_service.settings import Settings
+
+_LIMIT_S = 3600.0  # for one request, its waiting included
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +78,14 @@ class Callers:
             account.fault = fault
 
     def _send_one(self, client: JobClient, request: LipSyncRequest, account: _Account) -> None:
+        began_s, error = time.monotonic(), None
+
         def note(job: Job) -> None:
+            if time.monotonic() - began_s > _LIMIT_S:
+                raise JobTimedOutError(f"job {job.id} did not end in {_LIMIT_S:g} s")
             with account.lock:
                 (account.running.add if job.state == "running" else account.running.discard)(job.id)
 
-        began_s, error = time.monotonic(), None
         try:
             job_id = client.submit(request, name="bench").job_id
             account.job_ids.append(job_id)

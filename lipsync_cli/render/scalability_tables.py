@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lipsync_cli.bench import old_system
-from lipsync_cli.bench.figures import Figures, Load
+from lipsync_cli.bench.figures import CpuSeconds, Figures, Load
 from lipsync_cli.bench.findings import ratios
 
 NONE = "–"
@@ -192,24 +192,28 @@ def _load_row(name: str, level: Load) -> tuple[str, ...]:
 
 
 def _cpu(figures: Figures) -> Table:
-    headings = ("at once", "machine", "jobs", "server", "database", "workers", "watcher", "caller", "S3", "others")
     rows = []
     for level in figures.levels:
         if level.machine is not None:
-            parts = level.machine.parts
-            seconds = (level.machine.cpu_s, parts.runs, parts.server, parts.database, parts.workers, parts.watcher)
-            rest = (parts.caller, parts.storage, level.machine.other_cpu_s)
-            rows.append((str(level.at_once), *(f"{each / level.requests:.2f}" for each in (*seconds, *rest))))
+            of_all = (level.machine.cpu_s, level.machine.parts.runs, level.machine.parts.control)
+            seconds = (*of_all, *_by_part(level.machine.parts), level.machine.other_cpu_s)
+            rows.append((str(level.at_once), *(f"{each / level.requests:.2f}" for each in seconds)))
     if rows:
-        rows.append(("lipsync run", f"{figures.run_cpu_s:.2f}", f"{figures.run_cpu_s:.2f}", *[NONE] * 7))
+        rows.append(("lipsync run", f"{figures.run_cpu_s:.2f}", f"{figures.run_cpu_s:.2f}", *[NONE] * 8))
     idle = figures.idle
     if idle is not None:
-        used = (idle.parts.server, idle.parts.database, idle.parts.workers, idle.parts.watcher, 0.0, idle.parts.storage)
-        rows.append(
-            ("idle, in a second", f"{idle.cores:.3f}", NONE, *(f"{each / idle.wall_s:.3f}" for each in used), NONE)
-        )
-    note = "CPU seconds for one request. Control plane: server, database, workers (with the launcher), watcher, caller."
-    return Table("CPU of the jobs and of the control plane", headings, tuple(rows), note)
+        seconds = (idle.parts.control, *_by_part(idle.parts))
+        shares = (f"{each / idle.wall_s:.3f}" for each in seconds)
+        rows.append(("idle, in a second", f"{idle.cores:.3f}", NONE, *shares, NONE))
+    headings = ("at once", "machine", "jobs", "control plane", "server", "database", "workers", "watcher", "caller")
+    note = (
+        "CPU seconds for one request. Server to caller are parts of the control plane; others: programs and the kernel."
+    )
+    return Table("CPU of the jobs and of the control plane", (*headings, "S3", "others"), tuple(rows), note)
+
+
+def _by_part(parts: CpuSeconds) -> tuple[float, ...]:
+    return (parts.server, parts.database, parts.workers, parts.watcher, parts.caller, parts.storage)
 
 
 def _workers(figures: Figures) -> Table:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import pytest
 
 from infra.local.layout import BUCKET, LOOPBACK, Layout
 from infra.local.objects import read_keys, s3_client
+from lipsync_cli.bench.own_stack import free_first_port
 from tests.conftest import Ffmpeg
 from tests.servers import about_to_start
 
@@ -134,7 +134,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, model_store: object) -> It
 def running_stack(root: Path, **environment: str) -> Iterator[Service]:
     """A local stack below `root` whose parts all see `environment`; stopped at the end of the block."""
     about_to_start("the service")
-    layout = Layout(_SOURCE, root, _free_ports())
+    layout = Layout(_SOURCE, root, free_first_port())
     try:
         local_stack(layout, "up", environment)
         keys = read_keys(layout.s3_keys)
@@ -172,19 +172,3 @@ def local_stack(layout: Layout, order: str, variables: Mapping[str, str] = Mappi
     done = subprocess.run(command, cwd=_SOURCE, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-def _free_ports() -> int:
-    """The first of eight neighbouring ports that are free, with SeaweedFS's own 10000 above them.
-
-    All lie below 32768: from there on Linux gives ports to programs that ask for any.
-    """
-    for first in range(11_000, 22_000, 10):
-        if all(_is_free(first + number) and _is_free(first + number + 10_000) for number in range(8)):
-            return first
-    raise AssertionError("no free ports")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((LOOPBACK, port)) != 0
