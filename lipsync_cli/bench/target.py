@@ -84,7 +84,7 @@ class Target:
     ) -> Load:
         """Send a request for each pair, `at_once` of them at any time; the inputs are uploaded before."""
         requests = self._requests(pairs, model, is_enhanced)
-        callers = Callers(self.settings)
+        callers = Callers(self.settings, is_watched=self.parts is None)
         watch = LoadWatch(self.parts, self.read_gpu, callers.running)
         watch.start()
         try:
