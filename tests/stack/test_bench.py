@@ -73,7 +73,7 @@ def test_every_request_of_a_level_has_a_track_of_its_own_and_the_cached_ones_non
     assert all(stage.cpu_s > 0 for stage in tracks)
     query = (
         "SELECT track_was_cached, count(*), count(DISTINCT video_url) FROM jobs WHERE id IN "
-        "(SELECT id FROM jobs WHERE %s IS NOT NULL ORDER BY created_at DESC LIMIT 5) GROUP BY 1 ORDER BY 1"
+        "(SELECT id FROM jobs WHERE %s <> '' ORDER BY created_at DESC LIMIT 5) GROUP BY 1 ORDER BY 1"
     )
     # Newest first: one cached, three of the levels, and the first request, whose video the cached one asks for again.
     assert service.ledger(query, "any") == [(False, 4, 4), (True, 1, 1)]
