@@ -84,6 +84,7 @@ class Measurement:
         if parts is None:
             return None
         self._say(f"the idle service, {self._form.idle_s:g} s")
+        parts.wait_for_runs()  # of the first request
         before, began_s = parts.cpu(0.0), time.monotonic()
         time.sleep(self._form.idle_s)
         used, wall_s = parts.cpu(0.0).since(before), time.monotonic() - began_s

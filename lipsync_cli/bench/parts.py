@@ -5,6 +5,7 @@
 """
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ _PARTS = {"prefect-server": "server", "watcher": "watcher", "s3": "storage", _LA
 _WORKER = "worker-"
 _CPU_WORKER = f"{_WORKER}{CPU_POOL}"
 _DATABASE = "database"
+_END_LIMIT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +64,15 @@ class LocalParts:
             requests += len(children.get(head.pid, ())) if name.startswith(_CPU_WORKER) else 0
         return Moment(stack, runs, requests)
 
-    def runs(self) -> int:
-        """The forked runs that are alive."""
+    def wait_for_runs(self) -> None:
+        """Wait until the forked runs have ended, 20 s at most: a run ends a moment after its job."""
+        deadline_s = time.monotonic() + _END_LIMIT_S
+        while self._has_runs() and time.monotonic() < deadline_s:
+            time.sleep(0.2)
+
+    def _has_runs(self) -> bool:
         children = _children()
-        return sum(len(children.get(head.pid, ())) for name, head in self._heads() if name == _LAUNCHER)
+        return any(children.get(head.pid) for name, head in self._heads() if name == _LAUNCHER)
 
     def _heads(self) -> Iterator[tuple[str, psutil.Process]]:
         for record in sorted((self._root / "run").glob("*.json")):

@@ -13,7 +13,6 @@ from lipsync_service.gpu_meter import GpuUse, ReadGpu
 
 _EVERY_S = 0.5
 _SHARE = 0.03  # of one core, which a sample may cost at most
-_END_LIMIT_S = 20.0  # for the forked runs to end after the last request
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,8 @@ class LoadWatch:
 
     def stop(self) -> Seen:
         """Wait until the last forked run has ended, and close the account."""
-        self._wait_for_runs()
+        if self._parts is not None:
+            self._parts.wait_for_runs()
         self._stopped.set()
         self._thread.join()
         gpu = GpuPeak(self._gpu.mean_utilisation, self._gpu.peak_memory_bytes) if self._read_gpu else None
@@ -61,11 +61,6 @@ class LoadWatch:
         after = self._parts.cpu(time.process_time() - self._own_s)
         memory = tuple(self._peaks[running] for running in sorted(self._peaks))
         return Seen(Machine(cpu_s, after.since(self._cpu), memory), gpu, self._most)
-
-    def _wait_for_runs(self) -> None:
-        deadline_s = time.monotonic() + _END_LIMIT_S
-        while self._parts is not None and self._parts.runs() and time.monotonic() < deadline_s:
-            time.sleep(0.1)
 
     def _watch(self) -> None:
         pause_s = 0.0

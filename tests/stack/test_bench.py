@@ -1,15 +1,18 @@
 """A small measurement of the real service sees its jobs, its parts, and what they cost."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import httpx
+import numpy as np
 
 from infra.local.client_env import LEDGER_FILE_NAME
 from infra.local.layout import Layout
 from lipsync_cli.bench.figures import Figures
 from lipsync_cli.bench.form import Form, Level
-from lipsync_cli.bench.inputs import InputPair
+from lipsync_cli.bench.inputs import InputPair, distinct_inputs
 from lipsync_cli.bench.measuring import Measurement, Order
 from lipsync_cli.bench.own_stack import OwnStack
 from lipsync_cli.bench.parts import LocalParts
@@ -57,7 +60,7 @@ def test_a_measurement_sees_the_jobs_and_what_they_cost(
         assert {"track", "encode"} <= {stage.name for stage in level.stages}
     assert (one.most_running, two.most_running) == (1, 2)
     assert max(peak.runs_bytes for peak in one.machine.memory) > 20e6  # type: ignore[union-attr]
-    assert figures.idle is not None and figures.idle.parts.runs == 0
+    assert figures.idle is not None and figures.idle.parts.runs < 0.01 < figures.idle.stack_bytes
     assert figures.enhancement.request_s is None or figures.enhancement.request_s > 0
 
 
@@ -70,7 +73,7 @@ def test_every_request_of_a_level_has_a_track_of_its_own_and_the_cached_ones_non
     assert all(stage.cpu_s > 0 for stage in tracks)
     query = (
         "SELECT track_was_cached, count(*), count(DISTINCT video_url) FROM jobs WHERE id IN "
-        "(SELECT id FROM jobs WHERE %s IS NOT NULL ORDER BY created_at DESC LIMIT 5) GROUP BY 1 ORDER BY 1"
+        "(SELECT id FROM jobs WHERE %s <> '' ORDER BY created_at DESC LIMIT 5) GROUP BY 1 ORDER BY 1"
     )
     # Newest first: one cached, three of the levels, and the first request, whose video the cached one asks for again.
     assert service.ledger(query, "any") == [(False, 4, 4), (True, 1, 1)]
@@ -94,3 +97,22 @@ def test_the_number_of_workers_is_that_of_the_option(service: "Service") -> None
         service.stack("up")
     left = {name for name in service.processes() if name.startswith("worker-")}
     assert left == {f"worker-{CPU_POOL}", f"worker-{GPU_POOL}"}
+
+
+def test_a_service_elsewhere_shows_the_times_of_requests_alone(
+    service: "Service", face: Path, speech: Path, tmp_path: Path
+) -> None:
+    pairs = distinct_inputs(InputPair(face, speech), tmp_path, 1, seconds=1.0)
+    far = replace(target_of(service.layout), parts=None, database_url=None)
+    load = far.load(pairs, 1, "viseme")
+    assert (load.requests, load.failures, load.machine, load.stages) == (1, (), None, ())
+    assert load.most_running == 1 and 0 < load.median_s <= load.wall_s
+    assert [note for note in far.notes if "LIPSYNC_DATABASE_URL" in note]
+    assert [note for note in far.notes if "`make up`" in note]
+
+
+def test_a_failed_request_is_counted_with_its_code(service: "Service", speech: Path, tmp_path: Path) -> None:
+    still = tmp_path / "grey.png"
+    cv2.imwrite(str(still), np.full((64, 64, 3), 128, np.uint8))
+    load = target_of(service.layout).load([InputPair(still, speech)], 1, "viseme")
+    assert (load.requests, load.failures, load.request_s) == (1, ("NO_FACE",), ())
