@@ -4,16 +4,18 @@
 # make check  types, lint, format, the direction of imports, and the documents against the code
 # make up     starts the service on this machine: PostgreSQL, S3, Prefect, two workers (docs/service.md); make down stops it
 # make torch  adds the extra that imports PyTorch checkpoints; with it, make test proves the neural path as well
+# make triton adds the server of models (NVIDIA Triton) in an environment of its own; with it, make test proves that path
 # make bench  the figures of the README, as ratios
 # make clean  removes what the targets above made (make distclean: the virtual environment as well)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TRITON := .venv-triton
 PINS := pyproject.toml constraints.txt
 MODEL := mediapipe-face
 
-.PHONY: demo test test-fast check up down torch bench models clean distclean
+.PHONY: demo test test-fast check up down torch triton bench models clean distclean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -46,6 +48,8 @@ down: | $(BIN)/python
 
 torch: $(VENV)/.installed-torch
 
+triton: $(TRITON)/.installed
+
 bench: $(VENV)/.installed models demo/face.mp4
 	set -e; for script in $$(grep -l __main__ benchmarks/*.py); do $(BIN)/python "$$script"; done
 
@@ -69,6 +73,12 @@ $(VENV)/.installed-torch: $(PINS) | $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --compile -c constraints.txt -e '.[torch]'
 	@touch $@
 
+$(TRITON)/.installed: tests/model_server/requirements.txt | $(BIN)/python
+	rm -rf $(TRITON)
+	$(BIN)/python -m venv --without-pip $(TRITON)
+	$(BIN)/python -m pip --python $(TRITON)/bin/python install --quiet --compile --no-deps -r $<
+	@touch $@
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "lipsync needs Python 3.11 or newer; name one with: make PYTHON=python3.11" >&2; exit 1; }
@@ -80,4 +90,4 @@ clean:
 	rm -rf build demo/*.mp4 benchmarks/results .mypy_cache .pytest_cache .ruff_cache
 
 distclean: clean
-	rm -rf $(VENV) *.egg-info
+	rm -rf $(VENV) $(TRITON) *.egg-info
