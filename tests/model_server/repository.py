@@ -6,10 +6,41 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lipsync_core.serving.identity import ServedIdentity
 from tests.model_server.backend.timed import HELD
 
 _BACKEND = Path(__file__).parent / "backend"
-NETWORKS = ("timed", "onnx_file")
+#: As `lipsync models export-repository` writes it, but for the identity's values.
+_CONFIG = """name: "wav2lip"
+backend: "onnxruntime"
+max_batch_size: 64
+input [
+  { name: "crops" data_type: TYPE_UINT8 dims: [ 96, 96, 3 ] },
+  { name: "mel" data_type: TYPE_FP32 dims: [ 80, 16 ] }
+]
+output [ { name: "patches" data_type: TYPE_UINT8 dims: [ 53, 96, 3 ] } ]
+instance_group [ { count: 1 kind: KIND_CPU } ]
+dynamic_batching {
+  max_queue_delay_microseconds: 5000
+  default_queue_policy {
+    max_queue_size: 16
+    timeout_action: REJECT
+    default_timeout_microseconds: 60000000
+    allow_timeout_override: true
+  }
+}
+"""
+IDENTITY = ServedIdentity("wav2lip", "1", "test", "0123456789abcdef" * 4)
+
+
+def write_stand_in(repository: Path) -> Path:
+    """Write `wav2lip` with a GPU's timing into the folder `repository`; the model's folder."""
+    model = repository / "wav2lip"
+    (model / "1").mkdir(parents=True)
+    said = (f'parameters {{ key: "{key}" value {{ string_value: "{text}" }} }}\n' for key, text in IDENTITY.parameters.items())
+    (model / "config.pbtxt").write_text(_CONFIG + "".join(said), encoding="utf-8")
+    serve_by_python(model, "timed")
+    return model
 
 
 def serve_by_python(model: Path, network: str) -> None:

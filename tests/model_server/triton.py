@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import httpx
 import psutil
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.model_server.wheel import Wheel, found_wheel
 
@@ -34,6 +35,12 @@ class Statistics:
     executions: int  # runs of the network
     batches: Mapping[int, int]  # executions, by their number of frames
 
+    def since(self, earlier: "Statistics") -> "Statistics":
+        """What came after `earlier`."""
+        batches = {size: count - earlier.batches.get(size, 0) for size, count in self.batches.items()}
+        new = MappingProxyType({size: count for size, count in batches.items() if count})
+        return Statistics(self.frames - earlier.frames, self.executions - earlier.executions, new)
+
 
 class TritonServer:
     """One server on ports of its own, which it keeps over restarts."""
@@ -42,7 +49,7 @@ class TritonServer:
         """Prepare a server of the models in `repository`; its log and its backends lie in `folder`."""
         self.repository = repository
         self.log = folder / "triton.log"
-        self.grpc_port, self.http_port = free_ports(2)
+        self.grpc_port, self.http_port, self.metrics_port = free_ports(3)
         self._options = options
         self._wheel = wheel
         self._regions = f"lipsync-{uuid4().hex[:12]}-"
@@ -116,7 +123,8 @@ class TritonServer:
             region.unlink(missing_ok=True)  # a killed server leaves them
 
     def reload(self, model: str) -> None:
-        """Load `model` again while the server works."""
+        """Load `model` again while the server works, as if its files had changed."""
+        (self.repository / model / "config.pbtxt").touch()  # Triton loads nothing that is as it was
         httpx.post(f"{self._http}/v2/repository/models/{model}/load", timeout=_PATIENCE_S).raise_for_status()
 
     def statistics(self, model: str) -> Statistics:
@@ -125,6 +133,13 @@ class TritonServer:
         counted = answer["model_stats"][0]
         batches = {each["batch_size"]: each["compute_infer"]["count"] for each in counted["batch_stats"]}
         return Statistics(counted["inference_count"], counted["execution_count"], MappingProxyType(batches))
+
+    def waiting_requests(self, model: str) -> int:
+        """The requests in the queue of `model`: those that no run of the network has taken."""
+        text = httpx.get(f"http://{LOOPBACK}:{self.metrics_port}/metrics", timeout=10).raise_for_status().text
+        families = {family.name: family for family in text_string_to_metric_families(text)}
+        samples = families["nv_inference_pending_request_count"].samples
+        return int(next(each.value for each in samples if each.labels["model"] == model))
 
     def processes(self) -> list[psutil.Process]:
         """The server, its stubs and their helpers, those that are alive."""
@@ -143,7 +158,7 @@ class TritonServer:
 
     def is_listening(self) -> bool:
         """Whether any process takes connections on one of its ports."""
-        return any(_answers(port) for port in (self.grpc_port, self.http_port))
+        return any(_answers(port) for port in (self.grpc_port, self.http_port, self.metrics_port))
 
     @property
     def _running(self) -> subprocess.Popen[bytes]:
@@ -174,7 +189,9 @@ class TritonServer:
             f"--grpc-port={self.grpc_port}",
             f"--http-address={LOOPBACK}",
             f"--http-port={self.http_port}",
-            "--allow-metrics=false",
+            f"--metrics-address={LOOPBACK}",
+            f"--metrics-port={self.metrics_port}",
+            "--allow-gpu-metrics=false",
             *self._options,
         ]
 

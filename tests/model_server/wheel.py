@@ -20,8 +20,9 @@ _VENV = ROOT / ".venv-triton"
 _REMEDY = "make triton installs it"
 #: Run by the interpreter of that environment, because it need not be the one that runs the tests.
 _ASK = (
-    "import json, sys, sysconfig; print(json.dumps({'home': sys.base_prefix, 'version': '%d.%d' % sys.version_info[:2],"
-    " 'packages': sysconfig.get_path('purelib'), 'libraries': sysconfig.get_config_var('LIBDIR')}))"
+    "import json, sys, sysconfig;"
+    " version, packages = '%d.%d' % sys.version_info[:2], sysconfig.get_path('purelib');"
+    " print(json.dumps([version, packages, sysconfig.get_config_var('LIBDIR')]))"
 )
 
 
@@ -30,7 +31,6 @@ class Wheel:
     """The places of the server's parts."""
 
     packages: Path  # site-packages of the environment
-    home: Path  # of the interpreter itself
     version: str  # of the interpreter, such as "3.11"
     libraries: Path  # of the interpreter
 
@@ -80,8 +80,8 @@ def found_wheel() -> Wheel | str:
     done = subprocess.run([str(python), "-c", _ASK], capture_output=True, text=True, timeout=30)
     if done.returncode:
         return f"{_VENV.name} is broken: {_REMEDY}"
-    facts = json.loads(done.stdout)
-    wheel = Wheel(Path(facts["packages"]), Path(facts["home"]), facts["version"], Path(facts["libraries"]))
+    version, packages, libraries = json.loads(done.stdout)
+    wheel = Wheel(Path(packages), version, Path(libraries))
     if not wheel.program.exists():
         return f"Triton's server is not in {_VENV.name}: {_REMEDY}"
     if not wheel.stub.exists():

@@ -15,10 +15,9 @@ class TritonPythonModel:
     """The interface is Triton's."""
 
     def initialize(self, args):
-        """Open the network; Triton's configuration names its inputs and outputs."""
+        """Open the network; Triton's configuration names its inputs."""
         config = json.loads(args["model_config"])
         self._inputs = [each["name"] for each in config["input"]]
-        self._outputs = [each["name"] for each in config["output"]]
         self._network = Network(config, Path(__file__).parent)
 
     def execute(self, requests):
@@ -27,9 +26,10 @@ class TritonPythonModel:
         joined = [np.concatenate(arrays) for arrays in zip(*given, strict=True)]
         outputs = self._network.run(dict(zip(self._inputs, joined, strict=True)))
         ends = np.cumsum([len(arrays[0]) for arrays in given])[:-1]
-        parts = zip(*(np.split(array, ends) for array in outputs), strict=True)
-        return [self._response(arrays) for arrays in parts]
+        parts = {name: np.split(array, ends) for name, array in outputs.items()}
+        return [_response({name: arrays[each] for name, arrays in parts.items()}) for each in range(len(requests))]
 
-    def _response(self, arrays):
-        named = zip(self._outputs, arrays, strict=True)
-        return triton.InferenceResponse([triton.Tensor(name, np.ascontiguousarray(array)) for name, array in named])
+
+def _response(outputs):
+    tensors = [triton.Tensor(name, np.ascontiguousarray(array)) for name, array in outputs.items()]
+    return triton.InferenceResponse(tensors)

@@ -19,4 +19,4 @@ class Network:
 
     def run(self, feeds):
         """All outputs."""
-        return self._session.run(self._outputs, feeds)
+        return dict(zip(self._outputs, self._session.run(self._outputs, feeds), strict=True))
