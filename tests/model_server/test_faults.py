@@ -20,7 +20,7 @@ from lipsync_core.serving.patience import ModelServerBusyError, ModelServerDownE
 from tests.model_server.callers import MODEL, PATIENCE, Callers, Told, ask, clip_of
 from tests.model_server.conftest import WaitUntil
 from tests.model_server.repository import IDENTITY, change, held, write_stand_in
-from tests.model_server.triton import LOOPBACK, TritonServer, free_ports, running_server
+from tests.model_server.triton import LOOPBACK, TritonServer, free_ports, is_answered, running_server
 from tests.model_server.wheel import needs_triton
 from tests.servers import about_to_start, starts_servers
 
@@ -60,20 +60,26 @@ def test_a_server_stopped_amid_requests_and_started_again_completes_them(triton:
     assert retries(told) > 0
 
 
-def test_a_dead_backend_behind_a_ready_server_is_noticed_and_replaced(
+def test_a_dead_backend_behind_a_ready_server_is_noticed_by_a_canary(
     triton: TritonServer, stand_in: Path, wait_until: WaitUntil
 ) -> None:
+    model = ServedModel(triton.url, MODEL, patience=replace(PATIENCE, down_s=0.5))
     (stub,) = triton.stubs()
     with held(stand_in):
         callers = Callers(triton.url, _CALLERS, _FRAMES)
         wait_until(lambda: triton.waiting_requests(MODEL) > 0)
         stub.kill()
-        stub.wait(60)
-        assert triton.is_ready()  # which is why health is an inference
+        wait_until(lambda: stub not in triton.stubs())
+    with pytest.raises(ModelServerDownError):
+        model.check()
+    assert triton.is_ready()  # Triton starts no other stub and still says so: hence somebody must end the server
+    triton.kill()
+    triton.start()
+    model.check()
+    model.close()
     told = callers.told()
     assert all(each.is_right for each in told)
     assert retries(told) > 0
-    assert triton.stubs() != [stub]
 
 
 def test_a_model_loaded_anew_under_load_fails_nobody(triton: TritonServer) -> None:
@@ -167,4 +173,4 @@ def test_a_server_is_gone_when_its_tests_are_killed(tmp_path: Path, wait_until: 
     port = int(tests.stdout.readline())
     tests.kill()
     tests.communicate()
-    wait_until(lambda: socket.socket().connect_ex((LOOPBACK, port)) != 0)
+    wait_until(lambda: not is_answered(port))

@@ -124,7 +124,7 @@ class TritonServer:
 
     def reload(self, model: str) -> None:
         """Load `model` again while the server works, as if its files had changed."""
-        (self.repository / model / "config.pbtxt").touch()  # Triton loads nothing that is as it was
+        (self.repository / model / "1" / "model.py").touch()  # Triton loads nothing that is as it was
         httpx.post(f"{self._http}/v2/repository/models/{model}/load", timeout=_PATIENCE_S).raise_for_status()
 
     def statistics(self, model: str) -> Statistics:
@@ -146,7 +146,7 @@ class TritonServer:
         if self._process is not None and self._process.poll() is None:
             server = psutil.Process(self._process.pid)
             self._known |= {each.pid: each for each in (server, *server.children(recursive=True))}
-        return [each for each in self._known.values() if each.is_running()]
+        return [each for each in self._known.values() if _is_alive(each)]
 
     def stubs(self) -> list[psutil.Process]:
         """The processes that each hold a copy of a model."""
@@ -158,7 +158,7 @@ class TritonServer:
 
     def is_listening(self) -> bool:
         """Whether any process takes connections on one of its ports."""
-        return any(_answers(port) for port in (self.grpc_port, self.http_port, self.metrics_port))
+        return any(is_answered(port) for port in (self.grpc_port, self.http_port, self.metrics_port))
 
     @property
     def _running(self) -> subprocess.Popen[bytes]:
@@ -221,7 +221,15 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def _answers(port: int) -> bool:
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE  # the server reaps its stubs late
+    except psutil.NoSuchProcess:
+        return False
+
+
+def is_answered(port: int) -> bool:
+    """Whether a process takes connections on this port of the loopback."""
     with socket.socket() as probe:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
