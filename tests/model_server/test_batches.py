@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from lipsync_core.serving.client import ServedModel
 from tests.model_server.callers import MODEL, Callers, ask, clip_of
@@ -43,7 +42,7 @@ def test_a_batch_gives_bit_for_bit_what_the_caller_gets_alone(triton: TritonServ
         model = ServedModel(triton.url, MODEL)
         rows = [model.run({name: array[row : row + 1] for name, array in told.clip.feeds.items()}) for row in range(8)]
         model.close()
-        assert np.array_equal(told.patches[0], np.concatenate([patches for (patches,) in rows]))
+        assert np.array_equal(told.answers[0], np.concatenate([patches for (patches,) in rows]))
 
 
 def test_a_clip_of_more_frames_than_a_batch_comes_back_in_order(triton: TritonServer) -> None:

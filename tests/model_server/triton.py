@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -124,7 +125,8 @@ class TritonServer:
 
     def reload(self, model: str) -> None:
         """Load `model` again while the server works, as if its files had changed."""
-        (self.repository / model / "1" / "model.py").touch()  # Triton loads nothing that is as it was
+        file = self.repository / model / "1" / "model.py"
+        shutil.copy(file, file.with_suffix(".new")).replace(file)  # Triton loads nothing that is as it was
         httpx.post(f"{self._http}/v2/repository/models/{model}/load", timeout=_PATIENCE_S).raise_for_status()
 
     def statistics(self, model: str) -> Statistics:
