@@ -1,6 +1,6 @@
 # make demo   sets everything up and lip-syncs a face: demo/out.mp4, demo/compare.mp4
 # make test   sets everything up and runs the whole suite; its last line says how long that took
-# make test-fast  the same without the tests that start PostgreSQL, S3, Prefect or a browser
+# make test-fast  the same without the tests that start PostgreSQL, S3, Prefect, Triton or a browser
 # make check  types, lint, format, the direction of imports, and the documents against the code
 # make up     starts the service on this machine: PostgreSQL, S3, Prefect, two workers (docs/service.md); make down stops it
 # make torch  adds the extra that imports PyTorch checkpoints; with it, make test proves the neural path as well

@@ -43,6 +43,12 @@ def serve_by_python(model: Path, network: str) -> None:
         config.backend = "python"
 
 
+def serve_network(model: Path, network: Path) -> None:
+    """Have the stand-in `model` run the ONNX file `network` on the CPU instead."""
+    shutil.copy(network, model / "1" / "model.onnx")
+    serve_by_python(model, "onnx_file")
+
+
 @contextmanager
 def changed_config(model: Path) -> Iterator[Any]:
     """The configuration of `model`, to be changed within the block."""
