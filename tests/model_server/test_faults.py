@@ -13,10 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lipsync_core.errors import ModelError, ModelMissingError
+from lipsync_core.errors import (
+    ModelError,
+    ModelMismatchError,
+    ModelMissingError,
+    ModelServerBusyError,
+    ModelServerDownError,
+)
 from lipsync_core.serving.client import ServedModel
-from lipsync_core.serving.identity import ModelMismatchError
-from lipsync_core.serving.patience import ModelServerBusyError, ModelServerDownError
 from tests.model_server.callers import MODEL, PATIENCE, Callers, Told, ask, clip_of
 from tests.model_server.conftest import WaitUntil
 from tests.model_server.repository import IDENTITY, changed_config, held, write_stand_in
