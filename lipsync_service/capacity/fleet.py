@@ -62,7 +62,7 @@ class ControlPlane:
         """What a job of these costs uses of it."""
         if not costs.control_s:
             return []
-        found = [Resource("control plane's server processes", self.servers / costs.control_s)]
+        found = [Resource("control plane's servers", self.servers / costs.control_s)]
         if self.node:
             cores = self.count * self.node.cores - costs.footprint.control_idle_cores
             found.append(Resource("control plane's cores", max(1e-9, cores) / costs.control_s))

@@ -54,7 +54,7 @@ def test_the_arithmetic_of_each_part() -> None:
     loads = {each.name: each.load(0.2) for each in fleet.resources(COSTS)}
     assert loads["CPU workers' cores"] == pytest.approx(2.8 / 4)
     assert loads["GPUs"] == pytest.approx(0.6)
-    assert loads["control plane's server processes"] == pytest.approx(0.1)
+    assert loads["control plane's servers"] == pytest.approx(0.1)
 
 
 def test_what_binds_is_the_scarcest_and_the_next_is_named() -> None:

@@ -2,7 +2,9 @@
 
 import pytest
 
-simpy = pytest.importorskip("simpy", reason="the capacity plan needs the extra 'service'")
+pytest.importorskip("simpy", reason="the capacity plan needs the extra 'service'")
+import simpy
+
 from lipsync_service.capacity.shared_processor import SharedProcessor
 
 
