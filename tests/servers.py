@@ -1,4 +1,4 @@
-"""Tests that start PostgreSQL, S3, Prefect, Triton or a browser have the mark `servers`, which `make test-fast` omits."""
+"""Tests that start PostgreSQL, S3, Prefect, Triton or a browser are marked `servers`: `make test-fast` omits them."""
 
 import pytest
 
