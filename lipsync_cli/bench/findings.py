@@ -9,7 +9,8 @@ from lipsync_cli.bench.figures import Figures, Load
 #: A level's throughput counts as the best one from this share on.
 NEARLY = 0.95
 _FULL = 0.9  # from this share on, a resource binds
-_GB, _MB = 1e9, 1e6
+_AS_LONG = 0.9  # from this share of its length on, a request is like one of the old system
+_MB = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +146,17 @@ def _throughput(figures: Figures) -> Iterator[str]:
         )
     else:
         yield f"What binds is the {binding.name}: {binding.share:.0%} in use."
-    yield (
+    yield _beside_the_old_system(figures, best)
+
+
+def _beside_the_old_system(figures: Figures, best: Load) -> str:
+    said = (
         f"The old system did {old_system.PER_S:.2f} requests/s at any concurrency, on {old_system.MACHINE}: "
-        f"{best.per_s / old_system.PER_S:.1f} times as many are done here, on {figures.hardware.cores} cores."
+        f"{best.per_s / old_system.PER_S:.1f} times as many are done here, on {figures.hardware.cores} cores"
     )
+    if figures.work.sound_s >= _AS_LONG * old_system.SOUND_S:
+        return f"{said}."
+    return f"{said}, but of {figures.work.sound_s:.1f} s each and not of {old_system.SOUND_S} s."
 
 
 def _cost(figures: Figures) -> Iterator[str]:

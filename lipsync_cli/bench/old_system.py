@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 MACHINE: Final = "RTX 3090, 64 threads"
+SOUND_S: Final = 9.3  # of one request
 REQUEST_S: Final = 17.4
 ENHANCED_REQUEST_S: Final = 85.0
 #: Seconds of one request; frame processing and encoding is "about 10".

@@ -122,3 +122,9 @@ def test_a_service_elsewhere_has_no_findings_about_its_machine() -> None:
     texts = [each.text for each in ratios(far)]
     assert not [text for text in texts if "CPU" in text or "memory" in text or "share of one core" in text]
     assert "stops growing at 4" in said(far)
+
+
+def test_shorter_requests_are_not_taken_for_those_of_the_old_system() -> None:
+    assert "1.9 times as many are done here, on 2 cores." in said()
+    short = replace(FIGURES, work=replace(FIGURES.work, sound_s=3.0))
+    assert "on 2 cores, but of 3.0 s each and not of 9.3 s." in said(short)
