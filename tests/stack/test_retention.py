@@ -30,8 +30,16 @@ ROWS = {
     "artifact": "SELECT count(*) FROM artifact WHERE flow_run_id = ANY(%s)",
     "artifact_collection": "SELECT count(*) FROM artifact_collection WHERE flow_run_id = ANY(%s)",
 }
-EVENTS = "SELECT count(*) FROM events WHERE id IN (SELECT event_id FROM event_resources WHERE resource_id = ANY(%s))"
-RESOURCES = "SELECT count(*) FROM event_resources WHERE resource_id = ANY(%s)"
+#: The ids of the events that tell of the resources %s, without heartbeats, which are kept for a day only.
+EVENTS = """
+    SELECT id FROM events WHERE event <> 'prefect.flow-run.heartbeat'
+        AND id IN (SELECT event_id FROM event_resources WHERE resource_id = ANY(%s))
+"""
+#: The rows of events %s.
+EVENT_ROWS = """
+    SELECT (SELECT count(*) FROM events WHERE id = ANY(%(ids)s)),
+           (SELECT count(*) FROM event_resources WHERE event_id = ANY(%(ids)s))
+"""
 
 
 @pytest.fixture
@@ -47,24 +55,31 @@ def rows(service: "Service", run_ids: list[str]) -> dict[str, int]:
     return {table: row[0] for table, row in counted.items() if row is not None}
 
 
-def event_rows(service: "Service", run_ids: list[str]) -> tuple[int, int]:
+def events_of(service: "Service", run_ids: list[str]) -> list[UUID]:
+    """The events of these runs; the last ones are written some seconds after a run's end."""
     names = [f"prefect.flow-run.{each}" for each in run_ids]
     with service.database("prefect") as connection:
-        found = [connection.execute(query, [names]).fetchone() for query in (EVENTS, RESOURCES)]
-    return tuple(row[0] for row in found if row is not None)  # type: ignore[return-value]
+        return [row[0] for row in connection.execute(EVENTS, [names]).fetchall()]
 
 
-def age(service: "Service", run_ids: list[str], days: int) -> None:
-    """Move the end of these runs into the past, and their events as far."""
-    names = [f"prefect.flow-run.{each}" for each in run_ids]
+def event_rows(service: "Service", event_ids: list[UUID]) -> tuple[int, int]:
+    """How many of these events are left, and how many of their resources."""
+    with service.database("prefect") as connection:
+        events, resources = connection.execute(EVENT_ROWS, {"ids": event_ids}).fetchall()[0]
+    return events, resources
+
+
+def age(service: "Service", run_ids: list[str], days: int) -> list[UUID]:
+    """Move the end of these runs into the past, and their present events as far; returns the ids of the events."""
+    event_ids = events_of(service, run_ids)
     span = f"{days} days"
-    chosen = "(SELECT event_id FROM event_resources WHERE resource_id = ANY(%s))"
     with service.database("prefect") as connection:
         ids = [UUID(each) for each in run_ids]
         connection.execute("UPDATE flow_run SET end_time = end_time - %s::interval WHERE id = ANY(%s)", [span, ids])
-        connection.execute(f"UPDATE events SET occurred = occurred - %s::interval WHERE id IN {chosen}", [span, names])
-        move = f"UPDATE event_resources SET occurred = occurred - %s::interval WHERE event_id IN {chosen}"
-        connection.execute(move, [span, names])
+        for table, key in (("events", "id"), ("event_resources", "event_id")):
+            move = f"UPDATE {table} SET occurred = occurred - %s::interval WHERE {key} = ANY(%s)"
+            connection.execute(move, [span, event_ids])
+    return event_ids
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
@@ -97,13 +112,13 @@ def test_old_runs_go_and_the_ledger_still_answers_for_them(
     assert run["state"]["type"] == "COMPLETED", service.logs(run["id"])
     old = family(service, run)
     assert len(old) == 2  # with the child on the GPU pool
-    wait_until(lambda: all(rows(service, old).values()) and min(event_rows(service, old)) > 0)
-    age(service, old, RUNS_KEPT_DAYS + 1)
+    wait_until(lambda: all(rows(service, old).values()) and all(events_of(service, [each]) for each in old))
+    events = age(service, old, RUNS_KEPT_DAYS + 1)
     wait_until(lambda: not any(rows(service, old).values()))
-    wait_until(lambda: event_rows(service, old) == (0, 0))
+    wait_until(lambda: event_rows(service, events) == (0, 0))
 
     assert service.api.get(f"/flow_runs/{fresh['id']}").json()["state"]["type"] == "FAILED"
-    assert rows(service, [fresh["id"]])["log"] and min(event_rows(service, [fresh["id"]])) > 0
+    assert rows(service, [fresh["id"]])["log"] and events_of(service, [fresh["id"]])
     assert service.ledger("SELECT state FROM jobs WHERE id = %s", run["id"]) == [("completed",)]
     [(stages,)] = service.ledger("SELECT count(*) FROM stage_timings WHERE job_id = %s", run["id"])
     assert stages > 5
@@ -120,11 +135,12 @@ def test_old_runs_go_and_the_ledger_still_answers_for_them(
 
 
 def test_runs_and_events_stay_until_their_time(service: "Service") -> None:
-    run = service.run({**dict.fromkeys(("video", "audio"), "s3://lipsync/none.mp4"), "output": "s3://lipsync/o.mp4"})
-    other = service.run({**dict.fromkeys(("video", "audio"), "s3://lipsync/none.mp4"), "output": "s3://lipsync/o.mp4"})
-    wait_until(lambda: min(event_rows(service, [run["id"]])) > 0 and min(event_rows(service, [other["id"]])) > 0)
-    age(service, [run["id"]], EVENTS_KEPT_DAYS - 1)
-    age(service, [other["id"]], RUNS_KEPT_DAYS - 1)  # older than events are kept, and younger than runs
-    wait_until(lambda: event_rows(service, [other["id"]]) == (0, 0))
-    assert rows(service, [other["id"]])["flow_run"] == 1
-    assert rows(service, [run["id"]])["flow_run"] == 1 and min(event_rows(service, [run["id"]])) > 0
+    none = "s3://lipsync/inputs/none"
+    request = {"video": f"{none}.mp4", "audio": f"{none}.wav", "output": "s3://lipsync/outputs/none.mp4"}
+    young, old = (service.run(request)["id"] for _ in range(2))
+    wait_until(lambda: all(events_of(service, [each]) for each in (young, old)))
+    kept = age(service, [young], EVENTS_KEPT_DAYS - 2)
+    gone = age(service, [old], RUNS_KEPT_DAYS - 1)  # older than events are kept, and younger than runs
+    wait_until(lambda: event_rows(service, gone) == (0, 0))
+    assert [rows(service, [each])["flow_run"] for each in (young, old)] == [1, 1]
+    assert event_rows(service, kept)[0] == len(kept) > 0
