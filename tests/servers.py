@@ -1,4 +1,4 @@
-"""Tests that start PostgreSQL, S3, Prefect, Triton or a browser have the mark `servers`; `make test-fast` omits them."""
+"""Tests that start PostgreSQL, S3, Prefect, Triton or a browser carry the mark `servers`; test-fast leaves them out."""
 
 import pytest
 
