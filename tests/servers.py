@@ -1,4 +1,4 @@
-"""Tests that start PostgreSQL, S3, Prefect, Triton or a browser are marked `servers`: `make test-fast` omits them."""
+"""Tests that start PostgreSQL, S3, Prefect, Triton or a browser carry the mark `servers`; test-fast leaves them out."""
 
 import pytest
 
