@@ -125,8 +125,9 @@ class RunEvents:
             self._connection, self.is_open = connection, True
             self._news.set()  # something may have happened before
             try:
-                if not self._stop.is_set():
-                    yield connection
+                if self._stop.is_set():  # `close` came before there was a connection to close
+                    connection.close()
+                yield connection
             finally:
                 self._connection, self.is_open = None, False
 

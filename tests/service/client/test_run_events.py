@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -26,6 +27,7 @@ class StreamStandIn:
         self.filters: list[dict[str, Any]] = []
         self.token: str | None = None
         self.connections = 0
+        self.is_slow = threading.Event()  # set: it does not answer yet
         self._client: ServerConnection | None = None
         self._connected = threading.Condition()
         self.server: Server = serve(self._handle, "127.0.0.1", 0, subprotocols=["prefect"])  # type: ignore[list-item]
@@ -47,6 +49,8 @@ class StreamStandIn:
 
     def _handle(self, client: ServerConnection) -> None:
         self.connections += 1
+        while self.is_slow.is_set():
+            time.sleep(0.01)
         if json.loads(client.recv())["token"] != self.token:
             client.send(json.dumps({"type": "auth_failure"}))
             return
@@ -94,6 +98,19 @@ def test_a_subscriber_hears_of_its_runs_and_of_no_others(stream: StreamStandIn) 
     [wanted] = stream.filters
     assert wanted["resource"]["id"] == [f"prefect.flow-run.{JOB}"]
     assert wanted["resource"]["labels"] == {"prefect.state-type": ["COMPLETED"]}
+
+
+def test_a_subscription_that_is_closed_while_it_opens_ends_at_once(stream: StreamStandIn) -> None:
+    stream.is_slow.set()
+    events = RunEvents(source(stream))
+    while not stream.connections:
+        events.wait(0.01)
+    closing_it = threading.Thread(target=events.close)
+    closing_it.start()
+    stream.is_slow.clear()
+    closing_it.join(LIMIT_S)
+    assert not closing_it.is_alive()
+    assert "run events" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_broken_stream_is_opened_again_and_that_is_news(stream: StreamStandIn) -> None:
