@@ -23,7 +23,8 @@ from tests.conftest import Ffmpeg
 from tests.servers import about_to_start
 
 _SOURCE = Path(__file__).resolve().parents[2]
-_FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+_ENDED_BY_ITSELF = {"COMPLETED", "FAILED"}
+_FINAL = _ENDED_BY_ITSELF | {"CRASHED", "CANCELLED"}
 _JOB_LIMIT_S = 120
 MAX_INPUT_S = 300  # the limit of the tests' service
 Json = dict[str, Any]
@@ -64,17 +65,25 @@ class Service:
         while time.monotonic() < deadline:
             run: Json = self.api.get(f"/flow_runs/{run_id}").raise_for_status().json()
             if run["state"]["type"] in _FINAL:
+                if run["state"]["type"] in _ENDED_BY_ITSELF:
+                    self._wait_for_tasks(run_id)
                 return run
             time.sleep(0.3)
         raise AssertionError(f"the run is {run['state']['name']} after {_JOB_LIMIT_S} s")
+
+    def _wait_for_tasks(self, run_id: str) -> None:
+        """Wait until the server has written the ends of all tasks: it does so in batches, also after the run's end."""
+        deadline = time.monotonic() + _JOB_LIMIT_S
+        while not {each["state"]["type"] for each in self._tasks(run_id)} <= _FINAL:
+            assert time.monotonic() < deadline, f"run {run_id} has ended, and a task of it has not"
+            time.sleep(0.2)
 
     def run(self, request: Json) -> Json:
         return self.finished(self.start(request))
 
     def task_states(self, run_id: str) -> dict[str, str]:
         """State names of a flow run's tasks, by task run name."""
-        tasks = self._filtered("task_runs", {"flow_runs": {"id": {"any_": [run_id]}}})
-        return {task["name"]: task["state"]["name"] for task in tasks}
+        return {task["name"]: task["state"]["name"] for task in self._tasks(run_id)}
 
     def children(self, run_id: str) -> list[Json]:
         """The flow runs that a flow run started."""
@@ -121,6 +130,9 @@ class Service:
     def printed(self) -> list[str]:
         """The logs of all parts of the stack."""
         return [path.read_text(errors="replace") for path in self.layout.logs.glob("*.log")]
+
+    def _tasks(self, run_id: str) -> list[Json]:
+        return self._filtered("task_runs", {"flow_runs": {"id": {"any_": [run_id]}}})
 
     def _filtered(self, kind: str, body: Json) -> list[Json]:
         found: list[Json] = self.api.post(f"/{kind}/filter", json=body).raise_for_status().json()
