@@ -87,7 +87,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 clean:
-	rm -rf build demo/*.mp4 benchmarks/results .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build demo/*.mp4 .mypy_cache .pytest_cache .ruff_cache
 
 distclean: clean
 	rm -rf $(VENV) $(TRITON) *.egg-info
