@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lipsync_core.clock import StageTiming
-from lipsync_core.decoder_choice import DecoderChoice
-from lipsync_core.encoder_choice import EncoderChoice
 from lipsync_core.execution import ProviderChoice
+
+if TYPE_CHECKING:  # they import PyAV, and the command line's help shall not
+    from lipsync_core.decoder_choice import DecoderChoice
+    from lipsync_core.encoder_choice import EncoderChoice
 
 
 class Outcome(IntEnum):
@@ -68,8 +71,8 @@ class JobReport:
     track_was_cached: bool
     blender: str
     enhancer: str | None  # name, version and licence
-    decoding: DecoderChoice
-    encoding: EncoderChoice
+    decoding: "DecoderChoice"
+    encoding: "EncoderChoice"
     providers: ProviderChoice
     audio: str  # "copy (aac)" or "aac 192 kb/s"
     frames: FrameCounts

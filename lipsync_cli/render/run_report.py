@@ -2,11 +2,14 @@
 
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from lipsync_core.clock import StageTiming
-from lipsync_core.decoder_choice import DecoderChoice
 from lipsync_core.execution import ProviderChoice
 from lipsync_core.report import FrameCounts, JobReport
+
+if TYPE_CHECKING:
+    from lipsync_core.decoder_choice import DecoderChoice
 
 SCHEMA = "lipsync.report/1"
 _MIB = 1024 * 1024
@@ -114,7 +117,7 @@ def _provider_lines(choice: ProviderChoice) -> list[str]:
     ]
 
 
-def _decoder_lines(choice: DecoderChoice) -> list[str]:
+def _decoder_lines(choice: "DecoderChoice") -> list[str]:
     if choice.requested == "cpu":
         return []
     return [f"decoder  {choice.chosen}, --decoder {choice.requested}", f"         {choice.reason}"]

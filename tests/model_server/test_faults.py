@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,11 +75,12 @@ def test_a_dead_backend_behind_a_ready_server_is_noticed_by_a_canary(
         wait_until(lambda: stub not in triton.stubs())
     with pytest.raises(ModelServerDownError):
         model.check()
+    model.close()
     assert triton.is_ready()  # Triton starts no other stub and still says so: hence somebody must end the server
     triton.kill()
     triton.start()
-    model.check()
-    model.close()
+    with closing(ServedModel(triton.url, MODEL, patience=PATIENCE)) as patient:
+        patient.check()
     told = callers.told()
     assert all(each.is_right for each in told)
     assert retries(told) > 0

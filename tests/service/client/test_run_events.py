@@ -41,14 +41,21 @@ class StreamStandIn:
         related = [{"prefect.resource.role": "flow", "prefect.resource.name": flow}]
         self.client().send(json.dumps({"type": "event", "event": {"resource": resource, "related": related}}))
 
-    def client(self) -> ServerConnection:
+    def client(self, number: int = 1) -> ServerConnection:
+        """The present connection, once this many have been opened."""
+
+        def is_there() -> bool:
+            return self._client is not None and self.connections >= number
+
         with self._connected:
-            assert self._connected.wait_for(lambda: self._client is not None, LIMIT_S)
+            assert self._connected.wait_for(is_there, LIMIT_S)
             assert self._client is not None
             return self._client
 
     def _handle(self, client: ServerConnection) -> None:
-        self.connections += 1
+        with self._connected:
+            self.connections += 1
+            self._client = None
         while self.is_slow.is_set():
             time.sleep(0.01)
         if json.loads(client.recv())["token"] != self.token:
@@ -62,7 +69,8 @@ class StreamStandIn:
         for _ in client:  # until it is closed
             pass
         with self._connected:
-            self._client = None
+            if self._client is client:
+                self._client = None
 
 
 @pytest.fixture
@@ -118,6 +126,7 @@ def test_a_broken_stream_is_opened_again_and_that_is_news(stream: StreamStandIn)
         stream.tell(JOB, "RUNNING")
         assert heard_of(events, "RUNNING")
         stream.client().close()
+        stream.client(number=2)
         assert events.wait(LIMIT_S)  # whatever happened meanwhile was not told of: it is time to ask
         stream.tell(JOB, "COMPLETED")
         assert heard_of(events, "COMPLETED")
