@@ -28,10 +28,10 @@ demo/face.mp4: demo/make_face_clip.py | $(VENV)/.installed-demo
 	$(BIN)/python demo/make_face_clip.py $@
 
 test: $(VENV)/.installed models
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 3
 
 test-fast: $(VENV)/.installed models
-	$(BIN)/python -m pytest -n 2 -m "not servers"
+	$(BIN)/python -m pytest -n 3 -m "not servers"
 
 check: $(VENV)/.installed models
 	$(BIN)/python -m mypy
