@@ -14,8 +14,7 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from lipsync_service.capacity.costs import Footprint, JobCosts, Pool, Step, reference_costs
-from lipsync_service.errors import LedgerUnavailableError
-from lipsync_service.ledger.database import open_engine, reading, sqlite_path
+from lipsync_service.ledger.database import reading_known
 from lipsync_service.ledger.rows import JobState
 from lipsync_service.ledger.tables import Job, StageTiming
 from lipsync_service.names import CPU_POOL, GPU_POOL
@@ -30,7 +29,6 @@ _FIXED = frozenset(("load", "plan", "claim"))  # stages that take the same time 
 #: The steps that are gaps between stages: a run starts, hands over, ends.
 _START, _TO_GPU, _BACK, _END = "start", "start on the GPU pool", "return to the CPU pool", "end"
 GAPS = frozenset((_START, _TO_GPU, _BACK, _END))
-_REMEDY = "name the ledger's database with --database"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +84,7 @@ def ledger_costs(
         LedgerUnavailableError: the database is down or has no ledger.
         OptionError: the address is not one of a database that the ledger knows.
     """
-    path = sqlite_path(database_url)
-    if path is not None and not path.is_file():  # SQLite would make an empty one
-        raise LedgerUnavailableError(f"there is no ledger at {path}", _REMEDY)
-    with reading(open_engine(database_url), _REMEDY) as connection:
+    with reading_known(database_url) as connection:
         jobs = _of_the_usual_form(list(_measured_jobs(connection, model, since)))
         crash_rate = _crash_rate(connection, model, since)
     if len(jobs) < MIN_JOBS:

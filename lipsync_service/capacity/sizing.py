@@ -13,6 +13,8 @@ from lipsync_core.errors import OptionError
 from lipsync_service.capacity.costs import JobCosts, Pool
 from lipsync_service.capacity.fleet import ControlPlane, Fleet, Resource, Workers, worker_slots
 from lipsync_service.capacity.prices import NodeType, PriceTable
+from lipsync_service.names import CPU_POOL, GPU_POOL
+from lipsync_service.worker.capacity import Machine, runs_at_once
 
 _HOUR_S = 3600.0
 _MAX_MACHINES = 10_000
@@ -138,7 +140,7 @@ def _single_machines(demand: Demand, job: JobCosts, prices: PriceTable) -> list[
 
 def single_machine(node: NodeType, here: Here | None = None) -> Fleet:
     """Both pools and the control plane on one machine; the slots are by default those of the local stack."""
-    cores = max(1, int(node.cores))
-    cpu_slots = (here.cpu_slots if here else None) or cores + 1
-    gpu_slots = (here.gpu_slots if here else None) or cores
+    machine = Machine(max(1, int(node.cores)), memory_bytes=None)
+    cpu_slots = (here.cpu_slots if here else None) or runs_at_once(machine, CPU_POOL)
+    gpu_slots = (here.gpu_slots if here else None) or runs_at_once(machine, GPU_POOL)
     return Fleet(Workers("cpu", node, 1, cpu_slots), None, ControlPlane(None, 0, 1), gpu_slots)

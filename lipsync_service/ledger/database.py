@@ -17,6 +17,7 @@ from lipsync_service.errors import LedgerUnavailableError
 
 _WAIT_S = 5  # limit to what a database that hangs may cost a job
 _READS = "lipsync_reads"
+_NAME_IT = "name the ledger's database with --database"
 _REMEDY = "see that its database runs and that its schema is up to date"
 
 
@@ -78,6 +79,21 @@ def reading(engine: Engine, remedy: str = _REMEDY) -> Iterator[Connection]:
         LedgerUnavailableError: the database is down, slow, or has no ledger of this version.
     """
     with unavailable("cannot be read", remedy), engine.execution_options(**{_READS: True}).connect() as connection:
+        yield connection
+
+
+@contextmanager
+def reading_known(database_url: str, statement_limit_s: int = _WAIT_S) -> Iterator[Connection]:
+    """A connection that only reads the ledger at an address that the user gave; SQLite would make an empty file.
+
+    Raises:
+        LedgerUnavailableError: the database is down, or has no ledger of this version, or is no file that is there.
+        OptionError: the address is not one of a database that the ledger knows.
+    """
+    path = sqlite_path(database_url)
+    if path is not None and not path.is_file():
+        raise LedgerUnavailableError(f"there is no ledger at {path}", _NAME_IT)
+    with reading(open_engine(database_url, statement_limit_s), _NAME_IT) as connection:
         yield connection
 
 

@@ -10,13 +10,11 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
-from lipsync_service.errors import LedgerUnavailableError
 from lipsync_service.ledger.counts import frames_by_outcome, jobs_by_error
-from lipsync_service.ledger.database import open_engine, reading, sqlite_path
+from lipsync_service.ledger.database import reading_known
 from lipsync_service.ledger.tables import Job, StageTiming
 
 _LIMIT_S = 120  # for each statement
-_REMEDY = "name the ledger's database with --database"
 _MEDIAN, _P95 = 50, 95  # percent
 _GROUP = (StageTiming.part_of, StageTiming.stage)
 _MAX_BUCKETS = 24
@@ -87,10 +85,7 @@ def timing_breakdown(database_url: str, wanted: ReportFilter) -> TimingBreakdown
         LedgerUnavailableError: the database is down or has no ledger.
         OptionError: the address is not one of a database that the ledger knows.
     """
-    path = sqlite_path(database_url)
-    if path is not None and not path.is_file():  # SQLite would make an empty one
-        raise LedgerUnavailableError(f"there is no ledger at {path}", _REMEDY)
-    with reading(open_engine(database_url, _LIMIT_S), _REMEDY) as connection:
+    with reading_known(database_url, _LIMIT_S) as connection:
         return _read(connection, wanted)
 
 
