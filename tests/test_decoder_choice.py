@@ -69,6 +69,13 @@ def test_auto_takes_nvdec_where_it_gives_the_same_pictures(monkeypatch: pytest.M
     assert opened == [False]  # a fallback to the CPU would pass the trial
 
 
+def test_a_trial_that_is_ended_amid_decoding_ends(monkeypatch: pytest.MonkeyPatch, large: Path) -> None:
+    """With several threads one of them logged while PyAV ended it, and both waited for ever, in one trial of four."""
+    stand_in(monkeypatch, lambda _: None)
+    for _ in range(20):
+        assert choose_decoder("auto", large, require_video(large)).chosen == "nvdec"
+
+
 def test_auto_passes_nvdec_over_where_it_gives_other_pictures(monkeypatch: pytest.MonkeyPatch, large: Path) -> None:
     convert, calls = PictureConverter.convert, []
 

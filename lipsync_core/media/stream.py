@@ -38,7 +38,8 @@ _log = logging.getLogger(__name__)
 class PictureStream:
     """An open video; a context manager and an iterator over its pictures, damaged ones left out.
 
-    `decoder` is one of `hardware.HARDWARE`; with a fallback the CPU decodes what the hardware does not take.
+    `decoder` is one of `hardware.HARDWARE`; with a fallback the CPU decodes what the hardware does not take. Without
+    one it is a trial, which decodes in a single thread.
 
     Raises, from entering it and from each step: as `probe.require_video`.
     """
@@ -104,7 +105,10 @@ class PictureStream:
         if stream is None:
             raise NoVideoError(f"{self._path} holds no video", "give a video or an image of a face")
         stream.thread_type = "AUTO"
-        is_single = hardware or stream.width * stream.height <= SMALL_PX
+        # A trial reads FFmpeg's log. PyAV holds the interpreter's lock while it ends a decoder's threads, and waits for
+        # ever for one that logs meanwhile.
+        is_trial = not self._has_fallback
+        is_single = hardware or is_trial or stream.width * stream.height <= SMALL_PX
         stream.codec_context.thread_count = 1 if is_single else codec_threads()
         with self._clock.adopting(DECODE_STAGE):
             stream.codec_context.open(strict=False)
