@@ -59,6 +59,7 @@ def _encoded(encoder: type[Encoder], picture: WorkingPicture, options: EncoderOp
 def _decoded(movie: io.BytesIO) -> av.VideoFrame | None:
     movie.seek(0)
     with av.open(movie, "r") as container:
+        container.streams.video[0].codec_context.thread_count = 1  # see `stream.PictureStream.restart`
         return next(container.decode(video=0), None)
 
 
