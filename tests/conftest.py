@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-#: Tests that share costly things: the running service, whole jobs on real clips, an imported network.
-TOGETHER = ("tests/stack/", "tests/test_sync.py", "tests/export/test_gfpgan_export.py")
+#: Tests that share costly things: the running service, whole jobs on real clips, an imported network. The first that
+#: fits counts: those with services of their own need not wait for the others of the stack.
+TOGETHER = ("tests/stack/test_hearing.py", "tests/stack/", "tests/test_sync.py", "tests/export/test_gfpgan_export.py")
 
 Ffmpeg = Callable[..., None]
 MakeVideo = Callable[..., Path]

@@ -1,5 +1,6 @@
 """A service of the measurement's own, started from the repository on free ports, and removed with all its data."""
 
+import random
 import socket
 import subprocess
 import sys
@@ -81,12 +82,13 @@ def repository() -> Path | None:
 def free_first_port() -> int:
     """The first of eight neighbouring ports that are free, with SeaweedFS's own 10000 above them.
 
-    All lie below 32768: from there on Linux gives ports to programs that ask for any.
+    All lie below 32768: from there on Linux gives ports to programs that ask for any. The place is a random one, since
+    two that look at once, and take the first, would both take the same.
 
     Raises:
         LipSyncError: there are none.
     """
-    for first in range(11_000, 22_000, 10):
+    for first in random.sample(range(11_000, 21_000, 10), 1000):
         if all(_is_free(first + number) and _is_free(first + number + 10_000) for number in range(8)):
             return first
     raise LipSyncError("no neighbouring ports are free", "name some with --first-port")

@@ -62,9 +62,9 @@ def test_a_run_is_found_by_a_poll_while_no_events_come(tmp_path: Path, model_sto
         assert service.run(short_job())["state"]["type"] == "FAILED"
 
 
-def test_the_servers_settings_are_in_force(service: "Service") -> None:
+def test_the_servers_settings_are_in_force(hearing: "Service") -> None:
     """Prefect ignores a variable that it does not know, so the server itself is asked."""
-    server = service.api.get("/admin/settings").raise_for_status().json()["server"]
+    server = hearing.api.get("/admin/settings").raise_for_status().json()["server"]
     recorder = server["services"]["task_run_recorder"]
     assert (recorder["batch_size"], recorder["flush_interval"]) == (50, 1.0)
     assert set(server["services"]["db_vacuum"]["enabled"]) == {"events", "flow_runs"}
