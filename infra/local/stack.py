@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,9 +24,10 @@ from lipsync_service.deploy.automation import ensure_automation
 from lipsync_service.deploy.pools import ensure_pools
 from lipsync_service.deploy.retention import RETENTION
 from lipsync_service.deploy.server_settings import SERVER_SETTINGS
+from lipsync_service.gpu_meter import open_gpu
 from lipsync_service.ledger.database import upgrade
 from lipsync_service.names import CPU_POOL, GPU_POOL
-from lipsync_service.settings import load_settings
+from lipsync_service.settings import Settings, load_settings
 from lipsync_service.worker.capacity import worker_limit
 from lipsync_service.worker.launch import ADDRESS, SOURCE
 from lipsync_service.worker.starting import launcher_command, launcher_environment, worker_command
@@ -78,10 +79,9 @@ class Stack:
         self._start_watcher(environment)
         self.say("workers")
         self._start_launcher(environment)
-        wanted = _worker_pools(self.workers)
-        for name in self._running_workers():
-            if name not in wanted:
-                self.services.stop(name)
+        wanted = _worker_pools(self.workers, environment["LIPSYNC_GPU_POOL"] != "")
+        for name in self._outdated_workers(wanted):
+            self.services.stop(name)
         services = [self._worker(name, pool, environment) for name, pool in wanted.items()]
         self.services.start_all(services, self.layout.source)
 
@@ -135,6 +135,13 @@ class Stack:
     def _running_workers(self) -> list[str]:
         return [name for name in self.services.recorded() if name.startswith(_WORKER)]
 
+    def _outdated_workers(self, wanted: Mapping[str, str]) -> list[str]:
+        """The running workers that are not wanted; all, where the jobs of those that stay would use other pools."""
+        running = self._running_workers()
+        has_gpu_pool = any(name.startswith(f"{_WORKER}{GPU_POOL}") for name in running)
+        stay = wanted if has_gpu_pool == (GPU_POOL in wanted.values()) else ()
+        return [name for name in running if name not in stay]
+
     def _worker(self, name: str, pool: str, environment: dict[str, str]) -> Service:
         def is_online() -> bool:
             with SyncPrefectClient(self.layout.api_url) as client:
@@ -145,15 +152,33 @@ class Stack:
         return Service(name, command, environment, is_online)
 
 
-def _worker_pools(count: int) -> dict[str, str]:
+def gpu_pool() -> str | None:
+    """The pool that tracks and infers; None where the jobs do so in their own runs, on the CPU pool.
+
+    A run of its own for that costs a job a second start, and its waiting parent memory. It pays where it holds a GPU:
+    so by default a machine that has one, with no model server that holds it, has the pool. LIPSYNC_GPU_POOL overrides
+    it; empty, there is none.
+    """
+    settings = _settings()
+    if "gpu_pool" in settings.model_fields_set:
+        return GPU_POOL if settings.gpu_pool else None
+    return GPU_POOL if settings.model_server is None and open_gpu(settings.visible_gpus) else None
+
+
+def _worker_pools(count: int, has_gpu_pool: bool) -> dict[str, str]:
     """The names of `count` workers for each pool, with the pool; the first of each has no number."""
     numbers = ("", *(f"-{number}" for number in range(2, count + 1)))
-    return {f"{_WORKER}{pool}{number}": pool for number in numbers for pool in (CPU_POOL, GPU_POOL)}
+    pools = (CPU_POOL, GPU_POOL) if has_gpu_pool else (CPU_POOL,)
+    return {f"{_WORKER}{pool}{number}": pool for number in numbers for pool in pools}
 
 
 def _limit(pool: str) -> int:
+    return worker_limit(_settings(), pool)
+
+
+def _settings() -> Settings:
     try:
-        return worker_limit(load_settings(), pool)
+        return load_settings()
     except OptionError as exc:
         raise StackError(str(exc)) from exc
 
@@ -194,7 +219,7 @@ def _environment(layout: Layout, databases: DatabaseUrls, keys: S3Keys) -> dict[
         "LIPSYNC_DATABASE_URL": databases.ledger,
         "LIPSYNC_SPOOL_DIR": str(layout.root / "spool"),
         "LIPSYNC_CACHE_DIR": str(layout.root / "cache"),
-        "LIPSYNC_GPU_POOL": GPU_POOL,
+        "LIPSYNC_GPU_POOL": gpu_pool() or "",
         "LIPSYNC_API_URL": layout.api_url,
         "LIPSYNC_CALLBACK_SECRET": kept_secret(layout.callback_secret),
         "LIPSYNC_METRICS_HOST": LOOPBACK,

@@ -1,19 +1,23 @@
-"""Prefect's engine as forked runs use it: without two parts that cost every run and serve none of them.
+"""Prefect's engine as forked runs use it: without three parts that cost every run and serve none of them.
 
-Both are names in the module `prefect.flow_engine` (3.8.8), and neither has a setting. `tests/service/worker/
-test_engine.py` fails where another version of Prefect has no such names.
+All are names in modules of Prefect 3.8.8, and none has a setting. `tests/service/worker/test_engine.py` fails where
+another version of Prefect has no such names.
 """
 
 import os
 import runpy
+import ssl
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
+from types import ModuleType, SimpleNamespace
 from typing import Any, Final
 from uuid import UUID
 
 from prefect import flow_engine
+from prefect.client import orchestration
+from prefect.client.orchestration import SyncPrefectClient
 
 from lipsync_service.names import BULK_FLOW, GPU_FLOW, JOB_FLOW
 
@@ -35,11 +39,15 @@ def trim_engine() -> None:
 
     The wait for the thread of the heartbeats at the end of a run, which sleeps by whole seconds. It ends with the
     process.
+
+    The certificates: each of a run's clients read and parsed all that the machine trusts (25 ms), also for a server
+    without TLS. Now the launcher reads them, and its runs share them.
     """
-    for name, part in _parts().items():
-        if not hasattr(flow_engine, name):  # nothing may be set that nothing reads
-            raise RuntimeError(f"prefect.flow_engine has no {name}: look for it in this version of Prefect")
-        setattr(flow_engine, name, part)
+    for (module, name), part in _parts().items():
+        if not hasattr(module, name):  # nothing may be set that nothing reads
+            raise RuntimeError(f"{module.__name__} has no {name}: look for it in this version of Prefect")
+        setattr(module, name, part)
+    SyncPrefectClient("http://127.0.0.1/api")  # asks nobody, and reads the certificates
 
 
 def run_engine() -> None:
@@ -51,11 +59,13 @@ def run_engine() -> None:
     runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
 
 
-def _parts() -> dict[str, Any]:
+def _parts() -> dict[tuple[ModuleType, str], Any]:
     heartbeats: Any = vars(flow_engine)["_send_heartbeats"]
+    shared = {"create_default_context": cache(ssl.create_default_context)}
     return {
-        "observe_flow_run_suspension": _not_observed,
-        "_send_heartbeats": partial(heartbeats, join_on_exit=False),
+        (flow_engine, "observe_flow_run_suspension"): _not_observed,
+        (flow_engine, "_send_heartbeats"): partial(heartbeats, join_on_exit=False),
+        (orchestration, "ssl"): SimpleNamespace(**{**vars(ssl), **shared}),
     }
 
 

@@ -17,12 +17,14 @@ from pathlib import Path
 
 from prefect.context import refresh_global_settings_context
 
+from lipsync_core.audio import phones
 from lipsync_core.memory import give_memory_back
 from lipsync_service.storage import s3
 from lipsync_service.worker.engine import run_engine, trim_engine
 from lipsync_service.worker.launch import LENGTH, STATUS
 
-#: Imported before the first run: Prefect's engine, the flows with all their imports, and the modules they import late.
+#: Imported before the first run: Prefect's engine, the flows with all their imports, and the modules they import late,
+#: as far as every machine has them and they start no thread (the networks' runtimes may).
 _PRELOADED = (
     "prefect.engine",
     "prefect.flow_engine",
@@ -33,6 +35,16 @@ _PRELOADED = (
     "flows.lipsync_gpu",
     "flows.lipsync_bulk",
     "lipsync_core.pipeline",
+    "lipsync_core.face.mediapipe",
+    "lipsync_core.generators.viseme.generator",
+    "lipsync_core.generators.viseme.painter",
+    "lipsync_core.compat.painter",
+    "anyio._backends._asyncio",
+    "prefect.utilities.visualization",
+    "psycopg",
+    "numpy.ma",
+    "numpy.random",
+    "rich._emoji_codes",
 )
 _OUTPUTS = 2
 
@@ -168,6 +180,7 @@ def _preload() -> None:
     for name in _PRELOADED:
         importlib.import_module(name)
     s3.preload()
+    phones.open_beforehand()
     trim_engine()
     threads = len(list(Path("/proc/self/task").iterdir()))
     if threads != 1:

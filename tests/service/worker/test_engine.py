@@ -1,13 +1,16 @@
-"""Prefect's engine without its two needless parts; another version of Prefect that lacks their names is noticed."""
+"""Prefect's engine without its three needless parts; another version of Prefect that lacks their names is noticed."""
 
+import os
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
 pytest.importorskip("prefect", reason="the extra service is not installed")
 
 from prefect import flow_engine
+from prefect.client import orchestration
 from prefect.flows import Flow
 
 from lipsync_service.worker import engine
@@ -37,9 +40,34 @@ def test_a_run_listens_for_no_suspension_and_its_end_does_not_wait_for_the_heart
     assert done.stdout.split("\n")[:3] == ["1 thread", "heartbeat", "2 threads"]
 
 
-def test_the_engine_fails_to_be_trimmed_when_prefect_has_no_such_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(flow_engine, "observe_flow_run_suspension")
-    with pytest.raises(RuntimeError, match="has no observe_flow_run_suspension"):
+CERTIFICATES = """
+import ssl
+read = []
+load = ssl.create_default_context
+ssl.create_default_context = lambda *names, **options: (read.append(options), load(*names, **options))[1]
+from prefect.client.orchestration import get_client
+from lipsync_service.worker.engine import trim_engine
+trim_engine()
+by_launcher = len(read)
+for is_sync in (True, False):
+    context = get_client(sync_client=is_sync)._client._transport._pool._ssl_context
+    print(len(read) - by_launcher, context.verify_mode.name, context.check_hostname)
+"""
+
+
+def test_the_clients_of_a_run_share_the_certificates_that_the_launcher_has_read() -> None:
+    environment = {**os.environ, "PREFECT_API_URL": "https://127.0.0.1:9/api"}
+    command = [sys.executable, "-c", CERTIFICATES]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.splitlines() == ["0 CERT_REQUIRED True"] * 2
+
+
+@pytest.mark.parametrize(("module", "name"), [(flow_engine, "observe_flow_run_suspension"), (orchestration, "ssl")])
+def test_the_engine_fails_to_be_trimmed_when_prefect_has_no_such_part(
+    module: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(module, name)
+    with pytest.raises(RuntimeError, match=f"has no {name}"):
         engine.trim_engine()
 
 
