@@ -11,6 +11,7 @@ from lipsync_core.catalogue import require_rendering
 from lipsync_core.encoder_choice import choose_encoder
 from lipsync_core.errors import LipSyncError, TransientError
 from lipsync_core.media.working import working_picture
+from lipsync_core.memory import give_free_memory_back
 from lipsync_core.movie import WrittenMovie
 from lipsync_core.report import ProgressCallback
 from lipsync_service.client.request import LipSyncRequest
@@ -67,6 +68,8 @@ def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, recorder:
     inferred = (
         infer_inline(job, inputs, parts) if parts else infer_on_gpu_pool(job, request, run_context().attempt, set_parts)
     )
+    del parts  # the tracker and the networks: the encoder can use their memory
+    give_free_memory_back()
     render = stages.plan(
         unscanned(job),
         unscanned(inputs),

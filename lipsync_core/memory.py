@@ -1,10 +1,11 @@
-"""The peak memory of this process, and a setting that keeps its memory from growing."""
+"""The peak memory of this process, and what keeps its memory from growing."""
 
 import ctypes
 import logging
 import re
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
@@ -41,11 +42,26 @@ def give_memory_back() -> None:
     freed, keeps all later blocks of that size: 20 MB more on 1080p, and more growth from one minute to ten. The
     setting changes the whole process, so a program makes it (the command line does), and no function of this library.
     """
+    mallopt = _glibc("mallopt")
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, _ARENAS)
+        mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+def give_free_memory_back() -> None:
+    """Have glibc's allocator return all memory that is free now, wherever it lies; do nothing with another allocator.
+
+    Call it between two stages of a job: what one thread has freed serves only threads that share its arena.
+    """
+    trim = _glibc("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _glibc(name: str) -> Callable[[int], int] | Callable[[int, int], int] | None:
     try:
-        mallopt = ctypes.CDLL(None).mallopt
+        return getattr(ctypes.CDLL(None), name)
     except (AttributeError, OSError):
-        _log.debug("no mallopt: not glibc")
-        return
-    mallopt(_M_ARENA_MAX, _ARENAS)
-    mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
-    mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+        _log.debug("no %s: not glibc", name)
+        return None

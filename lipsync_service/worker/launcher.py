@@ -3,6 +3,7 @@
 It runs no flow itself, so it has one thread, which it checks before the first fork, and no GPU context: forks are safe.
 """
 
+import atexit
 import gc
 import importlib
 import json
@@ -11,6 +12,7 @@ import selectors
 import signal
 import socket
 import sys
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,12 +191,29 @@ def _preload() -> None:
     gc.freeze()  # otherwise a copy's garbage collector would touch, and thereby copy, every page
 
 
+def _run_to_its_end(run: ForkedRun) -> None:
+    """Do the run, and end the process as multiprocessing ends its forks.
+
+    The interpreter's own end would free each object of the launcher, and thereby copy its pages: 45 MB.
+    """
+    status: object = 0
+    try:
+        run.run_engine()
+    except SystemExit as exc:  # any other exception ends the process as the interpreter does
+        status = exc.code or 0
+    threading._shutdown()  # waits for the threads that are no daemons
+    atexit._run_exitfuncs()  # among them those that send the last lines of the run's log
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status if isinstance(status, int) else 1)
+
+
 def main() -> None:
     """Run until the process is told to stop."""
     path = Path(sys.argv[1])
     give_memory_back()  # the forks inherit it, and have a dozen threads each
     _preload()
-    Launcher(_listen(path)).serve().run_engine()
+    _run_to_its_end(Launcher(_listen(path)).serve())
 
 
 if __name__ == "__main__":
