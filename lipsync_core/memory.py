@@ -59,9 +59,10 @@ def give_free_memory_back() -> None:
         trim(0)
 
 
-def _glibc(name: str) -> Callable[[int], int] | Callable[[int, int], int] | None:
+def _glibc(name: str) -> Callable[..., int] | None:
     try:
-        return getattr(ctypes.CDLL(None), name)
+        function: Callable[..., int] = getattr(ctypes.CDLL(None), name)
     except (AttributeError, OSError):
         _log.debug("no %s: not glibc", name)
         return None
+    return function

@@ -173,7 +173,7 @@ def _worker_pools(count: int, has_gpu_pool: bool) -> dict[str, str]:
 
 
 def _limit(pool: str) -> int:
-    return worker_limit(_settings(), pool)
+    return worker_limit(_settings().model_copy(update={"gpu_pool": gpu_pool()}), pool)
 
 
 def _settings() -> Settings:

@@ -141,6 +141,6 @@ def _single_machines(demand: Demand, job: JobCosts, prices: PriceTable) -> list[
 def single_machine(node: NodeType, here: Here | None = None) -> Fleet:
     """Both pools and the control plane on one machine; the slots are by default those of the local stack."""
     machine = Machine(max(1, int(node.cores)), memory_bytes=None)
-    cpu_slots = (here.cpu_slots if here else None) or runs_at_once(machine, CPU_POOL)
-    gpu_slots = (here.gpu_slots if here else None) or runs_at_once(machine, GPU_POOL)
+    cpu_slots = (here.cpu_slots if here else None) or runs_at_once(machine, CPU_POOL, has_gpu_pool=True)
+    gpu_slots = (here.gpu_slots if here else None) or runs_at_once(machine, GPU_POOL, has_gpu_pool=True)
     return Fleet(Workers("cpu", node, 1, cpu_slots), None, ControlPlane(None, 0, 1), gpu_slots)

@@ -27,14 +27,14 @@ def this_machine(settings: Settings) -> Machine:
     return Machine(settings.cores or usable_cores(), usable_memory_bytes())
 
 
-def runs_at_once(machine: Machine, pool: str) -> int:
-    """The runs that a worker of `pool` takes at once.
+def runs_at_once(machine: Machine, pool: str, has_gpu_pool: bool) -> int:
+    """The runs that a worker of `pool` takes at once: one for each core, as far as the memory goes.
 
-    A job is busy in one process at a time: its run on the CPU pool waits, without a core, while its part on the GPU
-    pool works. So the CPU pool's number limits the load of a machine with both pools. It has one more than there are
-    cores, because each job now and then waits for the service; the GPU pool never needs more than one for each core.
+    With a GPU pool the CPU pool takes one more: a job's run there waits, without a core, while its part on the GPU pool
+    works, so the number limits the load of a machine with both pools. Without, one more than the cores gained nothing:
+    jobs that share a core cost 3 % more CPU.
     """
-    runs = machine.cores + 1 if pool == CPU_POOL else machine.cores
+    runs = machine.cores + 1 if has_gpu_pool and pool == CPU_POOL else machine.cores
     if machine.memory_bytes is not None:
         runs = min(runs, (machine.memory_bytes - SERVICE_BYTES) // JOB_BYTES)
     return max(1, runs)
@@ -42,7 +42,7 @@ def runs_at_once(machine: Machine, pool: str) -> int:
 
 def worker_limit(settings: Settings, pool: str) -> int:
     """The runs that this host's worker of `pool` takes at once: WORKER_LIMIT, or what the machine allows."""
-    return settings.worker_limit or runs_at_once(this_machine(settings), pool)
+    return settings.worker_limit or runs_at_once(this_machine(settings), pool, settings.gpu_pool is not None)
 
 
 def threads_of_a_run(settings: Settings) -> int:

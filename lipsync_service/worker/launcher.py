@@ -201,7 +201,7 @@ def _run_to_its_end(run: ForkedRun) -> None:
         run.run_engine()
     except SystemExit as exc:  # any other exception ends the process as the interpreter does
         status = exc.code or 0
-    threading._shutdown()  # waits for the threads that are no daemons
+    vars(threading)["_shutdown"]()  # waits for the threads that are no daemons
     atexit._run_exitfuncs()  # among them those that send the last lines of the run's log
     sys.stdout.flush()
     sys.stderr.flush()
