@@ -15,6 +15,7 @@ from lipsync_core.install import ModelInstaller
 from lipsync_core.models.store import ModelStore
 from lipsync_core.workspace import Workspace
 from tests import servers
+from tests.made_once import made_once
 from tests.shared_files import CLIPS, ROOT, shared_clips, shared_file
 
 if TYPE_CHECKING:
@@ -69,9 +70,9 @@ def clips() -> Path:
 @pytest.fixture(scope="session")
 def face_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five seconds at 25 fps, 640x360, of a portrait in the public domain, as filmed by a hand-held camera."""
-    path = tmp_path_factory.mktemp("face") / "face.mp4"
-    make_face_clip(path, frames=125, size=(640, 360), rate=25)
-    return path
+    return made_once(
+        tmp_path_factory, "face.mp4", lambda path: make_face_clip(path, frames=125, size=(640, 360), rate=25)
+    )
 
 
 @pytest.fixture(scope="session")
