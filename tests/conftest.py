@@ -15,6 +15,7 @@ from lipsync_core.install import ModelInstaller
 from lipsync_core.models.store import ModelStore
 from lipsync_core.workspace import Workspace
 from tests import servers
+from tests.made_once import made_once
 from tests.shared_files import CLIPS, ROOT, shared_clips, shared_file
 
 if TYPE_CHECKING:
@@ -25,9 +26,18 @@ if TYPE_CHECKING:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-#: Tests that share costly things: the running service, whole jobs on real clips, an imported network. The first that
-#: fits counts: those with services of their own need not wait for the others of the stack.
-TOGETHER = ("tests/stack/test_hearing.py", "tests/stack/", "tests/test_sync.py", "tests/export/test_gfpgan_export.py")
+#: Groups of tests that share costly things, by the beginnings of their names; the first that fits counts. The tests of
+#: the stack form two groups, each with a stack of its own, because they mostly wait: those that kill parts of it, wait
+#: for its watcher or start further stacks, and all others. PyTorch is loaded in one process, which begins with the
+#: network that others wait for.
+TOGETHER = {
+    "other stacks": tuple(
+        f"tests/stack/test_{name}.py" for name in ("gpu_pool", "hearing", "launch", "retention", "watch")
+    ),
+    "stack": ("tests/stack/",),
+    "torch": ("tests/benchmarks/test_compare_upstream.py", "tests/compat/", "tests/export/"),
+    "sync": ("tests/test_sync.py",),
+}
 
 Ffmpeg = Callable[..., None]
 MakeVideo = Callable[..., Path]
@@ -50,12 +60,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Callable[..., None]) -> object:
-    """Run each group of `TOGETHER` in one process; the tests of the stack, which mostly wait, begin first."""
+    """Run each group of `TOGETHER` in one process, and begin with the groups."""
     from xdist.scheduler import LoadScopeScheduling  # begins with the largest group
 
     class SomeTogether(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return next((path for path in TOGETHER if nodeid.startswith(path)), nodeid)
+            return next((group for group, starts in TOGETHER.items() if nodeid.startswith(starts)), nodeid)
 
     return SomeTogether(config, log)
 
@@ -69,9 +79,9 @@ def clips() -> Path:
 @pytest.fixture(scope="session")
 def face_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five seconds at 25 fps, 640x360, of a portrait in the public domain, as filmed by a hand-held camera."""
-    path = tmp_path_factory.mktemp("face") / "face.mp4"
-    make_face_clip(path, frames=125, size=(640, 360), rate=25)
-    return path
+    return made_once(
+        tmp_path_factory, "face.mp4", lambda path: make_face_clip(path, frames=125, size=(640, 360), rate=25)
+    )
 
 
 @pytest.fixture(scope="session")

@@ -182,7 +182,7 @@ def no_large_file_stays(folder: Path) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real Wav2Lip network with seeded weights."""
-    return imported_wav2lip(tmp_path_factory.getbasetemp())
+    return imported_wav2lip(tmp_path_factory)
 
 
 @needs_torch

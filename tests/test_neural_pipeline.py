@@ -47,7 +47,7 @@ LIPSYNC = Path(sys.executable).with_name("lipsync")
 
 @pytest.fixture(scope="module")
 def seeded(model_store: ModelStore, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return home_with(imported_wav2lip(tmp_path_factory.getbasetemp()), tmp_path_factory.mktemp("seeded"))
+    return home_with(imported_wav2lip(tmp_path_factory), tmp_path_factory.mktemp("seeded"))
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,9 @@
 import importlib.util
 import shutil
 import zlib
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +17,7 @@ from lipsync_core.install import ModelInstaller
 from lipsync_core.models.store import ModelStore
 from lipsync_core.onnx_session import OnnxModel
 from lipsync_core.workspace import Workspace
+from tests.made_once import made_once
 from tests.shared_files import GOLDEN
 
 #: The inputs of the network inside an imported file, in float32.
@@ -29,10 +32,7 @@ def seeded_tensors(prefix: str = "") -> dict[str, Any]:
     """The torch tensors of a checkpoint, `prefix` before every name; each follows from its name and shape."""
     import torch
 
-    from lipsync_core.export.wav2lip_torch import Wav2LipTorch
-
-    shapes = {name: tuple(value.shape) for name, value in Wav2LipTorch().state_dict().items()}
-    return {prefix + name: torch.from_numpy(_seeded_array(name, shape)) for name, shape in shapes.items()}
+    return {prefix + name: torch.from_numpy(array.copy()) for name, array in _seeded_arrays().items()}
 
 
 def seeded_inputs(batch: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -81,29 +81,30 @@ def golden_tensors() -> dict[str, Any]:
     return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
 
 
-def imported_wav2lip(folder: Path) -> Path:
-    """An ONNX file in `folder`, imported from a checkpoint of seeded weights once and then found there."""
+def imported_wav2lip(folders: pytest.TempPathFactory) -> Path:
+    """An ONNX file that the test run imports once from a checkpoint of seeded weights; tests only read it."""
+    return made_once(folders, "wav2lip.onnx", _import_seeded)
+
+
+def _import_seeded(target: Path) -> None:
     import torch
 
     from lipsync_core.export.importing import import_wav2lip
 
-    target = folder / "wav2lip.onnx"
-    if not target.exists():
-        checkpoint = folder / "seeded.pth"
+    with TemporaryDirectory(dir=target.parent) as folder:
+        checkpoint = Path(folder) / "seeded.pth"
         torch.save({"state_dict": seeded_tensors("module.")}, checkpoint)
         import_wav2lip(checkpoint, target)
-        checkpoint.unlink()
-    return target
 
 
 def bare_output(path: Path, mel: NDArray[np.float32], faces: NDArray[np.float32]) -> NDArray[np.float32]:
     """(B, 3, rows, 96) the output of the network inside an imported file, for numbers that no bytes hold."""
     import onnx
 
-    bare = path.parent / "bare.onnx"
-    onnx.utils.extract_model(path, bare, list(INNER_INPUTS), ["mouth"], check_model=False)
-    (mouths,) = OnnxModel(bare, threads=1).run(dict(zip(INNER_INPUTS, (mel, faces), strict=True)))
-    bare.unlink()
+    with TemporaryDirectory() as folder:  # other processes use the file's own folder
+        bare = Path(folder) / "bare.onnx"
+        onnx.utils.extract_model(path, bare, list(INNER_INPUTS), ["mouth"], check_model=False)
+        (mouths,) = OnnxModel(bare, threads=1).run(dict(zip(INNER_INPUTS, (mel, faces), strict=True)))
     return mouths
 
 
@@ -113,6 +114,17 @@ def home_with(network: Path, folder: Path, is_whole: bool = False) -> Workspace:
     shutil.copytree(Workspace.default().models / "mediapipe-face", workspace.models / "mediapipe-face")
     ModelInstaller(ModelStore(workspace.models)).import_file("wav2lip", network, accept_licence=True, is_whole=is_whole)
     return workspace
+
+
+@cache
+def _seeded_arrays() -> dict[str, NDArray[Any]]:
+    import torch
+
+    from lipsync_core.export.wav2lip_torch import Wav2LipTorch
+
+    with torch.device("meta"):  # shapes alone
+        shapes = {name: tuple(value.shape) for name, value in Wav2LipTorch().state_dict().items()}
+    return {name: _seeded_array(name, shape) for name, shape in shapes.items()}
 
 
 def _seeded_array(name: str, shape: tuple[int, ...]) -> NDArray[Any]:

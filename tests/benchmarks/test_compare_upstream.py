@@ -40,7 +40,7 @@ def test_a_fixed_box_is_in_every_frame(face_clip: Path) -> None:
 def test_the_job_on_a_fixed_box_changes_pixels_inside_it_alone(
     face_clip: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    network = imported_wav2lip(tmp_path_factory.getbasetemp())
+    network = imported_wav2lip(tmp_path_factory)
     source, output, speech = face_clip, tmp_path / "out.mp4", tmp_path / "speech.wav"
     write_noise(speech, seconds=0.4)
     speak(network, source, speech, output, (80, 230, 205, 355))

@@ -1,4 +1,4 @@
-"""The real `lipsync` command in a process of its own, and small media for it to read."""
+"""The real `lipsync` command in a process of its own or in this one, and small media for it to read."""
 
 import shutil
 import subprocess
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from demo.make_face_clip import make_face_clip
+from lipsync_cli.main import main
 from lipsync_core.workspace import Workspace
 
 SPEECH = Path(__file__).parents[2] / "demo" / "speech.wav"
@@ -26,6 +27,22 @@ def lipsync(tmp_path: Path) -> RunLipSync:
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         command = [LIPSYNC, *arguments]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+
+    return run
+
+
+@pytest.fixture
+def lipsync_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> RunLipSync:
+    """The same in this process, without the start of an interpreter; variables of the environment hold for one call."""
+
+    def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        with monkeypatch.context() as patched:
+            patched.chdir(tmp_path)
+            for name, value in environment.items():
+                patched.setenv(name, value)
+            capfd.readouterr()
+            status = main(list(map(str, arguments)))
+        return subprocess.CompletedProcess(arguments, status, *capfd.readouterr())
 
     return run
 

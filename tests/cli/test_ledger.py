@@ -70,12 +70,12 @@ def test_the_report_shows_jobs_of_the_command_line(
 
 
 def test_the_ledger_may_be_named_by_the_environment(
-    speech: Path, sqlite_url: str, lipsync: RunLipSync, monkeypatch: pytest.MonkeyPatch
+    speech: Path, sqlite_url: str, lipsync_here: RunLipSync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LIPSYNC_LEDGER", "auto")
     monkeypatch.setenv("LIPSYNC_DATABASE_URL", sqlite_url)
-    lipsync("run", "absent.mp4", speech, "-o", "out.mp4")
-    assert json.loads(lipsync("report", "--format", "json").stdout)["jobs"] == 1
+    lipsync_here("run", "absent.mp4", speech, "-o", "out.mp4")
+    assert json.loads(lipsync_here("report", "--format", "json").stdout)["jobs"] == 1
 
 
 def test_a_stopped_job_is_entered_as_cancelled(face_clip: Path, home: Path, sqlite_url: str, tmp_path: Path) -> None:
@@ -106,11 +106,11 @@ def test_a_ledger_that_is_down_costs_a_job_one_line_and_gets_its_rows_later(
 
 
 def test_what_waits_for_one_ledger_is_not_written_to_another(
-    speech: Path, sqlite_url: str, tmp_path: Path, lipsync: RunLipSync
+    speech: Path, sqlite_url: str, tmp_path: Path, lipsync_here: RunLipSync
 ) -> None:
     (tmp_path / "file").touch()
     for url in (f"sqlite:///{tmp_path / 'file' / 'ledger.sqlite'}", sqlite_url):
-        lipsync("run", "absent.mp4", speech, "-o", "out.mp4", "--ledger", url)
+        lipsync_here("run", "absent.mp4", speech, "-o", "out.mp4", "--ledger", url)
     assert len(jobs_in(sqlite_url)) == 1
     assert len(list((tmp_path / "spool").glob("*/*.jsonl"))) == 1
 
@@ -124,9 +124,9 @@ def test_what_waits_for_one_ledger_is_not_written_to_another(
     ],
 )
 def test_a_job_fails_before_any_work_when_the_ledger_cannot_be_used(
-    url: str, said: str, speech: Path, tmp_path: Path, lipsync: RunLipSync
+    url: str, said: str, speech: Path, tmp_path: Path, lipsync_here: RunLipSync
 ) -> None:
-    done = lipsync("run", "absent.mp4", speech, "-o", "out.mp4", "--ledger", url)
+    done = lipsync_here("run", "absent.mp4", speech, "-o", "out.mp4", "--ledger", url)
     assert done.returncode == 2  # not 3: the video was not opened
     assert done.stderr.startswith("lipsync: error BAD_OPTION: ") and done.stderr.count("\n") == 1
     assert said in done.stderr and "secret" not in done.stderr
@@ -134,10 +134,10 @@ def test_a_job_fails_before_any_work_when_the_ledger_cannot_be_used(
 
 
 def test_a_job_fails_before_any_work_when_a_setting_cannot_be_used(
-    speech: Path, lipsync: RunLipSync, monkeypatch: pytest.MonkeyPatch
+    speech: Path, lipsync_here: RunLipSync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LIPSYNC_CACHE_CAP_BYTES", "secret")
-    done = lipsync("run", "absent.mp4", speech, "-o", "out.mp4", "--ledger", "auto")
+    done = lipsync_here("run", "absent.mp4", speech, "-o", "out.mp4", "--ledger", "auto")
     assert done.returncode == 2
     assert "LIPSYNC_CACHE_CAP_BYTES cannot be used" in done.stderr and "secret" not in done.stderr
 

@@ -207,7 +207,7 @@ def assert_cut_off_to_codes(
 def test_pasting_whole_pictures_fails_when_the_file_draws_the_mouth_alone(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    file = imported_wav2lip(tmp_path_factory.getbasetemp())
+    file = imported_wav2lip(tmp_path_factory)
     with pytest.raises(ModelError, match="rows from 43 on, and those from 0 on are needed"):
         Wav2LipNetwork(file, threads=1, first_row=0)
     with pytest.raises(ValueError, match="rows from 43 on"):

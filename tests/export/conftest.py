@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """Have torch compute on one thread, so that its results do not depend on the machine."""
+    """Have torch compute on one thread, so that its results do not depend on the machine, nor its time on others."""
     import torch
 
     threads = torch.get_num_threads()

@@ -28,7 +28,7 @@ pytestmark = [needs_torch, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(scope="module")
-def imported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+def imported(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     """The ONNX file made of a whole seeded checkpoint, and the checkpoint's sha256. Each has 350 MB."""
     import torch
 

@@ -44,7 +44,7 @@ class Hostile:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return imported_wav2lip(tmp_path_factory.getbasetemp())
+    return imported_wav2lip(tmp_path_factory)
 
 
 @pytest.fixture(autouse=True)

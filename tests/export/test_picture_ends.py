@@ -17,7 +17,7 @@ pytest.importorskip("onnx", reason="neither of the extras model-server and torch
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seeded weights, imported: bytes in, bytes out."""
-    return imported_wav2lip(tmp_path_factory.getbasetemp())
+    return imported_wav2lip(tmp_path_factory)
 
 
 def bare_copy(ended: Path, target: Path) -> Path:

@@ -27,7 +27,7 @@ FRAMES = 6
 
 
 def seeded_wav2lip(folders: pytest.TempPathFactory) -> InferringHalf:
-    network = Wav2LipNetwork(imported_wav2lip(folders.getbasetemp()))
+    network = Wav2LipNetwork(imported_wav2lip(folders))
     return Wav2LipGenerator(network, Identity("wav2lip", "test weights"))
 
 

@@ -25,7 +25,7 @@ SEEDED = Identity("wav2lip", "test weights")
 
 @pytest.fixture(scope="module")
 def network_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return imported_wav2lip(tmp_path_factory.getbasetemp())
+    return imported_wav2lip(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ pytestmark = [starts_servers, needs_triton, needs_torch]
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return imported_wav2lip(tmp_path_factory.mktemp("wav2lip"))
+    return imported_wav2lip(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

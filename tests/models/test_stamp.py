@@ -12,7 +12,7 @@ from tests.wav2lip_weights import imported_wav2lip, needs_torch
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return imported_wav2lip(tmp_path_factory.getbasetemp())
+    return imported_wav2lip(tmp_path_factory)
 
 
 @needs_torch

@@ -2,11 +2,13 @@
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -150,14 +152,32 @@ def service(tmp_path_factory: pytest.TempPathFactory, model_store: object) -> It
 def running_stack(root: Path, **environment: str) -> Iterator[Service]:
     """A local stack below `root` whose parts all see `environment`; stopped at the end of the block."""
     about_to_start("the service")
-    layout = Layout(_SOURCE, root, free_first_port())
-    try:
-        local_stack(layout, "up", environment)
-        keys = read_keys(layout.s3_keys)
-        with httpx.Client(base_url=layout.api_url, timeout=30) as api:
-            yield Service(layout, api, s3_client(layout, keys))
-    finally:
-        local_stack(layout, "down")
+    with _reserved_first_port() as first_port:
+        layout = Layout(_SOURCE, root, first_port)
+        try:
+            local_stack(layout, "up", environment)
+            keys = read_keys(layout.s3_keys)
+            with httpx.Client(base_url=layout.api_url, timeout=30) as api:
+                service = Service(layout, api, s3_client(layout, keys))
+                yield service
+                os.kill(service.process("s3"), signal.SIGKILL)  # nobody reads its data again; it takes 18 s to end
+        finally:
+            local_stack(layout, "down")
+
+
+@contextmanager
+def _reserved_first_port() -> Iterator[int]:
+    """Free neighbouring ports, which no other stack of any tests on this machine gets within the block.
+
+    Without a sign two stacks that start at once could choose the same, since none listens before seconds have passed.
+    """
+    with socket.socket(socket.AF_UNIX) as sign:
+        while True:
+            first_port = free_first_port()
+            with suppress(OSError):  # another stack has this name
+                sign.bind(f"\0lipsync-tests-{first_port}")
+                break
+        yield first_port
 
 
 @pytest.fixture(scope="session")

@@ -176,10 +176,10 @@ def test_a_callback_outlives_its_watcher_and_keeps_its_id(
     receiver.answers = [500, 503]
     run = service.run({**MISSING, "callback_url": receiver.url()})  # it ends while no watcher runs
     assert receiver.told == []
-    for number in (1, 2):
+    for number, status in ((1, 500), (2, 503)):
         own_watcher.start()
         told_of(receiver, run["id"], number)
-        wait_until(lambda: delivery(service, run["id"])[1] in (500, 503))
+        wait_until(lambda number=number, status=status: delivery(service, run["id"])[:2] == (number, status))
         own_watcher.kill()
     own_watcher.start()
     told = told_of(receiver, run["id"], 3)

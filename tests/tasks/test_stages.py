@@ -186,7 +186,7 @@ def spoken(path: Path, seconds: float, start: float = 0.0) -> Path:
 @pytest.fixture(scope="module")
 def seeded(model_store: ModelStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Models with seeded weights for Wav2Lip."""
-    return home_with(imported_wav2lip(tmp_path_factory.getbasetemp()), tmp_path_factory.mktemp("seeded")).models
+    return home_with(imported_wav2lip(tmp_path_factory), tmp_path_factory.mktemp("seeded")).models
 
 
 @pytest.fixture(scope="module")

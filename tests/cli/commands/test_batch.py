@@ -35,10 +35,10 @@ def manifest(movie: Path, speech: Path, tmp_path: Path) -> Path:
 
 
 def test_a_dry_run_tells_every_fault_and_submits_nothing(
-    manifest: Path, lipsync: RunLipSync, monkeypatch: pytest.MonkeyPatch
+    manifest: Path, lipsync_here: RunLipSync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LIPSYNC_API_URL", "http://127.0.0.1:9/api")  # the service is not asked
-    done = lipsync("batch", "rows/rows.csv", "--dry-run")
+    done = lipsync_here("batch", "rows/rows.csv", "--dry-run")
     assert done.returncode == 3
     assert done.stderr == "lipsync: error INPUT_INVALID: 5 of 9 rows hold no request; correct these rows\n"
     assert "secret" not in done.stdout
@@ -66,8 +66,8 @@ def test_a_dry_run_tells_every_fault_and_submits_nothing(
     ]
 
 
-def test_a_dry_run_in_json_holds_the_same(manifest: Path, lipsync: RunLipSync) -> None:
-    fields = json.loads(lipsync("batch", manifest, "--dry-run", "--json").stdout)
+def test_a_dry_run_in_json_holds_the_same(manifest: Path, lipsync_here: RunLipSync) -> None:
+    fields = json.loads(lipsync_here("batch", manifest, "--dry-run", "--json").stdout)
     assert fields["schema"] == "lipsync.batch/1"
     rows = {row["row"]: row for row in fields["rows"]}
     assert [row["same_as"] for row in rows.values()] == [None, 2, None, None, None, None, None, None, 8]
@@ -92,20 +92,20 @@ def test_a_dry_run_of_good_rows_ends_well(manifest: Path, lipsync: RunLipSync) -
     ],
 )
 def test_a_batch_fails_when_its_manifest_is_none(
-    name: str, text: str | None, tmp_path: Path, lipsync: RunLipSync
+    name: str, text: str | None, tmp_path: Path, lipsync_here: RunLipSync
 ) -> None:
     if text is not None:
         (tmp_path / name).write_text(text)
-    done = lipsync("batch", name)
+    done = lipsync_here("batch", name)
     assert done.returncode == 3, done.stderr
     assert done.stderr.startswith("lipsync: error INPUT_INVALID: ") and done.stderr.count("\n") == 1
 
 
 def test_a_batch_fails_when_the_service_is_down(
-    tmp_path: Path, lipsync: RunLipSync, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, lipsync_here: RunLipSync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LIPSYNC_API_URL", "http://127.0.0.1:9/api")
     (tmp_path / "rows.csv").write_text("video,audio,output\ns3://in/v.mp4,s3://in/a.wav,s3://out/o.mp4\n")
-    done = lipsync("batch", "rows.csv", "--quiet")
+    done = lipsync_here("batch", "rows.csv", "--quiet")
     assert (done.returncode, done.stdout) == (75, "")
     assert done.stderr.startswith("lipsync: error SERVICE_UNAVAILABLE: ") and done.stderr.count("\n") == 1

@@ -24,28 +24,28 @@ def test_text_and_json_hold_the_same_plan(lipsync: RunLipSync) -> None:
     assert answer["simulation"]["jobs"] > 1000
 
 
-def test_an_edited_price_changes_the_cost(lipsync: RunLipSync, tmp_path: Path) -> None:
-    assert lipsync("plan", "--write-prices", "prices.toml").returncode == 0
+def test_an_edited_price_changes_the_cost(lipsync_here: RunLipSync, tmp_path: Path) -> None:
+    assert lipsync_here("plan", "--write-prices", "prices.toml").returncode == 0
     prices = tmp_path / "prices.toml"
-    same = json.loads(lipsync(*STREAM, "--prices", prices, "--json").stdout)
-    assert same == json.loads(lipsync(*STREAM, "--json").stdout)
+    same = json.loads(lipsync_here(*STREAM, "--prices", prices, "--json").stdout)
+    assert same == json.loads(lipsync_here(*STREAM, "--json").stdout)
     prices.write_text(
         re.sub(r"(price_per_hour = )([\d.]+)", lambda found: found[1] + str(2 * float(found[2])), prices.read_text())
     )
-    dearer = json.loads(lipsync(*STREAM, "--prices", prices, "--json").stdout)
+    dearer = json.loads(lipsync_here(*STREAM, "--prices", prices, "--json").stdout)
     assert dearer["per_video_minute"] == pytest.approx(2 * same["per_video_minute"])
 
 
-def test_written_costs_give_the_same_plan(lipsync: RunLipSync) -> None:
-    first = lipsync(*ONCE, "--json", "--write-costs", "costs.toml")
-    again = lipsync(*ONCE[:-1], "costs.toml", "--json")
+def test_written_costs_give_the_same_plan(lipsync_here: RunLipSync) -> None:
+    first = lipsync_here(*ONCE, "--json", "--write-costs", "costs.toml")
+    again = lipsync_here(*ONCE[:-1], "costs.toml", "--json")
     assert first.returncode == again.returncode == 0
     assert json.loads(first.stdout)["simulation"] == json.loads(again.stdout)["simulation"]
 
 
 @pytest.mark.parametrize("arguments", [STREAM, ONCE], ids=["stream", "at once"])
-def test_the_page_needs_nothing_else(lipsync: RunLipSync, tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    assert lipsync(*arguments, "--chart", "plan.html").returncode == 0
+def test_the_page_needs_nothing_else(lipsync_here: RunLipSync, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    assert lipsync_here(*arguments, "--chart", "plan.html").returncode == 0
     page = (tmp_path / "plan.html").read_text()
     assert page.count("<svg") >= 2
     assert "<script" not in page
@@ -68,8 +68,8 @@ def test_the_page_needs_nothing_else(lipsync: RunLipSync, tmp_path: Path, argume
         (("--jobs-per-hour", "4", "--clip-seconds", "9", "--model", "nobody"), "'nobody'"),
     ],
 )
-def test_it_fails_when_an_option_cannot_be(lipsync: RunLipSync, arguments: tuple[str, ...], fault: str) -> None:
-    done = lipsync("plan", *arguments)
+def test_it_fails_when_an_option_cannot_be(lipsync_here: RunLipSync, arguments: tuple[str, ...], fault: str) -> None:
+    done = lipsync_here("plan", *arguments)
     assert done.returncode == 2
     assert done.stderr.startswith("lipsync: error BAD_OPTION: ")
     assert done.stderr.count("\n") == 1
@@ -77,7 +77,7 @@ def test_it_fails_when_an_option_cannot_be(lipsync: RunLipSync, arguments: tuple
     assert not done.stdout
 
 
-def test_it_fails_when_the_ledger_that_was_named_is_not_there(lipsync: RunLipSync) -> None:
-    done = lipsync("plan", "--at-once", "4", "--clip-seconds", "9", "--database", "sqlite:///none.sqlite")
+def test_it_fails_when_the_ledger_that_was_named_is_not_there(lipsync_here: RunLipSync) -> None:
+    done = lipsync_here("plan", "--at-once", "4", "--clip-seconds", "9", "--database", "sqlite:///none.sqlite")
     assert done.returncode == 75
     assert "LEDGER_UNAVAILABLE" in done.stderr

@@ -6,9 +6,8 @@ import os
 import re
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -25,11 +24,11 @@ from lipsync_core.report import FrameCounts
 from lipsync_service.ledger.database import upgrade
 from lipsync_service.ledger.ledger import Ledger
 from lipsync_service.ledger.rows import JobAttempt, JobRow, JobState, Row, StageRow, frame_rows
+from tests.cli.conftest import RunLipSync
+from tests.cli.test_ledger import gone
 
-ROOT = Path(__file__).parents[3]
 START = datetime(2026, 3, 1, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script>|"
-Report = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def rows() -> list[Row]:
@@ -55,26 +54,15 @@ def ledger_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def report(tmp_path: Path) -> Report:
-    """Runs `lipsync report` in `tmp_path`."""
-
-    def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-        main = "import sys; from lipsync_cli.main import main; sys.exit(main())"
-        known = {name: value for name, value in os.environ.items() if not name.startswith("LIPSYNC_")}
-        return subprocess.run(
-            [sys.executable, "-c", main, "report", *arguments],
-            cwd=tmp_path,
-            env=known | {"PYTHONPATH": str(ROOT)} | environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-
-    return run
+def report(lipsync_here: RunLipSync, monkeypatch: pytest.MonkeyPatch) -> RunLipSync:
+    """Runs `lipsync report` in the test's folder, with no setting of the user's."""
+    for name in os.environ:
+        if name.startswith("LIPSYNC_"):
+            monkeypatch.delenv(name)
+    return partial(lipsync_here, "report")
 
 
-def test_the_text_holds_the_figures_of_the_ledger(report: Report, ledger_url: str) -> None:
+def test_the_text_holds_the_figures_of_the_ledger(report: RunLipSync, ledger_url: str) -> None:
     done = report("--database", ledger_url)
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
@@ -86,7 +74,7 @@ def test_the_text_holds_the_figures_of_the_ledger(report: Report, ledger_url: st
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
 
 
-def test_the_json_holds_the_same(report: Report, ledger_url: str) -> None:
+def test_the_json_holds_the_same(report: RunLipSync, ledger_url: str) -> None:
     fields = json.loads(report("--database", ledger_url, "--format", "json").stdout)
     assert fields["schema"] == "lipsync.timing/1"
     encode = next(stage for stage in fields["stages"] if stage["stage"] == "encode")
@@ -95,7 +83,7 @@ def test_the_json_holds_the_same(report: Report, ledger_url: str) -> None:
     assert fields["errors"] == {HOSTILE: 1}
 
 
-def test_the_markdown_is_a_table_that_a_name_cannot_break(report: Report, ledger_url: str) -> None:
+def test_the_markdown_is_a_table_that_a_name_cannot_break(report: RunLipSync, ledger_url: str) -> None:
     text = report("--database", ledger_url, "--format", "markdown").stdout
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in table} == {7}
@@ -114,7 +102,7 @@ def test_the_markdown_is_a_table_that_a_name_cannot_break(report: Report, ledger
         (("--pool", "gpu"), 4),
     ],
 )
-def test_the_options_choose_the_jobs(report: Report, ledger_url: str, options: tuple[str, ...], jobs: int) -> None:
+def test_the_options_choose_the_jobs(report: RunLipSync, ledger_url: str, options: tuple[str, ...], jobs: int) -> None:
     done = report("--database", ledger_url, "--format", "json", *options)
     assert json.loads(done.stdout)["jobs"] == jobs
 
@@ -136,7 +124,9 @@ class Page(html.parser.HTMLParser):
         self.text += data
 
 
-def test_the_page_holds_charts_and_table_and_refers_to_nothing(report: Report, ledger_url: str, tmp_path: Path) -> None:
+def test_the_page_holds_charts_and_table_and_refers_to_nothing(
+    report: RunLipSync, ledger_url: str, tmp_path: Path
+) -> None:
     done = report("--database", ledger_url, "-o", "report.html")
     assert done.returncode == 0, done.stderr
     source = (tmp_path / "report.html").read_text()
@@ -151,7 +141,7 @@ def test_the_page_holds_charts_and_table_and_refers_to_nothing(report: Report, l
 
 
 @starts_servers
-def test_a_browser_draws_the_page(report: Report, ledger_url: str, tmp_path: Path) -> None:
+def test_a_browser_draws_the_page(report: RunLipSync, ledger_url: str, tmp_path: Path) -> None:
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no chromium is installed")
@@ -169,20 +159,20 @@ def test_a_browser_draws_the_page(report: Report, ledger_url: str, tmp_path: Pat
     assert np.count_nonzero(is_coloured) > 20_000
 
 
-def test_an_empty_period_says_so_in_every_format(report: Report, ledger_url: str) -> None:
+def test_an_empty_period_says_so_in_every_format(report: RunLipSync, ledger_url: str) -> None:
     for name in ("text", "markdown", "html"):
         done = report("--database", ledger_url, "--until", "2001-01-01", "--format", name)
         assert done.returncode == 0, done.stderr
         assert "no stage ended in this period" in done.stdout.lower()
 
 
-def test_the_ledger_is_the_environments_where_none_is_named(report: Report, ledger_url: str) -> None:
+def test_the_ledger_is_the_environments_where_none_is_named(report: RunLipSync, ledger_url: str) -> None:
     done = report("--format", "json", LIPSYNC_DATABASE_URL=ledger_url)
     assert json.loads(done.stdout)["jobs"] == 5
 
 
 @starts_servers
-def test_postgresql_gives_the_same_report(report: Report, ledger_url: str, tmp_path: Path) -> None:
+def test_postgresql_gives_the_same_report(report: RunLipSync, ledger_url: str, tmp_path: Path) -> None:
     with fresh_postgres() as url:
         upgrade(url)
         Ledger(url, tmp_path / "spool").record(*rows())
@@ -200,27 +190,31 @@ def test_postgresql_gives_the_same_report(report: Report, ledger_url: str, tmp_p
         (("--database", "mysql://u:secret@h/d"), "the ledger cannot be kept in 'mysql'"),
     ],
 )
-def test_the_report_fails_when_an_option_cannot_be_used(report: Report, arguments: tuple[str, ...], said: str) -> None:
+def test_the_report_fails_when_an_option_cannot_be_used(
+    report: RunLipSync, arguments: tuple[str, ...], said: str
+) -> None:
     done = report(*arguments)
     assert done.returncode == 2
     assert said in done.stderr and "secret" not in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_report_fails_when_the_ledger_is_down(report: Report, tmp_path: Path) -> None:
+def test_the_report_fails_when_the_ledger_is_down(report: RunLipSync, tmp_path: Path) -> None:
     done = report("--database", f"sqlite:///{tmp_path / 'nothing' / 'ledger.sqlite'}")
     assert done.returncode == 75
     assert done.stderr.startswith("lipsync: error LEDGER_UNAVAILABLE: ")
 
 
-def test_the_report_fails_when_the_file_cannot_be_written(report: Report, ledger_url: str, tmp_path: Path) -> None:
+def test_the_report_fails_when_the_file_cannot_be_written(report: RunLipSync, ledger_url: str, tmp_path: Path) -> None:
     done = report("--database", ledger_url, "-o", tmp_path / "nowhere" / "report.html")
     assert done.returncode == 5
     assert "cannot be written" in done.stderr
 
 
-def test_the_report_says_which_extra_it_needs_when_that_is_missing(report: Report, tmp_path: Path) -> None:
-    (tmp_path / "sqlalchemy.py").write_text("raise ModuleNotFoundError('gone', name='sqlalchemy')")
-    done = report(PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+def test_the_report_says_which_extra_it_needs_when_that_is_missing(
+    lipsync: RunLipSync, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with gone("sqlalchemy", tmp_path, monkeypatch):
+        done = lipsync("report")
     assert done.returncode == 2
     assert "pip install 'lipsync[service]'" in done.stderr

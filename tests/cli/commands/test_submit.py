@@ -70,18 +70,18 @@ def test_a_service_that_is_down_is_one_line(command: tuple[str, ...], nobody: st
     ],
 )
 def test_what_is_no_service_of_ours_is_one_line(
-    status: int, body: bytes, exit_status: int, code: str, lipsync: RunLipSync, monkeypatch: pytest.MonkeyPatch
+    status: int, body: bytes, exit_status: int, code: str, lipsync_here: RunLipSync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with answering(status, body) as url:
         monkeypatch.setenv("LIPSYNC_API_URL", url)
-        done = lipsync("jobs", "list")
+        done = lipsync_here("jobs", "list")
     assert done.returncode == exit_status, done.stderr
     assert done.stderr.startswith(f"lipsync: error {code}: the service at {url} ")
     assert done.stderr.count("\n") == 1 and "secret" not in done.stderr
 
 
 def test_files_of_this_machine_fail_as_in_a_run_before_anything_is_sent(
-    movie: Path, speech: Path, nobody: str, lipsync: RunLipSync
+    movie: Path, speech: Path, nobody: str, lipsync_here: RunLipSync
 ) -> None:
     for arguments in (
         ("none.mp4", speech.name, "-o", "out.mp4"),
@@ -91,7 +91,7 @@ def test_files_of_this_machine_fail_as_in_a_run_before_anything_is_sent(
         (movie.name, speech.name, "-o", "no/folder/out.mp4"),
         (movie.name, speech.name, "-o", movie.name),
     ):
-        local, served = lipsync("run", *arguments), lipsync("submit", *arguments)
+        local, served = lipsync_here("run", *arguments), lipsync_here("submit", *arguments)
         assert served.stderr == local.stderr
         assert served.returncode == local.returncode in (3, 5)
 
@@ -110,39 +110,39 @@ def test_files_of_this_machine_fail_as_in_a_run_before_anything_is_sent(
     ],
 )
 def test_a_request_fails_when_a_field_cannot_be_used(
-    arguments: tuple[str, ...], said: str, nobody: str, lipsync: RunLipSync
+    arguments: tuple[str, ...], said: str, nobody: str, lipsync_here: RunLipSync
 ) -> None:
-    done = lipsync("submit", *arguments)
+    done = lipsync_here("submit", *arguments)
     assert done.returncode == 2
     assert said in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_files_of_this_machine_fail_when_no_storage_is_named(
-    movie: Path, speech: Path, nobody: str, lipsync: RunLipSync
+    movie: Path, speech: Path, nobody: str, lipsync_here: RunLipSync
 ) -> None:
-    done = lipsync("submit", movie.name, speech.name, "-o", "out.mp4")
+    done = lipsync_here("submit", movie.name, speech.name, "-o", "out.mp4")
     assert done.returncode == 2
     assert "no storage is named that local files could go through; set LIPSYNC_STORAGE_URL" in done.stderr
 
 
 def test_the_file_names_the_service_and_the_environment_wins(
-    tmp_path: Path, lipsync: RunLipSync, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, lipsync_here: RunLipSync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "other.env").write_text("LIPSYNC_API_URL=http://127.0.0.1:9/other\n")
-    assert "http://127.0.0.1:9/other" in lipsync("jobs", "list", "--service", "other.env").stderr
+    assert "http://127.0.0.1:9/other" in lipsync_here("jobs", "list", "--service", "other.env").stderr
     (tmp_path / ".lipsync").mkdir()
     (tmp_path / ".lipsync" / "service.env").write_text("LIPSYNC_API_URL=http://127.0.0.1:9/usual\n")
-    assert "http://127.0.0.1:9/usual" in lipsync("jobs", "list").stderr
-    assert "http://127.0.0.1:9/other" in lipsync("jobs", "list", "--service", "other.env").stderr
+    assert "http://127.0.0.1:9/usual" in lipsync_here("jobs", "list").stderr
+    assert "http://127.0.0.1:9/other" in lipsync_here("jobs", "list", "--service", "other.env").stderr
     monkeypatch.setenv("LIPSYNC_SERVICE", "other.env")
-    assert "http://127.0.0.1:9/other" in lipsync("jobs", "list").stderr
+    assert "http://127.0.0.1:9/other" in lipsync_here("jobs", "list").stderr
     monkeypatch.setenv("LIPSYNC_API_URL", "http://127.0.0.1:9/mine")
-    assert "http://127.0.0.1:9/mine" in lipsync("jobs", "list").stderr
+    assert "http://127.0.0.1:9/mine" in lipsync_here("jobs", "list").stderr
 
 
-def test_a_command_fails_when_its_file_holds_what_cannot_be_used(tmp_path: Path, lipsync: RunLipSync) -> None:
+def test_a_command_fails_when_its_file_holds_what_cannot_be_used(tmp_path: Path, lipsync_here: RunLipSync) -> None:
     (tmp_path / "bad.env").write_text("LIPSYNC_STORAGE_URL=secret\n")
-    done = lipsync("jobs", "list", "--service", "bad.env")
+    done = lipsync_here("jobs", "list", "--service", "bad.env")
     assert done.returncode == 2
     assert "LIPSYNC_STORAGE_URL cannot be used" in done.stderr and "secret" not in done.stderr
 
