@@ -41,3 +41,27 @@ print(resident() - before)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 8 * 2**20
+
+
+def test_what_another_thread_has_freed_goes_back_to_the_system_on_demand() -> None:
+    code = """
+import threading
+import numpy as np
+from lipsync_core.memory import give_free_memory_back, give_memory_back
+give_memory_back()
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+before, kept = resident(), []
+def work():
+    blocks = [np.ones(40_000, np.uint8) for _ in range(1000)]
+    kept.append(blocks[-1])  # the end of the thread's memory stays in use
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+held = resident() - before
+give_free_memory_back()
+print(held, resident() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    held, left = map(int, done.stdout.split())
+    assert held > 32 * 2**20 and left < 8 * 2**20

@@ -158,10 +158,15 @@ def gpu_pool() -> str | None:
     A run of its own for that costs a job a second start, and its waiting parent memory. It pays where it holds a GPU:
     so by default a machine that has one, with no model server that holds it, has the pool. LIPSYNC_GPU_POOL overrides
     it; empty, there is none.
+
+    Raises:
+        StackError: it names another pool than that of the deployment, or a setting cannot be used.
     """
     settings = _settings()
+    if settings.gpu_pool not in (None, GPU_POOL):
+        raise StackError(f"LIPSYNC_GPU_POOL is {settings.gpu_pool}; here it is {GPU_POOL}, or empty for none")
     if "gpu_pool" in settings.model_fields_set:
-        return GPU_POOL if settings.gpu_pool else None
+        return settings.gpu_pool
     return GPU_POOL if settings.model_server is None and open_gpu(settings.visible_gpus) else None
 
 

@@ -11,6 +11,7 @@ import pocketsphinx
 import pytest
 from numpy.typing import NDArray
 
+from lipsync_core.audio import phones
 from lipsync_core.audio.phones import FRAME, RATE_HZ, Phone, PhoneRecogniser
 from lipsync_core.errors import ModelMissingError
 
@@ -55,6 +56,17 @@ def test_the_same_sound_gives_the_same_phones_in_any_blocks_and_after_other_soun
     first = list(recogniser.recognise(blocks(speech, 1024)))
     list(recogniser.recognise([noise(1, -20)]))
     assert list(recogniser.recognise(blocks(speech, 7777))) == first
+
+
+def test_models_that_were_opened_beforehand_serve_one_sound_and_change_nothing(
+    speech: NDArray[np.int16], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = recognise(speech)
+    phones.open_beforehand()
+    with monkeypatch.context() as patch:
+        patch.setattr(pocketsphinx, "Decoder", None)  # no sound may open one now
+        assert recognise(speech) == wanted
+    assert recognise(speech) == wanted  # by another one: a decoder remembers what it has heard
 
 
 @pytest.mark.parametrize("samples", [0, 1, 100, 409, 410, 411, 600, 1210])

@@ -21,6 +21,7 @@ import pytest
 from infra.local.layout import BUCKET, LOOPBACK, Layout
 from infra.local.objects import read_keys, s3_client
 from lipsync_cli.bench.own_stack import free_first_port
+from lipsync_service.names import GPU_POOL
 from tests.conftest import Ffmpeg
 from tests.servers import about_to_start
 
@@ -201,6 +202,7 @@ def local_stack(layout: Layout, order: str, variables: Mapping[str, str] = Mappi
     options = ("--root", str(layout.root), "--first-port", str(layout.first_port))
     command = [sys.executable, "-m", "infra.local", *options, order]
     limits = {
+        "LIPSYNC_GPU_POOL": GPU_POOL,  # also on a machine without a GPU, so that the tests use both pools
         "LIPSYNC_MAX_DURATION_S": str(MAX_INPUT_S),
         "LIPSYNC_HTTP_ALLOWED_HOSTS": f"{LOOPBACK}:{layout.s3_port}",  # for the tests of presigned addresses
         "PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": "5",  # for the tests of old runs

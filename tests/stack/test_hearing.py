@@ -1,4 +1,7 @@
-"""Workers hear of runs: with polls an hour apart runs start all the same; without the stream, polls find them."""
+"""Workers hear of runs: with polls an hour apart runs start all the same; without the stream, polls find them.
+
+The stack has no GPU pool, as that of a machine without a GPU, so a job does all its work in its own run.
+"""
 
 import os
 import signal
@@ -6,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import av
 import pytest
 
+from lipsync_service.names import CPU_POOL
 from tests.stack.conftest import running_stack
 from tests.stack.test_launch import state_of, wait_until
 
@@ -22,8 +27,9 @@ AN_HOUR_S = "3600"
 
 @pytest.fixture(scope="module")
 def hearing(tmp_path_factory: pytest.TempPathFactory, model_store: object) -> "Iterator[Service]":
-    """A stack whose workers poll for runs once an hour."""
-    with running_stack(tmp_path_factory.mktemp("hearing"), PREFECT_WORKER_QUERY_SECONDS=AN_HOUR_S) as service:
+    """A stack whose worker, that of the CPU pool, polls for runs once an hour."""
+    settings = {"PREFECT_WORKER_QUERY_SECONDS": AN_HOUR_S, "LIPSYNC_GPU_POOL": ""}
+    with running_stack(tmp_path_factory.mktemp("hearing"), **settings) as service:
         yield service
 
 
@@ -48,6 +54,22 @@ def test_a_run_that_is_due_again_is_heard_of(hearing: "Service") -> None:
     hearing.api.post(f"/flow_runs/{run_id}/set_state", json=again).raise_for_status()
     wait_until(lambda: state_of(hearing, run_id) == "FAILED")
     assert hearing.ledger("SELECT attempt FROM jobs WHERE id = %s", run_id) == [(2,)]
+
+
+def test_a_job_without_a_gpu_pool_tracks_and_infers_in_its_own_run(
+    hearing: "Service", face: Path, speech: Path, tmp_path: Path
+) -> None:
+    assert [name for name in hearing.processes() if name.startswith("worker-")] == [f"worker-{CPU_POOL}"]
+    files = {"video": hearing.put(face, "own.mp4"), "audio": hearing.put(speech, "own.wav")}
+    run = hearing.run({**files, "output": "s3://lipsync/own-out.mp4"})
+    assert run["state"]["type"] == "COMPLETED", run["state"]["message"]
+    assert {"track", "infer", "encode"} <= set(hearing.task_states(run["id"]))
+    assert hearing.children(run["id"]) == []
+    query = "SELECT DISTINCT pool, host FROM stage_timings WHERE job_id = %s AND stage IN ('track', 'infer', 'encode')"
+    assert [pool for pool, _ in hearing.ledger(query, run["id"])] == [CPU_POOL]
+    with av.open(hearing.get("own-out.mp4", tmp_path / "out.mp4")) as movie:
+        assert len(list(movie.decode(video=0))) == 38  # 1.5 s at 25 frames/s
+    hearing.wait_for_log(run["id"], "Finished in state Completed()")  # the process sends its last lines before it ends
 
 
 def test_workers_hear_again_after_the_server_was_killed(hearing: "Service") -> None:
