@@ -24,7 +24,7 @@ def config_of(repository: Path, name: str) -> Any:
 
 def test_each_installed_model_has_its_file_and_its_configuration(repository: Path) -> None:
     files = sorted(str(path.relative_to(repository)) for path in repository.rglob("*") if path.is_file())
-    assert files == ["wav2lip/1/model.onnx", "wav2lip/config.pbtxt"]
+    assert files == ["check.sh", "wav2lip/1/model.onnx", "wav2lip/canary.json", "wav2lip/config.pbtxt"]
     config = config_of(repository, "wav2lip")
     assert (config.name, config.backend, config.max_batch_size) == ("wav2lip", "onnxruntime", 64)
     assert {each.name: list(each.dims) for each in config.input} == {"crops": [96, 96, 3], "mel": [80, 16]}
@@ -135,4 +135,4 @@ def test_an_older_folder_is_replaced_whole_where_that_is_asked_for(store: ModelS
     (tmp_path / "served" / "gfpgan").mkdir(parents=True)
     assert export_repository(store, tmp_path / "served", is_replacing=True) == ("wav2lip",)
     assert [path.name for path in tmp_path.iterdir()] == ["served"]
-    assert [path.name for path in (tmp_path / "served").iterdir()] == ["wav2lip"]
+    assert sorted(path.name for path in (tmp_path / "served").iterdir()) == ["check.sh", "wav2lip"]
