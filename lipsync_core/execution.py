@@ -40,6 +40,8 @@ class Execution:
     decoder: Decoding = "cpu"
     #: grpc://HOST:PORT of the model server that runs the networks, in `precision`; None: they run in this process.
     model_server: str | None = None
+    #: How long a request to a server that is down or full is sent again; None: as `serving.patience.Patience` says.
+    model_server_wait_s: float | None = None
 
     def __post_init__(self) -> None:
         require_choice("providers", self.providers, get_args(Providers))

@@ -14,7 +14,8 @@ from lipsync_core.network import TensorSpec
 from lipsync_core.serving.config import canary_shape
 from lipsync_core.serving.connection import Connection, InferInput, InferRequestedOutput
 from lipsync_core.serving.identity import ServedIdentity
-from lipsync_core.serving.patience import Patience, ServingCounts
+from lipsync_core.serving.patience import Patience
+from lipsync_core.serving_counts import ServingCounts
 
 _logger = logging.getLogger(__name__)
 

@@ -47,8 +47,8 @@ def config_text(
 ) -> str:
     """The text of config.pbtxt for an ONNX file with these inputs and outputs.
 
-    A model whose inputs and outputs all have a free first axis gets batches, and a bounded queue for them. Any other
-    takes one request at a time: the picture of one frame.
+    A model whose inputs and outputs all have a free first axis gets batches. Any other takes one request at a time: the
+    picture of one frame. The queue of either is bounded.
 
     Raises:
         ModelError: it has numbers of a type that is not known here.
@@ -63,7 +63,8 @@ def config_text(
         config.parameters[key].string_value = value
     if is_batched:
         config.max_batch_size = MAX_BATCH
-        _bound_queue(config.dynamic_batching)
+        config.dynamic_batching.max_queue_delay_microseconds = _BATCH_DELAY_US
+    _bound_queue(config.dynamic_batching.default_queue_policy)
     if device == "tensorrt":
         _use_tensorrt(config, identity)
     if device != "cpu":
@@ -100,9 +101,7 @@ def _is_batched(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> 
     return all(spec.shape and spec.shape[0] is None for spec in (*inputs, *outputs))
 
 
-def _bound_queue(batching: Any) -> None:
-    batching.max_queue_delay_microseconds = _BATCH_DELAY_US
-    policy = batching.default_queue_policy
+def _bound_queue(policy: Any) -> None:
     policy.timeout_action = schema.ModelQueuePolicy.REJECT
     policy.default_timeout_microseconds = _QUEUE_LIMIT_US
     policy.allow_timeout_override = True

@@ -2,10 +2,12 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
+import grpc
 import pytest
 
 from lipsync_cli.main import main
@@ -53,6 +55,28 @@ def test_a_served_job_makes_the_same_movie_as_one_in_this_process(
     assert address in report["providers"]["reason"]
     assert {row["stage"]: row["provider"] for row in report["stages"]}["infer"] == "server"
     assert json.loads(own.stdout)["providers"]["chosen"] == "cpu"
+
+
+def test_the_report_and_the_ledger_say_what_a_job_lost_to_its_server(
+    folder: Path, echo_home: Path, server: StandInServer, address: str
+) -> None:
+    pytest.importorskip("sqlalchemy", reason="the extra service is not installed")
+    server.faults = [
+        (grpc.StatusCode.UNAVAILABLE, "gone"),
+        (grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size"),
+    ]
+    ledger = f"sqlite:///{folder / 'ledger.sqlite'}"
+    done = run_job(echo_home, folder / "out.mp4", "--model-server", address, "--ledger", ledger)
+    assert done.returncode == 0, done.stderr
+    stages = {row["stage"]: row["served"] for row in json.loads(done.stdout)["stages"]}
+    counts = stages.pop("infer")
+    assert counts.pop("waited_s") > 0
+    assert counts == {"requests": 2, "retries": 1, "rejections": 1}  # of ten frames, in batches of eight
+    assert set(stages.values()) == {None}
+    query = "SELECT served_requests, served_retries, served_rejections, served_wait_s > 0 FROM stage_timings"
+    with sqlite3.connect(folder / "ledger.sqlite") as connection:
+        found = connection.execute(f"{query} WHERE served_requests IS NOT NULL").fetchall()
+    assert found == [(2, 1, 1, 1)]
 
 
 def test_a_served_job_needs_no_onnx_runtime(folder: Path, echo_home: Path, address: str) -> None:
