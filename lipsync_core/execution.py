@@ -32,7 +32,7 @@ class Execution:
 
     Raises:
         OptionError: no such provider, precision or decoder, or they do not go together, or the address has another
-            form.
+            form, or the wait is not above 0.
     """
 
     providers: Providers = "auto"
@@ -49,6 +49,8 @@ class Execution:
         require_choice("decoder", self.decoder, get_args(Decoding))
         if self.model_server is not None:
             host_and_port(self.model_server)
+            if self.model_server_wait_s is not None and not self.model_server_wait_s > 0:
+                raise OptionError(f"model-server-wait is {self.model_server_wait_s:g}", "choose a number above 0")
         elif self.precision == "fp16" and self.providers != "tensorrt":
             raise OptionError(f"precision fp16 does not go with providers {self.providers}", "choose tensorrt, or fp32")
 

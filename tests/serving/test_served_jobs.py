@@ -17,7 +17,7 @@ from lipsync_core.model_source import check_server, usable_model
 from lipsync_core.models.store import ModelStore
 from lipsync_core.workspace import Workspace
 from tests.echo_network import write_echo
-from tests.serving.stand_in_server import StandInServer
+from tests.serving.stand_in_server import StandInServer, serving
 from tests.wav2lip_weights import home_with
 
 LIPSYNC = Path(sys.executable).with_name("lipsync")
@@ -95,6 +95,20 @@ def test_a_job_fails_when_the_server_holds_other_weights(folder: Path, tmp_path:
     assert not (folder / "out.mp4").exists()
     with pytest.raises(ModelMismatchError):
         usable_model("wav2lip", ModelStore(other.models), Execution(model_server=address))
+
+
+def test_a_job_fails_in_one_line_when_its_server_does_not_answer_for_as_long_as_it_may_wait(
+    folder: Path, echo_home: Path, server: StandInServer
+) -> None:
+    with serving(server) as address:
+        pass  # its port is free again
+    chosen = ("--model-server", address, "--model-server-wait")
+    done = run_job(echo_home, folder / "out.mp4", *chosen, "0.3")
+    assert (done.returncode, done.stderr.count("\n")) == (75, 1)
+    assert "MODEL_SERVER_DOWN" in done.stderr and "has not answered for 0.3 s" in done.stderr
+    done = run_job(echo_home, folder / "out.mp4", *chosen, "0")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "model-server-wait is 0" in done.stderr
 
 
 def test_without_a_file_here_the_registered_weights_are_expected(
