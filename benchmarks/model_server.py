@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lipsync_core.serving.client import ServedModel
-from lipsync_core.serving.patience import ServingCounts
+from lipsync_core.serving_counts import ServingCounts
 from tests.model_server.callers import MODEL, clip_of
 from tests.model_server.repository import serve_network, write_stand_in
 from tests.model_server.triton import Statistics, TritonServer, running_server

@@ -28,6 +28,14 @@ ledger_option = click.option(
     help=f"Enter the job in this ledger, or in the one that lipsync report reads: {OWN}.  [env: LIPSYNC_LEDGER]",
 )
 model_server_option = job_option("model_server", metavar="URL", envvar="LIPSYNC_MODEL_SERVER", show_envvar=True)
+model_server_wait_option = job_option(
+    "model_server_wait_s",
+    type=float,
+    metavar="SECONDS",
+    envvar="LIPSYNC_MODEL_SERVER_WAIT_S",
+    show_default="120 while it is down, 600 while its queue is full",
+    show_envvar=True,
+)
 service_option = click.option(
     "--service",
     "service_file",

@@ -2,7 +2,8 @@
 
 A stage is timed while its own code runs. When one stage pulls frames from another (stages are lazy
 iterators), the inner stage pauses the outer one, so the rows add up and nothing is counted twice.
-CPU time is the thread's own, plus that of the threads that a codec started for the stage.
+CPU time is the thread's own, plus that of the threads that a codec started for the stage. So are the requests to model
+servers.
 """
 
 import threading
@@ -12,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+from lipsync_core.serving_counts import NOTHING, ServingCounts, thread_counts
 
 _T = TypeVar("_T")
 _TASKS = Path("/proc/self/task")
@@ -26,6 +29,7 @@ class StageTiming:
     cpu_s: float
     items: int
     provider: str | None = None  # that ran the stage's network; None where it ran none
+    served: ServingCounts | None = None  # what it asked of a model server; None where it asked for nothing
 
     @property
     def items_per_s(self) -> float:
@@ -34,13 +38,14 @@ class StageTiming:
 
 
 class _Stage:
-    __slots__ = ("adopted", "cpu_s", "items", "provider", "wall_s")
+    __slots__ = ("adopted", "cpu_s", "items", "provider", "served", "wall_s")
 
     def __init__(self) -> None:
         self.wall_s = 0.0
         self.cpu_s = 0.0
         self.items = 0
         self.provider: str | None = None
+        self.served = NOTHING
         self.adopted: dict[int, float] = {}  # thread id -> CPU seconds when last seen
 
 
@@ -55,6 +60,7 @@ class StageClock:
         self._running: list[_Stage] = []
         self._wall_mark = time.perf_counter()
         self._cpu_mark = time.thread_time()
+        self._served_mark = thread_counts()
         self._started_wall = self._wall_mark
         self._started_cpu = time.process_time()
         self._owner = threading.get_ident()
@@ -114,7 +120,8 @@ class StageClock:
         for name, stage in self._stages.items():
             _refresh(stage.adopted)
             cpu_s = stage.cpu_s + sum(stage.adopted.values())
-            rows.append(StageTiming(name, stage.wall_s, cpu_s, stage.items, stage.provider))
+            served = None if stage.served == NOTHING else stage.served
+            rows.append(StageTiming(name, stage.wall_s, cpu_s, stage.items, stage.provider, served))
         wall_s = self.wall_s - sum(row.wall_s for row in rows)
         cpu_s = self.cpu_s - sum(row.cpu_s for row in rows)
         rows.append(StageTiming("other", max(0.0, wall_s), max(0.0, cpu_s), 0))
@@ -131,11 +138,13 @@ class StageClock:
         return time.process_time() - self._started_cpu
 
     def _charge(self) -> None:
-        wall, cpu = time.perf_counter(), time.thread_time()
+        wall, cpu, served = time.perf_counter(), time.thread_time(), thread_counts()
         if self._running:
             self._running[-1].wall_s += wall - self._wall_mark
             self._running[-1].cpu_s += cpu - self._cpu_mark
-        self._wall_mark, self._cpu_mark = wall, cpu
+            if served is not self._served_mark:
+                self._running[-1].served += served.since(self._served_mark)
+        self._wall_mark, self._cpu_mark, self._served_mark = wall, cpu, served
 
 
 def _thread_ids() -> set[int]:

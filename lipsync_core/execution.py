@@ -32,7 +32,7 @@ class Execution:
 
     Raises:
         OptionError: no such provider, precision or decoder, or they do not go together, or the address has another
-            form.
+            form, or the wait is not above 0.
     """
 
     providers: Providers = "auto"
@@ -40,6 +40,8 @@ class Execution:
     decoder: Decoding = "cpu"
     #: grpc://HOST:PORT of the model server that runs the networks, in `precision`; None: they run in this process.
     model_server: str | None = None
+    #: How long a request to a server that is down or full is sent again; None: as `serving.patience.Patience` says.
+    model_server_wait_s: float | None = None
 
     def __post_init__(self) -> None:
         require_choice("providers", self.providers, get_args(Providers))
@@ -47,6 +49,8 @@ class Execution:
         require_choice("decoder", self.decoder, get_args(Decoding))
         if self.model_server is not None:
             host_and_port(self.model_server)
+            if self.model_server_wait_s is not None and not self.model_server_wait_s > 0:
+                raise OptionError(f"model-server-wait is {self.model_server_wait_s:g}", "choose a number above 0")
         elif self.precision == "fp16" and self.providers != "tensorrt":
             raise OptionError(f"precision fp16 does not go with providers {self.providers}", "choose tensorrt, or fp32")
 

@@ -82,8 +82,13 @@ def _served(
     models.licences.require(entry, pull_command(entry))
     sha256 = _expected_sha256(entry, models)
     expected = ServedIdentity(name, SERVED_VERSION, entry.licence, sha256, precision=execution.precision)
-    served = ServedModel(execution.model_server or "", name, expected, patience)
+    served = ServedModel(execution.model_server or "", name, expected, patience or _patience(execution))
     return UsableModel(name, entry.licence, sha256, served), served
+
+
+def _patience(execution: Execution) -> Patience:
+    wait_s = execution.model_server_wait_s
+    return Patience() if wait_s is None else Patience(down_s=wait_s, full_s=wait_s)
 
 
 def _expected_sha256(entry: ModelEntry, models: ModelStore) -> str:

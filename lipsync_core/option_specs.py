@@ -78,6 +78,7 @@ _SPECS = (
     ),
     OptionSpec("precision", "Of their numbers; fp16 with tensorrt only.", get_args(Precision)),
     OptionSpec("model_server", "The model server, grpc://HOST:PORT, that runs these networks instead of this process."),
+    OptionSpec("model_server_wait_s", "How long to try again while the model server is down or its queue is full."),
     OptionSpec(
         "decoder",
         "What decodes a video larger than 1280x720; auto takes NVDEC where it gives the same pictures as the CPU.",

@@ -75,6 +75,12 @@ class Settings(BaseSettings):
         description="The model server, grpc://HOST:PORT, that runs the networks in this precision, whatever the "
         "provider. Unset: they run in each process.",
     )
+    model_server_wait_s: float = Field(
+        600.0,
+        gt=0,
+        description="How long a job sends a request again to a model server that is down or has a full queue, before "
+        "it fails.",
+    )
     providers: Providers = Field(
         "auto",
         description="The provider of the networks on this host: auto, cpu, cuda or tensorrt. auto takes cuda if a "
@@ -182,7 +188,8 @@ class Settings(BaseSettings):
     @property
     def execution(self) -> Execution:
         """The providers and the precision of the networks on this host, its decoder, and its model server."""
-        return Execution(self.providers, self.precision, self.decoder, self.model_server)
+        wait_s = self.model_server_wait_s if self.model_server else None
+        return Execution(self.providers, self.precision, self.decoder, self.model_server, wait_s)
 
 
 def variable_of(field: str) -> str:

@@ -129,6 +129,8 @@ def _note(run: StageRun) -> str:
     notes = ["cached"] if run.was_cached else []
     if run.provider is not None:
         notes.append(f"networks on {run.provider}")
+    if run.served is not None:
+        notes.append(f"model server: {run.served}")
     if run.gpu_util is not None:
         notes.append(f"GPU {run.gpu_util:.0%} busy")
     if run.gpu_mem_bytes is not None:

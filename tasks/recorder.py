@@ -139,7 +139,7 @@ class JobRecorder:
             provider=run.provider,
             host=self._context.host,
             pool=self._context.pool,
-        )
+        ).with_served(run.served)
         yield whole
         for part in run.parts:
             yield replace(
@@ -155,7 +155,7 @@ class JobRecorder:
                 gpu_util=None,
                 gpu_mem_bytes=None,
                 provider=part.provider,
-            )
+            ).with_served(part.served)
 
     def _finish(self, state: JobState, error_code: str | None) -> None:
         now = datetime.now(UTC)

@@ -1,12 +1,13 @@
 """The stage log: the time, memory and GPU load of every stage, collected while the job runs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from lipsync_core.clock import StageClock, StageTiming
 from lipsync_core.memory import peak_resident_bytes
+from lipsync_core.serving_counts import NOTHING, ServingCounts
 from lipsync_service.gpu_meter import GpuUse, ReadGpu, gpu_watched
 
 
@@ -24,6 +25,7 @@ class StageRun:
     gpu_util: float | None  # mean, 0..1; None where no GPU was sampled
     gpu_mem_bytes: int | None  # of the whole GPU, at most
     provider: str | None  # that ran the stage's networks; None where it ran none
+    served: ServingCounts | None  # what it asked of a model server; None where it asked for nothing
     finished_at: datetime
     parts: tuple[StageTiming, ...]  # finer rows
 
@@ -76,6 +78,11 @@ def _stage_run(name: str, meter: StageMeter) -> StageRun:
         gpu_util=meter.gpu.mean_utilisation,
         gpu_mem_bytes=meter.gpu.peak_memory_bytes,
         provider="+".join(sorted({part.provider for part in parts if part.provider})) or None,
+        served=_together([part.served for part in parts if part.served]),
         finished_at=datetime.now(UTC),
         parts=parts,
     )
+
+
+def _together(served: Sequence[ServingCounts]) -> ServingCounts | None:
+    return sum(served, NOTHING) if served else None

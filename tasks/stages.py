@@ -20,7 +20,7 @@ from prefect.utilities.annotations import quote
 
 from lipsync_core.decoder_choice import choose_decoder
 from lipsync_core.encoder_choice import EncoderChoice
-from lipsync_core.errors import TransientError
+from lipsync_core.errors import ModelServerBusyError, ModelServerDownError, TransientError
 from lipsync_core.media.probe import require_audio, video_of
 from lipsync_core.movie import WrittenMovie
 from lipsync_core.report import ProgressCallback
@@ -56,9 +56,12 @@ def translated_timeouts() -> Iterator[None]:
 
 
 async def is_transient(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Whether a failed task is worth a retry."""
+    """Whether a failed task is worth a retry.
+
+    Requests to a model server were sent again for as long as the settings allow, before the task failed.
+    """
     failure = await state.aresult(raise_on_failure=False)
-    return isinstance(failure, TransientError)
+    return isinstance(failure, TransientError) and not isinstance(failure, ModelServerDownError | ModelServerBusyError)
 
 
 # About three minutes in all, in which a server starts again. Each delay is jittered, so that many jobs do not return at

@@ -70,7 +70,7 @@ class Target:
         Raises:
             LipSyncError: the service does not answer, or the job fails.
         """
-        sent = Callers(self.settings).send(self._requests([pair], model), 1)
+        sent = Callers(self.settings).send(self.requests([pair], model), 1)
         for error in sent.errors:
             raise error
 
@@ -83,7 +83,7 @@ class Target:
         workers: int | None = None,
     ) -> Load:
         """Send a request for each pair, `at_once` of them at any time; the inputs are uploaded before."""
-        requests = self._requests(pairs, model, is_enhanced)
+        requests = self.requests(pairs, model, is_enhanced)
         callers = Callers(self.settings, is_watched=self.parts is None)
         watch = LoadWatch(self.parts, self.read_gpu, callers.running)
         watch.start()
@@ -103,7 +103,7 @@ class Target:
             workers=workers,
         )
 
-    def _requests(self, pairs: Sequence[InputPair], model: str, is_enhanced: bool = False) -> list[LipSyncRequest]:
+    def requests(self, pairs: Sequence[InputPair], model: str, is_enhanced: bool = False) -> list[LipSyncRequest]:
         """The requests with addresses of the service, after the inputs were uploaded."""
         exchange, requests = FileExchange(self.settings), []
         for pair in pairs:

@@ -1,12 +1,19 @@
 """`lipsync run`: does one job on this machine, from a video and a sound file to a movie."""
 
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from lipsync_cli.environment import cores_option, home_option, ledger_option, model_server_option
+from lipsync_cli.environment import (
+    cores_option,
+    home_option,
+    ledger_option,
+    model_server_option,
+    model_server_wait_option,
+)
 from lipsync_cli.failures import write_stdout
 from lipsync_cli.job_options import job_option
 from lipsync_cli.ledger import open_ledger, recorded
@@ -32,6 +39,7 @@ _FILE = click.Path(path_type=Path)
 @job_option("precision")
 @job_option("decoder")
 @model_server_option
+@model_server_wait_option
 @job_option("compat")
 @job_option("length")
 @job_option("extend")
@@ -68,7 +76,7 @@ def run(
     Names that begin with a dash go behind two dashes:
       lipsync run -o out.mp4 -- -a.mp4 -b.wav
     """
-    execution = Execution(*(chosen.pop(name) for name in ("providers", "precision", "decoder", "model_server")))
+    execution = Execution(**{field.name: chosen.pop(field.name) for field in fields(Execution)})
     options = JobOptions(**chosen)
     account = None if ledger is None else open_ledger(ledger)
     from lipsync_core.memory import give_memory_back

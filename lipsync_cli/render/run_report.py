@@ -1,12 +1,14 @@
 """The report of a finished job, as text for people and as JSON for programs (described in docs/report.md)."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from lipsync_core.clock import StageTiming
 from lipsync_core.execution import ProviderChoice
 from lipsync_core.report import FrameCounts, JobReport
+from lipsync_core.serving_counts import NOTHING
 
 if TYPE_CHECKING:
     from lipsync_core.decoder_choice import DecoderChoice
@@ -61,7 +63,7 @@ def render_text(report: JobReport) -> str:
     return "\n".join([*_timing_lines(report), "", *_fact_lines(report)])
 
 
-def _stage_fields(row: StageTiming, wall_s: float) -> dict[str, str | float | None]:
+def _stage_fields(row: StageTiming, wall_s: float) -> dict[str, object]:
     return {
         "stage": row.stage,
         "wall_s": row.wall_s,
@@ -70,6 +72,7 @@ def _stage_fields(row: StageTiming, wall_s: float) -> dict[str, str | float | No
         "items": row.items,
         "items_per_s": row.items_per_s,
         "provider": row.provider,
+        "served": asdict(row.served) if row.served else None,
     }
 
 
@@ -99,6 +102,7 @@ def _fact_lines(report: JobReport) -> list[str]:
         f"blend    {report.blender}",
         *([f"enhance  {report.enhancer}"] if report.enhancer else []),
         *_provider_lines(report.providers),
+        *_server_lines(report.stages),
         *_decoder_lines(report.decoding),
         *_encoder_lines(report),
         f"memory   {report.peak_rss_bytes / _MIB:.0f} MiB at most",
@@ -115,6 +119,11 @@ def _provider_lines(choice: ProviderChoice) -> list[str]:
         f"networks {choice.chosen} in {choice.precision}, --providers {choice.requested}",
         f"         {choice.reason}",
     ]
+
+
+def _server_lines(stages: Sequence[StageTiming]) -> list[str]:
+    served = [row.served for row in stages if row.served]
+    return [f"server   {sum(served, NOTHING)}"] if served else []
 
 
 def _decoder_lines(choice: "DecoderChoice") -> list[str]:

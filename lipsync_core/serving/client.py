@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from lipsync_core.errors import ModelError, ModelMissingError
 from lipsync_core.execution import Provider
 from lipsync_core.network import TensorSpec
+from lipsync_core.serving.config import canary_shape
 from lipsync_core.serving.connection import Connection, InferInput, InferRequestedOutput
 from lipsync_core.serving.identity import ServedIdentity
-from lipsync_core.serving.patience import Patience, ServingCounts
+from lipsync_core.serving.patience import Patience
+from lipsync_core.serving_counts import ServingCounts
 
 _logger = logging.getLogger(__name__)
 
@@ -26,8 +28,6 @@ _TYPES: Mapping[str, tuple[str, type[np.generic]]] = MappingProxyType(
         "INT64": ("tensor(int64)", np.int64),
     }
 )
-#: The size of a free axis in the canary: SCRFD takes multiples of 32.
-_CANARY_SIZE = 64
 
 
 class ServedModel:
@@ -100,7 +100,8 @@ class ServedModel:
             ModelError: the model refuses it.
             ModelServerDownError, ModelServerBusyError: the patience has ended.
         """
-        self.run({spec.name: np.zeros(self._canary_shape(spec), _numpy_type(spec)) for spec in self.inputs})
+        is_batched = self.batch_limit > 0
+        self.run({spec.name: np.zeros(canary_shape(spec, is_batched), _numpy_type(spec)) for spec in self.inputs})
 
     def _chunks(self, feeds: Mapping[str, NDArray[Any]]) -> Iterator[dict[str, NDArray[Any]]]:
         if not self.batch_limit:
@@ -166,10 +167,6 @@ class ServedModel:
             raise ModelError(f"{self.label} has {tensor.name} of type {tensor.datatype}, which is not known here")
         shape = tuple(int(size) if size > 0 else None for size in tensor.shape)
         return TensorSpec(tensor.name, shape, _TYPES[tensor.datatype][0])
-
-    def _canary_shape(self, spec: TensorSpec) -> tuple[int, ...]:
-        free = tuple(size or _CANARY_SIZE for size in spec.shape)
-        return (1, *free[1:]) if self.batch_limit else free
 
 
 def served_names(address: str, patience: Patience | None = None) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
-"""The configuration of a model in a Triton server: its config.pbtxt."""
+"""The files of a model in a Triton server beside its network: its configuration, and the body of a canary request."""
 
+import json
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
@@ -29,8 +31,9 @@ _QUEUE_LIMIT_US = 60_000_000
 ENGINES = "/var/cache/lipsync-engines"
 #: Rows of the batches that are run before the server is ready: TensorRT's engine then fits all between them.
 _WARM_UP_ROWS = (1, 8, MAX_BATCH)
-#: The side of the pictures of a warm-up whose size is free: that of SCRFD's first try.
-_WARM_UP_PX = 320
+#: The side of the pictures of a warm-up and of a canary whose size is free: that of SCRFD's first try. TensorRT would
+#: compile another size anew.
+_FREE_PX = 320
 _TYPES: Mapping[str, str] = MappingProxyType({"tensor(uint8)": "TYPE_UINT8", "tensor(float)": "TYPE_FP32"})
 
 
@@ -44,14 +47,14 @@ def config_text(
 ) -> str:
     """The text of config.pbtxt for an ONNX file with these inputs and outputs.
 
-    A model whose inputs and outputs all have a free first axis gets batches, and a bounded queue for them. Any other
-    takes one request at a time: the picture of one frame.
+    A model whose inputs and outputs all have a free first axis gets batches. Any other takes one request at a time: the
+    picture of one frame. The queue of either is bounded.
 
     Raises:
         ModelError: it has numbers of a type that is not known here.
     """
     config: Any = schema.ModelConfig(name=identity.model, backend="onnxruntime")
-    is_batched = all(spec.shape and spec.shape[0] is None for spec in (*inputs, *outputs))
+    is_batched = _is_batched(inputs, outputs)
     for declared, specs in ((config.input, inputs), (config.output, outputs)):
         for spec in specs:
             declared.add(name=spec.name, data_type=_data_type(spec), dims=_dims(spec, is_batched))
@@ -60,7 +63,8 @@ def config_text(
         config.parameters[key].string_value = value
     if is_batched:
         config.max_batch_size = MAX_BATCH
-        _bound_queue(config.dynamic_batching)
+        config.dynamic_batching.max_queue_delay_microseconds = _BATCH_DELAY_US
+    _bound_queue(config.dynamic_batching.default_queue_policy)
     if device == "tensorrt":
         _use_tensorrt(config, identity)
     if device != "cpu":
@@ -70,9 +74,34 @@ def config_text(
     return text
 
 
-def _bound_queue(batching: Any) -> None:
-    batching.max_queue_delay_microseconds = _BATCH_DELAY_US
-    policy = batching.default_queue_policy
+def canary_body(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> str:
+    """A request to the same model over HTTP, on zeros, as JSON; its answer holds the outputs as bytes.
+
+    The form is that of the KServe protocol, version 2, with Triton's extension for binary data.
+
+    Raises:
+        ModelError: the model has numbers of a type that is not known here.
+    """
+    tensors = []
+    for spec in inputs:
+        shape = canary_shape(spec, _is_batched(inputs, outputs))
+        datatype = _data_type(spec).removeprefix("TYPE_")
+        tensors.append({"name": spec.name, "shape": shape, "datatype": datatype, "data": [0] * math.prod(shape)})
+    wanted = [{"name": spec.name, "parameters": {"binary_data": True}} for spec in outputs]
+    return json.dumps({"inputs": tensors, "outputs": wanted}, separators=(",", ":"))
+
+
+def canary_shape(spec: TensorSpec, is_batched: bool) -> tuple[int, ...]:
+    """The shape of an input for a canary, one inference that proves that a model runs: one row, one small picture."""
+    sizes = tuple(_FREE_PX if size is None else size for size in spec.shape)
+    return (1, *sizes[1:]) if is_batched else sizes
+
+
+def _is_batched(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> bool:
+    return all(spec.shape and spec.shape[0] is None for spec in (*inputs, *outputs))
+
+
+def _bound_queue(policy: Any) -> None:
     policy.timeout_action = schema.ModelQueuePolicy.REJECT
     policy.default_timeout_microseconds = _QUEUE_LIMIT_US
     policy.allow_timeout_override = True
@@ -91,7 +120,7 @@ def _warm_up(config: Any, inputs: Sequence[TensorSpec], rows: int) -> None:
     """Zeros in batches of `rows`; 0 for a model without batches."""
     sample = config.model_warmup.add(name=f"{rows} rows" if rows else "one picture", batch_size=rows)
     for spec in inputs:
-        sizes = [_WARM_UP_PX if size < 0 else size for size in _dims(spec, is_batched=rows > 0)]
+        sizes = [_FREE_PX if size < 0 else size for size in _dims(spec, is_batched=rows > 0)]
         tensor = sample.inputs[spec.name]
         tensor.data_type = schema.DataType.Value(_data_type(spec))
         tensor.dims.extend(sizes)

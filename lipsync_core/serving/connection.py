@@ -6,13 +6,15 @@ find NOT_FOUND; a server that is killed gives UNAVAILABLE, INTERNAL or CANCELLED
 """
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from lipsync_core.errors import ModelError
 from lipsync_core.server_address import host_and_port
-from lipsync_core.serving.patience import CountBook, Fault, Patience, Waiting
+from lipsync_core.serving.patience import Patience, Waiting
+from lipsync_core.serving_counts import CountBook, Fault
 
 try:
     from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
@@ -72,6 +74,7 @@ class Connection:
         waiting = Waiting(self.patience, self.address)
         faults: Counter[Fault] = Counter()
         while True:
+            began_s = time.monotonic()
             try:
                 answer = question(self._client, self.patience.deadline_s)
             except InferenceServerException as exc:
@@ -79,9 +82,11 @@ class Connection:
                 if fault is None:
                     raise ModelError(f"{label} refuses the request: {cause}") from exc
                 faults[fault] += 1
-                self.book.failed(fault)
                 _logger.debug("%s: %s (%s); trying again", label, cause, fault)
-                waiting.pause(fault, cause)
+                try:
+                    waiting.pause(fault, cause)
+                finally:
+                    self.book.failed(fault, time.monotonic() - began_s)
             else:
                 if faults:
                     told = label, faults["down"], faults["full"]

@@ -1,15 +1,11 @@
 """How long a caller of a model server tries again: while the server is down, and while its queue is full."""
 
 import random
-import threading
 import time
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
 
 from lipsync_core.errors import ModelServerBusyError, ModelServerDownError, OptionError, TransientError
-
-#: Why a request came back without a result, and may have one later.
-Fault = Literal["down", "full"]
+from lipsync_core.serving_counts import Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,42 +34,6 @@ class Patience:
         The server then drops it, before the caller gives up and sends it again.
         """
         return int(self.deadline_s / 1.5 * 1e6)
-
-
-@dataclass(frozen=True, slots=True)
-class ServingCounts:
-    """What one caller has seen. The server's own count of failures leaves out requests that its queue refuses."""
-
-    requests: int = 0  # answered with a result
-    retries: int = 0  # sent again after a failure
-    rejections: int = 0  # refused by a full queue, or dropped from it, and sent again
-
-
-class CountBook:
-    """Counts that threads share."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counts = ServingCounts()
-
-    @property
-    def counts(self) -> ServingCounts:
-        """The counts so far."""
-        with self._lock:
-            return self._counts
-
-    def answered(self) -> None:
-        """One more result."""
-        with self._lock:
-            self._counts = replace(self._counts, requests=self._counts.requests + 1)
-
-    def failed(self, fault: Fault) -> None:
-        """One more request without a result."""
-        with self._lock:
-            if fault == "full":
-                self._counts = replace(self._counts, rejections=self._counts.rejections + 1)
-            else:
-                self._counts = replace(self._counts, retries=self._counts.retries + 1)
 
 
 class Waiting:

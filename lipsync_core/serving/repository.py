@@ -1,4 +1,4 @@
-"""Writes the folder of a Triton server: the installed models that it may serve, each with its configuration."""
+"""Writes the folder of a Triton server: the installed models that it may serve, their settings, and a health probe."""
 
 import shutil
 import tempfile
@@ -9,8 +9,32 @@ from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork
 from lipsync_core.models.registry import NETWORK, ModelEntry
 from lipsync_core.models.store import InstalledModel, ModelStore
 from lipsync_core.onnx_session import OnnxModel
-from lipsync_core.serving.config import Device, config_text, precision_on
+from lipsync_core.serving.config import Device, canary_body, config_text, precision_on
 from lipsync_core.serving.identity import SERVABLE, SERVED_VERSION, ServedIdentity
+
+#: The probe, and the file beside each model that it sends. Triton's image has a shell and curl, and no Python package
+#: of its client. Status 503 is a full queue, which a dead model does not have.
+PROBE, CANARY = "check.sh", "canary.json"
+_PROBE_TEXT = f"""\
+#!/bin/sh
+# Sends one inference on zeros to each model of this folder: sh check.sh [http://HOST:PORT]. The exit status is 0 where
+# each answers, or has a full queue. /v2/health/ready proves less: it stays 200 while the backend of a model is dead.
+server=${{1:-http://127.0.0.1:8000}}
+folder=$(dirname "$0")
+for body in "$folder"/*/{CANARY}; do
+    model=$(basename "$(dirname "$body")")
+    status=$(curl --silent --max-time 20 --output /dev/null --write-out '%{{http_code}}' \\
+        --header 'Content-Type: application/json' --data-binary "@$body" "$server/v2/models/$model/infer")
+    case $status in
+        200 | 503) models="$models $model" ;;
+        *)
+            echo "$model does not answer at $server: status $status"
+            exit 1
+            ;;
+    esac
+done
+echo "each model answers at $server:$models"
+"""
 
 
 def export_repository(
@@ -18,8 +42,9 @@ def export_repository(
 ) -> tuple[str, ...]:
     """Write `folder` for a server that runs the networks on `device`; the names of the models in it.
 
-    It holds every installed model of `SERVABLE`: MODEL/config.pbtxt and MODEL/1/model.onnx. The folder appears whole or
-    not at all. `is_replacing` has it take the place of an older one, which no server may be reading.
+    It holds every installed model of `SERVABLE`: MODEL/config.pbtxt, MODEL/1/model.onnx, and MODEL/canary.json for the
+    probe check.sh. The folder appears whole or not at all. `is_replacing` has it take the place of an older one, which
+    no server may be reading.
 
     Raises:
         OptionError: there is something at `folder` already.
@@ -40,6 +65,7 @@ def export_repository(
             made = Path(scratch) / folder.name
             for name in names:
                 _write_model(store.entry(name), store.open_usable(name), made / name, device)
+            (made / PROBE).write_text(_PROBE_TEXT, encoding="utf-8")
             made.chmod(0o755)  # the server runs as another user
             if folder.exists():
                 folder.rename(Path(scratch) / "replaced")
@@ -62,6 +88,7 @@ def _write_model(entry: ModelEntry, installed: InstalledModel, folder: Path, dev
     identity = ServedIdentity(entry.name, SERVED_VERSION, entry.licence, sha256, device, precision_on(device))
     text = config_text(identity, network.inputs, network.outputs, device)
     (folder / "config.pbtxt").write_text(text, encoding="utf-8")
+    (folder / CANARY).write_text(canary_body(network.inputs, network.outputs), encoding="utf-8")
 
 
 def _write_wav2lip(source: Path, file: Path) -> None:

@@ -13,6 +13,7 @@ from pydantic import Field, TypeAdapter
 from lipsync_core.clock import StageTiming
 from lipsync_core.errors import LipSyncError
 from lipsync_core.report import FrameCounts, Outcome
+from lipsync_core.serving_counts import ServingCounts
 
 
 class JobState(StrEnum):
@@ -105,10 +106,26 @@ class StageRow:
     peak_rss_bytes: int | None = None
     gpu_util: float | None = None  # mean, 0..1
     gpu_mem_bytes: int | None = None  # at most
-    provider: str | None = None  # that ran the stage's networks: cpu, cuda, tensorrt; None where it ran none
+    provider: str | None = None  # that ran the stage's networks: cpu, cuda, tensorrt, server; None where it ran none
+    served_requests: int | None = None  # that a model server answered; None, as below, where the stage asked none
+    served_retries: int | None = None  # sent again after a failure
+    served_rejections: int | None = None  # refused by a full queue, and sent again
+    served_wait_s: float | None = None  # in tries without an answer and in the pauses after them
     host: str | None = None
     pool: str | None = None
     table: Literal["stage_timings"] = "stage_timings"
+
+    def with_served(self, counts: ServingCounts | None) -> "StageRow":
+        """The row of a stage that asked this of a model server."""
+        if counts is None:
+            return replace(self, served_requests=None, served_retries=None, served_rejections=None, served_wait_s=None)
+        return replace(
+            self,
+            served_requests=counts.requests,
+            served_retries=counts.retries,
+            served_rejections=counts.rejections,
+            served_wait_s=counts.waited_s,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +212,7 @@ def stage_rows(
             provider=timing.provider,
             host=attempt.host_name,
             pool=attempt.pool,
-        )
+        ).with_served(timing.served)
         for timing in timings
     ]
 

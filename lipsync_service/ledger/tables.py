@@ -113,7 +113,11 @@ class StageTiming(Base):
     peak_rss_bytes: Mapped[int | None]
     gpu_util: Mapped[float | None]  # mean over the stage, 0..1
     gpu_mem_bytes: Mapped[int | None]  # at most
-    provider: Mapped[str | None] = mapped_column(String(32))  # that ran the stage's networks: cpu, cuda, tensorrt
+    provider: Mapped[str | None] = mapped_column(String(32))  # that ran the stage's networks
+    served_requests: Mapped[int | None]  # that a model server answered
+    served_retries: Mapped[int | None]  # sent again after a failure
+    served_rejections: Mapped[int | None]  # refused by a full queue, and sent again
+    served_wait_s: Mapped[float | None]  # in tries without an answer and in the pauses after them
     host: Mapped[str | None]
     pool: Mapped[str | None]
     finished_at: Mapped[datetime] = mapped_column(index=True)

@@ -314,15 +314,20 @@ def test_the_model_server_holds_the_gpu_and_is_bounded_in_compose_and_kubernetes
     assert server["profiles"] == ["model-server"]
     assert server["deploy"]["resources"]["reservations"]["devices"][0]["capabilities"] == ["gpu"]
     assert {"memory", "pids"} <= set(server["deploy"]["resources"]["limits"])
-    assert server["healthcheck"]["test"][-1].endswith("/v2/health/ready")
     assert {port.rpartition(":")[2] for port in server["ports"]} == {"8001", "8002"}
     [pod] = [pod for name, pod in pods(resources(*MANIFESTS)) if name == "model-server"]
     [container_part] = pod["containers"]
     assert container_part["resources"]["limits"]["nvidia.com/gpu"] == 1
-    assert container_part["readinessProbe"]["httpGet"]["path"] == "/v2/health/ready"
+    folder = export_command(compose()["services"]["model-repository"]["command"])
+    assert export_command(pod["initContainers"][0]["args"]) == folder
     for command in (server["command"], container_part["args"]):
-        assert f"--model-repository={export_command(compose()['services']['model-repository']['command'])}" in command
-    assert export_command(pod["initContainers"][0]["args"])
+        assert f"--model-repository={folder}" in command
+    probe = ["sh", f"{folder}/check.sh"]  # tests/model_server proves it
+    assert server["healthcheck"]["test"] == ["CMD", *probe]
+    assert {name: container_part[name]["exec"]["command"] for name in ("readinessProbe", "livenessProbe")} == {
+        "readinessProbe": probe,
+        "livenessProbe": probe,
+    }
 
 
 def export_command(command: list[str]) -> str:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from lipsync_core.generators.wav2lip_onnx import PATCH_SHAPE
 from lipsync_core.serving.client import ServedModel
-from lipsync_core.serving.patience import Patience, ServingCounts
+from lipsync_core.serving.patience import Patience
+from lipsync_core.serving_counts import ServingCounts
 from tests.model_server.backend.timed import mouths
 
 MODEL = "wav2lip"

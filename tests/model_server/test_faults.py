@@ -96,18 +96,22 @@ def test_a_model_loaded_anew_under_load_fails_nobody(triton: TritonServer, wait_
 
 
 @contextmanager
-def server_of_a_short_queue(folder: Path) -> Iterator[tuple[TritonServer, Path]]:
+def server_of_a_short_queue(folder: Path, batch: int) -> Iterator[tuple[TritonServer, Path]]:
+    """`batch` is that of a model that takes batches, of one request; 0: it takes no batches, as GFPGAN."""
     about_to_start("Triton's server")
     model = write_stand_in(folder / "models")
     with changed_config(model) as config:
         config.dynamic_batching.default_queue_policy.max_queue_size = 2
-        config.max_batch_size = _FRAMES  # so that a batch is one request
+        config.max_batch_size = batch
+        for tensor in () if batch else (*config.input, *config.output):
+            tensor.dims.insert(0, _FRAMES)
     with running_server(model.parent, folder) as server:
         yield server, model
 
 
-def test_a_full_queue_makes_callers_wait_and_fails_none(tmp_path: Path, wait_until: WaitUntil) -> None:
-    with server_of_a_short_queue(tmp_path) as (server, model):
+@pytest.mark.parametrize("batch", [_FRAMES, 0])
+def test_a_full_queue_makes_callers_wait_and_fails_none(tmp_path: Path, wait_until: WaitUntil, batch: int) -> None:
+    with server_of_a_short_queue(tmp_path, batch) as (server, model):
         with held(model):
             callers = Callers(server.url, _CALLERS, _FRAMES)
             wait_until(lambda: server.waiting_requests(MODEL) == 2)

@@ -32,7 +32,8 @@ _LIBC = ctypes.CDLL(None)
 class Statistics:
     """What the server counted for one model since it was loaded."""
 
-    frames: int  # of all requests that it answered
+    requests: int  # that it answered
+    frames: int  # of all these
     executions: int  # runs of the network
     batches: Mapping[int, int]  # executions, by their number of frames
 
@@ -40,7 +41,14 @@ class Statistics:
         """What came after `earlier`."""
         batches = {size: count - earlier.batches.get(size, 0) for size, count in self.batches.items()}
         new = MappingProxyType({size: count for size, count in batches.items() if count})
-        return Statistics(self.frames - earlier.frames, self.executions - earlier.executions, new)
+        return Statistics(
+            self.requests - earlier.requests, self.frames - earlier.frames, self.executions - earlier.executions, new
+        )
+
+    @property
+    def requests_a_batch(self) -> float:
+        """The mean number of requests in one run of the network; 0 where it did not run."""
+        return self.requests / self.executions if self.executions else 0.0
 
 
 class TritonServer:
@@ -134,7 +142,9 @@ class TritonServer:
         answer = httpx.get(f"{self._http}/v2/models/{model}/stats", timeout=10).raise_for_status().json()
         counted = answer["model_stats"][0]
         batches = {each["batch_size"]: each["compute_infer"]["count"] for each in counted["batch_stats"]}
-        return Statistics(counted["inference_count"], counted["execution_count"], MappingProxyType(batches))
+        requests = counted["inference_stats"]["success"]["count"]
+        frames, executions = counted["inference_count"], counted["execution_count"]
+        return Statistics(requests, frames, executions, MappingProxyType(batches))
 
     def waiting_requests(self, model: str) -> int:
         """The requests in the queue of `model`: those that no run of the network has taken."""

@@ -86,7 +86,9 @@ def test_precision_fails_when_the_providers_do_not_have_it() -> None:
 def test_the_precision_of_a_model_server_needs_no_provider_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIPSYNC_MODEL_SERVER", "grpc://gpu-node:8001")
     monkeypatch.setenv("LIPSYNC_PRECISION", "fp16")
-    assert Settings().execution == Execution("auto", "fp16", model_server="grpc://gpu-node:8001")
+    assert Settings().execution == Execution(
+        "auto", "fp16", model_server="grpc://gpu-node:8001", model_server_wait_s=600.0
+    )
     monkeypatch.setenv("LIPSYNC_MODEL_SERVER", "")
     monkeypatch.setenv("LIPSYNC_PRECISION", "")
     assert Settings().execution == Execution()

@@ -24,7 +24,9 @@ class StandInServer(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     def __init__(self, repository: Path) -> None:
         self.models = {
-            folder.name: OnnxModel(folder / "1" / "model.onnx", threads=1) for folder in repository.iterdir()
+            folder.name: OnnxModel(folder / "1" / "model.onnx", threads=1)
+            for folder in repository.iterdir()
+            if folder.is_dir()
         }
         self.configs = {
             name: text_format.Parse((repository / name / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())

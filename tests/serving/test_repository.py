@@ -1,5 +1,6 @@
 """The folder of a model server: what it holds, and when it is not written."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ from tritonclient.grpc import model_config_pb2
 
 from lipsync_core.errors import LicenceError, ModelCorruptError, ModelError, ModelMissingError, OptionError
 from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork
+from lipsync_core.install import ModelInstaller
 from lipsync_core.models.store import ModelStore
 from lipsync_core.serving.config import Device
 from lipsync_core.serving.repository import export_repository
 from tests.echo_network import write_echo
+from tests.scaling_network import write_scaling_network
 from tests.wav2lip_weights import home_with, seeded_pictures
 
 
@@ -24,7 +27,7 @@ def config_of(repository: Path, name: str) -> Any:
 
 def test_each_installed_model_has_its_file_and_its_configuration(repository: Path) -> None:
     files = sorted(str(path.relative_to(repository)) for path in repository.rglob("*") if path.is_file())
-    assert files == ["wav2lip/1/model.onnx", "wav2lip/config.pbtxt"]
+    assert files == ["check.sh", "wav2lip/1/model.onnx", "wav2lip/canary.json", "wav2lip/config.pbtxt"]
     config = config_of(repository, "wav2lip")
     assert (config.name, config.backend, config.max_batch_size) == ("wav2lip", "onnxruntime", 64)
     assert {each.name: list(each.dims) for each in config.input} == {"crops": [96, 96, 3], "mel": [80, 16]}
@@ -32,6 +35,22 @@ def test_each_installed_model_has_its_file_and_its_configuration(repository: Pat
     queue = config.dynamic_batching.default_queue_policy
     assert (queue.max_queue_size, queue.allow_timeout_override) == (16, True)
     assert queue.timeout_action == model_config_pb2.ModelQueuePolicy.REJECT
+
+
+def test_a_model_with_a_fixed_batch_is_served_without_batches_and_with_a_bounded_queue(tmp_path: Path) -> None:
+    """The public files of SCRFD and GFPGAN take one picture at a time."""
+    store = ModelStore(tmp_path / "models")
+    network = write_scaling_network(tmp_path / "scaling.onnx", 0.9, first_row=256)
+    ModelInstaller(store).import_file("gfpgan", network, accept_licence=True)
+    export_repository(store, tmp_path / "repository", "cuda")
+    config = config_of(tmp_path / "repository", "gfpgan")
+    assert config.max_batch_size == 0
+    assert [list(each.dims) for each in config.input] == [[1, 3, 512, 512]]
+    assert config.dynamic_batching.default_queue_policy.max_queue_size == 16
+    assert config.dynamic_batching.max_queue_delay_microseconds == 0
+    assert [each.batch_size for each in config.model_warmup] == [0]
+    [canary] = json.loads((tmp_path / "repository" / "gfpgan" / "canary.json").read_text())["inputs"]
+    assert (canary["shape"], canary["datatype"], len(canary["data"])) == ([1, 3, 512, 512], "FP32", 3 * 512 * 512)
 
 
 def test_the_server_gets_the_file_that_this_machine_uses(store: ModelStore, repository: Path) -> None:
@@ -135,4 +154,4 @@ def test_an_older_folder_is_replaced_whole_where_that_is_asked_for(store: ModelS
     (tmp_path / "served" / "gfpgan").mkdir(parents=True)
     assert export_repository(store, tmp_path / "served", is_replacing=True) == ("wav2lip",)
     assert [path.name for path in tmp_path.iterdir()] == ["served"]
-    assert [path.name for path in (tmp_path / "served").iterdir()] == ["wav2lip"]
+    assert sorted(path.name for path in (tmp_path / "served").iterdir()) == ["check.sh", "wav2lip"]

@@ -2,10 +2,12 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
+import grpc
 import pytest
 
 from lipsync_cli.main import main
@@ -15,7 +17,7 @@ from lipsync_core.model_source import check_server, usable_model
 from lipsync_core.models.store import ModelStore
 from lipsync_core.workspace import Workspace
 from tests.echo_network import write_echo
-from tests.serving.stand_in_server import StandInServer
+from tests.serving.stand_in_server import StandInServer, serving
 from tests.wav2lip_weights import home_with
 
 LIPSYNC = Path(sys.executable).with_name("lipsync")
@@ -55,6 +57,28 @@ def test_a_served_job_makes_the_same_movie_as_one_in_this_process(
     assert json.loads(own.stdout)["providers"]["chosen"] == "cpu"
 
 
+def test_the_report_and_the_ledger_say_what_a_job_lost_to_its_server(
+    folder: Path, echo_home: Path, server: StandInServer, address: str
+) -> None:
+    pytest.importorskip("sqlalchemy", reason="the extra service is not installed")
+    server.faults = [
+        (grpc.StatusCode.UNAVAILABLE, "gone"),
+        (grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size"),
+    ]
+    ledger = f"sqlite:///{folder / 'ledger.sqlite'}"
+    done = run_job(echo_home, folder / "out.mp4", "--model-server", address, "--ledger", ledger)
+    assert done.returncode == 0, done.stderr
+    stages = {row["stage"]: row["served"] for row in json.loads(done.stdout)["stages"]}
+    counts = stages.pop("infer")
+    assert counts.pop("waited_s") > 0
+    assert counts == {"requests": 2, "retries": 1, "rejections": 1}  # of ten frames, in batches of eight
+    assert set(stages.values()) == {None}
+    query = "SELECT served_requests, served_retries, served_rejections, served_wait_s > 0 FROM stage_timings"
+    with sqlite3.connect(folder / "ledger.sqlite") as connection:
+        found = connection.execute(f"{query} WHERE served_requests IS NOT NULL").fetchall()
+    assert found == [(2, 1, 1, 1)]
+
+
 def test_a_served_job_needs_no_onnx_runtime(folder: Path, echo_home: Path, address: str) -> None:
     (folder / "onnxruntime.py").write_text("raise ImportError('absent')")
     paths = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
@@ -71,6 +95,20 @@ def test_a_job_fails_when_the_server_holds_other_weights(folder: Path, tmp_path:
     assert not (folder / "out.mp4").exists()
     with pytest.raises(ModelMismatchError):
         usable_model("wav2lip", ModelStore(other.models), Execution(model_server=address))
+
+
+def test_a_job_fails_in_one_line_when_its_server_does_not_answer_for_as_long_as_it_may_wait(
+    folder: Path, echo_home: Path, server: StandInServer
+) -> None:
+    with serving(server) as address:
+        pass  # its port is free again
+    chosen = ("--model-server", address, "--model-server-wait")
+    done = run_job(echo_home, folder / "out.mp4", *chosen, "0.3")
+    assert (done.returncode, done.stderr.count("\n")) == (75, 1)
+    assert "MODEL_SERVER_DOWN" in done.stderr and "has not answered for 0.3 s" in done.stderr
+    done = run_job(echo_home, folder / "out.mp4", *chosen, "0")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "model-server-wait is 0" in done.stderr
 
 
 def test_without_a_file_here_the_registered_weights_are_expected(

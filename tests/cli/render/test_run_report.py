@@ -9,6 +9,7 @@ from lipsync_core.decoder_choice import ON_CPU, DecoderChoice
 from lipsync_core.encoder_choice import EncoderChoice
 from lipsync_core.execution import ProviderChoice
 from lipsync_core.report import FrameCounts, JobReport
+from lipsync_core.serving_counts import ServingCounts
 from tests.text_tables import words
 
 REPORT = JobReport(
@@ -33,6 +34,7 @@ REPORT = JobReport(
     stages=(
         StageTiming("probe", 0.1, 0.1, 0),
         StageTiming("track", 1.5, 2.0, 150, "cpu"),
+        StageTiming("infer", 0.0, 0.0, 270, "server", ServingCounts(34, 2, 1, 3.25)),
         StageTiming("encode", 8.0, 12.0, 280),
         StageTiming("other", 0.4, 0.4, 0),
     ),
@@ -84,10 +86,16 @@ def test_the_text_says_what_decoded_the_video_where_there_was_a_choice() -> None
     assert "decoder cpu, --decoder auto nvdec cannot be used here: why" in words(render_text(chosen))
 
 
+def test_the_text_says_what_the_model_server_was_asked_and_what_that_cost() -> None:
+    line = "server 34 requests, 2 tried again, 1 refused by a full queue, 3.2 s lost"
+    assert line in words(render_text(REPORT))
+
+
 def test_the_text_is_silent_about_what_did_not_happen() -> None:
     whole = dataclasses.replace(REPORT, frames=FrameCounts(280, 0, 0), track_was_cached=True)
     text = render_text(whole)
     assert "passed through" not in text
+    assert "server" not in render_text(dataclasses.replace(REPORT, stages=REPORT.stages[:2]))
     assert "from the cache" in text
     without = ProviderChoice("auto", None, "nothing was run in ONNX Runtime", "fp32")
     assert "networks nothing was run" in render_text(dataclasses.replace(REPORT, providers=without))
@@ -118,8 +126,10 @@ def test_the_json_has_the_documented_fields() -> None:
         "items": 150,
         "items_per_s": 100.0,
         "provider": "cpu",
+        "served": None,
     }
-    assert fields["stages"][2]["provider"] is None
+    assert fields["stages"][2]["served"] == {"requests": 34, "retries": 2, "rejections": 1, "waited_s": 3.25}
+    assert fields["stages"][3]["provider"] is None
     reason = "it ran a trial network correctly; cuda is not here"
     assert fields["providers"] == {"requested": "auto", "chosen": "cpu", "reason": reason, "precision": "fp32"}
     assert sum(row["share"] for row in fields["stages"]) == 1.0

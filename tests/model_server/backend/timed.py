@@ -20,7 +20,7 @@ class Network:
 
     def __init__(self, config, folder):
         """Take the memory that weights would take."""
-        self._rows = next(int(each["dims"][0]) for each in config["output"] if each["name"] == "patches")
+        self._rows = next(int(each["dims"][-3]) for each in config["output"] if each["name"] == "patches")
         self._weights = np.ones(_WEIGHTS_BYTES, np.uint8)
         self._held = folder / HELD
 
