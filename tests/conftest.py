@@ -32,7 +32,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 #: network that others wait for.
 TOGETHER = {
     "other stacks": tuple(
-        f"tests/stack/test_{name}.py" for name in ("gpu_pool", "hearing", "launch", "retention", "watch")
+        f"tests/stack/test_{name}.py"
+        for name in ("gpu_pool", "hearing", "launch", "model_server", "retention", "watch")
     ),
     "stack": ("tests/stack/",),
     "torch": ("tests/benchmarks/test_compare_upstream.py", "tests/compat/", "tests/export/"),

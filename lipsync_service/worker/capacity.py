@@ -48,7 +48,7 @@ def worker_limit(settings: Settings, pool: str) -> int:
 def threads_of_a_run(settings: Settings) -> int:
     """The threads of each codec and each network in a run on this host, which shares it with as many as may run.
 
-    Threads change no result and hardly the CPU time of a job; one that finds no free core only costs memory (x264: 20
-    MB on 1280x720).
+    Threads hardly change the CPU time of a job; one that finds no free core only costs memory (x264: 20 MB on
+    1280x720).
     """
     return max(1, this_machine(settings).cores // worker_limit(settings, CPU_POOL))
