@@ -66,11 +66,14 @@ def bottleneck(figures: Figures, level: Load) -> Bottleneck | None:
 
 
 def bytes_per_running_request(levels: Sequence[Load]) -> float | None:
-    """PSS of the whole stack for each request that runs beside the first; None where no two ran at once."""
+    """PSS of the whole stack for each request that runs beside the first; None where no two ran at once.
+
+    The first load that reached a number counts for it: the servers' caches grow from load to load, whatever runs.
+    """
     peaks: dict[int, int] = {}
     for level in levels:
         for peak in level.machine.memory if level.machine else ():
-            peaks[peak.running] = max(peaks.get(peak.running, 0), peak.stack_bytes)
+            peaks.setdefault(peak.running, peak.stack_bytes)
     running = sorted(each for each in peaks if each >= 1)
     if len(running) < 2:
         return None

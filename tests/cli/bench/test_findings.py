@@ -55,10 +55,19 @@ def test_the_control_plane_has_limits_of_its_own() -> None:
     assert ratio("the idle service, share of one core", quiet) == (pytest.approx(0.04), True)
 
 
+def with_more(machine: Machine | None, stack_bytes: int) -> Machine:
+    assert machine is not None
+    memory = tuple(replace(peak, stack_bytes=peak.stack_bytes + stack_bytes) for peak in machine.memory)
+    return replace(machine, memory=memory)
+
+
 def test_the_memory_of_one_more_request_is_the_slope_of_the_peaks() -> None:
     assert bytes_per_running_request(FIGURES.levels) == pytest.approx(120e6)
     assert ratio("memory (PSS) of one more running request") == (pytest.approx(120), True)
     assert bytes_per_running_request([load(1, 0.1)]) is None
+    # A later load, with as many running, for which the servers have grown, does not count.
+    grown = replace(FIGURES.levels[-1], machine=with_more(FIGURES.levels[-1].machine, 500_000_000))
+    assert bytes_per_running_request([*FIGURES.levels, grown]) == pytest.approx(120e6)
 
 
 def test_one_request_alone_is_compared_with_the_command() -> None:
