@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
-from lipsync_service.capacity.costs import Footprint, JobCosts, Pool, Step, reference_costs
+from lipsync_service.capacity.costs import FROM_GPU, TO_GPU, Footprint, JobCosts, Pool, Step, reference_costs
 from lipsync_service.ledger.database import reading_known
 from lipsync_service.ledger.rows import JobState
 from lipsync_service.ledger.tables import Job, StageTiming
@@ -27,8 +27,8 @@ _GPU_PROVIDERS = frozenset(("cuda", "tensorrt"))
 _TOGETHER = {"fetch video": "fetch", "fetch audio": "fetch", "blend": "render", "encode": "render"}
 _FIXED = frozenset(("load", "plan", "claim"))  # stages that take the same time for every clip
 #: The steps that are gaps between stages: a run starts, hands over, ends.
-_START, _TO_GPU, _BACK, _END = "start", "start on the GPU pool", "return to the CPU pool", "end"
-GAPS = frozenset((_START, _TO_GPU, _BACK, _END))
+_START, _END = "start", "end"
+GAPS = frozenset((_START, TO_GPU, FROM_GPU, _END))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ def _measured_job(rows: Sequence[Row[tuple[object, ...]]]) -> _MeasuredJob:
     spans = [first, ordered[0]]
     for before, after in pairwise(ordered):
         if before.pool != after.pool:
-            name = _TO_GPU if after.pool == "gpu" else _BACK
+            name = TO_GPU if after.pool == "gpu" else FROM_GPU
             spans.append(_Span(name, after.pool, before.end_s, after.start_s, 0.0, 0.0, is_gap=True))
         spans.append(after)
     spans.append(_Span(_END, "cpu", ordered[-1].end_s, end_s, 0.0, 0.0, is_gap=True))
