@@ -1,6 +1,7 @@
 """The job recorder: writes a job's start, its stages and its end into the ledger."""
 
 import importlib.metadata
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -167,6 +168,7 @@ class JobRecorder:
             error_code=error_code,
             finished_at=now,
             wall_s=wall_s,
+            cpu_s=time.process_time(),  # a run has a process of its own
             peak_rss_bytes=peak_bytes,
         )
         self._ledger.job_finished(row, self._frames)

@@ -59,8 +59,8 @@ class Number(click.ParamType[float]):
 @click.option("--database", metavar="URL", help="The ledger, as of lipsync report.")
 @click.option("--at-once", type=click.IntRange(1, 20_000), metavar="JOBS", help="Foretell so many jobs on one machine.")
 @click.option("--cores", type=Number(0.1, 1024), show_default="those of this machine", help="With --at-once.")
-@click.option("--cpu-slots", type=click.IntRange(1, 10_000), show_default="cores + 1", help="With --at-once.")
-@click.option("--gpu-slots", type=click.IntRange(1, 10_000), show_default="cores", help="With --at-once.")
+@click.option("--cpu-slots", type=click.IntRange(1, 10_000), show_default="cores", help="With --at-once.")
+@click.option("--gpu-slots", type=click.IntRange(1, 10_000), show_default="none without a GPU", help="With --at-once.")
 @click.option("--chart", type=_FILE, metavar="FILE.html", help="Write a page with charts.")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object to standard output.")
 def plan(write_prices: Path | None, write_costs: Path | None, chart: Path | None, as_json: bool, **chosen: Any) -> None:

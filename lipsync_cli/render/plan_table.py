@@ -28,7 +28,7 @@ def machines(fleet: Fleet) -> list[tuple[str, str, float]]:
     """Each part of the fleet: its name, its machines in words, and its price for an hour."""
     cpu, gpu, control = fleet.cpu, fleet.gpu, fleet.control
     if gpu is None and control.node is None:
-        words = f"{cpu.count} x {cpu.node.name}, {cpu.slots} + {fleet.gpu_slots_here} runs at once"
+        words = f"{cpu.count} x {cpu.node.name}, {cpu.slots} runs at once"
         return [("everything", words, cpu.price_per_hour)]
     parts = [("CPU workers", f"{cpu.count} x {cpu.node.name}, {cpu.slots} runs at once each", cpu.price_per_hour)]
     if gpu:
@@ -90,7 +90,7 @@ def _plan_lines(plan: CapacityPlan) -> Iterator[str]:
         yield f"  {resource.name:34} {100 * resource.load(demand.jobs_per_s):5.1f} %"
     yield binding_text(plan.resources)
     yield ""
-    yield "other machines for the part of the GPU pool"
+    yield "other machines"
     for option in plan.options:
         each = f"{option.fleet.price_per_hour:8.2f} an hour, {option.per_video_minute:.4f} a minute of video"
         yield f"  {option_name(option):30} {each}"
@@ -109,7 +109,8 @@ def _replay_lines(replay: Replay) -> Iterator[str]:
 
 def _cost_lines(costs: JobCosts) -> Iterator[str]:
     yield f"costs of a job: {costs.source}"
-    parts = [("CPU pool", costs.cpu_s("cpu")), ("GPU pool", costs.cpu_s("gpu")), ("control plane", costs.control_s)]
+    runs = [("CPU pool", costs.cpu_s("cpu")), ("GPU pool", costs.cpu_s("gpu"))]
+    parts = [*(runs if costs.has_gpu_pool else [("run", costs.cpu_s("cpu"))]), ("control plane", costs.control_s)]
     seconds = ", ".join(f"{name} {cpu_s:.1f}" for name, cpu_s in parts)
     gpu = f"; {costs.gpu_s:.2f} s of an RTX 3090" if costs.gpu_s else ""
     yield f"  CPU-seconds: {seconds}{gpu}; {costs.wall_s():.1f} s with nothing else running"

@@ -17,6 +17,8 @@ from lipsync_core.errors import InputError, OptionError
 
 Pool = Literal["cpu", "gpu"]
 _POOLS = ("cpu", "gpu")
+#: The steps with which a run of the GPU pool begins, and hands over to the job's own run.
+TO_GPU, FROM_GPU = "start on the GPU pool", "return to the CPU pool"
 _MAX_S = 1e6
 
 
@@ -87,6 +89,16 @@ class JobCosts:
         """The costs of a clip of another length: the steps that grow do so in proportion."""
         factor = clip_s / self.clip_s
         return replace(self, clip_s=clip_s, steps=tuple(step.for_clip(factor) for step in self.steps))
+
+    @property
+    def has_gpu_pool(self) -> bool:
+        """Whether a part of the job is a run of its own, on the GPU pool."""
+        return any(step.pool == "gpu" for step in self.steps)
+
+    def in_one_run(self) -> "JobCosts":
+        """The costs of the same job where there is no GPU pool: all of it is one run of the CPU pool."""
+        kept = (step for step in self.steps if step.name not in (TO_GPU, FROM_GPU))
+        return replace(self, steps=tuple(replace(step, pool="cpu") for step in kept))
 
     def cpu_s(self, pool: Pool) -> float:
         """CPU-seconds of a job on one pool."""

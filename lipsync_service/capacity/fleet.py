@@ -39,7 +39,7 @@ class Workers:
         owner = f"{self.pool.upper()} workers'"
         uses = [
             (f"{owner} cores", self.node.cores, costs.cpu_s(self.pool)),
-            ("GPUs", self.node.gpus * self.node.speed, costs.gpu_s if self.pool == "gpu" else 0.0),
+            ("GPUs", self.node.gpus * self.node.speed, costs.gpu_s if self.node.gpus else 0.0),
             (f"{owner} slots", self.slots, costs.wall_s(None if self.pool == "cpu" else "gpu")),
         ]
         return [Resource(name, self.count * amount / used) for name, amount, used in uses if used > 0]
@@ -71,12 +71,12 @@ class ControlPlane:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """All machines of a service. Without GPU workers the GPU pool's part runs on the CPU workers' machines."""
+    """All machines of a service. Without GPU workers the GPU pool is on the CPU workers' machines, or there is none."""
 
     cpu: Workers
     gpu: Workers | None
     control: ControlPlane
-    gpu_slots_here: int = 0  # of each CPU worker's machine, without GPU workers
+    gpu_slots_here: int = 0  # of each CPU worker's machine, without GPU workers; 0: there is no GPU pool
 
     @property
     def price_per_hour(self) -> float:
@@ -84,12 +84,14 @@ class Fleet:
         workers = self.cpu.price_per_hour + (self.gpu.price_per_hour if self.gpu else 0.0)
         return workers + self.control.price_per_hour
 
+    def form_of(self, costs: JobCosts) -> JobCosts:
+        """The costs as a job has them here: without a GPU pool it is one run."""
+        return costs if self.gpu or self.gpu_slots_here else costs.in_one_run()
+
     def resources(self, costs: JobCosts) -> list[Resource]:
-        """All that a job of these costs uses, the scarcest first."""
-        if self.gpu:
-            found = [*self.cpu.resources(costs), *self.gpu.resources(costs), *self.control.resources(costs)]
-        else:
-            found = [*self._shared(costs), *self.control.resources(costs)]
+        """All that a job of these costs, in the form that it has here, uses, the scarcest first."""
+        of_workers = [*self.cpu.resources(costs), *(self.gpu.resources(costs) if self.gpu else ())]
+        found = [*(of_workers if self.control.node else self._shared(costs)), *self.control.resources(costs)]
         return sorted(found, key=lambda each: each.jobs_per_s)
 
     def site(self) -> Site:
@@ -105,15 +107,14 @@ class Fleet:
 
     def _shared(self, costs: JobCosts) -> list[Resource]:
         """Where one machine does all of it, its cores carry both pools and the control plane."""
-        cores, used = self.cpu.count * self.cpu.node.cores, costs.cpu_s("cpu") + costs.cpu_s("gpu")
-        if self.control.node is None:
-            used += costs.control_s
-            cores -= costs.footprint.control_idle_cores
-        slots = Resource("CPU workers' slots", self.cpu.count * self.cpu.slots / costs.wall_s())
-        found = [Resource("cores", max(1e-9, cores) / used), slots]
-        if costs.wall_s("gpu"):
-            found.append(Resource("GPU workers' slots", self.cpu.count * self.gpu_slots_here / costs.wall_s("gpu")))
-        return found
+        node, used_s = self.cpu.node, costs.cpu_s("cpu") + costs.cpu_s("gpu") + costs.control_s
+        uses = [
+            ("cores", node.cores - costs.footprint.control_idle_cores, used_s),
+            ("GPUs", node.gpus * node.speed, costs.gpu_s if node.gpus else 0.0),
+            ("CPU workers' slots", self.cpu.slots, costs.wall_s()),
+            ("GPU workers' slots", self.gpu_slots_here, costs.wall_s("gpu")),
+        ]
+        return [Resource(name, max(1e-9, amount) / used) for name, amount, used in uses if used > 0]
 
 
 def worker_slots(pool: Pool, node: NodeType, costs: JobCosts) -> int:
@@ -128,7 +129,7 @@ def worker_slots(pool: Pool, node: NodeType, costs: JobCosts) -> int:
     limits = [wanted]
     if footprint.run_bytes:
         limits.append(floor((node.memory_bytes - footprint.worker_bytes) / footprint.run_bytes))
-    if pool == "gpu" and node.gpus and footprint.gpu_run_bytes:
+    if node.gpus and footprint.gpu_run_bytes:
         limits.append(floor(node.gpus * node.gpu_memory_gb * 1e9 / footprint.gpu_run_bytes))
     return max(0, min(limits))
 

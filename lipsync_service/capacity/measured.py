@@ -2,7 +2,8 @@
 
 The CPU-seconds of a step are the mean over the jobs. Its time alone on a machine is the tenth percentile of its wall
 times, because other work and queues only lengthen those. What a flow run costs beside its stages (it starts, imports,
-reports, ends) is no part of the ledger's stages; it comes as `Overhead` and is shared among the gaps by their length.
+reports) is in the job's row where the job is one run. What the ledger does not hold comes as `Overhead`. Both are
+shared among the gaps by their length.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
-from lipsync_service.capacity.costs import Footprint, JobCosts, Pool, Step, reference_costs
+from lipsync_service.capacity.costs import FROM_GPU, TO_GPU, Footprint, JobCosts, Pool, Step, reference_costs
 from lipsync_service.ledger.database import reading_known
 from lipsync_service.ledger.rows import JobState
 from lipsync_service.ledger.tables import Job, StageTiming
@@ -27,15 +28,15 @@ _GPU_PROVIDERS = frozenset(("cuda", "tensorrt"))
 _TOGETHER = {"fetch video": "fetch", "fetch audio": "fetch", "blend": "render", "encode": "render"}
 _FIXED = frozenset(("load", "plan", "claim"))  # stages that take the same time for every clip
 #: The steps that are gaps between stages: a run starts, hands over, ends.
-_START, _TO_GPU, _BACK, _END = "start", "start on the GPU pool", "return to the CPU pool", "end"
-GAPS = frozenset((_START, _TO_GPU, _BACK, _END))
+_START, _BETWEEN, _END = "start", "between stages", "end"
+GAPS = frozenset((_START, TO_GPU, FROM_GPU, _BETWEEN, _END))
 
 
 @dataclass(frozen=True, slots=True)
 class Overhead:
     """What a job takes beside its stages, as measured on a whole machine."""
 
-    runs_cpu_s: float  # of its flow runs
+    runs_cpu_s: float  # of its flow runs; the ledger's own figure goes before this one
     control_cpu_s: float  # of the control plane
 
 
@@ -70,7 +71,15 @@ class _Span:
 @dataclass(frozen=True, slots=True)
 class _MeasuredJob:
     clip_s: float
+    cpu_s: float | None  # of its own run, as a whole; an earlier release did not measure it
     spans: tuple[_Span, ...]
+
+    @property
+    def beside_stages_s(self) -> float | None:
+        """CPU-seconds beside the stages; None where the row does not hold them: a run on the GPU pool is not in it."""
+        if self.cpu_s is None or any(span.pool == "gpu" for span in self.spans):
+            return None
+        return max(0.0, self.cpu_s - sum(span.cpu_s for span in self.spans))
 
 
 def ledger_costs(
@@ -94,7 +103,7 @@ def ledger_costs(
     steps = [_step(spans, jobs, clip_s) for spans in of_step]
     source = f"the {len(jobs)} newest jobs of the ledger"
     known = replace(footprint, spread=_spread(jobs), crash_rate=crash_rate)
-    return JobCosts(source, model, clip_s, _with_overhead(steps, of_step, overhead), known)
+    return JobCosts(source, model, clip_s, _with_overhead(steps, of_step, _known_better(overhead, jobs)), known)
 
 
 def _of_model(model: str, since: datetime | None) -> list[ColumnElement[bool]]:
@@ -115,7 +124,13 @@ def _measured_jobs(connection: Connection, model: str, since: datetime | None) -
     wanted = [*_of_model(model, since), Job.state == JobState.COMPLETED, Job.attempt == 1, Job.duration_s > 0]
     newest = select(Job).where(*wanted).order_by(Job.finished_at.desc()).limit(_MAX_JOBS).subquery()
     of_job = (StageTiming.job_id == newest.c.id) & (StageTiming.attempt == 1) & (StageTiming.part_of == "")
-    query = select(newest.c.created_at, newest.c.finished_at.label("ended_at"), newest.c.duration_s, StageTiming)
+    job = (
+        newest.c.created_at,
+        newest.c.finished_at.label("ended_at"),
+        newest.c.duration_s,
+        newest.c.cpu_s.label("run_s"),
+    )
+    query = select(*job, StageTiming)
     rows: dict[object, list[Row[tuple[object, ...]]]] = {}
     for row in connection.execute(query.join(StageTiming, of_job)):
         rows.setdefault(row.job_id, []).append(row)
@@ -125,7 +140,7 @@ def _measured_jobs(connection: Connection, model: str, since: datetime | None) -
 
 
 def _measured_job(rows: Sequence[Row[tuple[object, ...]]]) -> _MeasuredJob:
-    """Stages of one job in the order of their starts, with the gaps before, between and after."""
+    """Stages of one job in the order of their starts, with the gaps; those between stages of one run are one step."""
     began, clip_s = rows[0].created_at, rows[0].duration_s
     stages: dict[str, _Span] = {}
     for row in rows:
@@ -135,14 +150,17 @@ def _measured_job(rows: Sequence[Row[tuple[object, ...]]]) -> _MeasuredJob:
     ordered = sorted(stages.values(), key=lambda each: each.start_s)
     end_s = (rows[0].ended_at - began).total_seconds()
     first = _Span(_START, "cpu", 0.0, ordered[0].start_s, 0.0, 0.0, is_gap=True)
-    spans = [first, ordered[0]]
+    spans, between_s = [first, ordered[0]], 0.0
     for before, after in pairwise(ordered):
         if before.pool != after.pool:
-            name = _TO_GPU if after.pool == "gpu" else _BACK
+            name = TO_GPU if after.pool == "gpu" else FROM_GPU
             spans.append(_Span(name, after.pool, before.end_s, after.start_s, 0.0, 0.0, is_gap=True))
+        else:
+            between_s += max(0.0, after.start_s - before.end_s)
         spans.append(after)
+    spans.append(_Span(_BETWEEN, "cpu", 0.0, between_s, 0.0, 0.0, is_gap=True))
     spans.append(_Span(_END, "cpu", ordered[-1].end_s, end_s, 0.0, 0.0, is_gap=True))
-    return _MeasuredJob(clip_s, tuple(spans))
+    return _MeasuredJob(clip_s, rows[0].run_s, tuple(spans))
 
 
 def _stage_span(row: Row[tuple[object, ...]], began: datetime) -> _Span:
@@ -184,6 +202,12 @@ def _alone(step: Step, wall_s: float) -> Step:
     own_s = max(0.0, wall_s - step.control_s - step.gpu_s)
     threads = max(1.0, step.cpu_s / own_s) if own_s > 0 else 1.0
     return replace(step, threads=threads, wait_s=max(0.0, own_s - step.cpu_s / threads))
+
+
+def _known_better(overhead: Overhead, jobs: Sequence[_MeasuredJob]) -> Overhead:
+    """The overhead with the runs' CPU-seconds of these jobs, as far as their rows hold them."""
+    known = [each.beside_stages_s for each in jobs if each.beside_stages_s is not None]
+    return replace(overhead, runs_cpu_s=float(np.mean(known))) if known else overhead
 
 
 def _with_overhead(steps: Sequence[Step], of_step: Sequence[Sequence[_Span]], overhead: Overhead) -> tuple[Step, ...]:

@@ -44,7 +44,7 @@ class CapacityPlan:
     """The answer to: how many machines, and what do they cost?"""
 
     demand: Demand
-    costs: JobCosts  # for a clip of the demand's length
+    costs: JobCosts  # for a clip of the demand's length, in the form that a job has on the fleet
     currency: str
     options: tuple[Option, ...]  # the cheapest first, as the arithmetic has them
     fleet: Fleet  # the one that was simulated
@@ -79,12 +79,12 @@ def plan(
     Raises:
         OptionError: the table's machines cannot do it, or the goal cannot be met.
     """
-    job = costs.for_clip(demand.clip_s)
+    found = options(demand, costs, prices)
+    fleet, added = found[0].fleet, 0
+    job = fleet.form_of(costs.for_clip(demand.clip_s))
     if p95_goal_s is not None and job.wall_s() > p95_goal_s:
         message = f"a job takes {job.wall_s():.1f} s with nothing else running, more than the goal of {p95_goal_s:g} s"
         raise OptionError(message, "give a longer --p95-seconds")
-    found = options(demand, costs, prices)
-    fleet, added = found[0].fleet, 0
     workload = stream(demand, job, ceil(demand.jobs_per_hour / 12) if burst is None else burst)
     simulated = summary(simulate(fleet.site(), job, workload))
     while p95_goal_s is not None and simulated.p95_s > p95_goal_s:
@@ -108,8 +108,13 @@ class Replay:
 
 
 def replay(jobs: int, job: JobCosts, here: Here) -> Replay:
-    """Foretell `jobs` jobs that come at once on a machine that has all parts of the service."""
-    fleet = here.fleet()
+    """Foretell `jobs` jobs that come at once on a machine that has all parts of the service.
+
+    Raises:
+        OptionError: the machine has slots for a GPU pool, and the job no part there.
+    """
+    fleet = here.fleet(job)
+    job = fleet.form_of(job)
     simulated = summary(simulate(fleet.site(), job, Workload(jobs=0, jobs_per_s=1.0, burst=jobs)))
     return Replay(jobs, job, here, tuple(fleet.resources(job)), simulated)
 

@@ -1,8 +1,9 @@
 """A discrete-event simulation of the service: jobs that arrive, both pools, their machines, and the control plane.
 
-A job takes a slot of the CPU pool and keeps it to its end, also while its part on the GPU pool works with a slot of
-its own. Work of one machine shares the machine's cores by thread (`SharedProcessor`). The control plane answers with
-as many requests at once as it has server processes; where it lives on a worker's machine, it takes that one's cores.
+A job takes a slot of the CPU pool and keeps it to its end, also while its part on the GPU pool, where it has one, works
+with a slot of its own. Work of one machine shares the machine's cores by thread (`SharedProcessor`). The control plane
+answers as many requests at once as it has server processes; where it lives on a worker's machine, it takes that one's
+cores.
 """
 
 import math
@@ -36,7 +37,7 @@ class Site:
     """All machines of a service."""
 
     cpu_nodes: tuple[WorkerNode, ...]
-    gpu_nodes: tuple[WorkerNode, ...]  # none: the GPU pool's slots are on the CPU pool's machines
+    gpu_nodes: tuple[WorkerNode, ...]  # none: the GPU pool's slots, if any, are on the CPU pool's machines
     gpu_slots_here: int = 0  # of each CPU node, where there are no GPU nodes
     control_cores: float = 0.0  # of a machine of its own; 0: it shares the first CPU node
     control_servers: int = 1  # server processes; each uses one core at most
@@ -154,7 +155,7 @@ class Simulation:
         if site.gpu_nodes:
             gpu = [self._node(each) for each in site.gpu_nodes]
         else:
-            gpu = [_Node(each.cpu, None, 1.0, site.gpu_slots_here) for each in cpu]
+            gpu = [_Node(each.cpu, each.gpu, each.gpu_speed, site.gpu_slots_here) for each in cpu]
         return {"cpu": _Pool(self._environment, cpu), "gpu": _Pool(self._environment, gpu)}
 
     def _node(self, node: WorkerNode) -> _Node:
@@ -171,7 +172,7 @@ class Simulation:
         if gpus:
             loads["GPUs"] = _load(gpus, until_s)
         if self._control_cpu is not cpu[0].cpu:
-            loads["control plane"] = _load([self._control_cpu], until_s)
+            loads["control plane's cores"] = _load([self._control_cpu], until_s)
         return loads
 
     def _arrivals(self) -> _Events:

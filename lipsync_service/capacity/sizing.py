@@ -45,11 +45,19 @@ class Here:
 
     cores: float
     cpu_slots: int | None = None  # runs at a time of the CPU pool's worker
-    gpu_slots: int | None = None  # runs at a time of the GPU pool's worker
+    gpu_slots: int | None = None  # runs at a time of the GPU pool's worker; without a GPU it has none
 
-    def fleet(self) -> Fleet:
-        """The machine as a fleet that costs nothing."""
-        return single_machine(NodeType("here", self.cores, 1.0, 0.0), self)
+    def fleet(self, job: JobCosts) -> Fleet:
+        """The machine as a fleet that costs nothing; it has a GPU where the job uses one.
+
+        Raises:
+            OptionError: it has slots for a GPU pool, and the job no part there.
+        """
+        if self.gpu_slots and not job.has_gpu_pool:
+            remedy = "leave the slots of the GPU pool away, or give the costs of jobs that used both pools"
+            raise OptionError("a job of these costs is one run on the CPU pool", remedy)
+        node = NodeType("here", self.cores, 1.0, 0.0, gpus=1 if job.gpu_s else 0)
+        return single_machine(node, self, has_gpu_pool=job.has_gpu_pool and bool(self.gpu_slots or node.gpus))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +69,37 @@ class Option:
 
 
 def options(demand: Demand, costs: JobCosts, prices: PriceTable) -> list[Option]:
-    """A fleet for each type of machine of the GPU pool, and on a single machine where that suffices; cheapest first.
+    """Fleets with a GPU pool, without one, and on a single machine, as far as the jobs allow; the cheapest first.
 
     Raises:
         OptionError: no machine of the table can hold a job, or it would take thousands of machines.
     """
     job = costs.for_clip(demand.clip_s)
-    cpu = _cheapest(_workers("cpu", prices.cpu_nodes, demand, job))
-    control = _control_plane(demand, job, prices)
-    on_gpu_pool = prices.gpu_nodes if job.gpu_s else prices.cpu_nodes
-    fleets = _single_machines(demand, job, prices)
-    if cpu and control:
-        if job.wall_s("gpu"):
-            fleets += [Fleet(cpu, gpu, control) for gpu in _workers("gpu", on_gpu_pool, demand, job)]
-        else:
-            fleets.append(Fleet(cpu, None, control))
+    fleets = _with_gpu_pool(demand, job, prices) if job.has_gpu_pool else []
+    if not (job.gpu_s and job.has_gpu_pool):
+        whole = job.in_one_run()
+        fleets += [*_single_machines(demand, whole, prices), *_with_one_pool(demand, whole, prices)]
     if not fleets:
         raise OptionError("no machines of the price table do this", "add larger ones to it, or plan for fewer jobs")
     found = [Option(fleet, fleet.price_per_hour / demand.video_minutes_per_hour) for fleet in fleets]
     return sorted(found, key=lambda each: (each.per_video_minute, each.fleet.cpu.count))
+
+
+def _with_gpu_pool(demand: Demand, job: JobCosts, prices: PriceTable) -> list[Fleet]:
+    """A fleet for each type of machine of the GPU pool."""
+    cpu = min(_workers("cpu", prices.cpu_nodes, demand, job), key=_price, default=None)
+    control = _control_plane(demand, job, prices)
+    if cpu is None or control is None:
+        return []
+    nodes = prices.gpu_nodes if job.gpu_s else prices.cpu_nodes
+    return [Fleet(cpu, gpu, control) for gpu in _workers("gpu", nodes, demand, job)]
+
+
+def _with_one_pool(demand: Demand, job: JobCosts, prices: PriceTable) -> list[Fleet]:
+    """A fleet for each type of machine, where every job is one run."""
+    control = _control_plane(demand, job, prices)
+    nodes = prices.gpu_nodes if job.gpu_s else prices.cpu_nodes
+    return [Fleet(cpu, None, control) for cpu in _workers("cpu", nodes, demand, job)] if control else []
 
 
 def grown(fleet: Fleet, resource: Resource) -> Fleet:
@@ -106,8 +126,8 @@ def _workers(pool: Pool, nodes: Iterable[NodeType], demand: Demand, job: JobCost
     return found
 
 
-def _cheapest(workers: list[Workers]) -> Workers | None:
-    return min(workers, key=lambda each: (each.price_per_hour, each.count), default=None)
+def _price(machines: Workers | ControlPlane) -> tuple[float, int]:
+    return machines.price_per_hour, machines.count
 
 
 def _control_plane(demand: Demand, job: JobCosts, prices: PriceTable) -> ControlPlane | None:
@@ -120,27 +140,28 @@ def _control_plane(demand: Demand, job: JobCosts, prices: PriceTable) -> Control
         count = max(1, ceil(max(cores, servers) / node.cores - 1e-9))
         if node.memory_bytes >= job.footprint.control_bytes and count <= _MAX_MACHINES:
             planes.append(ControlPlane(node, count, servers))
-    return min(planes, key=lambda each: (each.price_per_hour, each.count), default=None)
+    return min(planes, key=_price, default=None)
 
 
 def _single_machines(demand: Demand, job: JobCosts, prices: PriceTable) -> list[Fleet]:
-    """The service on one machine, as `make up` has it, on each type that carries all of it."""
-    if job.gpu_s:  # here, machines with a GPU are of the GPU pool only
+    """The service on one machine without a GPU, as `make up` has it, on each type that carries all of it."""
+    if job.gpu_s:
         return []
     fleets = []
     for node in prices.cpu_nodes:
         fleet = single_machine(node)
         loads = [each.load(demand.jobs_per_s) for each in fleet.resources(job)]
         needed_bytes = job.footprint.control_bytes + job.footprint.worker_bytes
-        needed_bytes += (fleet.cpu.slots + fleet.gpu_slots_here) * job.footprint.run_bytes
+        needed_bytes += fleet.cpu.slots * job.footprint.run_bytes
         if max(loads) <= demand.target_load and needed_bytes <= node.memory_bytes:
             fleets.append(fleet)
     return fleets
 
 
-def single_machine(node: NodeType, here: Here | None = None) -> Fleet:
-    """Both pools and the control plane on one machine; the slots are by default those of the local stack."""
+def single_machine(node: NodeType, here: Here | None = None, has_gpu_pool: bool = False) -> Fleet:
+    """The pools and the control plane on one machine; the slots are by default those of the local stack."""
     machine = Machine(max(1, int(node.cores)), memory_bytes=None)
-    cpu_slots = (here.cpu_slots if here else None) or runs_at_once(machine, CPU_POOL, has_gpu_pool=True)
-    gpu_slots = (here.gpu_slots if here else None) or runs_at_once(machine, GPU_POOL, has_gpu_pool=True)
-    return Fleet(Workers("cpu", node, 1, cpu_slots), None, ControlPlane(None, 0, 1), gpu_slots)
+    cpu_slots = (here.cpu_slots if here else None) or runs_at_once(machine, CPU_POOL, has_gpu_pool)
+    gpu_slots = (here.gpu_slots if here else None) or runs_at_once(machine, GPU_POOL, has_gpu_pool)
+    cpu = Workers("cpu", node, 1, cpu_slots)
+    return Fleet(cpu, None, ControlPlane(None, 0, 1), gpu_slots if has_gpu_pool else 0)

@@ -280,6 +280,11 @@ def assert_accounted(service: "Service", run_id: str) -> None:
     pools = dict(service.ledger(query, run_id))
     assert pools["track"] == pools["infer"] == "lipsync-gpu"
     assert {stage for stage, pool in pools.items() if pool == "lipsync-cpu"} == STAGES
+    query = "SELECT cpu_s FROM jobs WHERE id = %s"
+    [(whole_s,)] = service.ledger(query, run_id)
+    query = "SELECT sum(cpu_s) FROM stage_timings WHERE part_of = '' AND pool = 'lipsync-cpu' AND job_id = %s"
+    [(stages_s,)] = service.ledger(query, run_id)
+    assert 0 < stages_s < whole_s  # which also started, imported and reported
     query = "SELECT sum(frames) FROM frame_outcomes WHERE job_id = %s"
     [(frames,)] = service.ledger(query, run_id)
     assert frames == 38  # 1.5 s at 25 a second

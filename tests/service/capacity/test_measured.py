@@ -32,20 +32,26 @@ STAGES = (
 
 
 def job_rows(
-    slower: float = 1.0, attempt: int = 1, pool: str = CPU_POOL, is_cached: bool = False, provider: str = "cpu"
+    slower: float = 1.0,
+    attempt: int = 1,
+    pool: str = CPU_POOL,
+    is_cached: bool = False,
+    provider: str = "cpu",
+    gpu_pool: str = GPU_POOL,
 ) -> list[Row]:
     """One completed job of 10 s, all of whose times are `slower` times as long."""
     ended = START + timedelta(seconds=12.0 * slower)
     job = JobRow(
         uuid4(), attempt, JobState.COMPLETED, model="viseme/1", pool=pool, created_at=START, started_at=START,
-        finished_at=ended, duration_s=10.0,
+        finished_at=ended, duration_s=10.0, cpu_s=13.0,
     )  # fmt: skip
     rows: list[Row] = [job]
+    pools = {CPU_POOL: CPU_POOL, GPU_POOL: gpu_pool}
     for stage, on_pool, begin, end, cpu_s in STAGES:
         at = START + timedelta(seconds=end * slower)
         rows.append(
             StageRow(
-                job.job_id, attempt, stage, (end - begin) * slower, cpu_s, at, pool=on_pool,
+                job.job_id, attempt, stage, (end - begin) * slower, cpu_s, at, pool=pools[on_pool],
                 was_cached=is_cached and stage == "track", provider=provider if stage == "track" else None,
             )
         )  # fmt: skip
@@ -68,9 +74,9 @@ def test_stages_and_the_gaps_between_them_become_steps(tmp_path: Path) -> None:
     costs = costs_of(tmp_path, *(job_rows() for _ in range(3)))
     steps = steps_of(costs)
     assert list(steps) == [
-        "start", "fetch", "start on the GPU pool", "track", "return to the CPU pool", "render", "end",
+        "start", "fetch", "start on the GPU pool", "track", "return to the CPU pool", "render", "between stages", "end",
     ]  # fmt: skip
-    assert [step.pool for step in steps.values()] == ["cpu", "cpu", "gpu", "gpu", "cpu", "cpu", "cpu"]
+    assert [step.pool for step in steps.values()] == ["cpu", "cpu", "gpu", "gpu", "cpu", "cpu", "cpu", "cpu"]
     render = steps["render"]
     assert (render.cpu_s, render.threads, render.wait_s) == pytest.approx((8.0, 2.0, 0.0))
     assert (steps["fetch"].cpu_s, steps["fetch"].wait_s) == pytest.approx((0.0, 1.0))
@@ -85,6 +91,15 @@ def test_the_overhead_is_shared_among_the_gaps_by_their_length(tmp_path: Path) -
     assert costs is not None
     assert costs.control_s == pytest.approx(1.0)
     assert costs.cpu_s("cpu") + costs.cpu_s("gpu") == pytest.approx(10.0 + 2.0)
+
+
+def test_a_job_that_was_one_run_says_itself_what_it_took_beside_its_stages(tmp_path: Path) -> None:
+    costs = costs_of(tmp_path, *(job_rows(gpu_pool=CPU_POOL) for _ in range(3)))
+    steps = steps_of(costs)
+    assert list(steps) == ["start", "fetch", "track", "render", "between stages", "end"]
+    assert costs is not None and not costs.has_gpu_pool
+    assert costs.cpu_s("cpu") == pytest.approx(13.0)  # 10 in stages
+    assert costs.wall_s() == pytest.approx(12.0)  # 3 s of it between stages
 
 
 def test_jobs_that_others_slowed_down_do_not_lengthen_a_step(tmp_path: Path) -> None:

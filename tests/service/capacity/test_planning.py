@@ -7,7 +7,16 @@ import pytest
 
 pytest.importorskip("simpy", reason="the capacity plan needs the extra 'service'")
 from lipsync_core.errors import InputError, OptionError
-from lipsync_service.capacity.costs import Footprint, JobCosts, Step, costs_toml, read_costs, reference_costs
+from lipsync_service.capacity.costs import (
+    FROM_GPU,
+    TO_GPU,
+    Footprint,
+    JobCosts,
+    Step,
+    costs_toml,
+    read_costs,
+    reference_costs,
+)
 from lipsync_service.capacity.planning import plan, replay
 from lipsync_service.capacity.prices import bundled_prices, parse_prices, read_prices
 from lipsync_service.capacity.sizing import Demand, Here, options
@@ -84,11 +93,61 @@ def test_memory_limits_the_runs_of_a_machine() -> None:
 def test_without_a_network_no_gpu_is_bought_and_one_machine_serves_a_few_jobs() -> None:
     viseme = reference_costs("viseme")
     few, many = (plan(Demand(jobs, 10.0), viseme, bundled_prices()) for jobs in (20, 20_000))
-    assert few.fleet.gpu is None
+    assert few.fleet.gpu is many.fleet.gpu is None
     assert few.fleet.control.node is None
-    assert many.fleet.gpu is not None
-    assert many.fleet.gpu.node.gpus == 0
+    assert (few.fleet.cpu.slots, few.fleet.gpu_slots_here) == (few.fleet.cpu.node.cores, 0)
+    assert many.fleet.cpu.node.gpus == 0
     assert many.fleet.control.servers > 1
+
+
+IN_TWO_RUNS = replace(
+    COSTS,
+    model="viseme",
+    steps=(
+        Step("start", "cpu", 1.0),
+        Step(TO_GPU, "gpu", 2.0),
+        Step("track", "gpu", 4.0, grows=True),
+        Step(FROM_GPU, "cpu", 0.5),
+        Step("render", "cpu", 5.0, grows=True),
+    ),
+)
+
+
+def test_without_a_gpu_a_job_that_was_measured_in_two_runs_is_one() -> None:
+    """The start of the second run and the handover fall away, and no slot is for a parent that waits."""
+    steps = {step.name: step.pool for step in IN_TWO_RUNS.in_one_run().steps}
+    assert steps == {"start": "cpu", "track": "cpu", "render": "cpu"}
+    answer = replay(8, IN_TWO_RUNS, Here(2.0))
+    assert answer.costs.wall_s() == pytest.approx(10.0)
+    assert answer.simulated.makespan_s == pytest.approx(40.0)
+    assert answer.simulated.longest_queue == 8 - 2
+    found = options(Demand(720, 10.0), IN_TWO_RUNS, PRICES)
+    assert found[0].fleet.gpu is None
+    assert [bool(each.fleet.gpu) for each in found] == [False, False, True]  # machines of its own for the GPU pool
+
+
+def test_a_gpu_pool_that_is_asked_for_keeps_both_runs() -> None:
+    answer = replay(8, IN_TWO_RUNS, Here(2.0, gpu_slots=2))
+    assert answer.simulated.makespan_s == pytest.approx(8 * 12.5 / 2)
+    assert answer.simulated.longest_queue == 8 - 3  # a run more than cores: one waits for its part
+    with pytest.raises(OptionError, match="one run on the CPU pool"):
+        replay(8, IN_TWO_RUNS.in_one_run(), Here(2.0, gpu_slots=2))
+
+
+def test_a_machine_whose_jobs_use_a_gpu_has_one_with_its_own_pool() -> None:
+    answer = replay(4, COSTS, Here(2.0))
+    assert {each.name for each in answer.resources} >= {"GPUs", "GPU workers' slots"}
+    assert answer.simulated.longest_queue == 1
+    assert dict(answer.simulated.loads)["GPUs"] == pytest.approx(4 * 3.0 / answer.simulated.makespan_s)
+
+
+def test_the_goal_adds_workers_where_there_is_no_gpu_pool() -> None:
+    demand, job = Demand(5000, 10.0, target_load=0.9), IN_TWO_RUNS.in_one_run()
+    free = plan(demand, job, PRICES)
+    goal_s = (free.simulated.p95_s + job.wall_s()) / 2
+    held = plan(demand, job, PRICES, p95_goal_s=goal_s)
+    assert held.fleet.cpu.count > free.fleet.cpu.count
+    assert held.fleet.control == free.fleet.control
 
 
 def test_a_goal_for_the_95th_percentile_adds_machines_until_it_is_met() -> None:
@@ -107,7 +166,7 @@ def test_a_replay_takes_the_slots_of_the_local_stack() -> None:
     costs = replace(COSTS, steps=(Step("render", "cpu", 10.0),))
     summary = replay(8, costs, Here(2.0)).simulated
     assert summary.makespan_s == pytest.approx(40.0)
-    assert summary.longest_queue == 8 - 3
+    assert summary.longest_queue == 8 - 2
     assert replay(8, costs, Here(2.0, cpu_slots=8)).simulated.longest_queue == 0
 
 
