@@ -41,7 +41,11 @@ _SPEECH = Path(__file__).resolve().parents[1] / "demo" / "speech.wav"
 _FACE = _SPEECH.with_name("face.mp4")
 _MODEL = "viseme"
 _IDLE_S = 15.0
+_ALONE = 2  # calibration jobs, each alone on the machine
 _POLL_S = 2.0  # rarely, so that asking costs the service little
+
+
+Request = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +101,14 @@ class Measured:
     stages_cpu_s: float
 
 
-def run_jobs(service: Service, source: InputPair, count: int) -> Measured:
-    """Submit so many jobs at once and wait for all of them; figures from the ledger and from the processes."""
+def make_requests(service: Service, source: InputPair, count: int) -> list[Request]:
+    """Requests whose inputs, no two alike, are in the service's storage."""
     with tempfile.TemporaryDirectory() as name:
-        requests = _uploaded(service, distinct_inputs(source, Path(name), count))
+        return _uploaded(service, distinct_inputs(source, Path(name), count))
+
+
+def run_jobs(service: Service, requests: Sequence[Request]) -> Measured:
+    """Submit these jobs at once and wait for all of them; figures from the ledger and from the processes."""
     before, began = service.cpu(), time.monotonic()
     ids = [
         service.api.create_run("lipsync/lipsync", RunOrder("plan-check", {"request": each}))[0].id for each in requests
@@ -117,7 +125,7 @@ def run_jobs(service: Service, source: InputPair, count: int) -> Measured:
     return _measured(service, ids, service.cpu().since(before), time.monotonic() - began)
 
 
-def _uploaded(service: Service, pairs: Sequence[InputPair]) -> list[dict[str, str]]:
+def _uploaded(service: Service, pairs: Sequence[InputPair]) -> list[Request]:
     storage, folder_url = Storage(service.settings), f"{service.settings.storage_url}/plan-check/{uuid4()}"
     requests = []
     for number, pair in enumerate(pairs):
@@ -147,14 +155,14 @@ def _measured(service: Service, ids: list[UUID], cpu: CpuAccount, wall_s: float)
     )
 
 
-def calibrated(service: Service, source: InputPair, jobs: int) -> JobCosts:
-    """The costs of a job from two jobs alone and `jobs` at once."""
+def calibrated(service: Service, requests: Sequence[Request]) -> JobCosts:
+    """The costs of a job from the first two jobs alone, and the others at once."""
     began, before = datetime.now(UTC), service.cpu()
     time.sleep(_IDLE_S)
     idle = service.cpu().since(before)
     idle_cores = idle.control_s / _IDLE_S
-    sets = [run_jobs(service, source, 1), run_jobs(service, source, 1), run_jobs(service, source, jobs)]
-    count = jobs + 2
+    sets = [run_jobs(service, each) for each in (requests[:1], requests[1:_ALONE], requests[_ALONE:])]
+    count = len(requests)
     runs_cpu_s = sum(each.cpu.parts.runs - each.stages_cpu_s for each in sets) / count
     control_cpu_s = max(0.0, sum(each.cpu.control_s - idle_cores * each.wall_s for each in sets) / count)
     for each in sets:
@@ -195,17 +203,20 @@ def main() -> None:
     with open_api(settings) as api:
         service = Service(arguments.root.resolve(), settings, api)
         source = InputPair(arguments.video, _SPEECH)
-        costs = calibrated(service, source, arguments.calibration_jobs)
+        first = _ALONE + arguments.calibration_jobs
+        requests = make_requests(service, source, first + arguments.jobs)
+        costs = calibrated(service, requests[:first])
         if arguments.costs:
             arguments.costs.write_text(costs_toml(costs), encoding="utf-8")
         here = Here(len(os.sched_getaffinity(0)), arguments.cpu_slots, arguments.gpu_slots)
-        compare(service, source, arguments.jobs, costs, here)
+        compare(service, requests[first:], costs, here)
 
 
-def compare(service: Service, source: InputPair, jobs: int, costs: JobCosts, here: Here) -> None:
+def compare(service: Service, requests: Sequence[Request], costs: JobCosts, here: Here) -> None:
     """Print the prediction, the run and the errors."""
+    jobs = len(requests)
     predicted = replay(jobs, costs, here).simulated
-    measured = run_jobs(service, source, jobs)
+    measured = run_jobs(service, requests)
     _show(f"{jobs} jobs at once", measured)
     _print_errors(predicted, measured)
     foreign = measured.cpu.foreign_s / measured.wall_s
