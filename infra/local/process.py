@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.local.layout import LOOPBACK
+from lipsync_service.worker.drain import run_count
 
 _POLL_S = 0.1
 _PATIENCE_S = 45.0  # for a process to end by itself; SeaweedFS takes 18 s
@@ -79,6 +80,22 @@ class ServiceFolder:
                 )
             time.sleep(_POLL_S)
 
+    def drain(self, name: str, limit_s: float, say: Callable[[str], None]) -> None:
+        """Have the worker `name` take no more runs, and wait until those that it has have ended, `limit_s` at most."""
+        pid = self._pid(name)
+        if pid is None:
+            return
+        os.kill(pid, signal.SIGSTOP)  # its runs are processes of their own, and go on
+        try:
+            deadline, told = time.monotonic() + limit_s, 0
+            while (runs := run_count(pid)) and time.monotonic() < deadline:
+                if runs != told:
+                    say(f"{name} ends with its {runs} running job{'s' if runs > 1 else ''}")
+                    told = runs
+                time.sleep(_POLL_S)
+        finally:
+            os.kill(pid, signal.SIGCONT)  # also where somebody does not want to wait: it works on
+
     def stop(self, name: str) -> bool:
         """End the process that was started as `name`, after 45 s by force; returns whether there was one."""
         pid = self._pid(name)
@@ -93,7 +110,7 @@ class ServiceFolder:
         return pid is not None
 
     def _launch(self, service: Service, folder: Path) -> subprocess.Popen[bytes]:
-        if service.port is not None and _is_taken(service.port):
+        if service.port is not None and is_taken(service.port):
             remedy = "stop it, or choose other ports with LIPSYNC_FIRST_PORT"
             raise StackError(f"another program listens on port {service.port}, which {service.name} needs: {remedy}")
         self.runs.mkdir(parents=True, exist_ok=True)
@@ -140,7 +157,8 @@ def _hear_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def _is_taken(port: int) -> bool:
+def is_taken(port: int) -> bool:
+    """Whether a program of this machine listens on the port."""
     with socket.socket() as probe:
         return probe.connect_ex((LOOPBACK, port)) == 0
 

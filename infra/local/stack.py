@@ -17,7 +17,7 @@ from infra.local.layout import LOOPBACK, Layout
 from infra.local.objects import NAME as S3_NAME
 from infra.local.objects import S3Keys, start_objects
 from infra.local.postgres import DatabaseUrls, start_postgres, stop_postgres
-from infra.local.process import Service, ServiceFolder, StackError
+from infra.local.process import Service, ServiceFolder, StackError, is_taken
 from infra.local.secret import kept_secret
 from lipsync_core.errors import OptionError
 from lipsync_service.deploy.automation import ensure_automation
@@ -59,11 +59,14 @@ class Stack:
     def up(self) -> None:
         """Start all parts that do not run, and wait until a job can be submitted. Data of earlier runs stays.
 
-        Workers that an earlier call has started beyond the number of this one are stopped.
+        Workers that an earlier call has started beyond the number of this one, or for other pools, are stopped when
+        their runs have ended.
 
         Raises:
             StackError: a part does not start.
         """
+        pool = gpu_pool()  # a wrong setting is told of before anything starts
+        self._check_ports()
         self.say("PostgreSQL")
         databases = start_postgres(self.layout)
         upgrade(databases.ledger)
@@ -71,7 +74,7 @@ class Stack:
         self.say("S3")
         keys = start_objects(self.layout, self.services, dict(os.environ))
         self.say("Prefect server")
-        environment = _environment(self.layout, databases, keys)
+        environment = {**_environment(self.layout, databases, keys), "LIPSYNC_GPU_POOL": pool or ""}
         self._start_server(environment)
         self.say("deployments")
         self._register(environment)
@@ -79,8 +82,9 @@ class Stack:
         self._start_watcher(environment)
         self.say("workers")
         self._start_launcher(environment)
-        wanted = _worker_pools(self.workers, environment["LIPSYNC_GPU_POOL"] != "")
+        wanted = _worker_pools(self.workers, pool is not None)
         for name in self._outdated_workers(wanted):
+            self.services.drain(name, _settings().worker_drain_s, self.say)
             self.services.stop(name)
         services = [self._worker(name, pool, environment) for name, pool in wanted.items()]
         self.services.start_all(services, self.layout.source)
@@ -92,6 +96,13 @@ class Stack:
                 self.say(name)
         if stop_postgres(self.layout):
             self.say("PostgreSQL")
+
+    def _check_ports(self) -> None:
+        if self.services.is_running(_SERVER) and not is_taken(self.layout.first_port):
+            raise StackError(
+                f"the service of {self.layout.root} runs, and not at port {self.layout.first_port}; "
+                "name its port, or stop it first: make down"
+            )
 
     def _start_server(self, environment: dict[str, str]) -> None:
         port = str(self.layout.first_port)
@@ -140,7 +151,8 @@ class Stack:
         running = self._running_workers()
         has_gpu_pool = any(name.startswith(f"{_WORKER}{GPU_POOL}") for name in running)
         stay = wanted if has_gpu_pool == (GPU_POOL in wanted.values()) else ()
-        return [name for name in running if name not in stay]
+        # The CPU pool's first: its jobs may still need the GPU pool's.
+        return sorted((name for name in running if name not in stay), key=lambda name: GPU_POOL in name)
 
     def _worker(self, name: str, pool: str, environment: dict[str, str]) -> Service:
         def is_online() -> bool:
@@ -224,7 +236,6 @@ def _environment(layout: Layout, databases: DatabaseUrls, keys: S3Keys) -> dict[
         "LIPSYNC_DATABASE_URL": databases.ledger,
         "LIPSYNC_SPOOL_DIR": str(layout.root / "spool"),
         "LIPSYNC_CACHE_DIR": str(layout.root / "cache"),
-        "LIPSYNC_GPU_POOL": gpu_pool() or "",
         "LIPSYNC_API_URL": layout.api_url,
         "LIPSYNC_CALLBACK_SECRET": kept_secret(layout.callback_secret),
         "LIPSYNC_METRICS_HOST": LOOPBACK,

@@ -185,7 +185,7 @@ def _workers(figures: Figures) -> Iterator[str]:
         return
     first, last = loads[0], loads[-1]
     yield (
-        f"{last.workers} workers of each pool on one machine do {last.per_s / first.per_s:.2f} times the throughput of "
+        f"{last.workers} workers on one machine do {last.per_s / first.per_s:.2f} times the throughput of "
         f"{first.workers} ({last.per_s:.3f} against {first.per_s:.3f} requests/s); the old system's 8 workers did "
         f"{old_system.PER_S_OF_WORKERS[8] / old_system.PER_S:.1f} times that of one."
     )
@@ -200,7 +200,7 @@ def _workers(figures: Figures) -> Iterator[str]:
         more = max(peak.stack_bytes for peak in last.machine.memory)
         more -= max(peak.stack_bytes for peak in first.machine.memory)
         each_mb = more / (last.workers - first.workers) / _MB
-        yield f"A further worker of each pool takes {each_mb:.0f} MB at the peak, the runs that it starts included."
+        yield f"A further worker takes {each_mb:.0f} MB at the peak, the runs that it starts included."
 
 
 def _noise(figures: Figures) -> Iterator[str]:

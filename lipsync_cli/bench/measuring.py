@@ -133,7 +133,7 @@ class Measurement:
 
     def _with_workers(self, stack: OwnStack, count: int, pairs: list[InputPair]) -> Load:
         level = self._form.worker_level
-        self._say(f"a service of its own with {count} workers for each pool")
+        self._say(f"a service of its own with {count} workers")
         stack.up(count)
         chosen = [pairs.pop() for _ in range(level.requests)]
         self._say(f"{level.requests} requests, {level.at_once} at once, {count} workers")

@@ -10,7 +10,7 @@ import click
 from lipsync_cli.extra import service_extra
 from lipsync_cli.failures import write_file, write_stdout
 from lipsync_cli.ledger import known_ledger
-from lipsync_core.errors import OptionError
+from lipsync_core.errors import OptionError, OutputError
 
 if TYPE_CHECKING:
     from lipsync_service.capacity.costs import JobCosts
@@ -74,6 +74,8 @@ def plan(write_prices: Path | None, write_costs: Path | None, chart: Path | None
         from lipsync_service.capacity.costs import costs_toml
         from lipsync_service.capacity.prices import bundled_prices_toml
     if write_prices is not None:
+        if write_prices.exists():  # somebody may have edited it
+            raise OutputError(f"{write_prices} is there already", "remove it, or choose another file")
         write_file(write_prices, bundled_prices_toml(), "choose another file with --write-prices")
         return
     _check(chosen)

@@ -143,5 +143,5 @@ def _workers(figures: Figures) -> str:
         return ""
     old = tuple((float(count), each) for count, each in {1: old_system.PER_S, **old_system.PER_S_OF_WORKERS}.items())
     lines = (Series("this service", points, "c0"), Series("old system", old, "rest"))
-    axis = Axis("workers of each pool")
+    axis = Axis("workers")
     return line_chart("Requests in a second by workers", axis, Axis("requests in a second"), lines)

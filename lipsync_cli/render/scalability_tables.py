@@ -239,5 +239,5 @@ def _workers(figures: Figures) -> Table:
             (f"old system, {count}", NONE, NONE, NONE, NONE, f"{each:.3f}", NONE, NONE, f"{1.7 * count:.1f} GB")
             for count, each in per_s.items()
         ]
-    note = "On a service that the command started for this table; so many workers for each of the two pools."
+    note = "On a service that the command started for this table; so many workers for each pool in use."
     return Table("Workers", headings, tuple(rows), note)

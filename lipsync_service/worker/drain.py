@@ -41,11 +41,11 @@ def _drained(pid: int, limit_s: float) -> int | None:
     """Pause the worker until its runs have ended or their time is over; its exit status if it ends nevertheless."""
     os.kill(pid, signal.SIGSTOP)
     end_s = time.monotonic() + limit_s
-    _log.info("told to stop: %d runs go on for at most %.0f s, and no new one begins", _run_count(pid), limit_s)
+    _log.info("told to stop: %d runs go on for at most %.0f s, and no new one begins", run_count(pid), limit_s)
     status = _status_unless(
-        pid, lambda is_told_to_stop: is_told_to_stop or time.monotonic() >= end_s or not _run_count(pid)
+        pid, lambda is_told_to_stop: is_told_to_stop or time.monotonic() >= end_s or not run_count(pid)
     )
-    remaining = _run_count(pid)
+    remaining = run_count(pid)
     if remaining:
         _log.warning("%d runs are cut off, and will begin again", remaining)
     return status
@@ -72,8 +72,8 @@ def _reaped(pid: int) -> int | None:
             return os.waitstatus_to_exitcode(status)
 
 
-def _run_count(pid: int) -> int:
-    """The number of the worker's child processes that have not ended."""
+def run_count(pid: int) -> int:
+    """The number of the worker's child processes, its runs, that have not ended."""
     count = 0
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:

@@ -37,9 +37,9 @@ print(folder.start(Service("sleeper", command, {}, ready.exists), root))
 """
 
 
-def start(root: Path, *words: str) -> bool:
+def start(root: Path, *words: str, program: str = _PROGRAM) -> bool:
     """Start the service; returns whether it was not running."""
-    command = [sys.executable, "-c", _STARTER, str(root), _PROGRAM, *words]
+    command = [sys.executable, "-c", _STARTER, str(root), program, *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     return done.stdout.strip() == "True"
 
@@ -70,6 +70,53 @@ def test_a_service_is_started_once_and_stopped_once(tmp_path: Path, folder: Serv
     assert folder.stop("sleeper")
     assert not folder.is_running("sleeper")
     assert not folder.stop("sleeper")
+
+
+# A worker that has one run, and counts while it works.
+_WORKER = """
+import pathlib, subprocess, sys, time
+run = subprocess.Popen(["sleep", sys.argv[2]])
+pathlib.Path(sys.argv[1]).touch()
+with open(sys.argv[1], "a") as ticks:
+    while True:
+        ticks.write("x")
+        ticks.flush()
+        time.sleep(0.01)
+        run.poll()
+"""
+
+
+def works(ticks: Path) -> bool:
+    size = ticks.stat().st_size
+    time.sleep(0.5)
+    return ticks.stat().st_size > size
+
+
+def test_a_drained_worker_takes_nothing_until_its_runs_have_ended(tmp_path: Path, folder: ServiceFolder) -> None:
+    assert start(tmp_path, "2", program=_WORKER)
+    ticks = tmp_path / "ready"
+    said, has_worked = [], []
+
+    def say(text: str) -> None:
+        said.append(text)
+        has_worked.append(works(ticks))
+
+    folder.drain("sleeper", 60, say)
+    assert said == ["sleeper ends with its 1 running job"] and has_worked == [False]
+    assert works(ticks)  # it can end in its own way
+    assert folder.stop("sleeper")
+
+
+def test_a_worker_works_on_when_somebody_does_not_wait_for_its_end(tmp_path: Path, folder: ServiceFolder) -> None:
+    assert start(tmp_path, "20", program=_WORKER)
+
+    def interrupt(_text: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        folder.drain("sleeper", 60, interrupt)
+    assert works(tmp_path / "ready")
+    folder.stop("sleeper")
 
 
 def test_a_service_is_ended_by_force_when_it_does_not_listen(

@@ -19,6 +19,7 @@ from lipsync_cli.bench.own_stack import OwnStack
 from lipsync_cli.bench.parts import LocalParts
 from lipsync_cli.bench.target import Target
 from lipsync_service.names import CPU_POOL, GPU_POOL
+from tests.stack.test_launch import state_of, wait_until
 
 if TYPE_CHECKING:
     from tests.stack.conftest import Service
@@ -86,14 +87,21 @@ def online(api: httpx.Client, pool: str) -> set[str]:
     return {worker["name"] for worker in workers if worker["status"] == "ONLINE"}
 
 
-def test_the_number_of_workers_is_that_of_the_option(service: "Service") -> None:
+def test_the_number_of_workers_is_that_of_the_option_and_no_job_is_lost(
+    service: "Service", face: Path, speech: Path
+) -> None:
     layout = service.layout
     stack = OwnStack(layout.source, layout.root, layout.first_port)
     pools = (CPU_POOL, GPU_POOL) if gpu_pool() else (CPU_POOL,)  # the tests' own stack has both in any case
     names = {f"worker-{pool}{number}" for pool in pools for number in ("", "-2")}
     before = service.process(f"worker-{CPU_POOL}")
+    files = {"video": service.put(face, "up.mp4"), "audio": service.put(speech, "up.wav")}
+    run_id = service.start({**files, "output": "s3://lipsync/up-out.mp4"})
+    wait_until(lambda: state_of(service, run_id) == "RUNNING")
     try:
         stack.up(2)
+        assert service.finished(run_id)["state"]["type"] == "COMPLETED"
+        assert service.ledger("SELECT attempt FROM jobs WHERE id = %s", run_id) == [(1,)]
         has_stayed = service.process(f"worker-{CPU_POOL}") == before
         assert has_stayed == (GPU_POOL in pools)  # a worker's jobs go on with the pools that it was started with
         assert {name for name in service.processes() if name.startswith("worker-")} == names

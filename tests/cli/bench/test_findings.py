@@ -108,7 +108,7 @@ def test_the_sentences_hold_the_figures() -> None:
     assert "stops growing at 4 requests at once, with 0.150 requests/s" in text
     assert "The processor binds: 100% of 2 cores were busy, 50% of that with the jobs and 44% with" in text
     assert "costs 13.3 CPU seconds" in text and "120 MB (PSS)" in text
-    assert "8 workers of each pool on one machine do 1.00 times the throughput of 1" in text
+    assert "8 workers on one machine do 1.00 times the throughput of 1" in text
 
 
 def test_failed_requests_are_said_first() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lipsync_core.errors import OutputError
 from tests.cli.conftest import RunLipSync
 
 pytest.importorskip("simpy", reason="the capacity plan needs the extra 'service'")
@@ -34,6 +35,14 @@ def test_an_edited_price_changes_the_cost(lipsync_here: RunLipSync, tmp_path: Pa
     )
     dearer = json.loads(lipsync_here(*STREAM, "--prices", prices, "--json").stdout)
     assert dearer["per_video_minute"] == pytest.approx(2 * same["per_video_minute"])
+
+
+def test_writing_prices_fails_when_the_file_is_there_and_keeps_it(lipsync_here: RunLipSync, tmp_path: Path) -> None:
+    edited = tmp_path / "prices.toml"
+    edited.write_text("# mine\n")
+    done = lipsync_here("plan", "--write-prices", "prices.toml")
+    assert done.returncode == OutputError.exit_status and "OUTPUT" in done.stderr and "is there already" in done.stderr
+    assert edited.read_text() == "# mine\n"
 
 
 def test_written_costs_give_the_same_plan(lipsync_here: RunLipSync) -> None:
