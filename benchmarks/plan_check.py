@@ -221,7 +221,8 @@ def compare(service: Service, requests: Sequence[Request], costs: JobCosts, here
     _print_errors(predicted, measured)
     foreign = measured.cpu.foreign_s / measured.wall_s
     print(f"other programs took {foreign:.2f} of {here.cores:g} cores; with what they left, the prediction is:")
-    _print_errors(replay(jobs, costs, replace(here, cores=here.cores - foreign)).simulated, measured)
+    left = replace(here, cores=here.cores - foreign, cpu_slots=here.fleet(costs).cpu.slots)
+    _print_errors(replay(jobs, costs, left).simulated, measured)
 
 
 def _print_errors(predicted: Summary, measured: Measured) -> None:
