@@ -35,7 +35,8 @@ class Form:
 
 
 WHOLE = Form(
-    levels=(Level(1, 3), Level(2, 4), Level(4, 8), Level(8, 8), Level(16, 16)),
+    # From two at once on each caller sends at least two, so that most of a load is neither its start nor its end.
+    levels=(Level(1, 3), Level(2, 4), Level(4, 8), Level(8, 16), Level(16, 32)),
     runs_before_level=2,
     cached=(Level(1, 2), Level(4, 8)),
     workers=(1, 2, 4, 8),
@@ -44,7 +45,7 @@ WHOLE = Form(
     seconds=None,
 )
 QUICK = Form(
-    levels=(Level(1, 2), Level(2, 4), Level(4, 4)),
+    levels=(Level(1, 2), Level(2, 4), Level(4, 8)),
     runs_before_level=1,
     cached=(Level(2, 2),),
     workers=(1, 2),

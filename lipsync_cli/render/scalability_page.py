@@ -22,6 +22,10 @@ _CONTROL = (
     ("caller", "caller", "c4"),
     ("S3", "storage", "c6"),
 )
+_STAGES = (
+    "Mean seconds by stage, added up. Encode and blend run side by side, so a bar can be longer than its request; a "
+    "request that waits for a slot takes longer than its bar."
+)
 
 
 def render_html(figures: Figures) -> str:
@@ -31,7 +35,7 @@ def render_html(figures: Figures) -> str:
         ("Time of a request", _times(figures), "From its submission until its caller knows of its end."),
         ("CPU of a request", _cpu(figures), "All parts of the service; the dashed line is lipsync run."),
         ("Memory", _memory(figures), "The peak of all parts and all runs together (PSS)."),
-        ("Where the time of a request goes", _stages(figures), "Mean seconds by stage; the rest is waiting."),
+        ("Where the time of a request goes", _stages(figures), _STAGES),
         ("Workers", _workers(figures), ""),
     )
     sections = [_headline(figures), section("Findings", _list(findings(figures)))]
