@@ -48,7 +48,7 @@ service_option = click.option(
 
 cores_option = click.option(
     "--threads",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 1024),
     envvar="LIPSYNC_CORES",
     metavar="N",
     show_default="one for each core",

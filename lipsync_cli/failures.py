@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -46,10 +47,18 @@ def write_stdout(text: str) -> None:
 
 
 def write_file(path: Path, text: str, remedy: str) -> None:
-    """Write `text` to the file `path`. Raises OutputError, with `remedy`, where that is not possible."""
+    """Write `text` to the file `path`, whole or not at all. Raises OutputError, with `remedy`, where it cannot be."""
+    target = path.resolve()
+    part = target.with_name(f"{target.name}.partial")
     try:
-        path.write_text(text, encoding="utf-8")
+        if path.exists() and not path.is_file():  # a pipe, or /dev/null
+            path.write_text(text, encoding="utf-8")
+            return
+        part.write_text(text, encoding="utf-8")
+        part.replace(target)
     except OSError as exc:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise OutputError(f"{path} cannot be written: {exc.strerror}", remedy) from exc
 
 

@@ -20,6 +20,7 @@ from lipsync_core.errors import LipSyncError
 from lipsync_core.media.probe import require_audio, require_video
 from lipsync_core.models import ModelStore
 from lipsync_core.workspace import Workspace
+from lipsync_service.errors import ServiceDownError
 
 _ENHANCER = "gfpgan"
 _PULL = "lipsync models pull gfpgan"
@@ -98,14 +99,14 @@ class Measurement:
                 self._say("lipsync run")
                 self._runs.append(run_command(pair, self._order.model, self._home))
             self._say(f"{level.requests} requests, {level.at_once} at once")
-            loads.append(self._target.load(chosen, level.at_once, self._order.model))
+            loads.append(_completed(self._target.load(chosen, level.at_once, self._order.model)))
         return tuple(loads)
 
     def _cached(self, pair: InputPair) -> Sequence[Load]:
         loads = []
         for level in self._form.cached:
             self._say(f"{level.requests} requests for one video, {level.at_once} at once")
-            loads.append(self._target.load([pair] * level.requests, level.at_once, self._order.model))
+            loads.append(_completed(self._target.load([pair] * level.requests, level.at_once, self._order.model)))
         return loads
 
     def _enhancement(self, pair: InputPair) -> Enhancement:
@@ -138,7 +139,14 @@ class Measurement:
         chosen = [pairs.pop() for _ in range(level.requests)]
         self._say(f"{level.requests} requests, {level.at_once} at once, {count} workers")
         target = self._target.of_own_stack(stack)
-        return target.load(chosen, level.at_once, self._order.model, workers=count)
+        return _completed(target.load(chosen, level.at_once, self._order.model, workers=count))
+
+
+def _completed(load: Load) -> Load:
+    """The load. Raises ServiceDownError where none of its requests completed: there is nothing to measure any more."""
+    if not load.request_s:
+        raise ServiceDownError(f"none of {load.requests} requests completed: {', '.join(sorted(set(load.failures)))}")
+    return load
 
 
 def _work(pair: InputPair, model: str) -> Work:

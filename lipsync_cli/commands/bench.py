@@ -6,14 +6,14 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import TYPE_CHECKING
 
 import click
 
 from lipsync_cli.environment import SERVICE_FILE, service_option
 from lipsync_cli.extra import service_extra, service_settings
-from lipsync_cli.failures import write_stdout
+from lipsync_cli.failures import write_file, write_stdout
 from lipsync_cli.signals import remaining
 from lipsync_core.errors import OptionError, OutputError
 from lipsync_core.option_specs import MODELS
@@ -182,8 +182,10 @@ def _demo_face(clone: Path, folder: Path, say: "Say") -> Path:
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):  # before an hour of measuring
+            pass
     except OSError as exc:
-        raise OutputError(f"{folder} cannot be made: {exc.strerror}", "choose another folder with -o") from exc
+        raise OutputError(f"{folder} cannot be written: {exc.strerror}", "choose another folder with -o") from exc
 
 
 def _write_reports(figures: "Figures", folder: Path) -> None:
@@ -197,7 +199,4 @@ def _write_reports(figures: "Figures", folder: Path) -> None:
         "report.html": render_html(figures),
     }
     for name, text in texts.items():
-        try:
-            (folder / name).write_text(text + "\n", encoding="utf-8")
-        except OSError as exc:
-            raise OutputError(f"{folder / name} cannot be written: {exc.strerror}", "choose another with -o") from exc
+        write_file(folder / name, f"{text}\n", "choose another with -o")

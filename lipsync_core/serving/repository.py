@@ -68,11 +68,20 @@ def export_repository(
             (made / PROBE).write_text(_PROBE_TEXT, encoding="utf-8")
             made.chmod(0o755)  # the server runs as another user
             if folder.exists():
+                _require_exported(folder)
                 folder.rename(Path(scratch) / "replaced")
             made.rename(folder)
     except OSError as exc:
         raise ModelError(f"{folder} cannot be written: {exc.strerror}", "choose another folder") from exc
     return tuple(names)
+
+
+def _require_exported(folder: Path) -> None:
+    strange = not folder.is_dir() or any(
+        path.name != PROBE and not (path / "config.pbtxt").is_file() for path in folder.iterdir()
+    )
+    if strange:
+        raise OptionError(f"{folder} holds other things than a model repository", "choose another folder, or remove it")
 
 
 def _write_model(entry: ModelEntry, installed: InstalledModel, folder: Path, device: Device) -> None:

@@ -1,4 +1,4 @@
-"""Prefect's engine as forked runs use it: without three parts that cost every run and serve none of them.
+"""Prefect's engine as forked runs use it: without four parts that cost every run, or end it, and serve none.
 
 All are names in modules of Prefect 3.8.8, and none has a setting. `tests/service/worker/test_engine.py` fails where
 another version of Prefect has no such names.
@@ -18,6 +18,7 @@ from uuid import UUID
 from prefect import flow_engine
 from prefect.client import orchestration
 from prefect.client.orchestration import SyncPrefectClient
+from rich.console import Console
 
 from lipsync_service.names import BULK_FLOW, GPU_FLOW, JOB_FLOW
 
@@ -33,6 +34,9 @@ _ENTRYPOINT, _FLOW_NAME = "PREFECT__FLOW_ENTRYPOINT", "PREFECT__FLOW_NAME"
 
 def trim_engine() -> None:
     """Have the engine of this process and its forks go without the parts below. Call it once.
+
+    The exit where a log line cannot be printed: a run's output is a pipe to its worker, and a run outlives its worker
+    where that is killed.
 
     A subscription for "suspend": each run opened a websocket to the server before it began, looked at it five times a
     second, and nobody suspends a job, which would lose its half-rendered movie.
@@ -59,13 +63,14 @@ def run_engine() -> None:
     runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
 
 
-def _parts() -> dict[tuple[ModuleType, str], Any]:
+def _parts() -> dict[tuple[ModuleType | type, str], Any]:
     heartbeats: Any = vars(flow_engine)["_send_heartbeats"]
     shared = {"create_default_context": cache(ssl.create_default_context)}
     return {
         (flow_engine, "observe_flow_run_suspension"): _not_observed,
         (flow_engine, "_send_heartbeats"): partial(heartbeats, join_on_exit=False),
         (orchestration, "ssl"): SimpleNamespace(**{**vars(ssl), **shared}),
+        (Console, "on_broken_pipe"): lambda _console: None,
     }
 
 

@@ -4,6 +4,7 @@ It runs no flow itself, so it has one thread, which it checks before the first f
 """
 
 import atexit
+import ctypes
 import gc
 import importlib
 import json
@@ -49,6 +50,7 @@ _PRELOADED = (
     "rich._emoji_codes",
 )
 _OUTPUTS = 2
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +109,10 @@ class Launcher:
         except (OSError, ValueError):
             connection.close()
             return None
+        launcher = os.getpid()
         pid = os.fork()
         if pid == 0:
+            _end_with(launcher)
             self._leave()
             connection.close()
             return run
@@ -152,6 +156,13 @@ class Launcher:
             with suppress(OSError):  # the command has ended
                 connection.sendall(STATUS.pack(os.waitstatus_to_exitcode(status)))
             connection.close()
+
+
+def _end_with(launcher: int) -> None:
+    """Have the kernel end this process when the launcher ends: nobody else can pass signals on to it, or report it."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != launcher:  # it has ended before that
+        os._exit(1)
 
 
 def _read_request(connection: socket.socket) -> ForkedRun:
@@ -203,8 +214,9 @@ def _run_to_its_end(run: ForkedRun) -> None:
         status = exc.code or 0
     vars(threading)["_shutdown"]()  # waits for the threads that are no daemons
     atexit._run_exitfuncs()  # among them those that send the last lines of the run's log
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # the worker that read them has ended
+            stream.flush()
     os._exit(status if isinstance(status, int) else 1)
 
 

@@ -1,11 +1,14 @@
 import errno
+import resource
+import signal
+from pathlib import Path
 
 import click
 import pytest
 
-from lipsync_cli.failures import report_failure
+from lipsync_cli.failures import report_failure, write_file
 from lipsync_cli.signals import Interrupted
-from lipsync_core.errors import FaceError, NoAudioError, OptionError
+from lipsync_core.errors import FaceError, NoAudioError, OptionError, OutputError
 
 
 @pytest.mark.parametrize(
@@ -47,3 +50,28 @@ def test_debug_shows_the_traceback_and_ends_with_the_same_line(capsys: pytest.Ca
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("Traceback")
     assert lines[-1] == "lipsync: error INTERNAL: ValueError: boom; see the traceback above"
+
+
+def test_writing_a_file_fails_when_the_disk_is_full_and_keeps_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    path.write_text("old")
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
+    try:
+        with pytest.raises(OutputError, match=r"figures.json cannot be written: File too large; choose another"):
+            write_file(path, "new" * 1000, "choose another")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_is_written_through_a_link_and_to_a_device(tmp_path: Path) -> None:
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_text("old")
+    link.symlink_to(target)
+    write_file(link, "new", "")
+    assert link.is_symlink() and target.read_text() == "new"
+    write_file(Path("/dev/null"), "gone", "")
+    assert Path("/dev/null").is_char_device()

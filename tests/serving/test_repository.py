@@ -150,8 +150,22 @@ def test_export_fails_when_a_network_takes_a_fixed_number_of_frames(tmp_path: Pa
         export_repository(ModelStore(workspace.models), tmp_path / "repository")
 
 
+@pytest.mark.parametrize("name", ["thesis/thesis.txt", "thesis.txt", ""])
+def test_exporting_fails_when_the_folder_holds_other_things_and_keeps_them(
+    name: str, store: ModelStore, tmp_path: Path
+) -> None:
+    kept = tmp_path / "precious" / name
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text("years of work")
+    with pytest.raises(OptionError, match="precious holds other things"):
+        export_repository(store, tmp_path / "precious", is_replacing=True)
+    assert kept.read_text() == "years of work"
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
 def test_an_older_folder_is_replaced_whole_where_that_is_asked_for(store: ModelStore, tmp_path: Path) -> None:
     (tmp_path / "served" / "gfpgan").mkdir(parents=True)
+    (tmp_path / "served" / "gfpgan" / "config.pbtxt").touch()
     assert export_repository(store, tmp_path / "served", is_replacing=True) == ("wav2lip",)
     assert [path.name for path in tmp_path.iterdir()] == ["served"]
     assert sorted(path.name for path in (tmp_path / "served").iterdir()) == ["check.sh", "wav2lip"]

@@ -140,6 +140,29 @@ def test_a_job_whose_part_on_the_gpu_pool_is_killed_starts_that_part_again(
     assert service.ledger("SELECT state, attempt FROM jobs WHERE id = %s", run_id) == [("completed", 1)]
 
 
+def test_runs_end_with_their_launcher_and_are_done_by_a_second_attempt(
+    service: "Service", long_job: "Json", tmp_path: Path
+) -> None:
+    """Nobody could pass a cancellation on to a run that outlives it, and `down` would not know of it."""
+    run_id = service.start(long_job)
+    working(service, run_id, "encode")
+    runs = forked_runs(service)
+    os.kill(service.process("launcher"), signal.SIGKILL)
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in runs))
+    service.stack("up")
+    assert_done_again(service, run_id, tmp_path / "again.mp4")
+
+
+def test_a_job_outlives_its_worker_that_is_killed(service: "Service", long_job: "Json", tmp_path: Path) -> None:
+    """The run's output is a pipe to the worker: nobody reads its last lines."""
+    run_id = service.start(long_job)
+    working(service, run_id, "encode")
+    os.kill(service.process("worker-lipsync-cpu"), signal.SIGKILL)
+    assert service.finished(run_id)["state"]["type"] == "COMPLETED"
+    assert service.ledger("SELECT state, attempt FROM jobs WHERE id = %s", run_id) == [("completed", 1)]
+    service.stack("up")
+
+
 @pytest.mark.parametrize("long_job", [60], indirect=True, ids=["a minute"])
 def test_a_job_outlives_the_servers_that_it_works_with(service: "Service", long_job: "Json", tmp_path: Path) -> None:
     run_id = service.start(long_job)

@@ -1,4 +1,4 @@
-"""Prefect's engine without its three needless parts; another version of Prefect that lacks their names is noticed."""
+"""Prefect's engine without its four needless parts; another version of Prefect that lacks their names is noticed."""
 
 import os
 import subprocess
@@ -60,6 +60,28 @@ def test_the_clients_of_a_run_share_the_certificates_that_the_launcher_has_read(
     command = [sys.executable, "-c", CERTIFICATES]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.splitlines() == ["0 CERT_REQUIRED True"] * 2
+
+
+MUTE = """
+import os, sys
+from rich.console import Console
+from lipsync_service.worker.engine import trim_engine
+trim_engine()
+end, pipe = os.pipe()
+os.close(end)
+try:
+    Console(file=open(pipe, "w", buffering=1)).print("a line")
+except BaseException as exc:
+    print(type(exc).__name__, flush=True)
+else:
+    print("goes on", flush=True)
+os._exit(0)
+"""
+
+
+def test_a_run_goes_on_when_nobody_reads_its_output() -> None:
+    done = subprocess.run([sys.executable, "-c", MUTE], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "goes on"
 
 
 @pytest.mark.parametrize(("module", "name"), [(flow_engine, "observe_flow_run_suspension"), (orchestration, "ssl")])
