@@ -1,5 +1,6 @@
 """The figures of a measurement: all that the reports and the findings are made from, as values and as JSON."""
 
+import math
 import statistics
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -229,17 +230,33 @@ def from_file(path: Path) -> Figures:
     Raises:
         InputMissingError, InputError: there is no such file, or it holds no figures of this version.
     """
+    remedy = "name a figures.json that lipsync bench scalability wrote"
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes()
     except OSError as exc:
         raise InputMissingError(
             f"{path} cannot be read: {exc.strerror}", "name the figures.json of a measurement"
         ) from exc
     try:
         figures = _JSON.validate_json(text)
-    except (ValidationError, UnicodeDecodeError) as exc:
-        remedy = "name a figures.json that lipsync bench scalability wrote"
+    except ValidationError as exc:
         raise InputError(f"{path} holds no figures of a measurement", remedy) from exc
     if figures.schema != SCHEMA:
         raise InputError(f"{path} holds figures of the form {figures.schema!r}", f"this version reads {SCHEMA}")
+    if not _can_be_measured(figures):
+        raise InputError(f"{path} holds figures that no measurement gives", remedy)
     return figures
+
+
+def _can_be_measured(figures: Figures) -> bool:
+    """Whether nothing is missing, and all is positive, that others are divided by or compared with."""
+    loads = (*figures.levels, *figures.cached, *figures.workers)
+    positive: list[float] = [figures.hardware.cores, figures.hardware.memory_bytes]
+    for load in loads:
+        positive += [load.at_once, load.wall_s, *load.request_s]
+    for run in (*figures.baseline, *((figures.idle,) if figures.idle else ())):
+        positive.append(run.wall_s)
+    positive += [run.cpu_s for run in figures.baseline]
+    at_once = [load.at_once for load in figures.levels]
+    is_whole = bool(figures.baseline and figures.levels) and all(load.request_s for load in loads)
+    return is_whole and at_once == sorted(set(at_once)) and all(0 < number < math.inf for number in positive)

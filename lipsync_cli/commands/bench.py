@@ -182,6 +182,9 @@ def _demo_face(clone: Path, folder: Path, say: "Say") -> Path:
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise OutputError(f"{folder} cannot be made: {exc.strerror}", "choose another folder with -o") from exc
+    try:
         with TemporaryFile(dir=folder):  # before an hour of measuring
             pass
     except OSError as exc:

@@ -1,5 +1,6 @@
 """A measurement ends where the service has gone, rather than at figures that mean nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -7,11 +8,13 @@ import pytest
 
 pytest.importorskip("pydantic_settings", reason="a measurement needs the extra 'service'")
 
-from lipsync_cli.bench.figures import Load
+from lipsync_cli.bench.figures import CommandRun, Figures, Load, from_file, to_json
 from lipsync_cli.bench.form import Form, Level
 from lipsync_cli.bench.inputs import InputPair
 from lipsync_cli.bench.measuring import Measurement, Order
+from lipsync_core.errors import InputError
 from lipsync_service.errors import ServiceDownError
+from tests.cli.bench.made_figures import FIGURES, load
 
 if TYPE_CHECKING:
     from lipsync_cli.bench.target import Target
@@ -51,3 +54,33 @@ def test_measuring_fails_when_no_request_of_a_level_completes(
     with pytest.raises(ServiceDownError, match="none of 1 requests completed: SERVICE_UNAVAILABLE"):
         Measurement(order, cast("Target", service), lambda step: None).figures(None)
     assert service.loads == 1  # the next level is not tried
+
+
+@pytest.mark.parametrize(
+    "figures",
+    [
+        replace(FIGURES, baseline=()),
+        replace(FIGURES, baseline=(CommandRun(0.0, 0.0, 0),)),
+        replace(FIGURES, levels=()),
+        replace(FIGURES, levels=FIGURES.levels[::-1]),
+        replace(FIGURES, levels=(load(1, 0.1), load(1, 0.1))),
+        replace(FIGURES, levels=(replace(load(1, 0.1), wall_s=0.0),)),
+        replace(FIGURES, levels=(replace(load(1, 0.1), request_s=()),)),
+        replace(FIGURES, workers=(replace(load(1, 0.1), request_s=(float("inf"),)),)),
+        replace(FIGURES, cached=(replace(load(1, 0.1), wall_s=float("nan")),)),
+        replace(FIGURES, hardware=replace(FIGURES.hardware, cores=0)),
+    ],
+)
+def test_reading_figures_fails_when_no_measurement_gives_them(figures: Figures, tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    path.write_text(to_json(figures).replace("NaN", '"NaN"'))
+    with pytest.raises(InputError):
+        from_file(path)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"", b"{", b"[]"])
+def test_reading_figures_fails_when_the_file_holds_something_else(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="holds no figures of a measurement"):
+        from_file(path)

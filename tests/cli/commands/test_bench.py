@@ -124,6 +124,13 @@ def test_the_command_fails_when_no_service_answers(
     assert err.startswith("lipsync: error SERVICE_UNAVAILABLE: ") and len(err.splitlines()) == 1
 
 
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_measured(
+    capsys: pytest.CaptureFixture[str], figures_file: Path
+) -> None:
+    assert bench("--from", figures_file, "-o", "/proc/self") == 5
+    assert "/proc/self cannot be written: " in capsys.readouterr().err
+
+
 def test_the_folder_must_be_one(figures_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     assert bench("--from", figures_file, "-o", tmp_path / "file" / "below") == 5
