@@ -33,7 +33,7 @@ def test_a_job_over_rest_gives_the_frames_of_the_command_line(
     states = service.task_states(run["id"])
     assert {name: states.get(name) for name in STAGES} == dict.fromkeys(STAGES, "Completed")
     [child] = service.children(run["id"])
-    assert child["state"]["name"] == "Completed"
+    assert service.finished(child["id"])["state"]["name"] == "Completed"
     stages = {"fetch video", "fetch audio", "listen", "track", "infer", "hand over"}
     assert set(service.task_states(child["id"])) == stages
     assert_accounted(service, run["id"])
@@ -56,6 +56,7 @@ def test_a_second_sound_for_the_same_video_is_not_tracked_again(
         [child] = service.children(run["id"])
         if name == "first":
             continue
+        service.finished(child["id"])
         assert service.task_states(child["id"])["track"] == "Cached"
         assert service.ledger("SELECT track_was_cached FROM jobs WHERE id = %s", run["id"]) == [(True,)]
         query = "SELECT was_cached, items FROM stage_timings WHERE stage = 'track' AND part_of = '' AND job_id = %s"
