@@ -47,14 +47,16 @@ def export_repository(
     no server may be reading.
 
     Raises:
-        OptionError: there is something at `folder` already.
+        OptionError: there is something at `folder` already, or what is to be replaced is no model repository.
         ModelMissingError: no such model is installed.
         ModelCorruptError: a file is not what was installed.
         LicenceError: a licence awaits its acceptance.
         ModelError: the extra is not installed, or a network cannot be served, or `folder` cannot be written.
     """
-    if folder.exists() and not is_replacing:
-        raise OptionError(f"{folder} exists already", "name a new folder, or replace this one with --replace")
+    if folder.exists():
+        if not is_replacing:
+            raise OptionError(f"{folder} exists already", "name a new folder, or replace this one with --replace")
+        _require_exported(folder)
     names = [name for name in SERVABLE if store.status(name) not in ("missing", "downloaded")]
     if not names:
         needed = ", ".join(SERVABLE)
@@ -68,7 +70,6 @@ def export_repository(
             (made / PROBE).write_text(_PROBE_TEXT, encoding="utf-8")
             made.chmod(0o755)  # the server runs as another user
             if folder.exists():
-                _require_exported(folder)
                 folder.rename(Path(scratch) / "replaced")
             made.rename(folder)
     except OSError as exc:
