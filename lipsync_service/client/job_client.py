@@ -31,6 +31,7 @@ from lipsync_service.settings import Settings, load_settings
 
 _IDS_AT_ONCE = 200
 _OUTAGE_S = 60.0  # how long a caller waits for a service that does not answer
+_OPENING_S = 0.5  # how long a caller waits for the stream of events before it asks for the first time
 _RECOVERY_S = 20.0  # how long a crashed job may take to start again; the watcher itself waits ten
 _NAME_CHARS = 40
 
@@ -176,7 +177,7 @@ class JobClient:
             return job
 
     def watch(self, job_ids: Collection[UUID], poll_s: float, is_shown: bool = False) -> Iterator[tuple[Job, ...]]:
-        """Yield the jobs at once and whenever one has changed, each until it was yielded as ended.
+        """Yield the jobs in a moment and whenever one has changed, each until it was yielded as ended.
 
         The service tells of changes. Where its stream of events is closed, it is asked, first after `poll_s` and later
         at each tenth of the time waited, with one call for all jobs. With `is_shown` it is also asked every few seconds
@@ -187,6 +188,7 @@ class JobClient:
         crashes: dict[UUID, float] = {}  # the time.monotonic() at which each was first seen
         with closing(self._api.events(JOB_FLOW, frozenset(pending), HEARD_TYPES)) as events:
             waiting = Waiting(events, poll_s, is_shown)
+            events.wait(_OPENING_S)  # asking before the stream is open would mean asking again when it is
             while pending:
                 ask = partial(self._read, pending)
                 jobs = retried(ask, lambda exc: isinstance(exc, TransientError), _OUTAGE_S, poll_s)

@@ -1,4 +1,4 @@
-"""Prefect's engine as forked runs use it: without four parts that cost every run, or end it, and serve none.
+"""Prefect's engine as forked runs use it: without six parts that cost every run, or end it, and serve none.
 
 All are names in modules of Prefect 3.8.8, and none has a setting. `tests/service/worker/test_engine.py` fails where
 another version of Prefect has no such names.
@@ -8,16 +8,20 @@ import os
 import runpy
 import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from types import ModuleType, SimpleNamespace
 from typing import Any, Final
 from uuid import UUID
 
-from prefect import flow_engine
+from prefect import flow_engine, results
 from prefect.client import orchestration
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.events import worker as events_worker
+from prefect.events.related import tags_as_related_resources
+from prefect.events.schemas.events import RelatedResource
 from rich.console import Console
 
 from lipsync_service.names import BULK_FLOW, GPU_FLOW, JOB_FLOW
@@ -46,6 +50,11 @@ def trim_engine() -> None:
 
     The certificates: each of a run's clients read and parsed all that the machine trusts (25 ms), also for a server
     without TLS. Now the launcher reads them, and its runs share them.
+
+    The questions for what each event of a run names beside it: its flow, deployment, queue and pool, each over a
+    connection of its own. The run knows their ids, and all names but the deployment's.
+
+    The question for the server's default storage of results: no run persists any.
     """
     for (module, name), part in _parts().items():
         if not hasattr(module, name):  # nothing may be set that nothing reads
@@ -71,9 +80,38 @@ def _parts() -> dict[tuple[ModuleType | type, str], Any]:
         (flow_engine, "_send_heartbeats"): partial(heartbeats, join_on_exit=False),
         (orchestration, "ssl"): SimpleNamespace(**{**vars(ssl), **shared}),
         (Console, "on_broken_pipe"): lambda _console: None,
+        (events_worker, "related_resources_from_run_context"): _related_resources,
+        (results, "_read_server_default_result_storage_block_id"): lambda: None,
     }
 
 
 @contextmanager
 def _not_observed(_run_id: UUID, _request: Any, _polling_interval: float = 0) -> Iterator[None]:
     yield
+
+
+_prefects_related_resources: Final = events_worker.related_resources_from_run_context
+
+
+async def _related_resources(client: Any, exclude: Collection[str] | None = None) -> list[RelatedResource]:
+    """What an event of this run names beside it, as Prefect's own function, which asks the server for each."""
+    flow_context, task_context = FlowRunContext.get(), TaskRunContext.get()
+    if flow_context is None or flow_context.flow_run is None:
+        return await _prefects_related_resources(client, set(exclude or ()))
+    run, task = flow_context.flow_run, task_context.task_run if task_context else None
+    named = (
+        ("flow-run", run.id, run.name),
+        ("task-run", task and task.id, task and task.name),
+        ("flow", run.flow_id, flow_context.flow and flow_context.flow.name),
+        ("deployment", run.deployment_id, None),
+        ("work-queue", run.work_queue_id, run.work_queue_name),
+        ("work-pool", run.work_pool_id, run.work_pool_name),
+    )
+    resources = [_resource(kind, key, name) for kind, key, name in named if key is not None]
+    resources += tags_as_related_resources({*run.tags, *(task.tags if task else ())})
+    return [resource for resource in resources if resource.id not in (exclude or ())]
+
+
+def _resource(kind: str, key: UUID, name: str | None) -> RelatedResource:
+    labels = {"prefect.resource.id": f"prefect.{kind}.{key}", "prefect.resource.role": kind}
+    return RelatedResource(labels | ({"prefect.resource.name": name} if name else {}))

@@ -37,6 +37,7 @@ from lipsync_core.errors import OptionError
 from lipsync_service.settings import load_settings, require_source
 from lipsync_service.worker.due_runs import DueRuns, spread_s
 from lipsync_service.worker.run_events import run_events
+from lipsync_service.worker.trim_worker import remembered, trim_worker
 
 if TYPE_CHECKING:
     from anyio.abc import TaskStatus
@@ -81,6 +82,13 @@ with warnings.catch_warnings():
             self._is_listening = False
             self._others = 0  # workers of the same pool
             self._next_count_s = 0.0
+
+        async def setup(self) -> None:
+            """Prepare the worker, with a client that asks for a run's deployment and flow less than twice a run."""
+            await super().setup()
+            client: Any = self.client
+            client.read_deployment = remembered(client.read_deployment)
+            client.read_flow = remembered(client.read_flow)
 
         async def _initialize_after_sync(self) -> None:
             await super()._initialize_after_sync()
@@ -192,4 +200,5 @@ if __name__ == "__main__":
     for name, value in {**_WORKER_SETTINGS, **_RUN_SETTINGS}.items():
         os.environ.setdefault(name, value)
     refresh_global_settings_context()  # Prefect has read its settings when it was imported
+    trim_worker()
     app()
