@@ -16,12 +16,16 @@ from typing import Any, Final
 from uuid import UUID
 
 from prefect import flow_engine, results
+from prefect.artifacts import LinkArtifact, MarkdownArtifact, ProgressArtifact, TableArtifact
 from prefect.client import orchestration
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate, FlowRunUpdate, LogCreate
+from prefect.client.schemas.objects import Artifact, ConcurrencyLeaseHolder, FlowRun
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.events import worker as events_worker
-from prefect.events.related import tags_as_related_resources
-from prefect.events.schemas.events import RelatedResource
+from prefect.events.related import related_resources_from_run_context, tags_as_related_resources
+from prefect.events.schemas.events import Event, RelatedResource
+from pydantic import BaseModel
 from rich.console import Console
 
 from lipsync_service.names import BULK_FLOW, GPU_FLOW, JOB_FLOW
@@ -33,6 +37,20 @@ ENTRYPOINTS: Final = {
     GPU_FLOW: "flows.lipsync_gpu.lipsync_gpu",
     BULK_FLOW: "flows.lipsync_bulk.lipsync_bulk",
 }
+_EVERY_RUNS_MODELS: Final[tuple[type[BaseModel], ...]] = (
+    FlowRun,
+    FlowRunUpdate,
+    ConcurrencyLeaseHolder,
+    Event,
+    LogCreate,
+    Artifact,
+    ArtifactCreate,
+    ArtifactUpdate,
+    LinkArtifact,
+    MarkdownArtifact,
+    ProgressArtifact,
+    TableArtifact,
+)
 _ENTRYPOINT, _FLOW_NAME = "PREFECT__FLOW_ENTRYPOINT", "PREFECT__FLOW_NAME"
 
 
@@ -55,11 +73,15 @@ def trim_engine() -> None:
     connection of its own. The run knows their ids, and all names but the deployment's.
 
     The question for the server's default storage of results: no run persists any.
+
+    Beside that it builds the validators of the models that every run uses, which Prefect builds at their first use.
     """
     for (module, name), part in _parts().items():
         if not hasattr(module, name):  # nothing may be set that nothing reads
             raise RuntimeError(f"{module.__name__} has no {name}: look for it in this version of Prefect")
         setattr(module, name, part)
+    for model in _EVERY_RUNS_MODELS:
+        model.model_rebuild()
     SyncPrefectClient("http://127.0.0.1/api")  # asks nobody, and reads the certificates
 
 
@@ -90,19 +112,16 @@ def _not_observed(_run_id: UUID, _request: Any, _polling_interval: float = 0) ->
     yield
 
 
-_prefects_related_resources: Final = events_worker.related_resources_from_run_context
-
-
 async def _related_resources(client: Any, exclude: Collection[str] | None = None) -> list[RelatedResource]:
     """What an event of this run names beside it, as Prefect's own function, which asks the server for each."""
     flow_context, task_context = FlowRunContext.get(), TaskRunContext.get()
     if flow_context is None or flow_context.flow_run is None:
-        return await _prefects_related_resources(client, set(exclude or ()))
+        return await related_resources_from_run_context(client, set(exclude or ()))
     run, task = flow_context.flow_run, task_context.task_run if task_context else None
     named = (
         ("flow-run", run.id, run.name),
-        ("task-run", task and task.id, task and task.name),
-        ("flow", run.flow_id, flow_context.flow and flow_context.flow.name),
+        ("task-run", task.id if task else None, task.name if task else None),
+        ("flow", run.flow_id, flow_context.flow.name if flow_context.flow else None),
         ("deployment", run.deployment_id, None),
         ("work-queue", run.work_queue_id, run.work_queue_name),
         ("work-pool", run.work_pool_id, run.work_pool_name),

@@ -1,4 +1,4 @@
-"""Prefect's process worker without two things that cost each run and serve none: questions asked twice, a stream unused.
+"""Prefect's process worker without two things that cost each run: questions asked twice, and a stream unused.
 
 `tests/service/worker/test_trim_worker.py` fails where another version of Prefect (this is 3.8.8) has no such names.
 """
