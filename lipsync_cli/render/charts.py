@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from lipsync_cli.render.free_space import Box, FreeSpace, text_width_px
+from lipsync_cli.render.free_space import Box, FreeSpace, Way, text_width_px
 
 WIDTH_PX = 900
 _STEPS = (1, 2, 4, 6, 8, 10)  # their quarters are round as well
@@ -146,16 +146,13 @@ def line_chart(
     for mark in marks:
         parts.append(f'<path class="mark" d="M{_LEFT_PX} {at_y(mark.value):.1f}H{right}"/>')
         ends.append((at_y(mark.value), f"{mark.name}: {shown(mark.value)}", "rest"))
-    ways = [[(at_x(x_value), at_y(y_value)) for x_value, y_value in line.points] for line in series]
+    ways: list[Way] = [[(at_x(point[0]), at_y(point[1])) for point in line.points] for line in series]
     for line, way in zip(series, ways, strict=True):
         parts += _line(line, way)
         if way:
             ends.append((way[-1][1], line.name, line.style))
-    free = FreeSpace(Box(_LEFT_PX, _TOP_PX - 12, right, floor - 2))
-    for way in (*ways, *([(_LEFT_PX, at_y(mark.value)), (right, at_y(mark.value))] for mark in marks)):
-        free.draw(way)
-    for line, way in zip(series, ways, strict=True):  # after all lines: a label's rim would cut them
-        parts += _values(line, way, free) if line.is_labelled else []
+    levels = [((_LEFT_PX, at_y(mark.value)), (right, at_y(mark.value))) for mark in marks]
+    parts += _all_values(series, ways, levels)  # after all lines: a label's rim would cut them
     return svg(floor + _BOTTOM_PX, label, [*parts, *_names(ends, right + 12)])
 
 
@@ -187,7 +184,7 @@ def _x_scale(values: Sequence[float], is_categorical: bool) -> Callable[[float],
     return lambda value: _LEFT_PX + width * value / span
 
 
-def _line(line: Series, way: Sequence[tuple[float, float]]) -> list[str]:
+def _line(line: Series, way: Way) -> list[str]:
     """The line and its points, which lie at `way` in px."""
     path = "L".join(f"{x:.1f} {y:.1f}" for x, y in way)
     parts = [f'<path class="line {line.style}" d="M{path}"/>'] if len(way) > 1 else []
@@ -199,7 +196,16 @@ def _line(line: Series, way: Sequence[tuple[float, float]]) -> list[str]:
     return parts
 
 
-def _values(line: Series, way: Sequence[tuple[float, float]], free: FreeSpace) -> list[str]:
+def _all_values(series: Sequence[Series], ways: Sequence[Way], levels: Sequence[Way]) -> list[str]:
+    """The values of all lines, which lie at `ways`; `levels` are the marks."""
+    free = FreeSpace(Box(_LEFT_PX, _TOP_PX - 12, WIDTH_PX - _RIGHT_PX, _TOP_PX + _PLOT_PX - 2))
+    for way in (*ways, *levels):
+        free.draw(way)
+    labelled = [(line, way) for line, way in zip(series, ways, strict=True) if line.is_labelled]
+    return [part for line, way in labelled for part in _values(line, way, free)]
+
+
+def _values(line: Series, way: Way, free: FreeSpace) -> list[str]:
     """The values beside the line's points, where there is room for them; else left out."""
     parts: list[str] = []
     for (x, y), (_, value) in zip(way, line.points, strict=True):

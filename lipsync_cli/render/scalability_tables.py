@@ -66,7 +66,8 @@ def _reference(figures: Figures) -> Table:
         (name, f"{min(each):.2f}", f"{statistics.median(each):.2f}", f"{max(each):.2f}") for name, each in measures
     )
     headings = (f"{len(figures.baseline)} runs", "min", "median", "max")
-    return Table("The reference: lipsync run", headings, rows, "Before, between and after the levels.")
+    note = "Alone on the machine, between the levels: how far apart these lie says how steady the machine was."
+    return Table("The reference: lipsync run", headings, rows, note)
 
 
 def _hardware(figures: Figures) -> Table:

@@ -88,7 +88,7 @@ def test_the_command_runs_before_between_and_after_the_levels_with_inputs_of_its
         return FIGURES.baseline[0]
 
     monkeypatch.setattr("lipsync_cli.bench.measuring.run_command", run)
-    monkeypatch.setattr("lipsync_cli.bench.measuring.Measurement._enhancement", lambda *_: FIGURES.enhancement)
+    monkeypatch.setattr("lipsync_cli.bench.measuring.ModelStore.status", lambda *_: "missing")
     wanted = Order("quick", form, InputPair(make_video(), tone("speech.wav")), "viseme", "lipsync bench", tmp_path)
     figures = Measurement(wanted, cast("Target", QuietService(order)), lambda step: None).figures(None)
     assert order == ["run", "run", "1 at once", "run", "run", "2 at once", "run", "run"]
