@@ -143,6 +143,11 @@ class Load:
         return len(self.request_s) / self.wall_s
 
     @property
+    def other_cores(self) -> float | None:
+        """The cores that other programs and the kernel kept busy, on average; None where that was not seen."""
+        return None if self.machine is None else self.machine.other_cpu_s / self.wall_s
+
+    @property
     def machine_cpu_s_per_request(self) -> float | None:
         """CPU seconds of the whole machine for one request."""
         return None if self.machine is None else self.machine.cpu_s / self.requests
@@ -155,6 +160,7 @@ class CommandRun:
     wall_s: float
     cpu_s: float
     peak_rss_bytes: int
+    other_cpu_s: float | None = None  # of all other programs and the kernel meanwhile; None: not measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +204,7 @@ class Figures:
     workers: tuple[Load, ...]  # on a service of the command's own, ascending by `workers`
     enhancement: Enhancement
     notes: tuple[str, ...]  # what could not be measured, and why
-    schema: str = SCHEMA
+    schema: str  # `SCHEMA`; without a default, so that a file must name its own
 
     @property
     def run_s(self) -> float:
@@ -209,6 +215,19 @@ class Figures:
     def run_cpu_s(self) -> float:
         """The median CPU seconds of `lipsync run`."""
         return statistics.median(run.cpu_s for run in self.baseline)
+
+    @property
+    def run_other_cores(self) -> float | None:
+        """The cores that other programs kept busy beside `lipsync run`; None where that was not measured."""
+        seconds = [run.other_cpu_s for run in self.baseline if run.other_cpu_s is not None]
+        wall_s = sum(run.wall_s for run in self.baseline if run.other_cpu_s is not None)
+        return sum(seconds) / wall_s if seconds else None
+
+    @property
+    def run_spread(self) -> float:
+        """How far the times of `lipsync run` lie apart: from the shortest to the longest, over the median."""
+        walls_s = [run.wall_s for run in self.baseline]
+        return (max(walls_s) - min(walls_s)) / self.run_s
 
     @property
     def run_per_s(self) -> float:
@@ -257,6 +276,8 @@ def _can_be_measured(figures: Figures) -> bool:
     for run in (*figures.baseline, *((figures.idle,) if figures.idle else ())):
         positive.append(run.wall_s)
     positive += [run.cpu_s for run in figures.baseline]
+    others = [run.other_cpu_s for run in figures.baseline if run.other_cpu_s is not None]
     at_once = [load.at_once for load in figures.levels]
     is_whole = bool(figures.baseline and figures.levels) and all(load.request_s for load in loads)
-    return is_whole and at_once == sorted(set(at_once)) and all(0 < number < math.inf for number in positive)
+    is_sane = all(0 < number < math.inf for number in positive) and all(0 <= number < math.inf for number in others)
+    return is_whole and at_once == sorted(set(at_once)) and is_sane

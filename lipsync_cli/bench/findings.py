@@ -8,6 +8,11 @@ from lipsync_cli.bench.figures import Figures, Load
 
 #: A level's throughput counts as the best one from this share on.
 NEARLY = 0.95
+#: Other programs disturb a load from so many cores on. On a quiet machine the kernel and the system's own services take
+#: some .01 (`benchmarks/results/scalability`); a tenth of a core is 5 % of two, as much as `NEARLY` tells apart.
+DISTURBING_CORES = 0.1
+#: From this spread of `lipsync run` on, the machine's speed has changed by as much as the limits tell apart.
+UNSTEADY = 0.15
 _FULL = 0.9  # from this share on, a resource binds
 _AS_LONG = 0.9  # from this share of its length on, a request is like one of the old system
 _MB = 1e6
@@ -22,10 +27,11 @@ class Ratio:
     limit: float
     is_upper: bool  # the limit is the most that is wanted, else the least
     unit: str = ""
+    is_judged: bool = True  # other programs have not disturbed the measurement of the figure
 
     @property
     def is_met(self) -> bool:
-        """The figure keeps the limit."""
+        """The figure keeps the limit; only said of one that is judged."""
         return self.measured <= self.limit if self.is_upper else self.measured >= self.limit
 
 
@@ -88,35 +94,57 @@ def ratios(figures: Figures) -> tuple[Ratio, ...]:
 
 def findings(figures: Figures) -> tuple[str, ...]:
     """Sentences about the measurement, the most important first."""
-    found = [_completion(figures), *_throughput(figures), *_cost(figures), *_workers(figures), *_noise(figures)]
-    return tuple(each for each in found if each)
+    cautions = [*_noise(figures), *_unsteadiness(figures)]
+    return (*cautions, _completion(figures), *_throughput(figures), *_cost(figures), *_workers(figures))
+
+
+def is_disturbed(load: Load) -> bool:
+    """Whether other programs took more than `DISTURBING_CORES`; where that was not seen, they did not."""
+    return (load.other_cores or 0.0) > DISTURBING_CORES
+
+
+def is_reference_disturbed(figures: Figures) -> bool:
+    """The same of `lipsync run`."""
+    return (figures.run_other_cores or 0.0) > DISTURBING_CORES
 
 
 def _ratios(figures: Figures) -> Iterator[Ratio]:
-    levels, best = figures.levels, best_level(figures.levels).per_s
+    yield from _throughput_ratios(figures)
+    yield from _cost_ratios(figures)
+
+
+def _throughput_ratios(figures: Figures) -> Iterator[Ratio]:
+    levels, best = figures.levels, best_level(figures.levels)
+    is_best_quiet, is_run_quiet = not is_disturbed(best), not is_reference_disturbed(figures)
     for level in levels:
         if level.at_once > 1:
-            yield Ratio(f"throughput at {level.at_once} against the best", level.per_s / best, NEARLY, False)
-    yield Ratio("best throughput against lipsync run in a loop", best / figures.run_per_s, 1.25, False)
+            text, is_quiet = f"throughput at {level.at_once} against the best", not is_disturbed(level)
+            yield Ratio(text, level.per_s / best.per_s, NEARLY, False, is_judged=is_quiet and is_best_quiet)
+    text = "best throughput against lipsync run in a loop"
+    yield Ratio(text, best.per_s / figures.run_per_s, 1.25, False, is_judged=is_best_quiet and is_run_quiet)
+
+
+def _cost_ratios(figures: Figures) -> Iterator[Ratio]:
+    levels, is_run_quiet = figures.levels, not is_reference_disturbed(figures)
     for level in levels:
         machine_s = level.machine_cpu_s_per_request
         if machine_s is not None:
             text = f"CPU of the machine for a request at {level.at_once}, against lipsync run"
-            yield Ratio(text, machine_s / figures.run_cpu_s, 1.25, True)
+            is_judged = is_run_quiet and not is_disturbed(level)
+            yield Ratio(text, machine_s / figures.run_cpu_s, 1.25, True, is_judged=is_judged)
     alone = next((level for level in levels if level.at_once == 1), None)
     if alone is not None:
         text = "one request through the idle service, longer than lipsync run by"
-        yield Ratio(text, alone.median_s - figures.run_s, 3.0, True, "s")
+        is_judged = is_run_quiet and not is_disturbed(alone)
+        yield Ratio(text, alone.median_s - figures.run_s, 3.0, True, "s", is_judged)
     each_bytes = bytes_per_running_request(levels)
     if each_bytes is not None:
         yield Ratio("memory (PSS) of one more running request", each_bytes / _MB, 150.0, True, "MB")
     for level in levels:
         if level.machine is not None:
-            parts, text = (
-                level.machine.parts,
-                f"CPU of Prefect's server and PostgreSQL for a request at {level.at_once}",
-            )
-            yield Ratio(text, (parts.server + parts.database) / level.requests, 2.0, True, "s")
+            parts, is_quiet = level.machine.parts, not is_disturbed(level)
+            text = f"CPU of Prefect's server and PostgreSQL for a request at {level.at_once}"
+            yield Ratio(text, (parts.server + parts.database) / level.requests, 2.0, True, "s", is_quiet)
     if figures.idle is not None:
         yield Ratio("the idle service, share of one core", figures.idle.cores, 0.05, True)
 
@@ -141,11 +169,12 @@ def _throughput(figures: Figures) -> Iterator[str]:
     if binding is None:
         yield "Nothing that was measured is full at that level: requests wait for each other, or for something unseen."
     elif binding.name == "processor" and best.machine is not None:
-        parts = best.machine.parts
+        parts, cpu_s = best.machine.parts, best.machine.cpu_s
+        others = f", {best.machine.other_cpu_s / cpu_s:.0%} with other programs" if is_disturbed(best) else ""
         yield (
             f"The processor binds: {binding.share:.0%} of {figures.hardware.cores} cores were busy, "
-            f"{parts.runs / best.machine.cpu_s:.0%} of that with the jobs and {parts.control / best.machine.cpu_s:.0%} "
-            "with the control plane."
+            f"{parts.runs / cpu_s:.0%} of that with the jobs and {parts.control / cpu_s:.0%} with the control plane"
+            f"{others}."
         )
     else:
         yield f"What binds is the {binding.name}: {binding.share:.0%} in use."
@@ -167,8 +196,10 @@ def _cost(figures: Figures) -> Iterator[str]:
     best, each_bytes = best_level(levels), bytes_per_running_request(levels)
     if best.machine is not None:
         parts, count = best.machine.parts, best.requests
+        is_shared = is_disturbed(best)  # then the machine's account is not the service's alone
+        cpu_s, owner = (parts.total, "service") if is_shared else (best.machine.cpu_s, "machine")
         yield (
-            f"One more request costs {best.machine.cpu_s / count:.1f} CPU seconds of the machine at {best.at_once} at "
+            f"One more request costs {cpu_s / count:.1f} CPU seconds of the {owner} at {best.at_once} at "
             f"once ({parts.runs / count:.1f} in the job, {parts.control / count:.1f} in the control plane; "
             f"lipsync run: {figures.run_cpu_s:.1f}), and {1 / best.per_s:.1f} s of everybody's waiting."
         )
@@ -204,11 +235,22 @@ def _workers(figures: Figures) -> Iterator[str]:
 
 
 def _noise(figures: Figures) -> Iterator[str]:
-    """Tell the reader where other programs have disturbed the measurement."""
-    for level in figures.levels:
-        if level.machine is not None and level.machine.other_cpu_s > 0.1 * level.machine.cpu_s:
-            share = level.machine.other_cpu_s / level.machine.cpu_s
-            yield (
-                f"Not a quiet machine: at {level.at_once} at once {share:.0%} of the CPU time went to other programs "
-                "and the kernel."
-            )
+    """Say where other programs have disturbed the measurement, and what follows from it."""
+    loads = [(f"at {level.at_once} at once", level.other_cores) for level in figures.levels]
+    loads.append(("beside lipsync run", figures.run_other_cores))
+    disturbed = [f"{cores:.2f} {when}" for when, cores in loads if cores is not None and cores > DISTURBING_CORES]
+    if disturbed:
+        yield (
+            f"Not a quiet machine: other programs and the kernel kept more than {DISTURBING_CORES:g} of a core busy "
+            f"({', '.join(disturbed)}). Limits that rest on these figures are not judged."
+        )
+
+
+def _unsteadiness(figures: Figures) -> Iterator[str]:
+    """Say where the reference has changed while the service was measured."""
+    if figures.run_spread > UNSTEADY:
+        walls_s = [run.wall_s for run in figures.baseline]
+        yield (
+            f"The machine's speed changed: lipsync run took {min(walls_s):.1f} to {max(walls_s):.1f} s, "
+            f"{figures.run_spread:.0%} of its median of {figures.run_s:.1f} s. Figures against it are no more exact."
+        )

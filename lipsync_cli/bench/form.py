@@ -16,7 +16,7 @@ class Form:
     """The loads of one measurement."""
 
     levels: tuple[Level, ...]
-    runs_before_level: int  # of `lipsync run`, so that both are measured in the same minutes
+    runs_between_levels: int  # of `lipsync run`, before the first and after the last too: a machine's speed changes
     cached: tuple[Level, ...]
     workers: tuple[int, ...]  # of each pool, one number after the other
     worker_level: Level  # the load for each of them
@@ -25,9 +25,9 @@ class Form:
 
     @property
     def inputs(self) -> int:
-        """The input pairs that all loads together need, one for the first, unmeasured request included."""
+        """The input pairs that all loads together need, and the first, unmeasured request and the last runs."""
         loads = [*self.levels, *(self.worker_level for _ in self.workers)]
-        return 1 + sum(level.requests for level in loads)
+        return 1 + sum(level.requests for level in loads) + self.runs_between_levels
 
     def with_workers(self, is_wanted: bool) -> "Form":
         """The form, without the loads for several numbers of workers unless they are wanted."""
@@ -35,9 +35,10 @@ class Form:
 
 
 WHOLE = Form(
-    # From two at once on each caller sends at least two, so that most of a load is neither its start nor its end.
-    levels=(Level(1, 3), Level(2, 4), Level(4, 8), Level(8, 16), Level(16, 32)),
-    runs_before_level=2,
+    # To fill and to drain the machine takes some .8 s, in which not all cores work. Each level lasts at least 16 s, so
+    # that this is 5 % of it at most; from 4 at once on, where a request waits for others, two for each caller do.
+    levels=(Level(1, 4), Level(2, 8), Level(4, 12), Level(8, 16), Level(16, 32)),
+    runs_between_levels=2,
     cached=(Level(1, 2), Level(4, 8)),
     workers=(1, 2, 4, 8),
     worker_level=Level(8, 8),
@@ -46,7 +47,7 @@ WHOLE = Form(
 )
 QUICK = Form(
     levels=(Level(1, 2), Level(2, 4), Level(4, 8)),
-    runs_before_level=1,
+    runs_between_levels=1,
     cached=(Level(2, 2),),
     workers=(1, 2),
     worker_level=Level(4, 4),

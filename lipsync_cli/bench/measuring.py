@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from lipsync_cli.bench.baseline import make_home, run_command
-from lipsync_cli.bench.figures import CommandRun, Enhancement, Figures, Idle, Load, Work
+from lipsync_cli.bench.figures import SCHEMA, CommandRun, Enhancement, Figures, Idle, Load, Work
 from lipsync_cli.bench.form import Form
 from lipsync_cli.bench.inputs import InputPair, Say, distinct_inputs
 from lipsync_cli.bench.machine import hardware
@@ -78,6 +78,7 @@ class Measurement:
             workers=workers,
             enhancement=enhancement,
             notes=tuple(self._notes),
+            schema=SCHEMA,
         )
 
     def _idle(self) -> Idle | None:
@@ -95,12 +96,16 @@ class Measurement:
         loads = []
         for level in self._form.levels:
             chosen = [pairs.pop() for _ in range(level.requests)]
-            for pair in chosen[: self._form.runs_before_level]:
-                self._say("lipsync run")
-                self._runs.append(run_command(pair, self._order.model, self._home))
+            self._run_commands(chosen[: self._form.runs_between_levels])
             self._say(f"{level.requests} requests, {level.at_once} at once")
             loads.append(_completed(self._target.load(chosen, level.at_once, self._order.model)))
+        self._run_commands([pairs.pop() for _ in range(self._form.runs_between_levels)])
         return tuple(loads)
+
+    def _run_commands(self, pairs: Sequence[InputPair]) -> None:
+        for pair in pairs:
+            self._say("lipsync run")
+            self._runs.append(run_command(pair, self._order.model, self._home))
 
     def _cached(self, pair: InputPair) -> Sequence[Load]:
         loads = []

@@ -80,9 +80,9 @@ def plan(write_prices: Path | None, write_costs: Path | None, chart: Path | None
         return
     _check(chosen)
     costs = _costs(chosen["costs"], chosen["database"], chosen["model"])
+    answer = _planned(costs, chosen) if chosen["at_once"] is None else _replayed(costs, chosen)
     if write_costs is not None:
         write_file(write_costs, costs_toml(costs), "choose another file with --write-costs")
-    answer = _planned(costs, chosen) if chosen["at_once"] is None else _replayed(costs, chosen)
     if chart is not None:
         from lipsync_cli.render.plan_page import render_page
 

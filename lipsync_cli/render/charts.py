@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from lipsync_cli.render.free_space import Box, FreeSpace, Way, text_width_px
+
 WIDTH_PX = 900
 _STEPS = (1, 2, 4, 6, 8, 10)  # their quarters are round as well
 _LEFT_PX, _RIGHT_PX, _TOP_PX, _BOTTOM_PX = 64, 190, 34, 48  # around the plot of a line chart
@@ -14,6 +16,7 @@ _PLOT_PX = 250
 _MOST_POINTS = 40  # that are drawn by themselves
 _NAME_PX = 16  # the least distance of two names at the ends of lines
 _ROW_PX, _BAR_PX, _ROW_NAME_PX, _NOTE_PX = 34, 22, 200, 150
+_INSET_PX = 5  # from the edge of a bar's part to its label
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +89,16 @@ def text_at(x: float, y: float, text: str, style: str) -> str:
     return f'<text class="{style}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
 
 
-def vertical_grid(top: float, span: tuple[float, float], bottom: float, unit: str = "") -> list[str]:
-    """Five lines from 0 to `top` with their values below; `span` is the left edge and the width of the plot in px."""
+def vertical_grid(top: float, span: tuple[float, float], bottom: float, unit: str = "", first: float = 0) -> list[str]:
+    """Five lines from 0 to `top` with their values below; `span` is the left edge and the width of the plot in px.
+
+    They begin at `first` px from above.
+    """
     left, width = span
     parts = []
     for quarter in range(5):
         x = left + width * quarter / 4
-        parts.append(f'<path class="grid" d="M{x:.1f} 0V{bottom:g}"/>')
+        parts.append(f'<path class="grid" d="M{x:.1f} {first:g}V{bottom:g}"/>')
         parts.append(text_at(x, bottom + 18, f"{top * quarter / 4:g} {unit}".strip(), "axis"))
     return parts
 
@@ -140,11 +146,13 @@ def line_chart(
     for mark in marks:
         parts.append(f'<path class="mark" d="M{_LEFT_PX} {at_y(mark.value):.1f}H{right}"/>')
         ends.append((at_y(mark.value), f"{mark.name}: {shown(mark.value)}", "rest"))
-    taken: list[tuple[float, float]] = []
-    for line in series:
-        parts += [*_line(line, at_x, at_y), *_values(line, at_x, at_y, taken)]
-        if line.points:
-            ends.append((at_y(line.points[-1][1]), line.name, line.style))
+    ways: list[Way] = [[(at_x(point[0]), at_y(point[1])) for point in line.points] for line in series]
+    for line, way in zip(series, ways, strict=True):
+        parts += _line(line, way)
+        if way:
+            ends.append((way[-1][1], line.name, line.style))
+    levels = [((_LEFT_PX, at_y(mark.value)), (right, at_y(mark.value))) for mark in marks]
+    parts += _all_values(series, ways, levels)  # after all lines: a label's rim would cut them
     return svg(floor + _BOTTOM_PX, label, [*parts, *_names(ends, right + 12)])
 
 
@@ -155,7 +163,7 @@ def stacked_bars(label: str, x: Axis, bars: Sequence[Bar], marks: Sequence[Mark]
     top = nice_top(max([bar.total for bar in bars] + [mark.value for mark in marks]) or 1.0)
     plot_px, bottom = WIDTH_PX - _ROW_NAME_PX - _NOTE_PX, _ROW_PX * len(bars) + (18 if marks else 0)
     scale, first = plot_px / top, bottom - _ROW_PX * len(bars)
-    parts = vertical_grid(top, (_ROW_NAME_PX, plot_px), bottom)
+    parts = vertical_grid(top, (_ROW_NAME_PX, plot_px), bottom, first=first)
     for index, bar in enumerate(bars):
         parts += _bar(bar, first + _ROW_PX * index, scale)
     for mark in marks:
@@ -176,32 +184,34 @@ def _x_scale(values: Sequence[float], is_categorical: bool) -> Callable[[float],
     return lambda value: _LEFT_PX + width * value / span
 
 
-def _line(line: Series, at_x: Callable[[float], float], at_y: Callable[[float], float]) -> list[str]:
-    way = "L".join(f"{at_x(x):.1f} {at_y(y):.1f}" for x, y in line.points)
-    parts = [f'<path class="line {line.style}" d="M{way}"/>'] if len(line.points) > 1 else []
-    if len(line.points) > _MOST_POINTS:
+def _line(line: Series, way: Way) -> list[str]:
+    """The line and its points, which lie at `way` in px."""
+    path = "L".join(f"{x:.1f} {y:.1f}" for x, y in way)
+    parts = [f'<path class="line {line.style}" d="M{path}"/>'] if len(way) > 1 else []
+    if len(way) > _MOST_POINTS:
         return parts
-    for x, y in line.points:
+    for (across, down), (x, y) in zip(way, line.points, strict=True):
         title = f"<title>{escape(line.name)}: {shown(y)} at {x:g}</title>"
-        parts.append(f'<circle class="{line.style}" cx="{at_x(x):.1f}" cy="{at_y(y):.1f}" r="4">{title}</circle>')
+        parts.append(f'<circle class="{line.style}" cx="{across:.1f}" cy="{down:.1f}" r="4">{title}</circle>')
     return parts
 
 
-def _values(
-    line: Series, at_x: Callable[[float], float], at_y: Callable[[float], float], taken: list[tuple[float, float]]
-) -> list[str]:
-    """The values above the line's points, or below, where neither one of `taken` nor the axis is; else left out."""
+def _all_values(series: Sequence[Series], ways: Sequence[Way], levels: Sequence[Way]) -> list[str]:
+    """The values of all lines, which lie at `ways`; `levels` are the marks."""
+    free = FreeSpace(Box(_LEFT_PX, _TOP_PX - 12, WIDTH_PX - _RIGHT_PX, _TOP_PX + _PLOT_PX - 2))
+    for way in (*ways, *levels):
+        free.draw(way)
+    labelled = [(line, way) for line, way in zip(series, ways, strict=True) if line.is_labelled]
+    return [part for line, way in labelled for part in _values(line, way, free)]
+
+
+def _values(line: Series, way: Way, free: FreeSpace) -> list[str]:
+    """The values beside the line's points, where there is room for them; else left out."""
     parts: list[str] = []
-    for x, y in line.points if line.is_labelled else ():
-        across, places = at_x(x), (at_y(y) - 9, at_y(y) + 19)
-        free = [
-            place
-            for place in places
-            if place < at_y(0) - 2 and all(abs(across - a) > 40 or abs(place - b) > 13 for a, b in taken)
-        ]
-        if free:
-            taken.append((across, free[0]))
-            parts.append(text_at(across, free[0], shown(y), "point"))
+    for (x, y), (_, value) in zip(way, line.points, strict=True):
+        place = free.take(x, y, shown(value))
+        if place is not None:
+            parts.append(text_at(*place, shown(value), "point"))
     return parts
 
 
@@ -224,9 +234,9 @@ def _bar(bar: Bar, y: float, scale: float) -> list[str]:
         box = f'x="{x:.1f}" y="{middle - _BAR_PX / 2:.1f}" width="{width:.1f}" height="{_BAR_PX}"'
         parts.append(f'<rect class="{style}" {box}><title>{escape(name)}: {shown(value)}</title></rect>')
         label = f"{name} {shown(value)}"
-        if width > 7 * len(label):
+        if width > text_width_px(label) + 2 * _INSET_PX:
             parts.append(text_at(x + width / 2, middle + 4, label, "on"))
-        elif width > 44:
+        elif width > text_width_px(shown(value)) + 2 * _INSET_PX:
             parts.append(text_at(x + width / 2, middle + 4, shown(value), "on"))
         x += width
     parts.append(text_at(x + 8, middle + 4, bar.note, "value"))

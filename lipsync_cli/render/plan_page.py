@@ -4,10 +4,10 @@ from lipsync_cli.render.charts import Axis, Bar, Mark, Series, legend, line_char
 from lipsync_cli.render.page import html_page, section, table, tiles, wide
 from lipsync_cli.render.plan_table import binding_text, machines, option_name, totals
 from lipsync_service.capacity.costs import JobCosts
-from lipsync_service.capacity.planning import CapacityPlan, Replay, Summary
-from lipsync_service.capacity.sizing import Option
+from lipsync_service.capacity.planning import CapacityPlan, Option, Replay, Summary
 
 _STYLES = {"cpu": "c0", "gpu": "c2", "control": "c1"}
+_GPU_STYLE = "c3"
 _PARTS = (("CPU workers", "c0"), ("GPU workers", "c2"), ("control plane", "c1"), ("everything", "c0"))
 
 
@@ -24,7 +24,7 @@ def _plan_page(plan: CapacityPlan) -> str:
     )
     whole = totals(plan.fleet)
     figures = [
-        (f"{plan.per_video_minute:.4f}", f"{plan.currency} a minute of video"),
+        (f"{plan.chosen.per_video_minute:.4f}", f"{plan.currency} a minute of video"),
         (f"{plan.fleet.price_per_hour:.2f}", f"{plan.currency} an hour"),
         (f"{whole['cores']:g} + {whole['gpus']:g}", f"cores and GPUs, with {whole['memory_gb']:g} GB of memory"),
         (f"{summary.p95_s:.0f} s", "95 % of the simulated jobs end within"),
@@ -34,9 +34,7 @@ def _plan_page(plan: CapacityPlan) -> str:
         tiles(figures),
         section("Machines", table(("Part", "Machines", "An hour"), rows)),
         section("Load of each part", wide(_load_chart(plan)), binding_text(plan.resources)),
-        section(
-            "Price of a minute of video by machines of the GPU pool", wide(_price_chart(plan)) + legend(_PARTS[:3])
-        ),
+        section("Price of a minute of video by type of machine", wide(_price_chart(plan)) + legend(_PARTS[:3])),
         *_common(plan.costs, summary),
     ]
     return html_page("Capacity plan", lead, sections)
@@ -57,7 +55,7 @@ def _common(costs: JobCosts, summary: Summary) -> list[str]:
     note = f"{summary.jobs:,} simulated jobs, of which {summary.burst:,} come at once."
     return [
         section("Time from arrival to end", wide(_latency_chart(summary)), note),
-        section("CPU-seconds of one job by step", wide(_step_chart(costs)) + legend(_step_legend(costs))),
+        section("Work of one job by step", wide(_step_chart(costs)) + legend(_step_legend(costs))),
     ]
 
 
@@ -74,7 +72,8 @@ def _load_chart(plan: CapacityPlan) -> str:
 
 def _price_chart(plan: CapacityPlan) -> str:
     bars = [
-        Bar(option_name(option), _prices(option, plan), f"{option.per_video_minute:.4f}") for option in plan.options
+        Bar(option_name(option), _prices(option, plan), f"{option.per_video_minute:.4f}")
+        for option in (plan.chosen, *plan.others)
     ]
     unit = f"thousandths of {plan.currency} a minute of video"
     return stacked_bars("Price of a minute of video", Axis("price", unit), bars)
@@ -96,14 +95,18 @@ def _latency_chart(summary: Summary) -> str:
 def _step_chart(costs: JobCosts) -> str:
     bars = []
     for step in costs.steps:
-        parts = [("CPU", step.cpu_s, _STYLES[step.pool]), ("control plane", step.control_s, _STYLES["control"])]
+        cpu = ("CPU", step.cpu_s, _STYLES[step.pool])
+        parts = (cpu, ("control plane", step.control_s, _STYLES["control"]), ("GPU", step.gpu_s, _GPU_STYLE))
         shown = tuple(part for part in parts if part[1] > 0)
         if shown:
-            bars.append(Bar(step.name, shown, f"{step.cpu_s + step.control_s:.2f}"))
-    return stacked_bars("CPU-seconds of one job by step", Axis("work", "CPU-seconds"), bars)
+            gpu = f" + {step.gpu_s:.2f} of the GPU" if step.gpu_s else ""
+            bars.append(Bar(step.name, shown, f"{step.cpu_s + step.control_s:.2f}{gpu}"))
+    unit = "CPU-seconds, and seconds of an RTX 3090" if costs.gpu_s else "CPU-seconds"
+    return stacked_bars("Work of one job by step", Axis("work", unit), bars)
 
 
 def _step_legend(costs: JobCosts) -> list[tuple[str, str]]:
     pools = dict.fromkeys(step.pool for step in costs.steps)
     names = [(f"{pool.upper()} pool", _STYLES[pool]) for pool in pools]
-    return [*names, ("control plane", _STYLES["control"])] if costs.control_s else names
+    names += [("control plane", _STYLES["control"])] if costs.control_s else []
+    return [*names, ("GPU", _GPU_STYLE)] if costs.gpu_s else names

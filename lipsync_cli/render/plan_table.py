@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from lipsync_service.capacity.costs import JobCosts
 from lipsync_service.capacity.fleet import Fleet, Resource
-from lipsync_service.capacity.planning import CapacityPlan, Replay, Summary
-from lipsync_service.capacity.sizing import Option
+from lipsync_service.capacity.planning import CapacityPlan, Option, Replay, Summary
 
 _HOUR_S = 3600.0
 _SCHEMA = "lipsync.plan/1"
@@ -53,11 +52,11 @@ def totals(fleet: Fleet) -> dict[str, float]:
 
 
 def option_name(option: Option) -> str:
-    """The machine that tells this option from the others."""
+    """The machines that tell this option from the others."""
     fleet = option.fleet
-    if fleet.gpu is None:
-        return f"one {fleet.cpu.node.name} for everything" if fleet.control.node is None else fleet.cpu.node.name
-    return f"{fleet.gpu.count} x {fleet.gpu.node.name}"
+    if fleet.gpu is None and fleet.control.node is None:
+        return f"one {fleet.type_name} for everything"
+    return f"{(fleet.gpu or fleet.cpu).count} x {fleet.type_name}"
 
 
 def binding_text(resources: Sequence[Resource]) -> str:
@@ -81,21 +80,28 @@ def _plan_lines(plan: CapacityPlan) -> Iterator[str]:
         yield f"{name:16} {words:48} {price:8.2f} {plan.currency} an hour"
     amounts = f"{whole['cores']:g} cores, {whole['gpus']:g} GPUs, {whole['memory_gb']:g} GB of memory"
     yield f"{'in all':16} {amounts:48} {plan.fleet.price_per_hour:8.2f} {plan.currency} an hour"
-    yield f"{'':65} {plan.per_video_minute:8.4f} {plan.currency} a minute of video"
-    if plan.added_machines:
-        yield f"{plan.added_machines} of these machines are there for the 95th percentile only"
+    yield f"{'':65} {plan.chosen.per_video_minute:8.4f} {plan.currency} a minute of video"
+    if plan.chosen.added_machines:
+        yield f"{plan.chosen.added_machines} of these machines are there for the 95th percentile only"
     yield ""
     yield "load of each part"
     for resource in plan.resources:
         yield f"  {resource.name:34} {100 * resource.load(demand.jobs_per_s):5.1f} %"
     yield binding_text(plan.resources)
-    yield ""
-    yield "other machines"
-    for option in plan.options:
-        each = f"{option.fleet.price_per_hour:8.2f} an hour, {option.per_video_minute:.4f} a minute of video"
-        yield f"  {option_name(option):30} {each}"
+    yield from _other_lines(plan)
     yield ""
     yield from _summary_lines(plan.simulated)
+
+
+def _other_lines(plan: CapacityPlan) -> Iterator[str]:
+    if not plan.others:
+        return
+    yield ""
+    yield "other machines" if plan.p95_goal_s is None else f"other machines, for the goal of {plan.p95_goal_s:g} s"
+    for option in plan.others:
+        each = f"{option.fleet.price_per_hour:8.2f} an hour, {option.per_video_minute:.4f} a minute of video"
+        in_time = f"; 95th percentile {option.simulated.p95_s:.1f} s" if option.simulated else ""
+        yield f"  {option_name(option):30} {each}{in_time}"
 
 
 def _replay_lines(replay: Replay) -> Iterator[str]:
@@ -137,19 +143,27 @@ def _plan_object(plan: CapacityPlan) -> dict[str, object]:
         "costs": _costs_object(plan.costs),
         "currency": plan.currency,
         "fleet": _fleet_object(plan.fleet),
-        "per_video_minute": plan.per_video_minute,
-        "added_machines": plan.added_machines,
+        "per_video_minute": plan.chosen.per_video_minute,
+        "p95_goal_s": plan.p95_goal_s,
+        "added_machines": plan.chosen.added_machines,
         "resources": [
             {"name": each.name, "load": each.load(demand.jobs_per_s), "jobs_per_hour": each.jobs_per_s * _HOUR_S}
             for each in plan.resources
         ],
         "binding": plan.binding.name,
         "next_binding": plan.next_binding.name if plan.next_binding else None,
-        "options": [
-            {"name": option_name(each), "per_video_minute": each.per_video_minute, **_fleet_object(each.fleet)}
-            for each in plan.options
-        ],
+        "others": [_option_object(each) for each in plan.others],
         "simulation": _summary_object(plan.simulated),
+    }
+
+
+def _option_object(option: Option) -> dict[str, object]:
+    return {
+        "name": option_name(option),
+        "per_video_minute": option.per_video_minute,
+        "p95_s": option.simulated.p95_s if option.simulated else None,
+        "added_machines": option.added_machines,
+        **_fleet_object(option.fleet),
     }
 
 

@@ -1,5 +1,6 @@
 """The tables of the scalability report, as text that both its forms show."""
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,7 @@ def tables(figures: Figures) -> tuple[Table, ...]:
         _enhancement(figures),
         _stages(figures),
         _resources(figures),
+        _reference(figures),
         _concurrency(
             "Requests at once", figures, figures.levels, "Every input differs, so no result comes from a cache."
         ),
@@ -48,11 +50,24 @@ def _limits(figures: Figures) -> Table:
             ratio.text,
             f"{ratio.measured:.2f} {ratio.unit}".strip(),
             f"{'at most' if ratio.is_upper else 'at least'} {ratio.limit:g} {ratio.unit}".strip(),
-            "yes" if ratio.is_met else "no",
+            ("yes" if ratio.is_met else "no") if ratio.is_judged else "not judged",
         )
         for ratio in ratios(figures)
     )
     return Table("Against the limits", ("figure", "measured", "limit", "kept"), rows)
+
+
+def _reference(figures: Figures) -> Table:
+    measures = (
+        ("wall s", [run.wall_s for run in figures.baseline]),
+        ("CPU s", [run.cpu_s for run in figures.baseline]),
+    )
+    rows = tuple(
+        (name, f"{min(each):.2f}", f"{statistics.median(each):.2f}", f"{max(each):.2f}") for name, each in measures
+    )
+    headings = (f"{len(figures.baseline)} runs", "min", "median", "max")
+    note = "Alone on the machine, between the levels: how far apart these lie says how steady the machine was."
+    return Table("The reference: lipsync run", headings, rows, note)
 
 
 def _hardware(figures: Figures) -> Table:

@@ -1,7 +1,10 @@
 """The scalability report in Markdown."""
 
+from collections.abc import Sequence
+
 from lipsync_cli.bench.figures import Figures
 from lipsync_cli.bench.findings import findings
+from lipsync_cli.render.markdown import escaped
 from lipsync_cli.render.scalability_tables import Table, tables
 
 
@@ -15,14 +18,19 @@ def lead(figures: Figures) -> str:
 
 def render_markdown(figures: Figures) -> str:
     """Findings, then every table; what could not be measured stands at the end."""
-    parts = ["# Scalability", lead(figures), "## Findings", "\n".join(f"- {each}" for each in findings(figures))]
+    parts = ["# Scalability", escaped(lead(figures)), "## Findings", _list(findings(figures))]
     for table in tables(figures):
-        parts += [f"## {table.title}", *([table.note] if table.note else []), _markdown(table)]
+        parts += [f"## {table.title}", *([escaped(table.note)] if table.note else []), _markdown(table)]
     if figures.notes:
-        parts += ["## Not measured", "\n".join(f"- {note}" for note in figures.notes)]
+        parts += ["## Not measured", _list(figures.notes)]
     return "\n\n".join(parts)
 
 
+def _list(sentences: Sequence[str]) -> str:
+    return "\n".join(f"- {escaped(each)}" for each in sentences)
+
+
 def _markdown(table: Table) -> str:
-    lines = [table.headings, ("---", *["---:"] * (len(table.headings) - 1)), *table.rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in lines)
+    alignment = ("---", *["---:"] * (len(table.headings) - 1))
+    cells = [[escaped(cell) for cell in row] for row in (table.headings, *table.rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (cells[0], alignment, *cells[1:]))

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from lipsync_cli.render.markdown import escaped
 from lipsync_cli.wording import iso
 from lipsync_service.ledger.timing_report import StageLine, TimingBreakdown
 
@@ -42,13 +43,13 @@ def render_text(report: TimingBreakdown) -> str:
 
 def render_markdown(report: TimingBreakdown) -> str:
     """The facts as a Markdown list, then the table in Markdown."""
-    facts = "\n".join(f"- {_escaped(line)}" for line in fact_lines(report))
+    facts = "\n".join(f"- {escaped(line)}" for line in fact_lines(report))
     if not report.lines:
         return f"{facts}\n- no stage ended in this period"
     header = f"| {' | '.join(_HEADINGS)} |\n|---|{'---:|' * (len(_HEADINGS) - 1)}"
     rows = []
     for line in report.lines:
-        cells, name = _cells(line), _escaped(line.stage)
+        cells, name = _cells(line), escaped(line.stage)
         rows.append(f"| {f'↳ {name}' if line.part_of else name} | {' | '.join(cells.numbers)} |")
     return "\n".join([facts, "", header, *rows])
 
@@ -121,10 +122,6 @@ def _cells(line: StageLine) -> _Cells:
 
 def _text_row(name: str, cells: tuple[str, ...], width: int) -> str:
     return f"{name:<{width}}" + "".join(f"  {cell:>10}" for cell in cells).rstrip()
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("_", "\\_")
 
 
 def _fields(line: StageLine) -> dict[str, str | float | dict[str, int] | None]:

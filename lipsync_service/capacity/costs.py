@@ -6,7 +6,6 @@ each slower is the simulation's part.
 """
 
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from importlib import resources
@@ -14,12 +13,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lipsync_core.errors import InputError, OptionError
+from lipsync_service.capacity.toml_tables import array_of_tables, from_table, load_toml
 
 Pool = Literal["cpu", "gpu"]
 _POOLS = ("cpu", "gpu")
 #: The steps with which a run of the GPU pool begins, and hands over to the job's own run.
 TO_GPU, FROM_GPU = "start on the GPU pool", "return to the CPU pool"
+_HANDOVER = (TO_GPU, FROM_GPU)
 _MAX_S = 1e6
+_MIN_S = 1e-3  # of all steps together; a job that takes no time would need no machine
+MAX_THREADS = 1e4
+_MAX_BYTES = 1e15
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +40,18 @@ class Step:
     grows: bool = False  # with the length of the clip; else it is the same for each job
 
     def __post_init__(self) -> None:
-        seconds = (self.cpu_s, self.wait_s, self.gpu_s, self.control_s, self.threads)
-        if self.pool not in _POOLS or not all(0 <= each <= _MAX_S for each in seconds) or self.threads < 1:
-            raise ValueError(f"the step {self.name!r} has a pool or a number that cannot be")
+        seconds = (self.cpu_s, self.wait_s, self.gpu_s, self.control_s)
+        if self.pool not in _POOLS:
+            raise ValueError(f"the pool of the step {self.name!r} is none of {', '.join(_POOLS)}")
+        if not all(0 <= each <= _MAX_S for each in seconds):
+            raise ValueError(f"the step {self.name!r} has a time that is not between 0 and {_MAX_S:g} s")
+        if not 1 <= self.threads <= MAX_THREADS:
+            raise ValueError(f"the threads of the step {self.name!r} are not between 1 and {MAX_THREADS:g}")
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds with nothing else running."""
+        return self.wait_s + self.control_s + self.cpu_s / self.threads + self.gpu_s
 
     def for_clip(self, factor: float) -> "Step":
         """The step for a clip that is `factor` times as long as the measured one."""
@@ -51,6 +64,9 @@ class Step:
             gpu_s=factor * self.gpu_s,
             control_s=factor * self.control_s,
         )
+
+
+_LARGEST = {"spread": 10.0, "crash_rate": 0.99}  # of the fields that are neither bytes, seconds nor cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +83,10 @@ class Footprint:
     recovery_s: float = 12.0  # from a crash to the next attempt
 
     def __post_init__(self) -> None:
-        if not all(0 <= getattr(self, each.name) <= 1e15 for each in fields(self)) or self.crash_rate >= 1:
-            raise ValueError("the footprint has a number that cannot be")
+        for each in fields(self):
+            most = _MAX_BYTES if each.name.endswith("_bytes") else _LARGEST.get(each.name, _MAX_S)
+            if not 0 <= getattr(self, each.name) <= most:
+                raise ValueError(f"{each.name} of the footprint is not between 0 and {most:g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +100,23 @@ class JobCosts:
     footprint: Footprint = Footprint()
 
     def __post_init__(self) -> None:
-        if not 0 < self.clip_s <= _MAX_S or not self.steps:
-            raise ValueError("the costs of a job need a clip's length and at least one step")
+        if not _MIN_S <= self.clip_s <= _MAX_S:
+            raise ValueError(f"the length of the clip is not between {_MIN_S:g} and {_MAX_S:g} s")
+        if sum(step.wall_s for step in self.steps if step.name not in _HANDOVER) < _MIN_S:
+            raise ValueError(f"all steps of the job together take less than {_MIN_S:g} s")
 
     def for_clip(self, clip_s: float) -> "JobCosts":
-        """The costs of a clip of another length: the steps that grow do so in proportion."""
+        """The costs of a clip of another length: the steps that grow do so in proportion.
+
+        Raises:
+            OptionError: a step would take less or more time than any can.
+        """
         factor = clip_s / self.clip_s
-        return replace(self, clip_s=clip_s, steps=tuple(step.for_clip(factor) for step in self.steps))
+        try:
+            return replace(self, clip_s=clip_s, steps=tuple(step.for_clip(factor) for step in self.steps))
+        except ValueError as exc:
+            message = f"these costs, of a clip of {self.clip_s:g} s, do not serve one of {clip_s:g} s: {exc}"
+            raise OptionError(message, "give another length, or other costs") from exc
 
     @property
     def has_gpu_pool(self) -> bool:
@@ -97,7 +125,7 @@ class JobCosts:
 
     def in_one_run(self) -> "JobCosts":
         """The costs of the same job where there is no GPU pool: all of it is one run of the CPU pool."""
-        kept = (step for step in self.steps if step.name not in (TO_GPU, FROM_GPU))
+        kept = (step for step in self.steps if step.name not in _HANDOVER)
         return replace(self, steps=tuple(replace(step, pool="cpu") for step in kept))
 
     def cpu_s(self, pool: Pool) -> float:
@@ -116,8 +144,7 @@ class JobCosts:
 
     def wall_s(self, pool: Pool | None = None) -> float:
         """Seconds of a job on one pool, or of all of it, with nothing else running."""
-        steps = (step for step in self.steps if pool in (None, step.pool))
-        return sum(each.wait_s + each.control_s + each.cpu_s / each.threads + each.gpu_s for each in steps)
+        return sum(step.wall_s for step in self.steps if pool in (None, step.pool))
 
 
 def reference_costs(model: str) -> JobCosts:
@@ -167,13 +194,14 @@ def _assignments(values: Mapping[str, object]) -> Iterator[str]:
 
 def _read(text: str) -> Iterator[JobCosts]:
     """Every `[[jobs]]` of the text. Raises ValueError with the fault."""
-    for job in tomllib.loads(text).get("jobs", []):
-        try:
-            yield _job_costs(job)
-        except (TypeError, AttributeError) as exc:  # a field too many or too few, or of another type
-            raise ValueError(str(exc)) from exc
+    for job in array_of_tables(load_toml(text), "jobs"):
+        yield _job_costs(job)
 
 
-def _job_costs(job: dict[str, Any]) -> JobCosts:
-    steps = tuple(Step(**step) for step in job.pop("steps", []))
-    return JobCosts(steps=steps, footprint=Footprint(**job.pop("footprint", {})), **job)
+def _job_costs(job: Mapping[str, Any]) -> JobCosts:
+    steps = tuple(from_table(Step, step, "a step") for step in array_of_tables(job, "steps"))
+    footprint = job.get("footprint", {})
+    if not isinstance(footprint, dict):
+        raise ValueError("the footprint is no table")
+    parts = {"steps": steps, "footprint": from_table(Footprint, footprint, "the footprint")}
+    return from_table(JobCosts, {**job, **parts}, "the job")

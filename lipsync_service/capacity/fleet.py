@@ -7,6 +7,9 @@ from lipsync_service.capacity.costs import JobCosts, Pool
 from lipsync_service.capacity.prices import NodeType
 from lipsync_service.capacity.simulation import Site, WorkerNode
 
+_NEGLIGIBLE_S = 1e-9  # a job that uses no more of something does not use it
+_MAX_SLOTS = 10_000  # of a machine, as --cpu-slots has it
+
 
 @dataclass(frozen=True, slots=True)
 class Resource:
@@ -42,7 +45,7 @@ class Workers:
             ("GPUs", self.node.gpus * self.node.speed, costs.gpu_s if self.node.gpus else 0.0),
             (f"{owner} slots", self.slots, costs.wall_s(None if self.pool == "cpu" else "gpu")),
         ]
-        return [Resource(name, self.count * amount / used) for name, amount, used in uses if used > 0]
+        return [Resource(name, self.count * amount / used) for name, amount, used in uses if used > _NEGLIGIBLE_S]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class ControlPlane:
 
     def resources(self, costs: JobCosts) -> list[Resource]:
         """What a job of these costs uses of it."""
-        if not costs.control_s:
+        if costs.control_s <= _NEGLIGIBLE_S:
             return []
         found = [Resource("control plane's servers", self.servers / costs.control_s)]
         if self.node:
@@ -83,6 +86,21 @@ class Fleet:
         """Of all machines."""
         workers = self.cpu.price_per_hour + (self.gpu.price_per_hour if self.gpu else 0.0)
         return workers + self.control.price_per_hour
+
+    @property
+    def count(self) -> int:
+        """Of all machines."""
+        return self.cpu.count + (self.gpu.count if self.gpu else 0) + self.control.count
+
+    @property
+    def type_name(self) -> str:
+        """The type of machine that does the jobs; where there are two, that of the GPU pool."""
+        return self.gpu.node.name if self.gpu else self.cpu.node.name
+
+    def alone_s(self, costs: JobCosts) -> float:
+        """Seconds of a job of these costs, in the form that it has here, with nothing else running."""
+        node = (self.gpu or self.cpu).node
+        return costs.wall_s() + costs.gpu_s * (1 / node.speed - 1)
 
     def form_of(self, costs: JobCosts) -> JobCosts:
         """The costs as a job has them here: without a GPU pool it is one run."""
@@ -114,7 +132,7 @@ class Fleet:
             ("CPU workers' slots", self.cpu.slots, costs.wall_s()),
             ("GPU workers' slots", self.gpu_slots_here, costs.wall_s("gpu")),
         ]
-        return [Resource(name, max(1e-9, amount) / used) for name, amount, used in uses if used > 0]
+        return [Resource(name, max(1e-9, amount) / used) for name, amount, used in uses if used > _NEGLIGIBLE_S]
 
 
 def worker_slots(pool: Pool, node: NodeType, costs: JobCosts) -> int:
@@ -125,8 +143,8 @@ def worker_slots(pool: Pool, node: NodeType, costs: JobCosts) -> int:
     """
     footprint = costs.footprint
     cpu_s, wall_s = costs.cpu_s(pool), costs.wall_s(None if pool == "cpu" else "gpu")
-    wanted = ceil(node.cores * max(1.0, wall_s / cpu_s)) if cpu_s else ceil(node.cores)
-    limits = [wanted]
+    wanted = node.cores * max(1.0, wall_s / cpu_s) if cpu_s > _NEGLIGIBLE_S else node.cores
+    limits = [_MAX_SLOTS, ceil(wanted)]
     if footprint.run_bytes:
         limits.append(floor((node.memory_bytes - footprint.worker_bytes) / footprint.run_bytes))
     if node.gpus and footprint.gpu_run_bytes:

@@ -14,7 +14,16 @@ from itertools import pairwise
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
-from lipsync_service.capacity.costs import FROM_GPU, TO_GPU, Footprint, JobCosts, Pool, Step, reference_costs
+from lipsync_service.capacity.costs import (
+    FROM_GPU,
+    MAX_THREADS,
+    TO_GPU,
+    Footprint,
+    JobCosts,
+    Pool,
+    Step,
+    reference_costs,
+)
 from lipsync_service.ledger.database import reading_known
 from lipsync_service.ledger.rows import JobState
 from lipsync_service.ledger.tables import Job, StageTiming
@@ -200,7 +209,7 @@ def _step(spans: Sequence[_Span], jobs: Sequence[_MeasuredJob], clip_s: float) -
 def _alone(step: Step, wall_s: float) -> Step:
     """The step with the threads and the waiting that make it last `wall_s` alone on a machine."""
     own_s = max(0.0, wall_s - step.control_s - step.gpu_s)
-    threads = max(1.0, step.cpu_s / own_s) if own_s > 0 else 1.0
+    threads = min(MAX_THREADS, max(1.0, step.cpu_s / own_s)) if own_s > 0 else 1.0
     return replace(step, threads=threads, wait_s=max(0.0, own_s - step.cpu_s / threads))
 
 

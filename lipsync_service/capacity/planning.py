@@ -1,7 +1,7 @@
 """The plan: the cheapest fleet by arithmetic, then checked, and where needed enlarged, by simulation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 import numpy as np
@@ -11,12 +11,12 @@ from lipsync_service.capacity.costs import JobCosts
 from lipsync_service.capacity.fleet import Fleet, Resource
 from lipsync_service.capacity.prices import PriceTable
 from lipsync_service.capacity.simulation import SimulatedJob, SimulationResult, Workload, simulate
-from lipsync_service.capacity.sizing import Demand, Here, Option, grown, options
+from lipsync_service.capacity.sizing import Demand, Here, fleets, grown, price_order
 
 _HOUR_S = 3600.0
 _JOBS = (1000, 20_000)  # of the simulated stream: at least, and at most
 _LATENCIES = 5  # the stream lasts at least so many times as long as a job alone
-_MAX_GROWTHS = 60
+_MAX_GROWTHS = 30
 _PERCENTS = range(0, 101, 5)
 
 
@@ -40,22 +40,32 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
+class Option:
+    """A fleet that does the demanded jobs, and in time where there is a goal."""
+
+    fleet: Fleet
+    per_video_minute: float  # its price
+    simulated: Summary | None = None  # without a goal, the arithmetic alone says that it does
+    added_machines: int = 0  # that the arithmetic did not ask for and the goal does
+
+
+@dataclass(frozen=True, slots=True)
 class CapacityPlan:
     """The answer to: how many machines, and what do they cost?"""
 
     demand: Demand
     costs: JobCosts  # for a clip of the demand's length, in the form that a job has on the fleet
     currency: str
-    options: tuple[Option, ...]  # the cheapest first, as the arithmetic has them
-    fleet: Fleet  # the one that was simulated
-    resources: tuple[Resource, ...]  # of that fleet, the scarcest first
-    simulated: Summary
-    added_machines: int  # that the arithmetic did not ask for and the simulation did
+    chosen: Option
+    others: tuple[Option, ...]  # the cheapest of each other type of machine, the cheapest first
+    resources: tuple[Resource, ...]  # of the chosen fleet, the scarcest first
+    simulated: Summary  # of the chosen fleet
+    p95_goal_s: float | None = None
 
     @property
-    def per_video_minute(self) -> float:
-        """The price of a minute of video."""
-        return self.fleet.price_per_hour / self.demand.video_minutes_per_hour
+    def fleet(self) -> Fleet:
+        """The machines that cost least."""
+        return self.chosen.fleet
 
     @property
     def binding(self) -> Resource:
@@ -73,27 +83,91 @@ def plan(
 ) -> CapacityPlan:
     """Plan for the demand. By default the simulated burst is a twelfth of an hour's jobs at once.
 
-    With `p95_goal_s` machines are added to the part with the highest load until 95 % of the simulated jobs end within
-    that time.
+    With `p95_goal_s` every fleet is enlarged until 95 % of its simulated jobs end within that time, and the cheapest of
+    these is taken.
 
     Raises:
         OptionError: the table's machines cannot do it, or the goal cannot be met.
     """
-    found = options(demand, costs, prices)
-    fleet, added = found[0].fleet, 0
-    job = fleet.form_of(costs.for_clip(demand.clip_s))
-    if p95_goal_s is not None and job.wall_s() > p95_goal_s:
-        message = f"a job takes {job.wall_s():.1f} s with nothing else running, more than the goal of {p95_goal_s:g} s"
+    found = fleets(demand, costs, prices)
+    job = costs.for_clip(demand.clip_s)
+    check = _Check(demand, job, ceil(demand.jobs_per_hour / 12) if burst is None else burst)
+    if p95_goal_s is None:
+        chosen, *others = (check.option(fleet) for fleet in found)
+    else:
+        chosen, *others = _in_time(check, found, p95_goal_s)
+    form = chosen.fleet.form_of(job)
+    return CapacityPlan(
+        demand=demand,
+        costs=form,
+        currency=prices.currency,
+        chosen=chosen,
+        others=_other_types(chosen, others),
+        resources=tuple(chosen.fleet.resources(form)),
+        simulated=chosen.simulated or check.simulated(chosen.fleet),
+        p95_goal_s=p95_goal_s,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """Simulates fleets with the jobs of one demand."""
+
+    demand: Demand
+    job: JobCosts  # for a clip of the demand's length
+    burst: int
+
+    def option(self, fleet: Fleet) -> Option:
+        """The fleet with its price."""
+        return Option(fleet, fleet.price_per_hour / self.demand.video_minutes_per_hour)
+
+    def simulated(self, fleet: Fleet) -> Summary:
+        """What the simulation says of the fleet."""
+        form = fleet.form_of(self.job)
+        return summary(simulate(fleet.site(), form, stream(self.demand, form, self.burst)))
+
+    def alone_s(self, fleet: Fleet) -> float:
+        """Seconds of a job on the fleet with nothing else running."""
+        return fleet.alone_s(fleet.form_of(self.job))
+
+    def in_time(self, fleet: Fleet, goal_s: float) -> Option | None:
+        """The fleet with as many more machines as the goal needs; None where they do not bring it about."""
+        first = fleet.count
+        for _ in range(_MAX_GROWTHS + 1):
+            found = self.simulated(fleet)
+            if found.p95_s <= goal_s:
+                return replace(self.option(fleet), simulated=found, added_machines=fleet.count - first)
+            if fleet.control.node is None:
+                return None
+            fleet = grown(fleet, _most_loaded(fleet, fleet.form_of(self.job), found))
+        return None
+
+
+def _in_time(check: _Check, found: Sequence[Fleet], goal_s: float) -> list[Option]:
+    """The fleets with the machines that the goal needs, the cheapest first; without those that cannot meet it.
+
+    Raises:
+        OptionError: none can.
+    """
+    alone_s = min(check.alone_s(fleet) for fleet in found)
+    if alone_s > goal_s:
+        message = f"a job takes {alone_s:.1f} s with nothing else running, more than the goal of {goal_s:g} s"
         raise OptionError(message, "give a longer --p95-seconds")
-    workload = stream(demand, job, ceil(demand.jobs_per_hour / 12) if burst is None else burst)
-    simulated = summary(simulate(fleet.site(), job, workload))
-    while p95_goal_s is not None and simulated.p95_s > p95_goal_s:
-        if added == _MAX_GROWTHS:
-            raise OptionError(f"{added} more machines do not bring the 95th percentile to {p95_goal_s:g} s")
-        fleet, added = grown(fleet, _most_loaded(fleet, job, simulated)), added + 1
-        simulated = summary(simulate(fleet.site(), job, workload))
-    resources = tuple(fleet.resources(job))
-    return CapacityPlan(demand, job, prices.currency, tuple(found), fleet, resources, simulated, added)
+    enlarged = [check.in_time(fleet, goal_s) for fleet in found if check.alone_s(fleet) <= goal_s]
+    options = [option for option in enlarged if option is not None]
+    if not options:
+        message = f"more machines do not bring the 95th percentile to {goal_s:g} s"
+        raise OptionError(message, "give a longer --p95-seconds, or a smaller --burst")
+    return sorted(options, key=lambda option: price_order(option.fleet))
+
+
+def _other_types(chosen: Option, others: Sequence[Option]) -> tuple[Option, ...]:
+    """The first option of each type of machine but the chosen one's."""
+    of_type: dict[str, Option] = {}
+    for option in others:
+        of_type.setdefault(option.fleet.type_name, option)
+    of_type.pop(chosen.fleet.type_name, None)
+    return tuple(of_type.values())
 
 
 @dataclass(frozen=True, slots=True)

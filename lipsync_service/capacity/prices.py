@@ -1,15 +1,15 @@
 """The price table: kinds of machines, with what an hour of each costs. Users edit it as TOML."""
 
-import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from lipsync_core.errors import InputError
+from lipsync_service.capacity.toml_tables import array_of_tables, from_table, load_toml
 
 _REMEDY = "write a good one with --write-prices"
-_LARGEST = 1e6
+_SMALLEST, _LARGEST = 1e-3, 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,11 @@ class NodeType:
     def __post_init__(self) -> None:
         positive = (self.cores, self.memory_gb, self.speed)
         other = (self.price_per_hour, self.gpus, self.gpu_memory_gb)
-        if not all(0 < each <= _LARGEST for each in positive) or not all(0 <= each <= _LARGEST for each in other):
+        if not all(_SMALLEST <= each <= _LARGEST for each in positive) or not all(
+            0 <= each <= _LARGEST for each in other
+        ):
             raise ValueError(f"the node {self.name!r} has a number that cannot be")
-        if int(self.gpus) != self.gpus or self.cores <= 0:
+        if int(self.gpus) != self.gpus:
             raise ValueError(f"the node {self.name!r} needs a whole number of GPUs")
 
     @property
@@ -88,20 +90,10 @@ def read_prices(path: Path) -> PriceTable:
 
 def parse_prices(text: str) -> PriceTable:
     """The table in a text. Raises ValueError with the fault."""
-    table = tomllib.loads(text)
-    nodes = table.get("nodes")
-    if not isinstance(nodes, list) or not nodes or not all(isinstance(node, dict) for node in nodes):
-        raise ValueError("it has no [[nodes]]")
-    return PriceTable(str(table.get("currency", "USD")), tuple(_node(node) for node in nodes))
+    table = load_toml(text)
+    nodes = tuple(_node(node) for node in array_of_tables(table, "nodes"))
+    return PriceTable(str(table.get("currency", "USD")), nodes)
 
 
-def _node(values: dict[str, Any]) -> NodeType:
-    name = values.get("name", "without a name")
-    known = {each.name for each in fields(NodeType)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise ValueError(f"the node {name!r} has the unknown field {unknown[0]!r}")
-    try:
-        return NodeType(**values)
-    except TypeError as exc:  # a field is missing, or is of another type
-        raise ValueError(f"the node {name!r} lacks a field, or has one that is no number") from exc
+def _node(table: dict[str, Any]) -> NodeType:
+    return from_table(NodeType, table, f"the node {table.get('name', 'without a name')!r}")

@@ -18,6 +18,8 @@ from lipsync_service.worker.capacity import Machine, runs_at_once
 
 _HOUR_S = 3600.0
 _MAX_MACHINES = 10_000
+_PRICE_DIGITS = 9  # sums of the same prices differ in the last bits
+_GROWTH = 5  # a part with many machines grows by this share of them, so that a few simulations do
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,34 +62,26 @@ class Here:
         return single_machine(node, self, has_gpu_pool=job.has_gpu_pool and bool(self.gpu_slots or node.gpus))
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """A fleet that would do, and its price for a minute of video."""
-
-    fleet: Fleet
-    per_video_minute: float
-
-
-def options(demand: Demand, costs: JobCosts, prices: PriceTable) -> list[Option]:
+def fleets(demand: Demand, costs: JobCosts, prices: PriceTable) -> list[Fleet]:
     """Fleets with a GPU pool, without one, and on a single machine, as far as the jobs allow; the cheapest first.
 
     Raises:
-        OptionError: no machine of the table can hold a job, or it would take thousands of machines.
+        OptionError: no machine of the table can hold a job, it would take thousands of machines, or the costs do not
+            serve clips of that length.
     """
     job = costs.for_clip(demand.clip_s)
-    fleets = _with_gpu_pool(demand, job, prices) if job.has_gpu_pool else []
+    found = _with_gpu_pool(demand, job, prices) if job.has_gpu_pool else []
     if not (job.gpu_s and job.has_gpu_pool):
         whole = job.in_one_run()
-        fleets += [*_single_machines(demand, whole, prices), *_with_one_pool(demand, whole, prices)]
-    if not fleets:
+        found += [*_single_machines(demand, whole, prices), *_with_one_pool(demand, whole, prices)]
+    if not found:
         raise OptionError("no machines of the price table do this", "add larger ones to it, or plan for fewer jobs")
-    found = [Option(fleet, fleet.price_per_hour / demand.video_minutes_per_hour) for fleet in fleets]
-    return sorted(found, key=lambda each: (each.per_video_minute, each.fleet.cpu.count))
+    return sorted(found, key=price_order)
 
 
 def _with_gpu_pool(demand: Demand, job: JobCosts, prices: PriceTable) -> list[Fleet]:
     """A fleet for each type of machine of the GPU pool."""
-    cpu = min(_workers("cpu", prices.cpu_nodes, demand, job), key=_price, default=None)
+    cpu = min(_workers("cpu", prices.cpu_nodes, demand, job), key=price_order, default=None)
     control = _control_plane(demand, job, prices)
     if cpu is None or control is None:
         return []
@@ -103,13 +97,21 @@ def _with_one_pool(demand: Demand, job: JobCosts, prices: PriceTable) -> list[Fl
 
 
 def grown(fleet: Fleet, resource: Resource) -> Fleet:
-    """The fleet with one machine more of the kind that this resource belongs to."""
-    if resource.name.startswith("control plane") and fleet.control.node:
+    """The fleet with a fifth more machines, one at least, of the kind that this resource belongs to.
+
+    The service on a single machine has no second one of its kind: it needs a control plane of its own before.
+    """
+    if resource.name.startswith("control plane"):
         control = fleet.control
-        return replace(fleet, control=replace(control, count=control.count + 1, servers=control.servers + 1))
+        more = _more(control.count)
+        return replace(fleet, control=replace(control, count=control.count + more, servers=control.servers + more))
     if fleet.gpu and resource.name.startswith("GPU"):
-        return replace(fleet, gpu=replace(fleet.gpu, count=fleet.gpu.count + 1))
-    return replace(fleet, cpu=replace(fleet.cpu, count=fleet.cpu.count + 1))
+        return replace(fleet, gpu=replace(fleet.gpu, count=fleet.gpu.count + _more(fleet.gpu.count)))
+    return replace(fleet, cpu=replace(fleet.cpu, count=fleet.cpu.count + _more(fleet.cpu.count)))
+
+
+def _more(count: int) -> int:
+    return max(1, count // _GROWTH)
 
 
 def _workers(pool: Pool, nodes: Iterable[NodeType], demand: Demand, job: JobCosts) -> list[Workers]:
@@ -126,8 +128,9 @@ def _workers(pool: Pool, nodes: Iterable[NodeType], demand: Demand, job: JobCost
     return found
 
 
-def _price(machines: Workers | ControlPlane) -> tuple[float, int]:
-    return machines.price_per_hour, machines.count
+def price_order(machines: Workers | ControlPlane | Fleet) -> tuple[float, int]:
+    """The key that sorts by price; of those that cost the same, fewer machines go first."""
+    return round(machines.price_per_hour, _PRICE_DIGITS), machines.count
 
 
 def _control_plane(demand: Demand, job: JobCosts, prices: PriceTable) -> ControlPlane | None:
@@ -140,22 +143,22 @@ def _control_plane(demand: Demand, job: JobCosts, prices: PriceTable) -> Control
         count = max(1, ceil(max(cores, servers) / node.cores - 1e-9))
         if node.memory_bytes >= job.footprint.control_bytes and count <= _MAX_MACHINES:
             planes.append(ControlPlane(node, count, servers))
-    return min(planes, key=_price, default=None)
+    return min(planes, key=price_order, default=None)
 
 
 def _single_machines(demand: Demand, job: JobCosts, prices: PriceTable) -> list[Fleet]:
     """The service on one machine without a GPU, as `make up` has it, on each type that carries all of it."""
     if job.gpu_s:
         return []
-    fleets = []
+    found = []
     for node in prices.cpu_nodes:
         fleet = single_machine(node)
         loads = [each.load(demand.jobs_per_s) for each in fleet.resources(job)]
         needed_bytes = job.footprint.control_bytes + job.footprint.worker_bytes
         needed_bytes += fleet.cpu.slots * job.footprint.run_bytes
         if max(loads) <= demand.target_load and needed_bytes <= node.memory_bytes:
-            fleets.append(fleet)
-    return fleets
+            found.append(fleet)
+    return found
 
 
 def single_machine(node: NodeType, here: Here | None = None, has_gpu_pool: bool = False) -> Fleet:

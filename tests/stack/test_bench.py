@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FORM = Form(
     levels=(Level(1, 1), Level(2, 2)),
-    runs_before_level=1,
+    runs_between_levels=1,
     cached=(Level(1, 1),),
     workers=(),
     worker_level=Level(1, 1),
@@ -52,7 +52,7 @@ def test_a_measurement_sees_the_jobs_and_what_they_cost(
     figures = measured(service, face, speech, tmp_path)
     one, two = figures.levels
     assert [(level.requests, level.failures) for level in figures.levels] == [(1, ()), (2, ())]
-    assert len(figures.baseline) == 2 and all(run.cpu_s > 0 for run in figures.baseline)
+    assert len(figures.baseline) == 3 and all(run.cpu_s > 0 for run in figures.baseline)
     for level in figures.levels:
         assert level.machine is not None
         parts = level.machine.parts

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from lipsync_cli.bench.figures import (
+    SCHEMA,
     CommandRun,
     CpuSeconds,
     Enhancement,
@@ -55,4 +56,5 @@ FIGURES = Figures(
     workers=tuple(replace(load(8, 0.15), workers=count) for count in (1, 2, 4, 8)),
     enhancement=Enhancement(None, None, "gfpgan is missing on this machine: lipsync models pull gfpgan"),
     notes=("No GPU is measured: this machine has none",),
+    schema=SCHEMA,
 )

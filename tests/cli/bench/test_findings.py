@@ -122,7 +122,57 @@ def test_a_busy_machine_is_told() -> None:
     level = load(1, 0.1)
     assert level.machine is not None
     busy = replace(level, machine=Machine(level.machine.cpu_s * 2, level.machine.parts, level.machine.memory))
-    assert "Not a quiet machine: at 1 at once 52% of" in said(replace(FIGURES, levels=(busy,)))
+    disturbed = replace(FIGURES, levels=(busy, *FIGURES.levels[1:]))
+    found = findings(disturbed)
+    assert (
+        found[0].startswith("Not a quiet machine") and "(2.06 at 1 at once)" in found[0]
+    )  # before all that rests on it
+
+
+def test_limits_are_not_judged_where_other_programs_took_more_than_a_tenth_of_a_core() -> None:
+    def verdicts(other_cores: float) -> dict[str, bool]:
+        four = FIGURES.levels[2]
+        assert four.machine is not None
+        cpu_s = four.machine.parts.total + other_cores * four.wall_s
+        loads = tuple(
+            replace(level, machine=replace(four.machine, cpu_s=cpu_s)) if level is four else level
+            for level in FIGURES.levels
+        )
+        return {each.text: each.is_judged for each in ratios(replace(FIGURES, levels=loads))}
+
+    assert all(verdicts(0.09).values())
+    disturbed = verdicts(0.11)
+    assert not disturbed["CPU of the machine for a request at 4, against lipsync run"]
+    assert not disturbed["throughput at 2 against the best"]  # the best is that of 4 at once
+    assert disturbed["CPU of the machine for a request at 2, against lipsync run"]
+    assert disturbed["memory (PSS) of one more running request"]
+
+
+def test_limits_against_a_command_that_others_disturbed_are_not_judged() -> None:
+    busy = replace(FIGURES, baseline=tuple(replace(run, other_cpu_s=2.0) for run in FIGURES.baseline))
+    assert "0.20 beside lipsync run" in findings(busy)[0]
+    judged = {each.text: each.is_judged for each in ratios(busy)}
+    assert not judged["best throughput against lipsync run in a loop"]
+    assert not judged["one request through the idle service, longer than lipsync run by"]
+    assert judged["throughput at 4 against the best"]
+
+
+def test_other_programs_are_not_charged_to_the_service() -> None:
+    level = FIGURES.levels[2]
+    assert level.machine is not None
+    machine = replace(level.machine, cpu_s=level.machine.cpu_s * 1.5)
+    busy = said(replace(FIGURES, levels=(*FIGURES.levels[:2], replace(level, machine=machine))))
+    own_s = level.machine.parts.total / level.requests
+    assert f"costs {own_s:.1f} CPU seconds of the service at 4 at once" in busy
+    assert "with other programs" in busy
+
+
+@pytest.mark.parametrize(("longest_s", "is_said"), [(11.4, False), (11.8, True)])
+def test_a_reference_that_varies_is_said(longest_s: float, is_said: bool) -> None:
+    runs = tuple(CommandRun(wall_s, 16.0, 1) for wall_s in (10.0, 10.0, longest_s))
+    assert (
+        "lipsync run took 10.0 to 11.8 s, 18% of its median of 10.0 s" in said(replace(FIGURES, baseline=runs))
+    ) == (is_said)
 
 
 def test_a_service_elsewhere_has_no_findings_about_its_machine() -> None:

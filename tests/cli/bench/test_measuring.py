@@ -26,6 +26,7 @@ class DyingService:
 
     parts = None
     notes = ()
+    address = "http://127.0.0.1:4200/api"
 
     def __init__(self) -> None:
         self.loads = 0
@@ -42,7 +43,7 @@ def test_measuring_fails_when_no_request_of_a_level_completes(
 ) -> None:
     form = Form(
         levels=(Level(1, 1), Level(2, 2)),
-        runs_before_level=0,
+        runs_between_levels=0,
         cached=(),
         workers=(),
         worker_level=Level(1, 1),
@@ -56,10 +57,49 @@ def test_measuring_fails_when_no_request_of_a_level_completes(
     assert service.loads == 1  # the next level is not tried
 
 
+class QuietService(DyingService):
+    """Does every request, and notes each beside the runs of the command."""
+
+    def __init__(self, order: list[str]) -> None:
+        self.order = order
+
+    def load(self, pairs: list[InputPair], at_once: int, model: str) -> Load:
+        self.order.append(f"{at_once} at once")
+        return replace(load(at_once, 0.1), machine=None)
+
+
+def test_the_command_runs_before_between_and_after_the_levels_with_inputs_of_its_own(
+    make_video: "MakeVideo", tone: "Tone", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = Form(
+        levels=(Level(1, 2), Level(2, 2)),
+        runs_between_levels=2,
+        cached=(),
+        workers=(),
+        worker_level=Level(1, 1),
+        idle_s=0.0,
+        seconds=1.0,
+    )
+    order, videos = [], []
+
+    def run(pair: InputPair, model: str, home: Path, is_enhanced: bool = False) -> CommandRun:
+        order.append("run")
+        videos.append(pair.video)
+        return FIGURES.baseline[0]
+
+    monkeypatch.setattr("lipsync_cli.bench.measuring.run_command", run)
+    monkeypatch.setattr("lipsync_cli.bench.measuring.ModelStore.status", lambda *_: "missing")
+    wanted = Order("quick", form, InputPair(make_video(), tone("speech.wav")), "viseme", "lipsync bench", tmp_path)
+    figures = Measurement(wanted, cast("Target", QuietService(order)), lambda step: None).figures(None)
+    assert order == ["run", "run", "1 at once", "run", "run", "2 at once", "run", "run"]
+    assert len(figures.baseline) == len(set(videos)) == 6
+
+
 @pytest.mark.parametrize(
     "figures",
     [
         replace(FIGURES, baseline=()),
+        replace(FIGURES, baseline=(replace(FIGURES.baseline[0], other_cpu_s=-1.0),)),
         replace(FIGURES, baseline=(CommandRun(0.0, 0.0, 0),)),
         replace(FIGURES, levels=()),
         replace(FIGURES, levels=FIGURES.levels[::-1]),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("pydantic_settings", reason="a measurement needs the extra 'service'")
-from lipsync_cli.bench.figures import from_file, to_json
+from lipsync_cli.bench.figures import CommandRun, from_file, to_json
 from lipsync_cli.main import main
 from tests.cli.bench.made_figures import FIGURES
 
@@ -60,6 +60,44 @@ def test_the_page_needs_nothing_else_and_shows_names_as_text(figures_file: Path,
     assert "<b>report</b>" not in page and "&lt;b&gt;report&lt;/b&gt;" in page
 
 
+def test_names_of_the_machine_and_the_command_are_text_in_markdown(tmp_path: Path) -> None:
+    named = replace(
+        FIGURES,
+        command="lipsync bench scalability --video `a`_b_*c* [d](e) <img>",
+        hardware=replace(FIGURES.hardware, processor="A|B <i>\n`C`\\"),
+        notes=("no <b> of `make up`",),
+    )
+    path = tmp_path / "figures.json"
+    path.write_text(to_json(named), encoding="utf-8")
+    assert bench("--from", path, "-o", tmp_path) == 0
+    text = (tmp_path / "report.md").read_text()
+    assert r"--video \`a\`\_b\_\*c\* \[d\](e) \<img\>" in text
+    assert r"| processor | A\|B \<i\> \`C\`\\ |  |" in text
+    assert r"- no \<b\> of \`make up\`" in text
+
+
+def test_the_report_holds_the_spread_of_the_reference(tmp_path: Path) -> None:
+    runs = tuple(CommandRun(wall_s, 16.0, 1) for wall_s in (9.5, 10.0, 11.5))
+    path = tmp_path / "figures.json"
+    path.write_text(to_json(replace(FIGURES, baseline=runs)), encoding="utf-8")
+    assert bench("--from", path, "-o", tmp_path) == 0
+    for name in ("report.md", "report.html"):
+        cells = re.sub(r"<[^>]*>|\|", " ", (tmp_path / name).read_text()).split()
+        assert "wall s 9.50 10.00 11.50" in " ".join(cells)
+
+
+def test_a_limit_that_is_not_judged_says_so(tmp_path: Path) -> None:
+    busy = replace(FIGURES, baseline=tuple(replace(run, other_cpu_s=9.0) for run in FIGURES.baseline))
+    path = tmp_path / "figures.json"
+    path.write_text(to_json(busy), encoding="utf-8")
+    assert bench("--from", path, "-o", tmp_path) == 0
+    assert (
+        "| best throughput against lipsync run in a loop | 1.50 | at least 1.25 | not judged |"
+        in (tmp_path / "report.md").read_text()
+    )
+    assert "limits kept; 7 not judged" in (tmp_path / "report.html").read_text()
+
+
 def test_a_report_without_the_machine_says_what_was_not_seen(tmp_path: Path) -> None:
     far = replace(
         FIGURES,
@@ -84,6 +122,7 @@ def test_a_report_without_the_machine_says_what_was_not_seen(tmp_path: Path) -> 
         ("{}", "holds no figures of a measurement"),
         ("nothing", "holds no figures of a measurement"),
         (to_json(replace(FIGURES, schema="lipsync.scalability/9")), "'lipsync.scalability/9'"),
+        (re.sub(r',\s*"schema": ".*"', "", to_json(FIGURES)), "holds no figures of a measurement"),
     ],
 )
 def test_the_report_fails_when_the_file_holds_no_figures(

@@ -90,3 +90,37 @@ def test_it_fails_when_the_ledger_that_was_named_is_not_there(lipsync_here: RunL
     done = lipsync_here("plan", "--at-once", "4", "--clip-seconds", "9", "--database", "sqlite:///none.sqlite")
     assert done.returncode == 75
     assert "LEDGER_UNAVAILABLE" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("seconds", "clip_s", "status", "code"),
+    [("0.0", "9", 3, "INPUT_INVALID"), ("1e-300", "9", 3, "INPUT_INVALID"), ("1e5", "86400", 2, "BAD_OPTION")],
+)
+@pytest.mark.parametrize("load", [("--jobs-per-hour", "4"), ("--at-once", "4")])
+def test_it_fails_in_one_line_when_no_job_can_have_the_costs(
+    lipsync_here: RunLipSync, tmp_path: Path, seconds: str, clip_s: str, status: int, code: str, load: tuple[str, str]
+) -> None:
+    assert lipsync_here(*ONCE, "--write-costs", "costs.toml").returncode == 0
+    path = tmp_path / "costs.toml"
+    path.write_text(re.sub(r"((?:cpu|wait|gpu|control)_s = ).*", rf"\g<1>{seconds}", path.read_text()))
+    files = ("--chart", "plan.html", "--write-costs", "again.toml")
+    done = lipsync_here("plan", *load, "--clip-seconds", clip_s, "--costs", "costs.toml", *files)
+    assert done.returncode == status
+    assert done.stderr.startswith(f"lipsync: error {code}: ") and done.stderr.count("\n") == 1
+    assert [each.name for each in tmp_path.iterdir()] == ["costs.toml"]
+
+
+def test_the_chart_of_steps_has_the_seconds_of_the_gpu(lipsync_here: RunLipSync, tmp_path: Path) -> None:
+    answer = lipsync_here(*STREAM, "--model", "wav2lip", "--chart", "plan.html", "--json")
+    gpu_s = json.loads(answer.stdout)["costs"]["gpu_s"]
+    assert f"<title>GPU: {gpu_s:.2f}</title>" in (tmp_path / "plan.html").read_text()
+
+
+def test_text_and_json_name_the_other_machines_and_not_the_chosen_one(lipsync: RunLipSync) -> None:
+    answer = json.loads(lipsync(*STREAM, "--p95-seconds", "60", "--json").stdout)
+    text = lipsync(*STREAM, "--p95-seconds", "60").stdout
+    listed = text.partition("other machines, for the goal of 60 s\n")[2].partition("\n\n")[0].splitlines()
+    assert len(listed) == len(answer["others"]) > 0
+    for line, other in zip(listed, answer["others"], strict=True):
+        assert other["name"] in line and f"95th percentile {other['p95_s']:.1f} s" in line
+        assert other["p95_s"] <= 60

@@ -1,7 +1,7 @@
 """The charts draw their values at their places, and name what they draw."""
 
 import re
-from itertools import pairwise
+from itertools import combinations, pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -53,6 +53,34 @@ def test_names_at_the_ends_of_lines_do_not_overlap() -> None:
     places = sorted(float(each) for each in found)
     assert len(places) == 4
     assert min(b - a for a, b in pairwise(places)) >= 15.9
+
+
+def test_no_value_lies_on_a_line_a_mark_or_another_value() -> None:
+    lines = [
+        Series("a", ((1, 0.262), (2, 0.29), (4, 0.306))),
+        Series("b", ((1, 0.200), (2, 0.262), (4, 0.261), (8, 0.255), (16, 0.1))),
+    ]
+    marks = [Mark("limit", 0.221), Mark("old", 0.08)]
+    chart = line_chart("x", Axis("x"), Axis("y"), lines, marks)
+    labels = [(float(x), float(y)) for x, y in re.findall(r'class="point" x="([\d.]+)" y="([\d.]+)"', chart)]
+    boxes = [(x - 17, y - 9, x + 17, y) for x, y in labels]  # five digits, from their tops to their base line
+    assert len(boxes) >= 6
+    for a, b in combinations(boxes, 2):
+        assert a[2] < b[0] or b[2] < a[0] or a[3] < b[1] or b[3] < a[1]
+    ways = [re.findall(r"([\d.]+) ([\d.]+)", way) for way in re.findall(r'class="line c0" d="M([^"]+)"', chart)]
+    levels = [float(y) for y in re.findall(r'class="mark" d="M\d+ ([\d.]+)H', chart)]
+    drawn = [(float(x), float(y)) for way in ways for x, y in way] + [(x, y) for y in levels for x in range(64, 711)]
+    for start, end in (pair for way in ways for pair in pairwise(way)):
+        (x0, y0), (x1, y1) = (tuple(map(float, point)) for point in (start, end))
+        drawn += [(x0 + (x1 - x0) * part / 500, y0 + (y1 - y0) * part / 500) for part in range(501)]
+    for left, top, right, bottom in boxes:
+        assert not [(x, y) for x, y in drawn if left < x < right and top < y < bottom]
+
+
+def test_the_grid_of_bars_begins_below_the_names_of_the_marks() -> None:
+    chart = stacked_bars("load", Axis("load", "%"), [Bar("cores", (("cores", 100.0, "c0"),))], [Mark("full", 100.0)])
+    name_y = float(re.findall(r'y="([\d.]+)">full: 100', chart)[0])
+    assert all(float(y) > name_y for y in re.findall(r'class="grid" d="M[\d.]+ ([\d.]+)V', chart))
 
 
 def test_bars_are_as_long_as_their_values() -> None:
