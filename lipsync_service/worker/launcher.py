@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,8 @@ _PRELOADED = (
     "rich._emoji_codes",
 )
 _OUTPUTS = 2
+LAST_LINES_S = 5.0  # how long a run that is told to end may take to send the last lines of its log
+END_S = 10.0  # how long such a run may take in all, where nobody waits for it
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
@@ -81,6 +84,7 @@ class Launcher:
         self._selector = selectors.DefaultSelector()
         self._connections: dict[int, socket.socket] = {}  # a forked run's process id -> the command that asked for it
         self._wakeup = socket.socketpair()
+        self._ending: dict[int, float] = {}  # a run without its command -> the time.monotonic() at which it is killed
 
     def serve(self) -> ForkedRun:
         """Fork a run for each request; returns in the forked process only."""
@@ -90,7 +94,7 @@ class Launcher:
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._selector.register(self._wakeup[0], selectors.EVENT_READ)
         while True:
-            for key, _ in self._selector.select():
+            for key, _ in self._selector.select(self._until_next_kill_s()):
                 if key.fileobj is self._wakeup[0]:
                     self._wakeup[0].recv(4096)
                     self._reap()
@@ -100,6 +104,7 @@ class Launcher:
                         return run
                 else:
                     self._pass_signal(key.data)
+            self._kill_overdue()
 
     def _accept(self) -> ForkedRun | None:
         """Fork a run for the next request; the run in the forked process, None in the launcher."""
@@ -133,7 +138,9 @@ class Launcher:
             end.close()
 
     def _pass_signal(self, pid: int) -> None:
-        """Pass a signal on to the forked run `pid`; kill the run if the command that asked for it has ended."""
+        """Pass a signal on to the forked run `pid`; end the run if the command that asked for it has ended."""
+        if pid not in self._connections:  # reaped since the selector's last look
+            return
         try:
             number = self._connections[pid].recv(1)
         except OSError:
@@ -142,7 +149,16 @@ class Launcher:
             os.kill(pid, number[0])
             return
         self._selector.unregister(self._connections[pid])
-        with suppress(ProcessLookupError):
+        self._ending[pid] = time.monotonic() + END_S
+        os.kill(pid, signal.SIGTERM)  # it can still report that it ends
+
+    def _until_next_kill_s(self) -> float | None:
+        """The time until a run that was told to end is killed, 0 at least; None where there is no such run."""
+        return max(0.0, min(self._ending.values()) - time.monotonic()) if self._ending else None
+
+    def _kill_overdue(self) -> None:
+        for pid in [pid for pid, end_s in self._ending.items() if time.monotonic() >= end_s]:
+            del self._ending[pid]
             os.killpg(pid, signal.SIGKILL)
 
     def _reap(self) -> None:
@@ -151,6 +167,7 @@ class Launcher:
             if not ended:
                 continue
             connection = self._connections.pop(pid)
+            self._ending.pop(pid, None)
             with suppress(KeyError):
                 self._selector.unregister(connection)
             with suppress(OSError):  # the command has ended
@@ -174,7 +191,8 @@ def _read_request(connection: socket.socket) -> ForkedRun:
     return ForkedRun(request["environment"], request["folder"], (outputs[0], outputs[1]))
 
 
-def _listen(path: Path) -> socket.socket:
+def listen(path: Path) -> socket.socket:
+    """A socket at `path` that takes requests for runs from this user only."""
     listener = socket.socket(socket.AF_UNIX)
     path.unlink(missing_ok=True)
     folder = Path.cwd()
@@ -202,17 +220,18 @@ def _preload() -> None:
     gc.freeze()  # otherwise a copy's garbage collector would touch, and thereby copy, every page
 
 
-def _run_to_its_end(run: ForkedRun) -> None:
+def run_to_its_end(run: ForkedRun) -> None:
     """Do the run, and end the process as multiprocessing ends its forks.
 
     The interpreter's own end would free each object of the launcher, and thereby copy its pages: 45 MB.
     """
     status: object = 0
+    signal.signal(signal.SIGTERM, _end_by)  # Prefect's engine calls it, after its own handler
     try:
         run.run_engine()
     except SystemExit as exc:  # any other exception ends the process as the interpreter does
         status = exc.code or 0
-    vars(threading)["_shutdown"]()  # waits for the threads that are no daemons
+    _end_threads()
     atexit._run_exitfuncs()  # among them those that send the last lines of the run's log
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):  # the worker that read them has ended
@@ -220,12 +239,29 @@ def _run_to_its_end(run: ForkedRun) -> None:
     os._exit(status if isinstance(status, int) else 1)
 
 
+def _end_threads() -> None:
+    """Wait for the threads that are no daemons, and first for the lines of the log that are not sent yet."""
+    vars(threading)["_shutdown"]()
+
+
+def _end_by(number: int, _frame: object) -> None:
+    """End the process by the signal `number`, with the last lines of the run's log sent.
+
+    A thread of its own sends them: this one may hold a lock that the sending needs, since the signal came at any time.
+    """
+    signal.signal(number, signal.SIG_DFL)  # a second signal does not wait
+    sending = threading.Thread(target=_end_threads, daemon=True)
+    sending.start()
+    sending.join(LAST_LINES_S)
+    os.kill(os.getpid(), number)
+
+
 def main() -> None:
     """Run until the process is told to stop."""
     path = Path(sys.argv[1])
     give_memory_back()  # the forks inherit it, and have a dozen threads each
     _preload()
-    _run_to_its_end(Launcher(_listen(path)).serve())
+    run_to_its_end(Launcher(listen(path)).serve())
 
 
 if __name__ == "__main__":
