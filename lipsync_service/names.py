@@ -28,6 +28,9 @@ DUPLICATE: Final = "Duplicate"
 JobStateName = Literal["scheduled", "accepted", "running", "completed", "failed", "cancelled"]
 JOB_STATES: Final[tuple[JobStateName, ...]] = get_args(JobStateName)
 
+#: The path of Prefect's API that lists the workers of a pool.
+WORKERS_PATH: Final = "/work_pools/{work_pool_name}/workers/filter"
+
 #: The keys of the artifacts that runs show and callers read.
 PROGRESS_ARTIFACT: Final = "progress"
 TIMINGS_ARTIFACT: Final = "timing-breakdown"
