@@ -34,6 +34,9 @@ WORKERS_PATH: Final = "/work_pools/{work_pool_name}/workers/filter"
 #: The keys of the artifacts that runs show and callers read.
 PROGRESS_ARTIFACT: Final = "progress"
 TIMINGS_ARTIFACT: Final = "timing-breakdown"
+PARTS_ARTIFACT: Final = "parts"
+#: The row of the parts' table that names the model.
+MODEL_PART: Final = "model"
 
 #: The task whose progress is that of the job's frames.
 ENCODE_TASK: Final = "encode"
