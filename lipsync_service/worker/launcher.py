@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prefect.context import refresh_global_settings_context
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 
 from lipsync_core.audio import phones
 from lipsync_core.memory import give_memory_back
@@ -231,7 +233,7 @@ def run_to_its_end(run: ForkedRun) -> None:
         run.run_engine()
     except SystemExit as exc:  # any other exception ends the process as the interpreter does
         status = exc.code or 0
-    _end_threads()
+    vars(threading)["_shutdown"]()  # waits for the threads that are no daemons
     atexit._run_exitfuncs()  # among them those that send the last lines of the run's log
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):  # the worker that read them has ended
@@ -239,21 +241,21 @@ def run_to_its_end(run: ForkedRun) -> None:
     os._exit(status if isinstance(status, int) else 1)
 
 
-def _end_threads() -> None:
-    """Wait for the threads that are no daemons, and first for the lines of the log that are not sent yet."""
-    vars(threading)["_shutdown"]()
-
-
 def _end_by(number: int, _frame: object) -> None:
-    """End the process by the signal `number`, with the last lines of the run's log sent.
+    """End the process by the signal `number`, with the last lines of the run's log and its last events sent.
 
     A thread of its own sends them: this one may hold a lock that the sending needs, since the signal came at any time.
     """
     signal.signal(number, signal.SIG_DFL)  # a second signal does not wait
-    sending = threading.Thread(target=_end_threads, daemon=True)
+    sending = threading.Thread(target=_send_the_rest, daemon=True)
     sending.start()
     sending.join(LAST_LINES_S)
     os.kill(os.getpid(), number)
+
+
+def _send_the_rest() -> None:
+    for service in (APILogWorker, EventsWorker):
+        service.drain_all()
 
 
 def main() -> None:
