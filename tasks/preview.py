@@ -33,7 +33,10 @@ class Preview:
         self._chosen = evenly_spread(total_frames, _TILES)
         self._sample_aspect_ratio = info.sample_aspect_ratio
         self._quarter_turns = round(info.rotation_deg / 90) % 4  # counter-clockwise
-        self._tiles: list[NDArray[np.uint8]] = []  # (h, w, 3) RGB, all of one size
+        # (N, h, w, 3) RGB, taken at once: allocated one by one between the frames' own buffers, each small copy would
+        # lie in the place of a frame that was freed, and the next frame would take new memory.
+        self._tiles: NDArray[np.uint8] | None = None
+        self._kept = 0  # of the tiles
 
     def watched(self, frames: Iterator[SourceFrame]) -> Iterator[SourceFrame]:
         """Yield the output's `frames` in order, keeping small copies of the chosen ones."""
@@ -44,15 +47,20 @@ class Preview:
     def consider(self, number: int, picture: av.VideoFrame) -> None:
         """Keep a small copy of output frame `number` if it is a chosen one."""
         if number in self._chosen:
-            self._tiles.append(self._as_shown(picture))
+            tile = self._as_shown(picture)
+            if self._tiles is None:
+                self._tiles = np.empty((len(self._chosen), *tile.shape), np.uint8)
+            self._tiles[self._kept] = tile
+            self._kept += 1
 
     def sheet(self) -> bytes:
         """The kept frames, row by row, as one JPEG of at most `MAX_SHEET_BYTES`; empty when no frame was kept."""
-        if not self._tiles:
+        if self._tiles is None:
             return b""
-        height, width = self._tiles[0].shape[:2]
+        tiles = self._tiles[: self._kept]
+        height, width = tiles.shape[1:3]
         columns = _COLUMNS if width >= height else _COLUMNS_OF_PORTRAITS
-        return _as_jpeg(_laid_out(self._tiles, min(columns, len(self._tiles))))
+        return _as_jpeg(_laid_out(tiles, min(columns, len(tiles))))
 
     def _as_shown(self, picture: av.VideoFrame) -> NDArray[np.uint8]:
         """(h, w, 3) uint8 RGB: `picture` with square pixels, upright, its longer side `_TILE_PX` at most."""
@@ -78,9 +86,9 @@ def _display_size(width_px: int, height_px: int, sample_aspect_ratio: Fraction, 
     return max(1, round(width * fit)), max(1, round(height * fit))
 
 
-def _laid_out(tiles: list[NDArray[np.uint8]], columns: int) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB: `tiles`, all (h, w, 3), in rows of `columns` with gaps between them."""
-    height, width = tiles[0].shape[:2]
+def _laid_out(tiles: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB: `tiles` (N, h, w, 3) in rows of `columns` with gaps between them."""
+    height, width = tiles.shape[1:3]
     rows = -(-len(tiles) // columns)
     size = (rows * (height + _GAP_PX) - _GAP_PX, columns * (width + _GAP_PX) - _GAP_PX, 3)
     sheet = np.full(size, _GREY, np.uint8)

@@ -16,13 +16,16 @@ from typing import Any, Final
 from uuid import UUID
 
 from prefect import flow_engine, results
+from prefect.artifacts import LinkArtifact, MarkdownArtifact, ProgressArtifact, TableArtifact
 from prefect.client import orchestration
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate, FlowRunUpdate, LogCreate
+from prefect.client.schemas.objects import Artifact, ConcurrencyLeaseHolder, FlowRun
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.events import worker as events_worker
-from prefect.events.related import tags_as_related_resources
-from prefect.events.schemas.events import RelatedResource
+from prefect.events.related import related_resources_from_run_context, tags_as_related_resources
+from prefect.events.schemas.events import Event, RelatedResource
+from pydantic import BaseModel
 from rich.console import Console
 
 from lipsync_service.names import BULK_FLOW, GPU_FLOW, JOB_FLOW
@@ -34,6 +37,20 @@ ENTRYPOINTS: Final = {
     GPU_FLOW: "flows.lipsync_gpu.lipsync_gpu",
     BULK_FLOW: "flows.lipsync_bulk.lipsync_bulk",
 }
+_EVERY_RUNS_MODELS: Final[tuple[type[BaseModel], ...]] = (
+    FlowRun,
+    FlowRunUpdate,
+    ConcurrencyLeaseHolder,
+    Event,
+    LogCreate,
+    Artifact,
+    ArtifactCreate,
+    ArtifactUpdate,
+    LinkArtifact,
+    MarkdownArtifact,
+    ProgressArtifact,
+    TableArtifact,
+)
 _ENTRYPOINT, _FLOW_NAME = "PREFECT__FLOW_ENTRYPOINT", "PREFECT__FLOW_NAME"
 
 
@@ -56,11 +73,15 @@ def trim_engine() -> None:
     connection of its own. The run knows their ids, and all names but the deployment's.
 
     The question for the server's default storage of results: no run persists any.
+
+    Beside that it builds the validators of the models that every run uses, which Prefect builds at their first use.
     """
     for (module, name), part in _parts().items():
         if not hasattr(module, name):  # nothing may be set that nothing reads
             raise RuntimeError(f"{module.__name__} has no {name}: look for it in this version of Prefect")
         setattr(module, name, part)
+    for model in _EVERY_RUNS_MODELS:
+        model.model_rebuild()
     SyncPrefectClient("http://127.0.0.1/api")  # asks nobody, and reads the certificates
 
 
@@ -91,9 +112,6 @@ def _not_observed(_run_id: UUID, _request: Any, _polling_interval: float = 0) ->
     yield
 
 
-_prefects_related_resources: Final = vars(events_worker)["related_resources_from_run_context"]
-
-
 async def related_resources(client: Any, exclude: Collection[str] | None = None) -> list[RelatedResource]:
     """What an event of this run names beside it, as Prefect's own function, which asks the server for each.
 
@@ -102,8 +120,7 @@ async def related_resources(client: Any, exclude: Collection[str] | None = None)
     flow_context, task_context = FlowRunContext.get(), TaskRunContext.get()
     excluded = set(exclude or ())
     if flow_context is None or flow_context.flow_run is None or flow_context.flow is None:
-        asked: list[RelatedResource] = await _prefects_related_resources(client, excluded)
-        return asked
+        return await related_resources_from_run_context(client, excluded)
     resources, tags = [], set[str]()
     for kind, key, name, own_tags in _named(flow_context.flow_run, flow_context.flow.name, task_context):
         if key is not None and f"prefect.{kind}.{key}" not in excluded:

@@ -3,30 +3,33 @@
 It runs no flow itself, so it has one thread, which it checks before the first fork, and no GPU context: forks are safe.
 """
 
-import atexit
 import ctypes
 import gc
 import importlib
 import json
 import os
+import re
 import selectors
 import signal
 import socket
 import sys
-import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from prefect.context import refresh_global_settings_context
-from prefect.events.worker import EventsWorker
-from prefect.logging.handlers import APILogWorker
 
 from lipsync_core.audio import phones
-from lipsync_core.memory import give_memory_back
+from lipsync_core.errors import LipSyncError
+from lipsync_core.face.mediapipe import MediapipeTracker
+from lipsync_core.memory import give_free_memory_back, give_memory_back
+from lipsync_core.models.store import ModelStore
+from lipsync_core.workspace import Workspace
 from lipsync_service.storage import s3
-from lipsync_service.worker.engine import run_engine, trim_engine
+from lipsync_service.worker.engine import trim_engine
+from lipsync_service.worker.forked_run import ForkedRun, run_to_its_end
 from lipsync_service.worker.launch import LENGTH, STATUS
 
 #: Imported before the first run: Prefect's engine, the flows with all their imports, and the modules they import late,
@@ -49,33 +52,14 @@ _PRELOADED = (
     "prefect.utilities.visualization",
     "psycopg",
     "numpy.ma",
+    "numpy.fft",
     "numpy.random",
     "rich._emoji_codes",
 )
 _OUTPUTS = 2
-LAST_LINES_S = 5.0  # how long a run that is told to end may take to send the last lines of its log
-END_S = 10.0  # how long such a run may take in all, where nobody waits for it
+END_S = 10.0  # how long a run that is told to end may take, where nobody waits for it
+_SETTING = re.compile("PREFECT_(?!_)")  # the names with two underscores are about one run
 _PR_SET_PDEATHSIG = 1  # prctl(2)
-
-
-@dataclass(frozen=True, slots=True)
-class ForkedRun:
-    """A flow run in a forked process, with the environment, folder and outputs of the command that asked for it."""
-
-    environment: dict[str, str]
-    folder: str
-    outputs: tuple[int, int]  # descriptors
-
-    def run_engine(self) -> None:
-        """Take over the environment, folder and outputs, and run Prefect's engine in this process."""
-        for target, source in enumerate(self.outputs, 1):
-            os.dup2(source, target)
-            os.close(source)
-        os.environ.clear()
-        os.environ.update(self.environment)
-        refresh_global_settings_context()  # until then Prefect's settings are those of the launcher
-        os.chdir(self.folder)
-        run_engine()
 
 
 class Launcher:
@@ -87,6 +71,7 @@ class Launcher:
         self._connections: dict[int, socket.socket] = {}  # a forked run's process id -> the command that asked for it
         self._wakeup = socket.socketpair()
         self._ending: dict[int, float] = {}  # a run without its command -> the time.monotonic() at which it is killed
+        self._settings: dict[str, str] | None = None  # the variables of Prefect's settings as this process has them
 
     def serve(self) -> ForkedRun:
         """Fork a run for each request; returns in the forked process only."""
@@ -116,6 +101,7 @@ class Launcher:
         except (OSError, ValueError):
             connection.close()
             return None
+        run = replace(run, has_settings=self._take_settings(run.environment))
         launcher = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -128,6 +114,24 @@ class Launcher:
         self._connections[pid] = connection
         self._selector.register(connection, selectors.EVENT_READ, pid)
         return None
+
+    def _take_settings(self, environment: Mapping[str, str]) -> bool:
+        """Take Prefect's settings from a run's environment before its fork; returns whether they are valid.
+
+        The runs of a worker have the same ones. Reading them costs a fork 37 ms and a copy of 9 MB of pages.
+        """
+        wanted = {name: value for name, value in environment.items() if _SETTING.match(name)}
+        if wanted != self._settings:
+            for name in filter(_SETTING.match, list(os.environ)):
+                del os.environ[name]
+            os.environ.update(wanted)
+            try:
+                refresh_global_settings_context()
+            except ValueError:  # of pydantic; the run itself meets it again, and says it in its own log
+                self._settings = None
+                return False
+            self._settings = wanted
+        return True
 
     def _leave(self) -> None:
         """In the forked process: reset the launcher's signal handlers and close its sockets."""
@@ -214,48 +218,20 @@ def _preload() -> None:
         importlib.import_module(name)
     s3.preload()
     phones.open_beforehand()
+    _open_tracker_once()
     trim_engine()
     threads = len(list(Path("/proc/self/task").iterdir()))
     if threads != 1:
         raise RuntimeError(f"there are {threads} threads after the imports: a fork would copy only one of them")
     gc.collect()
+    give_free_memory_back()
     gc.freeze()  # otherwise a copy's garbage collector would touch, and thereby copy, every page
 
 
-def run_to_its_end(run: ForkedRun) -> None:
-    """Do the run, and end the process as multiprocessing ends its forks.
-
-    The interpreter's own end would free each object of the launcher, and thereby copy its pages: 45 MB.
-    """
-    status: object = 0
-    signal.signal(signal.SIGTERM, _end_by)  # Prefect's engine calls it, after its own handler
-    try:
-        run.run_engine()
-    except SystemExit as exc:  # any other exception ends the process as the interpreter does
-        status = exc.code or 0
-    vars(threading)["_shutdown"]()  # waits for the threads that are no daemons
-    atexit._run_exitfuncs()  # among them those that send the last lines of the run's log
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # the worker that read them has ended
-            stream.flush()
-    os._exit(status if isinstance(status, int) else 1)
-
-
-def _end_by(number: int, _frame: object) -> None:
-    """End the process by the signal `number`, with the last lines of the run's log and its last events sent.
-
-    A thread of its own sends them: this one may hold a lock that the sending needs, since the signal came at any time.
-    """
-    signal.signal(number, signal.SIG_DFL)  # a second signal does not wait
-    sending = threading.Thread(target=_send_the_rest, daemon=True)
-    sending.start()
-    sending.join(LAST_LINES_S)
-    os.kill(os.getpid(), number)
-
-
-def _send_the_rest() -> None:
-    for service in (APILogWorker, EventsWorker):
-        service.drain_all()
+def _open_tracker_once() -> None:
+    """Open the face model and drop it: loading its runtime and setting that up takes 50 ms, and the forks share it."""
+    with suppress(LipSyncError):  # the runs that need the model say that it is missing
+        MediapipeTracker(ModelStore(Workspace.default().models))
 
 
 def main() -> None:

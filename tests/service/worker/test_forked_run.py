@@ -22,8 +22,8 @@ RUN = """
 import sys, time, uuid
 from prefect.logging import get_logger
 from prefect.utilities.engine import capture_sigterm
-from lipsync_service.worker import launcher
-launcher.LAST_LINES_S = float(sys.argv[1])
+from lipsync_service.worker import forked_run
+forked_run.LAST_LINES_S = float(sys.argv[1])
 class Run:
     def run_engine(self):
         with capture_sigterm():
@@ -32,7 +32,7 @@ class Run:
                 get_logger("prefect.flow_runs").info(line, extra=names)
             print("at work", flush=True)
             time.sleep(60)
-launcher.run_to_its_end(Run())
+forked_run.run_to_its_end(Run())
 """
 # A launcher whose runs note that they are told to end; they do so or not, as the argument says.
 LAUNCHER = """
