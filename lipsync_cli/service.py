@@ -11,7 +11,7 @@ from lipsync_cli.extra import service_extra, service_settings
 
 if TYPE_CHECKING:
     from lipsync_service.client.job_client import JobClient
-    from lipsync_service.client.local_files import FileExchange
+    from lipsync_service.client.local_files import FileExchange, FileProgress, LocalFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,17 @@ class Service:
 
     client: "JobClient"
     files: "FileExchange"
+
+    def send(self, local: "LocalFiles", progress: "FileProgress") -> None:
+        """Send the files as `FileExchange.send`, to a service that answers: where it is down, so is its storage.
+
+        Raises:
+            ServiceDownError: it does not answer.
+            LipSyncError: as `FileExchange.send`.
+        """
+        self.files.require_storage(local)
+        self.client.require_service()
+        self.files.send(local, progress)
 
 
 @contextmanager

@@ -38,12 +38,13 @@ class StageTiming:
 
 
 class _Stage:
-    __slots__ = ("adopted", "cpu_s", "items", "provider", "served", "wall_s")
+    __slots__ = ("adopted", "cpu_s", "has_run", "items", "provider", "served", "wall_s")
 
     def __init__(self) -> None:
         self.wall_s = 0.0
         self.cpu_s = 0.0
         self.items = 0
+        self.has_run = False  # until then it only has threads, of a codec or network that was opened for it
         self.provider: str | None = None
         self.served = NOTHING
         self.adopted: dict[int, float] = {}  # thread id -> CPU seconds when last seen
@@ -74,6 +75,9 @@ class StageClock:
         if threading.get_ident() != self._owner:
             raise RuntimeError("a StageClock belongs to the thread that made it")
         stage = self._stages.setdefault(name, _Stage())
+        if not stage.has_run:
+            stage.has_run = True
+            self._stages[name] = self._stages.pop(name)  # at the end: the rows are in the order of their first run
         stage.provider = provider or stage.provider
         self._charge()
         self._running.append(stage)

@@ -36,7 +36,8 @@ def usable_model(name: str, models: ModelStore, execution: Execution | None = No
         ModelCorruptError: its file here is not what was installed.
         ModelMismatchError: the server holds another model, other weights or another precision.
         LicenceError: its licence has not been accepted on this machine.
-        ModelError: there is no model of that name, or the client of the server is not installed.
+        ModelError: there is no model of that name.
+        OptionError: the client of the server is not installed.
         TransientError: the server does not answer.
     """
     if execution is not None and execution.model_server is not None:

@@ -28,9 +28,15 @@ DUPLICATE: Final = "Duplicate"
 JobStateName = Literal["scheduled", "accepted", "running", "completed", "failed", "cancelled"]
 JOB_STATES: Final[tuple[JobStateName, ...]] = get_args(JobStateName)
 
+#: The path of Prefect's API that lists the workers of a pool.
+WORKERS_PATH: Final = "/work_pools/{work_pool_name}/workers/filter"
+
 #: The keys of the artifacts that runs show and callers read.
 PROGRESS_ARTIFACT: Final = "progress"
 TIMINGS_ARTIFACT: Final = "timing-breakdown"
+PARTS_ARTIFACT: Final = "parts"
+#: The row of the parts' table that names the model.
+MODEL_PART: Final = "model"
 
 #: The task whose progress is that of the job's frames.
 ENCODE_TASK: Final = "encode"

@@ -23,7 +23,7 @@ from prefect.artifacts import (
 
 from lipsync_core.execution import ProviderChoice
 from lipsync_core.report import Progress
-from lipsync_service.names import PROGRESS_ARTIFACT, TIMINGS_ARTIFACT
+from lipsync_service.names import MODEL_PART, PARTS_ARTIFACT, PROGRESS_ARTIFACT, TIMINGS_ARTIFACT
 from tasks.job import ChosenParts
 from tasks.preview import Preview
 from tasks.stage_log import StageLog, StageRun
@@ -74,13 +74,13 @@ def log_choice(part: object, chosen: object, reason: object) -> None:
 def show_parts(parts: ChosenParts, choice: ProviderChoice) -> None:
     """Show and log the model, the tracker and the provider that the present run has chosen, and the reasons."""
     rows: list[dict[str, object]] = [
-        {"part": "model", "chosen": parts.model.label, "reason": parts.model.reason},
+        {"part": MODEL_PART, "chosen": parts.model.label, "reason": parts.model.reason},
         {"part": "tracker", "chosen": parts.tracker, "reason": ""},
         {"part": "networks run on", "chosen": choice.chosen or "", "reason": choice.reason},
     ]
     for row in rows:
         log_choice(row["part"], row["chosen"], row["reason"])
-    show_table(rows, "parts", "The parts that this run has chosen")
+    show_table(rows, PARTS_ARTIFACT, "The parts that this run has chosen")
 
 
 def show_table(rows: list[dict[str, object]], key: str, description: str) -> None:

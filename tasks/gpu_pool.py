@@ -125,8 +125,9 @@ def infer_and_hand_over(job: ServiceJob, request: LipSyncRequest, run_id: UUID) 
         chosen = parts.chosen
         inferred = infer_inline(job, fetch_inputs(job, request), parts)
     except LipSyncError as error:
-        write_handover(unscanned(job), run_id, unscanned(Handover(parts=chosen, failure=Failure.of(error))))
-        raise
+        told = job.for_caller(error)
+        write_handover(unscanned(job), run_id, unscanned(Handover(parts=chosen, failure=Failure.of(told))))
+        raise told from error
     write_handover(unscanned(job), run_id, unscanned(Handover(inferred=inferred)))
 
 

@@ -1,5 +1,6 @@
 """The values that the stages of one job share in one process, and the references that they pass on."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from lipsync_core.models.store import ModelStore
 from lipsync_core.options import JobOptions
 from lipsync_core.source_video import SourceVideo
 from tasks.stage_log import StageLog, StageMeter
+
+_log = logging.getLogger(__name__)
 
 
 class LocalCopy(Protocol):
@@ -88,13 +91,21 @@ class ServiceJob:
             try:
                 yield meter
             except LipSyncError as error:
-                raise self._with_callers_names(error) from error
+                raise self.for_caller(error) from error
 
-    def _with_callers_names(self, error: LipSyncError) -> LipSyncError:
-        message = error.message
+    def for_caller(self, error: LipSyncError) -> LipSyncError:
+        """`error` for the caller, who knows addresses and not this machine's folders; they stay in this process's log.
+
+        Inputs are named by their addresses, files of models by their path below the folder of all models.
+        """
+        message, remedy = error.message, error.remedy
         for copy in self.copies:
             message = message.replace(str(copy.path), copy.url_shown)
-        return type(error)(message, error.remedy)
+        models = f"{self.models.root}/"
+        if models in message:
+            _log.error("%s: %s", error.code, error)
+            message, remedy = message.replace(models, ""), f"on the workers of the service, {remedy}"
+        return type(error)(message, remedy)
 
     @property
     def tracks(self) -> TrackStore:

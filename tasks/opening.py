@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from lipsync_core.errors import LipSyncError
 from lipsync_core.models.store import ModelStore
 from lipsync_core.options import JobOptions
 from lipsync_core.threads import no_thread_pools, threads_limited
@@ -22,7 +23,7 @@ def open_job(options: JobOptions, settings: Settings) -> Iterator[ServiceJob]:
     """One job. Its folder, below TMPDIR, is removed and its fetched files are released when the block ends.
 
     Raises:
-        LipSyncError: the shared storage's settings cannot be used.
+        LipSyncError: the shared storage's settings cannot be used; or that of the block, as `ServiceJob.for_caller`.
     """
     with (
         no_thread_pools(),
@@ -30,7 +31,7 @@ def open_job(options: JobOptions, settings: Settings) -> Iterator[ServiceJob]:
         tempfile.TemporaryDirectory(prefix="lipsync-job-") as folder,
         ExitStack() as leases,
     ):
-        yield ServiceJob(
+        job = ServiceJob(
             options=options,
             models=ModelStore(Workspace.default().models),
             execution=settings.execution,
@@ -42,3 +43,7 @@ def open_job(options: JobOptions, settings: Settings) -> Iterator[ServiceJob]:
             log=StageLog(open_gpu(settings.visible_gpus)),
             leases=leases,
         )
+        try:
+            yield job
+        except LipSyncError as error:
+            raise job.for_caller(error) from error

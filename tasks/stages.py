@@ -5,7 +5,6 @@ task that finds its result there ends in a state called Cached. Prefect itself c
 would hash the inputs, and its storage would be a second one.
 """
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
@@ -31,6 +30,7 @@ from tasks.edits import kept_or_inferred_edits
 from tasks.inference import InferenceJob, MeasuredSound, hear
 from tasks.job import EditsReference, Inferred, JobInputs, LocalCopy, ServiceJob, TrackReference
 from tasks.rendering import RenderPass, blend_frames, deliver, encode_frames, open_render
+from tasks.run_log import leave_out_noise
 from tasks.stage_log import StageMeter
 from tasks.tracks import track_clip
 
@@ -73,17 +73,9 @@ RETRIED: dict[str, Any] = {
     "retry_jitter_factor": 0.5,
     "retry_condition_fn": is_transient,
 }
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    return "seconds configured for this task" not in record.getMessage()
-
-
-# Prefect warns in every run that a time limit cannot interrupt a blocking call. No call blocks here: frames pass in
-# loops, and sockets have time limits of their own.
-logging.getLogger("prefect.task_runs").addFilter(_is_news)
-
 NOT_PERSISTED: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+
+leave_out_noise()
 
 
 @task(name="fetch", task_run_name="fetch video", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)

@@ -24,6 +24,9 @@ class HandClock:
         self.work(self._tick_s)
         return self._wall_s
 
+    def monotonic(self) -> float:
+        return self.perf_counter()
+
     def thread_time(self) -> float:
         self.work(self._tick_s)
         return self._cpu_s

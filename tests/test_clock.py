@@ -77,6 +77,16 @@ def test_threads_of_a_stage_are_charged_to_it_even_after_they_ended(hands: HandC
     assert spent_s[0] <= rows_of(clock)["codec"].cpu_s <= time.process_time() - started_s
 
 
+def test_a_stage_whose_model_is_opened_first_stands_where_it_first_runs() -> None:
+    clock = StageClock()
+    with clock.adopting("infer"):
+        pass
+    for name in ("listen", "infer", "listen"):
+        with clock.stage(name):
+            pass
+    assert [row.stage for row in clock.timings()] == ["listen", "infer", "other"]
+
+
 def test_the_rows_add_up_to_the_whole(hands: HandClock) -> None:
     clock = StageClock()
     with clock.stage("work"):

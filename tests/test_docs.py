@@ -19,6 +19,8 @@ DOCUMENTS = [
     if path.name != "CHANGELOG.md"
 ]
 FOLDERS = (*LAYERS, "benchmarks", "demo", "docs", "tests")
+#: The lines that git puts around both sides of a conflict.
+CONFLICT = re.compile(r"^(?:<{7}|>{7}) .*$", re.MULTILINE)
 #: `folder/path`, or `folder/path.py:symbol`; a symbol of a class has a dot.
 NAMED = re.compile(rf"(?<![\w./-])((?:{'|'.join(FOLDERS)})/[\w./-]*[\w/])(?::([A-Za-z_][\w.]*\w))?")
 #: A module as Python names it, `lipsync_core.errors`, perhaps with what it holds.
@@ -83,6 +85,16 @@ def has_dotted(dotted: str) -> bool:
         if module.is_file():
             return not rest or has_symbol(module, rest)
     return False
+
+
+def test_no_file_holds_the_marks_of_a_conflict() -> None:
+    marked = [path for path in tracked_files() if CONFLICT.search((ROOT / path).read_text("utf-8", errors="replace"))]
+    assert marked == []
+
+
+@pytest.mark.parametrize("mark", ["<" * 7 + " HEAD", ">" * 7 + " plan"])
+def test_the_marks_of_a_conflict_are_found(mark: str) -> None:
+    assert CONFLICT.search(f"a line\n{mark}\nanother") and not CONFLICT.search(f"a line {mark}")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)

@@ -9,8 +9,8 @@ import click
 
 from infra.local.client_env import write_client_env
 from infra.local.layout import BUCKET, DEFAULT_FIRST_PORT, Layout
-from infra.local.process import StackError
 from infra.local.stack import Stack
+from lipsync_core.errors import LipSyncError
 from lipsync_service.names import JOB_DEPLOYMENT
 
 _SOURCE = Path(__file__).resolve().parents[2]
@@ -86,6 +86,6 @@ def _argument(path: Path) -> str:
 if __name__ == "__main__":
     try:
         main(standalone_mode=True)
-    except StackError as error:
-        click.echo(f"lipsync: {error}", err=True)
-        sys.exit(1)
+    except LipSyncError as error:
+        click.echo(f"lipsync: error {error.code}: {error}", err=True)
+        sys.exit(error.exit_status)

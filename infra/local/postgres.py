@@ -58,7 +58,7 @@ def start_postgres(layout: Layout) -> DatabaseUrls:
             return _urls(server)
         except (subprocess.SubprocessError, psycopg.OperationalError) as exc:
             if time.monotonic() > end_s:
-                raise StackError(f"PostgreSQL does not start; see {layout.postgres / 'log'}") from exc
+                raise StackError("PostgreSQL does not start", f"see {layout.postgres / 'log'}") from exc
         time.sleep(_POLL_S)
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.local.layout import LOOPBACK
+from lipsync_core.errors import OptionError
+from lipsync_service.errors import ServiceDownError
 from lipsync_service.worker.drain import run_count
 
 _POLL_S = 0.1
@@ -18,7 +20,7 @@ _PATIENCE_S = 45.0  # for a process to end by itself; SeaweedFS takes 18 s
 _STARTED_FIELD = 22 - 3  # field of /proc/PID/stat, counted from the state; see proc(5)
 
 
-class StackError(Exception):
+class StackError(ServiceDownError):
     """A part of the local stack did not start; the message names the log."""
 
 
@@ -53,7 +55,8 @@ class ServiceFolder:
         """Start the service in `folder` unless it runs, and wait until it is ready; returns whether it was started.
 
         Raises:
-            StackError: the service ended, was not ready in time, or another program has its port.
+            StackError: the service ended, or was not ready in time.
+            OptionError: another program has its port.
         """
         return self.start_all([service], folder) > 0
 
@@ -73,11 +76,11 @@ class ServiceFolder:
             if not self.is_running(service.name):
                 if process is not None:
                     process.wait()
-                raise StackError(f"{service.name} ended at once: {self._log(service.name)}")
+                message = f"{service.name} ended at once: {self._last_line(service.name)}"
+                raise StackError(message, f"see {self.log_path(service.name)}")
             if time.monotonic() > deadline:
-                raise StackError(
-                    f"{service.name} is not ready after {service.patience_s:g} s: see {self._log_path(service.name)}"
-                )
+                message = f"{service.name} is not ready after {service.patience_s:g} s"
+                raise StackError(message, f"see {self.log_path(service.name)}")
             time.sleep(_POLL_S)
 
     def drain(self, name: str, limit_s: float, say: Callable[[str], None]) -> None:
@@ -111,11 +114,11 @@ class ServiceFolder:
 
     def _launch(self, service: Service, folder: Path) -> subprocess.Popen[bytes]:
         if service.port is not None and is_taken(service.port):
-            remedy = "stop it, or choose other ports with LIPSYNC_FIRST_PORT"
-            raise StackError(f"another program listens on port {service.port}, which {service.name} needs: {remedy}")
+            message = f"another program listens on port {service.port}, which {service.name} needs"
+            raise OptionError(message, "stop it, or choose other ports with LIPSYNC_FIRST_PORT")
         self.runs.mkdir(parents=True, exist_ok=True)
         self.logs.mkdir(parents=True, exist_ok=True)
-        with self._log_path(service.name).open("ab") as log:
+        with self.log_path(service.name).open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 - the stack's own commands
                 list(service.command),
                 cwd=folder,
@@ -141,12 +144,14 @@ class ServiceFolder:
     def _record(self, name: str) -> Path:
         return self.runs / f"{name}.json"
 
-    def _log_path(self, name: str) -> Path:
+    def log_path(self, name: str) -> Path:
+        """The log of the process `name`."""
         return self.logs / f"{name}.log"
 
-    def _log(self, name: str) -> str:
-        lines = self._log_path(name).read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join([str(self._log_path(name)), *lines[-15:]])
+    def _last_line(self, name: str) -> str:
+        """The last line of its log that holds anything; of a traceback, it is the error."""
+        lines = self.log_path(name).read_text(encoding="utf-8", errors="replace").splitlines()
+        return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
 
 
 def _hear_interrupts() -> None:

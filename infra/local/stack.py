@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -26,8 +25,8 @@ from lipsync_service.deploy.retention import RETENTION
 from lipsync_service.deploy.server_settings import SERVER_SETTINGS
 from lipsync_service.gpu_meter import open_gpu
 from lipsync_service.ledger.database import upgrade
-from lipsync_service.names import CPU_POOL, GPU_POOL
-from lipsync_service.settings import Settings, load_settings
+from lipsync_service.names import CPU_POOL, GPU_POOL, WORKERS_PATH
+from lipsync_service.settings import load_settings
 from lipsync_service.worker.capacity import worker_limit
 from lipsync_service.worker.launch import ADDRESS, SOURCE
 from lipsync_service.worker.starting import launcher_command, launcher_environment, worker_command
@@ -37,8 +36,6 @@ _LAUNCHER = "launcher"
 _WATCHER = "watcher"
 _WORKER = "worker-"
 _DEPLOY_LIMIT_S = 180
-
-_WORKERS_PATH: Final = "/work_pools/{work_pool_name}/workers/filter"
 
 Say = Callable[[str], None]
 
@@ -64,6 +61,7 @@ class Stack:
 
         Raises:
             StackError: a part does not start.
+            OptionError: a setting cannot be used, another program has a port, or the service runs at other ports.
         """
         pool = gpu_pool()  # a wrong setting is told of before anything starts
         self._check_ports()
@@ -84,7 +82,7 @@ class Stack:
         self._start_launcher(environment)
         wanted = _worker_pools(self.workers, pool is not None)
         for name in self._outdated_workers(wanted):
-            self.services.drain(name, _settings().worker_drain_s, self.say)
+            self.services.drain(name, load_settings().worker_drain_s, self.say)
             self.services.stop(name)
         services = [self._worker(name, pool, environment) for name, pool in wanted.items()]
         self.services.start_all(services, self.layout.source)
@@ -99,10 +97,8 @@ class Stack:
 
     def _check_ports(self) -> None:
         if self.services.is_running(_SERVER) and not is_taken(self.layout.first_port):
-            raise StackError(
-                f"the service of {self.layout.root} runs, and not at port {self.layout.first_port}; "
-                "name its port, or stop it first: make down"
-            )
+            message = f"the service of {self.layout.root} runs, and not at port {self.layout.first_port}"
+            raise OptionError(message, "name its port with LIPSYNC_FIRST_PORT, or stop it first: make down")
 
     def _start_server(self, environment: dict[str, str]) -> None:
         port = str(self.layout.first_port)
@@ -128,7 +124,9 @@ class Stack:
             timeout=_DEPLOY_LIMIT_S,
         )
         if done.returncode:
-            raise StackError(f"the deployments are not registered:\n{done.stdout}{done.stderr}")
+            log = self.services.log_path("deployments")
+            log.write_text(done.stdout + done.stderr, encoding="utf-8")
+            raise StackError("the deployments are not registered", f"see {log}")
 
     def _start_launcher(self, environment: dict[str, str]) -> None:
         path = self.layout.launcher
@@ -157,7 +155,7 @@ class Stack:
     def _worker(self, name: str, pool: str, environment: dict[str, str]) -> Service:
         def is_online() -> bool:
             with SyncPrefectClient(self.layout.api_url) as client:
-                workers = client.request("POST", _WORKERS_PATH, path_params={"work_pool_name": pool}, json={}).json()
+                workers = client.request("POST", WORKERS_PATH, path_params={"work_pool_name": pool}, json={}).json()
             return any(worker["name"] == name and worker["status"] == "ONLINE" for worker in workers)
 
         command = [*worker_command(pool), "--name", name, "--limit", str(_limit(pool))]
@@ -172,11 +170,11 @@ def gpu_pool() -> str | None:
     it; empty, there is none.
 
     Raises:
-        StackError: it names another pool than that of the deployment, or a setting cannot be used.
+        OptionError: it names another pool than that of the deployment, or a setting cannot be used.
     """
-    settings = _settings()
+    settings = load_settings()
     if settings.gpu_pool not in (None, GPU_POOL):
-        raise StackError(f"LIPSYNC_GPU_POOL is {settings.gpu_pool}; here it is {GPU_POOL}, or empty for none")
+        raise OptionError(f"LIPSYNC_GPU_POOL is {settings.gpu_pool}", f"here it is {GPU_POOL}, or empty for none")
     if "gpu_pool" in settings.model_fields_set:
         return settings.gpu_pool
     return GPU_POOL if settings.model_server is None and open_gpu(settings.visible_gpus) else None
@@ -190,14 +188,7 @@ def _worker_pools(count: int, has_gpu_pool: bool) -> dict[str, str]:
 
 
 def _limit(pool: str) -> int:
-    return worker_limit(_settings().model_copy(update={"gpu_pool": gpu_pool()}), pool)
-
-
-def _settings() -> Settings:
-    try:
-        return load_settings()
-    except OptionError as exc:
-        raise StackError(str(exc)) from exc
+    return worker_limit(load_settings().model_copy(update={"gpu_pool": gpu_pool()}), pool)
 
 
 def _answers(url: str) -> bool:

@@ -97,7 +97,7 @@ def _submitted(service: Service, rows: "Sequence[PlannedRow]", retry_failed: boo
 
         def upload(row: "PlannedRow") -> None:
             show(Step(f"submitting {len(rows)} rows", 100 * len(submitted) / len(rows)))
-            service.files.send(row.local, lambda path, progress: show(transfer_step(path, progress)))
+            service.send(row.local, lambda path, progress: show(transfer_step(path, progress)))
 
         for each in submit_rows(service.client, rows, upload, retry_failed):
             submitted.append(each)

@@ -24,7 +24,7 @@ from lipsync_cli.render.job_table import (
     render_list,
 )
 from lipsync_cli.service import Service, open_service
-from lipsync_service.names import JOB_STATES, TIMINGS_ARTIFACT
+from lipsync_service.names import JOB_STATES, MODEL_PART, PARTS_ARTIFACT, TIMINGS_ARTIFACT
 
 _COMMAND = "lipsync jobs"
 
@@ -124,11 +124,13 @@ def wait(job_id: UUID, output: Path | None, as_json: bool, quiet: bool, service_
 
 def _details(service: Service, job_id: UUID) -> JobDetails:
     job = service.client.job(job_id)
-    timings = [row for table in service.client.artifacts(job_id, TIMINGS_ARTIFACT) for row in _rows(table)]
-    return JobDetails(job, service.client.tasks(job_id), timings)
+    timings = _rows(service, job_id, TIMINGS_ARTIFACT)
+    models = [row for row in _rows(service, job_id, PARTS_ARTIFACT) if row.get("part") == MODEL_PART]
+    return JobDetails(job, service.client.tasks(job_id), timings, models[-1] if models else None)
 
 
-def _rows(table: object) -> list[Mapping[str, Any]]:
-    """The rows of a table artifact, which Prefect stores as JSON text."""
-    rows = json.loads(table) if isinstance(table, str) else table
-    return rows if isinstance(rows, list) else []
+def _rows(service: Service, job_id: UUID, key: str) -> list[Mapping[str, Any]]:
+    """The rows of the job's table artifacts with this key, which Prefect stores as JSON text."""
+    tables = service.client.artifacts(job_id, key)
+    found = [json.loads(table) if isinstance(table, str) else table for table in tables]
+    return [row for rows in found if isinstance(rows, list) for row in rows]

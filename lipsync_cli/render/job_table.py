@@ -18,11 +18,12 @@ SCHEMA = "lipsync.job/1"
 
 @dataclass(frozen=True, slots=True)
 class JobDetails:
-    """A job with its task runs and its timing table."""
+    """A job with its task runs, its timing table and its model."""
 
     job: "Job"
     tasks: Sequence["TaskRun"]
     timings: Sequence[Mapping[str, Any]]  # rows of the timing table; empty until the job has written it
+    model: Mapping[str, Any] | None = None  # the row that names the model and says why; None until it is chosen
 
 
 def job_fields(job: "Job") -> dict[str, Any]:
@@ -36,6 +37,7 @@ def job_fields(job: "Job") -> dict[str, Any]:
         "message": str(job.error) if job.error else job.message or None,
         "attempt": job.attempt,
         "queue": job.queue,
+        "pool": job.pool,
         "created": job.created_at.isoformat(),
         "started": iso(job.started_at),
         "finished": iso(job.finished_at),
@@ -45,7 +47,7 @@ def job_fields(job: "Job") -> dict[str, Any]:
 
 
 def details_fields(details: JobDetails) -> dict[str, Any]:
-    """As `job_fields`, with the task runs and the timing table."""
+    """As `job_fields`, with the model, the task runs and the timing table."""
     tasks = [
         {
             "name": task.name,
@@ -55,7 +57,8 @@ def details_fields(details: JobDetails) -> dict[str, Any]:
         }
         for task in details.tasks
     ]
-    return {**job_fields(details.job), "tasks": tasks, "timings": [dict(row) for row in details.timings]}
+    model = {"model": details.model.get("chosen") if details.model else None}
+    return {**job_fields(details.job), **model, "tasks": tasks, "timings": [dict(row) for row in details.timings]}
 
 
 def render_json(value: object) -> str:
@@ -74,7 +77,7 @@ def render_list(jobs: Sequence["Job"], width: int | None) -> str:
 
 def render_details(details: JobDetails) -> str:
     """The facts, the task runs and the timing table."""
-    lines = [_fact(name, text) for name, text in _facts(details.job) if text]
+    lines = [_fact(name, text) for name, text in _facts(details.job, details.model) if text]
     if details.tasks:
         lines += ["", f"{'task':<24}{'state':<12}{'seconds':>9}"]
         lines += [f"{task.name:<24}{_task_state(details.job, task):<12}{task.total_s:>9.2f}" for task in details.tasks]
@@ -83,7 +86,7 @@ def render_details(details: JobDetails) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _facts(job: "Job") -> list[tuple[str, str]]:
+def _facts(job: "Job", model: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     ran = f"{_moment(job.started_at)}" + (f", ran {job.ran_s:.1f} s" if job.ran_s is not None else "")
     facts = [
         ("job", str(job.id)),
@@ -91,6 +94,8 @@ def _facts(job: "Job") -> list[tuple[str, str]]:
         ("state", f"{job.state}, attempt {job.attempt}" if job.attempt else job.state),
         ("error", f"{job.error.code}: {job.error}" if job.error else ""),
         ("queue", job.queue or ""),
+        ("pool", job.pool or ""),
+        ("model", ", ".join(filter(None, (model.get("chosen"), model.get("reason")))) if model else ""),
         ("created", _moment(job.created_at)),
         ("started", ran if job.started_at else ""),
     ]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SCHEMA = "lipsync.report/1"
 _MIB = 1024 * 1024
+_MIN_RATED_SHARE = 0.01  # of the wall time: the rate of a stage that takes less limits nothing, and is mostly noise
+_SOUND_STAGE = "audio"  # its items are blocks of sound
 
 
 def render_json(report: JobReport) -> str:
@@ -87,8 +89,10 @@ def _timing_lines(report: JobReport) -> list[str]:
 
 
 def _timing_line(row: StageTiming, wall_s: float, width: int) -> str:
-    rate = f"{row.items_per_s:9.1f}" if row.items else ""
-    percent = f"{_share(row.wall_s, wall_s):.0%}".replace("%", " %")
+    share = _share(row.wall_s, wall_s)
+    has_rate = row.items and row.stage != _SOUND_STAGE and share >= _MIN_RATED_SHARE
+    rate = f"{row.items_per_s:9.1f}" if has_rate else ""
+    percent = f"{share:.0%}".replace("%", " %")
     return f"{row.stage:<{width}}  {row.wall_s:8.2f}  {row.cpu_s:8.2f}  {percent:>6}  {rate}".rstrip()
 
 

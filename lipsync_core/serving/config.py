@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
-from lipsync_core.errors import ModelError
+from lipsync_core.errors import ModelError, OptionError
 from lipsync_core.network import TensorSpec
 from lipsync_core.serving.identity import ServedIdentity
 
@@ -14,7 +14,7 @@ try:
     from google.protobuf import text_format
     from tritonclient.grpc import model_config_pb2 as schema
 except ImportError as exc:
-    raise ModelError(
+    raise OptionError(
         f"the form of the model server's files cannot be imported: {exc}", "run: pip install 'lipsync[model-server]'"
     ) from exc
 

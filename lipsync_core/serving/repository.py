@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lipsync_core.errors import ModelError, ModelMissingError, OptionError
 from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork
+from lipsync_core.media.output import output_errors
 from lipsync_core.models.registry import NETWORK, ModelEntry
 from lipsync_core.models.store import InstalledModel, ModelStore
 from lipsync_core.onnx_session import OnnxModel
@@ -47,11 +48,13 @@ def export_repository(
     no server may be reading.
 
     Raises:
-        OptionError: there is something at `folder` already, or what is to be replaced is no model repository.
+        OptionError: there is something at `folder` already, what is to be replaced is no model repository, or the extra
+            is not installed.
         ModelMissingError: no such model is installed.
         ModelCorruptError: a file is not what was installed.
         LicenceError: a licence awaits its acceptance.
-        ModelError: the extra is not installed, or a network cannot be served, or `folder` cannot be written.
+        ModelError: a network cannot be served.
+        OutputError: `folder` cannot be written.
     """
     if folder.exists():
         if not is_replacing:
@@ -61,7 +64,7 @@ def export_repository(
     if not names:
         needed = ", ".join(SERVABLE)
         raise ModelMissingError(f"none of {needed} is installed", "run: lipsync models pull NAME")
-    try:
+    with output_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=folder.parent) as scratch:
             made = Path(scratch) / folder.name
@@ -72,8 +75,6 @@ def export_repository(
             if folder.exists():
                 folder.rename(Path(scratch) / "replaced")
             made.rename(folder)
-    except OSError as exc:
-        raise ModelError(f"{folder} cannot be written: {exc.strerror}", "choose another folder") from exc
     return tuple(names)
 
 

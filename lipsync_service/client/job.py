@@ -30,6 +30,7 @@ class Job:
     since: datetime  # in this state
     attempt: int  # 0 before the first
     queue: str | None
+    pool: str | None  # whose workers take it
     created_at: datetime
     started_at: datetime | None  # of the first attempt
     finished_at: datetime | None
@@ -65,6 +66,7 @@ def job_of(run: FlowRun) -> Job:
         since=run.state.since,
         attempt=run.attempt,
         queue=run.queue,
+        pool=run.pool,
         created_at=run.created_at,
         started_at=run.started_at,
         finished_at=run.finished_at if run.state.is_final else None,

@@ -93,6 +93,10 @@ class JobClient:
             raise IdempotencyConflictError(message, "choose another key, or ask for the same")
         return Submission(run.id, is_new)
 
+    def require_service(self) -> None:
+        """See that the service answers and takes jobs, before files are sent to its storage. `submit` asks no more."""
+        self._api.deployment(JOB_DEPLOYMENT)
+
     def job(self, job_id: UUID) -> Job:
         """The job as it is now."""
         return job_of(self._api.run(job_id))

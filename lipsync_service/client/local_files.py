@@ -92,16 +92,20 @@ class FileExchange:
         output = f"{self._settings.storage_url}/results/{asked[:2]}/{asked}{addressed.output_suffix}"
         return addressed.model_copy(update={"output": output})
 
+    def require_storage(self, local: LocalFiles) -> None:
+        """Raise OptionError where `local` needs a storage that is shared with the service, and no setting names it."""
+        if local != LocalFiles() and "storage_url" not in self._settings.model_fields_set:
+            remedy = "set LIPSYNC_STORAGE_URL, or give --service the file service.env that `make up` writes"
+            raise OptionError("no storage is named that local files could go through", remedy)
+
     def send(self, local: LocalFiles, progress: FileProgress) -> None:
         """Send the inputs to their addresses, unless their content is there.
 
         Raises:
-            OptionError: the settings name no storage that is shared with the service.
+            OptionError: as `require_storage`.
             StorageError, TransientError: as `Storage.put`.
         """
-        if local != LocalFiles() and "storage_url" not in self._settings.model_fields_set:
-            remedy = "set LIPSYNC_STORAGE_URL, or give --service the file service.env that `make up` writes"
-            raise OptionError("no storage is named that local files could go through", remedy)
+        self.require_storage(local)
         for path in (local.video, local.audio):
             if path is not None and path not in self._sent:
                 self._send(path, progress)

@@ -99,8 +99,19 @@ class PrefectApi:
             "idempotency_key": order.key,
         }
         given = {field: value for field, value in body.items() if value is not None}
-        run = _flow_run(self._asked("POST", f"/deployments/{self._deployment(deployment)}/create_flow_run", given))
+        run = _flow_run(self._asked("POST", f"/deployments/{self.deployment(deployment)}/create_flow_run", given))
         return run, run.name == name
+
+    def deployment(self, name: str) -> str:
+        """The id of the deployment "FLOW/NAME", asked for once. Raises JobMissingError where it is not registered."""
+        if name not in self._deployments:
+            try:
+                self._deployments[name] = self._asked("GET", f"/deployments/name/{name}")["id"]
+            except JobMissingError as exc:
+                message = f"the service at {self._shown} has no deployment {name}"
+                remedy = "register it in the folder of prefect.yaml with: prefect --no-prompt deploy --all"
+                raise JobMissingError(message, remedy) from exc
+        return self._deployments[name]
 
     def run(self, run_id: UUID) -> FlowRun:
         """The run. Raises JobMissingError where there is none."""
@@ -153,16 +164,6 @@ class PrefectApi:
     def events(self, flow: str, run_ids: Collection[UUID] | None, state_types: Collection[str]) -> RunEvents:
         """A subscription to these states of the flow's runs, of `run_ids` only if given. Close it after use."""
         return RunEvents(EventSource(str(self._client.base_url), self._token, flow, run_ids, state_types))
-
-    def _deployment(self, name: str) -> str:
-        if name not in self._deployments:
-            try:
-                self._deployments[name] = self._asked("GET", f"/deployments/name/{name}")["id"]
-            except JobMissingError as exc:
-                message = f"the service at {self._shown} has no deployment {name}"
-                remedy = "register it in the folder of prefect.yaml with: prefect --no-prompt deploy --all"
-                raise JobMissingError(message, remedy) from exc
-        return self._deployments[name]
 
     @property
     def _shown(self) -> str:

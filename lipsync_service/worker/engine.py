@@ -102,7 +102,7 @@ def _parts() -> dict[tuple[ModuleType | type, str], Any]:
         (flow_engine, "_send_heartbeats"): partial(heartbeats, join_on_exit=False),
         (orchestration, "ssl"): SimpleNamespace(**{**vars(ssl), **shared}),
         (Console, "on_broken_pipe"): lambda _console: None,
-        (events_worker, "related_resources_from_run_context"): _related_resources,
+        (events_worker, "related_resources_from_run_context"): related_resources,
         (results, "_read_server_default_result_storage_block_id"): lambda: None,
     }
 
@@ -112,23 +112,35 @@ def _not_observed(_run_id: UUID, _request: Any, _polling_interval: float = 0) ->
     yield
 
 
-async def _related_resources(client: Any, exclude: Collection[str] | None = None) -> list[RelatedResource]:
-    """What an event of this run names beside it, as Prefect's own function, which asks the server for each."""
+async def related_resources(client: Any, exclude: Collection[str] | None = None) -> list[RelatedResource]:
+    """What an event of this run names beside it, as Prefect's own function, which asks the server for each.
+
+    The name of the deployment is left out: the run does not know it.
+    """
     flow_context, task_context = FlowRunContext.get(), TaskRunContext.get()
-    if flow_context is None or flow_context.flow_run is None:
-        return await related_resources_from_run_context(client, set(exclude or ()))
-    run, task = flow_context.flow_run, task_context.task_run if task_context else None
-    named = (
-        ("flow-run", run.id, run.name),
-        ("task-run", task.id if task else None, task.name if task else None),
-        ("flow", run.flow_id, flow_context.flow.name if flow_context.flow else None),
-        ("deployment", run.deployment_id, None),
-        ("work-queue", run.work_queue_id, run.work_queue_name),
-        ("work-pool", run.work_pool_id, run.work_pool_name),
-    )
-    resources = [_resource(kind, key, name) for kind, key, name in named if key is not None]
-    resources += tags_as_related_resources({*run.tags, *(task.tags if task else ())})
-    return [resource for resource in resources if resource.id not in (exclude or ())]
+    excluded = set(exclude or ())
+    if flow_context is None or flow_context.flow_run is None or flow_context.flow is None:
+        return await related_resources_from_run_context(client, excluded)
+    resources, tags = [], set[str]()
+    for kind, key, name, own_tags in _named(flow_context.flow_run, flow_context.flow.name, task_context):
+        if key is not None and f"prefect.{kind}.{key}" not in excluded:
+            resources.append(_resource(kind, key, name))
+            tags.update(own_tags)
+    return resources + [tag for tag in tags_as_related_resources(tags) if tag.id not in excluded]
+
+
+def _named(
+    run: FlowRun, flow_name: str, task_context: TaskRunContext | None
+) -> Iterator[tuple[str, UUID | None, str | None, list[str]]]:
+    """Kind, id, name and tags of all that the run knows around it, in the order of Prefect's own function."""
+    yield "flow-run", run.id, run.name, run.tags
+    if task_context is not None:
+        task = task_context.task_run
+        yield "task-run", task.id, task.name, task.tags
+    yield "flow", run.flow_id, flow_name, []
+    yield "deployment", run.deployment_id, None, []
+    yield "work-queue", run.work_queue_id, run.work_queue_name, []
+    yield "work-pool", run.work_pool_id, run.work_pool_name, []
 
 
 def _resource(kind: str, key: UUID, name: str | None) -> RelatedResource:

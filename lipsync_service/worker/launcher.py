@@ -3,7 +3,6 @@
 It runs no flow itself, so it has one thread, which it checks before the first fork, and no GPU context: forks are safe.
 """
 
-import atexit
 import ctypes
 import gc
 import importlib
@@ -14,10 +13,10 @@ import selectors
 import signal
 import socket
 import sys
-import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from prefect.context import refresh_global_settings_context
@@ -29,7 +28,8 @@ from lipsync_core.memory import give_free_memory_back, give_memory_back
 from lipsync_core.models.store import ModelStore
 from lipsync_core.workspace import Workspace
 from lipsync_service.storage import s3
-from lipsync_service.worker.engine import run_engine, trim_engine
+from lipsync_service.worker.engine import trim_engine
+from lipsync_service.worker.forked_run import ForkedRun, run_to_its_end
 from lipsync_service.worker.launch import LENGTH, STATUS
 
 #: Imported before the first run: Prefect's engine, the flows with all their imports, and the modules they import late,
@@ -57,30 +57,9 @@ _PRELOADED = (
     "rich._emoji_codes",
 )
 _OUTPUTS = 2
+END_S = 10.0  # how long a run that is told to end may take, where nobody waits for it
 _SETTING = re.compile("PREFECT_(?!_)")  # the names with two underscores are about one run
 _PR_SET_PDEATHSIG = 1  # prctl(2)
-
-
-@dataclass(frozen=True, slots=True)
-class ForkedRun:
-    """A flow run in a forked process, with the environment, folder and outputs of the command that asked for it."""
-
-    environment: dict[str, str]
-    folder: str
-    outputs: tuple[int, int]  # descriptors
-    has_settings: bool = False  # Prefect's settings of this process are those of the environment
-
-    def run_engine(self) -> None:
-        """Take over the environment, folder and outputs, and run Prefect's engine in this process."""
-        for target, source in enumerate(self.outputs, 1):
-            os.dup2(source, target)
-            os.close(source)
-        os.environ.clear()
-        os.environ.update(self.environment)
-        if not self.has_settings:
-            refresh_global_settings_context()
-        os.chdir(self.folder)
-        run_engine()
 
 
 class Launcher:
@@ -91,6 +70,7 @@ class Launcher:
         self._selector = selectors.DefaultSelector()
         self._connections: dict[int, socket.socket] = {}  # a forked run's process id -> the command that asked for it
         self._wakeup = socket.socketpair()
+        self._ending: dict[int, float] = {}  # a run without its command -> the time.monotonic() at which it is killed
         self._settings: dict[str, str] | None = None  # the variables of Prefect's settings as this process has them
 
     def serve(self) -> ForkedRun:
@@ -101,7 +81,7 @@ class Launcher:
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._selector.register(self._wakeup[0], selectors.EVENT_READ)
         while True:
-            for key, _ in self._selector.select():
+            for key, _ in self._selector.select(self._until_next_kill_s()):
                 if key.fileobj is self._wakeup[0]:
                     self._wakeup[0].recv(4096)
                     self._reap()
@@ -111,6 +91,7 @@ class Launcher:
                         return run
                 else:
                     self._pass_signal(key.data)
+            self._kill_overdue()
 
     def _accept(self) -> ForkedRun | None:
         """Fork a run for the next request; the run in the forked process, None in the launcher."""
@@ -163,7 +144,9 @@ class Launcher:
             end.close()
 
     def _pass_signal(self, pid: int) -> None:
-        """Pass a signal on to the forked run `pid`; kill the run if the command that asked for it has ended."""
+        """Pass a signal on to the forked run `pid`; end the run if the command that asked for it has ended."""
+        if pid not in self._connections:  # reaped since the selector's last look
+            return
         try:
             number = self._connections[pid].recv(1)
         except OSError:
@@ -172,7 +155,16 @@ class Launcher:
             os.kill(pid, number[0])
             return
         self._selector.unregister(self._connections[pid])
-        with suppress(ProcessLookupError):
+        self._ending[pid] = time.monotonic() + END_S
+        os.kill(pid, signal.SIGTERM)  # it can still report that it ends
+
+    def _until_next_kill_s(self) -> float | None:
+        """The time until a run that was told to end is killed, 0 at least; None where there is no such run."""
+        return max(0.0, min(self._ending.values()) - time.monotonic()) if self._ending else None
+
+    def _kill_overdue(self) -> None:
+        for pid in [pid for pid, end_s in self._ending.items() if time.monotonic() >= end_s]:
+            del self._ending[pid]
             os.killpg(pid, signal.SIGKILL)
 
     def _reap(self) -> None:
@@ -181,6 +173,7 @@ class Launcher:
             if not ended:
                 continue
             connection = self._connections.pop(pid)
+            self._ending.pop(pid, None)
             with suppress(KeyError):
                 self._selector.unregister(connection)
             with suppress(OSError):  # the command has ended
@@ -204,7 +197,8 @@ def _read_request(connection: socket.socket) -> ForkedRun:
     return ForkedRun(request["environment"], request["folder"], (outputs[0], outputs[1]))
 
 
-def _listen(path: Path) -> socket.socket:
+def listen(path: Path) -> socket.socket:
+    """A socket at `path` that takes requests for runs from this user only."""
     listener = socket.socket(socket.AF_UNIX)
     path.unlink(missing_ok=True)
     folder = Path.cwd()
@@ -240,30 +234,12 @@ def _open_tracker_once() -> None:
         MediapipeTracker(ModelStore(Workspace.default().models))
 
 
-def _run_to_its_end(run: ForkedRun) -> None:
-    """Do the run, and end the process as multiprocessing ends its forks.
-
-    The interpreter's own end would free each object of the launcher, and thereby copy its pages: 45 MB.
-    """
-    status: object = 0
-    try:
-        run.run_engine()
-    except SystemExit as exc:  # any other exception ends the process as the interpreter does
-        status = exc.code or 0
-    vars(threading)["_shutdown"]()  # waits for the threads that are no daemons
-    atexit._run_exitfuncs()  # among them those that send the last lines of the run's log
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # the worker that read them has ended
-            stream.flush()
-    os._exit(status if isinstance(status, int) else 1)
-
-
 def main() -> None:
     """Run until the process is told to stop."""
     path = Path(sys.argv[1])
     give_memory_back()  # the forks inherit it, and have a dozen threads each
     _preload()
-    _run_to_its_end(Launcher(_listen(path)).serve())
+    run_to_its_end(Launcher(listen(path)).serve())
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from prefect.states import Cancelled
 from prefect.workers.process import ProcessWorker
 
 from lipsync_core.errors import OptionError
+from lipsync_service.names import WORKERS_PATH
 from lipsync_service.settings import load_settings, require_source
 from lipsync_service.worker.due_runs import DueRuns, spread_s
 from lipsync_service.worker.run_events import run_events
@@ -62,7 +63,6 @@ _RUN_SETTINGS: Final = {
     # Seconds between two batches of log lines. By default every line but the first would be a batch of its own.
     "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "5",
 }
-_WORKERS_PATH: Final = "/work_pools/{work_pool_name}/workers/filter"
 _COUNT_EVERY_S = 300.0
 _BUSY_DELAY_S = 0.2  # for a full worker: of several, those with free slots come first
 
@@ -120,7 +120,7 @@ with warnings.catch_warnings():
             self._next_count_s = time.monotonic() + _COUNT_EVERY_S
             answer = await self.client.request(
                 "POST",
-                _WORKERS_PATH,
+                WORKERS_PATH,
                 path_params={"work_pool_name": self._work_pool_name},
                 json={"workers": {"status": {"any_": ["ONLINE"]}}},
             )

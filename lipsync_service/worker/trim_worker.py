@@ -1,4 +1,4 @@
-"""Prefect's process worker without two things that cost each run: questions asked twice, and a stream unused.
+"""Prefect's process worker without two needless costs of each run: questions asked twice, and a stream seldom used.
 
 `tests/service/worker/test_trim_worker.py` fails where another version of Prefect (this is 3.8.8) has no such names.
 """
@@ -28,10 +28,10 @@ class LateEventEmitter(EventEmitter):
     async def __aenter__(self) -> "LateEventEmitter":
         return self
 
-    async def emit_flow_run_cancelled(self, *arguments: Any) -> None:
+    async def emit_flow_run_cancelled(self, *arguments: Any, **named: Any) -> None:
         """Open the stream, send the event and close it."""
         async with EventEmitter(runner_name=self._runner_name, client=self._client) as emitter:
-            await emitter.emit_flow_run_cancelled(*arguments)
+            await emitter.emit_flow_run_cancelled(*arguments, **named)
 
 
 def trim_worker() -> None:

@@ -1,13 +1,19 @@
 """The pools of the local stack: the GPU pool where a GPU is that no model server holds, or where it is asked for."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("prefect", reason="the extra service is not installed")
 
-from infra.local.process import StackError
 from infra.local.stack import gpu_pool
+from lipsync_core.errors import OptionError
 from lipsync_service.gpu_meter import GpuSample
 from lipsync_service.names import GPU_POOL
+from tests.shared_files import ROOT
 
 
 @pytest.mark.parametrize(
@@ -34,5 +40,23 @@ def test_the_gpu_pool_is_used_where_a_gpu_is_or_where_it_is_asked_for(
 
 def test_the_stack_fails_when_the_gpu_pool_has_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIPSYNC_GPU_POOL", "my-gpus")
-    with pytest.raises(StackError, match=r"LIPSYNC_GPU_POOL is my-gpus.*lipsync-gpu"):
+    with pytest.raises(OptionError, match=r"LIPSYNC_GPU_POOL is my-gpus.*lipsync-gpu"):
         gpu_pool()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"LIPSYNC_GPU_POOL": "my-gpus"}, "LIPSYNC_GPU_POOL is my-gpus; here it is lipsync-gpu, or empty for none"),
+        ({"LIPSYNC_MAX_DURATION_S": "long"}, "LIPSYNC_MAX_DURATION_S cannot be used"),
+    ],
+)
+def test_up_fails_with_one_line_and_a_code_when_a_setting_cannot_be_used(
+    settings: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "infra.local", "--root", str(tmp_path / "stack"), "up"]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **settings}, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("lipsync: error BAD_OPTION: ") and said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "stack").exists()

@@ -1,6 +1,8 @@
 """The folder of a model server: what it holds, and when it is not written."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from lipsync_core.errors import LicenceError, ModelCorruptError, ModelError, ModelMissingError, OptionError
+from lipsync_core.errors import LicenceError, ModelCorruptError, ModelError, ModelMissingError, OptionError, OutputError
 from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork
 from lipsync_core.install import ModelInstaller
 from lipsync_core.models.store import ModelStore
@@ -136,6 +138,27 @@ def test_export_writes_nothing_when_a_file_is_damaged_or_its_licence_not_accepte
         export_repository(store, target)
     assert not target.exists()
     assert not list(target.parent.iterdir())
+
+
+def test_export_fails_when_its_folder_cannot_be_written(store: ModelStore, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match=r"cannot write .*repository: ") as caught:
+        export_repository(store, tmp_path / "file" / "repository")
+    assert caught.value.code == "OUTPUT_UNWRITABLE"
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("module", ["connection", "config"])
+def test_what_needs_the_extra_fails_when_it_is_not_installed(module: str) -> None:
+    """As the option of any other extra that is missing: the model is not at fault."""
+    code = (
+        "import sys; sys.modules['tritonclient'] = None\n"
+        "from lipsync_core.errors import OptionError\n"
+        f"try: import lipsync_core.serving.{module}\n"
+        "except OptionError as exc: print(exc.code, exc.remedy)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "BAD_OPTION run: pip install 'lipsync[model-server]'\n"
 
 
 def test_export_fails_when_a_network_takes_a_fixed_number_of_frames(tmp_path: Path) -> None:

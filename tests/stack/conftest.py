@@ -125,8 +125,10 @@ class Service:
         """The process id of a part of the stack."""
         return int(json.loads((self.layout.runs / f"{name}.json").read_text())["pid"])
 
-    def logs(self, run_id: str) -> str:
-        lines = self._filtered("logs", {"logs": {"flow_run_id": {"any_": [run_id]}}})
+    def logs(self, run_id: str, min_level: int = 0) -> str:
+        """The lines of the run's log, the oldest first, from `min_level` of the module `logging` on."""
+        wanted = {"flow_run_id": {"any_": [run_id]}, "level": {"ge_": min_level}}
+        lines = self._filtered("logs", {"logs": wanted, "sort": "TIMESTAMP_ASC"})
         return "\n".join(line["message"] for line in lines)
 
     def wait_for_log(self, run_id: str, text: str) -> None:
@@ -135,6 +137,10 @@ class Service:
         while text not in self.logs(run_id):
             assert time.monotonic() < deadline, f"the log of run {run_id} holds no {text!r}"
             time.sleep(0.5)
+
+    def count_events(self, wanted: Json) -> int:
+        """The number of Prefect's events that `wanted`, a filter of its API, selects."""
+        return int(self.api.post("/events/filter", json={"filter": wanted}).raise_for_status().json()["total"])
 
     def printed(self) -> list[str]:
         """The logs of all parts of the stack."""

@@ -1,5 +1,6 @@
 """Forked runs are stopped, noticed when dead, and run again, like any other process of Prefect's."""
 
+import logging
 import os
 import signal
 import time
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 SPEECH_S, RATE = 12, 25
 LIMIT_S = 120.0
+CANCELLED = "Flow run was cancelled."
 SILENCE_S = 180.0  # 90 s without a heartbeat, and some for a loaded machine
 
 
@@ -65,6 +67,11 @@ def state_of(service: "Service", run_id: str) -> str:
     return str(service.api.get(f"/flow_runs/{run_id}").raise_for_status().json()["state"]["type"])
 
 
+def cancel(service: "Service", run_id: str) -> None:
+    cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+    service.api.post(f"/flow_runs/{run_id}/set_state", json=cancelling).raise_for_status()
+
+
 def is_claimed(service: "Service", run_id: str) -> bool:
     """Whether a worker has taken the run."""
     return state_of(service, run_id) != "SCHEDULED"
@@ -82,13 +89,27 @@ def assert_done_again(service: "Service", run_id: str, output: Path) -> None:
 def test_a_cancelled_job_ends_with_its_child_and_the_ledger_says_so(service: "Service", long_job: "Json") -> None:
     run_id = service.start(long_job)
     working(service, run_id, "fetch video")
-    cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
-    service.api.post(f"/flow_runs/{run_id}/set_state", json=cancelling).raise_for_status()
+    cancel(service, run_id)
     assert service.finished(run_id)["state"]["type"] == "CANCELLED"
     wait_until(lambda: not forked_runs(service))
     assert service.ledger("SELECT state FROM jobs WHERE id = %s", run_id) == [("cancelled",)]
     assert "upload" not in service.task_states(run_id)
     wait_until(lambda: {child["state"]["type"] for child in service.children(run_id)} <= {"CANCELLED", "COMPLETED"})
+
+
+@pytest.mark.parametrize("long_job", [120], indirect=True, ids=["two minutes"])
+def test_the_log_of_a_cancelled_job_says_so_and_holds_no_errors(service: "Service", long_job: "Json") -> None:
+    """Both stages of the pass over the frames end by an error, and the worker was unable to send its event."""
+    run_id = service.start(long_job)
+    working(service, run_id, "encode")
+    cancel(service, run_id)
+    assert service.finished(run_id)["state"]["type"] == "CANCELLED"
+    service.wait_for_log(run_id, CANCELLED)
+    assert service.logs(run_id).endswith(CANCELLED)
+    assert not service.logs(run_id, min_level=logging.WARNING)
+    related = {"id": [f"prefect.flow-run.{run_id}"]}
+    told = {"event": {"name": ["prefect.runner.cancelled-flow-run"]}, "related": related}
+    wait_until(lambda: service.count_events(told) == 1)
 
 
 @pytest.mark.parametrize("long_job", [120], indirect=True, ids=["two minutes"])
@@ -101,8 +122,7 @@ def test_a_run_that_is_cancelled_while_its_process_starts_does_not_stay_cancelli
         run_id = service.start_with({"request": long_job}, "lipsync-gpu/lipsync-gpu")
         wait_until(partial(is_claimed, service, run_id))
         time.sleep(pause_s)
-        cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
-        service.api.post(f"/flow_runs/{run_id}/set_state", json=cancelling).raise_for_status()
+        cancel(service, run_id)
         run_ids.append(run_id)
     wait_until(lambda: {state_of(service, run_id) for run_id in run_ids} == {"CANCELLED"}, limit_s=60.0)
 

@@ -18,7 +18,7 @@ import pytest
 from demo.make_face_clip import make_face_clip
 from lipsync_core import JobOptions, Workspace, lip_sync
 from lipsync_core.encoder_choice import EncoderChoice, choose_encoder
-from lipsync_core.errors import FaceError, OutputError
+from lipsync_core.errors import FaceError, ModelMissingError, OutputError
 from lipsync_core.execution import Execution
 from lipsync_core.install import ModelInstaller
 from lipsync_core.media.probe import require_video
@@ -40,6 +40,7 @@ from tasks.channel import ChannelClosedError
 from tasks.edits import kept_or_inferred_edits
 from tasks.inference import hear, load_gpu_pool_parts, open_inference
 from tasks.job import Inferred, JobInputs, ServiceJob
+from tasks.opening import open_job
 from tasks.rendering import RenderPass, blend_frames, deliver, encode_frames, open_render
 from tasks.stage_log import StageLog
 from tasks.stages import fetch_video
@@ -338,6 +339,18 @@ def test_blending_ends_when_the_output_cannot_be_written(
     inferred = service.infer(options, video, audio)
     with pytest.raises(OutputError):
         service.render(options, video, audio, inferred, tmp_path / "nowhere" / "out.mp4")
+
+
+def test_a_job_fails_when_its_worker_lacks_a_model_and_names_no_folder_of_the_worker(
+    settings: MakeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    with pytest.raises(ModelMissingError) as caught, open_job(JobOptions(), settings()) as job:
+        load_gpu_pool_parts(job)
+    assert str(tmp_path) not in str(caught.value)
+    assert str(caught.value).startswith("model file mediapipe-face/")
+    assert caught.value.remedy == "on the workers of the service, run: lipsync models pull mediapipe-face"
+    assert str(tmp_path / "home") in caplog.text
 
 
 def test_rendering_fails_when_the_stored_edits_are_of_another_job(

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("prefect", reason="jobs need the extra 'service'")
 from lipsync_cli.commands.jobs import Since
 from lipsync_cli.progress.steps import Step, StepLines, shown_steps
-from lipsync_cli.render.job_table import JobDetails, render_details, render_list
+from lipsync_cli.render.job_table import JobDetails, details_fields, render_details, render_list
 from lipsync_service.client.job import Job, job_of
 from lipsync_service.client.prefect_api import FlowRun, TaskRun
 from lipsync_service.client.run_states import RunState
@@ -26,7 +26,7 @@ def job(type_: str, message: str = "", name: str = "", **parameters: object) -> 
     state = RunState(type_, name or type_.title(), message, START)
     request = {"video": "s3://in/v.mp4", "audio": "s3://in/a.wav", "output": "s3://out/o.mp4", **parameters}
     return job_of(
-        FlowRun(ID, "o-12345678", state, {"request": request}, 1, "bulk", "cpu", START, START, START, ran_s=2.5)
+        FlowRun(ID, "o-12345678", state, {"request": request}, 1, "bulk", "lipsync-cpu", START, START, START, ran_s=2.5)
     )
 
 
@@ -86,13 +86,24 @@ def test_a_list_fits_a_terminal() -> None:
 def test_details_tell_tasks_and_timings() -> None:
     tasks = [TaskRun("track", "Cached", START, 0.25), TaskRun("encode", "Running", START, 0.0)]
     timings = [{"stage": "encode", "wall s": 1.5, "CPU s": 1.0, "items": 25, "note": ""}]
-    text = render_details(JobDetails(job("COMPLETED", crf=18), tasks, timings))
+    model = {"part": "model", "chosen": "viseme/1", "reason": "asked for"}
+    details = JobDetails(job("COMPLETED", crf=18), tasks, timings, model)
+    text = render_details(details)
     rows = cells(text)
     assert ["state", "completed, attempt 1"] in rows
     assert ["track", "cached", "0.25"] in rows
     assert ["encode", "stopped", "0.00"] in rows
     assert ["encode", "1.50", "1.00", "25"] in rows
+    assert ["pool", "lipsync-cpu"] in rows
+    assert ["model", "viseme/1, asked for"] in rows
+    assert {"pool": "lipsync-cpu", "model": "viseme/1"}.items() <= details_fields(details).items()
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_details_of_a_job_that_has_not_chosen_its_model_show_none() -> None:
+    details = JobDetails(job("SCHEDULED"), [], [])
+    assert details_fields(details)["model"] is None
+    assert not [row for row in cells(render_details(details)) if row[0] == "model"]
 
 
 def test_since_is_a_span_or_a_date() -> None:

@@ -125,6 +125,21 @@ def test_files_of_this_machine_fail_when_no_storage_is_named(
     assert "no storage is named that local files could go through; set LIPSYNC_STORAGE_URL" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["submit", "batch"])
+def test_files_of_this_machine_are_not_sent_when_the_service_is_down(
+    command: str, movie: Path, speech: Path, nobody: str, lipsync_here: RunLipSync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After `make down` the storage is down as well, and its words tell the user nothing."""
+    monkeypatch.setenv("LIPSYNC_STORAGE_URL", "s3://lipsync/work")
+    monkeypatch.setenv("LIPSYNC_S3_ENDPOINT", "http://127.0.0.1:9")
+    movie.with_name("rows.csv").write_text(f"video,audio,output\n{movie.name},{speech.name},out.mp4\n")
+    files = (movie.name, speech.name, "-o", "out.mp4") if command == "submit" else ("rows.csv",)
+    done = lipsync_here(command, *files, "--quiet")
+    assert (done.returncode, done.stdout) == (75, "")
+    assert done.stderr.startswith(f"lipsync: error SERVICE_UNAVAILABLE: the service at {nobody} does not answer: ")
+    assert "make up" in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_the_file_names_the_service_and_the_environment_wins(
     tmp_path: Path, lipsync_here: RunLipSync, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,7 +36,8 @@ REPORT = JobReport(
         StageTiming("track", 1.5, 2.0, 150, "cpu"),
         StageTiming("infer", 0.0, 0.0, 270, "server", ServingCounts(34, 2, 1, 3.25)),
         StageTiming("encode", 8.0, 12.0, 280),
-        StageTiming("other", 0.4, 0.4, 0),
+        StageTiming("audio", 0.2, 0.2, 400),
+        StageTiming("other", 0.2, 0.2, 0),
     ),
     wall_s=10.0,
     cpu_s=14.5,
@@ -51,6 +52,8 @@ def test_the_text_fits_80_columns_and_adds_up() -> None:
     assert rows["track"] == ["1.50", "2.00", "15", "%", "100.0"]
     assert rows["encode"] == ["8.00", "12.00", "80", "%", "35.0"]
     assert rows["probe"] == ["0.10", "0.10", "1", "%"]
+    assert rows["infer"] == ["0.00", "0.00", "0", "%"]  # at no time, no rate
+    assert rows["audio"] == ["0.20", "0.20", "2", "%"]  # no frames
     assert rows["total"] == ["10.00", "14.50", "100", "%", "28.0"]
 
 

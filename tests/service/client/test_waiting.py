@@ -65,7 +65,7 @@ def waited(events: HandEvents, types: Iterable[str], **options: Any) -> ApiStand
 def test_a_caller_who_hears_does_not_ask_by_the_clock() -> None:
     events = HandEvents(is_open=True, news=2)
     assert waited(events, ["SCHEDULED", "RUNNING", "COMPLETED"]).asked == 3
-    assert min(events.waits) > 10  # each pause would have lasted that long, had there been no news
+    assert min(events.waits[1:]) > 10  # each pause would have lasted that long, had there been no news
 
 
 def test_a_caller_who_hears_nothing_asks_again_soon() -> None:
@@ -77,7 +77,7 @@ def test_a_caller_who_hears_nothing_asks_again_soon() -> None:
 def test_a_caller_who_shows_progress_asks_while_the_job_runs_and_not_while_it_waits() -> None:
     events = HandEvents(is_open=True, news=2)
     waited(events, ["SCHEDULED", "RUNNING", "COMPLETED"], watch=lambda job: None)
-    queued_s, running_s = events.waits
+    _opening_s, queued_s, running_s = events.waits
     assert queued_s > 10 > running_s
 
 

@@ -16,7 +16,7 @@ reads = []
 refresh = launcher.refresh_global_settings_context
 launcher.refresh_global_settings_context = lambda: (reads.append(1), refresh())
 process = launcher.Launcher(socket.socket(socket.AF_UNIX))
-a = {"PREFECT_API_URL": "http://a/api", "PREFECT_CLIENT_MAX_RETRIES": "6", "HOME": "/tmp"}
+a = {"PREFECT_API_URL": "http://a/api", "PREFECT_CLIENT_MAX_RETRIES": "6", "HOME": "."}
 b = {"PREFECT_API_URL": "http://b/api"}
 broken = {"PREFECT_CLIENT_MAX_RETRIES": "many"}
 for environment in (a, {**a, "PREFECT__FLOW_RUN_ID": "1", "HOME": "/"}, b, broken, b):
