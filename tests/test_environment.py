@@ -13,7 +13,8 @@ from tests.test_architecture import ROOT, product_modules, tracked_files
 READERS = {
     "lipsync_service/settings.py": "the settings of the service, by pydantic",
     "lipsync_service/worker/launch.py": "runs on the standard library alone, to start in 15 ms",
-    "lipsync_service/worker/launcher.py": "a forked run takes over the environment of its command",
+    "lipsync_service/worker/launcher.py": "takes over Prefect's settings of a run before its fork",
+    "lipsync_service/worker/forked_run.py": "a forked run takes over the environment of its command",
     "lipsync_service/worker/engine.py": "a run's flow is named by one variable, its entry point by another",
     "lipsync_service/worker/container.py": "hands its environment to the launcher, and the launcher's address to runs",
     "lipsync_service/worker/pool_worker.py": "sets defaults of Prefect's own variables for its runs",
