@@ -46,7 +46,7 @@ from tests.model_server.callers import MODEL
 from tests.model_server.repository import serve_by_python
 from tests.model_server.triton import Statistics, TritonServer, running_server
 from tests.model_server.wheel import found_wheel
-from tests.wav2lip_weights import home_with, imported_wav2lip
+from tests.wav2lip_weights import home_with, import_seeded_wav2lip
 
 _SOURCE = Path(__file__).resolve().parents[1]
 _DEMO = InputPair(_SOURCE / "demo" / "face.mp4", _SOURCE / "demo" / "speech.wav")
@@ -209,7 +209,9 @@ def _content(movie: Path) -> MovieDigest:
 def bench(folder: Path, seconds: float, jobs: int) -> Iterator[Bench]:
     """A model server and a service that asks it, whose worker takes `jobs` jobs at once; both end with the block."""
     home = folder / "data" / "lipsync"
-    workspace = home_with(imported_wav2lip(folder), home)
+    network = folder / "wav2lip.onnx"
+    import_seeded_wav2lip(network)
+    workspace = home_with(network, home)
     export_repository(ModelStore(workspace.models), folder / "models")
     serve_by_python(folder / "models" / MODEL, "timed")
     with running_server(folder / "models", folder) as server, own_stack(_SOURCE) as stack:

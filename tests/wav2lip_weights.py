@@ -83,10 +83,11 @@ def golden_tensors() -> dict[str, Any]:
 
 def imported_wav2lip(folders: pytest.TempPathFactory) -> Path:
     """An ONNX file that the test run imports once from a checkpoint of seeded weights; tests only read it."""
-    return made_once(folders, "wav2lip.onnx", _import_seeded)
+    return made_once(folders, "wav2lip.onnx", import_seeded_wav2lip)
 
 
-def _import_seeded(target: Path) -> None:
+def import_seeded_wav2lip(target: Path) -> None:
+    """Import a checkpoint of seeded weights to the ONNX file `target`."""
     import torch
 
     from lipsync_core.export.importing import import_wav2lip

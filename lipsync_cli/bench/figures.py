@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from lipsync_core.errors import InputError, InputMissingError
 
-SCHEMA = "lipsync.scalability/1"
+SCHEMA = "lipsync.scalability/2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,7 @@ class MemoryPeak:
     running: int
     stack_bytes: int  # all parts and all runs
     runs_bytes: int  # the forked runs alone
+    jobs_bytes: int  # the forked runs and their launcher, of whose pages each run takes over a share
 
 
 @dataclass(frozen=True, slots=True)

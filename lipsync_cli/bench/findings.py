@@ -72,19 +72,29 @@ def bottleneck(figures: Figures, level: Load) -> Bottleneck | None:
 
 
 def bytes_per_running_request(levels: Sequence[Load]) -> float | None:
-    """PSS of the whole stack for each request that runs beside the first; None where no two ran at once.
+    """PSS of the launcher and its runs for each request that runs beside the first; None where no two ran at once.
 
-    The first load that reached a number counts for it: the servers' caches grow from load to load, whatever runs.
+    The other parts do not count: the servers' caches grow from load to load, whatever runs (`grown_bytes`).
     """
     peaks: dict[int, int] = {}
     for level in levels:
         for peak in level.machine.memory if level.machine else ():
-            peaks.setdefault(peak.running, peak.stack_bytes)
+            peaks[peak.running] = max(peaks.get(peak.running, 0), peak.jobs_bytes)
     running = sorted(each for each in peaks if each >= 1)
     if len(running) < 2:
         return None
     first, last = running[0], running[-1]
     return (peaks[last] - peaks[first]) / (last - first)
+
+
+def grown_bytes(levels: Sequence[Load]) -> float | None:
+    """By how much the parts other than the launcher and its runs grew from the first load to the last."""
+    others = [
+        max(peak.stack_bytes - peak.jobs_bytes for peak in level.machine.memory)
+        for level in levels
+        if level.machine and level.machine.memory
+    ]
+    return others[-1] - others[0] if others else None
 
 
 def ratios(figures: Figures) -> tuple[Ratio, ...]:
@@ -193,7 +203,7 @@ def _beside_the_old_system(figures: Figures, best: Load) -> str:
 
 def _cost(figures: Figures) -> Iterator[str]:
     levels = figures.levels
-    best, each_bytes = best_level(levels), bytes_per_running_request(levels)
+    best, each_bytes, grown = best_level(levels), bytes_per_running_request(levels), grown_bytes(levels)
     if best.machine is not None:
         parts, count = best.machine.parts, best.requests
         is_shared = is_disturbed(best)  # then the machine's account is not the service's alone
@@ -208,6 +218,9 @@ def _cost(figures: Figures) -> Iterator[str]:
             f"One more request that runs takes {each_bytes / _MB:.0f} MB (PSS); in the old system "
             f"{old_system.MEMORY_BYTES / _MB:.0f} MB. A request that waits takes none of it."
         )
+    if grown is not None and grown > 0:
+        count = sum(level.requests for level in levels)
+        yield f"The other parts of the service grew by {grown / _MB:.0f} MB in {count} requests, whatever ran."
 
 
 def _workers(figures: Figures) -> Iterator[str]:

@@ -29,6 +29,7 @@ class Moment:
 
     stack_bytes: int  # of all parts and all runs
     runs_bytes: int  # of the forked runs alone
+    jobs_bytes: int  # of the forked runs and their launcher
     requests: int  # that run: a worker of the CPU pool has one command for each
 
 
@@ -55,14 +56,16 @@ class LocalParts:
 
     def now(self) -> Moment:
         """The memory and the running requests now. It costs some 50 ms of CPU."""
-        stack = runs = requests = 0
+        stack = runs = jobs = requests = 0
         children = _children()
         for name, head in self._heads():
             below = sum(_pss_bytes(each) for each in _descendants(head.pid, children))
-            stack += _pss_bytes(head) + below
-            runs += below if name == _LAUNCHER else 0
+            own = _pss_bytes(head)
+            stack += own + below
+            if name == _LAUNCHER:
+                runs, jobs = runs + below, jobs + own + below
             requests += len(children.get(head.pid, ())) if name.startswith(_CPU_WORKER) else 0
-        return Moment(stack, runs, requests)
+        return Moment(stack, runs, jobs, requests)
 
     def wait_for_runs(self) -> None:
         """Wait until the forked runs have ended, 20 s at most: a run ends a moment after its job."""

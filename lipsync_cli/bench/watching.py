@@ -80,6 +80,10 @@ class LoadWatch:
             return
         now = self._parts.now()
         self._most = max(self._most, now.requests)
-        before = self._peaks.get(now.requests, MemoryPeak(now.requests, 0, 0))
-        stack, runs = max(before.stack_bytes, now.stack_bytes), max(before.runs_bytes, now.runs_bytes)
-        self._peaks[now.requests] = MemoryPeak(now.requests, stack, runs)
+        before = self._peaks.get(now.requests, MemoryPeak(now.requests, 0, 0, 0))
+        self._peaks[now.requests] = MemoryPeak(
+            now.requests,
+            max(before.stack_bytes, now.stack_bytes),
+            max(before.runs_bytes, now.runs_bytes),
+            max(before.jobs_bytes, now.jobs_bytes),
+        )

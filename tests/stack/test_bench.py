@@ -58,7 +58,7 @@ def test_a_measurement_sees_the_jobs_and_what_they_cost(
         parts = level.machine.parts
         assert parts.runs > parts.storage > 0 and parts.server > 0 and parts.database > 0 and parts.workers > 0
         assert parts.total <= level.machine.cpu_s * 1.2  # the kernel counts both in ticks
-        assert all(peak.stack_bytes > peak.runs_bytes for peak in level.machine.memory)
+        assert all(peak.stack_bytes > peak.jobs_bytes > peak.runs_bytes for peak in level.machine.memory)
         assert {"track", "encode"} <= {stage.name for stage in level.stages}
     assert (one.most_running, two.most_running) == (1, 2)
     assert max(peak.runs_bytes for peak in one.machine.memory) > 20e6  # type: ignore[union-attr]

@@ -36,7 +36,10 @@ def load(at_once: int, per_s: float, cores_busy: float = 2.0, running: int | Non
         runs=cpu_s / 2,
     )
     most = at_once if running is None else running
-    memory = tuple(MemoryPeak(each, 900_000_000 + 120_000_000 * each, 150_000_000 * each) for each in range(most + 1))
+    memory = tuple(
+        MemoryPeak(each, 900_000_000 + 120_000_000 * each, 150_000_000 * each, 180_000_000 + 120_000_000 * each)
+        for each in range(most + 1)
+    )
     times = tuple(wall_s * (index + 1) / at_once for index in range(at_once))
     return Load(at_once, times, (), wall_s, most, Machine(cpu_s, parts, memory), None, STAGES)
 

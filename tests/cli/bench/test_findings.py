@@ -11,6 +11,7 @@ from lipsync_cli.bench.findings import (
     bottleneck,
     bytes_per_running_request,
     findings,
+    grown_bytes,
     plateau,
     ratios,
 )
@@ -65,9 +66,12 @@ def test_the_memory_of_one_more_request_is_the_slope_of_the_peaks() -> None:
     assert bytes_per_running_request(FIGURES.levels) == pytest.approx(120e6)
     assert ratio("memory (PSS) of one more running request") == (pytest.approx(120), True)
     assert bytes_per_running_request([load(1, 0.1)]) is None
-    # A later load, with as many running, for which the servers have grown, does not count.
+    # A later load, for which the servers have grown, does not count.
     grown = replace(FIGURES.levels[-1], machine=with_more(FIGURES.levels[-1].machine, 500_000_000))
     assert bytes_per_running_request([*FIGURES.levels, grown]) == pytest.approx(120e6)
+    assert grown_bytes(FIGURES.levels) == 0
+    assert grown_bytes([*FIGURES.levels, grown]) == pytest.approx(500e6)
+    assert "grew by 500 MB in" in " ".join(findings(replace(FIGURES, levels=(*FIGURES.levels, grown))))
 
 
 def test_one_request_alone_is_compared_with_the_command() -> None:

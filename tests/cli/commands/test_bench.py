@@ -178,5 +178,5 @@ def test_the_folder_must_be_one(figures_file: Path, tmp_path: Path, capsys: pyte
 
 def test_the_figures_are_plain_json(figures_file: Path) -> None:
     fields = json.loads(figures_file.read_text())
-    assert fields["schema"] == "lipsync.scalability/1"
+    assert fields["schema"] == "lipsync.scalability/2"
     assert [level["at_once"] for level in fields["levels"]] == [1, 2, 4, 8, 16]
