@@ -108,6 +108,16 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandRun:
+    """One `lipsync run` by itself."""
+
+    wall_s: float
+    cpu_s: float
+    peak_rss_bytes: int
+    other_cpu_s: float | None = None  # of all other programs and the kernel meanwhile; None: not measured
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """Requests that were sent so that `at_once` of them were always under way."""
 
@@ -120,6 +130,7 @@ class Load:
     gpu: GpuPeak | None
     stages: tuple[Stage, ...]  # empty: the ledger cannot be read
     workers: int | None = None  # of each pool, where the measurement set them
+    beside: tuple[CommandRun, ...] = ()  # `lipsync run` just before and after these requests
 
     @property
     def requests(self) -> int:
@@ -152,16 +163,6 @@ class Load:
     def machine_cpu_s_per_request(self) -> float | None:
         """CPU seconds of the whole machine for one request."""
         return None if self.machine is None else self.machine.cpu_s / self.requests
-
-
-@dataclass(frozen=True, slots=True)
-class CommandRun:
-    """One `lipsync run` by itself."""
-
-    wall_s: float
-    cpu_s: float
-    peak_rss_bytes: int
-    other_cpu_s: float | None = None  # of all other programs and the kernel meanwhile; None: not measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,10 +275,11 @@ def _can_be_measured(figures: Figures) -> bool:
     positive: list[float] = [figures.hardware.cores, figures.hardware.memory_bytes]
     for load in loads:
         positive += [load.at_once, load.wall_s, *load.request_s]
-    for run in (*figures.baseline, *((figures.idle,) if figures.idle else ())):
-        positive.append(run.wall_s)
-    positive += [run.cpu_s for run in figures.baseline]
-    others = [run.other_cpu_s for run in figures.baseline if run.other_cpu_s is not None]
+    if figures.idle:
+        positive.append(figures.idle.wall_s)
+    runs = [*figures.baseline, *(run for load in loads for run in load.beside)]
+    positive += [each for run in runs for each in (run.wall_s, run.cpu_s)]
+    others = [run.other_cpu_s for run in runs if run.other_cpu_s is not None]
     at_once = [load.at_once for load in figures.levels]
     is_whole = bool(figures.baseline and figures.levels) and all(load.request_s for load in loads)
     is_sane = all(0 < number < math.inf for number in positive) and all(0 <= number < math.inf for number in others)

@@ -1,5 +1,6 @@
 """Findings, computed from the figures: what binds, where throughput stops growing, what one more request costs."""
 
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -48,10 +49,19 @@ def best_level(levels: Sequence[Load]) -> Load:
     return max(levels, key=lambda level: level.per_s)
 
 
-def plateau(levels: Sequence[Load]) -> Load:
+def pace(figures: Figures, level: Load) -> float:
+    """The throughput of a level, with that of `lipsync run` in a loop as 1.
+
+    The loop is that just before and after the level, since a machine's speed changes while it is measured.
+    """
+    runs = level.beside or figures.baseline
+    return level.per_s * statistics.fmean(run.wall_s for run in runs)
+
+
+def plateau(figures: Figures) -> Load:
     """The first level from which more requests at once finish hardly more in a second."""
-    best = best_level(levels).per_s
-    return next(level for level in levels if level.per_s >= NEARLY * best)
+    best = max(pace(figures, level) for level in figures.levels)
+    return next(level for level in figures.levels if pace(figures, level) >= NEARLY * best)
 
 
 def bottleneck(figures: Figures, level: Load) -> Bottleneck | None:
@@ -124,14 +134,16 @@ def _ratios(figures: Figures) -> Iterator[Ratio]:
 
 
 def _throughput_ratios(figures: Figures) -> Iterator[Ratio]:
-    levels, best = figures.levels, best_level(figures.levels)
+    levels, best = figures.levels, max(figures.levels, key=lambda level: pace(figures, level))
     is_best_quiet, is_run_quiet = not is_disturbed(best), not is_reference_disturbed(figures)
     for level in levels:
         if level.at_once > 1:
             text, is_quiet = f"throughput at {level.at_once} against the best", not is_disturbed(level)
-            yield Ratio(text, level.per_s / best.per_s, NEARLY, False, is_judged=is_quiet and is_best_quiet)
+            yield Ratio(
+                text, pace(figures, level) / pace(figures, best), NEARLY, False, is_judged=is_quiet and is_best_quiet
+            )
     text = "best throughput against lipsync run in a loop"
-    yield Ratio(text, best.per_s / figures.run_per_s, 1.25, False, is_judged=is_best_quiet and is_run_quiet)
+    yield Ratio(text, pace(figures, best), 1.25, False, is_judged=is_best_quiet and is_run_quiet)
 
 
 def _cost_ratios(figures: Figures) -> Iterator[Ratio]:
@@ -141,7 +153,8 @@ def _cost_ratios(figures: Figures) -> Iterator[Ratio]:
         if machine_s is not None:
             text = f"CPU of the machine for a request at {level.at_once}, against lipsync run"
             is_judged = is_run_quiet and not is_disturbed(level)
-            yield Ratio(text, machine_s / figures.run_cpu_s, 1.25, True, is_judged=is_judged)
+            run_s = statistics.fmean(run.cpu_s for run in level.beside or figures.baseline)
+            yield Ratio(text, machine_s / run_s, 1.25, True, is_judged=is_judged)
     alone = next((level for level in levels if level.at_once == 1), None)
     if alone is not None:
         text = "one request through the idle service, longer than lipsync run by"
@@ -170,10 +183,12 @@ def _completion(figures: Figures) -> str:
 
 def _throughput(figures: Figures) -> Iterator[str]:
     levels = figures.levels
-    best, first = best_level(levels), plateau(levels)
+    best, first = best_level(levels), plateau(figures)
+    paces = [pace(figures, level) for level in levels]
     yield (
         f"Throughput stops growing at {first.at_once} requests at once, with {first.per_s:.3f} requests/s; the best is "
-        f"{best.per_s:.3f}, {best.per_s / figures.run_per_s:.2f} times that of lipsync run in a loop."
+        f"{best.per_s:.3f}. Beside lipsync run in a loop, just before and after, the levels did {min(paces):.2f} to "
+        f"{max(paces):.2f} times as many."
     )
     binding = bottleneck(figures, best)
     if binding is None:

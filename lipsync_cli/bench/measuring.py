@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -94,13 +94,15 @@ class Measurement:
 
     def _levels(self, pairs: list[InputPair]) -> tuple[Load, ...]:
         loads = []
+        between = self._form.runs_between_levels
         for level in self._form.levels:
             chosen = [pairs.pop() for _ in range(level.requests)]
-            self._run_commands(chosen[: self._form.runs_between_levels])
+            self._run_commands(chosen[:between])
             self._say(f"{level.requests} requests, {level.at_once} at once")
             loads.append(_completed(self._target.load(chosen, level.at_once, self._order.model)))
-        self._run_commands([pairs.pop() for _ in range(self._form.runs_between_levels)])
-        return tuple(loads)
+        self._run_commands([pairs.pop() for _ in range(between)])
+        around = [tuple(self._runs[at * between : (at + 2) * between]) for at in range(len(loads))]
+        return tuple(replace(load, beside=runs) for load, runs in zip(loads, around, strict=True))
 
     def _run_commands(self, pairs: Sequence[InputPair]) -> None:
         for pair in pairs:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lipsync_cli.bench import old_system
 from lipsync_cli.bench.figures import CpuSeconds, Figures, Load
-from lipsync_cli.bench.findings import ratios
+from lipsync_cli.bench.findings import pace, ratios
 
 NONE = "–"
 _MB, _GB = 1e6, 1e9
@@ -171,10 +171,14 @@ def _run_bytes(level: Load) -> float:
 
 
 def _concurrency(title: str, figures: Figures, levels: Sequence[Load], note: str) -> Table:
-    headings = ("at once", "requests", "median", "p95", "wall", "requests/s", "ran at once", "memory peak", "failed")
-    rows = [_load_row(str(level.at_once), level) for level in levels]
+    times = ("at once", "requests", "median", "p95", "wall", "requests/s", "ran at once", "memory peak", "failed")
+    headings = (*times, "loop = 1")
+    rows: list[tuple[str, ...]] = [
+        (*_load_row(str(level.at_once), level), f"{pace(figures, level):.2f}" if level.beside else NONE)
+        for level in levels
+    ]
     if rows:
-        loop = (NONE, f"{figures.run_per_s:.3f}", "1", NONE, "")
+        loop = (NONE, f"{figures.run_per_s:.3f}", "1", NONE, "", "1")
         wall_s = sum(run.wall_s for run in figures.baseline)
         rows.append(
             (
@@ -186,7 +190,7 @@ def _concurrency(title: str, figures: Figures, levels: Sequence[Load], note: str
                 *loop[1:],
             )
         )
-        old = (f"{old_system.REQUEST_S} s", NONE, NONE, f"{old_system.PER_S:.3f}", "1", "840 MB each", "")
+        old = (f"{old_system.REQUEST_S} s", NONE, NONE, f"{old_system.PER_S:.3f}", "1", "840 MB each", "", NONE)
         rows.append(("old system, any", NONE, *old))
     return Table(title, headings, tuple(rows), note)
 

@@ -12,6 +12,7 @@ from lipsync_cli.bench.findings import (
     bytes_per_running_request,
     findings,
     grown_bytes,
+    pace,
     plateau,
     ratios,
 )
@@ -29,9 +30,20 @@ def said(figures: object = FIGURES) -> str:
 
 def test_throughput_stops_growing_at_the_first_level_near_the_best() -> None:
     assert best_level(FIGURES.levels).at_once == 4
-    assert plateau(FIGURES.levels).at_once == 4  # 0.14 is less than .95 of 0.15
+    assert plateau(FIGURES).at_once == 4  # 0.14 is less than .95 of 0.15
     near = (load(1, 0.1), load(2, 0.149), load(4, 0.15))
-    assert plateau(near).at_once == 2
+    assert plateau(replace(FIGURES, levels=near)).at_once == 2
+
+
+def test_a_level_is_compared_with_the_command_just_before_and_after_it() -> None:
+    """The machine has become half as fast between two levels that do equally well beside the command."""
+    fast = replace(load(2, 0.2), beside=(CommandRun(8.0, 12.0, 1), CommandRun(8.0, 12.0, 1)))
+    slow = replace(load(4, 0.1), beside=(CommandRun(16.0, 24.0, 1), CommandRun(16.0, 24.0, 1)))
+    drifting = replace(FIGURES, levels=(fast, slow))
+    assert pace(drifting, fast) == pace(drifting, slow) == pytest.approx(1.6)
+    assert ratio("throughput at 4 against the best", drifting) == (pytest.approx(1.0), True)
+    text = "CPU of the machine for a request at 4, against lipsync run"
+    assert ratio(text, drifting)[0] == pytest.approx(2.0 / 0.1 / 24)
 
 
 def test_throughput_is_compared_with_the_best_and_with_the_command() -> None:

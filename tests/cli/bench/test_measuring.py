@@ -85,7 +85,7 @@ def test_the_command_runs_before_between_and_after_the_levels_with_inputs_of_its
     def run(pair: InputPair, model: str, home: Path, is_enhanced: bool = False) -> CommandRun:
         order.append("run")
         videos.append(pair.video)
-        return FIGURES.baseline[0]
+        return CommandRun(float(len(videos)), 1.0, 1)
 
     monkeypatch.setattr("lipsync_cli.bench.measuring.run_command", run)
     monkeypatch.setattr("lipsync_cli.bench.measuring.ModelStore.status", lambda *_: "missing")
@@ -93,6 +93,7 @@ def test_the_command_runs_before_between_and_after_the_levels_with_inputs_of_its
     figures = Measurement(wanted, cast("Target", QuietService(order)), lambda step: None).figures(None)
     assert order == ["run", "run", "1 at once", "run", "run", "2 at once", "run", "run"]
     assert len(figures.baseline) == len(set(videos)) == 6
+    assert [[run.wall_s for run in level.beside] for level in figures.levels] == [[1, 2, 3, 4], [3, 4, 5, 6]]
 
 
 @pytest.mark.parametrize(
@@ -101,6 +102,7 @@ def test_the_command_runs_before_between_and_after_the_levels_with_inputs_of_its
         replace(FIGURES, baseline=()),
         replace(FIGURES, baseline=(replace(FIGURES.baseline[0], other_cpu_s=-1.0),)),
         replace(FIGURES, baseline=(CommandRun(0.0, 0.0, 0),)),
+        replace(FIGURES, levels=(replace(load(1, 0.1), beside=(CommandRun(0.0, 1.0, 0),)),)),
         replace(FIGURES, levels=()),
         replace(FIGURES, levels=FIGURES.levels[::-1]),
         replace(FIGURES, levels=(load(1, 0.1), load(1, 0.1))),
