@@ -185,10 +185,13 @@ def _throughput(figures: Figures) -> Iterator[str]:
     levels = figures.levels
     best, first = best_level(levels), plateau(figures)
     paces = [pace(figures, level) for level in levels]
+    loop = "lipsync run in a loop"
+    if all(level.beside for level in levels):
+        loop += ", just before and after"
     yield (
         f"Throughput stops growing at {first.at_once} requests at once, with {first.per_s:.3f} requests/s; the best is "
-        f"{best.per_s:.3f}. Beside lipsync run in a loop, just before and after, the levels did {min(paces):.2f} to "
-        f"{max(paces):.2f} times as many."
+        f"{best.per_s:.3f}. Beside {loop}, the levels did {min(paces):.2f} to {max(paces):.2f} times "
+        "as many."
     )
     binding = bottleneck(figures, best)
     if binding is None:

@@ -40,6 +40,8 @@ def test_a_level_is_compared_with_the_command_just_before_and_after_it() -> None
     fast = replace(load(2, 0.2), beside=(CommandRun(8.0, 12.0, 1), CommandRun(8.0, 12.0, 1)))
     slow = replace(load(4, 0.1), beside=(CommandRun(16.0, 24.0, 1), CommandRun(16.0, 24.0, 1)))
     drifting = replace(FIGURES, levels=(fast, slow))
+    assert "loop, just before and after, the levels did 1.60 to 1.60 times" in said(drifting)
+    assert "just before" not in said()  # the file has no such runs: those of the whole measurement stand for them
     assert pace(drifting, fast) == pace(drifting, slow) == pytest.approx(1.6)
     assert ratio("throughput at 4 against the best", drifting) == (pytest.approx(1.0), True)
     text = "CPU of the machine for a request at 4, against lipsync run"
