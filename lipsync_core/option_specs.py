@@ -27,6 +27,7 @@ Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium
 MODELS: tuple[str, ...] = get_args(Model)
 TRACKERS: tuple[str, ...] = get_args(Tracker)
 PRESETS: tuple[str, ...] = get_args(Preset)
+DEFAULT_PRESET: Preset = "veryfast"
 #: The encoder on the CPU for each codec.
 CPU_ENCODERS: Mapping[Codec, EncoderName] = MappingProxyType({"h264": "x264", "hevc": "x265"})
 MAX_CRF = 51

@@ -7,6 +7,7 @@ from lipsync_core.choices import require_choice
 from lipsync_core.errors import OptionError
 from lipsync_core.option_specs import (
     CPU_ENCODERS,
+    DEFAULT_PRESET,
     MAX_CRF,
     MAX_FACE,
     OPTIONS,
@@ -51,7 +52,7 @@ class JobOptions:
     encoder: EncoderName = "auto"  # auto: nvenc where it works, else the one on the CPU
     codec: Codec = "h264"
     crf: int = 20
-    preset: Preset = "veryfast"
+    preset: Preset = DEFAULT_PRESET
     start_s: Fraction = Fraction(0)
     end_s: Fraction | None = None  # of the result, exclusive
     min_synced: float = 0.0  # share of output frames, 0..1; at 0 one frame is enough

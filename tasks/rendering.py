@@ -27,7 +27,7 @@ from tasks.preview import Preview
 from tasks.stage_log import StageMeter
 from tasks.tracks import read_clip
 
-_FRAMES_AHEAD = 4  # 6 MB of 720p; enough for either side to go on while the other one is busy
+_FRAMES_AHEAD = 2  # 3 MB of 720p; enough for either side to go on while the other one is busy
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import OutputError
 from lipsync_core.media.probe import ColourTags
+from lipsync_core.option_specs import DEFAULT_PRESET
 
 ENCODE_STAGE = "encode"
 
@@ -41,7 +42,7 @@ class EncoderOptions:
 
     encoder: str = "x264"
     crf: int = 20  # 0 is lossless, 51 the worst
-    preset: str = "veryfast"
+    preset: str = DEFAULT_PRESET
     threads: int = 0  # of an encoder on the CPU; 0: as many as it chooses for the machine's cores
 
 

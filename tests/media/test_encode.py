@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -380,6 +381,15 @@ def test_x264_works_in_threads_of_its_own_that_are_charged_to_encode(
         row = next(row for row in clock.timings() if row.stage == "encode")
     assert row.items == 30
     assert row.cpu_s > 0
+
+
+def test_by_default_x264_holds_nine_pictures_at_most(tmp_path: Path) -> None:
+    options = compression(JobOptions(), "x264")
+    with av.open(str(tmp_path / "out.mp4"), "w") as container:
+        opened = find_encoder("x264").open(container, spec(), replace(options, threads=1), StageClock())
+        given = next(index + 1 for index in range(60) if opened.encode(picture(index), index, 1))
+        opened.flush()
+    assert given <= 9  # each is 3 MB at 1280x720; x264's own setting is 12
 
 
 @pytest.mark.parametrize(("name", "preset"), [("x264", "veryfast"), ("x264", "medium"), ("x265", "ultrafast")])

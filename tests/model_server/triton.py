@@ -162,7 +162,7 @@ class TritonServer:
 
     def stubs(self) -> list[psutil.Process]:
         """The processes that each hold a copy of a model."""
-        return [each for each in self.processes() if each.name().startswith(self._wheel.stub.name[:15])]
+        return [each for each in self.processes() if _name(each).startswith(self._wheel.stub.name[:15])]
 
     def memory_bytes(self) -> int:
         """The proportional set size of the server and its stubs."""
@@ -231,6 +231,13 @@ def free_ports(count: int) -> list[int]:
     for each in sockets:
         each.close()
     return ports
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:  # it ended since the list was made
+        return ""
 
 
 def _is_alive(process: psutil.Process) -> bool:

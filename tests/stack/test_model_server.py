@@ -124,8 +124,8 @@ def test_a_job_whose_server_is_killed_amid_inference_and_started_again_makes_the
         stack.server.kill()
     stack.server.start()
     assert stack.movie(run_id) == movie
-    [(requests, retries, rejections, waited_s, _)] = stack.service.ledger(_INFER, run_id)
-    assert (requests, rejections) == (_REQUESTS, 0)
+    [(requests, retries, _, waited_s, _)] = stack.service.ledger(_INFER, run_id)  # the other may fill the queue first
+    assert requests == _REQUESTS
     assert retries >= 1
     assert waited_s > 0
     assert all(told.is_right for told in other.told())
