@@ -1,6 +1,7 @@
-"""Finds the clip's own inner mouth: an observer of the track pass.
+"""Finds the clip's own mouth: an observer of the track pass.
 
-One open mouth with visible teeth is borrowed for the whole clip; a fixed one does not flicker.
+One open mouth with visible teeth and one pair of closed lips are borrowed for the whole clip: fixed ones do not
+flicker.
 """
 
 import heapq
@@ -16,6 +17,7 @@ from lipsync_core.face.landmarks import (
     LOWER_OUTER_LIP,
     MOUTH_CORNERS,
     NOSE_TIP,
+    OUTER_EYE_CORNERS,
     UPPER_INNER_LIP,
     rows,
 )
@@ -28,13 +30,19 @@ from lipsync_core.generators.viseme.canonical import (
     inverse_transform,
     scale_of,
 )
+from lipsync_core.generators.viseme.lips import LIP_PART, LipPicture, lip_contours
+from lipsync_core.generators.viseme.seam import Seam, find_seam
 from lipsync_core.media.decode import SourceFrame
 from lipsync_core.media.planes import Box, read_region
 
 _CANDIDATES = 12
 _MIN_GAP = 0.10  # in mouth widths: below, too little of the inside shows
 _MIN_TOOTH_SHARE = 0.08
+_CLOSED_CANDIDATES = 10
+_APART = 6  # frames between two candidates, so that they are not all from one moment
+_MAX_LIP_SCALE = 4.0  # picture pixels a canonical pixel: enough for a face 560 px between the eyes
 _CORNERS = rows(MOUTH_CORNERS)
+_EYES = rows(OUTER_EYE_CORNERS)
 _UPPER = rows(UPPER_INNER_LIP)
 _LOWER = rows(LOWER_INNER_LIP)
 _LIP_MIDDLES = (rows(LOWER_OUTER_LIP[3:8]), rows(LOWER_INNER_LIP[3:8]))
@@ -96,39 +104,91 @@ def _colours(pixels: NDArray[np.uint8], points: NDArray[np.float64]) -> NDArray[
     return np.array(patches, np.float64)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _ClosedCandidate:
+    """A frame whose lips may be closed."""
+
+    cost: float  # lower is better
+    frame_index: int
+    gap: float
+    seam: Seam
+    crop: MouthCrop
+    lips: NDArray[np.uint8]  # (h, w, 3) RGB of `LIP_PART`
+    scale: float
+
+    def picture(self) -> LipPicture:
+        """The lips of this frame."""
+        contours = lip_contours(self.crop.points, self.seam, self.crop.mouth_width_px)
+        return LipPicture(self.lips, self.scale, contours, self.gap, self.seam.is_closed)
+
+
+class _ClosedLips:
+    """Keeps the frames with the smallest openings, some time apart, and chooses the best closed lips of them."""
+
+    def __init__(self) -> None:
+        self._kept: list[_ClosedCandidate] = []
+
+    def consider(self, frame: SourceFrame, face: TrackedFace, gap: float) -> None:
+        """Keep the frame if its mouth is less open than that of its neighbours or of the worst that is kept."""
+        lips = face.landmarks[_CORNERS, :2]
+        is_cut = bool((lips < 0).any() or (lips > (frame.picture.width - 1, frame.picture.height - 1)).any())
+        cost = gap + 0.2 * _turn(face.landmarks) + is_cut
+        near = [kept for kept in self._kept if face.frame_index - kept.frame_index < _APART]
+        if near and cost >= near[0].cost:
+            return
+        if not near and len(self._kept) == _CLOSED_CANDIDATES:
+            near = [max(self._kept, key=lambda kept: kept.cost)]
+            if cost >= near[0].cost:
+                return
+        self._kept = [kept for kept in self._kept if kept not in near]
+        crop = crop_mouth(frame, face.landmarks)
+        pixels, scale = crop_lips(frame, face.landmarks)
+        seam = find_seam(crop.pixels, crop.points)
+        self._kept.append(_ClosedCandidate(cost, face.frame_index, gap, seam, crop, pixels, scale))
+
+    def best(self) -> _ClosedCandidate | None:
+        """The best closed lips, or the least open ones; None if there was no face."""
+
+        def cost(candidate: _ClosedCandidate) -> tuple[bool, float]:
+            seam = candidate.seam
+            return not seam.is_closed, candidate.cost + 0.3 * seam.dark + 4.0 * seam.teeth
+
+        return min(self._kept, key=cost, default=None)
+
+
 class MouthObserver:
-    """Keeps the widest open mouths of a clip, and the most closed one for the colour of its lips."""
+    """Keeps the widest open mouths of a clip, and its best closed lips."""
 
     def __init__(self) -> None:
         self._widest: list[tuple[float, int, MouthCrop]] = []  # heap, least open first
-        self._closed: MouthCrop | None = None
-        self._least_gap = np.inf
+        self._closed = _ClosedLips()
 
     def observe(self, frame: SourceFrame, face: TrackedFace) -> None:
         """Consider one frame of the track pass."""
         gap = _opening(face.landmarks)
-        is_wide = len(self._widest) < _CANDIDATES or gap > self._widest[0][0]
-        is_closed = gap < self._least_gap
-        if not (is_wide or is_closed):
-            return
-        crop = crop_mouth(frame, face.landmarks)
-        if is_closed:
-            self._least_gap, self._closed = gap, crop
-        if is_wide:
+        self._closed.consider(frame, face, gap)
+        if len(self._widest) < _CANDIDATES or gap > self._widest[0][0]:
+            crop = crop_mouth(frame, face.landmarks)
             push = heapq.heappush if len(self._widest) < _CANDIDATES else heapq.heappushpop
             push(self._widest, (gap, face.frame_index, crop))
 
     def findings(self) -> dict[str, NDArray[np.generic]]:
-        """The chosen open mouth and the colours of the closed one; empty if the clip has no face.
+        """The chosen open mouth, the lips and their colours; empty if the clip has no face.
 
-        `lip_colour` (3,), `skin_colour` (3,) float64 RGB; when teeth were seen also `exemplar` (256, 256, 3)
-        uint8 RGB and `exemplar_points` (K, 2) canonical pixels.
+        `lip_colour` (3,), `skin_colour` (3,) float64 RGB; the fields of the `LipPicture` as `lips`, `lip_contours` and
+        `lip_values` (scale, gap, is_closed); when teeth were seen also `exemplar` (256, 256, 3) uint8 RGB and
+        `exemplar_points` (K, 2) canonical pixels.
         """
-        if self._closed is None:
+        closed = self._closed.best()
+        if closed is None:
             return {}
+        picture = closed.picture()
         found: dict[str, NDArray[np.generic]] = {
-            "lip_colour": self._closed.lip_colour(),
-            "skin_colour": self._closed.skin_colour(),
+            "lip_colour": closed.crop.lip_colour(),
+            "skin_colour": closed.crop.skin_colour(),
+            "lips": picture.pixels,
+            "lip_contours": picture.contours,
+            "lip_values": np.array([picture.scale, picture.gap, picture.is_closed], np.float64),
         }
         chosen = self._choose()
         if chosen is not None:
@@ -152,24 +212,57 @@ class MouthObserver:
 
 def crop_mouth(frame: SourceFrame, landmarks: NDArray[np.float32]) -> MouthCrop:
     """The canonical crop of a frame, from its own (K, 3) mesh points alone."""
+    transform = _own_transform(landmarks)
+    pixels = _cut(frame, transform, (SIDE_PX, SIDE_PX))
+    width = float(scale_of(transform) * np.linalg.norm(landmarks[_CORNERS[0]] - landmarks[_CORNERS[1]]))
+    return MouthCrop(pixels, apply_transform(transform, landmarks[:, :2]), width)
+
+
+def crop_lips(frame: SourceFrame, landmarks: NDArray[np.float32]) -> tuple[NDArray[np.uint8], float]:
+    """`LIP_PART` of a frame's canonical crop at about the frame's own resolution, and its pixels a canonical pixel."""
+    transform = _own_transform(landmarks)
+    scale = float(np.clip(1.0 / float(scale_of(transform)), 1.0, _MAX_LIP_SCALE))
+    left, top, right, bottom = LIP_PART
+    finer = scale * transform
+    finer[:, 2] += 0.5 * scale - 0.5 - scale * np.array([left, top])
+    return _cut(frame, finer, (round((right - left) * scale), round((bottom - top) * scale))), scale
+
+
+def _own_transform(landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(2, 3) from a frame to the canonical crop, by its own mesh points."""
     own = landmarks[None]
-    transform = canonical_transforms(own, face_template(own))[0]
-    corners = np.array([[0, 0], [SIDE_PX, 0], [0, SIDE_PX], [SIDE_PX, SIDE_PX]], np.float64)
+    transform: NDArray[np.float64] = canonical_transforms(own, face_template(own))[0]
+    return transform
+
+
+def _cut(frame: SourceFrame, transform: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """(height, width, 3) RGB of a frame, resampled by a transform from its pixels; `size` is (width, height)."""
+    corners = np.array([[0, 0], [size[0], 0], [0, size[1]], [size[0], size[1]]], np.float64)
     outline = apply_transform(inverse_transform(transform), corners)
     low, high = np.floor(outline.min(0)).astype(int) - 1, np.ceil(outline.max(0)).astype(int) + 2
     box = Box(int(low[0]), int(low[1]), int(high[0]), int(high[1])).clipped(frame.picture.width, frame.picture.height)
+    if box.is_empty:
+        return np.zeros((size[1], size[0], 3), np.uint8)
     local = transform.copy()
     local[:, 2] += transform[:, :2] @ (box.x0, box.y0)
     is_shrinking = float(scale_of(transform)) < 0.7
     pixels = cv2.warpAffine(
         read_region(frame.picture, box),
         local,
-        (SIDE_PX, SIDE_PX),
+        size,
         flags=cv2.INTER_AREA if is_shrinking else cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    width = float(scale_of(transform) * np.linalg.norm(landmarks[_CORNERS[0]] - landmarks[_CORNERS[1]]))
-    return MouthCrop(pixels.astype(np.uint8), apply_transform(transform, landmarks[:, :2]), width)
+    return pixels.astype(np.uint8, copy=False)
+
+
+def _turn(landmarks: NDArray[np.float32]) -> float:
+    """How far the nose tip lies off the middle of the eyes, in eye distances; 0 when frontal."""
+    left, right = landmarks[_EYES[0]].astype(np.float64), landmarks[_EYES[1]].astype(np.float64)
+    across = right - left
+    along = across[:2] / np.linalg.norm(across[:2])
+    offset = landmarks[_NOSE, :2] - (left + right)[:2] / 2
+    return float(abs(offset @ along) / np.linalg.norm(across))
 
 
 def _opening(landmarks: NDArray[np.float32]) -> float:

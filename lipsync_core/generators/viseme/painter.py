@@ -1,24 +1,32 @@
 """The painting half of `viseme`: a warp of the frame's own pixels, and a mouth interior borrowed from the clip."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync_core.face.landmarks import LOWER_INNER_LIP, UPPER_INNER_LIP, rows
 from lipsync_core.face.track import FaceTrack
 from lipsync_core.generators.contract import GeneratorSpec, Painted, Painter
 from lipsync_core.generators.viseme.canonical import MOVING_PART, apply_transform, inverse_transform, scale_of
 from lipsync_core.generators.viseme.exemplar import SKIN_POINTS, MouthCrop
 from lipsync_core.generators.viseme.geometry import ClipGeometry, FramePose
+from lipsync_core.generators.viseme.lips import LIP_PART, LipTexture, lip_picture
 from lipsync_core.generators.viseme.mouth import BorrowedTeeth, DrawnTeeth, InsideGrid, paint_inside
+from lipsync_core.generators.viseme.seam import Seam, find_seam
 from lipsync_core.generators.viseme.shape import MouthShape, mouth_shape
 from lipsync_core.generators.viseme.warp import RING, mouth_warp
 from lipsync_core.media.planes import Box
 
 #: Of both halves; raise its version with every change that may alter an edit or what is made of it.
-VISEME = GeneratorSpec("viseme", version="1", licence="Apache-2.0 (this project)", needs_mesh=True, hears_at="middle")
+VISEME = GeneratorSpec("viseme", version="2", licence="Apache-2.0 (this project)", needs_mesh=True, hears_at="middle")
 
+_UPPER_INNER, _LOWER_INNER = rows(UPPER_INNER_LIP), rows(LOWER_INNER_LIP)
 _MAX_TURN = 0.35  # nose offset in eye distances: further turned, the far half of the mouth is guesswork
 _MIN_SCORE = 0.5
+_MOST_SEEN, _SEEN_SLACK = 0.115, 0.05  # mouth widths: the mesh never sees closed lips further apart
+_FULL_GAP = 0.03  # mouth widths: a narrower opening is the line in which lips meet, and fades
 _RIM_PX = 2.0  # canonical pixels around the opening in which the inside fades out
 
 
@@ -37,6 +45,8 @@ class VisemePainter:
         self._track = track
         self._geometry = ClipGeometry(track)
         self._lip = findings["lip_colour"].astype(np.float32)
+        picture = lip_picture(findings)
+        self._rest, self._texture = picture.resting(), LipTexture(picture)
         self._teeth: BorrowedTeeth | DrawnTeeth = DrawnTeeth(findings["skin_colour"].astype(np.float64))
         if "exemplar" in findings:
             crop = MouthCrop(
@@ -60,10 +70,12 @@ class VisemePainter:
             raise ValueError(f"frame {frame_index} has no face")
         to_canonical = pose.transform.copy()
         to_canonical[:, 2] += pose.transform[:, :2] @ (box.x0, box.y0)
-        shape = mouth_shape(pose, self._geometry.mouth_width_px, self._geometry.closed_gap, edit, RING)
+        seam = _own_seam(region, pose, to_canonical)
+        shape = mouth_shape(pose, self._geometry.mouth_width_px, self._rest, edit, RING, seam)
         warp = mouth_warp(shape, to_canonical, region.shape[:2])
         brightness = _brightness(region, apply_transform(inverse_transform(to_canonical), pose.points[SKIN_POINTS]))
         painted = Painted(warp.apply(region), warp.strength)
+        self._texture.paint(painted.pixels, shape, to_canonical)
         self._fill_mouth(painted, shape, to_canonical, brightness)
         return painted
 
@@ -71,6 +83,9 @@ class VisemePainter:
         self, painted: Painted, shape: MouthShape, to_canonical: NDArray[np.float64], brightness: float
     ) -> None:
         """Paint the inside of the mouth over the warped pixels of `painted`, in place."""
+        seen = min(1.0, max(0.0, shape.gap / _FULL_GAP))
+        if not seen:
+            return
         outline = _opening_outline(shape, inverse_transform(to_canonical))
         rim_px = 2.0 + _RIM_PX / float(scale_of(to_canonical))
         height, width = painted.mask.shape
@@ -79,7 +94,7 @@ class VisemePainter:
         x0, y0, x1, y1 = max(0, low[0]), max(0, low[1]), min(width, high[0]), min(height, high[1])
         if x1 - x0 < 2 or y1 - y0 < 2:
             return
-        opacity = _filled(outline - (x0, y0), (y1 - y0, x1 - x0), 0.8 / float(scale_of(to_canonical)))
+        opacity = _filled(outline - (x0, y0), (y1 - y0, x1 - x0), 0.8 / float(scale_of(to_canonical))) * seen
         local = to_canonical.copy()
         local[:, 2] += to_canonical[:, :2] @ (x0, y0)
         grid = _inside_grid(shape, local, opacity.shape)
@@ -89,6 +104,20 @@ class VisemePainter:
         painted.pixels[y0:y1, x0:x1] = np.clip(np.rint(joined), 0, 255)
         patch = painted.mask[y0:y1, x0:x1]
         np.maximum(patch, (opacity * 4.0).clip(0.0, 1.0), out=patch)
+
+
+def _own_seam(region: NDArray[np.uint8], pose: FramePose, to_canonical: NDArray[np.float64]) -> Seam | None:
+    """The line between the lips of a region, canonical pixels; None if they are certainly open."""
+    opening_px = float((pose.points[_LOWER_INNER, 1] - pose.points[_UPPER_INNER, 1]).max())
+    trust = (_MOST_SEEN - opening_px / pose.mouth_width_px) / _SEEN_SLACK
+    if trust <= 0.0:
+        return None
+    left, top, right, bottom = LIP_PART
+    local = to_canonical.copy()
+    local[:, 2] -= (left, top)
+    lips = cv2.warpAffine(region, local, (right - left, bottom - top), borderMode=cv2.BORDER_REPLICATE)
+    seam = find_seam(lips.astype(np.uint8, copy=False), pose.points - (left, top))
+    return replace(seam, line=seam.line + np.array([left, top]), trust=min(1.0, trust))
 
 
 def _crop_box(pose: FramePose) -> Box:
@@ -109,11 +138,8 @@ def _brightness(region: NDArray[np.uint8], points: NDArray[np.float64]) -> float
 
 
 def _opening_outline(shape: MouthShape, to_region: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(20, 2) the inner lip contour in region pixels, widened by the seam that covers closing teeth."""
-    upper, lower = shape.upper_edge.copy(), shape.lower_edge.copy()
-    upper[:, 1] -= shape.cover
-    lower[:, 1] += shape.cover
-    return apply_transform(to_region, np.concatenate([upper, lower[-2:0:-1]]))
+    """(20, 2) the inner lip contour in region pixels."""
+    return apply_transform(to_region, np.concatenate([shape.upper_edge, shape.lower_edge[-2:0:-1]]))
 
 
 def _filled(outline: NDArray[np.float64], size: tuple[int, int], blur_px: float) -> NDArray[np.float32]:

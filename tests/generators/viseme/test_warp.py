@@ -8,7 +8,7 @@ from lipsync_core.generators.viseme.geometry import ClipGeometry
 from lipsync_core.generators.viseme.shape import MouthShape, mouth_shape
 from lipsync_core.generators.viseme.warp import RING, mouth_warp
 from tests.generators.faces import placed, plain_face, track_of
-from tests.generators.viseme.test_shape import edit
+from tests.generators.viseme.test_shape import edit, resting
 
 UPRIGHT = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 SIZE = (SIDE_PX, SIDE_PX)
@@ -17,7 +17,7 @@ SIZE = (SIDE_PX, SIDE_PX)
 def shape_of(**curves: float) -> MouthShape:
     pose = ClipGeometry(track_of([placed(plain_face(), 300, 200)])).pose(0)
     assert pose is not None
-    return mouth_shape(pose, 70.0, 0.0, edit(**curves), RING)
+    return mouth_shape(pose, 70.0, resting(), edit(**curves), RING)
 
 
 def test_what_is_outside_the_moving_part_stays() -> None:
