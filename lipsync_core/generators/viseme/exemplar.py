@@ -38,8 +38,9 @@ from lipsync_core.media.planes import Box, read_region
 _CANDIDATES = 12
 _MIN_GAP = 0.10  # in mouth widths: below, too little of the inside shows
 _MIN_TOOTH_SHARE = 0.08
-_CLOSED_CANDIDATES = 10
-_APART = 6  # frames between two candidates, so that they are not all from one moment
+_MOST_SEEN_GAP = 0.13  # mouth widths: the mesh never sees closed lips further apart
+_MOST_REST_GAP = 0.05  # and mostly not so far
+_CLOSED_FRAMES, _CLOSED_EVERY = 250, 4  # of those that may be closed, so many are looked at, then one in four
 _MAX_LIP_SCALE = 4.0  # picture pixels a canonical pixel: enough for a face 560 px between the eyes
 _CORNERS = rows(MOUTH_CORNERS)
 _EYES = rows(OUTER_EYE_CORNERS)
@@ -105,55 +106,48 @@ def _colours(pixels: NDArray[np.uint8], points: NDArray[np.float64]) -> NDArray[
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _ClosedCandidate:
-    """A frame whose lips may be closed."""
+class _Closed:
+    """A frame whose lips are closed, or nearly so."""
 
-    cost: float  # lower is better
-    frame_index: int
+    cost: tuple[bool, float]  # whether the picture shows them open, and by how much they are; less is better
     gap: float
     seam: Seam
     crop: MouthCrop
-    lips: NDArray[np.uint8]  # (h, w, 3) RGB of `LIP_PART`
+    pixels: NDArray[np.uint8]  # (h, w, 3) RGB of `LIP_PART`
     scale: float
 
     def picture(self) -> LipPicture:
         """The lips of this frame."""
         contours = lip_contours(self.crop.points, self.seam, self.crop.mouth_width_px)
-        return LipPicture(self.lips, self.scale, contours, self.gap, self.seam.is_closed)
+        return LipPicture(self.pixels, self.scale, contours, min(self.gap, _MOST_REST_GAP), self.seam.is_closed)
 
 
 class _ClosedLips:
-    """Keeps the frames with the smallest openings, some time apart, and chooses the best closed lips of them."""
+    """Finds the best closed lips of a clip, or the least open ones."""
 
     def __init__(self) -> None:
-        self._kept: list[_ClosedCandidate] = []
+        self.best: _Closed | None = None
+        self._least_gap = np.inf
+        self._looked_at = 0
 
     def consider(self, frame: SourceFrame, face: TrackedFace, gap: float) -> None:
-        """Keep the frame if its mouth is less open than that of its neighbours or of the worst that is kept."""
-        lips = face.landmarks[_CORNERS, :2]
-        is_cut = bool((lips < 0).any() or (lips > (frame.picture.width - 1, frame.picture.height - 1)).any())
-        cost = gap + 0.2 * _turn(face.landmarks) + is_cut
-        near = [kept for kept in self._kept if face.frame_index - kept.frame_index < _APART]
-        if near and cost >= near[0].cost:
+        """Look at one frame, if its lips may be closed or are less open than all before."""
+        is_least = gap < self._least_gap
+        if not is_least and gap > _MOST_SEEN_GAP:
             return
-        if not near and len(self._kept) == _CLOSED_CANDIDATES:
-            near = [max(self._kept, key=lambda kept: kept.cost)]
-            if cost >= near[0].cost:
-                return
-        self._kept = [kept for kept in self._kept if kept not in near]
+        self._looked_at += 1
+        if not is_least and self._looked_at > _CLOSED_FRAMES and self._looked_at % _CLOSED_EVERY:
+            return
+        self._least_gap = min(self._least_gap, gap)
         crop = crop_mouth(frame, face.landmarks)
-        pixels, scale = crop_lips(frame, face.landmarks)
         seam = find_seam(crop.pixels, crop.points)
-        self._kept.append(_ClosedCandidate(cost, face.frame_index, gap, seam, crop, pixels, scale))
-
-    def best(self) -> _ClosedCandidate | None:
-        """The best closed lips, or the least open ones; None if there was no face."""
-
-        def cost(candidate: _ClosedCandidate) -> tuple[bool, float]:
-            seam = candidate.seam
-            return not seam.is_closed, candidate.cost + 0.3 * seam.dark + 4.0 * seam.teeth
-
-        return min(self._kept, key=cost, default=None)
+        corners = face.landmarks[_CORNERS, :2]
+        is_cut = bool((corners < 0).any() or (corners > (frame.picture.width - 1, frame.picture.height - 1)).any())
+        shown = seam.openness + 0.25 * gap if seam.is_closed else gap
+        cost = (not seam.is_closed or is_cut, shown + 0.03 * _turn(face.landmarks) + is_cut)
+        if self.best is None or cost < self.best.cost:
+            pixels, scale = crop_lips(frame, face.landmarks)
+            self.best = _Closed(cost, gap, seam, crop, pixels, scale)
 
 
 class MouthObserver:
@@ -179,7 +173,7 @@ class MouthObserver:
         `lip_values` (scale, gap, is_closed); when teeth were seen also `exemplar` (256, 256, 3) uint8 RGB and
         `exemplar_points` (K, 2) canonical pixels.
         """
-        closed = self._closed.best()
+        closed = self._closed.best
         if closed is None:
             return {}
         picture = closed.picture()

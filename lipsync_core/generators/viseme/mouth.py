@@ -23,14 +23,17 @@ _TONGUE = np.array([0.62, 0.44, 0.45], np.float32)
 _SEAM = np.array([0.42, 0.31, 0.31], np.float32)
 _GLOW = 0.75  # the share of the seam's colour that full shadow keeps
 #: Drawn teeth take the skin's brightness but only part of its hue, and are never whiter than this.
-_ENAMEL_TINT = np.array([1.02, 0.99, 0.93], np.float32)
-_ENAMEL_HUE = 0.35
+_ENAMEL_TINT = np.array([1.20, 1.17, 1.10], np.float32)
+_ENAMEL_HUE = 0.40
 _WHITEST = np.array([226.0, 219.0, 208.0], np.float32)
 
 # Drawn teeth, in mouth widths.
 _TOOTH_HEIGHT = 0.102
 #: Where one tooth ends and the next begins, from the midline: central and lateral incisor, canine, premolar.
 _TOOTH_EDGES = (0.150, 0.265, 0.365, 0.45)
+_TOOTH_ROUND, _TOOTH_ROUND_WIDTH = 0.22, 0.012  # how much shorter a tooth is at its corners, and their width
+_GAP_DEPTH, _GAP_WIDTH = 0.24, 0.008  # the dark line between two teeth
+_LIP_SHADOW = 0.07  # height of the upper lip's shadow on them
 _TOOTH_LENGTHS = (1.0, 0.86, 0.90, 0.72, 0.55)
 
 
@@ -66,6 +69,11 @@ class BorrowedTeeth:
         self._pixels = np.where(weight > 1e-3, pixels * solid + spread * (1.0 - solid), 0.0).astype(np.float32)
         self._opacity = cv2.GaussianBlur(_shrunk(crop.inner_mask(), 0), (0, 0), 1.2)
 
+    @property
+    def height(self) -> float:
+        """Of the row of teeth, in widths of the mouth that shows it."""
+        return self._height_px / max(self._width_px, 1.0)
+
     def paint(
         self, grid: InsideGrid, shape: MouthShape, brightness: float
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -98,13 +106,16 @@ class DrawnTeeth:
         aside = np.abs(grid.across_share) * 0.5  # from the midline, in mouth widths
         tooth = np.digitize(aside, _TOOTH_EDGES)  # 0 is the central incisor
         edges = np.array((0.0, *_TOOTH_EDGES, 0.6), np.float32)
-        from_gap = np.minimum(aside - edges[tooth], edges[tooth + 1] - aside) / 0.13  # 0 between two teeth
+        to_gap = np.minimum(aside - edges[tooth], edges[tooth + 1] - aside)  # in mouth widths, 0 between two teeth
         height = _TOOTH_HEIGHT * np.array(_TOOTH_LENGTHS, np.float32)[tooth]
-        height = height * (1.0 - 0.14 * np.exp(-((from_gap / 0.16) ** 2)))  # rounded corners
-        opacity = 1.0 / (1.0 + np.exp(((grid.below_upper - height) / 0.010).clip(-30, 30)))
+        height = height * (1.0 - _TOOTH_ROUND * np.exp(-to_gap / _TOOTH_ROUND_WIDTH))
+        height = height * (1.0 + 0.04 * np.sign(grid.across_share) * (tooth % 2))  # no mouth is symmetric
+        opacity = 1.0 / (1.0 + np.exp(((grid.below_upper - height) / 0.008).clip(-30, 30)))
         opacity = opacity * ((0.84 - np.abs(grid.across_share)) / 0.22).clip(0.0, 1.0)
-        shade = (1.0 - 0.5 * grid.across_share**2) * (0.78 + 0.22 * (grid.below_upper / 0.06).clip(0.0, 1.0))
-        shade = shade * (1.0 - 0.12 * np.exp(-((from_gap / 0.09) ** 2)))
+        shade = 1.0 - 0.55 * grid.across_share**2  # the row of teeth curves away
+        shade = shade * (0.62 + 0.38 * (grid.below_upper / _LIP_SHADOW).clip(0.0, 1.0))
+        shade = shade * (0.90 + 0.10 * (to_gap / 0.04).clip(0.0, 1.0))  # each tooth is round
+        shade = shade * (1.0 - _GAP_DEPTH * np.exp(-((to_gap / _GAP_WIDTH) ** 2)))
         return (shade[..., None] * self._enamel).astype(np.float32), (0.97 * opacity).astype(np.float32)
 
 
@@ -134,7 +145,7 @@ def paint_inside(
 
 def _light(grid: InsideGrid) -> NDArray[np.float32]:
     """(h, w) 0..1: both lips cast a shadow on the inside, and a narrow gap is a dark line instead of grey teeth."""
-    openness = float(np.clip((grid.gap - 0.02) / 0.14, 0.0, 1.0))
+    openness = float(np.clip((grid.gap - 0.01) / 0.11, 0.0, 1.0))
     from_upper = 0.40 + 0.60 * (grid.below_upper / 0.035).clip(0.0, 1.0)
     from_lower = 0.55 + 0.45 * (grid.above_lower / 0.035).clip(0.0, 1.0)
     from_corner = 1.0 - 0.6 * np.square(np.square(grid.across_share.clip(-1.0, 1.0)))

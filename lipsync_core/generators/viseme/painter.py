@@ -27,6 +27,7 @@ _MAX_TURN = 0.35  # nose offset in eye distances: further turned, the far half o
 _MIN_SCORE = 0.5
 _MOST_SEEN, _SEEN_SLACK = 0.115, 0.05  # mouth widths: the mesh never sees closed lips further apart
 _FULL_GAP = 0.03  # mouth widths: a narrower opening is the line in which lips meet, and fades
+_LEAST_TEETH = 0.045  # mouth widths: of a lower row, the mesh has taken the teeth for lip
 _RIM_PX = 2.0  # canonical pixels around the opening in which the inside fades out
 
 
@@ -54,7 +55,9 @@ class VisemePainter:
                 findings["exemplar_points"].astype(np.float64),
                 self._geometry.mouth_width_px,
             )
-            self._teeth = BorrowedTeeth(crop)
+            borrowed = BorrowedTeeth(crop)
+            if borrowed.height > _LEAST_TEETH:
+                self._teeth = borrowed
 
     def region(self, frame_index: int) -> Box | None:
         """The box of the moving part of the face; None without a face, or if it is turned too far."""

@@ -21,11 +21,12 @@ _MAX_STEP = 3  # depths that the line may rise or fall from one column to the ne
 _STEP_COST = 0.03
 _MIDDLE = slice(10, 31)  # the columns in which teeth and dark are looked for
 _LIP_DEPTHS = 8  # at either end of a column: certainly lip
-_DARK, _WHITE, _WHITE_HUE = 0.62, 0.8, 0.65  # of the lips' brightness and redness
+_DARK, _WHITE, _WHITE_HUE, _PALE_HUE = 0.62, 0.8, 0.58, 0.78  # of the lips' brightness and redness
 
 #: Certainly open lips, and how much less of it certainly closed lips show, in mouth widths.
 _MOST_DARK, _DARK_SLACK = 0.10, 0.04
 _MOST_TEETH, _TEETH_SLACK = 0.010, 0.008
+_MOST_PALE, _PALE_SLACK = 0.06, 0.03
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +36,8 @@ class Seam:
     line: NDArray[np.float64]  # (COLUMNS, 2) x y, pixels of the picture, left to right
     dark: float  # mean height of what is much darker than lips, in mouth widths
     teeth: float  # and of what is bright and not red
+    pale: float = 0.0  # and of what is bright and less red than lips: teeth in warm light, or shine
+    aside: float = 0.0  # distance of the line's middle from where the mesh sees it, in mouth widths
     trust: float = 1.0  # 0..1, how far the lips may be closed by other signs
 
     @property
@@ -46,7 +49,24 @@ class Seam:
     def closedness(self) -> float:
         """1 for closed lips, 0 for open ones, in between where it is not certain."""
         without_dark = float(np.clip((_MOST_DARK - self.dark) / _DARK_SLACK, 0.0, 1.0))
-        return self.trust * without_dark * float(np.clip((_MOST_TEETH - self.teeth) / _TEETH_SLACK, 0.0, 1.0))
+        without_teeth = float(np.clip((_MOST_TEETH - self.teeth) / _TEETH_SLACK, 0.0, 1.0))
+        return (
+            self.trust * without_dark * without_teeth * float(np.clip((_MOST_PALE - self.pale) / _PALE_SLACK, 0.0, 1.0))
+        )
+
+    @property
+    def opening(self) -> float:
+        """The height of the opening that the picture shows, in mouth widths; 0 for closed lips.
+
+        In a grimace teeth show where the mesh sees closed lips.
+        """
+        dark = max(0.0, self.dark - _MOST_DARK + _DARK_SLACK)
+        return (1.0 - self.closedness) * (dark + max(self.teeth, self.pale)) if self.trust == 1.0 else 0.0
+
+    @property
+    def openness(self) -> float:
+        """How little this looks like closed lips, in mouth widths, to compare frames by."""
+        return 0.5 * self.dark + 4.0 * self.teeth + self.pale + 0.8 * abs(self.aside)
 
 
 def find_seam(pixels: NDArray[np.uint8], points: NDArray[np.float64]) -> Seam:
@@ -68,8 +88,10 @@ def find_seam(pixels: NDArray[np.uint8], points: NDArray[np.float64]) -> Seam:
     path = _darkest_path(cv2.GaussianBlur(colours @ _LUMA, (3, 3), 0.7).astype(np.float32, copy=False))
     line = np.column_stack([columns, depths[path, np.arange(COLUMNS)]])
     steps = (bottom - top)[_MIDDLE] / (_DEPTHS - 1) / max(float(columns[-1] - columns[0]), 1.0)
-    is_dark, is_tooth = _between(colours[:, _MIDDLE])
-    return Seam(line, float((is_dark * steps).sum(0).mean()), float((is_tooth * steps).sum(0).mean()))
+    dark, teeth, pale = (float((found * steps).sum(0).mean()) for found in _between(colours[:, _MIDDLE]))
+    middle = COLUMNS // 2
+    aside = (line[middle, 1] - (upper_y[middle] + lower_y[middle]) / 2) / max(float(columns[-1] - columns[0]), 1.0)
+    return Seam(line, dark, teeth, pale, float(aside))
 
 
 def _along(row: NDArray[np.float64], columns: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -98,13 +120,18 @@ def _darkest_path(luma: NDArray[np.float32]) -> NDArray[np.intp]:
     return np.array(path[::-1], np.intp)
 
 
-def _between(colours: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether each of (D, C, 3) colours is much darker than lips, and whether it is a tooth's."""
+def _between(colours: NDArray[np.float32]) -> tuple[NDArray[np.bool_], ...]:
+    """Whether each of (D, C, 3) colours is much darker than lips, a tooth's, and paler than lips."""
     upper, lower = (part.reshape(-1, 3).mean(0) for part in (colours[:_LIP_DEPTHS], colours[-_LIP_DEPTHS:]))
     lip_luma = min(float(upper @ _LUMA), float(lower @ _LUMA))
-    luma = colours @ _LUMA
-    is_pale = _redness(colours) < _WHITE_HUE * min(float(_redness(upper)), float(_redness(lower)))
-    return luma < _DARK * lip_luma, is_pale & (luma > _WHITE * lip_luma)
+    lip_redness = min(float(_redness(upper)), float(_redness(lower)))
+    luma, redness = colours @ _LUMA, _redness(colours)
+    is_bright = luma > _WHITE * lip_luma
+    return (
+        luma < _DARK * lip_luma,
+        is_bright & (redness < _WHITE_HUE * lip_redness),
+        is_bright & (redness < _PALE_HUE * lip_redness),
+    )
 
 
 def _redness(colours: NDArray[np.float32]) -> NDArray[np.float32]:

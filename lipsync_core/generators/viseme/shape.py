@@ -112,7 +112,8 @@ def mouth_shape(
     gap_px = gap * mouth_width_px * arch
     opening_px = gap_px - own_gap_px
     own_gap = float(own_gap_px.max()) / mouth_width_px
-    repaint = _smooth_step((own_gap - gap - _REPAINT_FROM) / (_REPAINT_FULL - _REPAINT_FROM))
+    seen_gap = own_gap if seam is None else max(own_gap, seam.opening)
+    repaint = _smooth_step((seen_gap - gap - _REPAINT_FROM) / (_REPAINT_FULL - _REPAINT_FROM))
     moved.open_by(opening_px)
     moved.relax(rest, repaint, gap, 1.0 - _PRESSED * float(edit[Curve.CLOSURE]))
     gap_px = gap_px + moved.tuck(float(edit[Curve.TUCK]) * mouth_width_px * arch)

@@ -37,6 +37,8 @@ def _reach() -> NDArray[np.float32]:
 
 
 _REACH = _reach()
+_REACHED = np.flatnonzero(_REACH[:, 0])  # the only grid points at which a field is needed
+_REACHED_AT = _GRID[_REACHED].astype(np.float32)
 
 #: (R, 2) points along the crop's border, which never move.
 RING = np.array(
@@ -106,9 +108,10 @@ def _thin_plate(pull: Pull, back: NDArray[np.float32]) -> NDArray[np.float32]:
     system[:count, count:], system[count:, :count] = affine, affine.T
     values = np.concatenate([pull.origins - goals, np.zeros((3, 2))])
     weights = np.linalg.solve(system, values).astype(np.float32)  # (P + 3, 2)
-    bent = _kernel(_GRID.astype(np.float32), goals.astype(np.float32)) @ weights[:count]
-    canonical = bent + weights[count] + _GRID.astype(np.float32) @ weights[count + 1 :]
-    shifts: NDArray[np.float32] = (canonical * _REACH) @ back
+    bent = _kernel(_REACHED_AT, goals.astype(np.float32)) @ weights[:count]
+    canonical = bent + weights[count] + _REACHED_AT @ weights[count + 1 :]
+    shifts = np.zeros((len(_GRID), 2), np.float32)
+    shifts[_REACHED] = (canonical * _REACH[_REACHED]) @ back
     return shifts
 
 
