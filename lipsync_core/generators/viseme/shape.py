@@ -20,6 +20,7 @@ _CHIN_LINE_SHARE = 0.8  # the outline of the chin follows less than its front, b
 
 #: Closing by this much, in mouth widths, the clip's closed lips begin to replace the frame's own, and have done so.
 _REPAINT_FROM, _REPAINT_FULL = 0.015, 0.06
+_PRESS_SHAPE = 0.4  # lip edges are moved into the lips nearly as far beside the corners as in the middle
 _PRESSED = 0.12  # of the lips' height disappears in P, B and M
 
 #: How much each point of chin and lower cheek follows the jaw, 0..1.
@@ -118,7 +119,7 @@ def mouth_shape(
     moved.relax(rest, repaint, gap, 1.0 - _PRESSED * float(edit[Curve.CLOSURE]))
     gap_px = gap_px + moved.tuck(float(edit[Curve.TUCK]) * mouth_width_px * arch)
     moved.widen(pose, mouth_width_px, float(edit[Curve.WIDTH]), (gap - own_gap) / MAX_GAP)
-    press_px = _press(gap, own_gap) * mouth_width_px * arch
+    press_px = _press(gap, own_gap) * mouth_width_px * arch**_PRESS_SHAPE
     jaw_px = JAW_SHARE * float(opening_px[len(arch) // 2])
     upper, lower = _pulls(pose.points, source, moved, ring, (press_px, jaw_px))
     shown = float(gap_px.max()) / mouth_width_px
@@ -138,7 +139,7 @@ def _press(gap: float, own_gap: float) -> float:
     closes.
     """
     closing = max(0.0, 1.0 - gap / 0.06) * min(1.0, own_gap / 0.05)
-    bared = 0.018 * min(1.0, max(own_gap, gap) / 0.08)
+    bared = 0.022 * min(1.0, max(own_gap, gap) / 0.08)
     return max(bared, (0.03 + 0.03 * min(1.0, own_gap / 0.25)) * closing)
 
 
