@@ -117,7 +117,8 @@ class LipTexture:
         """
         if shape.repaint <= 0.0:
             return
-        left, top, right, bottom = LIP_PART
+        window = _window(shape)
+        left, top, right, bottom = window
         places = self._map(shape, np.arange(left, right), np.arange(top, bottom))
         opacity = ((_CORE + _FADE - places.distance) / _FADE).clip(0.0, 1.0)
         opacity = (opacity**2 * (3.0 - 2.0 * opacity) * shape.repaint).astype(np.float32)
@@ -130,7 +131,7 @@ class LipTexture:
         local[:, 2] += to_canonical[:, :2] @ (x0, y0) - (left, top)
         size = (y1 - y0, x1 - x0)
         layers = _into_region(np.dstack([places.columns, places.upper, places.lower, opacity]), local, size)
-        light = _into_region(self._light(pixels, places, to_canonical), local, size)
+        light = _into_region(self._light(pixels, places, window, to_canonical), local, size)
         lips = self._sampled(layers[..., 0], layers[..., 1])
         if not self._picture.is_closed:
             lower = self._sampled(layers[..., 0], layers[..., 2])
@@ -176,12 +177,18 @@ class LipTexture:
             lower=lower_px,
         )
 
-    def _light(self, pixels: NDArray[np.uint8], places: _Map, to_canonical: NDArray[np.float64]) -> NDArray[np.float32]:
-        """(h, w, 3) on the canonical pixels of `LIP_PART`: the factor from the picture's light to the frame's.
+    def _light(
+        self,
+        pixels: NDArray[np.uint8],
+        places: _Map,
+        window: tuple[int, int, int, int],
+        to_canonical: NDArray[np.float64],
+    ) -> NDArray[np.float32]:
+        """(h, w, 3) on the canonical pixels of `window`: the factor from the picture's light to the frame's.
 
         It is measured on the skin around the lips and on the lips themselves, and spreads smoothly.
         """
-        step, (left, top, right, bottom) = _LIGHT_STEP, LIP_PART
+        step, (left, top, right, bottom) = _LIGHT_STEP, window
         near, depth, below, columns, upper, lower = (part[::step, ::step] for part in places.parts())
         from_sparse = np.array([[step, 0.0, left], [0.0, step, top]])
         to_frame = _composed(inverse_transform(to_canonical), from_sparse)
@@ -196,6 +203,16 @@ class LipTexture:
         blurred = cv2.GaussianBlur(np.dstack([frame * weight, own * weight]), (0, 0), sigma)
         factor = (blurred[..., :3] / np.maximum(blurred[..., 3:], 1e-3)).clip(*_LIGHT_RANGE)
         return cv2.resize(factor, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+
+
+def _window(shape: MouthShape) -> tuple[int, int, int, int]:
+    """The part of `LIP_PART` (left, top, right, bottom) in which lips are painted and their light is measured."""
+    margin_px = _LIGHT_FAR * shape.mouth_width_px
+    low = np.floor(shape.contours.min((0, 1)) - margin_px).astype(int)
+    high = np.ceil(shape.contours.max((0, 1)) + margin_px).astype(int)
+    left, top, right, bottom = LIP_PART
+    x0, y0 = min(max(left, int(low[0])), right - 2), min(max(top, int(low[1])), bottom - 2)
+    return x0, y0, max(x0 + 2, min(right, int(high[0]))), max(y0 + 2, min(bottom, int(high[1])))
 
 
 def _knots(upper_outer: NDArray[np.float64], lower_outer: NDArray[np.float64]) -> NDArray[np.float64]:
