@@ -134,6 +134,26 @@ def test_a_clip_filmed_sideways_is_synced_and_keeps_its_rotation(
     assert output.picture.rotation == source.picture.rotation != 0
 
 
+def test_a_clip_upside_down_without_a_tag_is_synced_like_the_upright_one(
+    face_video: Path, speech_wav: Path, workspace: Workspace, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    # The mouth was painted on the forehead, and the frame counted as synced.
+    upright, turned = tmp_path / "upright.mkv", tmp_path / "turned.mkv"
+    ffmpeg("-i", face_video, "-frames:v", "25", "-an", "-c:v", "ffv1", upright)
+    ffmpeg("-i", upright, "-vf", "hflip,vflip", "-c:v", "ffv1", turned)
+    options = replace(SECOND, crf=0)
+    changes = []
+    for video in (upright, turned):
+        report = lip_sync(video, speech_wav, tmp_path / f"{video.stem}.mp4", options, workspace)
+        assert report.frames.synced == 25
+        source, output = luma_frames(video, 25), luma_frames(tmp_path / f"{video.stem}.mp4")
+        changes.append(np.array(output).astype(int) - source)
+    expected, found = changes[0], changes[1][:, ::-1, ::-1]
+    moving = np.abs(expected).max(axis=0) > 8  # the mouth
+    assert np.abs(found - expected)[:, moving].mean() < 0.35 * np.abs(expected)[:, moving].mean()
+    assert np.corrcoef(found[:, moving].ravel(), expected[:, moving].ravel())[0, 1] > 0.9
+
+
 def test_a_job_fails_when_no_frame_has_a_face_and_leaves_nothing(
     speech_wav: Path, workspace: Workspace, tmp_path: Path, ffmpeg: Ffmpeg
 ) -> None:

@@ -47,7 +47,12 @@ class FaceMesh:
     """A fitted mesh."""
 
     points: NDArray[np.float32]  # (468, 3) x y in pixels of the picture, z in the same unit, smaller is nearer
-    presence: float  # 0..1, the network's own estimate that there is a face
+    logit: float  # the network's own estimate that there is a face; unlike `presence`, it tells sure meshes apart
+
+    @property
+    def presence(self) -> float:
+        """0..1, the logit as a probability."""
+        return float(1 / (1 + np.exp(-np.clip(self.logit, -_MAX_LOGIT, _MAX_LOGIT))))
 
     @property
     def box(self) -> NDArray[np.float32]:
@@ -72,14 +77,13 @@ class MeshFitter:
         to_picture = crop.to_picture(size)
         region = _region(to_picture, size).clipped(picture.width, picture.height)
         if region.is_empty:
-            return FaceMesh(np.full((MESH_POINTS, 3), np.nan, np.float32), 0.0)
+            return FaceMesh(np.full((MESH_POINTS, 3), np.nan, np.float32), -np.inf)
         pixels = _straighten(read_region(picture, region), region, to_picture, size)
         points, logit = self._model.run(pixels)[:2]  # (1, 1, 1, 1404), (1, 1, 1, 1)
         in_crop = points.reshape(MESH_POINTS, 3)
         flat = in_crop[:, :2] @ to_picture[:, :2].T + to_picture[:, 2]
         depth = in_crop[:, 2:] * (crop.side_px / size)
-        presence = 1 / (1 + np.exp(-np.clip(logit.item(), -_MAX_LOGIT, _MAX_LOGIT)))
-        return FaceMesh(np.concatenate([flat, depth], axis=1).astype(np.float32), float(presence))
+        return FaceMesh(np.concatenate([flat, depth], axis=1).astype(np.float32), float(logit.item()))
 
 
 def crop_of_detection(face: Detection) -> FaceCrop:
