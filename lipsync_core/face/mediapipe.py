@@ -73,4 +73,4 @@ class MediapipeTracker:
 
 
 def _tracked(frame_index: int, mesh: FaceMesh) -> TrackedFace:
-    return TrackedFace(frame_index, mesh.box, mesh.presence, mesh.points[list(KEPT)])
+    return TrackedFace(frame_index, mesh.box, mesh.presence, mesh.points[list(KEPT)], mesh.is_covered)
