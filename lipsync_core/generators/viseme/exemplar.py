@@ -103,9 +103,14 @@ class MouthObserver:
         self._widest: list[tuple[float, int, MouthCrop]] = []  # heap, least open first
         self._closed: MouthCrop | None = None
         self._least_gap = np.inf
+        self._shows_mouth = False  # a frame without a mask was seen
 
     def observe(self, frame: SourceFrame, face: TrackedFace) -> None:
         """Consider one frame of the track pass."""
+        if face.is_covered and self._shows_mouth:
+            return
+        if not (face.is_covered or self._shows_mouth):  # the first bare mouth: what masks looked like counts no more
+            self._shows_mouth, self._widest, self._least_gap = True, [], np.inf
         gap = _opening(face.landmarks)
         is_wide = len(self._widest) < _CANDIDATES or gap > self._widest[0][0]
         is_closed = gap < self._least_gap
