@@ -73,6 +73,7 @@ class FixedBoxTracker:
             boxes=np.tile(self._box, (len(pts), 1)),
             scores=np.ones(len(pts), np.float32),
             landmarks=landmarks,
+            covered=np.zeros(len(pts), bool),
         )
 
 

@@ -27,13 +27,10 @@ from lipsync_core.face.track import FaceTracker
 from lipsync_core.generators.contract import InferringHalf, ModelIdentity, PaintingHalf
 from lipsync_core.model_source import UsableModel, usable_model
 from lipsync_core.models.store import ModelStore
-from lipsync_core.option_specs import MODELS, TRACKERS, Blend
+from lipsync_core.option_specs import MODELS, NEURAL_MODELS, TRACKERS, Blend
 from lipsync_core.options import JobOptions
 from lipsync_core.providers import choose_provider
 from lipsync_core.tracking import require_fitting
-
-#: With weights, the best first; `wav2lip-gan` draws the sharper mouths.
-NEURAL_MODELS = ("wav2lip-gan", "wav2lip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +123,7 @@ def load_inference(
         if options.model == "auto":
             return _best_model(options, models, execution)
         if options.model == "viseme":
-            return _viseme("asked for")
+            return _viseme(options, "asked for")
         return _wav2lip(options, execution, usable_model(options.model, models, execution), "asked for")
 
 
@@ -220,8 +217,9 @@ def _best_model(options: JobOptions, models: ModelStore, execution: Execution | 
         except ModelError as exc:
             passed_over.append(f"{name} {_obstacle(exc)}")
         else:
+            options.require_fitting_expression(name)
             return _wav2lip(options, execution, usable, _reason(passed_over))
-    return _viseme(_reason(passed_over))
+    return _viseme(options, _reason(passed_over))
 
 
 def _runnable(models: ModelStore, name: str, execution: Execution | None) -> UsableModel:
@@ -248,10 +246,10 @@ def _obstacle(reason: ModelError) -> str:
     return f"cannot be used ({reason.message})"
 
 
-def _viseme(reason: str) -> InferenceParts:
+def _viseme(options: JobOptions, reason: str) -> InferenceParts:
     from lipsync_core.generators.viseme.generator import VisemeGenerator
 
-    return _parts(VisemeGenerator(), None, reason)
+    return _parts(VisemeGenerator(options.expression), None, reason)
 
 
 def _wav2lip(options: JobOptions, execution: Execution | None, usable: UsableModel, reason: str) -> InferenceParts:

@@ -92,8 +92,11 @@ def plan_rendering(plan: ClipPlan, parts: RenderingParts) -> RenderPlan:
 
 
 def _too_few_faces(counts: FrameCounts, name: str, min_synced: float) -> FaceError:
-    without, turned = counts.passed_no_face, counts.passed_low_score
-    found = f"{counts.synced} of {counts.total} frames can be synced ({without} without a face, {turned} turned away)"
+    passed = [f"{counts.passed_no_face} without a face", f"{counts.passed_low_score} turned away"]
+    if counts.passed_covered:
+        passed.append(f"{counts.passed_covered} with the mouth covered")
+    found = f"{counts.synced} of {counts.total} frames can be synced ({', '.join(passed)})"
     if not counts.synced:
-        return FaceError(f"{name}: {found}", "give a video in which the face is seen from the front")
+        whole = " and uncovered" if counts.passed_covered else ""
+        return FaceError(f"{name}: {found}", f"give a video in which the face is seen from the front{whole}")
     return FaceError(f"{name}: {found}, fewer than asked for", f"ask for less than min-synced {min_synced:g}")

@@ -25,12 +25,15 @@ Codec = Literal["h264", "hevc"]
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
 
 MODELS: tuple[str, ...] = get_args(Model)
+#: With weights, the best first; `wav2lip-gan` draws the sharper mouths.
+NEURAL_MODELS = ("wav2lip-gan", "wav2lip")
 TRACKERS: tuple[str, ...] = get_args(Tracker)
 PRESETS: tuple[str, ...] = get_args(Preset)
 DEFAULT_PRESET: Preset = "veryfast"
 #: The encoder on the CPU for each codec.
 CPU_ENCODERS: Mapping[Codec, EncoderName] = MappingProxyType({"h264": "x264", "hevc": "x265"})
 MAX_CRF = 51
+MAX_EXPRESSION = 1.5
 MAX_FACE = 63  # of the faces in one frame, counted from 0
 
 
@@ -71,6 +74,12 @@ _SPECS = (
     OptionSpec("model", f"Generator: auto (the best that can be used here), {listed(MODELS[1:])}.", MODELS),
     OptionSpec("tracker", f"Face tracker: {listed(TRACKERS)}.", TRACKERS),
     OptionSpec("blend", "How new pixels join the old: auto is what suits the model.", get_args(Blend)),
+    OptionSpec(
+        "expression",
+        "How far viseme moves jaw and lips: 0 not at all, 1 as usual.",
+        lowest=0.0,
+        highest=MAX_EXPRESSION,
+    ),
     OptionSpec("enhance_quality", "Restore the new mouth with GFPGAN, at several times the job's cost."),
     OptionSpec(
         "providers",

@@ -9,7 +9,9 @@ from lipsync_core.option_specs import (
     CPU_ENCODERS,
     DEFAULT_PRESET,
     MAX_CRF,
+    MAX_EXPRESSION,
     MAX_FACE,
+    NEURAL_MODELS,
     OPTIONS,
     PRESETS,
     Blend,
@@ -30,6 +32,7 @@ _RANGE_REMEDIES = {
     "face": f"count faces from 0 to {MAX_FACE}, left to right, or say largest",
     "crf": f"choose 0 (lossless) to {MAX_CRF}; 20 is the default",
     "min_synced": "choose a share from 0 to 1",
+    "expression": f"choose 0 (the mouth rests) to {MAX_EXPRESSION}; 1 is the default",
 }
 
 
@@ -44,6 +47,7 @@ class JobOptions:
     model: Model = "auto"
     tracker: Tracker = "auto"
     blend: Blend = "auto"  # auto: the one that suits the model
+    expression: float = 1.0  # how far the mouth moves, 0..1.5; only viseme takes another than 1
     enhance_quality: bool = False
     compat: Compat = "none"  # upstream: as the public implementation does, to compare results one to one
     length: Length = "audio"
@@ -64,10 +68,24 @@ class JobOptions:
             self._require_plain_job()
         self._require_ranges()
         self._require_fitting_codec()
+        if self.model in NEURAL_MODELS:
+            self.require_fitting_expression(self.model)
         if self.preset not in PRESETS:
             raise OptionError(f"preset is {self.preset!r}", f"choose one of {', '.join(PRESETS)}")
         if self.end_s is not None and self.end_s <= self.start_s:
             raise OptionError(f"end ({float(self.end_s)} s) is not after start ({float(self.start_s)} s)")
+
+    def require_fitting_expression(self, model: str) -> None:
+        """Refuse an expression that the generator `model` does not take.
+
+        Raises:
+            OptionError: it is another than 1, and the model is a network, whose mouths have one size.
+        """
+        if self.expression != 1.0 and model in NEURAL_MODELS:
+            raise OptionError(
+                f"expression {self.expression:g} does not go with model {model}",
+                "choose model viseme, or leave out expression",
+            )
 
     def _require_ranges(self) -> None:
         """Refuse every number that lies outside the range of its option."""
@@ -86,7 +104,7 @@ class JobOptions:
     def _require_plain_job(self) -> None:
         """Refuse options that the public implementation does not offer."""
         usual = {field.name: field.default for field in fields(self)}
-        for name in ("blend", "enhance_quality", "length", "extend", "start_s", "end_s"):
+        for name in ("blend", "expression", "enhance_quality", "length", "extend", "start_s", "end_s"):
             if getattr(self, name) != usual[name]:
                 option = OPTIONS[name].option
                 raise OptionError(f"compat upstream does not go with {option}", f"leave out --{option} or --compat")

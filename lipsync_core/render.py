@@ -49,6 +49,7 @@ def frame_outcomes(
         box = painter.region(int(index))
         is_paintable = box is not None and not box.clipped(picture.width_px, picture.height_px).is_empty
         by_source[index] = Outcome.SYNCED if is_paintable else Outcome.PASSED_LOW_SCORE
+    by_source[(by_source == Outcome.SYNCED) & track.has_covered_mouth] = Outcome.PASSED_COVERED
     return by_source[timeline.source_indexes]
 
 
@@ -59,6 +60,7 @@ def count_outcomes(outcomes: NDArray[np.uint8]) -> FrameCounts:
         synced=int(counts[Outcome.SYNCED]),
         passed_no_face=int(counts[Outcome.PASSED_NO_FACE]),
         passed_low_score=int(counts[Outcome.PASSED_LOW_SCORE]),
+        passed_covered=int(counts[Outcome.PASSED_COVERED]),
     )
 
 

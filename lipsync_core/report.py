@@ -21,6 +21,7 @@ class Outcome(IntEnum):
     SYNCED = 0
     PASSED_NO_FACE = 1
     PASSED_LOW_SCORE = 2
+    PASSED_COVERED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,12 @@ class FrameCounts:
     synced: int
     passed_no_face: int
     passed_low_score: int
+    passed_covered: int = 0
 
     @property
     def total(self) -> int:
         """All output frames."""
-        return self.synced + self.passed_no_face + self.passed_low_score
+        return self.synced + self.passed_no_face + self.passed_low_score + self.passed_covered
 
     @property
     def synced_share(self) -> float:

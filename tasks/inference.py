@@ -102,7 +102,7 @@ def _counted_s(inference: InferenceJob, clock: StageClock) -> Fraction:
 
 
 def _edits_key(job: ServiceJob, inputs: JobInputs, parts: GpuPoolParts, track_key: str) -> str:
-    """Inputs, track, model and cut, which the edits depend on, as 64 hex digits.
+    """Inputs, track, model, cut and expression, which the edits depend on, as 64 hex digits.
 
     The provider does not count: edits of two providers serve each other. Those of another precision do not.
     """
@@ -119,4 +119,6 @@ def _edits_key(job: ServiceJob, inputs: JobInputs, parts: GpuPoolParts, track_ke
     ]
     if job.execution.precision != "fp32":
         depends_on.append(job.execution.precision)
+    if options.expression != 1.0:  # at 1 the key is that of releases without the option
+        depends_on.append(f"expression {options.expression}")
     return hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()

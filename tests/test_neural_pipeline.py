@@ -243,6 +243,13 @@ def test_auto_takes_the_best_that_can_be_used_and_says_why(
     assert report.model_reason == "the best that can be used here: wav2lip-gan is not installed"
 
 
+def test_auto_fails_when_its_network_is_asked_for_another_expression(echoing: Workspace, workspace: Workspace) -> None:
+    options = JobOptions(expression=0.5)
+    assert load_inference(options, ModelStore(workspace.models)).identity.name == "viseme"
+    with pytest.raises(OptionError, match=r"expression 0\.5 does not go with model wav2lip; choose model viseme"):
+        load_inference(options, ModelStore(echoing.models))
+
+
 def test_a_job_fails_when_the_provider_is_not_here(
     face_clip: Path, speech_wav: Path, echoing: Workspace, tmp_path: Path
 ) -> None:
@@ -395,13 +402,14 @@ def test_a_compat_job_has_as_many_frames_as_the_public_implementation_writes(
         ({"start_s": SECOND}, "start"),
         ({"blend": "poisson"}, "blend"),
         ({"enhance_quality": True}, "enhance-quality"),
+        ({"model": "auto", "expression": 0.5}, "expression"),
     ],
 )
 def test_compat_fails_with_options_that_the_public_implementation_has_not(
     chosen: dict[str, object], named: str
 ) -> None:
     with pytest.raises(OptionError, match=f"compat upstream does not go with {named}"):
-        JobOptions(model="wav2lip", compat="upstream", **chosen)  # type: ignore[arg-type]
+        JobOptions(**{"model": "wav2lip", "compat": "upstream", **chosen})  # type: ignore[arg-type]
 
 
 def test_compat_fails_when_the_network_was_imported_for_the_mouth_alone(

@@ -10,12 +10,11 @@ import pytest
 
 from lipsync_cli.commands.run import run
 from lipsync_core import JobOptions
-from lipsync_core.catalogue import NEURAL_MODELS
 from lipsync_core.choices import listed, require_choice
 from lipsync_core.errors import OptionError
 from lipsync_core.execution import Execution
 from lipsync_core.media.encoders import ENCODERS
-from lipsync_core.option_specs import MODELS, OPTIONS, Codec, EncoderName
+from lipsync_core.option_specs import MODELS, NEURAL_MODELS, OPTIONS, Codec, EncoderName, Model
 
 FIELDS = {field.name: field.default for options in (JobOptions, Execution) for field in fields(options)}
 
@@ -96,6 +95,8 @@ def test_a_choice_fails_when_it_is_another_name() -> None:
         ("encoder", "x"),
         ("codec", "x"),
         ("crf", 52),
+        ("expression", 1.6),
+        ("expression", float("nan")),
         ("min_synced", -0.1),
         ("min_synced", float("nan")),
     ],
@@ -109,6 +110,13 @@ def test_options_fail_when_a_value_is_outside_its_choices_or_range(field: str, v
 def test_options_fail_when_the_encoder_makes_another_codec(encoder: EncoderName, codec: Codec) -> None:
     with pytest.raises(OptionError, match=f"^encoder {encoder} does not make {codec}; choose codec "):
         JobOptions(encoder=encoder, codec=codec)
+
+
+@pytest.mark.parametrize("model", NEURAL_MODELS)
+def test_options_fail_when_a_network_is_asked_for_another_expression(model: Model) -> None:
+    assert JobOptions(model=model, expression=1.0) == JobOptions(model=model)
+    with pytest.raises(OptionError, match=f"^expression 0.7 does not go with model {model}; choose model viseme, or "):
+        JobOptions(model=model, expression=0.7)
 
 
 @pytest.mark.parametrize(("option", "value"), [("--face", str(10**31)), ("--min-synced", "nan")])

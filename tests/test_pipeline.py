@@ -1,6 +1,7 @@
 """Whole jobs, checked on the output file."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -14,8 +15,13 @@ from skimage import data, io
 from lipsync_core import JobOptions, Progress, Workspace, lip_sync
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import FaceError, OptionError
+from lipsync_core.face.mediapipe import MODEL, MediapipeTracker
+from lipsync_core.face.mesh import MeshFitter
 from lipsync_core.media.decode import decode_frames
+from lipsync_core.models.store import ModelStore
 from tests.conftest import Ffmpeg, Tone
+from tests.face.conftest import as_frames, pictures_of
+from tests.face.masks import COLOURS, full_mesh, masked
 from tests.hand_clock import HandClock
 from tests.jobs import luma_frames, reopened
 from tests.shared_files import CLIPS, shared_file
@@ -132,6 +138,69 @@ def test_a_clip_filmed_sideways_is_synced_and_keeps_its_rotation(
     assert report.frames.synced == 15
     source, output = (next(iter(decode_frames(path, StageClock()))) for path in (tagged, tmp_path / "out.mp4"))
     assert output.picture.rotation == source.picture.rotation != 0
+
+
+def test_a_clip_upside_down_without_a_tag_is_synced_like_the_upright_one(
+    face_video: Path, speech_wav: Path, workspace: Workspace, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    # The mouth was painted on the forehead, and the frame counted as synced.
+    upright, turned = tmp_path / "upright.mkv", tmp_path / "turned.mkv"
+    ffmpeg("-i", face_video, "-frames:v", "25", "-an", "-c:v", "ffv1", upright)
+    ffmpeg("-i", upright, "-vf", "hflip,vflip", "-c:v", "ffv1", turned)
+    options = replace(SECOND, crf=0)
+    changes = []
+    for video in (upright, turned):
+        report = lip_sync(video, speech_wav, tmp_path / f"{video.stem}.mp4", options, workspace)
+        assert report.frames.synced == 25
+        source, output = luma_frames(video, 25), luma_frames(tmp_path / f"{video.stem}.mp4")
+        changes.append(np.array(output).astype(int) - source)
+    expected, found = changes[0], changes[1][:, ::-1, ::-1]
+    moving = np.abs(expected).max(axis=0) > 8  # the mouth
+    assert np.abs(found - expected)[:, moving].mean() < 0.35 * np.abs(expected)[:, moving].mean()
+    assert np.corrcoef(found[:, moving].ravel(), expected[:, moving].ravel())[0, 1] > 0.9
+
+
+@pytest.fixture
+def masked_clip(face_clip: Path, model_store: ModelStore, tmp_path: Path) -> Callable[[int], Path]:
+    """25 frames of the portrait, with a mask from the given one on."""
+
+    def make(first: int) -> Path:
+        pictures = pictures_of(face_clip, 25)
+        fitter = MeshFitter(model_store.verify(MODEL).path("face_landmark"))
+        track = MediapipeTracker(model_store).track(as_frames(pictures), StageClock())
+        for index in range(first, 25):
+            mesh = full_mesh(pictures[index], track, index, fitter)
+            pictures[index] = masked(pictures[index], mesh, COLOURS["surgical"])
+        path = tmp_path / f"masked-{first}.mkv"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("ffv1", rate=25)
+            stream.height, stream.width = pictures[0].shape[:2]
+            stream.pix_fmt = "yuv420p"
+            for picture in pictures:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            container.mux(stream.encode(None))
+        return path
+
+    return make
+
+
+def test_frames_in_which_a_mask_covers_the_mouth_pass_through_and_are_counted(
+    masked_clip: Callable[[int], Path], speech_wav: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    video = masked_clip(14)
+    report = lip_sync(video, speech_wav, tmp_path / "out.mp4", replace(SECOND, crf=0), workspace)
+    frames = report.frames
+    assert (frames.synced, frames.passed_covered, frames.passed_no_face, frames.passed_low_score) == (14, 11, 0, 0)
+    source, output = luma_frames(video, 25), luma_frames(tmp_path / "out.mp4")
+    for index, (one, two) in enumerate(zip(source, output, strict=True)):
+        assert np.array_equal(one, two) == (index >= 14)
+
+
+def test_a_job_fails_when_a_mask_covers_the_mouth_throughout(
+    masked_clip: Callable[[int], Path], speech_wav: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    with pytest.raises(FaceError, match=r"0 turned away, 25 with the mouth covered\); give a video .* and uncovered"):
+        lip_sync(masked_clip(0), speech_wav, tmp_path / "out.mp4", SECOND, workspace)
 
 
 def test_a_job_fails_when_no_frame_has_a_face_and_leaves_nothing(

@@ -1,7 +1,7 @@
 """Frames between decoder and encoder: pixels outside the mask are the source's, bit for bit."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -113,9 +113,7 @@ def test_outcomes_tell_no_face_from_a_face_turned_away(face_clip: Path, model_st
     scores[3], scores[5] = 0.0, 0.3
     landmarks = track.landmarks.copy()
     landmarks[3] = np.nan
-    weak = FaceTrack(
-        track.tracker, track.frame_pts, track.time_base, track.last_duration, True, track.boxes, scores, landmarks
-    )
+    weak = replace(track, scores=scores, landmarks=landmarks)
     painter = VisemePainting().painter(weak, {"lip_colour": np.full(3, 120.0), "skin_colour": np.full(3, 180.0)})
     picture = working_picture(require_video(face_clip))
     outcomes = frame_outcomes(weak, rendering.timeline, painter, picture)
@@ -123,3 +121,12 @@ def test_outcomes_tell_no_face_from_a_face_turned_away(face_clip: Path, model_st
     assert outcomes[5] == Outcome.PASSED_LOW_SCORE
     counts = count_outcomes(outcomes)
     assert (counts.synced, counts.passed_no_face, counts.passed_low_score) == (len(outcomes) - 2, 1, 1)
+
+
+def test_a_covered_mouth_is_an_outcome_of_its_own(face_clip: Path, model_store: ModelStore) -> None:
+    rendering = rendering_of(face_clip, model_store)
+    track, painter, picture = rendering.track, rendering.plan.painter, working_picture(require_video(face_clip))
+    assert (frame_outcomes(track, rendering.timeline, painter, picture) == Outcome.SYNCED).all()
+    covered = replace(track, covered=np.ones(len(track), bool))
+    counts = count_outcomes(frame_outcomes(covered, rendering.timeline, painter, picture))
+    assert (counts.passed_covered, counts.synced, counts.total) == (len(track), 0, len(rendering.timeline))

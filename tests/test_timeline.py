@@ -23,6 +23,7 @@ def track_of(durations: list[int], time_base: Fraction = Fraction(1, 25)) -> Fac
         boxes=np.full((count, 4), np.nan, np.float32),
         scores=np.zeros(count, np.float32),
         landmarks=np.full((count, 5, 3), np.nan, np.float32),
+        covered=np.zeros(count, bool),
     )
 
 

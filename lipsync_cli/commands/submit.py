@@ -53,6 +53,7 @@ class Labels(click.ParamType[tuple[str, str]]):
 @job_option("length")
 @job_option("extend")
 @job_option("face", type=FaceChoice(), show_default="largest")
+@job_option("expression", type=float)
 @job_option("enhance_quality", help="Restore the new mouth with GFPGAN, at several times the cost.")
 @job_option("encoder")
 @job_option("codec")

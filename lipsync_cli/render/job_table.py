@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from lipsync_cli.wording import iso
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from lipsync_service.client.prefect_api import TaskRun
 
 SCHEMA = "lipsync.job/1"
+_OPTIONS_WIDTH = 70  # beside the names of the facts, on a terminal of 80 columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +105,15 @@ def _facts(job: "Job", model: Mapping[str, Any] | None) -> list[tuple[str, str]]
     if request is None:
         return [*facts, ("request", "none that this version knows")]
     names = [name for name in type(request).model_fields if name in OPTIONS]
-    options = [f"{name} {_worded(getattr(request, name))}" for name in names]
+    options = ", ".join(f"{name} {_worded(getattr(request, name))}" for name in names)
+    lines = wrap(options, _OPTIONS_WIDTH)
     return [
         *facts,
         ("video", request.video),
         ("audio", request.audio),
         ("output", request.output),
-        ("options", ", ".join(options[:4])),
-        ("", ", ".join(options[4:])),
+        ("options", lines[0]),
+        *(("", line) for line in lines[1:]),
         ("callback", request.callback_url or ""),
         ("key", request.idempotency_key or ""),
         *((f"label {name}", value) for name, value in request.metadata.items()),

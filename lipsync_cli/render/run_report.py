@@ -50,6 +50,7 @@ def render_json(report: JobReport) -> str:
             "synced": frames.synced,
             "passed_no_face": frames.passed_no_face,
             "passed_low_score": frames.passed_low_score,
+            "passed_covered": frames.passed_covered,
             "synced_share": frames.synced_share,
         },
         "stages": [_stage_fields(row, report.wall_s) for row in report.stages],
@@ -145,7 +146,11 @@ def _encoder_lines(report: JobReport) -> list[str]:
 
 def _frame_lines(frames: FrameCounts) -> list[str]:
     percent = f"{frames.synced_share:.1%}".replace("%", " %")
-    passed = {"no face found": frames.passed_no_face, "face turned away or badly seen": frames.passed_low_score}
+    passed = {
+        "no face found": frames.passed_no_face,
+        "face turned away or badly seen": frames.passed_low_score,
+        "mouth covered": frames.passed_covered,
+    }
     return [
         f"frames   {frames.synced} of {frames.total} synced ({percent})",
         *(f"         {count} passed through unchanged: {why}" for why, count in passed.items() if count),

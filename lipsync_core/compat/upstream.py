@@ -33,7 +33,7 @@ _WINDOW_FRAMES = 5  # a box is the mean of its frame's and the four that follow
 class UpstreamPlan:
     """The track, timeline and conditions that replace the job's own."""
 
-    track: FaceTrack  # its boxes are final: padded, smoothed, whole pixels inside the frame
+    track: FaceTrack  # its boxes are final: padded, smoothed, whole pixels inside the frame; no mouth is covered
     timeline: Timeline
     conditions: "UpstreamChunks"
 
@@ -58,7 +58,11 @@ def plan_as_upstream(
     count = len(chunk_columns(heard.mel.shape[1], frame_rate))
     used = min(count, len(track))
     return UpstreamPlan(
-        track=replace(track, boxes=_final_boxes(track, used, size_px, padding or FacePadding())),
+        track=replace(
+            track,
+            boxes=_final_boxes(track, used, size_px, padding or FacePadding()),
+            covered=np.zeros_like(track.covered),  # the public implementation paints on masks
+        ),
         timeline=Timeline(
             source_indexes=(np.arange(count) % used).astype(np.int32),
             pts=np.arange(count, dtype=np.int64),

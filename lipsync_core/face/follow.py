@@ -1,6 +1,7 @@
 """Follows one person from frame to frame, through blurs, blank frames, cuts and other people."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
 
@@ -22,6 +23,10 @@ _CONFIRM_EVERY = 10  # frames
 #: Frames between two thorough searches while no face is seen.
 _THOROUGH_EVERY = 8
 _SETTLED_RAD = 0.05
+_OTHER_WAYS_UP_RAD = (np.pi, np.pi / 2, -np.pi / 2)
+#: Meshes that were the right way up had logits of 20 to 60, profiles 5; the others' had 8 at most.
+_DOUBTFUL_LOGIT = 12.0
+_TURNED_RAD = np.pi / 6  # a mesh that has settled less far from another stands the same way up
 _MAX_FITS = 12  # enough for a face that lies on its side; an upright face needs one or two
 #: A mesh that moves further than this share of its size from one frame to the next, or grows by more
 #: than this factor, has probably slipped off the face.
@@ -85,7 +90,22 @@ class FaceFollower:
         chosen = self._choose(picture, find_faces(self._detector, picture, self._turn))
         if chosen is None and self._misses % _THOROUGH_EVERY == 0:
             chosen = self._search_thoroughly(picture)
-        return chosen
+        return chosen and self._right_way_up(picture, chosen)
+
+    def _right_way_up(self, picture: av.VideoFrame, mesh: FaceMesh) -> FaceMesh:
+        """`mesh`, or the one that fits better when the face is taken to lie on its side or to stand on its head.
+
+        Detector and mesh also find such faces, now and then with the mouth on the forehead.
+        """
+        crop = crop_of_mesh(mesh)
+        turns_rad = _OTHER_WAYS_UP_RAD if mesh.logit < _DOUBTFUL_LOGIT else _OTHER_WAYS_UP_RAD[:1]
+        crops = (replace(crop, roll_rad=crop.roll_rad + turn_rad) for turn_rad in turns_rad)
+        turned = max((self._fitter.fit(picture, each) for each in crops), key=lambda each: each.logit)
+        if turned.logit <= mesh.logit:
+            return mesh
+        settled = self._settle(picture, crop_of_mesh(turned))
+        is_other_way_up = abs(_angle(crop_of_mesh(settled).roll_rad - crop.roll_rad)) > _TURNED_RAD
+        return settled if is_other_way_up and settled.logit > mesh.logit else mesh
 
     def _search_thoroughly(self, picture: av.VideoFrame) -> FaceMesh | None:
         """As `_search`, for very close and far faces, then for people who lie on their side.
@@ -121,6 +141,11 @@ class FaceFollower:
             if mesh.presence < _MIN_PRESENCE:
                 break
             before, crop = crop.roll_rad, crop_of_mesh(mesh)
-            if abs(np.angle(np.exp(1j * (crop.roll_rad - before)))) < _SETTLED_RAD:
+            if abs(_angle(crop.roll_rad - before)) < _SETTLED_RAD:
                 break
         return self._fitter.fit(picture, crop) if mesh.presence >= _MIN_PRESENCE else mesh
+
+
+def _angle(turn_rad: float) -> float:
+    """The same turn as a number from -pi to pi."""
+    return float(np.angle(np.exp(1j * turn_rad)))

@@ -14,7 +14,7 @@ from lipsync_core.media.decode import SourceFrame
 from lipsync_core.models.store import ModelStore
 
 MODEL = "mediapipe-face"
-_VERSION = 1  # raise it with every change that may alter a track
+_VERSION = 2  # raise it with every change that may alter a track
 
 
 class MediapipeTracker:
@@ -73,4 +73,4 @@ class MediapipeTracker:
 
 
 def _tracked(frame_index: int, mesh: FaceMesh) -> TrackedFace:
-    return TrackedFace(frame_index, mesh.box, mesh.presence, mesh.points[list(KEPT)])
+    return TrackedFace(frame_index, mesh.box, mesh.presence, mesh.points[list(KEPT)], mesh.is_covered)

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync_core.face.cover import is_mouth_covered
 from lipsync_core.face.detect import Detection
 from lipsync_core.face.landmarks import OUTER_EYE_CORNERS
 from lipsync_core.face.tflite import TfliteModel
@@ -47,7 +48,13 @@ class FaceMesh:
     """A fitted mesh."""
 
     points: NDArray[np.float32]  # (468, 3) x y in pixels of the picture, z in the same unit, smaller is nearer
-    presence: float  # 0..1, the network's own estimate that there is a face
+    logit: float  # the network's own estimate that there is a face; unlike `presence`, it tells sure meshes apart
+    is_covered: bool = False  # a mask seems to cover the mouth
+
+    @property
+    def presence(self) -> float:
+        """0..1, the logit as a probability."""
+        return float(1 / (1 + np.exp(-np.clip(self.logit, -_MAX_LOGIT, _MAX_LOGIT))))
 
     @property
     def box(self) -> NDArray[np.float32]:
@@ -72,14 +79,14 @@ class MeshFitter:
         to_picture = crop.to_picture(size)
         region = _region(to_picture, size).clipped(picture.width, picture.height)
         if region.is_empty:
-            return FaceMesh(np.full((MESH_POINTS, 3), np.nan, np.float32), 0.0)
+            return FaceMesh(np.full((MESH_POINTS, 3), np.nan, np.float32), -np.inf)
         pixels = _straighten(read_region(picture, region), region, to_picture, size)
-        points, logit = self._model.run(pixels)[:2]  # (1, 1, 1, 1404), (1, 1, 1, 1)
-        in_crop = points.reshape(MESH_POINTS, 3)
+        points, estimate = self._model.run(pixels)[:2]  # (1, 1, 1, 1404), (1, 1, 1, 1)
+        in_crop, logit = points.reshape(MESH_POINTS, 3), float(estimate.item())
         flat = in_crop[:, :2] @ to_picture[:, :2].T + to_picture[:, 2]
+        is_covered = is_mouth_covered(pixels, in_crop[:, :2], logit)
         depth = in_crop[:, 2:] * (crop.side_px / size)
-        presence = 1 / (1 + np.exp(-np.clip(logit.item(), -_MAX_LOGIT, _MAX_LOGIT)))
-        return FaceMesh(np.concatenate([flat, depth], axis=1).astype(np.float32), float(presence))
+        return FaceMesh(np.concatenate([flat, depth], axis=1).astype(np.float32), logit, is_covered)
 
 
 def crop_of_detection(face: Detection) -> FaceCrop:

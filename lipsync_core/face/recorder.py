@@ -23,6 +23,7 @@ class TrackRecorder:
         self._boxes = np.zeros((_FIRST_ROWS, 4), np.float32)
         self._scores = np.zeros(_FIRST_ROWS, np.float32)
         self._landmarks = np.zeros((_FIRST_ROWS, landmarks, 3), np.float32)
+        self._covered = np.zeros(_FIRST_ROWS, np.bool_)
 
     def add(self, frame: SourceFrame, face: TrackedFace | None) -> None:
         """Record the next frame; `face` is None if it shows none."""
@@ -33,6 +34,7 @@ class TrackRecorder:
         self._scores[row] = face.score if face else 0.0
         self._boxes[row] = face.box if face else np.nan
         self._landmarks[row] = face.landmarks if face else np.nan
+        self._covered[row] = face is not None and face.is_covered
         self._time_base, self._last_duration = frame.time_base, frame.duration
         self._count += 1
 
@@ -48,6 +50,7 @@ class TrackRecorder:
             boxes=self._boxes[:count].copy(),
             scores=self._scores[:count].copy(),
             landmarks=self._landmarks[:count].copy(),
+            covered=self._covered[:count].copy(),
         )
 
     def _grow(self) -> None:
@@ -55,3 +58,4 @@ class TrackRecorder:
         self._boxes = np.concatenate([self._boxes, np.zeros_like(self._boxes)])
         self._scores = np.concatenate([self._scores, np.zeros_like(self._scores)])
         self._landmarks = np.concatenate([self._landmarks, np.zeros_like(self._landmarks)])
+        self._covered = np.concatenate([self._covered, np.zeros_like(self._covered)])

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lipsync_core.face.track import FaceTrack, FaceTracker
 
 _LOG = logging.getLogger(__name__)
-_FORMAT = 1  # raise it when the meaning of a stored array changes
+_FORMAT = 2  # raise it when the meaning of a stored array changes
 _FINDING = "finding."  # prefix of the names of an observer's arrays in the file
 DEFAULT_CAP_BYTES = 512 * 2**20
 
@@ -122,6 +122,7 @@ def _save(path: Path, track: FaceTrack, findings: Mapping[str, NDArray[np.generi
         "boxes": track.boxes,
         "scores": track.scores,
         "landmarks": track.landmarks,
+        "covered": track.covered,
     }
     arrays.update({_FINDING + name: array for name, array in findings.items()})
     handle, unfinished = tempfile.mkstemp(prefix=".track-", dir=path.parent)
@@ -146,6 +147,7 @@ def _load(path: Path) -> StoredTrack:
             boxes=arrays["boxes"],
             scores=arrays["scores"],
             landmarks=arrays["landmarks"],
+            covered=arrays["covered"],
         )
         names = [name for name in arrays.files if name.startswith(_FINDING)]
         return StoredTrack(track, {name.removeprefix(_FINDING): arrays[name] for name in names})

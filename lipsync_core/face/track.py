@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lipsync_core.clock import StageClock
 from lipsync_core.execution import Provider
+from lipsync_core.face.cover import steadily_covered
 from lipsync_core.face.landmarks import FIVE_POINTS, KEPT
 from lipsync_core.media.decode import SourceFrame
 
@@ -30,11 +31,14 @@ class FaceTrack:
     boxes: NDArray[np.float32]  # (N, 4) x0 y0 x1 y1
     scores: NDArray[np.float32]  # (N,) 0..1
     landmarks: NDArray[np.float32]  # (N, K, 3) x y z; K = 5 (FIVE_POINTS) or len(KEPT) (mesh)
+    covered: NDArray[np.bool_]  # (N,) whether a mask seems to cover the mouth, in each frame by itself
 
     def __post_init__(self) -> None:
         count = len(self.frame_pts)
         if self.boxes.shape != (count, 4) or self.scores.shape != (count,):
             raise ValueError(f"boxes {self.boxes.shape} and scores {self.scores.shape} for {count} frames")
+        if self.covered.shape != (count,):
+            raise ValueError(f"covered {self.covered.shape} for {count} frames")
         if self.landmarks.shape not in {(count, len(FIVE_POINTS), 3), (count, len(KEPT), 3)}:
             raise ValueError(f"landmarks of shape {self.landmarks.shape} for {count} frames")
 
@@ -57,6 +61,11 @@ class FaceTrack:
         return found
 
     @property
+    def has_covered_mouth(self) -> NDArray[np.bool_]:
+        """(N,) whether the mouth of each frame is covered, steady over time; False where a tracker cannot tell."""
+        return steadily_covered(self.covered, self.has_face, self.frame_pts * np.float64(self.time_base))
+
+    @property
     def duration_s(self) -> Fraction:
         """From the first frame's start to the last frame's end."""
         if not len(self):
@@ -75,6 +84,7 @@ class TrackedFace:
     box: NDArray[np.float32]  # (4,) x0 y0 x1 y1
     score: float
     landmarks: NDArray[np.float32]  # (K, 3)
+    is_covered: bool = False  # a mask seems to cover the mouth
 
 
 class ClipObserver(Protocol):

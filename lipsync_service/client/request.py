@@ -91,11 +91,20 @@ class LipSyncRequest(BaseModel):
         description="Whom to sync: 0 is the leftmost face. Empty: the largest.",
         json_schema_extra={"position": 6},
     )
+    expression: float = Field(
+        _DEFAULTS.expression,
+        ge=OPTIONS["expression"].lowest,
+        le=OPTIONS["expression"].highest,
+        title="Expression",
+        description="How far viseme moves the mouth: 0 not at all, 1 as usual, 1.5 at most. "
+        "Other models refuse any but 1.",
+        json_schema_extra={"position": 7},
+    )
     enhance_quality: bool = Field(
         False,
         title="Enhance quality",
         description="Restore the face with GFPGAN: several times slower.",
-        json_schema_extra={"position": 7},
+        json_schema_extra={"position": 8},
     )
     crf: int = Field(
         _DEFAULTS.crf,
@@ -103,19 +112,19 @@ class LipSyncRequest(BaseModel):
         le=OPTIONS["crf"].highest,
         title="CRF",
         description="Quality of the encoded video: 0 is lossless, 51 the worst.",
-        json_schema_extra={"position": 8},
+        json_schema_extra={"position": 9},
     )
     encoder: EncoderName = Field(
         _DEFAULTS.encoder,
         title="Encoder",
         description="What compresses the video; auto is nvenc where the worker has it, else x264, or x265 for hevc.",
-        json_schema_extra={"position": 9},
+        json_schema_extra={"position": 10},
     )
     codec: Codec = Field(
         _DEFAULTS.codec,
         title="Codec",
         description="What the video is compressed to: h264, which plays everywhere, or hevc.",
-        json_schema_extra={"position": 10},
+        json_schema_extra={"position": 11},
     )
     min_synced: float = Field(
         _DEFAULTS.min_synced,
@@ -123,26 +132,26 @@ class LipSyncRequest(BaseModel):
         le=OPTIONS["min_synced"].highest,
         title="Minimum share synced",
         description="Fail when a smaller share of the frames (0 to 1) gets synced; at 0, when none does.",
-        json_schema_extra={"position": 11},
+        json_schema_extra={"position": 12},
     )
     priority: Priority = Field(
         INTERACTIVE,
         title="Priority",
         description="The queue of its work: bulk jobs run when no interactive one waits.",
-        json_schema_extra={"position": 12},
+        json_schema_extra={"position": 13},
     )
     callback_url: _Url | None = Field(
         None,
         title="Callback URL",
         description="https://… that is told, signed, when the job has completed, failed or been cancelled.",
-        json_schema_extra={"position": 13},
+        json_schema_extra={"position": 14},
     )
     metadata: dict[str, _Label] = Field(
         default_factory=dict,
         max_length=32,
         title="Metadata",
         description='Your own labels as JSON, such as {"shot": "12"}; kept with the run, given back in its callback.',
-        json_schema_extra={"position": 14},
+        json_schema_extra={"position": 15},
     )
     idempotency_key: str | None = Field(
         None,
@@ -150,7 +159,7 @@ class LipSyncRequest(BaseModel):
         max_length=255,
         title="Idempotency key",
         description="The same key and request is the same job; the same key with another request is refused.",
-        json_schema_extra={"position": 15},
+        json_schema_extra={"position": 16},
     )
 
     @field_validator("video", "audio", "output")

@@ -223,5 +223,6 @@ def frame_rows(attempt: JobAttempt, counts: FrameCounts) -> list[FrameRow]:
         Outcome.SYNCED: counts.synced,
         Outcome.PASSED_NO_FACE: counts.passed_no_face,
         Outcome.PASSED_LOW_SCORE: counts.passed_low_score,
+        Outcome.PASSED_COVERED: counts.passed_covered,
     }
     return [FrameRow(attempt.job_id, attempt.number, outcome.name.lower(), count) for outcome, count in frames.items()]

@@ -25,6 +25,7 @@ def track_of(landmarks: np.ndarray) -> FaceTrack:
         boxes=np.zeros((count, 4), np.float32),
         scores=np.ones(count, np.float32),
         landmarks=landmarks.astype(np.float32),
+        covered=np.zeros(count, bool),
     )
 
 

@@ -12,7 +12,9 @@ PICTURE = av.VideoFrame(16, 16, "yuv420p")
 
 
 def face(index: int) -> TrackedFace:
-    return TrackedFace(index, np.full(4, index, np.float32), 0.75, np.full((len(KEPT), 3), index, np.float32))
+    return TrackedFace(
+        index, np.full(4, index, np.float32), 0.75, np.full((len(KEPT), 3), index, np.float32), index % 2 == 1
+    )
 
 
 def test_a_long_recording_keeps_every_row() -> None:
@@ -25,6 +27,7 @@ def test_a_long_recording_keeps_every_row() -> None:
     assert track.frame_pts.tolist() == list(range(0, 2100, 3))
     assert track.duration_s == Fraction(699 * 3 + 5, 90)
     assert np.flatnonzero(~track.has_face).tolist() == list(range(0, 700, 7))
+    assert np.flatnonzero(track.covered).tolist() == [index for index in range(1, 700, 2) if index % 7]
     assert track.boxes[699, 0] == track.landmarks[699, 5, 2] == 699
 
 

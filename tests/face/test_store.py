@@ -32,6 +32,7 @@ def make_track(count: int, is_complete: bool = True) -> FaceTrack:
         boxes=boxes,
         scores=scores,
         landmarks=landmarks,
+        covered=random.uniform(size=count) > 0.5,
     )
 
 

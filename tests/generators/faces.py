@@ -58,6 +58,7 @@ def track_of(frames: list[NDArray[np.float32] | None]) -> FaceTrack:
         boxes=boxes,
         scores=scores,
         landmarks=landmarks,
+        covered=np.zeros(count, bool),
     )
 
 

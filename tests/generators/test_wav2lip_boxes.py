@@ -36,6 +36,7 @@ def track_of(
         boxes=boxes.astype(np.float32),
         scores=np.ones(count, np.float32) if scores is None else scores.astype(np.float32),
         landmarks=landmarks,
+        covered=np.zeros(count, bool),
     )
 
 
@@ -96,7 +97,7 @@ def test_a_clip_without_faces_stands_upright() -> None:
 def test_the_box_of_a_mesh_grows_to_the_hairline_wherever_that_is(turns: int, side: int, sign: int) -> None:
     box = np.array([[100.0, 80.0, 240.0, 220.0]], np.float32)  # 140 each way
     one, points = np.ones(1, np.float32), np.zeros((1, len(KEPT), 3), np.float32)
-    mesh = FaceTrack("test/1", np.arange(1), Fraction(1, 25), 1, True, box, one, points)
+    mesh = FaceTrack("test/1", np.arange(1), Fraction(1, 25), 1, True, box, one, points, np.zeros(1, bool))
     grown = np.zeros(4)
     grown[side] = sign * 20
     np.testing.assert_array_equal(face_boxes(mesh, NO_PADDING, turns)[0] - box[0], grown)

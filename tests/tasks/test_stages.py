@@ -233,7 +233,7 @@ def test_wav2lip_through_the_service_gives_the_same_frames(
     "options",
     [
         JobOptions(model="viseme"),
-        JobOptions(model="viseme", start_s=Fraction(1, 3), end_s=Fraction(2, 3), extend="loop", crf=0),
+        JobOptions(model="viseme", start_s=Fraction(1, 3), end_s=Fraction(2, 3), extend="loop", crf=0, expression=0.5),
         JobOptions(model="viseme", enhance_quality=True, end_s=Fraction(1, 5)),
         JobOptions(model="wav2lip", blend="feather", extend="freeze"),
         JobOptions(model="wav2lip", enhance_quality=True, end_s=Fraction(1, 5)),
@@ -316,7 +316,9 @@ def test_only_what_depends_on_a_change_is_done_again(
     assert (encoded_otherwise.track.was_cached, encoded_otherwise.edits.was_cached) == (True, True)
     cut_otherwise = service.infer(replace(options, end_s=Fraction(1, 5)), video, audio)
     assert (cut_otherwise.track.was_cached, cut_otherwise.edits.was_cached) == (True, False)
-    assert len({each.edits.url for each in (first, other, cut_otherwise)}) == 3
+    moved_otherwise = service.infer(replace(options, expression=0.5), video, audio)
+    assert (moved_otherwise.track.was_cached, moved_otherwise.edits.was_cached) == (True, False)
+    assert len({each.edits.url for each in (first, other, cut_otherwise, moved_otherwise)}) == 4
 
 
 def test_a_job_through_the_service_fails_when_too_few_frames_have_a_face(

@@ -156,9 +156,14 @@ class MouthObserver:
     def __init__(self) -> None:
         self._widest: list[tuple[float, int, MouthCrop]] = []  # heap, least open first
         self._closed = _ClosedLips()
+        self._shows_mouth = False  # a frame without a mask was seen
 
     def observe(self, frame: SourceFrame, face: TrackedFace) -> None:
         """Consider one frame of the track pass."""
+        if face.is_covered and self._shows_mouth:
+            return
+        if not (face.is_covered or self._shows_mouth):  # the first bare mouth: what masks looked like counts no more
+            self._shows_mouth, self._widest, self._closed = True, [], _ClosedLips()
         gap = _opening(face.landmarks)
         self._closed.consider(frame, face, gap)
         if len(self._widest) < _CANDIDATES or gap > self._widest[0][0]:

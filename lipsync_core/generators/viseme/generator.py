@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 
 from lipsync_core.face.track import ClipObserver, FaceTrack
 from lipsync_core.generators.contract import Conditions, GeneratorSpec
-from lipsync_core.generators.viseme.curves import mouth_curves
+from lipsync_core.generators.viseme.curves import Curve, mouth_curves
 from lipsync_core.generators.viseme.exemplar import MouthObserver
 from lipsync_core.generators.viseme.painter import VISEME
 
 
 class VisemeGenerator:
     """Implements `InferringHalf` from speech sounds alone."""
+
+    def __init__(self, expression: float = 1.0) -> None:
+        """`expression` (0..1.5) scales the movement: at 0 the mouth rests, but for closures."""
+        self._expression = expression
 
     @property
     def spec(self) -> GeneratorSpec:
@@ -37,8 +41,22 @@ class VisemeGenerator:
         return mouth_curves(speech)
 
     def infer(self, crops: Iterator[NDArray[np.uint8]] | None, conditions: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The curves are the edits: (M, K) columns of `Curve`."""
-        return conditions
+        """The curves, with the wanted expression, are the edits: (M, K) columns of `Curve`."""
+        return expressed(conditions, self._expression)
 
     def cropper(self, track: FaceTrack) -> None:
         """None: this generator needs no crops."""
+
+
+def expressed(curves: NDArray[np.float32], expression: float) -> NDArray[np.float32]:
+    """(M, K) the mouth curves (columns of `Curve`) with their movement scaled by `expression`, 0..1.5.
+
+    Jaw and width are scaled. Lips that close for P, B and M still meet, or the sound would be another one. The lower
+    lip under the teeth and the tongue get smaller with the rest, and not larger: they touch the teeth at 1.
+    """
+    if expression == 1.0:
+        return curves
+    scaled = curves.copy()
+    scaled[:, [Curve.JAW, Curve.WIDTH]] *= np.float32(expression)
+    scaled[:, [Curve.TUCK, Curve.TONGUE]] *= np.float32(min(1.0, expression))
+    return scaled

@@ -30,7 +30,7 @@ REPORT = JobReport(
     encoding=EncoderChoice("auto", "h264", "x264", "h264_nvenc cannot be used here: Cannot load libcuda.so.1"),
     providers=ProviderChoice("auto", "cpu", "it ran a trial network correctly; cuda is not here", "fp32"),
     audio="aac 192 kb/s",
-    frames=FrameCounts(synced=270, passed_no_face=8, passed_low_score=2),
+    frames=FrameCounts(synced=270, passed_no_face=7, passed_low_score=2, passed_covered=1),
     stages=(
         StageTiming("probe", 0.1, 0.1, 0),
         StageTiming("track", 1.5, 2.0, 150, "cpu"),
@@ -60,7 +60,8 @@ def test_the_text_fits_80_columns_and_adds_up() -> None:
 def test_the_text_says_what_was_passed_through_and_where_the_output_is() -> None:
     text = words(render_text(REPORT))
     assert "270 of 280 synced (96.4 %)" in text
-    assert "8 passed through unchanged: no face found" in text
+    assert "7 passed through unchanged: no face found" in text
+    assert "1 passed through unchanged: mouth covered" in text
     assert "2 passed through unchanged: face turned away or badly seen" in text
     assert "viseme/1, the best installed Apache-2.0" in text
     assert "networks cpu in fp32, --providers auto it ran a trial network correctly" in text
@@ -117,8 +118,9 @@ def test_the_json_has_the_documented_fields() -> None:
     assert fields["frames"] == {
         "total": 280,
         "synced": 270,
-        "passed_no_face": 8,
+        "passed_no_face": 7,
         "passed_low_score": 2,
+        "passed_covered": 1,
         "synced_share": 270 / 280,
     }
     assert fields["stages"][1] == {

@@ -29,6 +29,7 @@ def test_a_request_with_files_alone_has_the_options_of_the_command_line() -> Non
         ("crf", 52),
         ("crf", -1),
         ("face", -1),
+        ("expression", 1.6),
         ("min_synced", 1.1),
         ("priority", "urgent"),
         ("callback_url", "s3://bucket/key"),
@@ -60,10 +61,11 @@ def test_the_form_shows_every_field_in_order_with_a_title_and_a_description() ->
 
 def test_every_option_of_a_request_reaches_the_job() -> None:
     chosen = {
-        "model": "wav2lip",
+        "model": "viseme",
         "length": "video",
         "extend": "freeze",
         "face": 2,
+        "expression": 0.5,
         "enhance_quality": True,
         "crf": 31,
         "encoder": "x265",
@@ -80,6 +82,11 @@ def test_every_option_of_a_request_reaches_the_job() -> None:
 def test_a_request_fails_when_two_options_do_not_go_together() -> None:
     with pytest.raises(ValidationError, match="encoder x265 does not make h264; choose codec hevc, or auto"):
         LipSyncRequest.model_validate({**_FILES, "encoder": "x265"})
+
+
+def test_a_request_fails_when_a_network_is_asked_for_another_expression() -> None:
+    with pytest.raises(ValidationError, match=r"expression 0\.5 does not go with model wav2lip; choose model viseme"):
+        LipSyncRequest.model_validate({**_FILES, "model": "wav2lip", "expression": 0.5})
 
 
 def test_a_request_has_the_digest_of_the_releases_before_a_field_was_added() -> None:
@@ -99,7 +106,7 @@ def test_defaults_that_are_named_change_no_digest() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("encoder", "x264"), ("encoder", "nvenc"), ("codec", "hevc"), ("crf", 21), ("metadata", {"a": "b"}), ("face", 0)],
+    [("encoder", "x264"), ("encoder", "nvenc"), ("codec", "hevc"), ("crf", 21), ("expression", 0.9), ("face", 0)],
 )
 def test_another_choice_is_another_digest(field: str, value: object) -> None:
     digests = {LipSyncRequest.model_validate({**_FILES, **more}).digest for more in ({}, {field: value})}

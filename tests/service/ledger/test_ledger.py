@@ -86,10 +86,10 @@ def test_a_job_goes_through_its_states(ledger: Ledger) -> None:
 
 def test_frames_are_counted_by_outcome(ledger: Ledger, url: str) -> None:
     job = a_job(state=JobState.COMPLETED)
-    ledger.job_finished(job, FrameCounts(270, 8, 2))
+    ledger.job_finished(job, FrameCounts(270, 7, 2, 1))
     with open_engine(url).connect() as connection:
         rows = connection.exec_driver_sql("SELECT outcome, frames FROM frame_outcomes").all()
-    assert dict(map(tuple, rows)) == {"synced": 270, "passed_no_face": 8, "passed_low_score": 2}
+    assert dict(map(tuple, rows)) == {"synced": 270, "passed_no_face": 7, "passed_low_score": 2, "passed_covered": 1}
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)])
@@ -214,11 +214,11 @@ def test_an_outage_fails_no_job_and_loses_no_row(ledger: Ledger, url: str, tmp_p
         with pytest.raises(LedgerUnavailableError):
             ledger.job(job.job_id)
     other = Ledger(url, tmp_path / "spool")
-    assert other.replay() == 8  # the key, the job three times, a stage, three outcomes
+    assert other.replay() == 9  # the key, the job three times, a stage, four outcomes
     assert other.replay() == 0
     found = other.job(job.job_id)
     assert found is not None and found.state is JobState.COMPLETED
-    assert (count(url, "stage_timings"), count(url, "frame_outcomes")) == (1, 3)
+    assert (count(url, "stage_timings"), count(url, "frame_outcomes")) == (1, 4)
     assert not other.claim(a_job(idempotency_key="k")).is_new
 
 

@@ -97,7 +97,7 @@ def assert_each_once(url: str, told: set[UUID]) -> None:
     states = {UUID(str(row[0])): row[1] for row in jobs}
     assert len(states) == len(jobs)
     expected_stages = [(job, stage, 1.0) for job in told for stage in ("blend", "infer", "track")]
-    outcomes = (("passed_low_score", 1), ("passed_no_face", 2), ("synced", 7))
+    outcomes = (("passed_covered", 0), ("passed_low_score", 1), ("passed_no_face", 2), ("synced", 7))
     expected_frames = [(job, *outcome) for job in told for outcome in outcomes]
     assert {states.get(job) for job in told} == {"completed"}
     assert sorted(row for row in normal(stages) if row[0] in told) == sorted(expected_stages)

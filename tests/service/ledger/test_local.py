@@ -94,7 +94,7 @@ def test_the_rows_wait_when_the_database_cannot_be_opened(report: JobReport, tmp
     job_id = record_report(report, Path("face.mp4"), Path("speech.wav"), down)
     up = Ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}", tmp_path / "spool")
     upgrade(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
-    assert up.replay() == 7  # a job, three stages, three outcomes
+    assert up.replay() == 8  # a job, three stages, four outcomes
     assert up.job(job_id) is not None
 
 

@@ -105,7 +105,12 @@ def test_jobs_errors_and_frames_are_counted(filled: str) -> None:
     assert report.jobs == JOBS + 1
     assert report.states == (("completed", JOBS), ("failed", 1))
     assert report.errors == (("NO_FACE", 1),)
-    assert report.outcomes == (("passed_low_score", 0), ("passed_no_face", JOBS), ("synced", 9 * JOBS))
+    assert report.outcomes == (
+        ("passed_covered", 0),
+        ("passed_low_score", 0),
+        ("passed_no_face", JOBS),
+        ("synced", 9 * JOBS),
+    )
     assert (report.first, report.last) == (START, START + timedelta(hours=JOBS - 1))
 
 
