@@ -10,16 +10,18 @@ from lipsync_core.blend.feather import FeatherBlender
 from lipsync_core.clock import StageClock
 from lipsync_core.face.landmarks import MOUTH_CORNERS, rows
 from lipsync_core.face.mediapipe import MediapipeTracker
+from lipsync_core.generators.viseme.contours import MAX_GAP
 from lipsync_core.generators.viseme.curves import Curve
 from lipsync_core.generators.viseme.generator import VisemeGenerator
 from lipsync_core.generators.viseme.geometry import ClipGeometry
 from lipsync_core.generators.viseme.painter import VisemePainting
-from lipsync_core.generators.viseme.shape import MAX_GAP, mouth_shape
+from lipsync_core.generators.viseme.shape import mouth_shape
 from lipsync_core.generators.viseme.warp import RING
 from lipsync_core.media.decode import SourceFrame, decode_frames
 from lipsync_core.media.planes import read_region, write_region
 from lipsync_core.models.store import ModelStore
 from tests.generators.faces import placed, plain_face, track_of
+from tests.generators.viseme.test_shape import resting
 
 INNER_LIPS = rows((13, 14))
 RESTING = {"jaw": 0.0}
@@ -88,7 +90,7 @@ def test_the_intended_opening_is_scaled_exactly() -> None:
     assert pose is not None
     for expression in (0.0, 0.5, 1.0, 1.5):
         (edit,) = VisemeGenerator(expression).infer(None, curves(**OPEN))
-        assert mouth_shape(pose, 70.0, 0.0, edit, RING).gap == pytest.approx(expression * 0.9 * MAX_GAP, abs=1e-3)
+        assert mouth_shape(pose, 70.0, resting(), edit, RING).gap == pytest.approx(expression * 0.9 * MAX_GAP, abs=1e-3)
 
 
 @pytest.mark.parametrize("named", [{"jaw": 0.9, "width": -0.8}, {"tuck": 1.0, "tongue": 0.7}, {"width": 1.0}])
