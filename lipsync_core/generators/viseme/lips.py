@@ -20,11 +20,11 @@ from lipsync_core.generators.viseme.shape import MouthShape
 LIP_PART = (36, 52, 220, 180)
 
 _ROWS = (rows(UPPER_OUTER_LIP), rows(UPPER_INNER_LIP), rows(LOWER_INNER_LIP), rows(LOWER_OUTER_LIP))
-_PRESS = 0.02  # of the mouth's width: an open mouth's inner contours are drawn so far into its lips
+_PRESS = 0.035  # of the mouth's width: an open mouth's inner contours are drawn so far into its lips
 _LIP_GROWTH = 1.15  # lips stretched by opening regain this much of their height
 _LEAST_UPPER, _LEAST_LOWER = 0.085, 0.12  # and are at least so high in their middle, in mouth widths
 _OPEN_LINE = 0.5  # of an open mouth's bend stays where its lips meet
-_CORE, _FADE = 0.03, 0.11  # mouth widths around the lips that are painted fully, and in which they fade out
+_CORE, _FADE = 0.02, 0.07  # mouth widths around the lips that are painted fully, and in which they fade out
 _LIGHT_NEAR, _LIGHT_FAR = 0.04, 0.24  # mouth widths around the lips in which the light is compared
 _LIGHT_SIGMA = 0.12  # mouth widths
 _LIP_LIGHT, _LIP_LIGHT_DEPTH = 0.6, 0.03  # weight of the lips in it, and their depth where no tooth shows
@@ -32,6 +32,7 @@ _USUAL_WIDTH_PX = 75.0
 _BEYOND = 1.5  # beyond the corners they fade out sooner than above and below
 _LIGHT_STEP = 2  # canonical pixels
 _LIGHT_RANGE = (0.45, 2.2)
+_SEAM_COLOURS = np.array([0.8, 1.15, 1.1], np.float32)  # the shadow between lips is red
 _SEAM_HEIGHT, _SEAM_DEPTH = 0.018, 0.45  # of the line that is drawn between lips which the clip never shows closed
 
 
@@ -138,7 +139,8 @@ class LipTexture:
             seam = np.dstack([places.below, _seam_depth(shape, np.arange(left, right), places.below.shape)])
             away = _into_region(seam, local, size)  # (h, w, 2)
             lips = lips + (lower - lips) * (away[..., :1] / float(scale_of(to_canonical)) + 0.5).clip(0.0, 1.0)
-            light *= 1.0 - away[..., 1:] * np.exp(-np.abs(away[..., :1]) / (_SEAM_HEIGHT * shape.mouth_width_px))
+            shade = away[..., 1:] * np.exp(-np.abs(away[..., :1]) / (_SEAM_HEIGHT * shape.mouth_width_px))
+            light *= 1.0 - shade * _SEAM_COLOURS
         joined = beneath + (lips * light - beneath) * layers[..., 3:]
         pixels[y0:y1, x0:x1] = np.clip(np.rint(joined), 0, 255)
 
