@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync_core.audio.load import SPEECH_RATE_HZ
+from lipsync_core.audio.load import SPEECH_RATE_HZ, SoundPart
 from lipsync_core.audio.speech_features import WINDOW, WINDOW_S, speech_features
 from lipsync_core.audio.speech_network import SpeechNetwork, open_network
 
@@ -76,16 +76,16 @@ def first_row(first_s: int) -> int:
     return (first_s + _OVERLAP_S) * ROWS_HZ if first_s else 0
 
 
-def surroundings(start_s: Fraction, end_s: Fraction | None) -> tuple[int, int | None]:
-    """The part of a sound, in whole seconds, whose rows within [start_s, end_s) are those of the whole sound.
+def surroundings(start_s: Fraction, end_s: Fraction | None) -> SoundPart:
+    """The part of a sound whose rows within [start_s, end_s) are those of the whole sound.
 
     It holds every window that overlaps [start_s, end_s): it begins less than 8 s before, and ends at most 8 s behind.
     """
     first = floor((start_s + _LEAD_S - WINDOW_S) / HOP_S) + 1
     first_s = max(0, first * HOP_S - _LEAD_S)
     if end_s is None:
-        return first_s, None
-    return first_s, floor((end_s + _LEAD_S) / HOP_S) * HOP_S - _LEAD_S + WINDOW_S
+        return SoundPart(first_s)
+    return SoundPart(first_s, floor((end_s + _LEAD_S) / HOP_S) * HOP_S - _LEAD_S + WINDOW_S)
 
 
 def _windows(blocks: Iterable[NDArray[np.int16]], lead: int) -> Iterator[tuple[NDArray[np.int16], int]]:

@@ -38,6 +38,10 @@ class AudioCut:
     start_s: Fraction = Fraction(0)
     end_s: Fraction | None = None
 
+    def samples(self, rate_hz: int) -> tuple[int, int | None]:
+        """The number of its first sample at `rate_hz`, and of the one after its last."""
+        return round(self.start_s * rate_hz), None if self.end_s is None else round(self.end_s * rate_hz)
+
 
 def decode_sound(cut: AudioCut) -> Iterator[av.AudioFrame]:
     """The samples of `cut`, in frames of one sample format, channel layout and rate: those of the first frame.
@@ -50,12 +54,22 @@ def decode_sound(cut: AudioCut) -> Iterator[av.AudioFrame]:
         InputError: the file cannot be read.
     """
     count = 0
-    for frame in _trimmed(_gapless(_uniform(_source_frames(cut.path))), cut):
+    for frame in decode_part(cut):
         count += frame.samples
         yield frame
     if count == 0:
-        remedy = "choose an earlier start" if cut.start_s > 0 else "give a file with sound in it"
-        raise NoAudioError(f"{cut.path} has no audio sample from {float(cut.start_s):g} s on", remedy)
+        raise no_sound_in(cut)
+
+
+def decode_part(cut: AudioCut) -> Iterator[av.AudioFrame]:
+    """As `decode_sound`, but a cut may hold no sample."""
+    return _trimmed(_gapless(_uniform(_source_frames(cut.path))), cut)
+
+
+def no_sound_in(cut: AudioCut) -> NoAudioError:
+    """The error of a cut without a sample."""
+    remedy = "choose an earlier start" if cut.start_s > 0 else "give a file with sound in it"
+    return NoAudioError(f"{cut.path} has no audio sample from {float(cut.start_s):g} s on", remedy)
 
 
 def flush(resampler: av.AudioResampler) -> list[av.AudioFrame]:
@@ -177,8 +191,7 @@ def _trimmed(frames: Iterable[av.AudioFrame], cut: AudioCut) -> Iterator[av.Audi
     position = 0
     for frame in frames:
         rate = frame.sample_rate
-        start = round(cut.start_s * rate)
-        end = None if cut.end_s is None else round(cut.end_s * rate)
+        start, end = cut.samples(rate)
         if end is not None and position >= end:
             return
         first = max(0, start - position)

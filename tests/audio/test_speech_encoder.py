@@ -156,11 +156,12 @@ def test_an_excerpt_has_the_rows_of_the_whole(
     encoder: SpeechEncoder, start_s: Fraction, end_s: Fraction | None
 ) -> None:
     sound = np.concatenate([read_speech(30.0), read_speech(30.0)[::-1] // 3])
-    first_s, last_s = surroundings(start_s, end_s)
-    part = sound[first_s * RATE_HZ : None if last_s is None else last_s * RATE_HZ]
+    part = surroundings(start_s, end_s)
+    first_s = part.first_s
     assert first_s > start_s - 8
-    assert last_s is None or end_s is None or last_s <= end_s + 8
-    rows = rows_of(encoder, part, first_s=first_s)
+    assert part.end_s is None or end_s is None or part.end_s <= end_s + 8
+    heard = sound[first_s * RATE_HZ : None if part.end_s is None else part.end_s * RATE_HZ]
+    rows = rows_of(encoder, heard, first_s=first_s)
     begin, end = int(start_s * 50), 3000 if end_s is None else min(3000, int(end_s * 50))
     place = slice(begin - first_row(first_s), end - first_row(first_s))
     assert begin >= first_row(first_s)
