@@ -9,6 +9,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync_core.audio.polarity import in_phase
 from lipsync_core.clock import StageClock
 from lipsync_core.media.sound import AudioCut, decode_part, decode_sound, flush, no_sound_in
 
@@ -107,7 +108,7 @@ class SpeechReader:
 def _resampled(frames: Iterable[av.AudioFrame]) -> Iterator[NDArray[np.int16]]:
     """The samples of `frames` as (N,) int16 at 16 kHz."""
     resampler = av.AudioResampler(format="s16", layout="mono", rate=SPEECH_RATE_HZ)
-    for frame in frames:
+    for frame in in_phase(frames):
         yield from _arrays(resampler.resample(frame))
     yield from _arrays(flush(resampler))
 
