@@ -72,7 +72,7 @@ class SpeechNetwork:
         """
         self._conv1 = _convolution(tensors, "conv1")
         self._conv2 = _convolution(tensors, "conv2")
-        self._positions: _Array = tensors[f"{_ENCODER}.embed_positions.weight"]  # (400, 384)
+        self._positions = _kept(tensors, f"{_ENCODER}.embed_positions.weight")  # (400, 384)
         self._blocks = tuple(_block(tensors, number) for number in range(max(HEARD_BLOCKS)))
 
     def heard(self, features: _Array) -> _Array:
@@ -164,9 +164,9 @@ def _block(tensors: Mapping[str, NDArray[Any]], number: int) -> _Block:
     attention = _behind_norm(joined, tensors, f"{prefix}.self_attn_layer_norm")
     return _Block(
         query_key_value=_Linear(attention.matrix * scale, attention.bias * scale),
-        output=_Linear(output, tensors[f"{prefix}.self_attn.out_proj.bias"]),
+        output=_Linear(output, _kept(tensors, f"{prefix}.self_attn.out_proj.bias")),
         widening=_behind_norm(_Linear(widening, tensors[f"{prefix}.fc1.bias"]), tensors, f"{prefix}.final_layer_norm"),
-        narrowing=_Linear(narrowing, tensors[f"{prefix}.fc2.bias"]),
+        narrowing=_Linear(narrowing, _kept(tensors, f"{prefix}.fc2.bias")),
     )
 
 
@@ -174,6 +174,12 @@ def _behind_norm(linear: _Linear, tensors: Mapping[str, NDArray[Any]], norm: str
     """`linear` with the gain and offset of the normalisation before it in its own matrix and bias."""
     gain, offset = tensors[f"{norm}.weight"], tensors[f"{norm}.bias"]
     return _Linear(gain[:, None] * linear.matrix, offset @ linear.matrix + linear.bias)
+
+
+def _kept(tensors: Mapping[str, NDArray[Any]], name: str) -> _Array:
+    """A copy of a tensor, which does not keep the whole file in memory."""
+    copy: _Array = tensors[name].copy()
+    return copy
 
 
 def _dequantised(tensors: Mapping[str, NDArray[Any]], name: str, axis: int) -> _Array:
