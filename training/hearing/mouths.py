@@ -3,7 +3,7 @@
     python -m training.hearing.mouths CLIPS OUT
 
 CLIPS holds videos with their own sound and `sources.csv` (columns file, person, language, seconds, source, licence,
-grade, sound_shift_s). OUT gets one `.npz` a clip, with the arrays of `MeasuredClip`. Both networks are the product's own
+grade, sound_shift_s). OUT gets one `.npz` a clip, with the arrays of `MeasuredClip`. Both networks are the product's
 (models `speech-encoder` and `mediapipe-face`); a clip that OUT holds already is not measured again.
 """
 
@@ -12,6 +12,7 @@ import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +51,8 @@ class MeasuredClip:
 
     def save(self, path: Path) -> None:
         """Write all fields as one `.npz`."""
-        np.savez(path, **{name: np.asarray(getattr(self, name)) for name in self.__slots__})
+        arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in self.__slots__}
+        np.savez(path, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> "MeasuredClip":

@@ -3,7 +3,7 @@
     python -m training.hearing.speech TEXTS OUT
 
 TEXTS is a folder with one UTF-8 text file a language (`de.txt`: one sentence a line); the card tells which were used.
-OUT gets one `.npz` a language with the arrays of `Spoken`. The speech is eSpeak NG's (Debian `espeak-ng`), each language
+OUT gets one `.npz` a language with the arrays of `Spoken`. eSpeak NG (Debian `espeak-ng`) speaks each language
 in several voices, speeds and pitches; flite's four English voices (Debian `flite`) speak besides. Seeds are fixed.
 """
 
@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import av
 import numpy as np
@@ -58,7 +59,8 @@ class Spoken:
 
     def save(self, path: Path) -> None:
         """Write all fields as one `.npz`."""
-        np.savez(path, **{name: np.asarray(getattr(self, name)) for name in self.__slots__})
+        arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in self.__slots__}
+        np.savez(path, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> "Spoken":
