@@ -29,31 +29,33 @@ from tasks.preview import Preview
 from tasks.stage_log import StageLog, StageRun
 
 _log = logging.getLogger(__name__)
-_UPDATE_EVERY_S = 2.0
+_UPDATE_EVERY_S = 3.0
 _UPDATE_SHARE = 0.1  # of the time gone by, where that is longer, so that a long job costs the server little more
 
 
 class ShownProgress:
-    """A progress bar of the present run. It may be called for every frame."""
+    """A progress bar of the present run, made by its third second. It may be called for every frame."""
 
     def __init__(self) -> None:
         self._artifact: UUID | None = None
-        with _if_possible():
-            made = create_progress_artifact(progress=0.0, key=PROGRESS_ARTIFACT, description="Frames written")
-            self._artifact = cast(UUID, made)
         self._started_at = self._shown_at = time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
-        """Move the bar: every two seconds, later at each tenth of the time gone by, and at the end."""
+        """Move the bar: every three seconds, later at each tenth of the time gone by, and at the end."""
         now = time.monotonic()
-        if self._artifact is None or not progress.total:
+        if not progress.total:
             return
         pause_s = max(_UPDATE_EVERY_S, _UPDATE_SHARE * (now - self._started_at))
         if now - self._shown_at < pause_s and progress.done < progress.total:
             return
         self._shown_at = now
+        percent = 100.0 * progress.done / progress.total
         with _if_possible():
-            update_progress_artifact(self._artifact, progress=100.0 * progress.done / progress.total)
+            if self._artifact is not None:
+                update_progress_artifact(self._artifact, progress=percent)
+            else:
+                made = create_progress_artifact(progress=percent, key=PROGRESS_ARTIFACT, description="Frames written")
+                self._artifact = cast(UUID, made)
 
 
 def show_timings(log: StageLog) -> None:
