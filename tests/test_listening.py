@@ -14,6 +14,7 @@ from lipsync_core.audio.loudness import LevelMeter, Levels
 from lipsync_core.audio.speech_encoder import MODEL, ROWS_HZ, SpeechEncoder, first_row, surroundings
 from lipsync_core.clock import StageClock
 from lipsync_core.generators.contract import InferringHalf
+from lipsync_core.generators.viseme.generator import VisemeGenerator
 from lipsync_core.generators.wav2lip import Identity, Wav2LipGenerator
 from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork
 from lipsync_core.listening import HeardSpeech, listen
@@ -103,6 +104,18 @@ def test_an_excerpt_hears_its_length_and_16_seconds_at_most(ears: Ears, minute: 
     for start_s, end_s in CUTS:
         part = heard(ears, minute, start_s, end_s)
         assert part.conditions.samples <= (part.end_s - start_s + 16) * 16_000
+
+
+def test_an_excerpt_has_the_mouth_curves_of_the_whole(model_store: ModelStore, minute: Path) -> None:
+    with no_thread_pools():
+        generator = VisemeGenerator.open(model_store)
+        whole = heard(generator, minute, Fraction(0), None)
+        for start_s, end_s in CUTS:
+            part = heard(generator, minute, start_s, end_s)
+            times_s = np.arange(float(start_s) + 0.02, float(part.end_s), 0.04)
+            curves = part.conditions.at(times_s)
+            assert curves.any()
+            np.testing.assert_array_equal(curves, whole.conditions.at(times_s))
 
 
 @pytest.mark.parametrize(("start_s", "end_s"), CUTS)

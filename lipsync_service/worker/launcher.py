@@ -21,7 +21,6 @@ from pathlib import Path
 
 from prefect.context import refresh_global_settings_context
 
-from lipsync_core.audio import phones
 from lipsync_core.errors import LipSyncError
 from lipsync_core.face.mediapipe import MediapipeTracker
 from lipsync_core.generators.viseme.generator import VisemeGenerator
@@ -218,7 +217,6 @@ def _preload() -> None:
     for name in _PRELOADED:
         importlib.import_module(name)
     s3.preload()
-    phones.open_beforehand()
     _open_models_beforehand()
     trim_engine()
     threads = len(list(Path("/proc/self/task").iterdir()))

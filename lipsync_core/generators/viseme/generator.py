@@ -1,22 +1,23 @@
 """The `viseme` generator: speech sounds move the mouth that the video already has.
 
-Phones become mouth curves, curves become a warp of the frame's own pixels and a mouth interior borrowed from the clip
-(`painter`).
+What the speech encoder hears becomes mouth curves, curves become a warp of the frame's own pixels and a mouth interior
+borrowed from the clip (`painter`).
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from fractions import Fraction
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipsync_core.audio.load import WHOLE_SOUND, SoundPart
-from lipsync_core.audio.speech_encoder import MODEL, SpeechEncoder, surroundings
+from lipsync_core.audio.speech_encoder import MODEL, SpeechEncoder
 from lipsync_core.face.track import ClipObserver, FaceTrack
 from lipsync_core.generators.contract import Conditions, GeneratorSpec
-from lipsync_core.generators.viseme.curves import CURVES_HZ, mouth_curves
+from lipsync_core.generators.viseme.curve_stream import CurveStream
 from lipsync_core.generators.viseme.exemplar import MouthObserver
+from lipsync_core.generators.viseme.hearing import MARGIN_S, mouth_samples
 from lipsync_core.generators.viseme.painter import VISEME
 from lipsync_core.models.store import ModelStore
 
@@ -25,7 +26,7 @@ class VisemeGenerator:
     """Implements `InferringHalf` from speech sounds alone."""
 
     def __init__(self, encoder: SpeechEncoder) -> None:
-        self._encoder = encoder
+        self._stream = CurveStream(encoder, mouth_samples, ceil(MARGIN_S))
 
     @classmethod
     def open(cls, models: ModelStore) -> "VisemeGenerator":
@@ -51,12 +52,12 @@ class VisemeGenerator:
         return MouthObserver()
 
     def part_to_hear(self, start_s: Fraction, end_s: Fraction | None) -> SoundPart:
-        """The windows of the speech encoder that overlap the excerpt."""
-        return surroundings(start_s, end_s)
+        """The excerpt and at most 14 s before and behind: windows of the speech encoder and whole pieces of curves."""
+        return self._stream.part_to_hear(start_s, end_s)
 
     def listen(self, speech: Iterable[NDArray[np.int16]], part: SoundPart = WHOLE_SOUND) -> Conditions:
         """Mouth curves of `part` of the sound."""
-        return replace(mouth_curves(speech), first=part.first_s * CURVES_HZ)
+        return self._stream.curves(speech, part)
 
     def infer(self, crops: Iterator[NDArray[np.uint8]] | None, conditions: NDArray[np.float32]) -> NDArray[np.float32]:
         """The curves are the edits: (M, K) columns of `Curve`."""
