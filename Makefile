@@ -13,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TRITON := .venv-triton
 PINS := pyproject.toml constraints.txt
-MODEL := mediapipe-face
+MODELS := mediapipe-face speech-encoder
 
 .PHONY: demo test test-fast check up down torch triton bench models clean distclean
 .DELETE_ON_ERROR:
@@ -54,7 +54,7 @@ bench: $(VENV)/.installed models demo/face.mp4
 	set -e; for script in $$(grep -l __main__ benchmarks/*.py); do $(BIN)/python "$$script"; done
 
 models: | $(VENV)/.installed-demo
-	@$(BIN)/lipsync models pull --quiet $(MODEL)
+	@set -e; for model in $(MODELS); do $(BIN)/lipsync models pull --quiet $$model; done
 
 # The demo needs less than the tests do, so each has a stamp; installing for the tests serves the demo too.
 $(VENV)/.installed: $(PINS) | $(BIN)/python

@@ -11,7 +11,7 @@ from pathlib import Path
 #: Variables that would lead a checkout's programs to other code, other models or another service.
 _DROPPED = ("PYTHONPATH", "PYTHONHOME", "LIPSYNC_", "PREFECT_", "XDG_DATA_HOME", "XDG_CACHE_HOME")
 _LIMIT_S = 600.0
-_FACE_MODEL, _NETWORK = "mediapipe-face", "wav2lip"
+_EMBEDDED, _NETWORK = ("mediapipe-face", "speech-encoder"), "wav2lip"
 #: Writes the golden vectors' seeded weights as a checkpoint; run by the checkout's Python, which has torch.
 _WRITE_WEIGHTS = """
 import importlib.util, sys
@@ -43,8 +43,8 @@ class Ended:
 class Checkout:
     """A checkout with its own virtual environment, `.venv`, and a folder for the files of the measurement.
 
-    It has two homes, each with the face model and Wav2Lip from seeded weights: `home` with the network as users
-    import it, `whole_home` with all of it, which the compat mode needs.
+    It has two homes, each with the models of face and speech, and Wav2Lip from seeded weights: `home` with the network
+    as users import it, `whole_home` with all of it, which the compat mode needs.
     """
 
     root: Path
@@ -98,12 +98,13 @@ class Checkout:
         return found
 
     def import_models(self, own_models: Path, seeded_weights: Path) -> None:
-        """Make both homes anew: the face model from `own_models`, Wav2Lip from a checkpoint of seeded weights."""
+        """Make both homes anew: face and speech from `own_models`, Wav2Lip from a checkpoint of seeded weights."""
         checkpoint = self.work / "seeded.pth"
         self.python("-c", _WRITE_WEIGHTS, seeded_weights, checkpoint).require_success()
         for home, options in ((self.home, ()), (self.whole_home, ("--whole",))):
             shutil.rmtree(home, ignore_errors=True)
-            shutil.copytree(own_models / _FACE_MODEL, home / "models" / _FACE_MODEL)
+            for name in _EMBEDDED:
+                shutil.copytree(own_models / name, home / "models" / name)
             words = ("--as", _NETWORK, "--accept-licence", "--home", home, *options)
             self.lipsync("models", "import", checkpoint, *words).require_success()
 

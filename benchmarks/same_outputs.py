@@ -152,7 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--work", type=Path, required=True, help="a folder for models, inputs and outputs")
     one.add_argument("--clips", type=Path, default=shared_files.CLIPS, help="the real clips")
     one.add_argument("--golden", type=Path, default=shared_files.GOLDEN, help="the folder of seeded_weights.py")
-    one.add_argument("--models", type=Path, default=_OWN_MODELS, help="the folder that has mediapipe-face")
+    one.add_argument("--models", type=Path, default=_OWN_MODELS, help="the folder of the embedded models")
     one.add_argument("--only", choices=["local", "service"])
     one.add_argument("--job", default="*", metavar="MASK", help="only the jobs whose names it fits")
     one.add_argument("--first-port", type=int, default=_FIRST_PORT)

@@ -123,7 +123,7 @@ def load_inference(
         if options.model == "auto":
             return _best_model(options, models, execution)
         if options.model == "viseme":
-            return _viseme(options, "asked for")
+            return _viseme(options, models, "asked for")
         return _wav2lip(options, execution, usable_model(options.model, models, execution), "asked for")
 
 
@@ -204,7 +204,7 @@ def _parts(generator: InferringHalf, weights_sha256: str | None, reason: str) ->
 
 
 def _best_model(options: JobOptions, models: ModelStore, execution: Execution | None) -> InferenceParts:
-    """The first of `NEURAL_MODELS` that may be used, or else `viseme`, which needs no weights.
+    """The first of `NEURAL_MODELS` that may be used, or else `viseme`, whose model is free for any use.
 
     A network that may be used and does not open is an error: another model would hide a fault of the machine.
     """
@@ -219,7 +219,7 @@ def _best_model(options: JobOptions, models: ModelStore, execution: Execution | 
         else:
             options.require_fitting_expression(name)
             return _wav2lip(options, execution, usable, _reason(passed_over))
-    return _viseme(options, _reason(passed_over))
+    return _viseme(options, models, _reason(passed_over))
 
 
 def _runnable(models: ModelStore, name: str, execution: Execution | None) -> UsableModel:
@@ -246,10 +246,10 @@ def _obstacle(reason: ModelError) -> str:
     return f"cannot be used ({reason.message})"
 
 
-def _viseme(options: JobOptions, reason: str) -> InferenceParts:
+def _viseme(options: JobOptions, models: ModelStore, reason: str) -> InferenceParts:
     from lipsync_core.generators.viseme.generator import VisemeGenerator
 
-    return _parts(VisemeGenerator(options.expression), None, reason)
+    return _parts(VisemeGenerator.open(models, options.expression), None, reason)
 
 
 def _wav2lip(options: JobOptions, execution: Execution | None, usable: UsableModel, reason: str) -> InferenceParts:

@@ -21,11 +21,14 @@ class HeardSpeech:
 def listen(generator: InferringHalf, audio: Path, options: JobOptions, clock: StageClock) -> HeardSpeech:
     """Have `generator` hear the part of `audio` that `options` cut out; timed as stage "listen".
 
+    It hears the cut as the whole sound would have it, so an excerpt is the part of the whole result.
+
     Raises:
         NoAudioError: no audio stream, or no sample inside the cut.
         InputError: the file cannot be read.
     """
-    speech = SpeechReader(audio, clock, options.start_s, options.end_s)
+    part = generator.part_to_hear(options.start_s, options.end_s)
+    speech = SpeechReader(audio, clock, options.start_s, options.end_s, part)
     with clock.stage("listen"):
-        conditions = generator.listen(speech)
+        conditions = generator.listen(speech, part)
     return HeardSpeech(conditions, options.start_s + speech.duration_s)

@@ -21,6 +21,9 @@ class Timeline:
     pts: NDArray[np.int64]  # (M,) start times, the first at 0, strictly ascending
     time_base: Fraction  # seconds
     last_duration: int  # how long the last frame lasts
+    # An excerpt is heard as the whole result is, so that its frames are those of the whole:
+    start: int = 0  # when it begins in the whole result
+    missed: int = 0  # of the first frame's duration there, the part before the excerpt
 
     def __post_init__(self) -> None:
         if self.source_indexes.shape != self.pts.shape or self.pts.ndim != 1:
@@ -38,13 +41,20 @@ class Timeline:
         return (int(self.pts[-1]) + self.last_duration) * self.time_base if len(self) else Fraction(0)
 
     def starts_s(self) -> NDArray[np.float64]:
-        """(M,) when each frame appears on the screen, seconds from the first frame's start."""
-        return np.asarray(self.pts * float(self.time_base), np.float64)
+        """(M,) when each frame appears on the screen, seconds from the start of the whole result."""
+        return np.asarray(self._whole_pts() * float(self.time_base), np.float64)
 
     def middles_s(self) -> NDArray[np.float64]:
-        """(M,) the middle of each frame's time on the screen, seconds from the first frame's start."""
-        ends = np.append(self.pts[1:], self.pts[-1:] + self.last_duration)
-        return np.asarray((self.pts + ends) * (float(self.time_base) / 2), np.float64)
+        """(M,) the middle of each frame's time on the screen, seconds from the start of the whole result."""
+        pts = self._whole_pts()
+        ends = np.append(pts[1:], pts[-1:] + self.last_duration + (self.missed if len(self) == 1 else 0))
+        return np.asarray((pts + ends) * (float(self.time_base) / 2), np.float64)
+
+    def _whole_pts(self) -> NDArray[np.int64]:
+        """(M,) start times in the whole result."""
+        pts = self.pts + self.start
+        pts[:1] -= self.missed
+        return pts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,10 +132,13 @@ def _excerpt(shown: _Shown, time_base: Fraction, start_s: Fraction) -> Timeline:
     start = floor(start_s / time_base)
     ends = np.cumsum(shown.durations)
     first = int(np.searchsorted(ends, start, side="right"))
-    pts = np.maximum(ends[first:] - shown.durations[first:] - start, 0)
+    begins = ends[first:] - shown.durations[first:] - start
+    pts = np.maximum(begins, 0)
     return Timeline(
         source_indexes=shown.indexes[first:].astype(np.int32),
         pts=pts,
         time_base=time_base,
         last_duration=int(ends[-1] - start - pts[-1]),
+        start=start,
+        missed=int(pts[0] - begins[0]),
     )

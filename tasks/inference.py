@@ -15,7 +15,7 @@ from lipsync_core.tracking import TrackPass, require_fitting
 from tasks.job import ChosenParts, JobInputs, ServiceJob
 from tasks.stage_log import StageMeter
 
-_EDITS_FORMAT = 1  # raise it when the meaning of a stored row changes
+_EDITS_FORMAT = 2  # raise it when the meaning of a stored row changes
 
 
 @dataclass(frozen=True, slots=True, eq=False)

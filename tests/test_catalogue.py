@@ -90,6 +90,7 @@ def test_a_whole_job_opens_each_network_once(home: Path, face_clip: Path, speech
 def test_loading_a_job_hashes_each_model_file_once(model: Model, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace = Workspace.below(home)
     files = [path for path in workspace.models.rglob("*") if path.suffix in (".onnx", ".tflite")]
+    files = [path for path in files if path.parent.name != "speech-encoder"]  # only `viseme` hears with it
     networks = [path for path in files if path.suffix == ".onnx"]
     assert len(networks) == 2
     hashed = count_hashed_bytes(monkeypatch)

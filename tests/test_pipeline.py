@@ -117,6 +117,21 @@ def test_an_excerpt_shows_the_frames_of_the_full_result(
     assert all(np.abs(one[top].astype(int) - two[top]).mean() < 3 for one, two in zip(source, output, strict=True))
 
 
+def test_an_excerpt_is_the_part_of_the_full_result_bit_for_bit(
+    face_video: Path, speech_wav: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    lossless = JobOptions(crf=0, preset="ultrafast", end_s=Fraction(5))
+    lip_sync(face_video, speech_wav, tmp_path / "whole.mp4", lossless, workspace)
+    whole = luma_frames(tmp_path / "whole.mp4")
+    for start_s, end_s in ((Fraction(2), Fraction(3)), (Fraction(101, 25), Fraction(5))):
+        options = replace(lossless, start_s=start_s, end_s=end_s)
+        lip_sync(face_video, speech_wav, tmp_path / "part.mp4", options, workspace)
+        part = luma_frames(tmp_path / "part.mp4")
+        assert len(part) == (end_s - start_s) * 25
+        for one, two in zip(part, whole[round(start_s * 25) :], strict=False):
+            np.testing.assert_array_equal(one, two)
+
+
 def test_a_still_image_speaks(speech_wav: Path, workspace: Workspace, tmp_path: Path) -> None:
     portrait = tmp_path / "portrait.png"
     io.imsave(portrait, data.astronaut())

@@ -61,7 +61,7 @@ class Rendering:
 
 
 def rendering_of(video: Path, models: ModelStore) -> Rendering:
-    generator, clock = VisemeGenerator(), StageClock()
+    generator, clock = VisemeGenerator.open(models), StageClock()
     observer = generator.observer()
     track = MediapipeTracker(models).track(decode_frames(video, clock, HALF_SECOND), clock, observer)
     timeline = plan_timeline(track, HALF_SECOND, JobOptions())

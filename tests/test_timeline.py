@@ -168,3 +168,19 @@ def test_a_track_of_only_what_is_needed_gives_the_same_plan() -> None:
 def test_a_timeline_fails_when_its_columns_differ_in_length() -> None:
     with pytest.raises(ValueError, match="source indexes"):
         Timeline(np.zeros(2, np.int32), np.zeros(3, np.int64), NTSC, 1)
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [(0, 90), (50, 100), (53, 100), (53, 54), (7, 8), (100, None)],
+)
+def test_the_frames_of_an_excerpt_are_heard_at_the_moments_of_the_whole(start: int, end: int | None) -> None:
+    track = track_of([7, 3, 11, 5, 9], Fraction(1, 30))
+    full = plan_timeline(track, Fraction(6), JobOptions())
+    options = JobOptions(start_s=Fraction(start, 30), end_s=None if end is None else Fraction(end, 30))
+    cut = plan_timeline(track, Fraction(6), options)
+    first = int(np.searchsorted(full.pts, start, side="right")) - 1
+    place = slice(first, first + len(cut))
+    assert shown(cut) == shown(full)[place]
+    np.testing.assert_array_equal(cut.middles_s(), full.middles_s()[place])
+    np.testing.assert_array_equal(cut.starts_s(), full.starts_s()[place])

@@ -110,9 +110,10 @@ def bare_output(path: Path, mel: NDArray[np.float32], faces: NDArray[np.float32]
 
 
 def home_with(network: Path, folder: Path, is_whole: bool = False) -> Workspace:
-    """The user's face models, and `network` as `wav2lip`, its licence accepted."""
+    """The user's models of face and speech, and `network` as `wav2lip`, its licence accepted."""
     workspace = Workspace.below(folder)
-    shutil.copytree(Workspace.default().models / "mediapipe-face", workspace.models / "mediapipe-face")
+    for name in ("mediapipe-face", "speech-encoder"):
+        shutil.copytree(Workspace.default().models / name, workspace.models / name)
     ModelInstaller(ModelStore(workspace.models)).import_file("wav2lip", network, accept_licence=True, is_whole=is_whole)
     return workspace
 

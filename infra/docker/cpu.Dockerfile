@@ -18,6 +18,7 @@ COPY prefect.yaml ./
 RUN --mount=type=cache,target=/var/cache/pip \
     pip install --no-compile -c constraints.txt -e '.[service,neural,model-server]' prefect-redis
 RUN lipsync models pull mediapipe-face --home /opt/models \
+    && lipsync models pull speech-encoder --home /opt/models \
     && lipsync doctor --home /opt/models \
     && python -m compileall -q -j 0 /opt/venv/lib /opt/lipsync
 

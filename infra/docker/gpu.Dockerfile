@@ -39,6 +39,7 @@ RUN --mount=type=cache,target=/var/cache/pip \
         || sed -i "s/^onnxruntime-gpu==.*/onnxruntime-gpu==${ONNXRUNTIME_GPU_VERSION}/" constraints.txt \
     && pip install --no-compile -c constraints.txt -e '.[service,gpu,model-server]' prefect-redis
 RUN lipsync models pull mediapipe-face --home /opt/models \
+    && lipsync models pull speech-encoder --home /opt/models \
     && lipsync doctor --home /opt/models \
     && python -m lipsync_service.deploy.check_gpu \
     && python -m compileall -q -j 0 /opt/venv/lib /opt/lipsync

@@ -15,7 +15,7 @@ _FULL_SCALE = 32768.0
 _SPECTRUM = 512  # samples, 32 ms
 _LOUDNESS = 400  # samples, 25 ms, the middle of the spectrum's window
 _FLOOR_DB = -90.0
-_CHUNK_FRAMES = 1000  # measured at a time, so that one long block needs no more memory than many short ones
+_CHUNK_FRAMES = 200  # measured at a time, so that one long block needs no more memory than many short ones
 
 # Vowels with an open jaw have their first formant above 550 Hz, close ones below 480 Hz
 # (Peterson and Barney 1952, table II); the bands come from the study behind the viseme generator.
@@ -49,7 +49,7 @@ class Levels:
 class LevelMeter:
     """Measures the levels of a sound on its way to another consumer.
 
-    It holds 10 s of samples and the levels (8 bytes per 10 ms), never the whole sound.
+    It holds 2 s of samples and the levels (8 bytes per 10 ms), never the whole sound.
     """
 
     def __init__(self) -> None:
@@ -66,11 +66,29 @@ class LevelMeter:
 
     def levels(self) -> Levels:
         """The levels of the sound so far, one for every 10 ms begun."""
-        frames = -(-self._samples // FRAME) - self._frames
+        return self.between(0, self.count)
+
+    @property
+    def count(self) -> int:
+        """The number of levels of the sound so far."""
+        return -(-self._samples // FRAME)
+
+    def between(self, first: int, end: int) -> Levels:
+        """The levels from number `first` to `end`, exclusive, of the sound so far."""
+        chunk = first // _CHUNK_FRAMES
+        parts = self._levels[chunk : -(-end // _CHUNK_FRAMES)]
+        if end > self._frames:
+            parts = [*parts, self._rest()]
+        place = slice(first - chunk * _CHUNK_FRAMES, end - chunk * _CHUNK_FRAMES)
+        level_db = np.concatenate([part.level_db for part in parts] or [np.zeros(0, np.float32)])
+        openness_db = np.concatenate([part.openness_db for part in parts] or [np.zeros(0, np.float32)])
+        return Levels(level_db[place], openness_db[place])
+
+    def _rest(self) -> Levels:
+        """The levels that need samples after those that are there: silence stands in for these."""
+        frames = self.count - self._frames
         needed = max(0, (frames - 1) * FRAME + _SPECTRUM - len(self._held))
-        rest = _measure(np.concatenate([self._held, np.zeros(needed, np.int16)]), frames)
-        parts = [*self._levels, rest]
-        return Levels(np.concatenate([p.level_db for p in parts]), np.concatenate([p.openness_db for p in parts]))
+        return _measure(np.concatenate([self._held, np.zeros(needed, np.int16)]), frames)
 
     def _add(self, block: NDArray[np.int16]) -> None:
         self._samples += len(block)

@@ -52,14 +52,16 @@ def mel_spectrogram(speech: Iterable[NDArray[np.int16] | NDArray[np.float32]]) -
     return np.concatenate(columns, axis=1)
 
 
-def mel_filters() -> NDArray[np.float32]:
-    """(80, 401) triangular filters over the bins of an 800-point spectrum, each of area 1 (in hertz)."""
-    edges_hz = _mel_to_hz(np.linspace(_hz_to_mel(_LOWEST_HZ), _hz_to_mel(_HIGHEST_HZ), MEL_BANDS + 2))  # (82,)
-    bins_hz = np.linspace(0.0, SPEECH_RATE_HZ / 2, _WINDOW // 2 + 1)  # (401,)
+def mel_filters(
+    window: int = _WINDOW, lowest_hz: float = _LOWEST_HZ, highest_hz: float = _HIGHEST_HZ
+) -> NDArray[np.float32]:
+    """(80, B) triangular filters over the B = window // 2 + 1 bins of a spectrum, each of area 1 (in hertz)."""
+    edges_hz = _mel_to_hz(np.linspace(_hz_to_mel(lowest_hz), _hz_to_mel(highest_hz), MEL_BANDS + 2))  # (82,)
+    bins_hz = np.linspace(0.0, SPEECH_RATE_HZ / 2, window // 2 + 1)  # (B,)
     widths_hz = np.diff(edges_hz)  # (81,)
-    distance_hz = edges_hz[:, None] - bins_hz  # (82, 401)
-    rising = -distance_hz[:-2] / widths_hz[:-1, None]  # (80, 401)
-    falling = distance_hz[2:] / widths_hz[1:, None]  # (80, 401)
+    distance_hz = edges_hz[:, None] - bins_hz  # (82, B)
+    rising = -distance_hz[:-2] / widths_hz[:-1, None]  # (80, B)
+    falling = distance_hz[2:] / widths_hz[1:, None]  # (80, B)
     triangles = np.maximum(0.0, np.minimum(rising, falling))
     area = (edges_hz[2:] - edges_hz[:-2])[:, None] / 2
     return (triangles / area).astype(np.float32)

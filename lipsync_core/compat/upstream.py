@@ -14,6 +14,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync_core.audio.load import WHOLE_SOUND, SoundPart
 from lipsync_core.audio.mel import MEL_HZ
 from lipsync_core.compat.painter import UPSTREAM_VERSION, UpstreamPainter
 from lipsync_core.errors import FaceError
@@ -158,9 +159,13 @@ class UpstreamGenerator:
         """None: the face track alone is enough."""
         return None
 
-    def listen(self, speech: Iterable[NDArray[np.int16]]) -> MelChunks:
+    def part_to_hear(self, start_s: Fraction, end_s: Fraction | None) -> SoundPart:
+        """The whole sound, because the public implementation makes no excerpts."""
+        return WHOLE_SOUND
+
+    def listen(self, speech: Iterable[NDArray[np.int16]], part: SoundPart = WHOLE_SOUND) -> MelChunks:
         """The mel spectrogram of the whole audio, for `plan_as_upstream`."""
-        return self._generator.listen(speech)
+        return self._generator.listen(speech, part)
 
     def infer(self, crops: Iterator[NDArray[np.uint8]] | None, conditions: NDArray[np.float32]) -> NDArray[np.uint8]:
         """(M, 96, 96, 3) uint8 RGB: the network's picture of each crop, speaking.

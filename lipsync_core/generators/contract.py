@@ -8,11 +8,13 @@ edits.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync_core.audio.load import WHOLE_SOUND, SoundPart
 from lipsync_core.execution import Provider
 from lipsync_core.face.track import ClipObserver, FaceTrack
 from lipsync_core.media.planes import Box
@@ -36,6 +38,8 @@ class Conditions(Protocol):
 
     def at(self, times_s: NDArray[np.float64]) -> NDArray[np.float32]:
         """(M, ...) one row per output frame, for moments `times_s` (M,), ascending, as the spec's `hears_at` says.
+
+        Moments are seconds of the whole sound, also where a part of it was heard.
 
         Where the spec asks for crops, rows do not depend on each other: it is called in parts.
         """
@@ -109,8 +113,14 @@ class InferringHalf(Protocol):
     def observer(self) -> ClipObserver | None:
         """A fresh observer for the track pass, or None when the face track alone is enough."""
 
-    def listen(self, speech: Iterable[NDArray[np.int16]]) -> Conditions:
-        """Hear the whole audio: blocks of 16 kHz mono int16, consumed once, memory bounded."""
+    def part_to_hear(self, start_s: Fraction, end_s: Fraction | None) -> SoundPart:
+        """The part of the sound that has to be heard for conditions within [start_s, end_s) of it.
+
+        They are those of the whole sound. The part reaches beyond by a bounded time, however long the sound is.
+        """
+
+    def listen(self, speech: Iterable[NDArray[np.int16]], part: SoundPart = WHOLE_SOUND) -> Conditions:
+        """Hear `part` of the sound: blocks of 16 kHz mono int16, consumed once, memory bounded."""
 
     def infer(self, crops: Iterator[NDArray[np.uint8]] | None, conditions: NDArray[np.float32]) -> NDArray[Any]:
         """(M, ...) edits, one row per output frame.

@@ -6,11 +6,14 @@ boxes as in its public implementation, where the frame times here are exact inst
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import islice
+from math import ceil, floor
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync_core.audio.load import WHOLE_SOUND, SoundPart
 from lipsync_core.audio.mel import MEL_BANDS, MEL_HZ, MEL_SILENCE, mel_spectrogram
 from lipsync_core.execution import Provider
 from lipsync_core.face.track import ClipObserver, FaceTrack
@@ -33,9 +36,10 @@ _ROUNDING = 1e-6  # columns: a start time that is a whole column in exact arithm
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class MelChunks:
-    """The mel spectrogram of the whole audio; implements `generators.contract.Conditions`."""
+    """The mel spectrogram of a sound or a part of it; implements `generators.contract.Conditions`."""
 
     mel: NDArray[np.float32]  # (80, M), M >= 16
+    first: int = 0  # the number of its first column in the whole sound
 
     def __post_init__(self) -> None:
         if self.mel.ndim != 2 or self.mel.shape[0] != MEL_BANDS or self.mel.shape[1] < CHUNK_COLUMNS:
@@ -50,7 +54,7 @@ class MelChunks:
         Past the end of the audio, its last 0.2 s.
         """
         columns = np.floor(np.asarray(times_s, np.float64) * MEL_HZ + _ROUNDING).astype(np.int64)
-        columns = np.clip(columns, 0, self.mel.shape[1] - CHUNK_COLUMNS)
+        columns = np.clip(columns - self.first, 0, self.mel.shape[1] - CHUNK_COLUMNS)
         windows = np.lib.stride_tricks.sliding_window_view(self.mel, CHUNK_COLUMNS, axis=1)  # (80, M - 15, 16) view
         return np.ascontiguousarray(windows[:, columns].transpose(1, 0, 2))
 
@@ -104,11 +108,17 @@ class Wav2LipGenerator:
         """None: the face track alone is enough."""
         return None
 
-    def listen(self, speech: Iterable[NDArray[np.int16]]) -> MelChunks:
-        """The mel spectrogram of the whole audio; one shorter than 0.2 s is filled up with silence."""
+    def part_to_hear(self, start_s: Fraction, end_s: Fraction | None) -> SoundPart:
+        """Between one and two seconds more on either side: a chunk of mel, and the edges of the spectrogram."""
+        return SoundPart(max(0, floor(start_s) - 1), None if end_s is None else ceil(end_s) + 1)
+
+    def listen(self, speech: Iterable[NDArray[np.int16]], part: SoundPart = WHOLE_SOUND) -> MelChunks:
+        """The mel spectrogram of `part` of the sound; one shorter than 0.2 s is filled up with silence."""
         mel = mel_spectrogram(speech)
         missing = max(0, CHUNK_COLUMNS - mel.shape[1])
-        return MelChunks(np.pad(mel, ((0, 0), (0, missing)), constant_values=MEL_SILENCE) if missing else mel)
+        if missing:
+            mel = np.pad(mel, ((0, 0), (0, missing)), constant_values=MEL_SILENCE)
+        return MelChunks(mel, part.first_s * MEL_HZ)
 
     def infer(self, crops: Iterator[NDArray[np.uint8]] | None, conditions: NDArray[np.float32]) -> NDArray[np.uint8]:
         """(M, 53, 96, 3) uint8 RGB: rows 43-95 of each crop, speaking.

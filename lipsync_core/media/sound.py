@@ -22,7 +22,8 @@ MAX_JITTER_S = Fraction(50, 1000)
 #: A longer jump is a fault of the timestamps (a spliced transport stream), not a pause, and is not filled.
 MAX_GAP_S = Fraction(60)
 _SILENCE_BLOCK = 16384  # samples
-_UNSIGNED_MIDDLE = 128  # silence in 8-bit unsigned samples
+#: Silence in 8-bit unsigned samples.
+SILENT_BYTE = 128
 #: FFmpeg's own default layout for each channel count (av_channel_layout_default), for files that name none.
 _DEFAULT_LAYOUTS = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
 _MP4_FORMAT = "mov,mp4,m4a,3gp,3g2,mj2"  # the name of FFmpeg's demuxer
@@ -38,6 +39,10 @@ class AudioCut:
     start_s: Fraction = Fraction(0)
     end_s: Fraction | None = None
 
+    def samples(self, rate_hz: int) -> tuple[int, int | None]:
+        """The number of its first sample at `rate_hz`, and of the one after its last."""
+        return round(self.start_s * rate_hz), None if self.end_s is None else round(self.end_s * rate_hz)
+
 
 def decode_sound(cut: AudioCut) -> Iterator[av.AudioFrame]:
     """The samples of `cut`, in frames of one sample format, channel layout and rate: those of the first frame.
@@ -50,12 +55,22 @@ def decode_sound(cut: AudioCut) -> Iterator[av.AudioFrame]:
         InputError: the file cannot be read.
     """
     count = 0
-    for frame in _trimmed(_gapless(_uniform(_source_frames(cut.path))), cut):
+    for frame in decode_part(cut):
         count += frame.samples
         yield frame
     if count == 0:
-        remedy = "choose an earlier start" if cut.start_s > 0 else "give a file with sound in it"
-        raise NoAudioError(f"{cut.path} has no audio sample from {float(cut.start_s):g} s on", remedy)
+        raise no_sound_in(cut)
+
+
+def decode_part(cut: AudioCut) -> Iterator[av.AudioFrame]:
+    """As `decode_sound`, but a cut may hold no sample."""
+    return _trimmed(_gapless(_uniform(_source_frames(cut.path))), cut)
+
+
+def no_sound_in(cut: AudioCut) -> NoAudioError:
+    """The error of a cut without a sample."""
+    remedy = "choose an earlier start" if cut.start_s > 0 else "give a file with sound in it"
+    return NoAudioError(f"{cut.path} has no audio sample from {float(cut.start_s):g} s on", remedy)
 
 
 def flush(resampler: av.AudioResampler) -> list[av.AudioFrame]:
@@ -110,15 +125,15 @@ def _with_named_layout(frame: av.AudioFrame) -> av.AudioFrame:
     if not frame.layout.name.endswith(" channels"):
         return frame
     if channels <= len(_DEFAULT_LAYOUTS):
-        return _frame_like(frame, frame.to_ndarray(), _DEFAULT_LAYOUTS[channels - 1])
+        return frame_like(frame, frame.to_ndarray(), _DEFAULT_LAYOUTS[channels - 1])
     samples = frame.to_ndarray()  # (C, N) planar or (1, N * C) interleaved
     if not frame.format.is_planar:
         samples = samples.reshape(-1, channels).T  # (C, N)
     mean = samples.mean(axis=0, keepdims=True).astype(samples.dtype)  # (1, N)
-    return _frame_like(frame, mean, "mono")
+    return frame_like(frame, mean, "mono")
 
 
-def _frame_like(frame: av.AudioFrame, samples: NDArray[Any], layout: str) -> av.AudioFrame:
+def frame_like(frame: av.AudioFrame, samples: NDArray[Any], layout: str) -> av.AudioFrame:
     """A frame of `samples` and `layout`, with the format, rate and time of `frame`."""
     copy = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format=frame.format.name, layout=layout)
     copy.sample_rate = frame.sample_rate
@@ -164,12 +179,12 @@ def _gapless(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
 
 def _silence(like: av.AudioFrame, count: int) -> Iterator[av.AudioFrame]:
     channels = like.layout.nb_channels
-    value = _UNSIGNED_MIDDLE if like.format.name.startswith("u8") else 0
+    value = SILENT_BYTE if like.format.name.startswith("u8") else 0
     dtype = like.to_ndarray().dtype
     for first in range(0, count, _SILENCE_BLOCK):
         length = min(_SILENCE_BLOCK, count - first)
         shape = (channels, length) if like.format.is_planar else (1, length * channels)
-        yield _frame_like(like, np.full(shape, value, dtype), like.layout.name)
+        yield frame_like(like, np.full(shape, value, dtype), like.layout.name)
 
 
 def _trimmed(frames: Iterable[av.AudioFrame], cut: AudioCut) -> Iterator[av.AudioFrame]:
@@ -177,8 +192,7 @@ def _trimmed(frames: Iterable[av.AudioFrame], cut: AudioCut) -> Iterator[av.Audi
     position = 0
     for frame in frames:
         rate = frame.sample_rate
-        start = round(cut.start_s * rate)
-        end = None if cut.end_s is None else round(cut.end_s * rate)
+        start, end = cut.samples(rate)
         if end is not None and position >= end:
             return
         first = max(0, start - position)
@@ -195,4 +209,4 @@ def _trimmed(frames: Iterable[av.AudioFrame], cut: AudioCut) -> Iterator[av.Audi
 def _slice(frame: av.AudioFrame, first: int, last: int) -> av.AudioFrame:
     samples = frame.to_ndarray()
     width = 1 if frame.format.is_planar else frame.layout.nb_channels
-    return _frame_like(frame, samples[:, first * width : last * width], frame.layout.name)
+    return frame_like(frame, samples[:, first * width : last * width], frame.layout.name)

@@ -1,6 +1,6 @@
 """A worker in its container: `python -m lipsync_service.worker.container POOL`.
 
-Copies the image's face model into the volume of models if it is missing there, then starts the launcher and Prefect's
+Copies the image's models into the volume of models where they are missing there, then starts the launcher and Prefect's
 worker. When it is told to stop, it lets the running flow runs finish (`lipsync_service.worker.drain`).
 """
 

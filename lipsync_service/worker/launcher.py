@@ -21,9 +21,9 @@ from pathlib import Path
 
 from prefect.context import refresh_global_settings_context
 
-from lipsync_core.audio import phones
 from lipsync_core.errors import LipSyncError
 from lipsync_core.face.mediapipe import MediapipeTracker
+from lipsync_core.generators.viseme.generator import VisemeGenerator
 from lipsync_core.memory import give_free_memory_back, give_memory_back
 from lipsync_core.models.store import ModelStore
 from lipsync_core.workspace import Workspace
@@ -217,8 +217,7 @@ def _preload() -> None:
     for name in _PRELOADED:
         importlib.import_module(name)
     s3.preload()
-    phones.open_beforehand()
-    _open_tracker_once()
+    _open_models_beforehand()
     trim_engine()
     threads = len(list(Path("/proc/self/task").iterdir()))
     if threads != 1:
@@ -228,10 +227,17 @@ def _preload() -> None:
     gc.freeze()  # otherwise a copy's garbage collector would touch, and thereby copy, every page
 
 
-def _open_tracker_once() -> None:
-    """Open the face model and drop it: loading its runtime and setting that up takes 50 ms, and the forks share it."""
-    with suppress(LipSyncError):  # the runs that need the model say that it is missing
-        MediapipeTracker(ModelStore(Workspace.default().models))
+def _open_models_beforehand() -> None:
+    """Open the models of every job: the forks share the pages.
+
+    The face model is dropped again, because only its runtime takes time to load (50 ms). The speech encoder's 24 MB of
+    weights stay.
+    """
+    store = ModelStore(Workspace.default().models)
+    with suppress(LipSyncError):  # the runs that need a model say that it is missing
+        MediapipeTracker(store)
+    with suppress(LipSyncError):
+        VisemeGenerator.open(store)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lipsync_core.audio.load import SPEECH_RATE_HZ, SpeechReader
+from lipsync_core.audio.load import SPEECH_RATE_HZ, SoundPart, SpeechReader
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import InputMissingError, NoAudioError, UnreadableMediaError
 from lipsync_core.media.sound import AudioCut, decode_sound
@@ -252,3 +252,57 @@ def test_reading_fails_when_the_file_is_no_media(tmp_path: Path) -> None:
         read(tmp_path / "notes.wav")
     with pytest.raises(InputMissingError, match="missing"):
         read(tmp_path / "missing.wav")
+
+
+def voice(rate_hz: int, channels: int, duration_s: float) -> NDArray[np.int16]:
+    """(N, channels) noise that changes its loudness, in every channel other noise."""
+    count = round(rate_hz * duration_s)
+    noise = np.random.default_rng(7).normal(0, 3000, (count, channels))
+    return (noise * (1.2 + np.sin(np.arange(count) / rate_hz * 3))[:, None]).astype(np.int16)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "rate_hz", "channels"),
+    [
+        ("in.wav", "pcm_s16le", 8000, 1),
+        ("in.wav", "pcm_u8", 11025, 1),
+        ("in.wav", "pcm_s16le", 16000, 2),
+        ("in.flac", "flac", 22050, 2),
+        ("in.wav", "pcm_f32le", 44100, 2),
+        ("in.mp3", "libmp3lame", 44100, 2),
+        ("in.m4a", "aac", 48000, 2),
+        ("in.wav", "pcm_s24le", 96000, 6),
+    ],
+)
+@pytest.mark.parametrize("part", [SoundPart(2, 5), SoundPart(1, None), SoundPart(0, 4), SoundPart(6, 99)])
+def test_a_part_has_the_samples_of_the_whole(
+    tmp_path: Path, name: str, codec: str, rate_hz: int, channels: int, part: SoundPart
+) -> None:
+    source = write_sound(tmp_path / name, codec, rate_hz, voice(rate_hz, channels, 8.3))
+    whole, whole_s = read(source)
+    start_s = part.first_s + Fraction(1, 3)
+    end_s = None if part.end_s is None else part.end_s - Fraction(1, 7)
+    reader = SpeechReader(source, StageClock(), start_s, end_s, part)
+    samples = np.concatenate(list(reader))
+    end = None if part.end_s is None else part.end_s * SPEECH_RATE_HZ
+    np.testing.assert_array_equal(samples, whole[part.first_s * SPEECH_RATE_HZ : end])
+    expected_s = min(whole_s, whole_s if end_s is None else end_s) - start_s
+    assert abs(reader.duration_s - expected_s) <= Fraction(1, rate_hz)
+
+
+def test_the_duration_of_a_cut_does_not_depend_on_the_part_around_it(tmp_path: Path) -> None:
+    source = write_sound(tmp_path / "in.wav", "pcm_s16le", 44100, voice(44100, 2, 9.0))
+    for start_s, end_s in ((Fraction(10, 3), Fraction(31, 7)), (Fraction(4), None)):
+        alone_s = read(source, start_s, end_s)[1]
+        part = SoundPart(1, None if end_s is None else 6)
+        reader = SpeechReader(source, StageClock(), start_s, end_s, part)
+        for _ in reader:
+            continue
+        assert reader.duration_s == alone_s
+
+
+def test_reading_a_part_fails_when_its_cut_holds_no_sample(tmp_path: Path) -> None:
+    source = write_sound(tmp_path / "in.wav", "pcm_s16le", 16000, tone(16000, 1, 1.0))
+    for part in (SoundPart(0, 3), SoundPart(5, 9)):
+        with pytest.raises(NoAudioError, match=r"from 1\.5 s on.*earlier start"):
+            list(SpeechReader(source, StageClock(), Fraction(3, 2), Fraction(2), part))

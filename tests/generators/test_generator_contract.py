@@ -20,6 +20,7 @@ from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork
 from lipsync_core.media.decode import SourceFrame, decode_frames
 from lipsync_core.media.planes import read_region
 from lipsync_core.models.store import ModelStore
+from lipsync_core.workspace import Workspace
 from tests.echo_network import write_echo
 from tests.wav2lip_weights import imported_wav2lip, needs_torch
 
@@ -37,7 +38,11 @@ def echoing_wav2lip(folders: pytest.TempPathFactory) -> InferringHalf:
     return Wav2LipGenerator(network, Identity("wav2lip", "echo"))
 
 
-WITHOUT_CROPS = [pytest.param(lambda _: VisemeGenerator(), id="viseme")]
+def viseme(_: pytest.TempPathFactory) -> InferringHalf:
+    return VisemeGenerator.open(ModelStore(Workspace.default().models))
+
+
+WITHOUT_CROPS = [pytest.param(viseme, id="viseme")]
 WITH_CROPS = [
     pytest.param(echoing_wav2lip, id="wav2lip, echo"),
     pytest.param(seeded_wav2lip, id="wav2lip", marks=needs_torch),

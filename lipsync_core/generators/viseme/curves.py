@@ -61,6 +61,7 @@ class MouthCurves:
     """Curves sampled at `CURVES_HZ`; implements `generators.contract.Conditions`."""
 
     samples: NDArray[np.float32]  # (N, len(Curve)), N >= 1; `at` shuts the jaw where lips close
+    first: int = 0  # the number of the first of them in the whole sound
 
     def __post_init__(self) -> None:
         if self.samples.ndim != 2 or not len(self.samples) or self.samples.shape[1] != len(Curve):
@@ -76,7 +77,7 @@ class MouthCurves:
         Outside the speech the mouth rests.
         """
         times_s = np.asarray(times_s, np.float64)
-        grid_s = np.arange(len(self.samples)) / CURVES_HZ - LEAD_S
+        grid_s = np.arange(self.first, self.first + len(self.samples)) / CURVES_HZ - LEAD_S
         rows = np.stack([np.interp(times_s, grid_s, column) for column in self.samples.T], axis=1)
         slack_s = np.maximum(0.0, _spacings_s(times_s) - _HOLD / CURVES_HZ) / 2
         for curve in (Curve.CLOSURE, Curve.TUCK):

@@ -1,27 +1,45 @@
 """The `viseme` generator: speech sounds move the mouth that the video already has.
 
-No learned weights take part: phones become mouth curves, curves become a warp of the frame's own
-pixels and a mouth interior borrowed from the clip (`painter`).
+What the speech encoder hears becomes mouth curves, curves become a warp of the frame's own pixels and a mouth interior
+borrowed from the clip (`painter`).
 """
 
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync_core.audio.load import WHOLE_SOUND, SoundPart
+from lipsync_core.audio.speech_encoder import MODEL, SpeechEncoder
 from lipsync_core.face.track import ClipObserver, FaceTrack
 from lipsync_core.generators.contract import Conditions, GeneratorSpec
-from lipsync_core.generators.viseme.curves import Curve, mouth_curves
+from lipsync_core.generators.viseme.curve_stream import CurveStream
+from lipsync_core.generators.viseme.curves import Curve
 from lipsync_core.generators.viseme.exemplar import MouthObserver
+from lipsync_core.generators.viseme.hearing import MARGIN_S, mouth_samples
 from lipsync_core.generators.viseme.painter import VISEME
+from lipsync_core.models.store import ModelStore
 
 
 class VisemeGenerator:
     """Implements `InferringHalf` from speech sounds alone."""
 
-    def __init__(self, expression: float = 1.0) -> None:
+    def __init__(self, encoder: SpeechEncoder, expression: float = 1.0) -> None:
         """`expression` (0..1.5) scales the movement: at 0 the mouth rests, but for closures."""
         self._expression = expression
+        self._stream = CurveStream(encoder, mouth_samples, ceil(MARGIN_S))
+
+    @classmethod
+    def open(cls, models: ModelStore, expression: float = 1.0) -> "VisemeGenerator":
+        """The generator with the speech encoder of `models`; a process reads its weights once.
+
+        Raises:
+            ModelMissingError: the model `speech-encoder` is not installed.
+            ModelCorruptError: its file is not the registered one.
+        """
+        return cls(SpeechEncoder.open(models.open_usable(MODEL).path("encoder")), expression)
 
     @property
     def spec(self) -> GeneratorSpec:
@@ -36,9 +54,13 @@ class VisemeGenerator:
         """An observer that looks for teeth to borrow."""
         return MouthObserver()
 
-    def listen(self, speech: Iterable[NDArray[np.int16]]) -> Conditions:
-        """Mouth curves of the whole audio."""
-        return mouth_curves(speech)
+    def part_to_hear(self, start_s: Fraction, end_s: Fraction | None) -> SoundPart:
+        """The excerpt and at most 14 s before and behind: windows of the speech encoder and whole pieces of curves."""
+        return self._stream.part_to_hear(start_s, end_s)
+
+    def listen(self, speech: Iterable[NDArray[np.int16]], part: SoundPart = WHOLE_SOUND) -> Conditions:
+        """Mouth curves of `part` of the sound."""
+        return self._stream.curves(speech, part)
 
     def infer(self, crops: Iterator[NDArray[np.uint8]] | None, conditions: NDArray[np.float32]) -> NDArray[np.float32]:
         """The curves, with the wanted expression, are the edits: (M, K) columns of `Curve`."""

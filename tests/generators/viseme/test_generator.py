@@ -41,8 +41,9 @@ class Mouth:
     """The mouth of one frame, painted with an expression and measured by the tracker."""
 
     def __init__(self, video: Path, models: ModelStore) -> None:
-        generator, frame = VisemeGenerator(), self._first(video)
+        generator, frame = VisemeGenerator.open(models), self._first(video)
         observer = generator.observer()
+        self._models = models
         self._video, self._tracker = video, MediapipeTracker(models)
         track = self._tracker.track([frame], StageClock(), observer)
         self._painter = VisemePainting().painter(track, observer.findings())
@@ -58,7 +59,7 @@ class Mouth:
         assert wanted is not None
         box = wanted.clipped(picture.width, picture.height)
         region = read_region(picture, box)
-        (edit,) = VisemeGenerator(expression).infer(None, curves(**named))
+        (edit,) = VisemeGenerator.open(self._models, expression).infer(None, curves(**named))
         painted = self._painter.paint(region, box, 0, edit)
         write_region(picture, box, region, FeatherBlender().blend(region, painted), painted.mask)
         return picture
@@ -85,11 +86,11 @@ def test_half_the_expression_opens_the_mouth_half_as_far(mouth: Mouth) -> None:
     assert more > 1.25 * whole
 
 
-def test_the_intended_opening_is_scaled_exactly() -> None:
+def test_the_intended_opening_is_scaled_exactly(model_store: ModelStore) -> None:
     pose = ClipGeometry(track_of([placed(plain_face(), 300, 200)])).pose(0)
     assert pose is not None
     for expression in (0.0, 0.5, 1.0, 1.5):
-        (edit,) = VisemeGenerator(expression).infer(None, curves(**OPEN))
+        (edit,) = VisemeGenerator.open(model_store, expression).infer(None, curves(**OPEN))
         assert mouth_shape(pose, 70.0, resting(), edit, RING).gap == pytest.approx(expression * 0.9 * MAX_GAP, abs=1e-3)
 
 
@@ -104,11 +105,11 @@ def test_lips_that_close_meet_with_any_expression(mouth: Mouth) -> None:
         assert np.array_equal(mouth.painted(expression, **CLOSED).to_ndarray(), closed)
 
 
-def test_expression_scales_jaw_and_width_and_exaggerates_no_touch_of_the_teeth() -> None:
+def test_expression_scales_jaw_and_width_and_exaggerates_no_touch_of_the_teeth(model_store: ModelStore) -> None:
     heard = curves(jaw=0.6, width=-0.4, closure=0.8, tuck=0.5, tongue=0.2)
-    assert np.array_equal(VisemeGenerator().infer(None, heard), heard)
-    (less,) = VisemeGenerator(0.5).infer(None, heard)
-    (more,) = VisemeGenerator(1.5).infer(None, heard)
+    assert np.array_equal(VisemeGenerator.open(model_store).infer(None, heard), heard)
+    (less,) = VisemeGenerator.open(model_store, 0.5).infer(None, heard)
+    (more,) = VisemeGenerator.open(model_store, 1.5).infer(None, heard)
     assert less.tolist() == pytest.approx([0.3, -0.2, 0.8, 0.25, 0.1])
     assert more.tolist() == pytest.approx([0.9, -0.6, 0.8, 0.5, 0.2])
     assert less.dtype == heard.dtype
