@@ -27,7 +27,8 @@ def noise(random: np.random.Generator, count: int) -> _Sound:
 def tone(random: np.random.Generator, count: int) -> _Sound:
     """One pitch alone or with its overtones."""
     if random.random() < 0.5:
-        return np.sin(2 * np.pi * random.uniform(60.0, 4000.0) * _times(count))
+        plain: _Sound = np.sin(2 * np.pi * random.uniform(60.0, 4000.0) * _times(count))
+        return plain
     return _note(random, random.uniform(60.0, 2000.0), count)
 
 
@@ -77,7 +78,8 @@ def drums(random: np.random.Generator, count: int) -> _Sound:
 def engine(random: np.random.Generator, count: int) -> _Sound:
     """A low buzz with noise."""
     base = _note(random, random.uniform(25.0, 120.0), count)
-    return base + random.uniform(0.1, 1.0) * noise(random, count) * np.abs(base).mean()
+    noisy: _Sound = base + random.uniform(0.1, 1.0) * noise(random, count) * np.abs(base).mean()
+    return noisy
 
 
 def band(random: np.random.Generator, count: int) -> _Sound:
