@@ -28,6 +28,7 @@ MAX_FUNCTION_LINES = 40
 MAX_PARAMETERS = 8
 FORBIDDEN_STEMS = {"common", "helpers", "manager", "misc", "utils"}
 MAX_SPEECH_BYTES = 400_000
+MAX_HEARING_BYTES = 1_000_000
 MAX_PICTURE_BYTES = 400_000
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -282,11 +283,13 @@ def is_binary(path: Path) -> bool:
     return b"\0" in (ROOT / path).read_bytes()[:65536]
 
 
-def test_the_only_media_are_the_demo_speech_and_the_pictures_of_the_documentation() -> None:
+def test_the_only_binaries_are_the_demo_speech_the_hearing_weights_and_the_pictures_of_the_documentation() -> None:
     for path in filter(is_binary, tracked_files()):
         size_bytes = (ROOT / path).stat().st_size
         if path == Path("demo/speech.wav"):
             assert size_bytes <= MAX_SPEECH_BYTES
+        elif path == Path("lipsync_core/generators/viseme/hearing.npz"):
+            assert size_bytes <= MAX_HEARING_BYTES
         else:
             assert path.parts[0] == "docs" and path.suffix in (".jpg", ".png"), f"{path} is binary"
             assert size_bytes <= MAX_PICTURE_BYTES, f"{path} is large"
