@@ -3,16 +3,19 @@
     python -m training.hearing.mouths CLIPS OUT
 
 CLIPS holds videos with their own sound and `sources.csv` (columns file, person, language, seconds, source, licence,
-grade, sound_shift_s). OUT gets one `.npz` a clip, with the arrays of `MeasuredClip`. Both networks are the product's
-(models `speech-encoder` and `mediapipe-face`); a clip that OUT holds already is not measured again.
+grade, sound_shift_s). OUT gets `FILE~0.npz` with the arrays of
+`MeasuredClip`, and `FILE~1.npz` ... for its sound in other voices (`variants`). Both networks are the product's own
+(models `speech-encoder` and `mediapipe-face`). A clip that OUT holds already is not measured again.
 """
 
 import csv
 import logging
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +30,7 @@ from lipsync_core.face.track import FaceTrack
 from lipsync_core.media.decode import decode_frames
 from lipsync_core.models.store import ModelStore
 from lipsync_core.workspace import Workspace
+from training.hearing.variants import SPEEDS, variant
 
 _log = logging.getLogger(__name__)
 
@@ -78,23 +82,28 @@ def mouth_of(track: FaceTrack) -> tuple[NDArray[np.float64], NDArray[np.float64]
     return ((starts + ends) / 2)[track.has_face], mesh
 
 
-def measure(path: Path, row: dict[str, str], encoder: SpeechEncoder, tracker: MediapipeTracker) -> MeasuredClip:
-    """Hear and see one clip; `row` is its line of `sources.csv`."""
-    meter = LevelMeter()
-    heard = np.concatenate(list(encoder.encode(meter.measure(SpeechReader(path, StageClock())))))
+def measure(
+    path: Path, row: dict[str, str], encoder: SpeechEncoder, tracker: MediapipeTracker
+) -> Iterator[MeasuredClip]:
+    """Hear and see one clip, then hear its variants; `row` is its line of `sources.csv`."""
+    speech = np.concatenate(list(SpeechReader(path, StageClock())))
     middle_s, mesh = mouth_of(tracker.track(decode_frames(path, StageClock()), StageClock()))
+    middle_s = middle_s - float(row["sound_shift_s"])
+    about = (row["person"], row["language"], row["licence"], row["grade"])
+    random = np.random.default_rng(crc32(path.name.encode()))
+    yield MeasuredClip(*about, *_heard(speech, encoder), middle_s, mesh)
+    for speed in SPEEDS:
+        voice, faster = variant(speech, speed, random)
+        yield MeasuredClip(*about, *_heard(voice, encoder), middle_s / faster, mesh)
+
+
+def _heard(
+    speech: NDArray[np.int16], encoder: SpeechEncoder
+) -> tuple[NDArray[np.float16], NDArray[np.float32], NDArray[np.float32]]:
+    meter = LevelMeter()
+    rows = np.concatenate(list(encoder.encode(meter.measure([speech]))))
     levels = meter.levels()
-    return MeasuredClip(
-        person=row["person"],
-        language=row["language"],
-        licence=row["licence"],
-        grade=row["grade"],
-        rows=heard.astype(np.float16),
-        level_db=levels.level_db,
-        openness_db=levels.openness_db,
-        middle_s=middle_s - float(row["sound_shift_s"]),
-        mesh=mesh,
-    )
+    return rows.astype(np.float16), levels.level_db, levels.openness_db
 
 
 def main(clips: Path, out: Path) -> None:
@@ -105,12 +114,12 @@ def main(clips: Path, out: Path) -> None:
     tracker = MediapipeTracker(models)
     with (clips / "sources.csv").open(newline="") as table:
         for row in csv.DictReader(table):
-            target = out / f"{row['file']}.npz"
-            if target.exists() or not (clips / row["file"]).exists():
+            last = out / f"{row['file']}~{len(SPEEDS)}.npz"
+            if last.exists() or not (clips / row["file"]).exists():
                 continue
-            measured = measure(clips / row["file"], row, encoder, tracker)
-            measured.save(target)
-            _log.info("%s: %d rows, %d frames", row["file"], len(measured.rows), len(measured.mesh))
+            for index, measured in enumerate(measure(clips / row["file"], row, encoder, tracker)):
+                measured.save(out / f"{row['file']}~{index}.npz")
+            _log.info("%s", row["file"])
 
 
 if __name__ == "__main__":

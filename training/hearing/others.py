@@ -25,7 +25,10 @@ def noise(random: np.random.Generator, count: int) -> _Sound:
 
 
 def tone(random: np.random.Generator, count: int) -> _Sound:
-    """One pitch with its overtones, with or without a vibrato."""
+    """One pitch alone or with its overtones."""
+    if random.random() < 0.5:
+        plain: _Sound = np.sin(2 * np.pi * random.uniform(60.0, 4000.0) * _times(count))
+        return plain
     return _note(random, random.uniform(60.0, 2000.0), count)
 
 
@@ -75,7 +78,8 @@ def drums(random: np.random.Generator, count: int) -> _Sound:
 def engine(random: np.random.Generator, count: int) -> _Sound:
     """A low buzz with noise."""
     base = _note(random, random.uniform(25.0, 120.0), count)
-    return base + random.uniform(0.1, 1.0) * noise(random, count) * np.abs(base).mean()
+    noisy: _Sound = base + random.uniform(0.1, 1.0) * noise(random, count) * np.abs(base).mean()
+    return noisy
 
 
 def band(random: np.random.Generator, count: int) -> _Sound:
@@ -103,6 +107,10 @@ def other_sounds(seed: int, each: int) -> Iterator[NDArray[np.int16]]:
     for _ in range(each):
         for kind in _KINDS:
             sound = kind(random, count)
+            if random.random() < 0.5:  # it begins and ends while the encoder listens, and is cut off at once
+                first, end = sorted(random.integers(0, count, 2))
+                sound[:first] = 0.0
+                sound[end:] = 0.0
             peak = 10 ** (random.uniform(-50.0, -3.0) / 20) * 32767
             yield (sound / (np.abs(sound).max() + 1e-9) * peak).astype(np.int16)
         yield np.zeros(count, np.int16)

@@ -1,15 +1,15 @@
 """Hearing: from what the speech encoder hears to mouth curves, in any language.
 
-One linear map, fitted to people who speak and to synthetic speech with known sounds (`docs/hearing.md`), gives the six
-columns of `Heard` from the encoder's rows of 0.2 s on both sides. Constants scale them to curves. Nothing depends on
-the whole sound, so the same speech moves the mouth alike in a sound of any length, and an excerpt has the curves of the
-whole sound but for a margin.
+A linear map and a small network, fitted to people who speak and to synthetic speech with known sounds
+(`docs/hearing.md`), give the six columns of `Heard` from the encoder's rows of 0.2 s on both sides. Constants scale
+them to curves. Nothing depends on the whole sound: the same speech moves the mouth alike in a sound of any length, and
+an excerpt has the curves of the whole sound but for a margin.
 """
 
 from enum import IntEnum
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,13 @@ from lipsync_core.smoothing import gaussian
 MARGIN_S = 1.0
 
 _WEIGHTS = "hearing.npz"
+_DILATIONS = (1, 2)
 _BLOCK = ROWS_HZ  # rows of a product of matrices: equal blocks of equal rows make equal bits, whatever surrounds them
 _STEPS = CURVES_HZ // ROWS_HZ
-_LEAD = round(LEAD_S * CURVES_HZ)  # the map tells the mouth of a moment; `MouthCurves.at` takes it so much earlier
+# `heard_columns` tells the mouth of a moment, and `MouthCurves.at` takes the samples `LEAD_S` earlier. The pictures of
+# the clips that it learned from come 10 ms late against their sound, measured on other people.
+_LATE = 1
+_DELAY = round(LEAD_S * CURVES_HZ) - _LATE
 
 # Constants of the gates. Generated noises, tones and music stay below 0.32 of the smoothed `SPEECH` column (the highest
 # of 27 that were not learned from: 0.30), the loud frames of 20 of 21 people above 0.5.
@@ -55,38 +59,54 @@ class Heard(IntEnum):
     SPEECH = 5  # 1 while somebody speaks
 
 
-class _Weights(NamedTuple):
-    """The arrays of `hearing.npz`; `training.hearing.fit` writes them."""
+#: The values of the columns that mean 0 and 1 of their curves, by the people of the data card: lips that are seen to
+#: touch, and the usual peak of `curves`, jaw 0.9 at the 95th percentile while somebody speaks; for the others by ear
+#: of synthetic speech. The column of a closure is a logit.
+_ZERO = np.array([-0.6, 0.0, -3.0, 0.15, 0.15, 0.0])
+_ONE = np.array([1.85, 1.1, -0.5, 0.6, 0.8, 1.0])
 
-    offsets: NDArray[np.int64]  # (C,) the rows that are looked at, from the row at hand
-    maps: NDArray[np.float32]  # (C, 768, len(Heard)) one map for each offset, layers one after the other
-    bias: NDArray[np.float32]  # (len(Heard),)
-    zero: NDArray[np.float32]  # (len(Heard),) the value of a column that means 0 of its curve
-    one: NDArray[np.float32]  # (len(Heard),) the value of a column that means 1 of its curve
+
+class Weights(NamedTuple):
+    """The arrays of `hearing.npz`; `training.hearing.fit` writes them. H is the width of the network."""
+
+    offsets: NDArray[np.int64]  # (C,) the rows that the linear map looks at, from the row at hand
+    maps: NDArray[np.float32]  # (C, 768, 3) jaw, width and speech for each offset; a row's layers one after the other
+    bias: NDArray[np.float32]  # (3,)
+    enter: NDArray[np.float32]  # (768, H)
+    enter_bias: NDArray[np.float32]  # (H,)
+    convolutions: NDArray[np.float32]  # (2, kernel, H, H) over rows, the second with steps of two rows
+    convolution_bias: NDArray[np.float32]  # (2, H)
+    leave: NDArray[np.float32]  # (H, 5) jaw, width, closure, tuck, tongue
+    leave_bias: NDArray[np.float32]  # (5,)
 
 
 @cache
-def _weights() -> _Weights:
-    with files("lipsync_core.generators.viseme").joinpath(_WEIGHTS).open("rb") as file, np.load(file) as arrays:
-        return _Weights(*(arrays[name].astype(kind) for name, kind in _KINDS.items()))
+def shipped_weights() -> Weights:
+    """The weights of this package."""
+    with files("lipsync_core.generators.viseme").joinpath(_WEIGHTS).open("rb") as file:
+        return read_weights(file)
 
 
-_KINDS = {"offsets": np.int64, "maps": np.float32, "bias": np.float32, "zero": np.float32, "one": np.float32}
+def read_weights(file: IO[bytes]) -> Weights:
+    """The weights in an open `.npz` file that `training.hearing.fit` wrote."""
+    with np.load(file) as arrays:
+        kinds = {name: np.int64 if name == "offsets" else np.float32 for name in Weights._fields}
+        return Weights(**{name: arrays[name].astype(kind) for name, kind in kinds.items()})
 
 
-def mouth_samples(rows: NDArray[np.float32], levels: Levels) -> NDArray[np.float32]:
+def mouth_samples(rows: NDArray[np.float32], levels: Levels, weights: Weights | None = None) -> NDArray[np.float32]:
     """The samples of `MouthCurves`: (len(levels) + 40, len(Curve)) float32 at `CURVES_HZ`, at rest in the last 40.
 
     Args:
         rows: (N, 2, 384) of `SpeechEncoder`; the first is that of a whole second.
         levels: of the same sound from the same moment on: level 2 j is that of row j.
+        weights: others than those of this package.
     """
     count = len(levels) + _TAIL
     if not len(rows) or not len(levels):
         return np.zeros((count, len(Curve)), np.float32)
-    heard = _upsampled(heard_columns(rows), len(levels))
-    weights = _weights()
-    scaled = (heard - weights.zero) / (weights.one - weights.zero)
+    heard = _upsampled(heard_columns(rows, weights or shipped_weights()), len(levels))
+    scaled = (heard - _ZERO) / (_ONE - _ZERO)
     speaking = _speaking(heard[:, Heard.SPEECH], levels)
     closing = _closing(scaled[:, Heard.CLOSURE], speaking)
     samples = np.zeros((len(levels), len(Curve)))
@@ -96,30 +116,52 @@ def mouth_samples(rows: NDArray[np.float32], levels: Levels) -> NDArray[np.float
     samples[:, Curve.TONGUE] = np.clip(scaled[:, Heard.TONGUE], 0.0, 1.0) * speaking
     pressed = _movement(closing, _CLOSURE_SIGMA)
     samples[:, Curve.CLOSURE] = np.maximum(pressed, _TUCK_CLOSURE * samples[:, Curve.TUCK])
-    delayed = np.concatenate([np.zeros((_LEAD, len(Curve))), samples, np.zeros((_TAIL - _LEAD, len(Curve)))])
+    delayed = np.concatenate([np.zeros((_DELAY, len(Curve))), samples, np.zeros((_TAIL - _DELAY, len(Curve)))])
     return delayed.astype(np.float32)
 
 
-def heard_columns(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N, len(Heard)) float32 for the (N, 2, 384) rows: what the map gives, 50 Hz."""
-    weights = _weights()
-    offsets, maps, bias = weights.offsets, weights.maps, weights.bias
+def heard_columns(rows: NDArray[np.float32], weights: Weights) -> NDArray[np.float32]:
+    """(N, len(Heard)) float32 for the (N, 2, 384) rows: what map and network give, 50 Hz."""
     flat = np.ascontiguousarray(rows.reshape(len(rows), -1), np.float32)  # (N, 768)
-    joined = np.ascontiguousarray(maps.transpose(1, 0, 2).reshape(flat.shape[1], -1))  # (768, C * len(Heard))
-    parts = np.concatenate([_product(flat[start : start + _BLOCK], joined) for start in range(0, len(flat), _BLOCK)])
-    parts = parts.reshape(len(flat), len(offsets), len(Heard))
-    heard = np.tile(bias, (len(flat), 1))
-    places = np.arange(len(flat))
-    for index, offset in enumerate(offsets.tolist()):
-        heard += parts[np.clip(places + offset, 0, len(flat) - 1), index]
+    mapped = weights.bias + _over_rows(flat, weights.maps, weights.offsets)  # (N, 3)
+    hidden = np.maximum(_product(flat, weights.enter) + weights.enter_bias, 0.0)  # (N, H)
+    layers = zip(weights.convolutions, weights.convolution_bias, _DILATIONS, strict=True)
+    for kernel, bias, step in layers:
+        reach = len(kernel) // 2
+        around = _over_rows(hidden, kernel, np.arange(-reach, reach + 1) * step, repeats_edges=False)
+        hidden = hidden + np.maximum(around + bias, 0.0)
+    told = _product(hidden, weights.leave) + weights.leave_bias  # (N, 5)
+    heard = np.zeros((len(rows), len(Heard)), np.float32)
+    heard[:, [Heard.JAW, Heard.WIDTH, Heard.SPEECH]] = mapped
+    heard[:, : told.shape[1]] += told
     return heard
 
 
-def _product(block: NDArray[np.float32], joined: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, J): `block` (n, 768) times `joined`, by a product of always the same shape."""
-    whole = np.zeros((_BLOCK, block.shape[1]), np.float32)
-    whole[: len(block)] = block
-    product: NDArray[np.float32] = (whole @ joined)[: len(block)]
+def _over_rows(
+    values: NDArray[np.float32],
+    maps: NDArray[np.float32],
+    offsets: NDArray[np.int64],
+    repeats_edges: bool = True,
+) -> NDArray[np.float32]:
+    """(N, J): the sum of the (N, K) values at each offset times that offset's map of `maps` (C, K, J)."""
+    count, (_, inner, outer) = len(values), maps.shape
+    joined = np.ascontiguousarray(maps.transpose(1, 0, 2).reshape(inner, -1))  # (K, C * J)
+    parts = _product(values, joined).reshape(count, len(offsets), outer)
+    total = np.zeros((count, outer), np.float32)
+    for index, offset in enumerate(offsets.tolist()):
+        places = np.arange(count) + offset
+        inside = (places >= 0) & (places < count)
+        part = parts[np.clip(places, 0, count - 1), index]
+        total += part if repeats_edges else np.where(inside[:, np.newaxis], part, np.float32(0.0))
+    return total
+
+
+def _product(values: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, J): `values` (N, K) times `matrix`, by products of always the same shape."""
+    padded = np.zeros((-(-len(values) // _BLOCK) * _BLOCK, values.shape[1]), np.float32)
+    padded[: len(values)] = values
+    blocks = [padded[start : start + _BLOCK] @ matrix for start in range(0, len(padded), _BLOCK)]
+    product: NDArray[np.float32] = np.concatenate(blocks)[: len(values)]
     return product
 
 
@@ -148,7 +190,7 @@ def _jaw(opening: NDArray[np.float64], speaking: NDArray[np.float64]) -> NDArray
 def _closing(closure: NDArray[np.float64], speaking: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N,) 1 from the first to the last moment at which the lips are under way to meet or apart, 0 elsewhere."""
     near_speech = _largest_within(speaking, _NEAR_SPEECH) > 0.5
-    return _largest_within(((closure > 1.0) & near_speech).astype(np.float64), _CLOSURE_REACH)
+    return _largest_within(((closure >= 1.0) & near_speech).astype(np.float64), _CLOSURE_REACH)
 
 
 def _movement(aims: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
