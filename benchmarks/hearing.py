@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.phones import PhoneRecogniser, open_beforehand
 from lipsync_core.audio.load import SPEECH_RATE_HZ
-from lipsync_core.audio.phones import PhoneRecogniser, open_beforehand
 from lipsync_core.audio.speech_encoder import MODEL, SpeechEncoder
 from lipsync_core.models.store import ModelStore
 from lipsync_core.threads import no_thread_pools

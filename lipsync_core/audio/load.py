@@ -13,7 +13,7 @@ from lipsync_core.audio.polarity import in_phase
 from lipsync_core.clock import StageClock
 from lipsync_core.media.sound import AudioCut, decode_part, decode_sound, flush, no_sound_in
 
-#: The sample rate on which pocketsphinx's acoustic models and Wav2Lip were trained.
+#: The sample rate on which the speech encoder and Wav2Lip were trained.
 SPEECH_RATE_HZ = 16000
 _STAGE = "audio"
 _RUN_IN_S = 1  # after which a resampler gives what it gives in the middle of a sound

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync_core.audio.phones import FRAME, RATE_HZ
-from lipsync_core.smoothing import gaussian
+from lipsync_core.audio.load import SPEECH_RATE_HZ
 
-LEVELS_HZ = RATE_HZ // FRAME  # 100
+LEVELS_HZ = 100
+FRAME = SPEECH_RATE_HZ // LEVELS_HZ  # samples
 
 _FULL_SCALE = 32768.0
 _SPECTRUM = 512  # samples, 32 ms
@@ -21,14 +21,6 @@ _CHUNK_FRAMES = 200  # measured at a time, so that one long block needs no more 
 # (Peterson and Barney 1952, table II); the bands come from the study behind the viseme generator.
 _OPEN_BAND_HZ = (550.0, 1100.0)
 _CLOSE_BAND_HZ = (150.0, 480.0)
-_CUE_DB = (-15.0, 10.0)  # the band ratio that counts as 0 and as 1
-
-# A clip whose loud parts (95th percentile) stay below this is silence or noise.
-_SILENT_DB = -52.0
-_MAX_RANGE_DB = 40.0
-_MIN_RANGE_DB = 15.0
-_MAX_LOUDNESS = 1.1
-_SMOOTHING = 2.0  # frames
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,27 +91,6 @@ class LevelMeter:
             self._frames += frames
 
 
-def scaled_loudness(level_db: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(N,) loudness relative to the clip: 0 at its quietest 5 %, 1 at its loudest 5 %, 1.1 at most.
-
-    All 0 if even the loudest parts are below -52 dBFS.
-    """
-    if not len(level_db):
-        return np.zeros(0)
-    high = float(np.percentile(level_db, 95))
-    if high < _SILENT_DB:
-        return np.zeros(len(level_db))
-    level = np.maximum(level_db.astype(np.float64), high - 1.5 * _MAX_RANGE_DB)
-    low = min(max(float(np.percentile(level, 5)), high - _MAX_RANGE_DB), high - _MIN_RANGE_DB)
-    return np.clip((gaussian(level, _SMOOTHING) - low) / (high - low), 0.0, _MAX_LOUDNESS)
-
-
-def scaled_openness(openness_db: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(N,) 0..1: how open the vowel sounds by its first formant."""
-    low, high = _CUE_DB
-    return gaussian(np.clip((openness_db.astype(np.float64) - low) / (high - low), 0.0, 1.0), _SMOOTHING)
-
-
 def _measure(samples: NDArray[np.int16], frames: int) -> Levels:
     """Levels of the first `frames` windows of `samples`."""
     if frames <= 0:
@@ -137,5 +108,5 @@ def _measure(samples: NDArray[np.int16], frames: int) -> Levels:
 
 
 def _bins(band_hz: tuple[float, float]) -> NDArray[np.bool_]:
-    frequencies_hz = np.fft.rfftfreq(_SPECTRUM, 1 / RATE_HZ)
+    frequencies_hz = np.fft.rfftfreq(_SPECTRUM, 1 / SPEECH_RATE_HZ)
     return (frequencies_hz > band_hz[0]) & (frequencies_hz < band_hz[1])

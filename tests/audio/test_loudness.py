@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lipsync_core.audio.loudness import LevelMeter, Levels, scaled_loudness, scaled_openness
-from lipsync_core.audio.phones import RATE_HZ
+from lipsync_core.audio.load import SPEECH_RATE_HZ as RATE_HZ
+from lipsync_core.audio.loudness import LevelMeter, Levels
 
 
 def tone(frequency_hz: float, amplitude: float, seconds: float = 1.0) -> NDArray[np.int16]:
@@ -59,28 +59,12 @@ def test_a_constant_offset_is_not_loud() -> None:
 @pytest.mark.parametrize("samples", [0, 1, 159, 161])
 def test_very_short_sound_has_levels(samples: int) -> None:
     levels = measured(np.full(samples, 99, np.int16))
-    assert len(levels) == len(scaled_loudness(levels.level_db)) == len(scaled_openness(levels.openness_db))
     assert len(levels) == -(-samples // 160)
 
 
 def test_open_vowels_sound_open_and_close_ones_close() -> None:
-    assert scaled_openness(measured(tone(800, 8000)).openness_db)[10:-10].min() > 0.999
-    assert scaled_openness(measured(tone(300, 8000)).openness_db)[10:-10].max() < 0.001
-
-
-def test_loudness_is_relative_to_the_clip() -> None:
-    sound = np.concatenate([tone(400, 30), tone(400, 3000), tone(400, 30)])
-    for gain in (1, 8):
-        loudness = scaled_loudness(measured(sound * np.int16(gain)).level_db)
-        assert loudness[150] == pytest.approx(1.0, abs=0.02)
-        assert loudness[50] < 0.05
-        assert loudness[250] < 0.05
-
-
-def test_silence_and_faint_noise_have_no_loudness() -> None:
-    faint = np.random.default_rng(0).normal(0, 32768 * 10 ** (-66 / 20), RATE_HZ).astype(np.int16)
-    assert not scaled_loudness(measured(faint).level_db).any()
-    assert not scaled_loudness(measured(np.zeros(RATE_HZ, np.int16)).level_db).any()
+    assert measured(tone(800, 8000)).openness_db[10:-10].min() > 10
+    assert measured(tone(300, 8000)).openness_db[10:-10].max() < -15
 
 
 def test_memory_does_not_grow_with_the_length() -> None:

@@ -7,7 +7,7 @@ import pytest
 from aperture import NEITHER, OPEN, SHUT, LipApertures, best_lag_s, frame_labels, separation
 from numpy.typing import NDArray
 
-from lipsync_core.audio.phones import Phone
+from benchmarks.phones import Phone
 
 PHONES = [
     Phone(label, start / 5, (start + 1) / 5)

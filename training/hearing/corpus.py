@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from lipsync_core.audio.speech_encoder import MODEL, ROWS_HZ, SpeechEncoder
 from lipsync_core.generators.viseme.curves import CURVES_HZ, LEAD_S
-from lipsync_core.generators.viseme.visemes import VISEMES
 from lipsync_core.models.store import ModelStore
 from lipsync_core.smoothing import gaussian
 from lipsync_core.workspace import Workspace
@@ -16,6 +15,7 @@ from training.hearing.mouths import MeasuredClip
 from training.hearing.others import other_sounds
 from training.hearing.phones import postures
 from training.hearing.speech import Spoken
+from training.hearing.visemes import VISEMES
 
 #: Columns of the targets of synthetic speech.
 TARGETS = ("jaw", "width", "closure", "tuck", "tongue", "speech", "lips meet")

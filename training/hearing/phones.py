@@ -1,12 +1,12 @@
 """The posture of the mouth for each sound of the International Phonetic Alphabet.
 
-It extends `lipsync_core.generators.viseme.visemes`, whose English postures it keeps, by the place and the manner of
+It extends `training.hearing.visemes`, whose English postures it keeps, by the place and the manner of
 articulation: the vowels by the chart's height (jaw), backness and rounding (width), the consonants by their place.
 """
 
 from types import MappingProxyType
 
-from lipsync_core.generators.viseme.visemes import REST, VISEMES, Viseme
+from training.hearing.visemes import REST, VISEMES, Viseme
 
 _V = VISEMES
 _TABLE = {

@@ -11,8 +11,8 @@ import pocketsphinx
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks.phones import FRAME, RATE_HZ, Phone, PhoneRecogniser
 from lipsync_core.audio import phones
-from lipsync_core.audio.phones import FRAME, RATE_HZ, Phone, PhoneRecogniser
 from lipsync_core.errors import ModelMissingError
 
 SPEECH = Path(__file__).parents[2] / "demo" / "speech.wav"
