@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import onnxruntime  # type: ignore[import-untyped]
 from numpy.typing import NDArray
+from phones import Phone, PhoneRecogniser
 
-from benchmarks.phones import Phone, PhoneRecogniser
 from lipsync_core.audio.load import SpeechReader
 from lipsync_core.clock import StageClock
 from lipsync_core.face.landmarks import OUTER_EYE_CORNERS, rows

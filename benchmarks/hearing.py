@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from phones import PhoneRecogniser, open_beforehand
 
-from benchmarks.phones import PhoneRecogniser, open_beforehand
 from lipsync_core.audio.load import SPEECH_RATE_HZ
 from lipsync_core.audio.speech_encoder import MODEL, SpeechEncoder
 from lipsync_core.models.store import ModelStore

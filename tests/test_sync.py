@@ -1,6 +1,6 @@
 """The painted lips follow the speech, as measured by a landmarker that the product does not use.
 
-The labels come from the recogniser that drives the mouth, so this proves the rendering, not the phones.
+The labels come from a recogniser of English phones that takes no part in moving the mouth.
 """
 
 import sys
@@ -33,7 +33,7 @@ def spoken(
 
 
 def test_open_vowels_are_told_from_closures_and_silence(spoken: LipApertures, clips: Path) -> None:
-    assert separation(spoken, heard_phones(clips / SPEECH)) >= 0.85
+    assert separation(spoken, heard_phones(clips / SPEECH)) >= 0.8  # the clips' own mouths and speech: .66 to .79
 
 
 def test_the_separation_is_lost_when_the_sound_is_moved(spoken: LipApertures, clips: Path) -> None:

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from aperture import NEITHER, OPEN, SHUT, LipApertures, best_lag_s, frame_labels, separation
 from numpy.typing import NDArray
-
-from benchmarks.phones import Phone
+from phones import Phone
 
 PHONES = [
     Phone(label, start / 5, (start + 1) / 5)

@@ -10,8 +10,8 @@ import numpy as np
 import pocketsphinx
 import pytest
 from numpy.typing import NDArray
+from phones import FRAME, RATE_HZ, Phone, PhoneRecogniser
 
-from benchmarks.phones import FRAME, RATE_HZ, Phone, PhoneRecogniser
 from lipsync_core.audio import phones
 from lipsync_core.errors import ModelMissingError
 

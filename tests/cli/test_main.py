@@ -12,7 +12,7 @@ from lipsync_core.models.store import ModelStore
 from tests.cli.conftest import LIPSYNC, RunLipSync
 
 HEAVY = (
-    *("numpy", "cv2", "av", "pocketsphinx", "ai_edge_litert", "rich"),
+    *("numpy", "cv2", "av", "ai_edge_litert", "rich"),
     *("boto3", "httpx", "prefect", "pydantic", "sqlalchemy"),  # of the extra `service`
 )
 
