@@ -7,12 +7,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import phones
 import pocketsphinx
 import pytest
 from numpy.typing import NDArray
 from phones import FRAME, RATE_HZ, Phone, PhoneRecogniser
 
-from lipsync_core.audio import phones
 from lipsync_core.errors import ModelMissingError
 
 SPEECH = Path(__file__).parents[2] / "demo" / "speech.wav"
