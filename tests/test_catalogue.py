@@ -130,7 +130,7 @@ def test_auto_takes_viseme_where_onnx_runtime_cannot_be_imported_and_says_so(hom
         "print(identity.label, identity.reason, sep='|')\n"
     )
     label, reason = output_of(code, stand_in_environment(tmp_path / "log"), home).split("|")
-    assert label == "viseme/1"
+    assert label == "viseme/2"
     assert "wav2lip cannot be used (ONNX Runtime, which runs this model, cannot be imported: " in reason
 
 
@@ -153,7 +153,7 @@ def test_rendering_paints_for_the_model_that_the_other_machine_has(
     inferring, rendering = ModelStore(Workspace.below(home).models), ModelStore(workspace.models)
     identity = load_inference(options, inferring).identity
     assert identity.label == "wav2lip/1"
-    assert load_inference(options, rendering).identity.label == "viseme/1"
+    assert load_inference(options, rendering).identity.label == "viseme/2"
     if enhance_quality:
         with pytest.raises(ModelError, match="lipsync models pull gfpgan"):
             load_rendering(identity, options, rendering)

@@ -40,6 +40,7 @@ class Rendering:
     video: Path
     track: FaceTrack
     timeline: Timeline
+    findings: dict[str, NDArray[np.generic]]
     plan: RenderPlan
 
     def frames(self, passed: frozenset[int] = frozenset()) -> Iterator[SourceFrame]:
@@ -65,9 +66,9 @@ def rendering_of(video: Path, models: ModelStore) -> Rendering:
     observer = generator.observer()
     track = MediapipeTracker(models).track(decode_frames(video, clock, HALF_SECOND), clock, observer)
     timeline = plan_timeline(track, HALF_SECOND, JobOptions())
-    return Rendering(
-        video, track, timeline, RenderPlan(VisemePainting().painter(track, observer.findings()), FeatherBlender())
-    )
+    findings = observer.findings()
+    painter = VisemePainting().painter(track, findings)
+    return Rendering(video, track, timeline, findings, RenderPlan(painter, FeatherBlender()))
 
 
 VARIANTS = {
@@ -114,7 +115,7 @@ def test_outcomes_tell_no_face_from_a_face_turned_away(face_clip: Path, model_st
     landmarks = track.landmarks.copy()
     landmarks[3] = np.nan
     weak = replace(track, scores=scores, landmarks=landmarks)
-    painter = VisemePainting().painter(weak, {"lip_colour": np.full(3, 120.0), "skin_colour": np.full(3, 180.0)})
+    painter = VisemePainting().painter(weak, rendering.findings)
     picture = working_picture(require_video(face_clip))
     outcomes = frame_outcomes(weak, rendering.timeline, painter, picture)
     assert outcomes[3] == Outcome.PASSED_NO_FACE

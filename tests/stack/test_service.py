@@ -276,7 +276,7 @@ def test_the_nightly_schedule_is_off_until_somebody_turns_it_on(service: "Servic
 def assert_accounted(service: "Service", run_id: str) -> None:
     """The ledger and the artifacts tell of the whole job, the part on the GPU pool included."""
     query = "SELECT state, model, video_url, output_bytes > 0 FROM jobs WHERE id = %s"
-    assert service.ledger(query, run_id) == [("completed", "viseme/1", "s3://lipsync/inputs/face.mp4", True)]
+    assert service.ledger(query, run_id) == [("completed", "viseme/2", "s3://lipsync/inputs/face.mp4", True)]
     query = "SELECT stage, pool FROM stage_timings WHERE part_of = '' AND job_id = %s"
     pools = dict(service.ledger(query, run_id))
     assert pools["track"] == pools["infer"] == "lipsync-gpu"

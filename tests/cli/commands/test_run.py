@@ -97,7 +97,7 @@ def test_run_fails_when_the_output_cannot_be_written(
 
 def test_run_fails_when_the_disk_is_full(face_clip: Path, home: Path, tmp_path: Path) -> None:
     # A limit on the size of files stands in for a full disk: both end a write half-way.
-    command = ["bash", "-c", 'ulimit -f 300; exec "$@"', "bash", LIPSYNC, "run", face_clip, SPEECH, "-o", "out.mp4"]
+    command = ["bash", "-c", 'ulimit -f 600; exec "$@"', "bash", LIPSYNC, "run", face_clip, SPEECH, "-o", "out.mp4"]
     options = ["--crf", "0", "--end", "2", "--quiet", "--home", home]
     done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert_refused(done, "DISK_FULL", 5, tmp_path)
