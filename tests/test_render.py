@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from lipsync_core.blend.feather import FeatherBlender
 from lipsync_core.clock import StageClock
