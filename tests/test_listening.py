@@ -95,9 +95,8 @@ def test_an_excerpt_has_the_rows_and_levels_of_the_whole(ears: Ears, minute: Pat
             conditions.rows[begin - conditions.first_row : end - conditions.first_row], all_of_it.rows[begin:end]
         )
         place = slice(2 * begin - conditions.first_level, 2 * end - conditions.first_level)
-        for name in ("level_db", "openness_db"):
-            excerpt, wanted = getattr(conditions.levels, name)[place], getattr(all_of_it.levels, name)
-            np.testing.assert_array_equal(excerpt, wanted[2 * begin : 2 * end])
+        excerpt, wanted = conditions.levels.level_db[place], all_of_it.levels.level_db
+        np.testing.assert_array_equal(excerpt, wanted[2 * begin : 2 * end])
 
 
 def test_an_excerpt_hears_its_length_and_16_seconds_at_most(ears: Ears, minute: Path) -> None:

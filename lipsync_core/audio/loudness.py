@@ -1,4 +1,4 @@
-"""The loudness and openness of a voice, 100 times a second, measured while the sound is streamed."""
+"""The loudness of a sound, 100 times a second, measured while the sound is streamed."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,27 +12,21 @@ LEVELS_HZ = 100
 FRAME = SPEECH_RATE_HZ // LEVELS_HZ  # samples
 
 _FULL_SCALE = 32768.0
-_SPECTRUM = 512  # samples, 32 ms
-_LOUDNESS = 400  # samples, 25 ms, the middle of the spectrum's window
+_WINDOW = 512  # samples, 32 ms, whose mean is taken out
+_LOUDNESS = 400  # samples, 25 ms, the middle of the window
 _FLOOR_DB = -90.0
 _CHUNK_FRAMES = 200  # measured at a time, so that one long block needs no more memory than many short ones
-
-# Vowels with an open jaw have their first formant above 550 Hz, close ones below 480 Hz
-# (Peterson and Barney 1952, table II); the bands come from the study behind the viseme generator.
-_OPEN_BAND_HZ = (550.0, 1100.0)
-_CLOSE_BAND_HZ = (150.0, 480.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Levels:
-    """Two measurements of a sound at times i / 100 s."""
+    """The level of a sound at times i / 100 s."""
 
     level_db: NDArray[np.float32]  # (N,) dB below full scale, -90..0, without any constant offset
-    openness_db: NDArray[np.float32]  # (N,) energy of the open-vowel band over that of the close-vowel band
 
     def __post_init__(self) -> None:
-        if self.level_db.ndim != 1 or self.level_db.shape != self.openness_db.shape:
-            raise ValueError(f"levels of shapes {self.level_db.shape} and {self.openness_db.shape}")
+        if self.level_db.ndim != 1:
+            raise ValueError(f"levels of shape {self.level_db.shape}")
 
     def __len__(self) -> int:
         return len(self.level_db)
@@ -41,11 +35,11 @@ class Levels:
 class LevelMeter:
     """Measures the levels of a sound on its way to another consumer.
 
-    It holds 2 s of samples and the levels (8 bytes per 10 ms), never the whole sound.
+    It holds 2 s of samples and the levels (4 bytes per 10 ms), never the whole sound.
     """
 
     def __init__(self) -> None:
-        self._held = np.zeros(_SPECTRUM // 2, np.int16)  # the first frame's middle is the first sample
+        self._held = np.zeros(_WINDOW // 2, np.int16)  # the first frame's middle is the first sample
         self._levels: list[Levels] = []
         self._samples = 0
         self._frames = 0
@@ -73,19 +67,18 @@ class LevelMeter:
             parts = [*parts, self._rest()]
         place = slice(first - chunk * _CHUNK_FRAMES, end - chunk * _CHUNK_FRAMES)
         level_db = np.concatenate([part.level_db for part in parts] or [np.zeros(0, np.float32)])
-        openness_db = np.concatenate([part.openness_db for part in parts] or [np.zeros(0, np.float32)])
-        return Levels(level_db[place], openness_db[place])
+        return Levels(level_db[place])
 
     def _rest(self) -> Levels:
         """The levels that need samples after those that are there: silence stands in for these."""
         frames = self.count - self._frames
-        needed = max(0, (frames - 1) * FRAME + _SPECTRUM - len(self._held))
+        needed = max(0, (frames - 1) * FRAME + _WINDOW - len(self._held))
         return _measure(np.concatenate([self._held, np.zeros(needed, np.int16)]), frames)
 
     def _add(self, block: NDArray[np.int16]) -> None:
         self._samples += len(block)
         self._held = np.concatenate([self._held, block])
-        while (frames := min((len(self._held) - _SPECTRUM) // FRAME + 1, _CHUNK_FRAMES)) >= _CHUNK_FRAMES:
+        while (frames := min((len(self._held) - _WINDOW) // FRAME + 1, _CHUNK_FRAMES)) >= _CHUNK_FRAMES:
             self._levels.append(_measure(self._held, frames))
             self._held = self._held[frames * FRAME :].copy()
             self._frames += frames
@@ -94,19 +87,10 @@ class LevelMeter:
 def _measure(samples: NDArray[np.int16], frames: int) -> Levels:
     """Levels of the first `frames` windows of `samples`."""
     if frames <= 0:
-        return Levels(np.zeros(0, np.float32), np.zeros(0, np.float32))
-    windows = np.lib.stride_tricks.sliding_window_view(samples, _SPECTRUM)[::FRAME][:frames].astype(np.float32)
+        return Levels(np.zeros(0, np.float32))
+    windows = np.lib.stride_tricks.sliding_window_view(samples, _WINDOW)[::FRAME][:frames].astype(np.float32)
     windows -= windows.mean(axis=1, keepdims=True)  # (frames, 512)
-    margin = (_SPECTRUM - _LOUDNESS) // 2
+    margin = (_WINDOW - _LOUDNESS) // 2
     power = np.square(windows[:, margin:-margin] / _FULL_SCALE).mean(axis=1)
-    spectrum = np.abs(np.fft.rfft(windows * np.hanning(_SPECTRUM), axis=1)) ** 2  # (frames, 257)
-    open_energy = spectrum[:, _bins(_OPEN_BAND_HZ)].sum(axis=1) + 1.0
-    close_energy = spectrum[:, _bins(_CLOSE_BAND_HZ)].sum(axis=1) + 1.0
     level_db = 10.0 * np.log10(power + 10 ** (_FLOOR_DB / 10))
-    openness_db = 10.0 * np.log10(open_energy / close_energy)
-    return Levels(level_db.astype(np.float32), openness_db.astype(np.float32))
-
-
-def _bins(band_hz: tuple[float, float]) -> NDArray[np.bool_]:
-    frequencies_hz = np.fft.rfftfreq(_SPECTRUM, 1 / SPEECH_RATE_HZ)
-    return (frequencies_hz > band_hz[0]) & (frequencies_hz < band_hz[1])
+    return Levels(level_db.astype(np.float32))

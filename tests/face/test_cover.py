@@ -14,18 +14,9 @@ from lipsync_core.media.decode import decode_frames
 from lipsync_core.models.store import ModelStore
 from tests.face.conftest import RATE, Picture, Track, pictures_of
 from tests.face.masks import COLOURS, bearded, full_mesh, masked
+from tests.shared_files import VIDEOS
 
 FRAMES = 10
-CLIPS_SEEN = (
-    "facerec_short_hamilton_clip.mp4",
-    "latentsync_demo1_video.mp4",
-    "liveportrait_d3.mp4",
-    "liveportrait_s13.mp4",
-    "liveportrait_s20.mp4",
-    "retalking_face1.mp4",
-    "retalking_face3.mp4",
-    "sadtalker_WDA_AlexandriaOcasioCortez_000.mp4",
-)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +54,7 @@ def test_a_mask_is_seen_in_warm_and_in_dim_light(
         assert not track(tracker, [(each * np.array(light)).astype(np.uint8) for each in bare]).covered.any()
 
 
-@pytest.mark.parametrize("clip", CLIPS_SEEN)
+@pytest.mark.parametrize("clip", VIDEOS)
 def test_no_frame_of_a_clip_of_bare_mouths_seems_covered(clip: str, clips: Path, tracker: MediapipeTracker) -> None:
     found = tracker.track(decode_frames(clips / clip, StageClock()), StageClock())
     assert found.has_face.any()

@@ -49,7 +49,6 @@ class MeasuredClip:
     grade: str  # A: the licence is stated and allows commercial use; B: it needs a lawyer's word
     rows: NDArray[np.float16]  # (N, 2, 384) of the speech encoder, 50 Hz
     level_db: NDArray[np.float32]  # (M,) 100 Hz
-    openness_db: NDArray[np.float32]  # (M,) 100 Hz
     middle_s: NDArray[np.float64]  # (F,) the frames' middles, on the clock of the sound
     mesh: NDArray[np.float64]  # (F, 4) gap, width, outer height, chin distance, over the outer eye distance
 
@@ -97,13 +96,10 @@ def measure(
         yield MeasuredClip(*about, *_heard(voice, encoder), middle_s / faster, mesh)
 
 
-def _heard(
-    speech: NDArray[np.int16], encoder: SpeechEncoder
-) -> tuple[NDArray[np.float16], NDArray[np.float32], NDArray[np.float32]]:
+def _heard(speech: NDArray[np.int16], encoder: SpeechEncoder) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
     meter = LevelMeter()
     rows = np.concatenate(list(encoder.encode(meter.measure([speech]))))
-    levels = meter.levels()
-    return rows.astype(np.float16), levels.level_db, levels.openness_db
+    return rows.astype(np.float16), meter.levels().level_db
 
 
 def main(clips: Path, out: Path) -> None:

@@ -60,7 +60,7 @@ class Heard(IntEnum):
 
 
 #: The values of the columns that mean 0 and 1 of their curves. Jaw, by six people of the data card who were left out of
-#: the fit: 0 is what is heard while their lips touch, and 0.9, the usual peak of `curves`, is the 95th percentile while
+#: the fit: 0 is what is heard while their lips touch, and 0.9, the usual peak, is the 95th percentile while
 #: they speak. The closure is a logit; its 1 is the least that counts as a closure, lower than even odds, for a missed
 #: closure is seen and one too many hardly.
 _ZERO = np.array([-0.6, 0.0, -3.0, 0.15, 0.15, 0.0])

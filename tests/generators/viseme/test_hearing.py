@@ -34,7 +34,7 @@ def heard(encoder: SpeechEncoder, sound: Sound, first_s: int = 0) -> tuple[NDArr
     rows = np.concatenate(list(encoder.encode(meter.measure([sound]), first_s)))
     levels = meter.levels()
     begin = 2 * first_row(first_s) - first_s * CURVES_HZ
-    return rows, Levels(levels.level_db[begin:], levels.openness_db[begin:])
+    return rows, Levels(levels.level_db[begin:])
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_the_mouth_rests_in_pauses_and_after_the_end(hear: Hear, speech: Sound) 
 
 
 def test_an_empty_sound_is_at_rest() -> None:
-    nothing = Levels(np.zeros(0, np.float32), np.zeros(0, np.float32))
+    nothing = Levels(np.zeros(0, np.float32))
     samples = mouth_samples(np.zeros((0, 2, 384), np.float32), nothing)
     assert samples.shape == (40, len(Curve))
     assert not samples.any()
