@@ -14,7 +14,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -30,6 +29,7 @@ from lipsync_core.face.track import FaceTrack
 from lipsync_core.media.decode import decode_frames
 from lipsync_core.models.store import ModelStore
 from lipsync_core.workspace import Workspace
+from training.hearing.records import ArrayRecord
 from training.hearing.variants import SPEEDS, variant
 
 _log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ _EYES = (33, 263)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class MeasuredClip:
+class MeasuredClip(ArrayRecord):
     """What was heard and seen in one clip."""
 
     person: str
@@ -51,18 +51,6 @@ class MeasuredClip:
     level_db: NDArray[np.float32]  # (M,) 100 Hz
     middle_s: NDArray[np.float64]  # (F,) the frames' middles, on the clock of the sound
     mesh: NDArray[np.float64]  # (F, 4) gap, width, outer height, chin distance, over the outer eye distance
-
-    def save(self, path: Path) -> None:
-        """Write all fields as one `.npz`."""
-        arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in self.__slots__}
-        np.savez(path, **arrays)
-
-    @classmethod
-    def load(cls, path: Path) -> "MeasuredClip":
-        """Read what `save` wrote."""
-        with np.load(path) as arrays:
-            values = {name: arrays[name] for name in cls.__slots__}
-        return cls(**{name: value.item() if value.ndim == 0 else value for name, value in values.items()})
 
 
 def mouth_of(track: FaceTrack) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import av
 import numpy as np
@@ -28,6 +27,7 @@ from lipsync_core.audio.loudness import LevelMeter
 from lipsync_core.audio.speech_encoder import MODEL, SpeechEncoder
 from lipsync_core.models.store import ModelStore
 from lipsync_core.workspace import Workspace
+from training.hearing.records import ArrayRecord
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ _FLITE_MORE = {"ax": "ə", "pau": "", "axr": "ɚ"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Spoken:
+class Spoken(ArrayRecord):
     """Speech of one language, and its sounds."""
 
     language: str
@@ -56,18 +56,6 @@ class Spoken:
     ends_s: NDArray[np.float64]  # (P,)
     labels: NDArray[np.str_]  # (P,) IPA; "" for silence
     voices: NDArray[np.str_]  # (P,) the voice of each sound
-
-    def save(self, path: Path) -> None:
-        """Write all fields as one `.npz`."""
-        arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in self.__slots__}
-        np.savez(path, **arrays)
-
-    @classmethod
-    def load(cls, path: Path) -> "Spoken":
-        """Read what `save` wrote."""
-        with np.load(path) as arrays:
-            values = {name: arrays[name] for name in cls.__slots__}
-        return cls(**{name: value.item() if value.ndim == 0 else value for name, value in values.items()})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
