@@ -1,9 +1,14 @@
-"""Watches a service while a load runs: running requests, memory by part, and the GPU, in a thread."""
+"""Watches a service while a load runs: running requests, memory by part, and the GPU, in a thread.
+
+To read a process's memory takes CPU, and stops that process for as long: what is watched is slowed down by it. So the
+runs, whose memory comes and goes, are read more often than the other parts, and neither takes more than a small share.
+"""
 
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from threading import Event, Thread
 
 from lipsync_cli.bench.figures import GpuPeak, Machine, MemoryPeak
@@ -12,7 +17,8 @@ from lipsync_cli.bench.parts import LocalParts
 from lipsync_service.gpu_meter import GpuUse, ReadGpu
 
 _EVERY_S = 0.5
-_SHARE = 0.03  # of one core, which a sample may cost at most
+_SHARE = 0.01  # of one core, which looking at the runs may cost at most
+_OTHERS_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,8 @@ class LoadWatch:
         self._gpu = GpuUse()
         self._most = 0
         self._own_s = 0.0  # CPU seconds of the watching itself
+        self._others_bytes = 0
+        self._others_due_s = 0.0  # time.monotonic()
 
     def start(self) -> None:
         """Read the account of the machine, and begin to watch."""
@@ -65,12 +73,22 @@ class LoadWatch:
     def _watch(self) -> None:
         pause_s = 0.0
         while not self._stopped.wait(pause_s):
-            began_s = time.thread_time()
-            with suppress(OSError):
-                self._look()
-            cost_s = time.thread_time() - began_s
-            self._own_s += cost_s
-            pause_s = max(_EVERY_S, cost_s / _SHARE)
+            if self._parts is not None and time.monotonic() >= self._others_due_s:
+                self._cost_s(partial(self._look_at_others, self._parts))
+                self._others_due_s = time.monotonic() + _OTHERS_EVERY_S
+            pause_s = max(_EVERY_S, self._cost_s(self._look) / _SHARE)
+
+    def _cost_s(self, look: Callable[[], None]) -> float:
+        """Look; returns the CPU seconds that it took, which are no part of the service's account."""
+        began_s = time.thread_time()
+        with suppress(OSError):
+            look()
+        cost_s = time.thread_time() - began_s
+        self._own_s += cost_s
+        return cost_s
+
+    def _look_at_others(self, parts: LocalParts) -> None:
+        self._others_bytes = parts.others_bytes()
 
     def _look(self) -> None:
         if self._read_gpu is not None:
@@ -78,7 +96,7 @@ class LoadWatch:
         if self._parts is None:
             self._most = max(self._most, self._running())
             return
-        now = self._parts.now()
+        now = self._parts.of_jobs(self._others_bytes)
         self._most = max(self._most, now.requests)
         before = self._peaks.get(now.requests, MemoryPeak(now.requests, 0, 0, 0))
         self._peaks[now.requests] = MemoryPeak(

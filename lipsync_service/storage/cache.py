@@ -1,14 +1,16 @@
 """This host's copies of files, stored under the hash of their content and removed when the cache is full.
 
 `contents/ab/<sha256>` holds whole files and `arriving/<key>` unfinished ones; `sources/<key>` names the content of one
-version of an address. A file is in use while a process holds a shared lock on it (flock), and only a file that can be
-locked exclusively is removed. The system releases the locks of a process that dies, so no lease outlives its owner.
+version of an address; `usage` says how full the cache was at the last look at all files. A file is in use while a
+process holds a shared lock on it (flock), and only a file that can be locked exclusively is removed. The system
+releases the locks of a process that dies, so no lease outlives its owner.
 """
 
 import fcntl
 import logging
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from lipsync_service.storage.segments import forget_segments
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BLOCK_BYTES = 512  # the unit of st_blocks, independent of the file system's own blocks (POSIX)
+_LOOK_EVERY_S = 60.0  # at all files, which takes .1 ms each; between two looks, what is admitted is added up
 _logger = logging.getLogger(__name__)
 
 
@@ -28,6 +31,12 @@ class _Entry:
     used_at_ns: int
     size_bytes: int  # on the disk
     path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Usage:
+    size_bytes: int  # of all files on the disk
+    looked_at_s: float  # time.time() of the last look at all of them
 
 
 class DownloadCache:
@@ -68,16 +77,20 @@ class DownloadCache:
         """Store the whole file `arrived` as the content `sha256`, leased for the block; this may evict other files."""
         path = self._content(sha256)
         with ExitStack() as lease:
-            with self._changing(), output_errors(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                if path.exists():  # never replaced: another process may have leased it
-                    arrived.unlink()
-                else:
-                    arrived.replace(path)
-                lease.enter_context(_in_use(path))
-            self.evict()
+            with self._changing():
+                with output_errors(path):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    if path.exists():  # never replaced: another process may have leased it
+                        arrived.unlink()
+                        added_bytes = 0
+                    else:
+                        arrived.replace(path)
+                        added_bytes = path.stat().st_blocks * _BLOCK_BYTES
+                    lease.enter_context(_in_use(path))
+                self._evict_if_full(added_bytes)
             yield path
-        self.evict()
+        with self._changing():
+            self._evict_if_full()
 
     def remember(self, key: str, sha256: str) -> None:
         """Note that the source `key` has this content."""
@@ -96,20 +109,46 @@ class DownloadCache:
             return None
         return text if _SHA256.fullmatch(text) else None
 
-    def evict(self) -> None:
-        """Remove files, the least recently used first, until the rest fits; files in use stay."""
-        with self._changing():
-            entries = sorted(self._entries(), key=lambda each: each.used_at_ns)
-            excess_bytes = sum(each.size_bytes for each in entries) - self._cap_bytes
-            if excess_bytes <= 0:
-                return
-            for entry in entries:
-                if excess_bytes > 0 and _removed(entry.path):
-                    _logger.info("removed %s (%d bytes) from the cache", entry.path.name, entry.size_bytes)
-                    excess_bytes -= entry.size_bytes
-            self._forget_sources()
-        if excess_bytes > 0:
+    def _evict_if_full(self, added_bytes: int = 0) -> None:
+        """Evict where the cache may be above its cap; `added_bytes` were admitted just now. The caller holds the lock.
+
+        What others leave in `arriving` is seen a minute later.
+        """
+        usage = self._usage()
+        if usage is None or usage.size_bytes + added_bytes > self._cap_bytes:
+            self._note_usage(_Usage(self._evict(), time.time()))
+        elif added_bytes:
+            self._note_usage(_Usage(usage.size_bytes + added_bytes, usage.looked_at_s))
+
+    def _evict(self) -> int:
+        """Remove files, the least recently used first, until the rest fits; files in use stay. Returns its size."""
+        entries = sorted(self._entries(), key=lambda each: each.used_at_ns)
+        size_bytes = sum(each.size_bytes for each in entries)
+        if size_bytes <= self._cap_bytes:
+            return size_bytes
+        for entry in entries:
+            if size_bytes > self._cap_bytes and _removed(entry.path):
+                _logger.info("removed %s (%d bytes) from the cache", entry.path.name, entry.size_bytes)
+                size_bytes -= entry.size_bytes
+        self._forget_sources()
+        if size_bytes > self._cap_bytes:
+            excess_bytes = size_bytes - self._cap_bytes
             _logger.warning("the cache is %d bytes above its cap: everything in it is in use", excess_bytes)
+        return size_bytes
+
+    def _usage(self) -> _Usage | None:
+        """How full the cache is; None where nobody knows, or nobody has looked for a minute."""
+        try:
+            size, looked_at = (self._folder / "usage").read_text(encoding="ascii").split()
+            usage = _Usage(int(size), float(looked_at))
+        except (OSError, ValueError):  # UnicodeDecodeError is one
+            return None
+        return usage if 0 <= time.time() - usage.looked_at_s < _LOOK_EVERY_S else None
+
+    def _note_usage(self, usage: _Usage) -> None:
+        path = self._folder / "usage"
+        with output_errors(path):
+            path.write_text(f"{usage.size_bytes} {usage.looked_at_s}", encoding="ascii")
 
     def _content(self, sha256: str) -> Path:
         return self._folder / "contents" / sha256[:2] / sha256

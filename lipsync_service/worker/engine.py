@@ -70,7 +70,7 @@ def trim_engine() -> None:
     without TLS. Now the launcher reads them, and its runs share them.
 
     The questions for what each event of a run names beside it: its flow, deployment, queue and pool, each over a
-    connection of its own. The run knows their ids, and all names but the deployment's.
+    connection of its own. The run knows their ids, and all names but the deployment's. Events of tasks name the run.
 
     The question for the server's default storage of results: no run persists any.
 
@@ -113,9 +113,11 @@ def _not_observed(_run_id: UUID, _request: Any, _polling_interval: float = 0) ->
 
 
 async def related_resources(client: Any, exclude: Collection[str] | None = None) -> list[RelatedResource]:
-    """What an event of this run names beside it, as Prefect's own function, which asks the server for each.
+    """What an event of this run names beside it, without a question to the server.
 
-    The name of the deployment is left out: the run does not know it.
+    An event of the run names what Prefect's own function does, which asks the server for each, but for the name of the
+    deployment, which the run does not know. An event of a task names its run and the tags alone: three of four events
+    are of tasks, and the server stores, sends and matches a row for each name.
     """
     flow_context, task_context = FlowRunContext.get(), TaskRunContext.get()
     excluded = set(exclude or ())
@@ -132,11 +134,12 @@ async def related_resources(client: Any, exclude: Collection[str] | None = None)
 def _named(
     run: FlowRun, flow_name: str, task_context: TaskRunContext | None
 ) -> Iterator[tuple[str, UUID | None, str | None, list[str]]]:
-    """Kind, id, name and tags of all that the run knows around it, in the order of Prefect's own function."""
+    """Kind, id, name and tags of what an event names, in the order of Prefect's own function."""
     yield "flow-run", run.id, run.name, run.tags
     if task_context is not None:
         task = task_context.task_run
         yield "task-run", task.id, task.name, task.tags
+        return
     yield "flow", run.flow_id, flow_name, []
     yield "deployment", run.deployment_id, None, []
     yield "work-queue", run.work_queue_id, run.work_queue_name, []

@@ -130,6 +130,32 @@ def test_an_unfinished_download_counts_and_goes_when_nobody_brings_it(cache: Dow
     assert not list((tmp_path / "cache" / "arriving").iterdir())
 
 
+def test_not_every_file_costs_a_look_at_all_of_them(tmp_path: Path) -> None:
+    cache, folder = DownloadCache(tmp_path / "cache", 10 * CAP_BYTES), tmp_path / "cache"
+    for name in "abc":
+        add(cache, name)
+    size, looked_at = (folder / "usage").read_text().split()
+    assert int(size) == 3 * FILE_BYTES
+    foreign = folder / "contents" / "00" / ("0" * 64)  # seen by a look alone
+    foreign.parent.mkdir(exist_ok=True)
+    foreign.write_bytes(b"x" * FILE_BYTES)
+    add(cache, "d")
+    assert (folder / "usage").read_text().split() == [str(4 * FILE_BYTES), looked_at]
+    (folder / "usage").write_text(f"{4 * FILE_BYTES} {float(looked_at) - 61}")
+    add(cache, "e")
+    assert int((folder / "usage").read_text().split()[0]) == 6 * FILE_BYTES
+
+
+@pytest.mark.parametrize("note", ["", "many", "12", "0 nan", "0 99999999999", "-5 0", "\xff"])
+def test_a_damaged_usage_is_looked_up_anew(note: str, cache: DownloadCache, tmp_path: Path) -> None:
+    first = add(cache, "a")
+    for name in "bc":
+        add(cache, name)
+        (tmp_path / "cache" / "usage").write_text(note, encoding="latin-1")
+    add(cache, "d")
+    assert not is_here(cache, first)
+
+
 def test_a_key_whose_content_is_gone_is_forgotten(cache: DownloadCache, tmp_path: Path) -> None:
     cache.remember("key-of-a", add(cache, "a"))
     assert cache.remembered("key-of-a") is not None
