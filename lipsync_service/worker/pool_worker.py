@@ -28,6 +28,8 @@ from uuid import UUID
 import anyio
 import httpx
 from prefect.cli import app
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.objects import StateType
 from prefect.context import refresh_global_settings_context
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
@@ -36,6 +38,7 @@ from prefect.workers.process import ProcessWorker
 from lipsync_core.errors import OptionError
 from lipsync_service.names import WORKERS_PATH
 from lipsync_service.settings import load_settings, require_source
+from lipsync_service.worker.cancelling import CANCELLING_RUNS
 from lipsync_service.worker.due_runs import DueRuns, spread_s
 from lipsync_service.worker.run_events import run_events
 from lipsync_service.worker.trim_worker import remembered, trim_worker
@@ -110,10 +113,28 @@ with warnings.catch_warnings():
             async for event in run_events(self.work_pool.id):
                 if event is None:
                     self._due.ring()
+                    await self._find_cancelling()
+                elif event.is_cancelling:
+                    CANCELLING_RUNS.tell(event.run_id)
                 elif event.is_due:
                     self._due.add(event.run_id)
                 else:
                     self._due.discard(event.run_id)
+
+        async def _find_cancelling(self) -> None:
+            """Ask which of the runs under way are to be cancelled: their events may have been missed."""
+            ids = list(CANCELLING_RUNS.untold)
+            if not ids:
+                return
+            state = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CANCELLING]))
+            chosen = FlowRunFilter(id=FlowRunFilterId(any_=ids), state=state)
+            try:
+                runs = await self.client.read_flow_runs(flow_run_filter=chosen)
+            except httpx.HTTPError as exc:  # asked again once the stream is open, or has failed again
+                _log.info("not known which runs are to be cancelled: %s", exc)
+                return
+            for run in runs:
+                CANCELLING_RUNS.tell(run.id)
 
         async def _count_others(self) -> None:
             """Count the pool's other workers, which hear of the same runs."""

@@ -1,4 +1,4 @@
-"""Prefect's stream of events, as far as a worker needs it: which runs of its pool became due, and which were taken."""
+"""Prefect's stream of events, as far as a worker needs it: which runs of its pool are due, taken, or to be ended."""
 
 import asyncio
 import logging
@@ -19,16 +19,27 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 30.0
 
 @dataclass(frozen=True, slots=True)
 class RunEvent:
-    """A run became due, or is no longer due."""
+    """A run became due, is no longer due, or is to be cancelled."""
 
     run_id: UUID
-    is_due: bool
+    state_type: str
+
+    @property
+    def is_due(self) -> bool:
+        """It may be taken."""
+        return self.state_type == "SCHEDULED"
+
+    @property
+    def is_cancelling(self) -> bool:
+        """Its worker has to end its process."""
+        return self.state_type == "CANCELLING"
 
 
 async def run_events(pool_id: UUID) -> AsyncIterator[RunEvent | None]:
-    """The events of the pool's runs as they happen; None after each connection, when some may have been missed.
+    """The events of the pool's runs as they happen; None where some may have been missed.
 
-    Never ends: a stream that breaks or is refused is opened again, after 1 to 30 s.
+    That is after each connection, and after each attempt that failed: then None comes instead of events. Never ends: a
+    stream that breaks or is refused is opened again, after 1 to 30 s.
     """
     wait_s = _FIRST_WAIT_S
     while True:
@@ -38,16 +49,20 @@ async def run_events(pool_id: UUID) -> AsyncIterator[RunEvent | None]:
                 wait_s = _FIRST_WAIT_S
                 async for event in subscriber:
                     run_id = UUID(event.resource["prefect.resource.id"].removeprefix(_RUN))
-                    yield RunEvent(run_id, is_due=event.resource[_STATE_TYPE] == "SCHEDULED")
+                    yield RunEvent(run_id, event.resource[_STATE_TYPE])
         except Exception as exc:  # the websocket's, the server's, and a bare one for a refused connection
             _log.info("no event stream, polls alone find runs now: %s: %s", type(exc).__name__, exc)
+        yield None
         await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
         wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
 
 def _filter(pool_id: UUID) -> EventFilter:
-    """Only state changes of this pool's runs that make them due or take them; the names of such states differ."""
-    states = ResourceSpecification({_STATE_TYPE: ["SCHEDULED", "PENDING", "CANCELLED"]})
+    """Only state changes of this pool's runs that make them due, take them, or are to end them.
+
+    By type: the names of such states differ.
+    """
+    states = ResourceSpecification({_STATE_TYPE: ["SCHEDULED", "PENDING", "CANCELLING", "CANCELLED"]})
     return EventFilter(
         resource=EventResourceFilter(id_prefix=[_RUN], labels=states),
         related=EventRelatedFilter(id=[f"prefect.work-pool.{pool_id}"]),

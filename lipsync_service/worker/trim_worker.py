@@ -1,4 +1,4 @@
-"""Prefect's process worker without two needless costs of each run: questions asked twice, and a stream seldom used.
+"""Prefect's process worker without needless costs of each run: questions asked twice, and two streams of events.
 
 `tests/service/worker/test_trim_worker.py` fails where another version of Prefect (this is 3.8.8) has no such names.
 """
@@ -10,6 +10,8 @@ from uuid import UUID
 
 from prefect.runner import _flow_run_executor as executor
 from prefect.runner._event_emitter import EventEmitter
+
+from lipsync_service.worker.cancelling import SharedCancellingObserver
 
 #: For how long a deployment or flow is not asked for again, s: its change reaches the runs that start after that.
 _KNOWN_FOR_S: Final = 10.0
@@ -34,11 +36,15 @@ class LateEventEmitter(EventEmitter):
             await emitter.emit_flow_run_cancelled(*arguments, **named)
 
 
+_PARTS: Final = {"EventEmitter": LateEventEmitter, "FlowRunCancellingObserver": SharedCancellingObserver}
+
+
 def trim_worker() -> None:
-    """Have the workers of this process open no stream for events that a run seldom has. Call it once."""
-    if not hasattr(executor, "EventEmitter"):  # nothing may be set that nothing reads
-        raise RuntimeError("prefect.runner._flow_run_executor has no EventEmitter: look for it in this version")
-    vars(executor)["EventEmitter"] = LateEventEmitter
+    """Have the workers of this process open no streams for a single run. Call it once."""
+    for name, part in _PARTS.items():
+        if not hasattr(executor, name):  # nothing may be set that nothing reads
+            raise RuntimeError(f"prefect.runner._flow_run_executor has no {name}: look for it in this version")
+        setattr(executor, name, part)
 
 
 def remembered(read: Callable[[UUID], Awaitable[_Found]]) -> Callable[[UUID], Awaitable[_Found]]:

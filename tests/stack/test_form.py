@@ -226,7 +226,7 @@ def look_at_artifacts(page: Page, run_address: str, keep_picture: KeepPicture) -
 def open_artifacts(page: Page, run_address: str) -> None:
     page.goto(run_address)
     page.get_by_text("Artifacts", exact=True).click()
-    expect(page.locator(".artifact-card__title", has_text="progress")).to_be_visible()
+    expect(page.locator(".artifact-card__title", has_text="timing-breakdown")).to_be_visible()
 
 
 def open_artifact(page: Page, run_address: str, key: str) -> None:

@@ -88,7 +88,9 @@ def assert_done_again(service: "Service", run_id: str, output: Path) -> None:
 @pytest.mark.parametrize("long_job", [120], indirect=True, ids=["two minutes"])
 def test_a_cancelled_job_ends_with_its_child_and_the_ledger_says_so(service: "Service", long_job: "Json") -> None:
     run_id = service.start(long_job)
-    working(service, run_id, "fetch video")
+    working(service, run_id, "encode")
+    wait_until(lambda: "progress" in service.artifacts(run_id))  # a bar, once it is a long job
+    assert 0 < service.artifacts(run_id)["progress"]["data"] < 100
     cancel(service, run_id)
     assert service.finished(run_id)["state"]["type"] == "CANCELLED"
     wait_until(lambda: not forked_runs(service))

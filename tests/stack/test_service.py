@@ -290,7 +290,7 @@ def assert_accounted(service: "Service", run_id: str) -> None:
     [(frames,)] = service.ledger(query, run_id)
     assert frames == 38  # 1.5 s at 25 a second
     artifacts = service.artifacts(run_id)
-    assert artifacts["progress"]["data"] == 100.0
+    assert "progress" not in artifacts  # which a job of a second does not need
     assert "](data:image/jpeg;base64," in artifacts["preview"]["data"]
     assert artifacts["output"]["data"] == "[s3://lipsync/outputs/face.mp4](s3://lipsync/outputs/face.mp4)"
     assert {"fetch video", "blend", "encode", "upload"} <= {

@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("prefect", reason="the extra service is not installed")
 
 import prefect.flows
-from prefect import flow_engine, results
+from prefect import flow_engine, results, task_engine
 from prefect.client import orchestration
 from prefect.client.schemas.objects import Flow, FlowRun, TaskRun, WorkPool, WorkQueue
 from prefect.client.schemas.responses import DeploymentResponse
@@ -104,6 +104,7 @@ def test_a_run_goes_on_when_nobody_reads_its_output() -> None:
         (orchestration, "ssl"),
         (events_worker, "related_resources_from_run_context"),
         (results, "_read_server_default_result_storage_block_id"),
+        (task_engine, "emit_task_run_state_change_event"),
     ],
 )
 def test_the_engine_fails_to_be_trimmed_when_prefect_has_no_such_part(
@@ -226,3 +227,24 @@ def test_an_event_names_what_prefects_own_would_and_the_server_is_not_asked(
 
 def test_an_event_outside_of_a_run_names_nothing() -> None:
     assert asyncio.run(engine.related_resources(Server(a_run()))) == []
+
+
+PENDING = """
+from prefect import flow, task, task_engine
+from lipsync_service.worker.engine import trim_engine
+told = []
+def tell(task_run, initial_state, validated_state, follows=None):
+    told.append((validated_state.name, follows))
+    return validated_state.name
+task_engine.emit_task_run_state_change_event = tell
+trim_engine()
+task(lambda: 1, name="one", retries=1)()
+print(told)
+"""
+
+
+def test_a_task_is_told_of_from_running_on(tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"} | {"PREFECT_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", PENDING]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.splitlines()[-1] == "[('Running', None), ('Completed', 'Running')]"

@@ -15,10 +15,10 @@ from prefect.client.schemas.objects import Flow, FlowRun
 from prefect.events import clients
 from prefect.events.clients import AssertingEventsClient
 from prefect.runner import _flow_run_executor as executor
-from prefect.runner._event_emitter import EventEmitter
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from lipsync_service.worker import trim_worker as trimmed
+from lipsync_service.worker.cancelling import SharedCancellingObserver
 from lipsync_service.worker.pool_worker import PoolWorker
 from lipsync_service.worker.trim_worker import LateEventEmitter, remembered, trim_worker
 from tests.hand_clock import HandClock
@@ -107,11 +107,16 @@ def test_a_stream_is_opened_for_the_event_of_a_cancelled_run_and_for_no_other(mo
     assert {f"prefect.flow-run.{run.id}", f"prefect.flow.{flow.id}"} <= {each.id for each in event.related}
 
 
-def test_runs_of_a_trimmed_worker_have_the_late_emitter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executor, "EventEmitter", EventEmitter)  # put back at the end
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [("EventEmitter", LateEventEmitter), ("FlowRunCancellingObserver", SharedCancellingObserver)],
+)
+def test_runs_of_a_trimmed_worker_have_its_parts(name: str, part: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    for each in ("EventEmitter", "FlowRunCancellingObserver"):
+        monkeypatch.setattr(executor, each, vars(executor)[each])  # put back at the end
     trim_worker()
-    assert vars(executor)["EventEmitter"] is LateEventEmitter
-    assert "EventEmitter" in executor.FlowRunExecutorContext.__aenter__.__code__.co_names  # it is read from there
+    assert vars(executor)[name] is part
+    assert name in executor.FlowRunExecutorContext.__aenter__.__code__.co_names  # it is read from there
 
 
 def test_a_worker_remembers_deployments_and_flows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,118 @@
+"""Runs of a worker are told that they are to be cancelled: each once, by the worker's one stream or by its question."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+pytest.importorskip("prefect", reason="the extra service is not installed")
+
+from prefect.runner import _flow_run_executor as executor
+
+from lipsync_service.worker import pool_worker
+from lipsync_service.worker.cancelling import CANCELLING_RUNS, SharedCancellingObserver
+from lipsync_service.worker.pool_worker import PoolWorker
+from lipsync_service.worker.run_events import RunEvent
+
+CANCELLING = "CANCELLING"
+
+
+@pytest.fixture
+def told() -> list[UUID]:
+    """The runs that were told, in order."""
+    return []
+
+
+@pytest.fixture
+def run_ids(told: list[UUID]) -> Iterator[list[UUID]]:
+    """Two runs under way, each with an observer as Prefect makes it."""
+    ids = [uuid4(), uuid4()]
+    for each in ids:
+        observer = SharedCancellingObserver(on_cancelling=told.append, on_failure=lambda _ids: None)
+        observer.add_in_flight_flow_run_id(each)
+    yield ids
+    for each in ids:
+        CANCELLING_RUNS.remove(each)
+
+
+def test_a_run_is_told_once_and_an_ended_or_foreign_one_never(run_ids: list[UUID], told: list[UUID]) -> None:
+    first, second = run_ids
+    for each in (first, uuid4(), first):
+        CANCELLING_RUNS.tell(each)
+    SharedCancellingObserver(on_cancelling=told.append).remove_in_flight_flow_run_id(second)
+    CANCELLING_RUNS.tell(second)
+    assert told == [first]
+
+
+def test_a_run_that_goes_again_is_told_again(run_ids: list[UUID], told: list[UUID]) -> None:
+    observer = SharedCancellingObserver(on_cancelling=told.append)
+    for _ in range(2):
+        observer.add_in_flight_flow_run_id(run_ids[0])
+        CANCELLING_RUNS.tell(run_ids[0])
+        observer.remove_in_flight_flow_run_id(run_ids[0])
+    assert told == 2 * run_ids[:1]
+
+
+class Server:
+    """Says that these runs are to be cancelled, after some failures; keeps what it was asked."""
+
+    def __init__(self, cancelling: list[UUID], failures: int = 0) -> None:
+        self._cancelling = cancelling
+        self._failures = failures
+        self.asked: list[set[UUID]] = []
+
+    async def read_flow_runs(self, *, flow_run_filter: Any) -> list[SimpleNamespace]:
+        self.asked.append(set(flow_run_filter.id.any_))
+        assert [each.value for each in flow_run_filter.state.type.any_] == [CANCELLING]
+        if len(self.asked) <= self._failures:
+            raise httpx.ConnectError("away")
+        return [SimpleNamespace(id=each) for each in self._cancelling]
+
+
+def listened(events: list[RunEvent | None], server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a worker hear these events."""
+
+    async def run_events(_pool: UUID) -> AsyncIterator[RunEvent | None]:
+        for event in events:
+            yield event
+
+    async def listen() -> None:
+        worker: Any = PoolWorker(work_pool_name="lipsync-cpu")
+        worker._work_pool, worker._client = SimpleNamespace(id=uuid4()), server
+        await worker._listen()
+
+    monkeypatch.setattr(pool_worker, "run_events", run_events)
+    asyncio.run(listen())
+
+
+def test_an_event_cancels_its_run(run_ids: list[UUID], told: list[UUID], monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server([])
+    listened([RunEvent(run_ids[1], CANCELLING), RunEvent(run_ids[0], "PENDING")], server, monkeypatch)
+    assert told == [run_ids[1]] and not server.asked
+
+
+def test_what_the_stream_missed_is_asked_for(
+    run_ids: list[UUID], told: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(run_ids[:1], failures=1)
+    listened([None, None, None], server, monkeypatch)
+    assert told == [run_ids[0]]
+    assert server.asked == [set(run_ids), set(run_ids), {run_ids[1]}]
+
+
+def test_nothing_is_asked_where_no_run_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server([])
+    listened([None], server, monkeypatch)
+    assert server.asked == []
+
+
+def test_prefects_executor_uses_the_observer_as_it_is_replaced() -> None:
+    """Its names for the observer's methods, in the version that is installed."""
+    names = set(executor.FlowRunExecutorContext.__aenter__.__code__.co_names)
+    for constant in executor.FlowRunExecutorContext.__aenter__.__code__.co_consts:
+        names |= set(getattr(constant, "co_names", ()))
+    assert {"add_in_flight_flow_run_id", "remove_in_flight_flow_run_id"} <= names
