@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any, Final, Self
 from uuid import UUID
 
+_MOST_EARLY = 1000
+
 
 class CancellingRuns:
     """The runs of this process that can be cancelled, and what to call for each."""
@@ -15,6 +17,7 @@ class CancellingRuns:
     def __init__(self) -> None:
         self._calls: dict[UUID, Callable[[UUID], None]] = {}
         self._told: set[UUID] = set()
+        self._early: dict[UUID, None] = {}  # told of before their process had started, the newest last
 
     @property
     def untold(self) -> set[UUID]:
@@ -22,19 +25,33 @@ class CancellingRuns:
         return self._calls.keys() - self._told
 
     def add(self, run_id: UUID, on_cancelling: Callable[[UUID], None]) -> None:
-        """Note that the process of a run has started."""
+        """Note that the process of a run has started; it may have been cancelled a moment before."""
         self._calls[run_id] = on_cancelling
+        if run_id in self._early:
+            self.tell(run_id)
 
     def remove(self, run_id: UUID) -> None:
         """Note that the process of a run has ended."""
         self._calls.pop(run_id, None)
         self._told.discard(run_id)
+        self._early.pop(run_id, None)
 
     def tell(self, run_id: UUID) -> None:
-        """Have a run cancelled, once, if it is one of this process."""
+        """Have a run cancelled, once, if it is one of this process, or as soon as it is."""
         if run_id in self.untold:
             self._told.add(run_id)
             self._calls[run_id](run_id)
+        elif run_id not in self._calls:
+            self._early[run_id] = None
+            if len(self._early) > _MOST_EARLY:  # most are runs of other workers
+                del self._early[next(iter(self._early))]
+
+    def forget(self, run_id: UUID | None = None) -> None:
+        """Forget that a run was to be cancelled before its process started: it has another state. None: all runs."""
+        if run_id is None:
+            self._early.clear()
+        else:
+            self._early.pop(run_id, None)
 
 
 #: Those of this process. Prefect makes the worker, and for each run the observer below; here they meet.

@@ -112,14 +112,14 @@ with warnings.catch_warnings():
         async def _listen(self) -> None:
             async for event in run_events(self.work_pool.id):
                 if event is None:
+                    CANCELLING_RUNS.forget()  # a run that has another state since then must not be cancelled
                     self._due.ring()
                     await self._find_cancelling()
                 elif event.is_cancelling:
                     CANCELLING_RUNS.tell(event.run_id)
-                elif event.is_due:
-                    self._due.add(event.run_id)
                 else:
-                    self._due.discard(event.run_id)
+                    CANCELLING_RUNS.forget(event.run_id)
+                    (self._due.add if event.is_due else self._due.discard)(event.run_id)
 
         async def _find_cancelling(self) -> None:
             """Ask which of the runs under way are to be cancelled: their events may have been missed."""

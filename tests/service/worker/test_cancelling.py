@@ -14,7 +14,7 @@ pytest.importorskip("prefect", reason="the extra service is not installed")
 from prefect.runner import _flow_run_executor as executor
 
 from lipsync_service.worker import pool_worker
-from lipsync_service.worker.cancelling import CANCELLING_RUNS, SharedCancellingObserver
+from lipsync_service.worker.cancelling import CANCELLING_RUNS, CancellingRuns, SharedCancellingObserver
 from lipsync_service.worker.pool_worker import PoolWorker
 from lipsync_service.worker.run_events import RunEvent
 
@@ -57,6 +57,32 @@ def test_a_run_that_goes_again_is_told_again(run_ids: list[UUID], told: list[UUI
     assert told == 2 * run_ids[:1]
 
 
+def test_a_run_that_is_cancelled_before_its_process_starts_is_told_then(told: list[UUID]) -> None:
+    early, retried, missed = uuid4(), uuid4(), uuid4()
+    observer = SharedCancellingObserver(on_cancelling=told.append)
+    CANCELLING_RUNS.tell(missed)
+    CANCELLING_RUNS.forget()
+    for each in (early, retried):
+        CANCELLING_RUNS.tell(each)
+    CANCELLING_RUNS.forget(retried)
+    for each in (early, retried, missed):
+        observer.add_in_flight_flow_run_id(each)
+    assert told == [early]
+    for each in (early, retried, missed):
+        observer.remove_in_flight_flow_run_id(each)
+
+
+def test_foreign_runs_take_no_memory_for_ever() -> None:
+    runs = CancellingRuns()
+    foreign = [uuid4() for _ in range(3000)]
+    for each in foreign:
+        runs.tell(each)
+    told: list[UUID] = []
+    for each in foreign:
+        runs.add(each, told.append)
+    assert told == foreign[-1000:]
+
+
 class Server:
     """Says that these runs are to be cancelled, after some failures; keeps what it was asked."""
 
@@ -93,6 +119,19 @@ def test_an_event_cancels_its_run(run_ids: list[UUID], told: list[UUID], monkeyp
     server = Server([])
     listened([RunEvent(run_ids[1], CANCELLING), RunEvent(run_ids[0], "PENDING")], server, monkeypatch)
     assert told == [run_ids[1]] and not server.asked
+
+
+def test_a_run_that_is_due_again_is_not_cancelled_by_what_was_before(
+    told: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id, other = uuid4(), uuid4()
+    events = [RunEvent(run_id, CANCELLING), RunEvent(other, CANCELLING), RunEvent(run_id, "SCHEDULED")]
+    listened([*events], Server([]), monkeypatch)
+    observer = SharedCancellingObserver(on_cancelling=told.append)
+    for each in (run_id, other):
+        observer.add_in_flight_flow_run_id(each)
+        observer.remove_in_flight_flow_run_id(each)
+    assert told == [other]
 
 
 def test_what_the_stream_missed_is_asked_for(
