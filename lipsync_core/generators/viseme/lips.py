@@ -32,6 +32,7 @@ _USUAL_WIDTH_PX = 75.0
 _BEYOND = 0.6  # beyond the corners they fade out later than above and below: the own corner of an open mouth lies there
 _LIGHT_STEP = 2  # canonical pixels
 _LIGHT_RANGE = (0.45, 2.2)
+_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # BT.709
 _SEAM_COLOURS = np.array([0.8, 1.15, 1.1], np.float32)  # the shadow between lips is red
 _SEAM_HEIGHT, _SEAM_DEPTH = 0.018, 0.45  # of the line that is drawn between lips which the clip never shows closed
 
@@ -197,14 +198,28 @@ class LipTexture:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         frame = cv2.warpAffine(pixels, to_frame, near.shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
         own = cv2.remap(self._picture.pixels, columns, np.where(below < 0, upper, lower), cv2.INTER_LINEAR)
-        weight = ((near > _LIGHT_NEAR) & (near < _LIGHT_FAR)) + _LIP_LIGHT * (
-            (near == 0.0) & (depth > _LIP_LIGHT_DEPTH)
-        )
-        weight = (weight + 1e-4).astype(np.float32)[..., None]
-        sigma = _LIGHT_SIGMA * _USUAL_WIDTH_PX / step
-        blurred = cv2.GaussianBlur(np.dstack([frame * weight, own * weight]), (0, 0), sigma)
-        factor = (blurred[..., :3] / np.maximum(blurred[..., 3:], 1e-3)).clip(*_LIGHT_RANGE)
+        factor = _light_factor(frame, own, near, depth)
         return cv2.resize(factor, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+
+
+def _light_factor(
+    frame: NDArray[np.uint8], own: NDArray[np.uint8], near: NDArray[np.float32], depth: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """(h, w, 3) the smooth factor from the light of `own` to that of `frame`, both (h, w, 3) at the same places.
+
+    Only its brightness changes from place to place. Its colour is that of all the skin: beside an open mouth's lips there
+    may lie skin where `own` has lip, or the reverse, and such a local colour would make the lips grey.
+    """
+    skin = ((near > _LIGHT_NEAR) & (near < _LIGHT_FAR)) + np.float32(1e-4)
+    weight = skin + _LIP_LIGHT * ((near == 0.0) & (depth > _LIP_LIGHT_DEPTH))
+    frame_skin, own_skin = (np.tensordot(skin, pixels, 2) for pixels in (frame, own))  # (3,)
+    colour = frame_skin / np.maximum(own_skin, 1e-3)
+    colour *= (own_skin @ _LUMA) / max(float(frame_skin @ _LUMA), 1e-3)
+    layers = np.dstack([(frame @ _LUMA) * weight, (own @ _LUMA) * weight]).astype(np.float32)
+    blurred = cv2.GaussianBlur(layers, (0, 0), _LIGHT_SIGMA * _USUAL_WIDTH_PX / _LIGHT_STEP)
+    light = blurred[..., 0] / np.maximum(blurred[..., 1], 1e-3)
+    factor: NDArray[np.float32] = (light[..., None] * colour).clip(*_LIGHT_RANGE).astype(np.float32)
+    return factor
 
 
 def _window(shape: MouthShape) -> tuple[int, int, int, int]:
