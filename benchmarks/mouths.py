@@ -5,9 +5,10 @@ an encoder. The table shows the correlation of the measured opening and width wi
 beside the source's own, the share of the closures whose lips meet, and the flicker beside the source's own.
 
 The mesh sees closed lips up to a tenth of the mouth's width apart, in untouched frames too. So closures are judged in
-two ways. By the picture: between the lips, teeth are at most 2 % of the mouth's width high, and the dark at most 10 %,
-which the line between closed lips with its shadow reaches in untouched frames. And by the mesh: its inner lips are at
-most 2 % apart. The column beside it shows what the mesh says of the source's own closed frames.
+two ways. By the picture: the painted lips look like the clip's own closed lips. (Where the clip shows none: between the
+lips, teeth are at most 2 % of the mouth's width high, and the dark at most 10 %. An upper lip in shadow is as dark as
+an opening, and dim teeth are as bright as lips, so these bounds alone are wrong in both directions.) And by the mesh:
+its inner lips are at most 2 % apart. The column beside it shows what the mesh says of the source's closed frames.
 
     python benchmarks/mouths.py [--seconds N] [CLIP ...]
 """
@@ -15,7 +16,7 @@ most 2 % apart. The column beside it shows what the mesh says of the source's ow
 import argparse
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -31,6 +32,8 @@ from lipsync_core.face.track import FaceTrack, FaceTracker, TrackedFace
 from lipsync_core.generators.contract import Painter
 from lipsync_core.generators.viseme.curves import Curve
 from lipsync_core.generators.viseme.exemplar import MouthCrop, MouthObserver, crop_mouth
+from lipsync_core.generators.viseme.likeness import ClosedLook
+from lipsync_core.generators.viseme.lips import lip_picture
 from lipsync_core.generators.viseme.painter import VisemePainting
 from lipsync_core.generators.viseme.seam import Seam, find_seam
 from lipsync_core.media.decode import SourceFrame, decode_frames
@@ -53,6 +56,7 @@ CLIPS = (
 )
 MOST_GAP = 0.02  # of the mouth's width: closed
 MOST_DARK = 0.10
+LEAST_LIKENESS = 0.5
 _INNER_MIDDLES, _CORNERS, _EYES = rows((13, 14)), rows(MOUTH_CORNERS), rows(OUTER_EYE_CORNERS)
 _MOUTH_LINES, _MOUTH_COLUMNS = slice(70, 160), slice(60, 196)  # of a canonical crop
 _CLOSURE_EVERY_S, _CLOSURE_S, _CLOSING_S = 0.7, 0.16, 0.06
@@ -78,9 +82,10 @@ class MouthFigures:
 class _Watcher:
     """A `ClipObserver` that measures lips and flicker."""
 
-    def __init__(self) -> None:
+    def __init__(self, look: ClosedLook | None = None) -> None:
+        self._look = look
         self.indexes: list[int] = []
-        self.seams: list[Seam] = []
+        self.seams: list[Seam] = []  # each with its likeness, where there is a look
         self._crops: list[NDArray[np.float32]] = []
         self._differences: list[float] = []
 
@@ -88,7 +93,9 @@ class _Watcher:
         """Measure one frame."""
         crop = crop_mouth(frame, face.landmarks)
         self.indexes.append(face.frame_index)
-        self.seams.append(find_seam(crop.pixels, crop.points))
+        seam = find_seam(crop.pixels, crop.points)
+        likeness = 1.0 if self._look is None else self._look.likeness(crop.pixels, seam.line)
+        self.seams.append(replace(seam, likeness=likeness))
         self._compare(crop)
 
     def findings(self) -> dict[str, NDArray[np.generic]]:
@@ -136,18 +143,19 @@ def made_edits(times_s: NDArray[np.float64]) -> NDArray[np.float32]:
 
 def measure(video: Path, tracker: FaceTracker, until_s: Fraction | None = None) -> MouthFigures:
     """Paint `video`, or its first `until_s`, with made curves and measure the result."""
-    clock, observer, watched, painted = StageClock(), MouthObserver(), _Watcher(), _Watcher()
+    clock, observer, watched = StageClock(), MouthObserver(), _Watcher()
     source = tracker.track(decode_frames(video, clock, until_s), clock, _Both(observer, watched))
     painter = VisemePainting().painter(source, observer.findings())
+    picture = lip_picture(observer.findings())
+    look = ClosedLook(picture) if picture.is_closed else None
+    painted = _Watcher(look)
     edits = made_edits(source.frame_pts.astype(np.float64) * float(source.time_base))
     track = tracker.track(_painted(video, source, painter, edits, until_s), clock, painted)
     kept = [k for k in painted.indexes if painter.region(k) is not None]
     closed = [k for k in kept if edits[k, Curve.CLOSURE] == 1.0]
     seams = dict(zip(painted.indexes, painted.seams, strict=True))
     own = [(k, seam) for k, seam in zip(watched.indexes, watched.seams, strict=True) if seam.is_closed]
-    shadow = float(np.percentile([seam.dark for _, seam in own], 95)) if own else 0.0
-    most_dark = max(MOST_DARK, shadow + MOST_GAP)
-    met = [seams[k].teeth <= MOST_GAP and seams[k].dark <= most_dark for k in closed]
+    met = [_are_met(seams[k], look) for k in closed]
     openings, widths = _openings(track), _widths(track)
     return MouthFigures(
         frames=len(kept),
@@ -176,6 +184,13 @@ def _painted(
             frame.picture.make_writable()
             write_region(frame.picture, box, region, blender.blend(region, painted), painted.mask)
         yield frame
+
+
+def _are_met(seam: Seam, look: ClosedLook | None) -> bool:
+    """Whether lips meet, by the picture."""
+    if look is not None:
+        return seam.likeness > LEAST_LIKENESS
+    return seam.teeth <= MOST_GAP and seam.dark <= MOST_DARK
 
 
 def _openings(track: FaceTrack) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ CLIPS = (
     "retalking_face3.mp4",
     "sadtalker_WDA_AlexandriaOcasioCortez_000.mp4",
     "liveportrait_s20.mp4",
+    "liveportrait_s13.mp4",  # grins: the mesh sees closed lips, and the teeth are dim
 )
 
 

@@ -29,7 +29,9 @@ _LIGHT_NEAR, _LIGHT_FAR = 0.04, 0.24  # mouth widths around the lips in which th
 _LIGHT_SIGMA = 0.12  # mouth widths
 _LIP_LIGHT, _LIP_LIGHT_DEPTH = 0.6, 0.03  # weight of the lips in it, and their depth where no tooth shows
 _USUAL_WIDTH_PX = 75.0
-_BEYOND = 0.6  # beyond the corners they fade out later than above and below: the own corner of an open mouth lies there
+#: Distances beyond the corners and below count less, so more is painted there: an open mouth's own corners, and the rim
+#: of a lower lip that the mesh sees too high.
+_BEYOND, _BELOW = 0.6, 0.5
 _LIGHT_STEP = 2  # canonical pixels
 _LIGHT_RANGE = (0.45, 2.2)
 _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # BT.709
@@ -88,7 +90,7 @@ def lip_contours(points: NDArray[np.float64], seam: Seam, mouth_width_px: float)
 class _Map:
     """Where the colours of canonical pixels lie in a `LipPicture`; all (h, w) float32."""
 
-    distance: NDArray[np.float32]  # from the wanted lips, in mouth widths; 0 inside
+    distance: NDArray[np.float32]  # from the wanted lips, in mouth widths, less beside and below them; 0 inside
     depth: NDArray[np.float32]  # from the edge of the opening into the lips, in mouth widths
     below: NDArray[np.float32]  # distance below the line between the lips, canonical pixels
     columns: NDArray[np.float32]  # x in the picture
@@ -163,7 +165,7 @@ class LipTexture:
         if self._picture.is_closed:
             upper = lower = np.where(down < line, upper, lower)
         beyond = _BEYOND * np.maximum(np.maximum(knots[0] - columns, columns - knots[-1]), 0.0)
-        outside = np.maximum(np.maximum(goals[0] - down, down - goals[3]), 0.0)
+        outside = np.maximum(np.maximum(goals[0] - down, _BELOW * (down - goals[3])), 0.0)
         inside = np.maximum(goals[1] - down, down - goals[2])
         left, top = LIP_PART[:2]
         columns_px, upper_px, lower_px = (
@@ -207,8 +209,8 @@ def _light_factor(
 ) -> NDArray[np.float32]:
     """(h, w, 3) the smooth factor from the light of `own` to that of `frame`, both (h, w, 3) at the same places.
 
-    Only its brightness changes from place to place. Its colour is that of all the skin: beside an open mouth's lips there
-    may lie skin where `own` has lip, or the reverse, and such a local colour would make the lips grey.
+    Only its brightness changes from place to place. Its colour is that of all the skin: beside an open mouth's lips
+    there may lie skin where `own` has lip, or the reverse, and such a local colour would make the lips grey.
     """
     skin = ((near > _LIGHT_NEAR) & (near < _LIGHT_FAR)) + np.float32(1e-4)
     weight = skin + _LIP_LIGHT * ((near == 0.0) & (depth > _LIP_LIGHT_DEPTH))
