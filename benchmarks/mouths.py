@@ -5,10 +5,11 @@ an encoder. The table shows the correlation of the measured opening and width wi
 beside the source's own, the share of the closures whose lips meet, and the flicker beside the source's own.
 
 The mesh sees closed lips up to a tenth of the mouth's width apart, in untouched frames too. So closures are judged in
-two ways. By the picture: the painted lips look like the clip's own closed lips. (Where the clip shows none: between the
-lips, teeth are at most 2 % of the mouth's width high, and the dark at most 10 %. An upper lip in shadow is as dark as
-an opening, and dim teeth are as bright as lips, so these bounds alone are wrong in both directions.) And by the mesh:
-its inner lips are at most 2 % apart. The column beside it shows what the mesh says of the source's closed frames.
+three ways. By dark and teeth: between the lips, teeth are at most 2 % of the mouth's width high, and the dark at most
+10 %, which the line between closed lips with its shadow reaches in untouched frames. An upper lip in shadow fails it,
+and dim teeth pass. By the look (`alike`): the lips look like the clip's own closed lips; a turned or newly lit mouth
+fails it. And by the mesh: its inner lips are at most 2 % apart. The column beside it shows what the mesh says of the source's
+own closed frames.
 
     python benchmarks/mouths.py [--seconds N] [CLIP ...]
 """
@@ -60,7 +61,7 @@ LEAST_LIKENESS = 0.5
 _INNER_MIDDLES, _CORNERS, _EYES = rows((13, 14)), rows(MOUTH_CORNERS), rows(OUTER_EYE_CORNERS)
 _MOUTH_LINES, _MOUTH_COLUMNS = slice(70, 160), slice(60, 196)  # of a canonical crop
 _CLOSURE_EVERY_S, _CLOSURE_S, _CLOSING_S = 0.7, 0.16, 0.06
-_ROW = "{:<46}{:>6}{:>9}{:>8}{:>8}{:>8}{:>9}{:>9}{:>9}{:>9}{:>9}"
+_ROW = "{:<46}{:>6}{:>9}{:>8}{:>8}{:>8}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,8 @@ class MouthFigures:
     width: float  # correlation of the measured width with the width curve
     width_sd: float  # in eye distances
     source_width_sd: float
-    met: float  # share of the closures whose lips meet, by the picture
+    met: float  # share of the closures whose lips meet, by dark and teeth
+    alike: float  # and of those that look like the clip's own closed lips; NaN where it shows none
     met_by_mesh: float
     source_met_by_mesh: float  # of the source's frames whose lips meet by the picture; NaN without any
     flicker: float  # mean difference of a mouth crop from its neighbours' mean, in code values
@@ -155,7 +157,10 @@ def measure(video: Path, tracker: FaceTracker, until_s: Fraction | None = None) 
     closed = [k for k in kept if edits[k, Curve.CLOSURE] == 1.0]
     seams = dict(zip(painted.indexes, painted.seams, strict=True))
     own = [(k, seam) for k, seam in zip(watched.indexes, watched.seams, strict=True) if seam.is_closed]
-    met = [_are_met(seams[k], look) for k in closed]
+    shadow = float(np.percentile([seam.dark for _, seam in own], 95)) if own else 0.0
+    most_dark = max(MOST_DARK, shadow + MOST_GAP)
+    met = [seams[k].teeth <= MOST_GAP and seams[k].dark <= most_dark for k in closed]
+    alike = [seams[k].likeness > LEAST_LIKENESS for k in closed] if look is not None else [float("nan")]
     openings, widths = _openings(track), _widths(track)
     return MouthFigures(
         frames=len(kept),
@@ -164,6 +169,7 @@ def measure(video: Path, tracker: FaceTracker, until_s: Fraction | None = None) 
         width_sd=float(widths[kept].std()),
         source_width_sd=float(_widths(source)[kept].std()),
         met=float(np.mean(met)),
+        alike=float(np.mean(alike)),
         met_by_mesh=float(np.mean(openings[closed] <= MOST_GAP)),
         source_met_by_mesh=float(np.mean([_openings(source)[k] <= MOST_GAP for k, _ in own])) if own else float("nan"),
         flicker=painted.flicker,
@@ -186,13 +192,6 @@ def _painted(
         yield frame
 
 
-def _are_met(seam: Seam, look: ClosedLook | None) -> bool:
-    """Whether lips meet, by the picture."""
-    if look is not None:
-        return seam.likeness > LEAST_LIKENESS
-    return seam.teeth <= MOST_GAP and seam.dark <= MOST_DARK
-
-
 def _openings(track: FaceTrack) -> NDArray[np.float64]:
     """(N,) distance of the inner lips over the width of the mouth."""
     return _distances(track, _INNER_MIDDLES) / _distances(track, _CORNERS)
@@ -212,7 +211,7 @@ def _distances(track: FaceTrack, pair: NDArray[np.intp]) -> NDArray[np.float64]:
 def _print_row(name: str, figures: MouthFigures) -> None:
     rates = (figures.opening, figures.width)
     spreads = (figures.width_sd, figures.source_width_sd)
-    shares = (figures.met, figures.met_by_mesh, figures.source_met_by_mesh)
+    shares = (figures.met, figures.alike, figures.met_by_mesh, figures.source_met_by_mesh)
     flickers = (figures.flicker, figures.source_flicker)
     texts = [f"{rate:.3f}" for rate in rates] + [f"{spread:.3f}" for spread in spreads]
     texts += [f"{share:.2f}" for share in shares] + [f"{flicker:.2f}" for flicker in flickers]
@@ -231,7 +230,7 @@ def main() -> int:
         return 0
     cv2.setNumThreads(1)
     tracker = load_tracking(JobOptions(), ModelStore(Workspace.default().models))
-    heads = ("frames", "opening", "width", "sd", "own sd", "met", "by mesh", "own mesh", "flicker", "own")
+    heads = ("frames", "opening", "width", "sd", "own sd", "met", "alike", "by mesh", "own mesh", "flicker", "own")
     print(_ROW.format("clip", *heads))
     for clip in clips:
         _print_row(clip.name, measure(clip, tracker, options.seconds))
