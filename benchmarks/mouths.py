@@ -8,8 +8,8 @@ The mesh sees closed lips up to a tenth of the mouth's width apart, in untouched
 three ways. By dark and teeth: between the lips, teeth are at most 2 % of the mouth's width high, and the dark at most
 10 %, which the line between closed lips with its shadow reaches in untouched frames. An upper lip in shadow fails it,
 and dim teeth pass. By the look (`alike`): the lips look like the clip's own closed lips; a turned or newly lit mouth
-fails it. And by the mesh: its inner lips are at most 2 % apart. The column beside it shows what the mesh says of the source's
-own closed frames.
+fails it. And by the mesh: its inner lips are at most 2 % apart. The column beside it shows what the mesh says of the
+source's own closed frames.
 
     python benchmarks/mouths.py [--seconds N] [CLIP ...]
 """
