@@ -200,12 +200,12 @@ class LipTexture:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         frame = cv2.warpAffine(pixels, to_frame, near.shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
         own = cv2.remap(self._picture.pixels, columns, np.where(below < 0, upper, lower), cv2.INTER_LINEAR)
-        factor = _light_factor(frame, own, near, depth)
+        factor = _light_factor(frame.astype(np.float32), own.astype(np.float32), near, depth)
         return cv2.resize(factor, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR).astype(np.float32)
 
 
 def _light_factor(
-    frame: NDArray[np.uint8], own: NDArray[np.uint8], near: NDArray[np.float32], depth: NDArray[np.float32]
+    frame: NDArray[np.float32], own: NDArray[np.float32], near: NDArray[np.float32], depth: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """(h, w, 3) the smooth factor from the light of `own` to that of `frame`, both (h, w, 3) at the same places.
 
