@@ -5,9 +5,11 @@ an encoder. The table shows the correlation of the measured opening and width wi
 beside the source's own, the share of the closures whose lips meet, and the flicker beside the source's own.
 
 The mesh sees closed lips up to a tenth of the mouth's width apart, in untouched frames too. So closures are judged in
-two ways. By the picture: between the lips, teeth are at most 2 % of the mouth's width high, and the dark at most 10 %,
-which the line between closed lips with its shadow reaches in untouched frames. And by the mesh: its inner lips are at
-most 2 % apart. The column beside it shows what the mesh says of the source's own closed frames.
+three ways. By dark and teeth: between the lips, teeth are at most 2 % of the mouth's width high, and the dark at most
+10 %, which the line between closed lips with its shadow reaches in untouched frames. An upper lip in shadow fails it,
+and dim teeth pass. By the look (`alike`): the lips look like the clip's own closed lips; a turned or newly lit mouth
+fails it. And by the mesh: its inner lips are at most 2 % apart. The column beside it shows what the mesh says of the
+source's own closed frames.
 
     python benchmarks/mouths.py [--seconds N] [CLIP ...]
 """
@@ -15,7 +17,7 @@ most 2 % apart. The column beside it shows what the mesh says of the source's ow
 import argparse
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -31,6 +33,8 @@ from lipsync_core.face.track import FaceTrack, FaceTracker, TrackedFace
 from lipsync_core.generators.contract import Painter
 from lipsync_core.generators.viseme.curves import Curve
 from lipsync_core.generators.viseme.exemplar import MouthCrop, MouthObserver, crop_mouth
+from lipsync_core.generators.viseme.likeness import ClosedLook
+from lipsync_core.generators.viseme.lips import lip_picture
 from lipsync_core.generators.viseme.painter import VisemePainting
 from lipsync_core.generators.viseme.seam import Seam, find_seam
 from lipsync_core.media.decode import SourceFrame, decode_frames
@@ -53,10 +57,11 @@ CLIPS = (
 )
 MOST_GAP = 0.02  # of the mouth's width: closed
 MOST_DARK = 0.10
+LEAST_LIKENESS = 0.5
 _INNER_MIDDLES, _CORNERS, _EYES = rows((13, 14)), rows(MOUTH_CORNERS), rows(OUTER_EYE_CORNERS)
 _MOUTH_LINES, _MOUTH_COLUMNS = slice(70, 160), slice(60, 196)  # of a canonical crop
 _CLOSURE_EVERY_S, _CLOSURE_S, _CLOSING_S = 0.7, 0.16, 0.06
-_ROW = "{:<46}{:>6}{:>9}{:>8}{:>8}{:>8}{:>9}{:>9}{:>9}{:>9}{:>9}"
+_ROW = "{:<46}{:>6}{:>9}{:>8}{:>8}{:>8}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,8 @@ class MouthFigures:
     width: float  # correlation of the measured width with the width curve
     width_sd: float  # in eye distances
     source_width_sd: float
-    met: float  # share of the closures whose lips meet, by the picture
+    met: float  # share of the closures whose lips meet, by dark and teeth
+    alike: float  # and of those that look like the clip's own closed lips; NaN where it shows none
     met_by_mesh: float
     source_met_by_mesh: float  # of the source's frames whose lips meet by the picture; NaN without any
     flicker: float  # mean difference of a mouth crop from its neighbours' mean, in code values
@@ -78,9 +84,10 @@ class MouthFigures:
 class _Watcher:
     """A `ClipObserver` that measures lips and flicker."""
 
-    def __init__(self) -> None:
+    def __init__(self, look: ClosedLook | None = None) -> None:
+        self._look = look
         self.indexes: list[int] = []
-        self.seams: list[Seam] = []
+        self.seams: list[Seam] = []  # each with its likeness, where there is a look
         self._crops: list[NDArray[np.float32]] = []
         self._differences: list[float] = []
 
@@ -88,7 +95,9 @@ class _Watcher:
         """Measure one frame."""
         crop = crop_mouth(frame, face.landmarks)
         self.indexes.append(face.frame_index)
-        self.seams.append(find_seam(crop.pixels, crop.points))
+        seam = find_seam(crop.pixels, crop.points)
+        likeness = 1.0 if self._look is None else self._look.likeness(crop.pixels, seam.line)
+        self.seams.append(replace(seam, likeness=likeness))
         self._compare(crop)
 
     def findings(self) -> dict[str, NDArray[np.generic]]:
@@ -136,9 +145,12 @@ def made_edits(times_s: NDArray[np.float64]) -> NDArray[np.float32]:
 
 def measure(video: Path, tracker: FaceTracker, until_s: Fraction | None = None) -> MouthFigures:
     """Paint `video`, or its first `until_s`, with made curves and measure the result."""
-    clock, observer, watched, painted = StageClock(), MouthObserver(), _Watcher(), _Watcher()
+    clock, observer, watched = StageClock(), MouthObserver(), _Watcher()
     source = tracker.track(decode_frames(video, clock, until_s), clock, _Both(observer, watched))
     painter = VisemePainting().painter(source, observer.findings())
+    picture = lip_picture(observer.findings())
+    look = ClosedLook(picture) if picture.is_closed else None
+    painted = _Watcher(look)
     edits = made_edits(source.frame_pts.astype(np.float64) * float(source.time_base))
     track = tracker.track(_painted(video, source, painter, edits, until_s), clock, painted)
     kept = [k for k in painted.indexes if painter.region(k) is not None]
@@ -148,6 +160,7 @@ def measure(video: Path, tracker: FaceTracker, until_s: Fraction | None = None) 
     shadow = float(np.percentile([seam.dark for _, seam in own], 95)) if own else 0.0
     most_dark = max(MOST_DARK, shadow + MOST_GAP)
     met = [seams[k].teeth <= MOST_GAP and seams[k].dark <= most_dark for k in closed]
+    alike = [seams[k].likeness > LEAST_LIKENESS for k in closed] if look is not None else [float("nan")]
     openings, widths = _openings(track), _widths(track)
     return MouthFigures(
         frames=len(kept),
@@ -156,6 +169,7 @@ def measure(video: Path, tracker: FaceTracker, until_s: Fraction | None = None) 
         width_sd=float(widths[kept].std()),
         source_width_sd=float(_widths(source)[kept].std()),
         met=float(np.mean(met)),
+        alike=float(np.mean(alike)),
         met_by_mesh=float(np.mean(openings[closed] <= MOST_GAP)),
         source_met_by_mesh=float(np.mean([_openings(source)[k] <= MOST_GAP for k, _ in own])) if own else float("nan"),
         flicker=painted.flicker,
@@ -197,7 +211,7 @@ def _distances(track: FaceTrack, pair: NDArray[np.intp]) -> NDArray[np.float64]:
 def _print_row(name: str, figures: MouthFigures) -> None:
     rates = (figures.opening, figures.width)
     spreads = (figures.width_sd, figures.source_width_sd)
-    shares = (figures.met, figures.met_by_mesh, figures.source_met_by_mesh)
+    shares = (figures.met, figures.alike, figures.met_by_mesh, figures.source_met_by_mesh)
     flickers = (figures.flicker, figures.source_flicker)
     texts = [f"{rate:.3f}" for rate in rates] + [f"{spread:.3f}" for spread in spreads]
     texts += [f"{share:.2f}" for share in shares] + [f"{flicker:.2f}" for flicker in flickers]
@@ -216,7 +230,7 @@ def main() -> int:
         return 0
     cv2.setNumThreads(1)
     tracker = load_tracking(JobOptions(), ModelStore(Workspace.default().models))
-    heads = ("frames", "opening", "width", "sd", "own sd", "met", "by mesh", "own mesh", "flicker", "own")
+    heads = ("frames", "opening", "width", "sd", "own sd", "met", "alike", "by mesh", "own mesh", "flicker", "own")
     print(_ROW.format("clip", *heads))
     for clip in clips:
         _print_row(clip.name, measure(clip, tracker, options.seconds))

@@ -29,9 +29,12 @@ _LIGHT_NEAR, _LIGHT_FAR = 0.04, 0.24  # mouth widths around the lips in which th
 _LIGHT_SIGMA = 0.12  # mouth widths
 _LIP_LIGHT, _LIP_LIGHT_DEPTH = 0.6, 0.03  # weight of the lips in it, and their depth where no tooth shows
 _USUAL_WIDTH_PX = 75.0
-_BEYOND = 1.5  # beyond the corners they fade out sooner than above and below
+#: Distances beyond the corners and below count less, so more is painted there: an open mouth's own corners, and the rim
+#: of a lower lip that the mesh sees too high.
+_BEYOND, _BELOW = 0.6, 0.5
 _LIGHT_STEP = 2  # canonical pixels
 _LIGHT_RANGE = (0.45, 2.2)
+_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # BT.709
 _SEAM_COLOURS = np.array([0.8, 1.15, 1.1], np.float32)  # the shadow between lips is red
 _SEAM_HEIGHT, _SEAM_DEPTH = 0.018, 0.45  # of the line that is drawn between lips which the clip never shows closed
 
@@ -87,7 +90,7 @@ def lip_contours(points: NDArray[np.float64], seam: Seam, mouth_width_px: float)
 class _Map:
     """Where the colours of canonical pixels lie in a `LipPicture`; all (h, w) float32."""
 
-    distance: NDArray[np.float32]  # from the wanted lips, in mouth widths; 0 inside
+    distance: NDArray[np.float32]  # from the wanted lips, in mouth widths, less beside and below them; 0 inside
     depth: NDArray[np.float32]  # from the edge of the opening into the lips, in mouth widths
     below: NDArray[np.float32]  # distance below the line between the lips, canonical pixels
     columns: NDArray[np.float32]  # x in the picture
@@ -162,7 +165,7 @@ class LipTexture:
         if self._picture.is_closed:
             upper = lower = np.where(down < line, upper, lower)
         beyond = _BEYOND * np.maximum(np.maximum(knots[0] - columns, columns - knots[-1]), 0.0)
-        outside = np.maximum(np.maximum(goals[0] - down, down - goals[3]), 0.0)
+        outside = np.maximum(np.maximum(goals[0] - down, _BELOW * (down - goals[3])), 0.0)
         inside = np.maximum(goals[1] - down, down - goals[2])
         left, top = LIP_PART[:2]
         columns_px, upper_px, lower_px = (
@@ -197,14 +200,28 @@ class LipTexture:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         frame = cv2.warpAffine(pixels, to_frame, near.shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
         own = cv2.remap(self._picture.pixels, columns, np.where(below < 0, upper, lower), cv2.INTER_LINEAR)
-        weight = ((near > _LIGHT_NEAR) & (near < _LIGHT_FAR)) + _LIP_LIGHT * (
-            (near == 0.0) & (depth > _LIP_LIGHT_DEPTH)
-        )
-        weight = (weight + 1e-4).astype(np.float32)[..., None]
-        sigma = _LIGHT_SIGMA * _USUAL_WIDTH_PX / step
-        blurred = cv2.GaussianBlur(np.dstack([frame * weight, own * weight]), (0, 0), sigma)
-        factor = (blurred[..., :3] / np.maximum(blurred[..., 3:], 1e-3)).clip(*_LIGHT_RANGE)
+        factor = _light_factor(frame.astype(np.float32), own.astype(np.float32), near, depth)
         return cv2.resize(factor, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+
+
+def _light_factor(
+    frame: NDArray[np.float32], own: NDArray[np.float32], near: NDArray[np.float32], depth: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """(h, w, 3) the smooth factor from the light of `own` to that of `frame`, both (h, w, 3) at the same places.
+
+    Only its brightness changes from place to place. Its colour is that of all the skin: beside an open mouth's lips
+    there may lie skin where `own` has lip, or the reverse, and such a local colour would make the lips grey.
+    """
+    skin = ((near > _LIGHT_NEAR) & (near < _LIGHT_FAR)) + np.float32(1e-4)
+    weight = skin + _LIP_LIGHT * ((near == 0.0) & (depth > _LIP_LIGHT_DEPTH))
+    frame_skin, own_skin = (np.tensordot(skin, pixels, 2) for pixels in (frame, own))  # (3,)
+    colour = frame_skin / np.maximum(own_skin, 1e-3)
+    colour *= (own_skin @ _LUMA) / max(float(frame_skin @ _LUMA), 1e-3)
+    layers = np.dstack([(frame @ _LUMA) * weight, (own @ _LUMA) * weight]).astype(np.float32)
+    blurred = cv2.GaussianBlur(layers, (0, 0), _LIGHT_SIGMA * _USUAL_WIDTH_PX / _LIGHT_STEP)
+    light = blurred[..., 0] / np.maximum(blurred[..., 1], 1e-3)
+    factor: NDArray[np.float32] = (light[..., None] * colour).clip(*_LIGHT_RANGE).astype(np.float32)
+    return factor
 
 
 def _window(shape: MouthShape) -> tuple[int, int, int, int]:

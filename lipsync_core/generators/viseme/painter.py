@@ -12,6 +12,7 @@ from lipsync_core.generators.contract import GeneratorSpec, Painted, Painter
 from lipsync_core.generators.viseme.canonical import MOVING_PART, apply_transform, inverse_transform, scale_of
 from lipsync_core.generators.viseme.exemplar import SKIN_POINTS, MouthCrop
 from lipsync_core.generators.viseme.geometry import ClipGeometry, FramePose
+from lipsync_core.generators.viseme.likeness import ClosedLook
 from lipsync_core.generators.viseme.lips import LIP_PART, LipTexture, lip_picture
 from lipsync_core.generators.viseme.mouth import BorrowedTeeth, DrawnTeeth, InsideGrid, paint_inside
 from lipsync_core.generators.viseme.seam import Seam, find_seam
@@ -48,6 +49,7 @@ class VisemePainter:
         self._lip = findings["lip_colour"].astype(np.float32)
         picture = lip_picture(findings)
         self._rest, self._texture = picture.resting(), LipTexture(picture)
+        self._closed_look = ClosedLook(picture) if picture.is_closed else None
         self._teeth: BorrowedTeeth | DrawnTeeth = DrawnTeeth(findings["skin_colour"].astype(np.float64))
         if "exemplar" in findings:
             crop = MouthCrop(
@@ -73,7 +75,7 @@ class VisemePainter:
             raise ValueError(f"frame {frame_index} has no face")
         to_canonical = pose.transform.copy()
         to_canonical[:, 2] += pose.transform[:, :2] @ (box.x0, box.y0)
-        seam = _own_seam(region, pose, to_canonical)
+        seam = _own_seam(region, pose, to_canonical, self._closed_look)
         shape = mouth_shape(pose, self._geometry.mouth_width_px, self._rest, edit, RING, seam)
         warp = mouth_warp(shape, to_canonical, region.shape[:2])
         brightness = _brightness(region, apply_transform(inverse_transform(to_canonical), pose.points[SKIN_POINTS]))
@@ -109,7 +111,9 @@ class VisemePainter:
         np.maximum(patch, (opacity * 4.0).clip(0.0, 1.0), out=patch)
 
 
-def _own_seam(region: NDArray[np.uint8], pose: FramePose, to_canonical: NDArray[np.float64]) -> Seam | None:
+def _own_seam(
+    region: NDArray[np.uint8], pose: FramePose, to_canonical: NDArray[np.float64], look: ClosedLook | None
+) -> Seam | None:
     """The line between the lips of a region, canonical pixels; None if they are certainly open."""
     opening_px = float((pose.points[_LOWER_INNER, 1] - pose.points[_UPPER_INNER, 1]).max())
     trust = (_MOST_SEEN - opening_px / pose.mouth_width_px) / _SEEN_SLACK
@@ -118,9 +122,11 @@ def _own_seam(region: NDArray[np.uint8], pose: FramePose, to_canonical: NDArray[
     left, top, right, bottom = LIP_PART
     local = to_canonical.copy()
     local[:, 2] -= (left, top)
-    lips = cv2.warpAffine(region, local, (right - left, bottom - top), borderMode=cv2.BORDER_REPLICATE)
-    seam = find_seam(lips.astype(np.uint8, copy=False), pose.points - (left, top))
-    return replace(seam, line=seam.line + np.array([left, top]), trust=min(1.0, trust))
+    warped = cv2.warpAffine(region, local, (right - left, bottom - top), borderMode=cv2.BORDER_REPLICATE)
+    lips = warped.astype(np.uint8, copy=False)
+    seam = find_seam(lips, pose.points - (left, top))
+    likeness = 1.0 if look is None else look.likeness(lips, seam.line)
+    return replace(seam, line=seam.line + np.array([left, top]), trust=min(1.0, trust), likeness=likeness)
 
 
 def _crop_box(pose: FramePose) -> Box:

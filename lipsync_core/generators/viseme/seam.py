@@ -27,6 +27,7 @@ _DARK, _WHITE, _WHITE_HUE, _PALE_HUE = 0.62, 0.8, 0.58, 0.78  # of the lips' bri
 _MOST_DARK, _DARK_SLACK = 0.10, 0.04
 _MOST_TEETH, _TEETH_SLACK = 0.010, 0.008
 _MOST_PALE, _PALE_SLACK = 0.06, 0.03
+_UNLIKE_OPENING = 0.08  # mouth widths: as open as this are lips that do not look closed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +39,8 @@ class Seam:
     teeth: float  # and of what is bright and not red
     pale: float = 0.0  # and of what is bright and less red than lips: teeth in warm light, or shine
     aside: float = 0.0  # distance of the line's middle from where the mesh sees it, in mouth widths
-    trust: float = 1.0  # 0..1, how far the lips may be closed by other signs
+    trust: float = 1.0  # 0..1, how far the mesh lets the lips be closed
+    likeness: float = 1.0  # 0..1, how much they look like the clip's closed lips
 
     @property
     def is_closed(self) -> bool:
@@ -50,18 +52,21 @@ class Seam:
         """1 for closed lips, 0 for open ones, in between where it is not certain."""
         without_dark = float(np.clip((_MOST_DARK - self.dark) / _DARK_SLACK, 0.0, 1.0))
         without_teeth = float(np.clip((_MOST_TEETH - self.teeth) / _TEETH_SLACK, 0.0, 1.0))
-        return (
-            self.trust * without_dark * without_teeth * float(np.clip((_MOST_PALE - self.pale) / _PALE_SLACK, 0.0, 1.0))
-        )
+        without_pale = float(np.clip((_MOST_PALE - self.pale) / _PALE_SLACK, 0.0, 1.0))
+        return self.trust * self.likeness * without_dark * without_teeth * without_pale
 
     @property
     def opening(self) -> float:
         """The height of the opening that the picture shows, in mouth widths; 0 for closed lips.
 
-        In a grimace teeth show where the mesh sees closed lips.
+        In a grimace teeth show where the mesh sees closed lips. What does not look like the clip's closed lips counts
+        as open, for a closed mouth that is painted over stays closed.
         """
+        unlike = _UNLIKE_OPENING * (1.0 - self.likeness)
+        if self.trust < 1.0:
+            return unlike
         dark = max(0.0, self.dark - _MOST_DARK + _DARK_SLACK)
-        return (1.0 - self.closedness) * (dark + max(self.teeth, self.pale)) if self.trust == 1.0 else 0.0
+        return max(unlike, (1.0 - self.closedness) * (dark + max(self.teeth, self.pale)))
 
     @property
     def openness(self) -> float:
