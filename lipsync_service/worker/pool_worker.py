@@ -20,7 +20,7 @@ import random
 import sys
 import time
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -40,11 +40,12 @@ from lipsync_service.names import WORKERS_PATH
 from lipsync_service.settings import load_settings, require_source
 from lipsync_service.worker.cancelling import CANCELLING_RUNS
 from lipsync_service.worker.due_runs import DueRuns, spread_s
-from lipsync_service.worker.run_events import run_events
+from lipsync_service.worker.run_events import RunEvent, run_events
 from lipsync_service.worker.trim_worker import remembered, trim_worker
 
 if TYPE_CHECKING:
     from anyio.abc import TaskStatus
+    from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.objects import FlowRun, State
     from prefect.client.schemas.responses import WorkerFlowRunResponse
     from prefect.workers.process import ProcessJobConfiguration, ProcessWorkerResult
@@ -70,6 +71,37 @@ _COUNT_EVERY_S = 300.0
 _BUSY_DELAY_S = 0.2  # for a full worker: of several, those with free slots come first
 
 _log = logging.getLogger(__name__)
+
+
+async def follow(events: AsyncIterator[RunEvent | None], due: DueRuns, client: "PrefectClient") -> None:
+    """Note which runs are due, and have the runs of this process cancelled that are to be; until the events end."""
+    async for event in events:
+        if event is None:
+            CANCELLING_RUNS.forget()  # a run that has another state since then must not be cancelled
+            due.ring()
+            await _find_cancelling(client)
+        elif event.is_cancelling:
+            CANCELLING_RUNS.tell(event.run_id)
+        else:
+            CANCELLING_RUNS.forget(event.run_id)
+            (due.add if event.is_due else due.discard)(event.run_id)
+
+
+async def _find_cancelling(client: "PrefectClient") -> None:
+    """Ask which of the runs under way are to be cancelled: their events may have been missed."""
+    ids = list(CANCELLING_RUNS.untold)
+    if not ids:
+        return
+    state = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CANCELLING]))
+    chosen = FlowRunFilter(id=FlowRunFilterId(any_=ids), state=state)
+    try:
+        runs = await client.read_flow_runs(flow_run_filter=chosen)
+    except httpx.HTTPError as exc:  # asked again once the stream is open, or has failed again
+        _log.info("not known which runs are to be cancelled: %s", exc)
+        return
+    for run in runs:
+        CANCELLING_RUNS.tell(run.id)
+
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", UserWarning)  # the class replaces Prefect's own on purpose
@@ -110,31 +142,7 @@ with warnings.catch_warnings():
                 await service()
 
         async def _listen(self) -> None:
-            async for event in run_events(self.work_pool.id):
-                if event is None:
-                    CANCELLING_RUNS.forget()  # a run that has another state since then must not be cancelled
-                    self._due.ring()
-                    await self._find_cancelling()
-                elif event.is_cancelling:
-                    CANCELLING_RUNS.tell(event.run_id)
-                else:
-                    CANCELLING_RUNS.forget(event.run_id)
-                    (self._due.add if event.is_due else self._due.discard)(event.run_id)
-
-        async def _find_cancelling(self) -> None:
-            """Ask which of the runs under way are to be cancelled: their events may have been missed."""
-            ids = list(CANCELLING_RUNS.untold)
-            if not ids:
-                return
-            state = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CANCELLING]))
-            chosen = FlowRunFilter(id=FlowRunFilterId(any_=ids), state=state)
-            try:
-                runs = await self.client.read_flow_runs(flow_run_filter=chosen)
-            except httpx.HTTPError as exc:  # asked again once the stream is open, or has failed again
-                _log.info("not known which runs are to be cancelled: %s", exc)
-                return
-            for run in runs:
-                CANCELLING_RUNS.tell(run.id)
+            await follow(run_events(self.work_pool.id), self._due, self.client)
 
         async def _count_others(self) -> None:
             """Count the pool's other workers, which hear of the same runs."""

@@ -13,9 +13,9 @@ pytest.importorskip("prefect", reason="the extra service is not installed")
 
 from prefect.runner import _flow_run_executor as executor
 
-from lipsync_service.worker import pool_worker
 from lipsync_service.worker.cancelling import CANCELLING_RUNS, CancellingRuns, SharedCancellingObserver
-from lipsync_service.worker.pool_worker import PoolWorker
+from lipsync_service.worker.due_runs import DueRuns
+from lipsync_service.worker.pool_worker import follow
 from lipsync_service.worker.run_events import RunEvent
 
 CANCELLING = "CANCELLING"
@@ -99,34 +99,34 @@ class Server:
         return [SimpleNamespace(id=each) for each in self._cancelling]
 
 
-def listened(events: list[RunEvent | None], server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def no_poll() -> set[UUID]:
+    """A poll that finds nothing."""
+    return set()
+
+
+def listened(events: list[RunEvent | None], server: Server) -> None:
     """Have a worker hear these events."""
 
-    async def run_events(_pool: UUID) -> AsyncIterator[RunEvent | None]:
+    async def happening() -> AsyncIterator[RunEvent | None]:
         for event in events:
             yield event
 
-    async def listen() -> None:
-        worker: Any = PoolWorker(work_pool_name="lipsync-cpu")
-        worker._work_pool, worker._client = SimpleNamespace(id=uuid4()), server
-        await worker._listen()
-
-    monkeypatch.setattr(pool_worker, "run_events", run_events)
-    asyncio.run(listen())
+    client: Any = server
+    asyncio.run(follow(happening(), DueRuns(no_poll, lambda: 0.0), client))
 
 
-def test_an_event_cancels_its_run(run_ids: list[UUID], told: list[UUID], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_cancels_its_run(run_ids: list[UUID], told: list[UUID]) -> None:
     server = Server([])
-    listened([RunEvent(run_ids[1], CANCELLING), RunEvent(run_ids[0], "PENDING")], server, monkeypatch)
+    listened([RunEvent(run_ids[1], CANCELLING), RunEvent(run_ids[0], "PENDING")], server)
     assert told == [run_ids[1]] and not server.asked
 
 
 def test_a_run_that_is_due_again_is_not_cancelled_by_what_was_before(
-    told: list[UUID], monkeypatch: pytest.MonkeyPatch
+    told: list[UUID],
 ) -> None:
     run_id, other = uuid4(), uuid4()
     events = [RunEvent(run_id, CANCELLING), RunEvent(other, CANCELLING), RunEvent(run_id, "SCHEDULED")]
-    listened([*events], Server([]), monkeypatch)
+    listened([*events], Server([]))
     observer = SharedCancellingObserver(on_cancelling=told.append)
     for each in (run_id, other):
         observer.add_in_flight_flow_run_id(each)
@@ -135,17 +135,18 @@ def test_a_run_that_is_due_again_is_not_cancelled_by_what_was_before(
 
 
 def test_what_the_stream_missed_is_asked_for(
-    run_ids: list[UUID], told: list[UUID], monkeypatch: pytest.MonkeyPatch
+    run_ids: list[UUID],
+    told: list[UUID],
 ) -> None:
     server = Server(run_ids[:1], failures=1)
-    listened([None, None, None], server, monkeypatch)
+    listened([None, None, None], server)
     assert told == [run_ids[0]]
     assert server.asked == [set(run_ids), set(run_ids), {run_ids[1]}]
 
 
-def test_nothing_is_asked_where_no_run_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_asked_where_no_run_is_under_way() -> None:
     server = Server([])
-    listened([None], server, monkeypatch)
+    listened([None], server)
     assert server.asked == []
 
 
