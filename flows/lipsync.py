@@ -65,6 +65,7 @@ def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, recorder:
     encoder = choose_encoder(job.options, working_picture(inputs.video.info))
     log_choice("encoder", encoder.chosen, encoder.reason)
     recorder.record_stages(job.log)
+    recorder.release()
     inferred = (
         infer_inline(job, inputs, parts) if parts else infer_on_gpu_pool(job, request, run_context().attempt, set_parts)
     )

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import cv2
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from lipsync_core.machine import allowed_cores, usable_cores
 
@@ -21,10 +22,16 @@ def no_thread_pools() -> Iterator[None]:
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        with threadpool_limits(limits=1, user_api="blas"):
+        with blas_libraries().limit(limits=1, user_api="blas"):
             yield
     finally:
         cv2.setNumThreads(threads)
+
+
+@cache
+def blas_libraries() -> ThreadpoolController:
+    """The BLAS libraries of this process. All are loaded with this module's imports; looking for them takes 12 ms."""
+    return ThreadpoolController()
 
 
 @contextmanager

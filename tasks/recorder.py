@@ -120,6 +120,10 @@ class JobRecorder:
         """Record the stages that have run in this process, with their finer rows."""
         self._ledger.stages_timed([row for run in log.runs for row in self._stage_rows(run)])
 
+    def release(self) -> None:
+        """Hold no connection while the job works."""
+        self._ledger.release()
+
     def _stage_rows(self, run: StageRun) -> Iterator[StageRow]:
         ready_at = self._context.ready_at
         queue_s = max(0.0, (self._started_at - ready_at).total_seconds()) if ready_at else None

@@ -4,6 +4,7 @@ A claim of a delivery counts a try and delays the next one: a watcher that dies 
 compares the number of tries, so only one watcher gets it on either database, and no transaction waits for a receiver.
 """
 
+import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -39,7 +40,8 @@ class Deliveries:
     """All deliveries of a service. Every call raises LedgerUnavailableError where the database is down."""
 
     def __init__(self, database_url: str) -> None:
-        self._engine = open_engine(database_url)
+        self._engine = open_engine(database_url, keeps_one=True)  # the watcher asks every second
+        weakref.finalize(self, self._engine.dispose)
 
     def add(self, outcomes: Iterable[JobOutcome], now: datetime) -> None:
         """Add a delivery for each outcome, due at once; deliveries that exist stay as they are."""

@@ -6,6 +6,7 @@ The next process that reaches the database writes them from there, each exactly 
 
 import logging
 import time
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -60,7 +61,8 @@ class Ledger:
     """
 
     def __init__(self, database_url: str, spool_dir: Path, retry_after_s: float = 30.0) -> None:
-        self._engine = open_engine(database_url)
+        self._engine = open_engine(database_url, keeps_one=True)
+        weakref.finalize(self, self._engine.dispose)
         self._spool = Spool(spool_dir)
         self._retry_after_s = retry_after_s
         self._down_until = float("-inf")  # time.monotonic()
@@ -126,6 +128,10 @@ class Ledger:
         """The job's row; None where there is none. Raises LedgerUnavailableError."""
         with reading(self._engine) as connection:
             return read_job(connection, job_id)
+
+    def release(self) -> None:
+        """Close the connection that is kept from one write to the next, before a time without any."""
+        self._engine.dispose()
 
     def leave_alone(self, failure: Exception) -> None:
         """Leave the database, which has just failed, alone for `retry_after_s`."""

@@ -26,6 +26,7 @@ from lipsync_core.face.mediapipe import MediapipeTracker
 from lipsync_core.generators.viseme.generator import VisemeGenerator
 from lipsync_core.memory import give_free_memory_back, give_memory_back
 from lipsync_core.models.store import ModelStore
+from lipsync_core.threads import blas_libraries
 from lipsync_core.workspace import Workspace
 from lipsync_service.storage import s3
 from lipsync_service.worker.engine import trim_engine
@@ -220,6 +221,7 @@ def _preload() -> None:
     for name in _PRELOADED:
         importlib.import_module(name)
     s3.preload()
+    blas_libraries()
     _open_models_beforehand()
     trim_engine()
     threads = len(list(Path("/proc/self/task").iterdir()))

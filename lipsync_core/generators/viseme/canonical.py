@@ -67,6 +67,6 @@ def scale_of(transform: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def inverse_transform(transform: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(2, 3) from the canonical crop back to the frame."""
-    turn = np.linalg.inv(transform[:, :2])
-    return np.concatenate([turn, -(turn @ transform[:, 2:])], 1)
+    """(…, 2, 3) from the canonical crop back to the frame."""
+    turn = np.linalg.inv(transform[..., :2])
+    return np.concatenate([turn, -(turn @ transform[..., 2:])], -1)

@@ -36,13 +36,19 @@ _NOSE = int(rows((NOSE_TIP,))[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FramePose:
-    """The face of one frame in canonical pixels."""
+class FramePlace:
+    """Where the face of one frame is, and how far it is turned."""
 
     transform: NDArray[np.float64]  # (2, 3) frame -> canonical
+    turn: float  # sideways turn of the head: the nose tip's offset in 3-D eye distances, 0 when frontal
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FramePose(FramePlace):
+    """The face of one frame in canonical pixels."""
+
     points: NDArray[np.float64]  # (K, 2) mesh points, canonical pixels
     mouth_width_px: float  # in 3-D, canonical pixels
-    turn: float  # sideways turn of the head: the nose tip's offset in 3-D eye distances, 0 when frontal
 
 
 class ClipGeometry:
@@ -74,6 +80,11 @@ class ClipGeometry:
         closed = float(np.nanpercentile(gaps, _CLOSED_PERCENTILE)) / self.mouth_width_px
         self.closed_gap = closed if closed < _CLOSED_GAP else 0.0  # in mouth widths
 
+    def place(self, frame_index: int) -> FramePlace | None:
+        """Where the face of one source frame is, or None if it has none. It costs a hundredth of `pose`."""
+        transform = self._transforms[frame_index]
+        return None if np.isnan(transform[0, 0]) else FramePlace(transform, float(self._turns[frame_index]))
+
     def pose(self, frame_index: int) -> FramePose | None:
         """The pose of one source frame, or None if it has no face."""
         shot = next(((a, b) for a, b in self._shots if a <= frame_index < b), None)
@@ -86,12 +97,12 @@ class ClipGeometry:
         weights = _closeness(np.arange(first, end) - frame_index, POINT_SIGMA_FRAMES, differences)
         points = np.einsum("n,nkd->kd", weights / weights.sum(), mapped)
         width, turn = float(self._widths[frame_index]), float(self._turns[frame_index])
-        return FramePose(self._transforms[frame_index], points, width, turn)
+        return FramePose(self._transforms[frame_index], turn, points, width)
 
 
 def _steadied(transforms: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N, 2, 3) similarities of one shot, each averaged with those neighbours that differ by noise only."""
-    middles = np.array([inverse_transform(transform) @ (*_MOUTH, 1.0) for transform in transforms])  # (N, 2) source
+    middles = inverse_transform(transforms) @ (*_MOUTH, 1.0)  # (N, 2) source
     scale = scale_of(transforms)
     total, weight_sum = np.zeros_like(transforms), np.zeros(len(transforms))
     for step in range(-_TRANSFORM_REACH_FRAMES, _TRANSFORM_REACH_FRAMES + 1):

@@ -11,7 +11,7 @@ from lipsync_core.face.track import FaceTrack
 from lipsync_core.generators.contract import GeneratorSpec, Painted, Painter
 from lipsync_core.generators.viseme.canonical import MOVING_PART, apply_transform, inverse_transform, scale_of
 from lipsync_core.generators.viseme.exemplar import SKIN_POINTS, MouthCrop
-from lipsync_core.generators.viseme.geometry import ClipGeometry, FramePose
+from lipsync_core.generators.viseme.geometry import ClipGeometry, FramePlace, FramePose
 from lipsync_core.generators.viseme.likeness import ClosedLook
 from lipsync_core.generators.viseme.lips import LIP_PART, LipTexture, lip_picture
 from lipsync_core.generators.viseme.mouth import BorrowedTeeth, DrawnTeeth, InsideGrid, paint_inside
@@ -65,8 +65,8 @@ class VisemePainter:
         """The box of the moving part of the face; None without a face, or if it is turned too far."""
         if self._track.scores[frame_index] < _MIN_SCORE:
             return None
-        pose = self._geometry.pose(frame_index)
-        return None if pose is None or pose.turn > _MAX_TURN else _crop_box(pose)
+        place = self._geometry.place(frame_index)
+        return None if place is None or place.turn > _MAX_TURN else _crop_box(place)
 
     def paint(self, region: NDArray[np.uint8], box: Box, frame_index: int, edit: NDArray[np.float32]) -> Painted:
         """Move the mouth in `region` to the edit's shape."""
@@ -129,11 +129,11 @@ def _own_seam(
     return replace(seam, line=seam.line + np.array([left, top]), trust=min(1.0, trust), likeness=likeness)
 
 
-def _crop_box(pose: FramePose) -> Box:
+def _crop_box(place: FramePlace) -> Box:
     """The upright box of frame pixels that holds the moving part of the face."""
     left, top, right, bottom = MOVING_PART
     corners = np.array([(left, top), (right, top), (left, bottom), (right, bottom)])
-    outline = apply_transform(inverse_transform(pose.transform), corners)
+    outline = apply_transform(inverse_transform(place.transform), corners)
     low, high = np.floor(outline.min(0)).astype(int), np.ceil(outline.max(0)).astype(int) + 1
     return Box(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
 

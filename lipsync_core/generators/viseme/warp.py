@@ -6,7 +6,9 @@ The fields are solved on a coarse grid and mapped into the frame. The frame's ow
 resampled once, so the result is as sharp as the source at any size.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -51,14 +53,15 @@ RING = np.array(
 class Warp:
     """The source position of each pixel of a region."""
 
-    shift: NDArray[np.float32]  # (h, w, 2) x y, frame pixels, from a pixel's own position to its source
+    shift_x: NDArray[np.float32]  # (h, w) frame pixels, from a pixel's own position to its source
+    shift_y: NDArray[np.float32]  # (h, w)
     strength: NDArray[np.float32]  # (h, w) 0 where nothing moves, 1 where it visibly does
 
     def apply(self, region: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(h, w, 3) the warped region: each pixel resampled at its source position."""
         height, width = region.shape[:2]
-        columns = self.shift[..., 0] + np.arange(width, dtype=np.float32)
-        lines = self.shift[..., 1] + np.arange(height, dtype=np.float32)[:, None]
+        columns = self.shift_x + np.arange(width, dtype=np.float32)
+        lines = self.shift_y + np.arange(height, dtype=np.float32)[:, None]
         return cv2.remap(region, columns, lines, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(
             np.uint8, copy=False
         )
@@ -75,27 +78,34 @@ def mouth_warp(shape: MouthShape, to_canonical: NDArray[np.float64], size: tuple
     back = np.linalg.inv(to_canonical[:, :2]).T.astype(np.float32)  # canonical shifts -> frame shifts
     upper = _thin_plate(shape.upper, back)  # (G, 2)
     lower = _thin_plate(shape.lower, back)
-    shift = _into_region(_refined(upper), to_canonical, size)  # (h, w, 2)
-    shift += _into_region(_refined(lower - upper), to_canonical, size) * _lower_share(shape, to_canonical, size)
-    moved = np.maximum(np.abs(shift[..., 0]), np.abs(shift[..., 1]))
+    # Both fields at once: to find the place of a pixel costs more than its value.
+    fields = _refined(np.concatenate([upper, lower - upper], 1))
+    planes = cast(Sequence[NDArray[np.float32]], cv2.split(_into_region(fields, to_canonical, size)))
+    shift_x, shift_y, more_x, more_y = planes  # (h, w) each
+    share = _lower_share(shape, to_canonical, size)
+    more_x *= share
+    more_y *= share
+    shift_x += more_x
+    shift_y += more_y
+    moved = np.maximum(np.abs(shift_x, out=more_x), np.abs(shift_y, out=more_y), out=more_x)
     moved -= _STILL_PX
     moved *= 1.0 / (_FULL_PX - _STILL_PX)
-    return Warp(shift, moved.clip(0.0, 1.0, out=moved))
+    return Warp(shift_x, shift_y, moved.clip(0.0, 1.0, out=moved))
 
 
 def _refined(field: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(G, 2) on the grid to (256, 256, 2)."""
+    """(G, C) on the grid to (256, 256, C)."""
     cells = len(_CELLS)
-    refined = cv2.resize(field.reshape(cells, cells, 2), (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_CUBIC)
+    refined = cv2.resize(field.reshape(cells, cells, -1), (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_CUBIC)
     return refined.astype(np.float32, copy=False)
 
 
 def _lower_share(shape: MouthShape, to_canonical: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float32]:
-    """(h, w, 1) the share of the lower field at each pixel of a region: 0 above the mouth line, 1 below it."""
+    """(h, w) the share of the lower field at each pixel of a region: 0 above the mouth line, 1 below it."""
     share = _into_region(_below_mouth_line(shape), to_canonical, size)
     share *= 0.25
     share += 0.5
-    return share.clip(0.0, 1.0, out=share)[..., None]
+    return share.clip(0.0, 1.0, out=share)
 
 
 def _thin_plate(pull: Pull, back: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -108,7 +118,8 @@ def _thin_plate(pull: Pull, back: NDArray[np.float32]) -> NDArray[np.float32]:
     system[:count, count:], system[count:, :count] = affine, affine.T
     values = np.concatenate([pull.origins - goals, np.zeros((3, 2))])
     weights = np.linalg.solve(system, values).astype(np.float32)  # (P + 3, 2)
-    bent = _kernel(_REACHED_AT, goals.astype(np.float32)) @ weights[:count]
+    own = count - len(RING)  # the ring comes last, and never moves
+    bent = _kernel(_REACHED_AT, goals[:own].astype(np.float32)) @ weights[:own] + _RING_KERNEL @ weights[own:count]
     canonical = bent + weights[count] + _REACHED_AT @ weights[count + 1 :]
     shifts = np.zeros((len(_GRID), 2), np.float32)
     shifts[_REACHED] = (canonical * _REACH[_REACHED]) @ back
@@ -121,6 +132,10 @@ def _kernel(at: NDArray[np.floating], centres: NDArray[np.floating]) -> NDArray[
     squared = np.maximum(squared, 1e-6)
     kernel: NDArray[np.floating] = 0.5 * squared * np.log(squared)
     return kernel
+
+
+#: (R, 32) Of the reached grid points from the ring: the same for every frame.
+_RING_KERNEL = _kernel(_REACHED_AT, RING.astype(np.float32))
 
 
 def _below_mouth_line(shape: MouthShape) -> NDArray[np.float32]:

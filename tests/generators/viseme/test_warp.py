@@ -34,8 +34,8 @@ def test_the_lips_part_at_the_mouth_line() -> None:
     warp = mouth_warp(shape, UPRIGHT, SIZE)
     x = round(float(shape.upper_edge[5, 0]))
     above, below = round(float(shape.upper_edge[5, 1])) - 2, round(float(shape.lower_edge[5, 1])) + 2
-    assert warp.shift[above, x, 1] > 3  # the upper lip comes from further down
-    assert warp.shift[below, x, 1] < -10  # the lower lip and jaw from further up
+    assert warp.shift_y[above, x] > 3  # the upper lip comes from further down
+    assert warp.shift_y[below, x] < -10  # the lower lip and jaw from further up
 
 
 def test_a_warp_fetches_pixels_from_where_it_says() -> None:
@@ -43,7 +43,7 @@ def test_a_warp_fetches_pixels_from_where_it_says() -> None:
     picture[..., 0], picture[..., 1] = np.arange(SIDE_PX), np.arange(SIDE_PX)[:, None]
     warp = mouth_warp(shape_of(jaw=0.8), UPRIGHT, SIZE)
     fetched = warp.apply(picture)
-    lines = np.arange(SIDE_PX)[:, None] + warp.shift[..., 1]
+    lines = np.arange(SIDE_PX)[:, None] + warp.shift_y
     assert np.abs(fetched[5:-5, 5:-5, 1] - lines[5:-5, 5:-5]).max() < 1.5
 
 
@@ -53,4 +53,4 @@ def test_the_same_warp_at_another_size_moves_in_proportion(scale: float) -> None
     to_canonical = np.array([[1 / scale, 0.0, 0.0], [0.0, 1 / scale, 0.0]])
     other = mouth_warp(shape_of(jaw=0.8), to_canonical, (round(SIDE_PX * scale), round(SIDE_PX * scale)))
     at = round(200 * scale), round(128 * scale)
-    assert other.shift[at][1] == pytest.approx(small.shift[200, 128, 1] * scale, rel=0.1)
+    assert other.shift_y[at] == pytest.approx(small.shift_y[200, 128] * scale, rel=0.1)

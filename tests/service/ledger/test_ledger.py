@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -23,6 +24,7 @@ from lipsync_service.ledger.tables import Base
 
 NOW = datetime(2026, 5, 4, 12, 30, 15, 250_000, tzinfo=UTC)
 DIGEST = "a" * 64
+LIMIT_S = 30.0
 
 
 @pytest.fixture(params=KINDS)
@@ -331,3 +333,49 @@ def test_a_database_that_accepts_and_never_answers_costs_a_job_one_short_wait(tm
             server.accept()
     [spooled] = (tmp_path / "spool").glob("*.jsonl")
     assert len(spooled.read_bytes().splitlines()) == 20
+
+
+def backends(url: str) -> set[int]:
+    """The process ids of PostgreSQL's backends that serve ledgers at `url`."""
+    query = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    with open_engine(url).connect() as connection:
+        return set(connection.exec_driver_sql(query).scalars())
+
+
+def wait_until_gone(url: str) -> None:
+    """Until no backend serves a ledger: PostgreSQL ends one a moment after its connection."""
+    until_s = time.monotonic() + LIMIT_S
+    while backends(url):
+        assert time.monotonic() < until_s, "the connection is still open"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    with fresh_database("postgresql", Path()) as address:
+        upgrade(address)
+        yield address
+
+
+def test_a_ledger_keeps_one_connection_until_it_is_released(postgres_url: str, tmp_path: Path) -> None:
+    ledger = Ledger(postgres_url, tmp_path / "spool")
+    ledger.record(a_job())
+    first = backends(postgres_url)
+    ledger.record(a_job())
+    assert len(first) == 1
+    assert backends(postgres_url) == first
+    ledger.release()
+    wait_until_gone(postgres_url)
+    ledger.record(a_job())
+    assert count(postgres_url, "jobs") == 3
+
+
+def test_a_connection_that_the_server_has_ended_costs_no_row(postgres_url: str, tmp_path: Path) -> None:
+    ledger = Ledger(postgres_url, tmp_path / "spool")
+    ledger.record(a_job())
+    (backend,) = backends(postgres_url)
+    with open_engine(postgres_url).connect() as connection:
+        connection.exec_driver_sql(f"SELECT pg_terminate_backend({backend})")
+    ledger.record(a_job())
+    assert count(postgres_url, "jobs") == 2
+    assert not list((tmp_path / "spool").rglob("*.jsonl"))
