@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from lipsync_core.option_specs import FRAME_RATE
 from lipsync_core.workspace import Workspace
 
 _MAX_DIGITS = 18  # no index and no time is longer, and Python refuses to convert thousands of digits
@@ -29,6 +30,21 @@ class Moment(click.ParamType[Fraction]):
         if found["minutes"] is not None and (seconds >= 60 or (found["hours"] is not None and minutes >= 60)):
             self.fail(f"{str(value)!r} is not a time; minutes and seconds stay below 60", param, ctx)
         return hours * 3600 + minutes * 60 + seconds
+
+
+class FrameRate(click.ParamType[Fraction]):
+    """Frames a second: 25, 29.97 or 30000/1001; exact."""
+
+    name = "rate"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        """The rate in frames/s."""
+        if isinstance(value, Fraction):
+            return value
+        text = str(value)
+        if re.fullmatch(FRAME_RATE, text, re.ASCII) is None:
+            self.fail(f"{text!r} is not a frame rate; write 25, 29.97 or 30000/1001", param, ctx)
+        return Fraction(text)
 
 
 class FaceChoice(click.ParamType[int | None]):

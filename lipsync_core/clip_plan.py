@@ -51,7 +51,7 @@ def lay_out(
         FaceError: fewer frames than `options` ask for can be synced, or none.
         OptionError: the excerpt lies after the end.
     """
-    timeline = plan_timeline(clip.track, heard_until_s, options)
+    timeline = plan_timeline(clip.track, heard_until_s, options, video.lead_s)
     return plan_clip(video, clip, timeline, painting, options.min_synced)
 
 

@@ -134,7 +134,7 @@ def _picture_spec(frame: SourceFrame, plan: ClipPlan) -> PictureSpec:
         height_px=frame.picture.height,
         pix_fmt=frame.picture.format.name,
         time_base=plan.timeline.time_base,
-        frame_rate=info.frame_rate,
+        frame_rate=plan.timeline.frame_rate or info.frame_rate,
         sample_aspect_ratio=info.sample_aspect_ratio,
         rotation_deg=info.rotation_deg,
         colour=working_picture(info).colour,

@@ -34,6 +34,8 @@ DEFAULT_PRESET: Preset = "veryfast"
 CPU_ENCODERS: Mapping[Codec, EncoderName] = MappingProxyType({"h264": "x264", "hevc": "x265"})
 MAX_CRF = 51
 MAX_EXPRESSION = 1.5
+MIN_FPS, MAX_FPS = 1, 240
+FRAME_RATE = r"\d{1,7}(?:\.\d{1,6}|/0*[1-9]\d{0,6})?"  # a regular expression: 25, 29.97 or 30000/1001
 MAX_FACE = 63  # of the faces in one frame, counted from 0
 
 
@@ -110,6 +112,12 @@ _SPECS = (
     OptionSpec("codec", "What the video is compressed to.", get_args(Codec)),
     OptionSpec("crf", f"Quality on x264's scale: 0 is lossless, {MAX_CRF} the worst.", lowest=0, highest=MAX_CRF),
     OptionSpec("preset", "Speed of the encoder, by x264's names.", PRESETS),
+    OptionSpec(
+        "fps",
+        "Frames a second of the result, such as 25 or 30000/1001; without it each frame lasts as in the source.",
+        lowest=MIN_FPS,
+        highest=MAX_FPS,
+    ),
     OptionSpec("start_s", "Where in the result to start: seconds or [HH:]MM:SS.", lowest=0),
     OptionSpec("end_s", "Where in the result to stop."),
     OptionSpec(

@@ -31,6 +31,7 @@ _CHOICES = ("length", "extend", "blend", "compat", "encoder", "codec")
 _RANGE_REMEDIES = {
     "face": f"count faces from 0 to {MAX_FACE}, left to right, or say largest",
     "crf": f"choose 0 (lossless) to {MAX_CRF}; 20 is the default",
+    "fps": "choose 1 to 240 frames a second",
     "min_synced": "choose a share from 0 to 1",
     "expression": f"choose 0 (the mouth rests) to {MAX_EXPRESSION}; 1 is the default",
 }
@@ -57,6 +58,7 @@ class JobOptions:
     codec: Codec = "h264"
     crf: int = 20
     preset: Preset = DEFAULT_PRESET
+    fps: Fraction | None = None  # frames/s of the result; None: the source's own times
     start_s: Fraction = Fraction(0)
     end_s: Fraction | None = None  # of the result, exclusive
     min_synced: float = 0.0  # share of output frames, 0..1; at 0 one frame is enough
@@ -104,7 +106,7 @@ class JobOptions:
     def _require_plain_job(self) -> None:
         """Refuse options that the public implementation does not offer."""
         usual = {field.name: field.default for field in fields(self)}
-        for name in ("blend", "expression", "enhance_quality", "length", "extend", "start_s", "end_s"):
+        for name in ("blend", "expression", "enhance_quality", "length", "extend", "fps", "start_s", "end_s"):
             if getattr(self, name) != usual[name]:
                 option = OPTIONS[name].option
                 raise OptionError(f"compat upstream does not go with {option}", f"leave out --{option} or --compat")

@@ -2,11 +2,13 @@
 
 import hashlib
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from lipsync_core.decoder_choice import ON_CPU, DecoderChoice
 from lipsync_core.errors import InputMissingError
 from lipsync_core.media.probe import VideoInfo, require_video
+from lipsync_core.media.starts import file_starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,7 @@ class SourceVideo:
     name: str  # in messages
     known_sha256: str | None = None  # of its bytes; None where it has not been computed yet
     decoding: DecoderChoice = ON_CPU
+    lead_s: Fraction = Fraction(0)  # how long after the file's time 0 its first picture appears
 
     @classmethod
     def probed(cls, path: Path) -> "SourceVideo":
@@ -26,7 +29,7 @@ class SourceVideo:
         Raises:
             InputError: as `media.probe.require_video`.
         """
-        return cls(path, require_video(path), str(path))
+        return cls(path, require_video(path), str(path), lead_s=file_starts(path).picture_s)
 
     def sha256(self) -> str:
         """64 hex digits over all of its bytes; the file is read where the sum is not known yet.

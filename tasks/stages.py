@@ -21,6 +21,7 @@ from lipsync_core.decoder_choice import choose_decoder
 from lipsync_core.encoder_choice import EncoderChoice
 from lipsync_core.errors import ModelServerBusyError, ModelServerDownError, TransientError
 from lipsync_core.media.probe import require_audio, video_of
+from lipsync_core.media.starts import file_starts
 from lipsync_core.movie import WrittenMovie
 from lipsync_core.report import ProgressCallback
 from lipsync_core.source_video import SourceVideo
@@ -91,7 +92,8 @@ def fetch_video(job: ServiceJob, url: str) -> SourceVideo:
         copy = _fetched(job, url, meter)
         info = video_of(check_duration(copy.path, "the video", job.max_input_s))
         decoding = choose_decoder(job.execution.decoder, copy.path, info)
-    return SourceVideo(copy.path, info, "the video", copy.sha256, decoding)
+        lead_s = file_starts(copy.path).picture_s
+    return SourceVideo(copy.path, info, "the video", copy.sha256, decoding, lead_s)
 
 
 @task(name="fetch", task_run_name="fetch audio", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import fields
+from fractions import Fraction
 from pathlib import Path
 
 import click
@@ -99,6 +100,8 @@ def test_a_choice_fails_when_it_is_another_name() -> None:
         ("expression", float("nan")),
         ("min_synced", -0.1),
         ("min_synced", float("nan")),
+        ("fps", Fraction(1, 2)),
+        ("fps", Fraction(241)),
     ],
 )
 def test_options_fail_when_a_value_is_outside_its_choices_or_range(field: str, value: object) -> None:

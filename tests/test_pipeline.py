@@ -18,6 +18,7 @@ from lipsync_core.errors import FaceError, OptionError
 from lipsync_core.face.mediapipe import MODEL, MediapipeTracker
 from lipsync_core.face.mesh import MeshFitter
 from lipsync_core.media.decode import decode_frames
+from lipsync_core.media.starts import file_starts
 from lipsync_core.models.store import ModelStore
 from tests.conftest import Ffmpeg, Tone
 from tests.face.conftest import as_frames, pictures_of
@@ -79,7 +80,12 @@ def test_a_clip_of_variable_frame_rate_keeps_its_times(
     source_s = [frame.start_s for frame in decode_frames(video, StageClock(), Fraction(4))]
     assert len({b - a for a, b in pairwise(source_s)}) > 1
     lip_sync(video, speech_wav, tmp_path / "out.mp4", JobOptions(end_s=Fraction(4)), workspace)
-    assert reopened(tmp_path / "out.mp4").times_s == source_s
+    times_s = reopened(tmp_path / "out.mp4").times_s
+    lead_s = file_starts(video).picture_s
+    assert {0, *(lead_s + time_s for time_s in source_s[1:] if lead_s + time_s < 4)} <= set(times_s)
+    # A face that is held for longer than a mouth's movement is shown as several frames.
+    added_s = set(times_s) - {lead_s + time_s for time_s in source_s}
+    assert len(added_s) <= sum(b - a > Fraction(1, 20) for a, b in pairwise(source_s)) + lead_s / Fraction(1, 20) + 2
 
 
 @pytest.mark.parametrize("extend", ["pingpong", "loop", "freeze"])

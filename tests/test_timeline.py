@@ -1,4 +1,5 @@
 from fractions import Fraction
+from math import ceil
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ from lipsync_core.timeline import Timeline, plan_timeline, source_s_needed
 NTSC = Fraction(1, 30000)
 
 
-def track_of(durations: list[int], time_base: Fraction = Fraction(1, 25)) -> FaceTrack:
-    """A track without faces, whose frames last `durations`."""
+def track_of(durations: list[int], time_base: Fraction = Fraction(1, 25), score: float = 0.0) -> FaceTrack:
+    """A track whose frames last `durations`, without faces unless there is a `score`."""
     count = len(durations)
     return FaceTrack(
         tracker="none/1",
@@ -21,7 +22,7 @@ def track_of(durations: list[int], time_base: Fraction = Fraction(1, 25)) -> Fac
         last_duration=durations[-1] if durations else 0,
         is_complete=True,
         boxes=np.full((count, 4), np.nan, np.float32),
-        scores=np.zeros(count, np.float32),
+        scores=np.full(count, score, np.float32),
         landmarks=np.full((count, 5, 3), np.nan, np.float32),
         covered=np.zeros(count, bool),
     )
@@ -47,7 +48,7 @@ def test_freeze_repeats_the_last_frame_at_the_median_duration() -> None:
     timeline = plan_timeline(track_of([4, 4, 4, 9]), Fraction(30, 25), JobOptions(extend="freeze"))
     assert shown(timeline) == [0, 1, 2, 3, 3, 3, 3]
     assert timeline.pts.tolist() == [0, 4, 8, 12, 21, 25, 29]
-    assert timeline.last_duration == 4
+    assert timeline.last_duration == 2  # the longest time that nothing may move, beyond the end of the sound
 
 
 @pytest.mark.parametrize("extend", ["pingpong", "loop", "freeze"])
@@ -62,7 +63,10 @@ def test_variable_frame_times_are_kept_on_the_way_there_and_back() -> None:
     durations = [3, 7, 2, 5]
     timeline = plan_timeline(track_of(durations), Fraction(30, 25), JobOptions())
     steps = np.diff(timeline.pts, append=timeline.pts[-1] + timeline.last_duration)
-    assert steps.tolist() == [durations[index] for index in shown(timeline)]
+    assert steps.tolist()[:-1] == [durations[index] for index in shown(timeline)][:-1]
+    assert timeline.duration_s == Fraction(
+        31, 25
+    )  # the last frame's 5/25 s end with the sound, or 1/20 s after it began
 
 
 @pytest.mark.parametrize("extend", ["pingpong", "loop", "freeze"])
@@ -115,11 +119,11 @@ def test_an_excerpt_that_starts_inside_a_frame_keeps_the_rest_of_it() -> None:
     assert cut.duration_s == Fraction(16, 25)
 
 
-def test_an_excerpt_inside_one_frame_lasts_for_the_rest_of_it() -> None:
+def test_an_excerpt_inside_one_frame_lasts_until_its_end() -> None:
     options = JobOptions(start_s=Fraction(14, 25), end_s=Fraction(15, 25))
     cut = plan_timeline(track_of([10, 10, 10]), Fraction(30, 25), options)
     assert shown(cut) == [1]
-    assert (cut.pts.tolist(), cut.last_duration) == ([0], 6)
+    assert (cut.pts.tolist(), cut.last_duration, cut.missed) == ([0], 1, 4)
 
 
 def test_an_excerpt_fails_when_it_starts_behind_the_end() -> None:
@@ -182,5 +186,77 @@ def test_the_frames_of_an_excerpt_are_heard_at_the_moments_of_the_whole(start: i
     first = int(np.searchsorted(full.pts, start, side="right")) - 1
     place = slice(first, first + len(cut))
     assert shown(cut) == shown(full)[place]
-    np.testing.assert_array_equal(cut.middles_s(), full.middles_s()[place])
+    np.testing.assert_array_equal(cut.middles_s()[:-1], full.middles_s()[place][:-1])
     np.testing.assert_array_equal(cut.starts_s(), full.starts_s()[place])
+    assert cut.middles_s()[-1] <= full.middles_s()[place][-1]  # a long frame without a face ends with the excerpt
+
+
+def steps(timeline: Timeline) -> list[int]:
+    return np.diff(timeline.pts, append=timeline.pts[-1] + timeline.last_duration).tolist()
+
+
+def test_a_face_that_is_held_is_shown_as_several_frames() -> None:
+    track = track_of([40, 500, 66, 50, 1000], Fraction(1, 1000), score=1.0)
+    timeline = plan_timeline(track, Fraction(1), JobOptions())
+    assert shown(timeline) == [0] + 10 * [1] + 2 * [2] + [3] + 7 * [4]
+    assert steps(timeline) == [40] + 10 * [50] + [33, 33, 50] + 7 * [50]
+    assert timeline.duration_s == Fraction(1006, 1000)
+    assert timeline.frame_rate == pytest.approx(21 / 1.006, abs=0.01)
+
+
+def test_frames_of_usual_rates_are_not_cut() -> None:
+    for rate in (20, 24, 25, 30, 60):
+        timeline = plan_timeline(track_of([1] * 50, Fraction(1, rate), score=1.0), Fraction(1), JobOptions())
+        assert len(timeline) == rate
+        assert (timeline.time_base, timeline.frame_rate) == (Fraction(1, rate), None)
+
+
+def test_a_coarse_unit_of_times_becomes_finer_where_a_frame_is_cut() -> None:
+    timeline = plan_timeline(track_of([1] * 7, Fraction(1, 7), score=1.0), Fraction(1), JobOptions())
+    assert shown(timeline) == sorted(3 * list(range(7)))
+    assert timeline.duration_s == 1
+    assert max(steps(timeline)) * timeline.time_base <= Fraction(1, 20)
+
+
+def test_a_long_frame_without_a_face_is_kept_and_ends_with_the_sound() -> None:
+    timeline = plan_timeline(track_of([1, 100]), Fraction(2), JobOptions())
+    assert shown(timeline) == [0, 1]
+    assert timeline.duration_s == 2
+
+
+@pytest.mark.parametrize("extend", ["pingpong", "loop", "freeze"])
+def test_a_late_picture_is_shown_from_the_beginning(extend: str) -> None:
+    track, options = track_of([1] * 5, score=1.0), JobOptions(extend=extend)
+    plain, late = (plan_timeline(track, Fraction(1), options, Fraction(lead, 25)) for lead in (0, 3))
+    assert shown(late)[:5] == [0, 0, 0, 0, 1]
+    assert shown(late) == [0, 0, 0, *shown(plain)][: len(plain)]
+    assert late.duration_s == plain.duration_s
+    full = plan_timeline(track, Fraction(1), JobOptions(length="video"), Fraction(3, 25))
+    assert full.duration_s == Fraction(8, 25)
+
+
+def test_an_excerpt_of_held_frames_is_the_part_of_the_whole() -> None:
+    track = track_of([400, 35, 900, 40], Fraction(1, 1000), score=1.0)
+    full = plan_timeline(track, Fraction(3), JobOptions())
+    for start, end in ((0, 1000), (410, 1200), (777, 2100), (2101, 2102)):
+        options = JobOptions(start_s=Fraction(start, 1000), end_s=Fraction(end, 1000))
+        cut = plan_timeline(track, Fraction(3), options)
+        first = int(np.searchsorted(full.pts, start, side="right")) - 1
+        place = slice(first, first + len(cut))
+        assert shown(cut) == shown(full)[place]
+        np.testing.assert_array_equal(cut.middles_s(), full.middles_s()[place])
+
+
+def test_a_rate_shows_the_frame_of_each_moment() -> None:
+    track = track_of([10, 90, 20, 80], Fraction(1, 100), score=1.0)
+    timeline = plan_timeline(track, Fraction(2), JobOptions(fps=Fraction(10)))
+    assert shown(timeline) == [0] + 9 * [1] + 2 * [2] + 8 * [3]
+    assert steps(timeline) == 20 * [1]
+    assert timeline.time_base == 1 / timeline.frame_rate == Fraction(1, 10)
+
+
+@pytest.mark.parametrize("rate", [Fraction(24), Fraction(25), Fraction(30), Fraction(30000, 1001), Fraction(60)])
+def test_a_rate_neither_loses_nor_repeats_frames_of_the_same_rate(rate: Fraction) -> None:
+    track = track_of([round(90000 / rate)] * 700, Fraction(1, 90000), score=1.0)
+    timeline = plan_timeline(track, Fraction(10), JobOptions(fps=rate))
+    assert shown(timeline) == list(range(ceil(10 * rate)))

@@ -19,7 +19,7 @@ from lipsync_cli.job_options import job_option
 from lipsync_cli.ledger import open_ledger, recorded
 from lipsync_cli.progress.run import shown_progress
 from lipsync_cli.render.run_report import render_json, render_text
-from lipsync_cli.values import FaceChoice, Moment, workspace_at
+from lipsync_cli.values import FaceChoice, FrameRate, Moment, workspace_at
 from lipsync_core.execution import Execution
 from lipsync_core.option_specs import PRESETS
 from lipsync_core.options import JobOptions
@@ -49,6 +49,7 @@ _FILE = click.Path(path_type=Path)
 @job_option("codec")
 @job_option("crf", type=int)
 @job_option("preset", type=click.Choice(PRESETS), metavar="NAME")
+@job_option("fps", type=FrameRate(), show_default="the source's")
 @job_option("start_s", type=Moment(), default="0")
 @job_option("end_s", type=Moment(), show_default="its end")
 @job_option("min_synced", type=float)

@@ -15,7 +15,7 @@ from lipsync_cli.progress.steps import shown_steps, transfer_step
 from lipsync_cli.render.job_table import job_fields, render_json
 from lipsync_cli.service import Service, open_service
 from lipsync_cli.signals import remaining
-from lipsync_cli.values import FaceChoice
+from lipsync_cli.values import FaceChoice, FrameRate
 from lipsync_core.choices import listed
 from lipsync_core.errors import OptionError
 from lipsync_core.option_specs import MODELS
@@ -58,6 +58,7 @@ class Labels(click.ParamType[tuple[str, str]]):
 @job_option("encoder")
 @job_option("codec")
 @job_option("crf", type=int)
+@job_option("fps", type=FrameRate(), show_default="the source's")
 @job_option("min_synced", type=float)
 @click.option(
     "--priority",

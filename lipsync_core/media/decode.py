@@ -166,7 +166,7 @@ class _FrameReader:
             raise _nothing_decoded(stream)
         self._stream = stream
         self._converter = PictureConverter(first)
-        self.times = FrameTimes(stream.time_base, stream.nominal_duration)
+        self.times = FrameTimes(stream.time_base, stream.nominal_duration, may_jump=stream.may_jump)
         self.times.append(first.pts)
         self._ahead: av.VideoFrame | None = first  # the picture at _position, if it is already decoded
         self._position = 0  # index of the frame that is read next

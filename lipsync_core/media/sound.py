@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from lipsync_core.errors import NoAudioError
 from lipsync_core.media.probe import open_media
+from lipsync_core.media.starts import file_starts
+from lipsync_core.media.times import JUMP_S
 
 #: If the timestamps run ahead of the samples by more than this, sound is missing. A smaller difference is
 #: jitter: Matroska rounds to 1 ms, transport streams and phone recordings wobble by a frame (20 to 40 ms).
 MAX_JITTER_S = Fraction(50, 1000)
-#: A longer jump is a fault of the timestamps (a spliced transport stream), not a pause, and is not filled.
+#: A longer jump is a fault of the timestamps, not a pause, and is not filled.
 MAX_GAP_S = Fraction(60)
 _SILENCE_BLOCK = 16384  # samples
 #: Silence in 8-bit unsigned samples.
@@ -33,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AudioCut:
-    """The part [start_s, end_s) of the first audio stream of `path`; its first sample is t = 0."""
+    """The part [start_s, end_s) of the first audio stream of `path`; t = 0 is the file's (`starts.FileStarts`)."""
 
     path: Path
     start_s: Fraction = Fraction(0)
@@ -48,7 +50,7 @@ def decode_sound(cut: AudioCut) -> Iterator[av.AudioFrame]:
     """The samples of `cut`, in frames of one sample format, channel layout and rate: those of the first frame.
 
     Each frame's pts counts samples from the start of the cut, in units of 1/rate. Holes in the source's timestamps
-    become silence, overlaps are ignored, damaged packets are skipped, and a delay before the first sample is dropped.
+    become silence, as does the time before the first sample; overlaps are ignored, damaged packets are skipped.
 
     Raises:
         NoAudioError: there is no audio stream, or no sample inside the cut.
@@ -64,7 +66,9 @@ def decode_sound(cut: AudioCut) -> Iterator[av.AudioFrame]:
 
 def decode_part(cut: AudioCut) -> Iterator[av.AudioFrame]:
     """As `decode_sound`, but a cut may hold no sample."""
-    return _trimmed(_gapless(_uniform(_source_frames(cut.path))), cut)
+    starts = file_starts(cut.path)
+    max_gap_s = JUMP_S if starts.may_jump else MAX_GAP_S
+    return _trimmed(_gapless(_uniform(_source_frames(cut.path)), starts.sound_s, max_gap_s), cut)
 
 
 def no_sound_in(cut: AudioCut) -> NoAudioError:
@@ -158,16 +162,19 @@ def _uniform(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
     yield from flush(resampler)
 
 
-def _gapless(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
-    """Fill the holes that the timestamps leave with silence."""
+def _gapless(frames: Iterable[av.AudioFrame], lead_s: Fraction, max_gap_s: Fraction) -> Iterator[av.AudioFrame]:
+    """Fill `lead_s` before the first sample, and the holes that the timestamps leave, with silence."""
     anchor_s: Fraction | None = None  # the stream's time at sample 0
     count = 0
     for frame in frames:
+        if not count and lead_s:
+            count = round(lead_s * frame.sample_rate)
+            yield from _silence(frame, count)
         if frame.pts is not None and frame.time_base is not None:
             time_s = frame.pts * frame.time_base
-            anchor_s = time_s if anchor_s is None else anchor_s
+            anchor_s = time_s - Fraction(count, frame.sample_rate) if anchor_s is None else anchor_s
             gap_s = time_s - anchor_s - Fraction(count, frame.sample_rate)
-            if MAX_JITTER_S < gap_s <= MAX_GAP_S:
+            if MAX_JITTER_S < gap_s <= max_gap_s:
                 missing = round(gap_s * frame.sample_rate)
                 count += missing
                 yield from _silence(frame, missing)

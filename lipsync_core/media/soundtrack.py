@@ -14,6 +14,7 @@ from av.container import InputContainer, OutputContainer
 
 from lipsync_core.media.probe import open_media
 from lipsync_core.media.sound import MAX_JITTER_S, AudioCut, decode_sound
+from lipsync_core.media.starts import file_starts
 
 #: FFmpeg's decoder name -> the name to show, for the codecs that may be copied into MP4.
 _COPIED = {
@@ -75,8 +76,8 @@ class _CopyPlan:
 
 
 def _copy_plan(cut: AudioCut, container: OutputContainer) -> _CopyPlan | None:
-    """The plan of a copy, or None if the codec, a cut start, a hole or damage forbids copying."""
-    if cut.start_s != 0:
+    """The plan of a copy, or None if the codec, a start that is not the file's, a hole or damage forbids copying."""
+    if cut.start_s != 0 or file_starts(cut.path).sound_s:
         return None
     with open_media(cut.path) as source:
         stream = source.streams.audio[0] if source.streams.audio else None

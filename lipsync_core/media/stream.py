@@ -18,6 +18,7 @@ from lipsync_core.clock import StageClock
 from lipsync_core.errors import NoVideoError
 from lipsync_core.media.hardware import HARDWARE
 from lipsync_core.media.probe import is_still, open_media, video_stream
+from lipsync_core.media.starts import may_jump
 from lipsync_core.threads import codec_threads
 
 DECODE_STAGE = "decode"
@@ -88,6 +89,11 @@ class PictureStream:
     def is_still(self) -> bool:
         """The file is one image."""
         return is_still(self._container)
+
+    @property
+    def may_jump(self) -> bool:
+        """The timestamps may jump where files were joined."""
+        return may_jump(self._container)
 
     @property
     def nominal_duration(self) -> int:

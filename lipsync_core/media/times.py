@@ -6,14 +6,20 @@ from fractions import Fraction
 
 import numpy as np
 
+#: In a format whose timestamps may jump, a longer step forward is a jump, as FFmpeg has it.
+JUMP_S = Fraction(10)
 _JUMP_BACK_S = 1  # timestamps that fall back by more than this were reset; a smaller step is a frame out of order
 
 
 class FrameTimes:
-    """Start times of the frames so far, as integers: as stored, and corrected so that they ascend from 0."""
+    """Start times of the frames so far, as integers: as stored, and corrected so that they ascend from 0.
 
-    def __init__(self, time_base: Fraction, nominal_duration: int) -> None:
+    Where timestamps `may_jump`, a step forward by more than `JUMP_S` becomes that of one frame.
+    """
+
+    def __init__(self, time_base: Fraction, nominal_duration: int, *, may_jump: bool = False) -> None:
         self._nominal_duration = nominal_duration  # in units of time_base
+        self._jump = JUMP_S / time_base if may_jump else None
         self._jump_back = _JUMP_BACK_S / time_base
         self._stored = array("q")
         self._pts = array("q")
@@ -35,6 +41,9 @@ class FrameTimes:
             pts = self._corrected(pts)
             if stored < self._stored[-1] - self._jump_back:
                 self._origin = stored - pts
+        elif self._pts and self._jump is not None and pts > self._pts[-1] + self._jump:
+            pts = self._pts[-1] + self._nominal_duration
+            self._origin = stored - pts
         self._stored.append(stored)
         self._pts.append(pts)
 

@@ -2,24 +2,49 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import fields
+from fractions import Fraction
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from lipsync_core.errors import OptionError
 from lipsync_core.media.output import MUXERS
-from lipsync_core.option_specs import MAX_FACE, OPTIONS, Codec, EncoderName, Extend, Length, Model
+from lipsync_core.option_specs import FRAME_RATE, MAX_FACE, OPTIONS, Codec, EncoderName, Extend, Length, Model
 from lipsync_core.options import JobOptions
 from lipsync_service.names import INTERACTIVE, Priority
 
 _SCHEMES = ("s3", "https", "http", "file")
 _Url = Annotated[str, Field(min_length=1, max_length=4096)]
 _Label = Annotated[str, Field(max_length=1024)]
+
+
+def _to_rate(value: object) -> Fraction:
+    if not isinstance(value, Fraction) and re.fullmatch(FRAME_RATE, str(value), re.ASCII) is None:
+        raise ValueError("it is no frame rate, such as 25, 29.97 or 30000/1001")
+    return Fraction(value if isinstance(value, Fraction) else str(value))
+
+
+_Rate = Annotated[
+    Fraction,
+    PlainValidator(_to_rate),
+    PlainSerializer(str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": f"^{FRAME_RATE}$"}),
+]
 _DEFAULTS = JobOptions()
 _NO_VALUE = object()
 #: The fields with defaults of the releases whose digests held every field. It stays as it is: the digests of kept jobs
@@ -126,32 +151,38 @@ class LipSyncRequest(BaseModel):
         description="What the video is compressed to: h264, which plays everywhere, or hevc.",
         json_schema_extra={"position": 11},
     )
+    fps: _Rate | None = Field(
+        None,
+        title="Frames a second",
+        description="Of the result, such as 25 or 30000/1001. Empty: each frame lasts as in the source.",
+        json_schema_extra={"position": 12},
+    )
     min_synced: float = Field(
         _DEFAULTS.min_synced,
         ge=OPTIONS["min_synced"].lowest,
         le=OPTIONS["min_synced"].highest,
         title="Minimum share synced",
         description="Fail when a smaller share of the frames (0 to 1) gets synced; at 0, when none does.",
-        json_schema_extra={"position": 12},
+        json_schema_extra={"position": 13},
     )
     priority: Priority = Field(
         INTERACTIVE,
         title="Priority",
         description="The queue of its work: bulk jobs run when no interactive one waits.",
-        json_schema_extra={"position": 13},
+        json_schema_extra={"position": 14},
     )
     callback_url: _Url | None = Field(
         None,
         title="Callback URL",
         description="https://… that is told, signed, when the job has completed, failed or been cancelled.",
-        json_schema_extra={"position": 14},
+        json_schema_extra={"position": 15},
     )
     metadata: dict[str, _Label] = Field(
         default_factory=dict,
         max_length=32,
         title="Metadata",
         description='Your own labels as JSON, such as {"shot": "12"}; kept with the run, given back in its callback.',
-        json_schema_extra={"position": 15},
+        json_schema_extra={"position": 16},
     )
     idempotency_key: str | None = Field(
         None,
@@ -159,7 +190,7 @@ class LipSyncRequest(BaseModel):
         max_length=255,
         title="Idempotency key",
         description="The same key and request is the same job; the same key with another request is refused.",
-        json_schema_extra={"position": 16},
+        json_schema_extra={"position": 17},
     )
 
     @field_validator("video", "audio", "output")

@@ -123,15 +123,16 @@ def test_overlapping_timestamps_lose_no_sample(tmp_path: Path) -> None:
     assert read(tmp_path / "in.mkv")[1] == Fraction(7, 2)
 
 
-def test_a_delay_before_the_first_sample_is_dropped(tmp_path: Path) -> None:
+def test_a_delay_before_the_first_sample_is_silence(tmp_path: Path) -> None:
     rate_hz = 16000
     with av.open(str(tmp_path / "in.mkv"), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=rate_hz)
         stream.codec_context.layout = "mono"
         container.mux(stream.encode(sound_frame(click(rate_hz, 1), rate_hz, 3 * rate_hz)))
     samples, duration_s = read(tmp_path / "in.mkv")
-    assert duration_s == 2
-    assert click_s(samples) == CLICK_S
+    assert duration_s == 5
+    assert not samples[: 3 * SPEECH_RATE_HZ].any()
+    assert click_s(samples) == 3 + CLICK_S
 
 
 def test_damaged_packets_are_skipped(tmp_path: Path) -> None:

@@ -53,3 +53,13 @@ def test_known_frames_need_no_decoding() -> None:
     assert times.stored(2) == 600
     times.append(640)
     assert times.pts(3) == 133
+
+
+def test_a_jump_ahead_is_a_splice_only_where_timestamps_may_jump() -> None:
+    stored = (0, 40, 500_040, 500_080, 509_000)
+    assert starts(times_of(*stored)) == list(stored)
+    times = FrameTimes(TIME_BASE, nominal_duration=40, may_jump=True)
+    for pts in stored:
+        times.append(pts)
+    assert starts(times) == [0, 40, 80, 120, 9040]
+    assert [times.stored(index) for index in range(5)] == list(stored)

@@ -1,6 +1,7 @@
 """The request: the fields that it accepts and refuses, and its form."""
 
 from dataclasses import fields
+from fractions import Fraction
 
 import pytest
 from pydantic import ValidationError
@@ -70,6 +71,7 @@ def test_every_option_of_a_request_reaches_the_job() -> None:
         "crf": 31,
         "encoder": "x265",
         "codec": "hevc",
+        "fps": Fraction(30000, 1001),
         "min_synced": 0.25,
     }
     shared = {field.name for field in fields(JobOptions)} & set(LipSyncRequest.model_fields)
@@ -111,3 +113,18 @@ def test_defaults_that_are_named_change_no_digest() -> None:
 def test_another_choice_is_another_digest(field: str, value: object) -> None:
     digests = {LipSyncRequest.model_validate({**_FILES, **more}).digest for more in ({}, {field: value})}
     assert len(digests) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "rate"), [(25, 25), ("29.97", Fraction(2997, 100)), ("30000/1001", Fraction(30000, 1001))]
+)
+def test_a_frame_rate_is_exact(value: object, rate: Fraction) -> None:
+    request = LipSyncRequest.model_validate({**_FILES, "fps": value})
+    assert request.options().fps == rate
+    assert LipSyncRequest.model_validate_json(request.model_dump_json()) == request
+
+
+@pytest.mark.parametrize("value", ["fast", "25/0", "1e3", -25, 0, 1000, ""])
+def test_a_request_fails_when_its_frame_rate_is_none(value: object) -> None:
+    with pytest.raises(ValidationError, match="frame"):
+        LipSyncRequest.model_validate({**_FILES, "fps": value})

@@ -1,0 +1,107 @@
+"""When the picture and the sound of a file begin, on the clock that both share."""
+
+from __future__ import annotations  # av.Packet takes its type argument in annotations only
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from lipsync_core.media.probe import is_still, open_media, video_stream
+
+#: A longer lead is a fault of the timestamps, and none is taken.
+MAX_LEAD_S = Fraction(60)
+_LEAST_LEAD_S = Fraction(2, 1000)  # Matroska rounds to 1 ms
+_TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT (libavformat/avformat.h)
+#: FFmpeg's names of the containers whose clock begins at 0, so that a sound without pictures may begin later.
+_ZERO_BASED = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
+
+
+@dataclass(frozen=True, slots=True)
+class FileStarts:
+    """How long after a file's time 0 its picture and its sound begin, in seconds; 0 for what it does not have.
+
+    Time 0 is where the first of both begins, as players and FFmpeg have it. A sound by itself begins there too, unless
+    its container counts from 0: what was cut from a film as such a file keeps its place.
+    """
+
+    picture_s: Fraction = Fraction(0)
+    sound_s: Fraction = Fraction(0)
+    may_jump: bool = False  # the timestamps of its format may jump where files were joined, as in transport streams
+
+
+def file_starts(path: Path) -> FileStarts:
+    """Find the first picture and the first audible sample of `path`; a file is opened for that once.
+
+    Raises:
+        InputError: as `probe.probe`.
+    """
+    try:
+        status = path.stat()
+    except (OSError, ValueError):  # the opening says what is wrong
+        return _found_starts(path, 0, 0)
+    return _found_starts(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _found_starts(path: Path, _size_bytes: int, _changed_ns: int) -> FileStarts:
+    with open_media(path) as container:
+        picture = None if is_still(container) else video_stream(container)
+        sound = container.streams.audio[0] if container.streams.audio else None
+        is_zero_based, jumps = container.format.name in _ZERO_BASED, may_jump(container)
+        picture_s, sound_s = _first_times(container, picture, sound)
+    if sound_s is None:
+        return FileStarts(may_jump=jumps)
+    if picture_s is None:
+        return FileStarts(sound_s=_lead(sound_s) if is_zero_based else Fraction(0), may_jump=jumps)
+    zero_s = min(picture_s, sound_s)
+    return FileStarts(_lead(picture_s - zero_s), _lead(sound_s - zero_s), jumps)
+
+
+def may_jump(container: InputContainer) -> bool:
+    """Whether the timestamps of the container's format may jump where files were joined, as in transport streams."""
+    return bool(container.format.flags & _TS_DISCONT)
+
+
+def _lead(lead_s: Fraction) -> Fraction:
+    return lead_s if _LEAST_LEAD_S <= lead_s <= MAX_LEAD_S else Fraction(0)
+
+
+def _first_times(
+    container: InputContainer, picture: VideoStream | None, sound: AudioStream | None
+) -> tuple[Fraction | None, Fraction | None]:
+    """The times of the first frames that decode; None without a stream or a time."""
+    wanted = [stream for stream in (picture, sound) if stream is not None]
+    found: dict[int, Fraction] = {}
+    for stream in wanted:
+        stream.codec_context.thread_count = 1  # more threads would hold the first frame back
+    for packet in container.demux(wanted):
+        index = packet.stream.index
+        if index not in found:
+            time_s = _first_time(packet)
+            if time_s is not None:
+                found[index] = time_s
+        elif packet.dts is not None and packet.dts * packet.time_base > found[index] + MAX_LEAD_S:
+            break  # the other stream begins too late, or is empty
+        if len(found) == len(wanted):
+            break
+    return tuple(None if stream is None else found.get(stream.index) for stream in (picture, sound))  # type: ignore[return-value]
+
+
+def _first_time(packet: av.Packet[Any]) -> Fraction | None:
+    """The time of the first frame of `packet` that has content; a damaged packet has none."""
+    try:
+        frames = packet.decode()
+    except av.FFmpegError:
+        return None
+    for frame in frames:
+        is_empty = isinstance(frame, av.AudioFrame) and frame.samples == 0
+        if not is_empty and frame.pts is not None and frame.time_base is not None:
+            return frame.pts * frame.time_base
+    return None
