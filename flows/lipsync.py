@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State
 from lipsync_core.catalogue import require_rendering
 from lipsync_core.encoder_choice import choose_encoder
 from lipsync_core.errors import LipSyncError, TransientError
-from lipsync_core.media.working import working_picture
+from lipsync_core.media.delivery import delivery
 from lipsync_core.memory import give_free_memory_back
 from lipsync_core.movie import WrittenMovie
 from lipsync_core.report import ProgressCallback
@@ -62,7 +62,7 @@ def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, recorder:
     with suppress(TransientError):  # the address may work by the time of the upload
         job.files.check_target(request.output)  # before any work is done for it
     inputs = fetch_inputs(job, request)
-    encoder = choose_encoder(job.options, working_picture(inputs.video.info))
+    encoder = choose_encoder(job.options, delivery(inputs.video.info, job.options).picture)
     log_choice("encoder", encoder.chosen, encoder.reason)
     recorder.record_stages(job.log)
     recorder.release()

@@ -47,6 +47,21 @@ class FrameRate(click.ParamType[Fraction]):
         return Fraction(text)
 
 
+class PictureSize(click.ParamType[tuple[int, int]]):
+    """Width and height in pixels: 1920x1080."""
+
+    name = "WxH"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Width and height."""
+        if isinstance(value, tuple):
+            return value
+        found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", str(value), re.ASCII)
+        if found is None:
+            self.fail(f"{str(value)!r} is not a size; write 1920x1080", param, ctx)
+        return int(found[1]), int(found[2])
+
+
 class FaceChoice(click.ParamType[int | None]):
     """The face to follow: the largest (None), or an index counted from the left."""
 

@@ -56,7 +56,7 @@ def compression(options: JobOptions, encoder: str) -> EncoderOptions:
 
 
 def _choose(options: JobOptions, picture: WorkingPicture) -> EncoderChoice:
-    requested, codec = options.encoder, options.codec
+    requested, codec = options.encoder, options.movie_codec
     on_cpu, on_gpu = CPU_ENCODERS[codec], _NVENC[codec]
     if requested == on_cpu:
         _require_built(on_cpu)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
+import av
 import numpy as np
 
 from lipsync_core.catalogue import RenderingParts
@@ -15,10 +16,12 @@ from lipsync_core.encoder_choice import EncoderChoice, compression
 from lipsync_core.enhance.contract import Enhancer
 from lipsync_core.errors import OutputError
 from lipsync_core.media.decode import SourceFrame
-from lipsync_core.media.encode import PictureSpec
+from lipsync_core.media.delivery import DeliveredPictures, Delivery, delivery_of
+from lipsync_core.media.encode import ENCODE_STAGE, PictureSpec
+from lipsync_core.media.hdr import HdrLight, hdr_light
 from lipsync_core.media.mux import MovieWriter
 from lipsync_core.media.sound import AudioCut
-from lipsync_core.media.working import working_picture
+from lipsync_core.media.working import WorkingPicture, working_picture
 from lipsync_core.options import JobOptions
 from lipsync_core.report import Progress, ProgressCallback
 from lipsync_core.timeline import Timeline
@@ -46,6 +49,7 @@ class WrittenMovie:
     height_px: int
     audio_note: str  # how the sound was written, such as "copy (aac)"
     encoder: EncoderChoice  # the fallback where the one of the request did not start
+    changes: tuple[str, ...]  # of every pixel, edited or not: `delivery.Delivery.changes`
 
 
 def write_movie(
@@ -63,12 +67,14 @@ def write_movie(
         InputError: the sound cannot be read.
     """
     first = next(frames)
-    spec = _picture_spec(first, plan)
+    delivered = _delivery(first, plan, request.options)
+    spec = replace(_picture_spec(delivered.picture, plan), light=_kept_light(first, delivered))
     sound = output_sound(request.audio, plan.timeline, request.options)
     writer, encoder = _opened(request, spec, sound, clock)
     with writer as movie:
-        _write_frames(chain([first], frames), plan.timeline, movie, progress)
-    return WrittenMovie(spec.width_px, spec.height_px, movie.audio_note, encoder)
+        pictures = _delivered(chain([first], frames), delivered, clock)
+        _write_pictures(pictures, plan.timeline, movie, progress)
+    return WrittenMovie(spec.width_px, spec.height_px, movie.audio_note, encoder, delivered.changes)
 
 
 def output_sound(audio: Path, timeline: Timeline, options: JobOptions) -> AudioCut:
@@ -114,28 +120,50 @@ def _writer(request: MovieRequest, spec: PictureSpec, sound: AudioCut, encoder: 
     return MovieWriter(request.output, spec, compression(request.options, encoder), sound, request.labels, clock)
 
 
-def _write_frames(
-    frames: Iterator[SourceFrame], timeline: Timeline, movie: MovieWriter, progress: ProgressCallback
+def _delivery(frame: SourceFrame, plan: ClipPlan, options: JobOptions) -> Delivery:
+    info, picture = plan.video.info, frame.picture
+    colour = working_picture(info).colour
+    source = WorkingPicture(picture.width, picture.height, picture.format.name, colour)
+    return delivery_of(source, info, options)
+
+
+def _kept_light(frame: SourceFrame, delivered: Delivery) -> HdrLight | None:
+    return hdr_light(frame.picture) if delivered.picture.colour == delivered.source.colour else None
+
+
+def _delivered(frames: Iterator[SourceFrame], delivered: Delivery, clock: StageClock) -> Iterator[av.VideoFrame]:
+    pictures = DeliveredPictures(delivered)
+    for frame in frames:
+        if delivered.source == delivered.picture:
+            yield frame.picture
+            continue
+        with clock.stage(ENCODE_STAGE):
+            picture = pictures.convert(frame.picture)
+        yield picture
+
+
+def _write_pictures(
+    pictures: Iterator[av.VideoFrame], timeline: Timeline, movie: MovieWriter, progress: ProgressCallback
 ) -> None:
     """Encode every frame with its time on the timeline."""
     durations = np.diff(timeline.pts, append=timeline.pts[-1] + timeline.last_duration)
     total = len(timeline)
-    for number, frame in enumerate(frames):
-        movie.write(frame.picture, int(timeline.pts[number]), int(durations[number]))
+    for number, picture in enumerate(pictures):
+        movie.write(picture, int(timeline.pts[number]), int(durations[number]))
         if number % _PROGRESS_EVERY == 0 or number + 1 == total:
             progress(Progress("render", number + 1, total))
 
 
-def _picture_spec(frame: SourceFrame, plan: ClipPlan) -> PictureSpec:
-    """The properties that the output's pictures take from the source."""
+def _picture_spec(picture: WorkingPicture, plan: ClipPlan) -> PictureSpec:
+    """The properties of the output's pictures."""
     info = plan.video.info
     return PictureSpec(
-        width_px=frame.picture.width,
-        height_px=frame.picture.height,
-        pix_fmt=frame.picture.format.name,
+        width_px=picture.width_px,
+        height_px=picture.height_px,
+        pix_fmt=picture.pix_fmt,
         time_base=plan.timeline.time_base,
         frame_rate=plan.timeline.frame_rate or info.frame_rate,
         sample_aspect_ratio=info.sample_aspect_ratio,
         rotation_deg=info.rotation_deg,
-        colour=working_picture(info).colour,
+        colour=picture.colour,
     )

@@ -21,6 +21,8 @@ Length = Literal["audio", "video"]
 Extend = Literal["pingpong", "loop", "freeze"]
 EncoderName = Literal["auto", "x264", "x265", "nvenc"]
 Codec = Literal["h264", "hevc"]
+#: FFmpeg's names; auto is what plays everywhere, source what the video has.
+PixFmt = Literal["auto", "source", "yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"]
 #: x264's presets, fastest first.
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
 
@@ -34,6 +36,7 @@ DEFAULT_PRESET: Preset = "veryfast"
 CPU_ENCODERS: Mapping[Codec, EncoderName] = MappingProxyType({"h264": "x264", "hevc": "x265"})
 MAX_CRF = 51
 MAX_EXPRESSION = 1.5
+MIN_SIDE_PX = 16  # of a delivered picture
 MIN_FPS, MAX_FPS = 1, 240
 FRAME_RATE = r"\d{1,7}(?:\.\d{1,6}|/0*[1-9]\d{0,6})?"  # a regular expression: 25, 29.97 or 30000/1001
 MAX_FACE = 63  # of the faces in one frame, counted from 0
@@ -110,6 +113,13 @@ _SPECS = (
         get_args(EncoderName),
     ),
     OptionSpec("codec", "What the video is compressed to.", get_args(Codec)),
+    OptionSpec(
+        "pix_fmt",
+        "Format of the pixels: auto (yuv420p, which plays everywhere; 10 bits in HEVC), source, or one of FFmpeg's.",
+        get_args(PixFmt),
+    ),
+    OptionSpec("keep_depth", "Keep 10 bits and HDR, in HEVC; without it they become 8 bits and standard brightness."),
+    OptionSpec("max_size", "Scale larger pictures down to this; without it to what H.264's level 5.2 holds."),
     OptionSpec("crf", f"Quality on x264's scale: 0 is lossless, {MAX_CRF} the worst.", lowest=0, highest=MAX_CRF),
     OptionSpec("preset", "Speed of the encoder, by x264's names.", PRESETS),
     OptionSpec(

@@ -11,6 +11,7 @@ from lipsync_core.option_specs import (
     MAX_CRF,
     MAX_EXPRESSION,
     MAX_FACE,
+    MIN_SIDE_PX,
     NEURAL_MODELS,
     OPTIONS,
     PRESETS,
@@ -21,12 +22,13 @@ from lipsync_core.option_specs import (
     Extend,
     Length,
     Model,
+    PixFmt,
     Preset,
     Tracker,
 )
 
 #: Checked when the options are made; `catalogue` knows the names of the others.
-_CHOICES = ("length", "extend", "blend", "compat", "encoder", "codec")
+_CHOICES = ("length", "extend", "blend", "compat", "encoder", "codec", "pix_fmt")
 #: For options whose range says too little.
 _RANGE_REMEDIES = {
     "face": f"count faces from 0 to {MAX_FACE}, left to right, or say largest",
@@ -56,6 +58,9 @@ class JobOptions:
     face: int | None = None  # 0 is the leftmost; None follows the largest
     encoder: EncoderName = "auto"  # auto: nvenc where it works, else the one on the CPU
     codec: Codec = "h264"
+    pix_fmt: PixFmt = "auto"  # auto: yuv420p, or 10 bits in HEVC where the source has them; source: as it is stored
+    keep_depth: bool = False  # HEVC with the source's 10 bits and HDR
+    max_size: tuple[int, int] | None = None  # width and height, px; None: what level 5.2 holds
     crf: int = 20
     preset: Preset = DEFAULT_PRESET
     fps: Fraction | None = None  # frames/s of the result; None: the source's own times
@@ -72,10 +77,19 @@ class JobOptions:
         self._require_fitting_codec()
         if self.model in NEURAL_MODELS:
             self.require_fitting_expression(self.model)
+        if self.max_size is not None and min(self.max_size) < MIN_SIDE_PX:
+            raise OptionError(
+                f"max-size is {self.max_size[0]}x{self.max_size[1]}", f"choose {MIN_SIDE_PX} pixels or more each way"
+            )
         if self.preset not in PRESETS:
             raise OptionError(f"preset is {self.preset!r}", f"choose one of {', '.join(PRESETS)}")
         if self.end_s is not None and self.end_s <= self.start_s:
             raise OptionError(f"end ({float(self.end_s)} s) is not after start ({float(self.start_s)} s)")
+
+    @property
+    def movie_codec(self) -> Codec:
+        """What the video is compressed to: `codec`, but where 10 bits are to be kept."""
+        return "hevc" if self.keep_depth else self.codec
 
     def require_fitting_expression(self, model: str) -> None:
         """Refuse an expression that the generator `model` does not take.
@@ -100,8 +114,10 @@ class JobOptions:
     def _require_fitting_codec(self) -> None:
         """Refuse an encoder that was asked for by name and makes the other codec."""
         for codec, encoder in CPU_ENCODERS.items():
-            if self.encoder == encoder and self.codec != codec:
-                raise OptionError(f"encoder {encoder} does not make {self.codec}", f"choose codec {codec}, or auto")
+            if self.encoder == encoder and self.movie_codec != codec:
+                raise OptionError(
+                    f"encoder {encoder} does not make {self.movie_codec}", f"choose codec {codec}, or auto"
+                )
 
     def _require_plain_job(self) -> None:
         """Refuse options that the public implementation does not offer."""

@@ -19,6 +19,7 @@ from lipsync_core.face.store import TrackStore
 from lipsync_core.generators.contract import Conditions, PaintingHalf
 from lipsync_core.inference import inferred_frames
 from lipsync_core.listening import HeardSpeech, listen
+from lipsync_core.media.delivery import delivery
 from lipsync_core.media.output import check_output
 from lipsync_core.media.probe import require_audio
 from lipsync_core.media.working import working_picture
@@ -95,7 +96,7 @@ def _run(job: _Job, loaded: JobParts | None) -> JobReport:
         video = SourceVideo.probed(job.video)
         video = replace(video, decoding=choose_decoder(job.execution.decoder, job.video, video.info))
         require_audio(job.audio)
-        encoder = choose_encoder(job.options, working_picture(video.info))
+        encoder = choose_encoder(job.options, delivery(video.info, job.options).picture)
     with job.clock.stage("load models"):
         parts = loaded or load_parts(job.options, ModelStore(job.workspace.models), job.execution, job.clock)
     heard = listen(parts.inference.generator, job.audio, job.options, job.clock)
@@ -160,6 +161,7 @@ def _report(job: _Job, parts: JobParts, plan: ClipPlan, written: WrittenMovie) -
         encoding=written.encoder,
         providers=provider_account(job.execution, parts.uses_onnx_runtime),
         audio=written.audio_note,
+        changes=written.changes,
         frames=plan.counts,
         stages=job.clock.timings(),
         wall_s=job.clock.wall_s,

@@ -82,6 +82,7 @@ class JobReport:
     wall_s: float
     cpu_s: float
     peak_rss_bytes: int
+    changes: tuple[str, ...] = ()  # of every pixel before it is encoded: "10 to 8 bits"
 
     @property
     def encoder(self) -> str:

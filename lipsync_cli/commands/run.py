@@ -19,9 +19,9 @@ from lipsync_cli.job_options import job_option
 from lipsync_cli.ledger import open_ledger, recorded
 from lipsync_cli.progress.run import shown_progress
 from lipsync_cli.render.run_report import render_json, render_text
-from lipsync_cli.values import FaceChoice, FrameRate, Moment, workspace_at
+from lipsync_cli.values import FaceChoice, FrameRate, Moment, PictureSize, workspace_at
 from lipsync_core.execution import Execution
-from lipsync_core.option_specs import PRESETS
+from lipsync_core.option_specs import OPTIONS, PRESETS
 from lipsync_core.options import JobOptions
 
 _FILE = click.Path(path_type=Path)
@@ -47,6 +47,9 @@ _FILE = click.Path(path_type=Path)
 @job_option("face", type=FaceChoice(), show_default="largest")
 @job_option("encoder")
 @job_option("codec")
+@job_option("keep_depth")
+@job_option("pix_fmt", metavar="NAME", type=click.Choice(OPTIONS["pix_fmt"].choices))
+@job_option("max_size", type=PictureSize(), show_default="level 5.2's")
 @job_option("crf", type=int)
 @job_option("preset", type=click.Choice(PRESETS), metavar="NAME")
 @job_option("fps", type=FrameRate(), show_default="the source's")

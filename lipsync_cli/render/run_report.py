@@ -24,13 +24,7 @@ def render_json(report: JobReport) -> str:
     frames = report.frames
     fields = {
         "schema": SCHEMA,
-        "output": {
-            "path": str(report.output),
-            "bytes": report.output_bytes,
-            "duration_s": float(report.duration_s),
-            "width_px": report.width_px,
-            "height_px": report.height_px,
-        },
+        "output": _output_fields(report),
         "model": {
             "name": report.model,
             "licence": report.model_licence,
@@ -64,6 +58,17 @@ def render_json(report: JobReport) -> str:
 def render_text(report: JobReport) -> str:
     """The timing table and the facts below it, at most 80 columns wide except for file names."""
     return "\n".join([*_timing_lines(report), "", *_fact_lines(report)])
+
+
+def _output_fields(report: JobReport) -> dict[str, object]:
+    return {
+        "path": str(report.output),
+        "bytes": report.output_bytes,
+        "duration_s": float(report.duration_s),
+        "width_px": report.width_px,
+        "height_px": report.height_px,
+        "changes": list(report.changes),
+    }
 
 
 def _stage_fields(row: StageTiming, wall_s: float) -> dict[str, object]:
@@ -110,6 +115,7 @@ def _fact_lines(report: JobReport) -> list[str]:
         *_server_lines(report.stages),
         *_decoder_lines(report.decoding),
         *_encoder_lines(report),
+        *([f"picture  {'; '.join(report.changes)}"] if report.changes else []),
         f"memory   {report.peak_rss_bytes / _MIB:.0f} MiB at most",
         f"output   {report.output}",
         f"         {report.width_px}x{report.height_px}, {float(report.duration_s):.2f} s, "

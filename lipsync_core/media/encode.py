@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import OutputError
+from lipsync_core.media.hdr import HdrLight
 from lipsync_core.media.probe import ColourTags
 from lipsync_core.option_specs import DEFAULT_PRESET
 
@@ -34,6 +35,7 @@ class PictureSpec:
     sample_aspect_ratio: Fraction  # width / height of one pixel
     rotation_deg: int  # counter-clockwise, as a player has to turn the picture
     colour: ColourTags
+    light: HdrLight | None = None  # of HDR
 
 
 @dataclass(frozen=True, slots=True)

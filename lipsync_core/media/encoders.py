@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import OptionError, OutputError
 from lipsync_core.media.encode import Encoder, EncoderOptions, FFmpegEncoder, PictureSpec
+from lipsync_core.media.hdr import HdrLight
 from lipsync_core.option_specs import DEFAULT_PRESET, MAX_CRF
 
 #: OpenCV's CV_CPU_AVX512_SKX: the parts F, CD, BW, DQ and VL, all of which x264 asks for before it uses any.
@@ -77,6 +78,8 @@ class X265Encoder(FFmpegEncoder):
             own["lossless"] = "1"  # crf 0 alone is not
         if options.threads:
             own["pools"] = str(options.threads)
+        if spec.light is not None:
+            own.update(_light(spec.light))
         params = ":".join(f"{key}={value}" for key, value in own.items())
         return {"preset": options.preset, "crf": f"{_x265_crf(options.crf):.2f}", "x265-params": params}
 
@@ -150,6 +153,12 @@ def find_encoder(name: str) -> type[Encoder]:
 def _x265_crf(crf: int) -> float:
     """x265's own value for the quality, by PSNR, that x264 has at `crf`: benchmarks/encoders.py, docs/encoders.md."""
     return min(max((8 * crf - 12) / 7, 0.0), float(MAX_CRF))
+
+
+def _light(light: HdrLight) -> dict[str, str]:
+    """x265's own settings for the light of HDR."""
+    said = {"master-display": light.screen, "max-cll": light.content}
+    return {"hdr10": "1", **{name: value for name, value in said.items() if value is not None}}
 
 
 def _set_decoding_times(packets: list[av.Packet[VideoStream]]) -> None:

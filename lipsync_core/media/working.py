@@ -1,8 +1,8 @@
 """The working format: the planar YUV that pictures are edited and encoded in, as close to the source as x264 allows.
 
 If the source already has such a format, its planes are used bit for bit. A full-range "yuvj" format is the plain one
-with the range tagged. If the chroma is subsampled, an odd width or height grows by one column on the right or one row
-at the bottom, copied from its neighbour, because 4:2:0 codes whole pairs.
+with the range tagged. An odd width or height grows by one column on the right or one row at the bottom, copied from its
+neighbour, because 4:2:0 codes whole pairs.
 """
 
 from dataclasses import dataclass
@@ -81,7 +81,7 @@ class PictureConverter:
     def convert(self, picture: av.VideoFrame) -> av.VideoFrame:
         """`picture` in the working format; the same object if it needs no conversion."""
         name, width, height = self._source
-        if (picture.format.name, picture.width, picture.height) != self._source or not _keeps_planes(name):
+        if (picture.format.name, picture.width, picture.height) != self._source or not keeps_planes(name):
             picture = self._rescaled(picture, width, height)
         target = self.target
         if (picture.format.name, picture.width, picture.height) != (target.pix_fmt, target.width_px, target.height_px):
@@ -124,10 +124,9 @@ def _target(pix_fmt: str, width: int, height: int, tags: ColourTags) -> WorkingP
         matrix, code_range = matrix_number(0, height), LIMITED
     elif pix_fmt in _FULL_RANGE_FORMATS:
         code_range = FULL
-    step_x, step_y = (1 if "444" in chosen else 2), (2 if "420" in chosen else 1)
     return WorkingPicture(
-        -(-width // step_x) * step_x,
-        -(-height // step_y) * step_y,
+        width + width % 2,
+        height + height % 2,
         chosen,
         ColourTags(matrix, code_range, tags.primaries, tags.transfer),
     )
@@ -138,7 +137,8 @@ def _has_no_chroma_planes(source: VideoFormat) -> bool:
     return source.is_rgb or source.has_palette or source.is_bayer or len(source.components) < 3
 
 
-def _keeps_planes(pix_fmt: str) -> bool:
+def keeps_planes(pix_fmt: str) -> bool:
+    """Whether pictures in this format are worked on as they are, sample by sample."""
     return pix_fmt in _FORMATS or pix_fmt in _FULL_RANGE_FORMATS
 
 

@@ -114,6 +114,7 @@ def test_the_json_has_the_documented_fields() -> None:
         "duration_s": 28 / 3,
         "width_px": 1280,
         "height_px": 720,
+        "changes": [],
     }
     assert fields["frames"] == {
         "total": 280,

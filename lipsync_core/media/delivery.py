@@ -1,0 +1,161 @@
+"""The picture that is delivered: what players everywhere show, made from the working format before it is encoded.
+
+By default 8 bits, 4:2:0, limited range, and no larger than H.264's level 5.2 holds. HEVC keeps 10 bits. Where the
+source is such a picture already, its planes stay as they are, bit for bit.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+from av.video.format import VideoFormat
+from av.video.reformatter import ColorRange, VideoReformatter
+
+from lipsync_core.media.colour import FULL, LIMITED
+from lipsync_core.media.probe import ColourTags, VideoInfo
+from lipsync_core.media.tone_map import BT709_TAGS, HDR_NAMES, ToneMapper
+from lipsync_core.media.working import WorkingPicture, keeps_planes, working_picture
+from lipsync_core.options import JobOptions
+
+_MACROBLOCK_PX = 16
+#: Of H.264's level 5.2 (ITU-T H.264, table A-1), in macroblocks; HEVC's level 5.2 holds a little less of neither.
+_MAX_BLOCKS, _MAX_BLOCKS_A_SECOND = 36_864, 2_073_600
+_MAX_SIDE_PX = 4096  # the level allows twice as much; decoders in hardware do not
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How a source's pictures become those of the movie."""
+
+    stored: str  # the source's own format, by FFmpeg's name
+    source: WorkingPicture
+    picture: WorkingPicture  # of the movie
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What happens to every pixel, edited or not, in words; empty where nothing does."""
+        own = () if keeps_planes(self.stored) else (f"{self.stored} to {self.source.pix_fmt}",)
+        return (*own, *_changes(self.source, self.picture))
+
+
+def delivery(info: VideoInfo, options: JobOptions) -> Delivery:
+    """How the pictures of a video are delivered under `options`.
+
+    Raises:
+        ValueError: FFmpeg does not know the source's pixel format.
+    """
+    return delivery_of(working_picture(info), info, options)
+
+
+def delivery_of(source: WorkingPicture, info: VideoInfo, options: JobOptions) -> Delivery:
+    """As `delivery`, for a video whose decoded pictures are such as `source`."""
+    rate = options.fps or info.frame_rate
+    width_px, height_px = _fitting((source.width_px, source.height_px), rate, options.max_size)
+    pix_fmt = _pix_fmt(source, options)
+    colour = source.colour
+    if options.pix_fmt != "source":
+        keeps_hdr = VideoFormat(pix_fmt).components[0].bits > 8
+        colour = BT709_TAGS if _is_hdr(source) and not keeps_hdr else _with_range(colour, LIMITED)
+    return Delivery(info.pix_fmt, source, WorkingPicture(width_px, height_px, pix_fmt, colour))
+
+
+class DeliveredPictures:
+    """Makes the pictures of one movie from those of its source. Not for several threads at once."""
+
+    def __init__(self, plan: Delivery) -> None:
+        self._plan = plan
+        self._reformatter = VideoReformatter()
+        is_mapped = _is_hdr(plan.source) and not _is_hdr(plan.picture)
+        self._tone_mapper = ToneMapper(plan.source, plan.picture) if is_mapped else None
+
+    def convert(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """`picture` as it is delivered; the same object where nothing has to change. Its times may be lost."""
+        source, wanted = self._plan.source, self._plan.picture
+        if source == wanted:
+            return picture
+        if self._tone_mapper is not None:
+            return self._tone_mapper.convert(picture)
+        converted = self._reformatter.reformat(
+            picture,
+            wanted.width_px,
+            wanted.height_px,
+            wanted.pix_fmt,
+            src_color_range=_range(source),
+            dst_color_range=_range(wanted),
+            interpolation="BICUBIC",
+            threads=1,
+        )
+        colour = wanted.colour
+        converted.colorspace, converted.color_range = colour.matrix, colour.range
+        converted.color_primaries, converted.color_trc = colour.primaries, colour.transfer
+        return converted
+
+
+def _pix_fmt(source: WorkingPicture, options: JobOptions) -> str:
+    if options.pix_fmt == "source":
+        return source.pix_fmt
+    if options.pix_fmt != "auto":
+        return options.pix_fmt
+    is_deep = VideoFormat(source.pix_fmt).components[0].bits > 8
+    return "yuv420p10le" if is_deep and options.movie_codec == "hevc" else "yuv420p"
+
+
+def _fitting(size_px: tuple[int, int], rate: Fraction, max_size: tuple[int, int] | None) -> tuple[int, int]:
+    """The largest even size of the same shape that is not larger than `max_size`, or else than level 5.2 holds."""
+    width, height = size_px
+    if max_size is not None:
+        limits = [Fraction(max_size[0], width), Fraction(max_size[1], height)]
+        scale = min(Fraction(1), *limits)
+        return _even(width * scale), _even(height * scale)
+    scale = min(Fraction(1), Fraction(_MAX_SIDE_PX, max(size_px)))
+    blocks = min(Fraction(_MAX_BLOCKS), _MAX_BLOCKS_A_SECOND / max(rate, Fraction(1)))
+    while _blocks(_even(width * scale), _even(height * scale)) > blocks:
+        scale *= Fraction(255, 256)
+    return (width, height) if scale == 1 else (_even(width * scale), _even(height * scale))
+
+
+def _blocks(width: int, height: int) -> int:
+    return -(-width // _MACROBLOCK_PX) * -(-height // _MACROBLOCK_PX)
+
+
+def _even(length: Fraction | int) -> int:
+    return max(2, int(length) // 2 * 2)
+
+
+def _changes(source: WorkingPicture, picture: WorkingPicture) -> Iterator[str]:
+    before, after = VideoFormat(source.pix_fmt), VideoFormat(picture.pix_fmt)
+    if _is_hdr(source) and not _is_hdr(picture):
+        yield f"{HDR_NAMES[source.colour.transfer]} tone-mapped to BT.709"
+    if before.components[0].bits != after.components[0].bits:
+        yield f"{before.components[0].bits} to {after.components[0].bits} bits"
+    if _sampling(source) != _sampling(picture):
+        yield f"{_sampling(source)} to {_sampling(picture)}"
+    if _range(source) != _range(picture):
+        yield f"{_range_name(source)} to {_range_name(picture)} range"
+    if (source.width_px, source.height_px) != (picture.width_px, picture.height_px):
+        yield f"scaled from {source.width_px}x{source.height_px} to {picture.width_px}x{picture.height_px}"
+
+
+def _sampling(picture: WorkingPicture) -> str:
+    digits = picture.pix_fmt.removeprefix("yuv").partition("p")[0]
+    return ":".join(digits)
+
+
+def _range(picture: WorkingPicture) -> ColorRange:
+    return ColorRange.JPEG if picture.colour.range == FULL else ColorRange.MPEG
+
+
+def _range_name(picture: WorkingPicture) -> str:
+    return "full" if picture.colour.range == FULL else "limited"
+
+
+def _is_hdr(picture: WorkingPicture) -> bool:
+    return picture.colour.transfer in HDR_NAMES
+
+
+def _with_range(colour: ColourTags, code_range: int) -> ColourTags:
+    """The tags with full range replaced; an unknown range is taken for the limited one, and stays unknown."""
+    return ColourTags(
+        colour.matrix, code_range if colour.range == FULL else colour.range, colour.primaries, colour.transfer
+    )

@@ -1,0 +1,213 @@
+"""What is delivered of any picture: the re-opened output plays everywhere, and pixels that stay have their colours."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from lipsync_core import JobOptions, Workspace, lip_sync
+from lipsync_core.errors import OptionError
+from lipsync_core.media.delivery import Delivery, delivery, delivery_of
+from lipsync_core.media.hdr import hdr_light
+from lipsync_core.media.probe import ColourTags, require_video
+from lipsync_core.media.tone_map import tone_mapped
+from lipsync_core.media.working import WorkingPicture
+from tests.conftest import Ffmpeg
+from tests.jobs import luma_frames
+
+SHORT = JobOptions(end_s=Fraction(1, 5), crf=4)
+PLAIN = ColourTags(1, 1, 1, 1)
+HLG, PQ = 18, 16
+
+
+def opened(path: Path) -> tuple[av.VideoFrame, str | None, int, str]:
+    """The first picture, and the stream's profile, level and tag."""
+    with av.open(str(path)) as container:
+        codec = container.streams.video[0].codec_context
+        picture = next(container.decode(video=0))
+        return picture, codec.profile, int(codec.level), codec.codec_tag
+
+
+def pixels(path: Path) -> np.ndarray:
+    """(H, W, 3) RGB of the first picture."""
+    return opened(path)[0].to_ndarray(format="rgb24").astype(float)
+
+
+def psnr_above_the_mouth(path: Path, source: Path) -> float:
+    """Of the upper quarter, which nothing edits."""
+    one, other = (picture[: len(picture) // 4] for picture in (pixels(path), pixels(source)))
+    return float(10 * np.log10(255**2 / max(1e-9, ((one - other) ** 2).mean())))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("webcam.avi", ("-c:v", "mjpeg", "-pix_fmt", "yuvj422p", "-q:v", "2")),
+        ("photo.jpg", ("-frames:v", "1", "-pix_fmt", "yuvj444p", "-q:v", "2")),
+        ("edit.mov", ("-c:v", "prores_ks", "-pix_fmt", "yuv422p10le")),
+        ("ten.mp4", ("-c:v", "libx264", "-pix_fmt", "yuv420p10le", "-crf", "4")),
+        ("full.mp4", ("-c:v", "libx264", "-pix_fmt", "yuvj420p", "-crf", "4")),
+        ("whole.mkv", ("-c:v", "libx264", "-pix_fmt", "yuv444p", "-crf", "4")),
+        ("screen.mkv", ("-c:v", "libx264rgb", "-crf", "4")),
+        ("alpha.mov", ("-c:v", "png", "-pix_fmt", "rgba")),
+        ("odd.mkv", ("-c:v", "ffv1", "-pix_fmt", "yuv444p", "-vf", "crop=601:337:0:0:exact=1")),
+        ("deep.mkv", ("-c:v", "ffv1", "-pix_fmt", "yuv444p12le")),
+    ],
+)
+def test_every_picture_becomes_one_that_plays_everywhere(
+    name: str,
+    settings: tuple[str, ...],
+    face_clip: Path,
+    speech_wav: Path,
+    workspace: Workspace,
+    tmp_path: Path,
+    ffmpeg: Ffmpeg,
+) -> None:
+    source, output = tmp_path / name, tmp_path / "out.mp4"
+    ffmpeg("-i", face_clip, "-frames:v", "8", "-an", *settings, source)
+    report = lip_sync(source, speech_wav, output, SHORT, workspace)
+    picture, profile, level, tag = opened(output)
+    assert (profile, picture.format.name, tag) == ("High", "yuv420p", "avc1")
+    assert int(picture.color_range) != 2
+    assert level <= 52
+    assert picture.width % 2 == picture.height % 2 == 0
+    if name != "odd.mkv":  # its picture has a column more
+        assert psnr_above_the_mouth(output, source) > 35
+    assert report.changes
+
+
+def test_a_picture_that_plays_everywhere_stays_as_it_is(
+    face_clip: Path, speech_wav: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.mp4"
+    report = lip_sync(face_clip, speech_wav, output, JobOptions(end_s=Fraction(1, 5), crf=0), workspace)
+    one, other = luma_frames(face_clip, 1)[0], luma_frames(output, 1)[0]
+    np.testing.assert_array_equal(one[: len(one) // 4], other[: len(one) // 4])
+    assert report.changes == ()
+
+
+@pytest.mark.parametrize(("transfer", "name"), [("arib-std-b67", "HLG"), ("smpte2084", "PQ")])
+def test_hdr_is_tone_mapped_unless_it_is_kept(
+    transfer: str, name: str, face_clip: Path, speech_wav: Path, workspace: Workspace, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    source = tmp_path / "hdr.mp4"
+    screen = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
+    params = f"colorprim=bt2020:transfer={transfer}:colormatrix=bt2020nc:log-level=none:master-display={screen}"
+    encoding = ("-pix_fmt", "yuv420p10le", "-c:v", "libx265", "-x265-params", f"{params}:max-cll=1000,400:hdr10=1")
+    ffmpeg("-i", face_clip, "-frames:v", "8", "-an", *encoding, source)
+    report = lip_sync(source, speech_wav, tmp_path / "out.mp4", SHORT, workspace)
+    picture, profile, _, _ = opened(tmp_path / "out.mp4")
+    assert (profile, picture.format.name) == ("High", "yuv420p")
+    assert [int(tag) for tag in (picture.colorspace, picture.color_range, picture.color_trc)] == [1, 1, 1]
+    assert report.changes == (f"{name} tone-mapped to BT.709", "10 to 8 bits")
+    for options in (JobOptions(keep_depth=True, end_s=Fraction(1, 5)), JobOptions(codec="hevc", end_s=Fraction(1, 5))):
+        kept = lip_sync(source, speech_wav, tmp_path / "kept.mp4", options, workspace)
+        picture, profile, _, tag = opened(tmp_path / "kept.mp4")
+        assert (profile, picture.format.name, tag) == ("Main 10", "yuv420p10le", "hvc1")
+        assert int(picture.color_trc) == (HLG if name == "HLG" else PQ)
+        assert hdr_light(picture) == hdr_light(opened(source)[0])
+        light = hdr_light(picture)
+        assert light is not None
+        assert (light.screen, light.content) == (screen, "1000,400")
+        assert kept.changes == ()
+
+
+def test_tone_mapping_keeps_reference_grey_and_white() -> None:
+    """Signals of BT.2408, table 1: an 18 % card at 38 %, the reference white at 75 % (HLG) and 58 % (PQ)."""
+    for transfer, card, white in ((HLG, 0.38, 0.75), (PQ, 0.38, 0.58)):
+        grey = np.array([[card] * 3, [white] * 3, [1.0] * 3, [0.0] * 3])
+        mapped = tone_mapped(grey, transfer)
+        np.testing.assert_allclose(mapped, mapped[:, :1].repeat(3, 1), atol=2e-3)  # grey stays grey
+        assert mapped[0, 0] == pytest.approx((26 / 203) ** (1 / 2.4), abs=0.02)
+        assert mapped[1, 0] == pytest.approx(0.92, abs=0.01)
+        assert mapped[2, 0] == pytest.approx(1.0, abs=0.005)
+        assert mapped[3, 0] == 0
+
+
+def test_tone_mapping_never_makes_the_brighter_one_darker() -> None:
+    steps = np.linspace(0, 1, 200)[:, None].repeat(3, 1)
+    for transfer in (HLG, PQ):
+        assert (np.diff(tone_mapped(steps, transfer)[:, 0]) >= -1e-9).all()
+
+
+@pytest.fixture
+def delivered(face_clip: Path) -> Callable[..., Delivery]:
+    """The delivery of a plain video of another size and rate."""
+    info = require_video(face_clip)
+
+    def plan(size: tuple[int, int], rate: int = 25, **chosen: Any) -> Delivery:
+        picture = WorkingPicture(*size, "yuv420p", PLAIN)
+        return delivery_of(picture, replace(info, frame_rate=Fraction(rate)), JobOptions(**chosen))
+
+    return plan
+
+
+@pytest.mark.parametrize(
+    ("size", "rate"),
+    [
+        ((4000, 3000), 25),
+        ((7680, 4320), 30),
+        ((3840, 2160), 120),
+        ((12000, 600), 25),
+        ((600, 12000), 25),
+    ],
+)
+def test_a_picture_that_is_too_large_is_scaled_to_level_5_2(
+    size: tuple[int, int], rate: int, delivered: Callable[..., Delivery]
+) -> None:
+    plan = delivered(size, rate)
+    width, height = plan.picture.width_px, plan.picture.height_px
+    blocks = -(-width // 16) * -(-height // 16)
+    assert blocks <= 36_864
+    assert blocks * rate <= 2_073_600
+    assert max(width, height) <= 4096
+    assert width % 2 == height % 2 == 0
+    assert width / height == pytest.approx(size[0] / size[1], rel=0.02)
+    assert plan.changes == (f"scaled from {size[0]}x{size[1]} to {width}x{height}",)
+
+
+@pytest.mark.parametrize(
+    ("size", "rate"), [((3840, 2160), 60), ((4096, 2304), 30), ((1080, 1920), 240), ((640, 360), 25)]
+)
+def test_a_picture_that_level_5_2_holds_is_not_scaled(
+    size: tuple[int, int], rate: int, delivered: Callable[..., Delivery]
+) -> None:
+    assert delivered(size, rate).changes == ()
+
+
+def test_the_largest_size_is_chosen_by_the_user(
+    face_clip: Path, speech_wav: Path, workspace: Workspace, tmp_path: Path, delivered: Callable[..., Delivery]
+) -> None:
+    options = JobOptions(max_size=(320, 320), end_s=Fraction(1, 5), crf=4)
+    report = lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", options, workspace)
+    picture = opened(tmp_path / "out.mp4")[0]
+    assert (picture.width, picture.height) == (report.width_px, report.height_px) == (320, 180)
+    assert report.changes == ("scaled from 640x360 to 320x180",)
+    assert delivery(require_video(face_clip), JobOptions(max_size=(9000, 9000))).changes == ()
+    assert delivered((8000, 6000), max_size=(9000, 9000)).changes == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "chosen"), list(product(("yuv422p10le", "yuv444p"), ("source", "yuv422p", "yuv420p10le")))
+)
+def test_a_format_that_is_asked_for_is_delivered(
+    source: str, chosen: str, face_clip: Path, speech_wav: Path, workspace: Workspace, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    video = tmp_path / "in.mkv"
+    ffmpeg("-i", face_clip, "-frames:v", "8", "-an", "-c:v", "ffv1", "-pix_fmt", source, video)
+    options = JobOptions(pix_fmt=chosen, end_s=Fraction(1, 5))  # type: ignore[arg-type]
+    lip_sync(video, speech_wav, tmp_path / "out.mp4", options, workspace)
+    assert opened(tmp_path / "out.mp4")[0].format.name == (source if chosen == "source" else chosen)
+
+
+def test_options_fail_when_the_encoder_does_not_keep_the_depth() -> None:
+    with pytest.raises(OptionError, match="encoder x264 does not make hevc; choose codec h264, or auto"):
+        JobOptions(keep_depth=True, encoder="x264")
+    with pytest.raises(OptionError, match="max-size is 8x8; choose 16 pixels or more each way"):
+        JobOptions(max_size=(8, 8))
