@@ -1,6 +1,7 @@
 """Makes sound files with a click for the tests, and measures the time of the click."""
 
 import wave
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync_core.media.sound import interleaved
 from tests.shared_files import ROOT
 
 LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 6: "5.1"}
@@ -71,8 +73,15 @@ def click_time_s(path: Path) -> float:
     return float(np.average(time_s[around], weights=level[around] ** 2))
 
 
+def many_tones(tones_hz: Sequence[int], layout: str, seconds: float = 1.0) -> str:
+    """An input of FFmpeg's lavfi at 48 kHz: a tone of its own in each channel of `layout`."""
+    channels = "|".join(f"0.2*sin(2*PI*{frequency_hz}*t)" for frequency_hz in tones_hz)
+    return f"aevalsrc={channels}:c={layout}:s=48000:d={seconds}"
+
+
 def channel_rows(frame: av.AudioFrame) -> NDArray[np.generic]:
     """(C, N)."""
+    (frame,) = interleaved([frame])
     samples = frame.to_ndarray()
     return samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
 
