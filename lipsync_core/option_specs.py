@@ -21,6 +21,7 @@ Length = Literal["audio", "video"]
 Extend = Literal["pingpong", "loop", "freeze"]
 EncoderName = Literal["auto", "x264", "x265", "nvenc"]
 Codec = Literal["h264", "hevc"]
+AudioCodec = Literal["auto", "aac", "copy"]
 #: x264's presets, fastest first.
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
 
@@ -110,6 +111,12 @@ _SPECS = (
     OptionSpec("codec", "What the video is compressed to.", get_args(Codec)),
     OptionSpec("crf", f"Quality on x264's scale: 0 is lossless, {MAX_CRF} the worst.", lowest=0, highest=MAX_CRF),
     OptionSpec("preset", "Speed of the encoder, by x264's names.", PRESETS),
+    OptionSpec(
+        "audio_codec",
+        "What becomes of the sound: auto copies AAC-LC and makes AAC-LC of all else, which plays everywhere; "
+        "aac always encodes; copy keeps the sound as it is, where the file can hold it.",
+        get_args(AudioCodec),
+    ),
     OptionSpec("start_s", "Where in the result to start: seconds or [HH:]MM:SS.", lowest=0),
     OptionSpec("end_s", "Where in the result to stop."),
     OptionSpec(

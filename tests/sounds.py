@@ -14,6 +14,7 @@ from tests.shared_files import ROOT
 
 LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 6: "5.1"}
 CLICK_S = 1.0
+HEARD_HZ = 48000
 
 
 def click(rate_hz: int, channels: int, duration_s: float = 2.0) -> NDArray[np.int16]:
@@ -91,3 +92,22 @@ def read_speech(duration_s: float) -> NDArray[np.int16]:
     with wave.open(str(ROOT / "demo" / "speech.wav")) as file:
         speech = np.frombuffer(file.readframes(file.getnframes()), np.int16)
     return np.resize(speech, round(duration_s * 16_000))
+
+
+def heard(path: Path) -> NDArray[np.float64]:
+    """(N,) the sound that a player gives, mixed to one channel at 48 kHz; the first sample is at the movie's start."""
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=HEARD_HZ)
+    with av.open(str(path)) as container:
+        frames = list(container.decode(audio=0))
+    start = round((frames[0].time or 0.0) * HEARD_HZ)
+    blocks = [block for frame in frames for block in resampler.resample(frame)] + resampler.resample(None)
+    samples = np.concatenate([block.to_ndarray()[0] for block in blocks if block is not None]).astype(np.float64)
+    return np.concatenate([np.zeros(max(0, start)), samples[max(0, -start) :]])
+
+
+def offset_s(before: NDArray[np.float64], after: NDArray[np.float64]) -> float:
+    """By how much `after` comes later than `before`, by the best correlation of both."""
+    length = len(before) + len(after)
+    product = np.fft.rfft(after, length) * np.conj(np.fft.rfft(before, length))
+    lag = int(np.abs(np.fft.irfft(product, length)).argmax())
+    return (lag if lag < len(after) else lag - length) / HEARD_HZ
