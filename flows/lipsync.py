@@ -10,8 +10,6 @@ from prefect.client.schemas.objects import State
 from lipsync_core.catalogue import require_rendering
 from lipsync_core.encoder_choice import choose_encoder
 from lipsync_core.errors import LipSyncError, TransientError
-from lipsync_core.media.sound import AudioCut
-from lipsync_core.media.soundtrack import check_soundtrack
 from lipsync_core.media.working import working_picture
 from lipsync_core.memory import give_free_memory_back
 from lipsync_core.movie import WrittenMovie
@@ -25,10 +23,10 @@ from tasks.artifacts import ShownProgress, log_choice, show_output, show_preview
 from tasks.gpu_pool import fetch_inputs, infer_inline, infer_on_gpu_pool
 from tasks.handover import duplicate_state, failed_state
 from tasks.inference import load_gpu_pool_parts
-from tasks.job import JobInputs, ServiceJob
+from tasks.job import ServiceJob
 from tasks.opening import open_job
 from tasks.recorder import JobAddresses, JobRecorder
-from tasks.rendering import RenderPass
+from tasks.rendering import RenderPass, check_sound
 from tasks.run_context import run_context
 from tasks.stages import unscanned
 
@@ -64,7 +62,7 @@ def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, recorder:
     with suppress(TransientError):  # the address may work by the time of the upload
         job.files.check_target(request.output)  # before any work is done for it
     inputs = fetch_inputs(job, request)
-    _check_sound(job, inputs, request.output_suffix)
+    check_sound(job, inputs, request.output_suffix)
     encoder = choose_encoder(job.options, working_picture(inputs.video.info))
     log_choice("encoder", encoder.chosen, encoder.reason)
     recorder.record_stages(job.log)
@@ -92,14 +90,6 @@ def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, recorder:
     duration_s = float(render.plan.timeline.duration_s)
     recorder.complete(render.output.stat().st_size, duration_s, inferred.track.was_cached)
     stages.upload(unscanned(render), unscanned(request.output))
-
-
-def _check_sound(job: ServiceJob, inputs: JobInputs, output_suffix: str) -> None:
-    """Refuse an audio codec that the output cannot have, before any work is done."""
-    try:
-        check_soundtrack(AudioCut(inputs.audio.path, job.options.start_s), output_suffix, job.options.audio_codec)
-    except LipSyncError as error:
-        raise job.for_caller(error) from error
 
 
 def _render(render: RenderPass, progress: ProgressCallback) -> WrittenMovie | None:

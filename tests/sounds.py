@@ -94,12 +94,12 @@ def read_speech(duration_s: float) -> NDArray[np.int16]:
     return np.resize(speech, round(duration_s * 16_000))
 
 
-def heard(path: Path) -> NDArray[np.float64]:
-    """(N,) the sound that a player gives, mixed to one channel at 48 kHz; the first sample is at the movie's start."""
+def heard(path: Path, is_movie: bool = True) -> NDArray[np.float64]:
+    """(N,) mono at 48 kHz: of a movie from its start on, of a sound from its first sample on, as the product has it."""
     resampler = av.AudioResampler(format="flt", layout="mono", rate=HEARD_HZ)
     with av.open(str(path)) as container:
         frames = list(container.decode(audio=0))
-    start = round((frames[0].time or 0.0) * HEARD_HZ)
+    start = round((frames[0].time or 0.0) * HEARD_HZ) if is_movie else 0
     blocks = [block for frame in frames for block in resampler.resample(frame)] + resampler.resample(None)
     samples = np.concatenate([block.to_ndarray()[0] for block in blocks if block is not None]).astype(np.float64)
     return np.concatenate([np.zeros(max(0, start)), samples[max(0, -start) :]])

@@ -25,9 +25,9 @@ from lipsync_core.option_specs import AudioCodec
 
 #: FFmpeg's decoder name -> the name to show, where they differ.
 _SHOWN = {"mp3float": "mp3", "libopus": "opus"}
-_PLAYS_EVERYWHERE = ("aac", "LC")  # codec and profile
+_AAC_BLOCK = 1024  # samples
 _TRIAL_PACKETS = 8  # a muxer may know only from a packet whether it can describe the codec
-#: Twice what is held to be transparent: most sound given here has been compressed once before.
+#: High, for most sound given here has been compressed once before.
 _AAC_BITS_PER_CHANNEL = 128_000  # bits/s of mono and stereo
 _AAC_BITS_PER_SURROUND_CHANNEL = 80_000
 #: ISO/IEC 14496-3, 4.5.3.1: at most 6144 bits for each channel in a block of 1024 samples.
@@ -111,14 +111,23 @@ def _required_copy(cut: AudioCut, container_format: str, is_any_codec: bool) -> 
             raise _NotCopiedError("it holds no audio")
         stream = source.streams.audio[0]
         origin_s = _first_sound_s(source, stream)
-        # The profile is known only now: HE-AAC may tell of itself in the packets alone.
-        if not is_any_codec and (stream.codec_context.name, stream.codec_context.profile) != _PLAYS_EVERYWHERE:
+        if not is_any_codec and not _plays_everywhere(stream):
             raise _NotCopiedError("it is not AAC-LC")
         codec = _shown_codec(stream)
     _require_unbroken(cut, origin_s)
     plan = _CopyPlan(codec, origin_s)
     _require_storable(cut, container_format, plan)
     return plan
+
+
+def _plays_everywhere(stream: AudioStream) -> bool:
+    """Whether a stream of which packets have been decoded is AAC-LC: HE-AAC may tell of itself in the packets alone.
+
+    FFmpeg calls it LC until it meets high frequencies that are described, but its blocks are twice as long from the
+    first on.
+    """
+    codec = stream.codec_context
+    return (codec.name, codec.profile) == ("aac", "LC") and codec.frame_size <= _AAC_BLOCK
 
 
 def _shown_codec(stream: AudioStream) -> str:
