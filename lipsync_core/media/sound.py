@@ -1,7 +1,7 @@
 """Decoded sound as samples without gaps, for both the speech analysis and the output's audio."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -15,6 +15,7 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from lipsync_core.errors import NoAudioError
+from lipsync_core.media.channel_order import native_order, own_orders
 from lipsync_core.media.probe import open_media
 
 #: If the timestamps run ahead of the samples by more than this, sound is missing. A smaller difference is
@@ -87,7 +88,9 @@ def _source_frames(path: Path) -> Iterator[av.AudioFrame]:
         if not container.streams.audio:
             raise NoAudioError(f"{path} holds no audio", "give a sound file, or a video with sound")
         stream = container.streams.audio[0]
-        frames = map(_with_mixable_layout, interleaved(_decoded(container, stream)))
+        names = own_orders(container).get(stream.index, ())
+        ordered = (_in_native_order(frame, names) for frame in interleaved(_decoded(container, stream)))
+        frames = map(_with_mixable_layout, ordered)
         yield from _without_padding(frames, _stated_end_s(container, stream))
 
 
@@ -141,6 +144,18 @@ def interleaved(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
             resampler = av.AudioResampler(format=frame.format.packed)
             current = shape
         yield from resampler.resample(frame)  # a change of format alone holds nothing back
+
+
+def _in_native_order(frame: av.AudioFrame, names: Sequence[str]) -> av.AudioFrame:
+    """`frame` in FFmpeg's order of channels, where its file has an order of its own: `names`."""
+    order = native_order(names)
+    if not names or order is None or frame.layout.nb_channels != len(names):
+        return frame
+    places, layout = order
+    samples = frame.to_ndarray()  # (C, N) planar or (1, N * C) interleaved
+    if frame.format.is_planar:
+        return frame_like(frame, samples[places], layout)
+    return frame_like(frame, samples.reshape(-1, len(names))[:, places].reshape(1, -1), layout)
 
 
 def _with_mixable_layout(frame: av.AudioFrame) -> av.AudioFrame:

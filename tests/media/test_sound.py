@@ -7,7 +7,7 @@ import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -28,9 +28,11 @@ ROOT = Path(__file__).parents[2]
 READ = """
 import json, sys
 from pathlib import Path
+from lipsync_core.media.probe import require_audio
 from tests.media.test_sound import frequencies_hz, speech_level
 path = Path(sys.argv[1])
-print(json.dumps({"found": frequencies_hz(path), "speech": speech_level(path)}))
+channels = require_audio(path).channels
+print(json.dumps({"found": frequencies_hz(path), "speech": speech_level(path), "channels": channels}))
 """
 
 
@@ -44,6 +46,15 @@ def frequencies_hz(path: Path) -> dict[str, list[float]]:
 
 def speech_level(path: Path) -> int:
     return int(max(np.abs(block).max() for block in SpeechReader(path, StageClock())))
+
+
+def read_elsewhere(path: Path) -> dict[str, Any]:
+    """What `READ` finds in `path`."""
+    command = [sys.executable, "-c", READ, str(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, f"exit {done.returncode}: {done.stderr[-500:]}"
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
 
 
 def test_frames_follow_each_other_without_a_gap(tmp_path: Path) -> None:
@@ -74,14 +85,35 @@ def test_eight_channels_and_more_are_read_without_a_crash(
     """PyAV counts nine planes of eight, and reads the ninth wherever it leads."""
     source = tmp_path / name
     ffmpeg("-f", "lavfi", "-i", many_tones(tones_hz, layout), "-c:a", *codec, source)
-    command = [sys.executable, "-c", READ, str(source)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, f"exit {done.returncode}: {done.stderr[-500:]}"
-    answer = json.loads(done.stdout)
+    answer = read_elsewhere(source)
     ((_, found_hz),) = answer["found"].items()
     assert len(found_hz) == len(tones_hz)
     assert np.abs(np.subtract(found_hz, tones_hz)).max() < MAX_FREQUENCY_ERROR_HZ
     assert answer["speech"] > 1000
+
+
+@pytest.mark.parametrize("name", ["in.mov", "in.mp4"])
+@pytest.mark.parametrize(
+    ("own_order", "tones_hz", "layout"),
+    [
+        ("FR+FL", (400, 300), "stereo"),
+        ("FL+FR+BL+BR+FC+LFE", (300, 400, 600, 700, 500, 60), "5.1"),
+        ("FC+FL+FR+SL+SR+LFE", (500, 300, 400, 600, 700, 60), "5.1(side)"),
+    ],
+)
+def test_channels_in_an_order_of_the_files_own_are_read_in_ffmpegs_and_without_a_crash(
+    ffmpeg: Ffmpeg, tmp_path: Path, name: str, own_order: str, tones_hz: tuple[int, ...], layout: str
+) -> None:
+    """PyAV frees the list of such channels once for each look at it: the second ended the program."""
+    source = tmp_path / name
+    ffmpeg("-f", "lavfi", "-i", many_tones(tones_hz, own_order), "-c:a", "pcm_s16le", source)
+    answer = read_elsewhere(source)
+    ((found_layout, found_hz),) = answer["found"].items()
+    assert found_layout == layout
+    wanted_hz = (300, 400, 500, 60, 600, 700) if len(tones_hz) == 6 else (300, 400)
+    assert np.abs(np.subtract(found_hz, wanted_hz)).max() < MAX_FREQUENCY_ERROR_HZ
+    assert answer["speech"] > 1000
+    assert answer["channels"] == len(tones_hz)
 
 
 def test_the_first_channel_of_ambisonics_is_the_sound_from_all_sides(ffmpeg: Ffmpeg, tmp_path: Path) -> None:

@@ -77,9 +77,12 @@ def test_a_browser_plays_picture_and_sound(
     assert sound_bytes > 0
 
 
-def test_a_browser_does_not_play_a_copy_of_ac3(browser: Browser, ffmpeg: Ffmpeg, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "codec"), [("in.ac3", "ac3"), ("in.eac3", "eac3"), ("in.m4a", "alac")])
+def test_a_browser_does_not_play_a_copy(
+    browser: Browser, ffmpeg: Ffmpeg, tmp_path: Path, name: str, codec: str
+) -> None:
     """So that the test above can fail."""
-    source, output = tmp_path / "in.ac3", tmp_path / "out.mp4"
-    ffmpeg("-f", "lavfi", "-i", many_tones((300, 400), "stereo"), "-c:a", "ac3", source)
+    source, output = tmp_path / name, tmp_path / "out.mp4"
+    ffmpeg("-f", "lavfi", "-i", many_tones((300, 400), "stereo"), "-c:a", codec, source)
     write_movie(output, AudioCut(source), "copy", seconds=1.0)
     assert played(browser, output)[2] == 0
