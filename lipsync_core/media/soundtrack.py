@@ -20,7 +20,7 @@ from lipsync_core.errors import OptionError, RefusedOutputError
 from lipsync_core.media.ffmpeg_log import error_log, reasons
 from lipsync_core.media.output import MUXERS, refusals
 from lipsync_core.media.probe import open_media
-from lipsync_core.media.sound import MAX_JITTER_S, AudioCut, decode_sound, flush
+from lipsync_core.media.sound import MAX_JITTER_S, AudioCut, decode_sound
 from lipsync_core.option_specs import AudioCodec
 
 #: FFmpeg's decoder name -> the name to show, where they differ.
@@ -250,15 +250,10 @@ def _encoded(container: OutputContainer, cut: AudioCut) -> Soundtrack:
 
 
 def _compressed(stream: AudioStream, frames: Iterator[av.AudioFrame]) -> Iterator[av.Packet[AudioStream]]:
-    # The encoder takes floats. Mixed as integers, seven channels would be lowered by 5 dB so that none can clip.
-    floats = av.AudioResampler(format="flt")
-    for frame in frames:
+    for frame in chain(frames, (None,)):  # None: whatever the encoder holds
         with refusals("encode the sound as AAC"):
-            packets = [packet for each in floats.resample(frame) for packet in stream.encode(each)]
+            packets = stream.encode(frame)
         yield from packets
-    with refusals("encode the sound as AAC"):
-        packets = [packet for each in flush(floats) for packet in stream.encode(each)] + stream.encode(None)
-    yield from packets
 
 
 def _aac_rate_hz(rate_hz: int) -> int:

@@ -142,6 +142,15 @@ def test_he_aac_becomes_aac_lc(ffmpeg: Ffmpeg, speech: Path, tmp_path: Path) -> 
     assert abs(offset_s(heard(source, is_movie=False), heard(output))) < MAX_OFFSET_S
 
 
+def test_a_copy_of_he_aac_stays_where_it_was(ffmpeg: Ffmpeg, speech: Path, tmp_path: Path) -> None:
+    source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    ffmpeg("-i", speech, "-ar", "24000", "-ac", "2", "-c:a", "aac", source)
+    as_he_aac(source, 3)
+    assert write_movie(output, AudioCut(source), "copy") == "copy (aac)"
+    assert sound_packets(output) == sound_packets(source)
+    assert abs(offset_s(heard(source, is_movie=False), heard(output))) < MAX_OFFSET_S
+
+
 @pytest.mark.parametrize(
     ("rate_hz", "written_hz"),
     [(8000, 8000), (7000, 8000), (10000, 11025), (22050, 22050), (37800, 44100), (64000, 48000), (88200, 44100),
@@ -176,7 +185,7 @@ def test_the_sound_has_channels_that_every_player_has(
 
 @pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_f32le"])
 def test_more_channels_than_six_keep_their_sides_and_their_level(ffmpeg: Ffmpeg, tmp_path: Path, codec: str) -> None:
-    """Mixed as integers, the speech in the centre would be 4.6 dB quieter than it was."""
+    """Mixed as integers, as FFmpeg does to integers, the speech in the centre would be 4.6 dB quieter than it was."""
     source, output = tmp_path / "in.wav", tmp_path / "out.mp4"
     ffmpeg("-f", "lavfi", "-i", many_tones(EIGHT_HZ, "7.1"), "-c:a", codec, source)
     assert write_movie(output, AudioCut(source), seconds=1.0) == "aac 480 kb/s"
