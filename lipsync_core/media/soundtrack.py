@@ -141,8 +141,8 @@ def _require_storable(cut: AudioCut, container_format: str, plan: _CopyPlan) -> 
         try:
             stored = _stored_codec(cut, container_format, plan)
         except (av.FFmpegError, RefusedOutputError, ValueError) as exc:  # PyAV's own check is a ValueError
-            why = reasons(said) or str(exc)
-            raise _NotCopiedError(f"{container_format} does not take {plan.codec} ({why})") from exc
+            why = f" ({reasons(said)})" if reasons(said) else ""
+            raise _NotCopiedError(f"{container_format} does not take {plan.codec}{why}") from exc
     if stored != plan.codec:
         raise _NotCopiedError(f"{container_format} does not keep {plan.codec}: it reads as {stored}")
 
