@@ -26,6 +26,8 @@ from lipsync_core.option_specs import AudioCodec
 #: FFmpeg's decoder name -> the name to show, where they differ.
 _SHOWN = {"mp3float": "mp3", "libopus": "opus"}
 _AAC_BLOCK = 1024  # samples
+_AAC_PRIMING = 2112  # samples, the longest in use: Apple's encoder; FFmpeg's has 1024
+_PRIMING_S = Fraction(1, 8)  # of all other codecs: Opus wants 80 ms (RFC 7845, 4.6), HE-AAC has up to 108
 _TRIAL_PACKETS = 8  # a muxer may know only from a packet whether it can describe the codec
 #: High, for most sound given here has been compressed once before.
 _AAC_BITS_PER_CHANNEL = 128_000  # bits/s of mono and stereo
@@ -91,6 +93,7 @@ def check_soundtrack(cut: AudioCut, suffix: str, codec: AudioCodec) -> None:
 class _CopyPlan:
     codec: str  # name to show
     origin_s: Fraction  # the source's time at the first audible sample
+    lead_s: Fraction  # the longest priming before it; packets that begin earlier were cut off by an edit list
 
 
 def _copy_plan(cut: AudioCut, container_format: str, codec: AudioCodec) -> _CopyPlan | None:
@@ -111,11 +114,12 @@ def _required_copy(cut: AudioCut, container_format: str, is_any_codec: bool) -> 
             raise _NotCopiedError("it holds no audio")
         stream = source.streams.audio[0]
         origin_s = _first_sound_s(source, stream)
-        if not is_any_codec and not _plays_everywhere(stream):
+        is_plain = _plays_everywhere(stream)
+        if not is_any_codec and not is_plain:
             raise _NotCopiedError("it is not AAC-LC")
-        codec = _shown_codec(stream)
+        lead_s = Fraction(_AAC_PRIMING, stream.codec_context.sample_rate) if is_plain else _PRIMING_S
+        plan = _CopyPlan(_shown_codec(stream), origin_s, lead_s)
     _require_unbroken(cut, origin_s)
-    plan = _CopyPlan(codec, origin_s)
     _require_storable(cut, container_format, plan)
     return plan
 
@@ -217,14 +221,16 @@ def _source_packets(cut: AudioCut) -> Iterator[av.Packet[AudioStream]]:
 def _copied(container: OutputContainer, cut: AudioCut, plan: _CopyPlan) -> Soundtrack:
     with open_media(cut.path) as source, refusals(f"store {plan.codec} in {container.format.name}"):
         stream = container.add_stream_from_template(source.streams.audio[0])
-    return Soundtrack(f"copy ({plan.codec})", _moved(stream, cut, plan.origin_s))
+    return Soundtrack(f"copy ({plan.codec})", _moved(stream, cut, plan))
 
 
-def _moved(stream: AudioStream, cut: AudioCut, origin_s: Fraction) -> Iterator[av.Packet[AudioStream]]:
+def _moved(stream: AudioStream, cut: AudioCut, plan: _CopyPlan) -> Iterator[av.Packet[AudioStream]]:
     """The source's packets with t = 0 at the first audible sample; MP4's edit list hides the priming before it."""
     unit_s = Fraction(1, stream.codec_context.sample_rate)
     for packet in _source_packets(cut):
-        start_s = (packet.pts or 0) * packet.time_base - origin_s
+        start_s = (packet.pts or 0) * packet.time_base - plan.origin_s
+        if start_s < -plan.lead_s:
+            continue
         duration_s = _duration_s(packet)
         if cut.end_s is not None:
             if start_s >= cut.end_s:

@@ -142,6 +142,22 @@ def test_he_aac_becomes_aac_lc(ffmpeg: Ffmpeg, speech: Path, tmp_path: Path) -> 
     assert abs(offset_s(heard(source, is_movie=False), heard(output))) < MAX_OFFSET_S
 
 
+def test_a_start_that_an_edit_list_cuts_off_is_not_carried_along(ffmpeg: Ffmpeg, speech: Path, tmp_path: Path) -> None:
+    """Phones cut a recording so. A player that knows no edit lists would come to the sound that was cut off."""
+    source, output = tmp_path / "in.m4a", tmp_path / "out.mp4"
+    ffmpeg("-i", speech, "-ar", "48000", "-ac", "2", "-c:a", "aac", source)
+    data = bytearray(source.read_bytes())
+    at = data.index(b"elst") + 16  # version, count and duration before it
+    assert struct.unpack_from(">i", data, at) == (AAC_BLOCK,)
+    struct.pack_into(">i", data, at, AAC_BLOCK + 48000)
+    source.write_bytes(data)
+    assert write_movie(output, AudioCut(source)) == "copy (aac)"
+    whole, cut = heard(speech, is_movie=False), heard(output)
+    assert abs(offset_s(whole[48000:], cut)) < MAX_OFFSET_S
+    ((_, priming),) = edits(output)
+    assert priming <= 2112  # the longest in use, of Apple's encoder
+
+
 def test_a_copy_of_he_aac_stays_where_it_was(ffmpeg: Ffmpeg, speech: Path, tmp_path: Path) -> None:
     source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
     ffmpeg("-i", speech, "-ar", "24000", "-ac", "2", "-c:a", "aac", source)
