@@ -26,7 +26,7 @@ from tasks.inference import load_gpu_pool_parts
 from tasks.job import ServiceJob
 from tasks.opening import open_job
 from tasks.recorder import JobAddresses, JobRecorder
-from tasks.rendering import RenderPass
+from tasks.rendering import RenderPass, check_sound
 from tasks.run_context import run_context
 from tasks.stages import unscanned
 
@@ -62,6 +62,7 @@ def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, recorder:
     with suppress(TransientError):  # the address may work by the time of the upload
         job.files.check_target(request.output)  # before any work is done for it
     inputs = fetch_inputs(job, request)
+    check_sound(job, inputs, request.output_suffix)
     encoder = choose_encoder(job.options, delivery(inputs.video.info, job.options).picture)
     log_choice("encoder", encoder.chosen, encoder.reason)
     recorder.record_stages(job.log)

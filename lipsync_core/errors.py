@@ -11,7 +11,8 @@
     │   └── NoAudioError                       NO_AUDIO
     ├── FaceError                     exit 4   NO_FACE
     ├── OutputError                   exit 5   OUTPUT_UNWRITABLE
-    │   └── DiskFullError                      DISK_FULL
+    │   ├── DiskFullError                      DISK_FULL
+    │   └── RefusedOutputError                 OUTPUT_REFUSED
     ├── ModelError                    exit 6   MODEL_INVALID
     │   ├── ModelMissingError                  MODEL_MISSING
     │   ├── ModelCorruptError                  MODEL_CORRUPT
@@ -114,6 +115,12 @@ class DiskFullError(OutputError):
     """The file system of the output has no room left."""
 
     code = "DISK_FULL"
+
+
+class RefusedOutputError(OutputError):
+    """FFmpeg's muxer or encoder does not take the pictures or the sound; the file and its folder are fine."""
+
+    code = "OUTPUT_REFUSED"
 
 
 class ModelError(LipSyncError):

@@ -117,7 +117,8 @@ def _opened(
 
 
 def _writer(request: MovieRequest, spec: PictureSpec, sound: AudioCut, encoder: str, clock: StageClock) -> MovieWriter:
-    return MovieWriter(request.output, spec, compression(request.options, encoder), sound, request.labels, clock)
+    compressed, audio_codec = compression(request.options, encoder), request.options.audio_codec
+    return MovieWriter(request.output, spec, compressed, sound, request.labels, clock, audio_codec)
 
 
 def _delivery(frame: SourceFrame, plan: ClipPlan, options: JobOptions) -> Delivery:

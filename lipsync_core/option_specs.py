@@ -23,6 +23,7 @@ EncoderName = Literal["auto", "x264", "x265", "nvenc"]
 Codec = Literal["h264", "hevc"]
 #: FFmpeg's names; auto is what plays everywhere, source what the video has.
 PixFmt = Literal["auto", "source", "yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"]
+AudioCodec = Literal["auto", "aac", "copy"]
 #: x264's presets, fastest first.
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
 
@@ -127,6 +128,12 @@ _SPECS = (
         "Frames a second of the result, such as 25 or 30000/1001; without it each frame lasts as in the source.",
         lowest=MIN_FPS,
         highest=MAX_FPS,
+    ),
+    OptionSpec(
+        "audio_codec",
+        "What becomes of the sound: auto copies AAC-LC and makes AAC-LC of all else, which plays everywhere; "
+        "aac always encodes; copy keeps the sound as it is, where the file can hold it.",
+        get_args(AudioCodec),
     ),
     OptionSpec("start_s", "Where in the result to start: seconds or [HH:]MM:SS.", lowest=0),
     OptionSpec("end_s", "Where in the result to stop."),

@@ -15,6 +15,7 @@ from lipsync_core.option_specs import (
     NEURAL_MODELS,
     OPTIONS,
     PRESETS,
+    AudioCodec,
     Blend,
     Codec,
     Compat,
@@ -28,7 +29,7 @@ from lipsync_core.option_specs import (
 )
 
 #: Checked when the options are made; `catalogue` knows the names of the others.
-_CHOICES = ("length", "extend", "blend", "compat", "encoder", "codec", "pix_fmt")
+_CHOICES = ("length", "extend", "blend", "compat", "encoder", "codec", "pix_fmt", "audio_codec")
 #: For options whose range says too little.
 _RANGE_REMEDIES = {
     "face": f"count faces from 0 to {MAX_FACE}, left to right, or say largest",
@@ -64,6 +65,7 @@ class JobOptions:
     crf: int = 20
     preset: Preset = DEFAULT_PRESET
     fps: Fraction | None = None  # frames/s of the result; None: the source's own times
+    audio_codec: AudioCodec = "auto"  # auto: AAC-LC is copied, all else encoded as AAC-LC
     start_s: Fraction = Fraction(0)
     end_s: Fraction | None = None  # of the result, exclusive
     min_synced: float = 0.0  # share of output frames, 0..1; at 0 one frame is enough

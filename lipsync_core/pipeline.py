@@ -22,6 +22,8 @@ from lipsync_core.listening import HeardSpeech, listen
 from lipsync_core.media.delivery import delivery
 from lipsync_core.media.output import check_output
 from lipsync_core.media.probe import require_audio
+from lipsync_core.media.sound import AudioCut
+from lipsync_core.media.soundtrack import check_soundtrack
 from lipsync_core.media.working import working_picture
 from lipsync_core.memory import peak_resident_bytes
 from lipsync_core.models.store import ModelStore
@@ -96,6 +98,7 @@ def _run(job: _Job, loaded: JobParts | None) -> JobReport:
         video = SourceVideo.probed(job.video)
         video = replace(video, decoding=choose_decoder(job.execution.decoder, job.video, video.info))
         require_audio(job.audio)
+        check_soundtrack(AudioCut(job.audio, job.options.start_s), job.output.suffix, job.options.audio_codec)
         encoder = choose_encoder(job.options, delivery(video.info, job.options).picture)
     with job.clock.stage("load models"):
         parts = loaded or load_parts(job.options, ModelStore(job.workspace.models), job.execution, job.clock)

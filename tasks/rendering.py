@@ -16,6 +16,8 @@ from lipsync_core.encoder_choice import EncoderChoice
 from lipsync_core.errors import LipSyncError
 from lipsync_core.inference import with_edits
 from lipsync_core.media.decode import SourceFrame
+from lipsync_core.media.sound import AudioCut
+from lipsync_core.media.soundtrack import check_soundtrack
 from lipsync_core.movie import MovieRequest, WrittenMovie, output_labels, write_movie
 from lipsync_core.render import blended_frames, ordered_frames
 from lipsync_core.report import ProgressCallback
@@ -77,6 +79,18 @@ def open_render(
         is_kept=kept is not None,
         preview=Preview(len(plan.timeline), plan.video.info),
     )
+
+
+def check_sound(job: ServiceJob, inputs: JobInputs, suffix: str) -> None:
+    """Refuse an audio codec that the output, whose name ends in `suffix`, cannot have; before any work is done.
+
+    Raises:
+        OptionError: the sound cannot be copied, which was asked for.
+    """
+    try:
+        check_soundtrack(AudioCut(inputs.audio.path, job.options.start_s), suffix, job.options.audio_codec)
+    except LipSyncError as error:
+        raise job.for_caller(error) from error
 
 
 def deliver(render: RenderPass, url: str) -> None:

@@ -26,7 +26,13 @@ def faults(path: Path) -> list[str]:
 def _stream_faults(path: Path) -> Iterator[str]:
     with av.open(str(path)) as container:
         video, sound = container.streams.video[0].codec_context, container.streams.audio
-        known = {("h264", "High"), ("h264", "Main"), ("h264", "Constrained Baseline"), ("hevc", "Main"), ("hevc", "Main 10")}
+        known = {
+            ("h264", "High"),
+            ("h264", "Main"),
+            ("h264", "Constrained Baseline"),
+            ("hevc", "Main"),
+            ("hevc", "Main 10"),
+        }
         if (video.name, video.profile) not in known:
             yield f"video is {video.name} {video.profile}"
         deep = "yuv420p10le" if video.profile == "Main 10" else "yuv420p"

@@ -1,6 +1,7 @@
 """Makes sound files with a click for the tests, and measures the time of the click."""
 
 import wave
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync_core.media.sound import interleaved
 from tests.shared_files import ROOT
 
 LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 6: "5.1"}
 CLICK_S = 1.0
+HEARD_HZ = 48000
 
 
 def click(rate_hz: int, channels: int, duration_s: float = 2.0) -> NDArray[np.int16]:
@@ -71,8 +74,15 @@ def click_time_s(path: Path) -> float:
     return float(np.average(time_s[around], weights=level[around] ** 2))
 
 
+def many_tones(tones_hz: Sequence[int], layout: str, seconds: float = 1.0) -> str:
+    """An input of FFmpeg's lavfi at 48 kHz: a tone of its own in each channel of `layout`."""
+    channels = "|".join(f"0.2*sin(2*PI*{frequency_hz}*t)" for frequency_hz in tones_hz)
+    return f"aevalsrc={channels}:c={layout}:s=48000:d={seconds}"
+
+
 def channel_rows(frame: av.AudioFrame) -> NDArray[np.generic]:
     """(C, N)."""
+    (frame,) = interleaved([frame])
     samples = frame.to_ndarray()
     return samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
 
@@ -82,3 +92,22 @@ def read_speech(duration_s: float) -> NDArray[np.int16]:
     with wave.open(str(ROOT / "demo" / "speech.wav")) as file:
         speech = np.frombuffer(file.readframes(file.getnframes()), np.int16)
     return np.resize(speech, round(duration_s * 16_000))
+
+
+def heard(path: Path, is_movie: bool = True) -> NDArray[np.float64]:
+    """(N,) mono at 48 kHz: of a movie from its start on, of a sound from its first sample on, as the product has it."""
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=HEARD_HZ)
+    with av.open(str(path)) as container:
+        frames = list(container.decode(audio=0))
+    start = round((frames[0].time or 0.0) * HEARD_HZ) if is_movie else 0
+    blocks = [block for frame in frames for block in resampler.resample(frame)] + resampler.resample(None)
+    samples = np.concatenate([block.to_ndarray()[0] for block in blocks if block is not None]).astype(np.float64)
+    return np.concatenate([np.zeros(max(0, start)), samples[max(0, -start) :]])
+
+
+def offset_s(before: NDArray[np.float64], after: NDArray[np.float64]) -> float:
+    """By how much `after` comes later than `before`, by the best correlation of both."""
+    length = len(before) + len(after)
+    product = np.fft.rfft(after, length) * np.conj(np.fft.rfft(before, length))
+    lag = int(np.abs(np.fft.irfft(product, length)).argmax())
+    return (lag if lag < len(after) else lag - length) / HEARD_HZ

@@ -95,6 +95,7 @@ def test_a_choice_fails_when_it_is_another_name() -> None:
         ("preset", "x"),
         ("encoder", "x"),
         ("codec", "x"),
+        ("audio_codec", "mp3"),
         ("crf", 52),
         ("expression", 1.6),
         ("expression", float("nan")),

@@ -18,8 +18,10 @@ from lipsync_core.errors import FaceError, OptionError
 from lipsync_core.face.mediapipe import MODEL, MediapipeTracker
 from lipsync_core.face.mesh import MeshFitter
 from lipsync_core.media.decode import decode_frames
+from lipsync_core.media.probe import probe
 from lipsync_core.media.starts import file_starts
 from lipsync_core.models.store import ModelStore
+from lipsync_core.option_specs import AudioCodec
 from tests.conftest import Ffmpeg, Tone
 from tests.face.conftest import as_frames, pictures_of
 from tests.face.masks import COLOURS, full_mesh, masked
@@ -136,6 +138,21 @@ def test_an_excerpt_is_the_part_of_the_full_result_bit_for_bit(
         assert len(part) == (end_s - start_s) * 25
         for one, two in zip(part, whole[round(start_s * 25) :], strict=False):
             np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize(
+    ("audio_codec", "note", "codec"),
+    [("auto", "aac 128 kb/s", "aac"), ("aac", "aac 128 kb/s", "aac"), ("copy", "copy (flac)", "flac")],
+)
+def test_the_sound_becomes_what_was_asked_for(
+    audio_codec: AudioCodec, note: str, codec: str, face_clip: Path, tone: Tone, workspace: Workspace, tmp_path: Path
+) -> None:
+    flac = tone("tone.flac", rate=48_000, codec="flac")
+    options = JobOptions(audio_codec=audio_codec, preset="ultrafast")
+    report = lip_sync(face_clip, flac, tmp_path / "out.mp4", options, workspace)
+    info = probe(tmp_path / "out.mp4").audio
+    assert info is not None
+    assert (report.audio, info.codec, info.rate_hz, info.channels) == (note, codec, 48_000, 1)
 
 
 def test_a_still_image_speaks(speech_wav: Path, workspace: Workspace, tmp_path: Path) -> None:

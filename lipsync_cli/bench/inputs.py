@@ -6,7 +6,7 @@ given one, made softer. Sizes, times and lengths stay the same.
 
 import secrets
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -16,14 +16,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync_core.errors import NoAudioError, NoVideoError, UnreadableMediaError
+from lipsync_core.audio.load import SPEECH_RATE_HZ, SpeechReader
+from lipsync_core.clock import StageClock
+from lipsync_core.errors import NoVideoError, UnreadableMediaError
 
 _SHIFTS_X, _SHIFTS_Y = 16, 8  # each moves the picture by two pixels more
 _STEPS = 17  # of brightness, one code value each
 _VARIANTS = 2 * _STEPS * _SHIFTS_X * _SHIFTS_Y
 _STRIDE = 1597  # a prime, so that the walk meets every variant once
 _CRF, _PRESET = "18", "veryfast"
-_RATE_HZ = 16_000
 
 Say = Callable[[str], None]
 
@@ -133,24 +134,8 @@ def _moved(plane: NDArray[np.uint8], dx: int, dy: int) -> NDArray[np.uint8]:
 
 
 def _write_sound(source: Path, path: Path, gain: float, seconds: float | None) -> None:
-    samples = np.concatenate(list(_samples(source)))
-    kept = samples if seconds is None else samples[: round(seconds * _RATE_HZ)]
+    samples = np.concatenate(list(SpeechReader(source, StageClock())))
+    kept = samples if seconds is None else samples[: round(seconds * SPEECH_RATE_HZ)]
     with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, _RATE_HZ, 0, "NONE", "not compressed"))
+        file.setparams((1, 2, SPEECH_RATE_HZ, 0, "NONE", "not compressed"))
         file.writeframes((kept * gain).astype("<i2").tobytes())
-
-
-def _samples(source: Path) -> Iterator[NDArray[np.int16]]:
-    """The sound as pieces of mono samples at 16 kHz."""
-    try:
-        with av.open(str(source)) as container:
-            if not container.streams.audio:
-                raise NoAudioError(f"{source} has no sound", "give --audio a file with speech")
-            resampler = av.AudioResampler(format="s16", layout="mono", rate=_RATE_HZ)
-            for frame in container.decode(audio=0):
-                yield from (each.to_ndarray()[0] for each in resampler.resample(frame))
-            yield from (each.to_ndarray()[0] for each in resampler.resample(None))
-    except av.error.FFmpegError as exc:
-        raise UnreadableMediaError(
-            f"{source} cannot be used for a measurement: {exc}", "choose another --audio"
-        ) from exc

@@ -59,6 +59,7 @@ class Labels(click.ParamType[tuple[str, str]]):
 @job_option("codec")
 @job_option("crf", type=int)
 @job_option("fps", type=FrameRate(), show_default="the source's")
+@job_option("audio_codec")
 @job_option("min_synced", type=float)
 @click.option(
     "--priority",

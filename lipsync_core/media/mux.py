@@ -21,6 +21,7 @@ from lipsync_core.media.encoders import find_encoder
 from lipsync_core.media.output import MUXERS, atomic_output, output_errors
 from lipsync_core.media.sound import AudioCut
 from lipsync_core.media.soundtrack import Soundtrack, add_soundtrack
+from lipsync_core.option_specs import AudioCodec
 
 _STAGE = "mux"
 _SILENT = "none"
@@ -38,7 +39,7 @@ class MovieWriter:
 
     Raises:
         OutputError: the output cannot be written, or the encoder cannot make such pictures.
-        OptionError: no such encoder.
+        OptionError: no such encoder, or the sound cannot be copied as was asked for.
         InputError: the sound cannot be read.
     """
 
@@ -50,6 +51,7 @@ class MovieWriter:
         audio: AudioCut | None,
         metadata: Mapping[str, str],
         clock: StageClock,
+        audio_codec: AudioCodec = "auto",
     ) -> None:
         self._output = output
         self._time_base = picture_spec.time_base
@@ -61,14 +63,14 @@ class MovieWriter:
             self._container.metadata.update(metadata)
             with output_errors(output):
                 self._encoder = encoder.open(self._container, picture_spec, encoder_options, clock)
-            self._sound = _add_sound(self._container, audio, clock)
+            self._sound = _add_sound(self._container, audio, audio_codec, clock)
             self._stack = stack.pop_all()
         self._next_sound: av.Packet[AudioStream] | None = None
         self._pictures = 0
 
     @property
     def audio_note(self) -> str:
-        """How the sound is written: "copy (aac)", "aac 192 kb/s" or "none"."""
+        """How the sound is written: "copy (aac)", "aac 256 kb/s" or "none"."""
         return self._sound.note
 
     def write(self, picture: av.VideoFrame, pts: int, duration: int) -> None:
@@ -151,12 +153,12 @@ def _timescale(time_base: Fraction) -> int:
     return scale
 
 
-def _add_sound(container: OutputContainer, audio: AudioCut | None, clock: StageClock) -> Soundtrack:
+def _add_sound(container: OutputContainer, audio: AudioCut | None, codec: AudioCodec, clock: StageClock) -> Soundtrack:
     if audio is None:
         nothing: Iterator[av.Packet[AudioStream]] = iter(())
         return Soundtrack(_SILENT, nothing)
     with clock.stage(_STAGE):
-        return add_soundtrack(container, audio)
+        return add_soundtrack(container, audio, codec)
 
 
 def _time_s(packet: av.Packet[AudioStream]) -> Fraction:

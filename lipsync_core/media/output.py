@@ -9,11 +9,14 @@ from pathlib import Path
 
 import av
 
-from lipsync_core.errors import DiskFullError, OutputError
+from lipsync_core.errors import DiskFullError, OutputError, RefusedOutputError
 
 #: FFmpeg's muxer for each file ending. (By itself it takes .m4v for a raw MPEG-4 stream.)
 MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+#: The system's numbers by which FFmpeg speaks of what it was given and not of the file. Its own numbers are larger.
+_REFUSALS = frozenset({errno.EINVAL, errno.ENOMEM, errno.ENOSYS, errno.ERANGE, errno.EDOM, errno.EAGAIN, errno.ENOTSUP})
+_MAX_SYSTEM_ERRNO = 4095  # of Linux (include/linux/err.h)
 _STEM_LENGTH = 40  # characters; keeps the partial file's name within the 255 bytes of common file systems
 
 
@@ -69,17 +72,43 @@ def output_errors(path: Path) -> Iterator[None]:
 
     Raises:
         DiskFullError: no room on the file system, in the quota or under the size limit.
+        RefusedOutputError: a muxer or an encoder does not take what it was given.
         OutputError: any other failure to write.
     """
     try:
         yield
     except (av.FFmpegError, OSError) as exc:
+        if isinstance(exc, av.FFmpegError) and _is_refusal(exc):
+            raise _refused(f"write {path}", exc) from exc
         if exc.errno in _FULL:
             remedy = "free some space, or choose an output on another disk"
             raise DiskFullError(f"no room left to write {path}", remedy) from exc
         raise OutputError(
             f"cannot write {path}: {exc.strerror or exc}", "check the folder and its permissions"
         ) from exc
+
+
+@contextmanager
+def refusals(doing: str) -> Iterator[None]:
+    """Translate the errors of FFmpeg while it is `doing` ("encode the sound") something that touches no file.
+
+    Raises:
+        RefusedOutputError: FFmpeg reports an error.
+    """
+    try:
+        yield
+    except av.FFmpegError as exc:
+        raise _refused(doing, exc) from exc
+
+
+def _is_refusal(exc: av.FFmpegError) -> bool:
+    return exc.errno is None or exc.errno in _REFUSALS or abs(exc.errno) > _MAX_SYSTEM_ERRNO
+
+
+def _refused(doing: str, exc: av.FFmpegError) -> RefusedOutputError:
+    if exc.errno == errno.ENOMEM:
+        return RefusedOutputError(f"not enough memory to {doing}", "free some, or choose a smaller picture")
+    return RefusedOutputError(f"FFmpeg refuses to {doing}: {exc.strerror or exc}", "choose other options of the output")
 
 
 def _check_existing(path: Path, inputs: Iterable[Path]) -> None:

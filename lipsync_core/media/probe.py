@@ -24,6 +24,7 @@ from lipsync_core.errors import (
     TruncatedMediaError,
     UnreadableMediaError,
 )
+from lipsync_core.media.channel_order import forget_own_orders
 from lipsync_core.media.truncation import is_missing_index, is_missing_samples
 
 _FALLBACK_RATE = Fraction(25)
@@ -163,6 +164,7 @@ def open_media(path: Path, hardware: HWAccel | None = None) -> Iterator[InputCon
         with _open(path, hardware) as container:
             if is_missing_samples(container, size_bytes):
                 raise TruncatedMediaError(f"{path} is cut off: its index lists more than it holds", _GET_A_WHOLE_FILE)
+            forget_own_orders(container)
             yield container
     except av.FFmpegError as exc:
         raise _translated(exc, path) from exc

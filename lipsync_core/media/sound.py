@@ -1,9 +1,10 @@
 """Decoded sound as samples without gaps, for both the speech analysis and the output's audio."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from lipsync_core.errors import NoAudioError
+from lipsync_core.media.channel_order import native_order, own_orders
 from lipsync_core.media.probe import open_media
 from lipsync_core.media.starts import file_starts
 from lipsync_core.media.times import JUMP_S
@@ -24,10 +26,13 @@ MAX_JITTER_S = Fraction(50, 1000)
 #: A longer jump is a fault of the timestamps, not a pause, and is not filled.
 MAX_GAP_S = Fraction(60)
 _SILENCE_BLOCK = 16384  # samples
+_DEFAULT_RATE_HZ = 48000
 #: Silence in 8-bit unsigned samples.
 SILENT_BYTE = 128
 #: FFmpeg's own default layout for each channel count (av_channel_layout_default), for files that name none.
 _DEFAULT_LAYOUTS = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
+#: PyAV counts the planes of a frame until a null pointer, and FFmpeg stores none behind eight: see `interleaved`.
+_UNREADABLE_PLANES = 8
 _MP4_FORMAT = "mov,mp4,m4a,3gp,3g2,mj2"  # the name of FFmpeg's demuxer
 
 _log = logging.getLogger(__name__)
@@ -87,7 +92,10 @@ def _source_frames(path: Path) -> Iterator[av.AudioFrame]:
         if not container.streams.audio:
             raise NoAudioError(f"{path} holds no audio", "give a sound file, or a video with sound")
         stream = container.streams.audio[0]
-        yield from _without_padding(_decoded(container, stream), _stated_end_s(container, stream))
+        names = own_orders(container).get(stream.index, ())
+        ordered = (_in_native_order(frame, names) for frame in interleaved(_decoded(container, stream)))
+        frames = map(_with_mixable_layout, ordered)
+        yield from _without_padding(frames, _stated_end_s(container, stream))
 
 
 def _decoded(container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:
@@ -97,7 +105,7 @@ def _decoded(container: InputContainer, stream: AudioStream) -> Iterator[av.Audi
         except av.FFmpegError as exc:
             _log.debug("%s: skipped a damaged audio packet at %s: %s", container.name, packet.pts, exc)
             continue
-        yield from (_with_named_layout(frame) for frame in frames if frame.samples > 0)
+        yield from (frame for frame in frames if frame.samples > 0)
 
 
 def _stated_end_s(container: InputContainer, stream: AudioStream) -> Fraction | None:
@@ -123,18 +131,65 @@ def _without_padding(frames: Iterable[av.AudioFrame], end_s: Fraction | None) ->
     yield last
 
 
-def _with_named_layout(frame: av.AudioFrame) -> av.AudioFrame:
-    """Give a frame a channel layout if its file names none: FFmpeg cannot mix unnamed channels."""
-    channels = frame.layout.nb_channels
-    if not frame.layout.name.endswith(" channels"):
+def interleaved(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
+    """`frames`, those with a plane for each of eight channels or more as one plane of interleaved samples.
+
+    PyAV 18.1 ends with SIGSEGV when it reads so many planes (docs/decisions.md, "Time, sound and memory"). FFmpeg
+    joins them without PyAV's looking at them. Samples, layout, rate and times stay.
+    """
+    current: tuple[str, str, int] | None = None
+    resampler = av.AudioResampler()
+    for frame in frames:
+        if not frame.format.is_planar or frame.layout.nb_channels < _UNREADABLE_PLANES:
+            yield frame
+            continue
+        shape = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if shape != current:
+            resampler = av.AudioResampler(format=frame.format.packed)
+            current = shape
+        yield from resampler.resample(frame)  # a change of format alone holds nothing back
+
+
+def _in_native_order(frame: av.AudioFrame, names: Sequence[str]) -> av.AudioFrame:
+    """`frame` in FFmpeg's order of channels, where its file has an order of its own: `names`."""
+    order = native_order(names)
+    if not names or order is None or frame.layout.nb_channels != len(names):
         return frame
-    if channels <= len(_DEFAULT_LAYOUTS):
-        return frame_like(frame, frame.to_ndarray(), _DEFAULT_LAYOUTS[channels - 1])
+    places, layout = order
     samples = frame.to_ndarray()  # (C, N) planar or (1, N * C) interleaved
+    if frame.format.is_planar:
+        return frame_like(frame, samples[places], layout)
+    return frame_like(frame, samples.reshape(-1, len(names))[:, places].reshape(1, -1), layout)
+
+
+def _with_mixable_layout(frame: av.AudioFrame) -> av.AudioFrame:
+    """Give a frame a channel layout that FFmpeg can mix, if its own is none: channels without names, ambisonics."""
+    name, channels = frame.layout.name, frame.layout.nb_channels
+    if _can_be_mixed(name):
+        return frame
+    samples = frame.to_ndarray()  # (C, N) planar or (1, N * C) interleaved
+    is_ambisonic = name.startswith("ambisonic")
+    if channels <= len(_DEFAULT_LAYOUTS) and not is_ambisonic:
+        return frame_like(frame, samples, _DEFAULT_LAYOUTS[channels - 1])
     if not frame.format.is_planar:
         samples = samples.reshape(-1, channels).T  # (C, N)
-    mean = samples.mean(axis=0, keepdims=True).astype(samples.dtype)  # (1, N)
-    return frame_like(frame, mean, "mono")
+    # The first channel of ambisonics is the sound from all directions; the others mix to a direction.
+    one = samples[:1] if is_ambisonic else samples.mean(axis=0, keepdims=True).astype(samples.dtype)  # (1, N)
+    return frame_like(frame, one, "mono")
+
+
+@cache
+def _can_be_mixed(layout: str) -> bool:
+    """Whether FFmpeg knows how to mix the channels of `layout` to one."""
+    if layout.endswith(" channels"):  # without names
+        return False
+    frame = av.AudioFrame(format="s16", layout=layout, samples=1)
+    frame.sample_rate = _DEFAULT_RATE_HZ
+    try:
+        av.AudioResampler(format="s16", layout="mono", rate=_DEFAULT_RATE_HZ).resample(frame)
+    except av.FFmpegError:
+        return False
+    return True
 
 
 def frame_like(frame: av.AudioFrame, samples: NDArray[Any], layout: str) -> av.AudioFrame:

@@ -24,7 +24,17 @@ from pydantic import (
 
 from lipsync_core.errors import OptionError
 from lipsync_core.media.output import MUXERS
-from lipsync_core.option_specs import FRAME_RATE, MAX_FACE, OPTIONS, Codec, EncoderName, Extend, Length, Model
+from lipsync_core.option_specs import (
+    FRAME_RATE,
+    MAX_FACE,
+    OPTIONS,
+    AudioCodec,
+    Codec,
+    EncoderName,
+    Extend,
+    Length,
+    Model,
+)
 from lipsync_core.options import JobOptions
 from lipsync_service.names import INTERACTIVE, Priority
 
@@ -157,32 +167,39 @@ class LipSyncRequest(BaseModel):
         description="Of the result, such as 25 or 30000/1001. Empty: each frame lasts as in the source.",
         json_schema_extra={"position": 12},
     )
+    audio_codec: AudioCodec = Field(
+        _DEFAULTS.audio_codec,
+        title="Audio codec",
+        description="auto copies AAC-LC and makes AAC-LC of all other sound, which plays everywhere; aac always "
+        "encodes; copy keeps the sound as it is, where the output can hold it.",
+        json_schema_extra={"position": 13},
+    )
     min_synced: float = Field(
         _DEFAULTS.min_synced,
         ge=OPTIONS["min_synced"].lowest,
         le=OPTIONS["min_synced"].highest,
         title="Minimum share synced",
         description="Fail when a smaller share of the frames (0 to 1) gets synced; at 0, when none does.",
-        json_schema_extra={"position": 13},
+        json_schema_extra={"position": 14},
     )
     priority: Priority = Field(
         INTERACTIVE,
         title="Priority",
         description="The queue of its work: bulk jobs run when no interactive one waits.",
-        json_schema_extra={"position": 14},
+        json_schema_extra={"position": 15},
     )
     callback_url: _Url | None = Field(
         None,
         title="Callback URL",
         description="https://… that is told, signed, when the job has completed, failed or been cancelled.",
-        json_schema_extra={"position": 15},
+        json_schema_extra={"position": 16},
     )
     metadata: dict[str, _Label] = Field(
         default_factory=dict,
         max_length=32,
         title="Metadata",
         description='Your own labels as JSON, such as {"shot": "12"}; kept with the run, given back in its callback.',
-        json_schema_extra={"position": 16},
+        json_schema_extra={"position": 17},
     )
     idempotency_key: str | None = Field(
         None,
@@ -190,7 +207,7 @@ class LipSyncRequest(BaseModel):
         max_length=255,
         title="Idempotency key",
         description="The same key and request is the same job; the same key with another request is refused.",
-        json_schema_extra={"position": 17},
+        json_schema_extra={"position": 18},
     )
 
     @field_validator("video", "audio", "output")

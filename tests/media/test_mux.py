@@ -138,22 +138,22 @@ def test_the_index_comes_first_and_the_metadata_is_there(tmp_path: Path, name: s
         ("in.mkv", "aac", 44100, 1, "copy (aac)"),
         ("in.ts", "aac", 48000, 2, "copy (aac)"),
         ("in.aac", "aac", 44100, 2, "copy (aac)"),
-        ("in.mp3", "libmp3lame", 44100, 2, "copy (mp3)"),
-        ("in.ac3", "ac3", 48000, 6, "copy (ac3)"),
-        ("in.eac3", "eac3", 48000, 2, "copy (eac3)"),
-        ("alac.m4a", "alac", 44100, 2, "copy (alac)"),
-        ("in.flac", "flac", 44100, 2, "copy (flac)"),
-        ("in.ogg", "libopus", 48000, 2, "copy (opus)"),
-        ("in.webm", "libopus", 48000, 2, "copy (opus)"),
-        ("cd.wav", "pcm_s16le", 44100, 2, "aac 192 kb/s"),
-        ("studio.wav", "pcm_s24le", 48000, 2, "aac 192 kb/s"),
-        ("studio192.wav", "pcm_s24le", 192000, 2, "aac 192 kb/s"),
+        ("in.mp3", "libmp3lame", 44100, 2, "aac 256 kb/s"),
+        ("in.ac3", "ac3", 48000, 6, "aac 480 kb/s"),
+        ("in.eac3", "eac3", 48000, 2, "aac 256 kb/s"),
+        ("alac.m4a", "alac", 44100, 2, "aac 256 kb/s"),
+        ("in.flac", "flac", 44100, 2, "aac 256 kb/s"),
+        ("in.ogg", "libopus", 48000, 2, "aac 256 kb/s"),
+        ("in.webm", "libopus", 48000, 2, "aac 256 kb/s"),
+        ("cd.wav", "pcm_s16le", 44100, 2, "aac 256 kb/s"),
+        ("studio.wav", "pcm_s24le", 48000, 2, "aac 256 kb/s"),
+        ("studio192.wav", "pcm_s24le", 192000, 2, "aac 256 kb/s"),
         ("telephone.wav", "pcm_s16le", 8000, 1, "aac 48 kb/s"),
         ("speech.wav", "pcm_s16le", 16000, 1, "aac 96 kb/s"),
         ("bytes.wav", "pcm_u8", 11025, 1, "aac 66 kb/s"),
         ("odd rate.wav", "pcm_s16le", 10000, 1, "aac 66 kb/s"),
-        ("surround.wav", "pcm_s16le", 48000, 6, "aac 192 kb/s"),
-        ("odd layout.wav", "pcm_s16le", 48000, 3, "aac 192 kb/s"),
+        ("surround.wav", "pcm_s16le", 48000, 6, "aac 480 kb/s"),
+        ("odd layout.wav", "pcm_s16le", 48000, 3, "aac 256 kb/s"),
         ("mulaw.wav", "pcm_mulaw", 8000, 1, "aac 48 kb/s"),
     ],
 )
@@ -166,34 +166,8 @@ def test_the_sound_begins_where_it_did(
     assert write_movie(output, steady(50), AudioCut(source)) == note
     assert abs(click_time_s(output) - click_time_s(source)) < MAX_CLICK_ERROR_S
     assert abs(float(sound_duration_s(output)) - 2.0) < (AAC_BLOCK + 1152) / rate_hz + 0.024
-    if note.startswith("copy") and codec != "libopus" and not name.endswith((".ts", ".aac")):
+    if note.startswith("copy") and not name.endswith((".ts", ".aac")):
         assert sound_packets(output) == sound_packets(source)
-
-
-@pytest.mark.parametrize(
-    ("name", "codec", "note"),
-    [
-        ("in.m4a", "aac", "copy (aac)"),
-        ("in.mp3", "libmp3lame", "copy (mp3)"),
-        ("alac.m4a", "alac", "copy (alac)"),
-        ("in.flac", "flac", "aac 192 kb/s"),
-        ("in.ogg", "libopus", "aac 192 kb/s"),
-    ],
-)
-def test_quicktime_gets_what_it_knows(tmp_path: Path, name: str, codec: str, note: str) -> None:
-    """Opus and FLAC copied into a .mov failed when the header was written."""
-    source = write_sound(tmp_path / name, codec, 48000, click(48000, 2))
-    assert write_movie(tmp_path / "out.mov", steady(50), AudioCut(source)) == note
-    assert abs(click_time_s(tmp_path / "out.mov") - click_time_s(source)) < MAX_CLICK_ERROR_S
-
-
-def test_encoded_sound_has_the_rate_and_channels_of_the_source(tmp_path: Path) -> None:
-    for rate_hz, channels, layout in ((44100, 2, "stereo"), (8000, 1, "mono"), (48000, 6, "5.1")):
-        source = write_sound(tmp_path / "in.wav", "pcm_s16le", rate_hz, tone(rate_hz, channels, 0.5))
-        write_movie(tmp_path / "out.mp4", steady(5), AudioCut(source))
-        info = probe(tmp_path / "out.mp4").audio
-        assert info is not None
-        assert (info.codec, info.rate_hz, info.layout) == ("aac", rate_hz, layout)
 
 
 def test_sound_of_unnamed_channels_is_mixed_to_one(tmp_path: Path) -> None:
@@ -233,7 +207,7 @@ def test_the_cut_ends_the_sound(tmp_path: Path, name: str, codec: str) -> None:
 def test_a_later_start_is_cut_to_the_sample_and_encoded(tmp_path: Path, name: str, codec: str) -> None:
     source = write_sound(tmp_path / name, codec, 44100, click(44100, 2, duration_s=3.0))
     start_s = Fraction(7, 11)
-    assert write_movie(tmp_path / "out.mp4", steady(30), AudioCut(source, start_s)) == "aac 192 kb/s"
+    assert write_movie(tmp_path / "out.mp4", steady(30), AudioCut(source, start_s)) == "aac 256 kb/s"
     assert abs(click_time_s(tmp_path / "out.mp4") - (CLICK_S - float(start_s))) < MAX_CLICK_ERROR_S
 
 
@@ -242,7 +216,7 @@ def test_a_hole_in_the_sound_becomes_silence(tmp_path: Path) -> None:
     rate_hz = 48000
     hole = (10 * AAC_BLOCK, 30 * AAC_BLOCK)
     source = write_sound_with_hole(tmp_path / "in.m4a", rate_hz, click(rate_hz, 1), hole)
-    assert write_movie(tmp_path / "out.mp4", steady(50), AudioCut(source)) == "aac 192 kb/s"
+    assert write_movie(tmp_path / "out.mp4", steady(50), AudioCut(source)) == "aac 128 kb/s"
     assert len(sound_packets(tmp_path / "out.mp4")) >= 2 * rate_hz // AAC_BLOCK
     assert abs(click_time_s(tmp_path / "out.mp4") - CLICK_S) < MAX_CLICK_ERROR_S
 

@@ -5,7 +5,6 @@ If LIPSYNC_UI_PICTURES names a folder, such as docs, the test of a whole job wri
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,9 +15,10 @@ from uuid import uuid4
 import av
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from lipsync_service.client.request import LipSyncRequest
+from tests.browsers import open_browser
 
 if TYPE_CHECKING:  # conftest.py is no module of its own
     from tests.conftest import Ffmpeg
@@ -36,14 +36,8 @@ KeepPicture = Callable[[str], None]
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A browser without a window."""
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if chromium is None:
-        pytest.skip("no Chromium: install the system's package chromium")
-    as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=as_root)
+    with open_browser() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture

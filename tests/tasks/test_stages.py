@@ -18,7 +18,7 @@ import pytest
 from demo.make_face_clip import make_face_clip
 from lipsync_core import JobOptions, Workspace, lip_sync
 from lipsync_core.encoder_choice import EncoderChoice, choose_encoder
-from lipsync_core.errors import FaceError, ModelMissingError, OutputError
+from lipsync_core.errors import FaceError, ModelMissingError, OptionError, OutputError
 from lipsync_core.execution import Execution
 from lipsync_core.install import ModelInstaller
 from lipsync_core.media.probe import require_video
@@ -41,7 +41,7 @@ from tasks.edits import kept_or_inferred_edits
 from tasks.inference import hear, load_gpu_pool_parts, open_inference
 from tasks.job import Inferred, JobInputs, ServiceJob
 from tasks.opening import open_job
-from tasks.rendering import RenderPass, blend_frames, deliver, encode_frames, open_render
+from tasks.rendering import RenderPass, blend_frames, check_sound, deliver, encode_frames, open_render
 from tasks.stage_log import StageLog
 from tasks.stages import fetch_video
 from tasks.tracks import track_clip
@@ -365,6 +365,20 @@ def test_rendering_fails_when_the_stored_edits_are_of_another_job(
         service.render(options, video, audio, replace(inferred, edits=short.edits), tmp_path / "out.mp4")
     assert not (tmp_path / "out.mp4").exists()
     assert np.load(Path(short.edits.url.removeprefix("file://"))).shape[0] == 6
+
+
+def test_a_job_fails_before_any_work_when_the_output_cannot_hold_a_copy_of_the_sound(
+    serve: Callable[[Path], Service], simple: Path, video: Path, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    flac = tmp_path / "sound.flac"
+    ffmpeg("-i", SPEECH, flac)
+    with serve(simple).machine("cpu", JobOptions(audio_codec="copy")) as job:
+        inputs = fetched(job, video, flac)
+        check_sound(job, inputs, ".mp4")
+        with pytest.raises(OptionError, match="mov does not take flac") as caught:
+            check_sound(job, inputs, ".mov")
+    assert flac.as_uri() in str(caught.value)  # and not this machine's copy of it
+    assert str(inputs.audio.path) not in str(caught.value)
 
 
 def test_all_that_fetch_learns_of_the_video_travels_with_it(

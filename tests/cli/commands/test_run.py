@@ -11,6 +11,7 @@ import av
 import pytest
 
 from tests.cli.conftest import LIPSYNC, SPEECH, RunLipSync, write_movie, write_wave
+from tests.conftest import Ffmpeg
 from tests.text_tables import words
 
 
@@ -93,6 +94,22 @@ def test_run_fails_when_the_output_cannot_be_written(
     done = lipsync("run", movie.name, speech.name, "-o", output)
     assert_refused(done, "OUTPUT_UNWRITABLE", 5, tmp_path)
     assert movie.read_bytes() == content
+
+
+def test_run_fails_before_any_work_when_the_output_cannot_hold_a_copy_of_the_sound(
+    movie: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, lipsync: RunLipSync, ffmpeg: Ffmpeg
+) -> None:
+    """No model is installed, which it would say next."""
+    flac = tmp_path_factory.mktemp("sound") / "speech.flac"
+    ffmpeg("-i", SPEECH, flac)
+    empty = tmp_path.parent / "empty home"
+    options = ("--audio-codec", "copy", "--home", empty)
+    done = lipsync("run", movie.name, flac, "-o", "out.mov", *options)
+    assert_refused(done, "BAD_OPTION", 2, tmp_path)
+    assert "mov does not take flac" in done.stderr
+    assert done.stderr.count("\n") == 1
+    done = lipsync("run", movie.name, flac, "-o", "out.mp4", *options)
+    assert_refused(done, "MODEL_MISSING", 6, tmp_path)
 
 
 def test_run_fails_when_the_disk_is_full(face_clip: Path, home: Path, tmp_path: Path) -> None:

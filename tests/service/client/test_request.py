@@ -72,6 +72,7 @@ def test_every_option_of_a_request_reaches_the_job() -> None:
         "encoder": "x265",
         "codec": "hevc",
         "fps": Fraction(30000, 1001),
+        "audio_codec": "copy",
         "min_synced": 0.25,
     }
     shared = {field.name for field in fields(JobOptions)} & set(LipSyncRequest.model_fields)
@@ -108,7 +109,15 @@ def test_defaults_that_are_named_change_no_digest() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("encoder", "x264"), ("encoder", "nvenc"), ("codec", "hevc"), ("crf", 21), ("expression", 0.9), ("face", 0)],
+    [
+        ("encoder", "x264"),
+        ("encoder", "nvenc"),
+        ("codec", "hevc"),
+        ("audio_codec", "aac"),
+        ("crf", 21),
+        ("expression", 0.9),
+        ("face", 0),
+    ],
 )
 def test_another_choice_is_another_digest(field: str, value: object) -> None:
     digests = {LipSyncRequest.model_validate({**_FILES, **more}).digest for more in ({}, {field: value})}
