@@ -27,7 +27,7 @@ from lipsync_core.option_specs import AudioCodec
 _SHOWN = {"mp3float": "mp3", "libopus": "opus"}
 _AAC_BLOCK = 1024  # samples
 _AAC_PRIMING = 2112  # samples, the longest in use: Apple's encoder; FFmpeg's has 1024
-_PRIMING_S = Fraction(1, 8)  # of all other codecs: Opus wants 80 ms (RFC 7845, 4.6), HE-AAC has up to 108
+_PRIMING_S = Fraction(1, 4)  # of all other codecs: Opus wants 80 ms (RFC 7845, 4.6), MP3 of 8 kHz has 138
 _TRIAL_PACKETS = 8  # a muxer may know only from a packet whether it can describe the codec
 #: High, for most sound given here has been compressed once before.
 _AAC_BITS_PER_CHANNEL = 112_000  # bits/s of mono and stereo
