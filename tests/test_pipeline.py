@@ -142,7 +142,7 @@ def test_an_excerpt_is_the_part_of_the_full_result_bit_for_bit(
 
 @pytest.mark.parametrize(
     ("audio_codec", "note", "codec"),
-    [("auto", "aac 128 kb/s", "aac"), ("aac", "aac 128 kb/s", "aac"), ("copy", "copy (flac)", "flac")],
+    [("auto", "aac 112 kb/s", "aac"), ("aac", "aac 112 kb/s", "aac"), ("copy", "copy (flac)", "flac")],
 )
 def test_the_sound_becomes_what_was_asked_for(
     audio_codec: AudioCodec, note: str, codec: str, face_clip: Path, tone: Tone, workspace: Workspace, tmp_path: Path

@@ -70,7 +70,7 @@ class MovieWriter:
 
     @property
     def audio_note(self) -> str:
-        """How the sound is written: "copy (aac)", "aac 256 kb/s" or "none"."""
+        """How the sound is written: "copy (aac)", "aac 224 kb/s" or "none"."""
         return self._sound.note
 
     def write(self, picture: av.VideoFrame, pts: int, duration: int) -> None:

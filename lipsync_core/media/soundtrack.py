@@ -28,10 +28,10 @@ from lipsync_core.option_specs import AudioCodec
 _SHOWN = {"mp3float": "mp3", "libopus": "opus"}
 _AAC_BLOCK = 1024  # samples
 _AAC_PRIMING = 2112  # samples, the longest in use: Apple's encoder; FFmpeg's has 1024
-_PRIMING_S = Fraction(1, 8)  # of all other codecs: Opus wants 80 ms (RFC 7845, 4.6), HE-AAC has up to 108
+_PRIMING_S = Fraction(1, 4)  # of all other codecs: Opus wants 80 ms (RFC 7845, 4.6), MP3 of 8 kHz has 138
 _TRIAL_PACKETS = 8  # a muxer may know only from a packet whether it can describe the codec
 #: High, for most sound given here has been compressed once before.
-_AAC_BITS_PER_CHANNEL = 128_000  # bits/s of mono and stereo
+_AAC_BITS_PER_CHANNEL = 112_000  # bits/s of mono and stereo
 _AAC_BITS_PER_SURROUND_CHANNEL = 80_000
 #: ISO/IEC 14496-3, 4.5.3.1: at most 6144 bits for each channel in a block of 1024 samples.
 _AAC_MAX_BITS_PER_SAMPLE = 6
@@ -56,7 +56,7 @@ _FEW_CHANNELS = 3  # others are mixed to stereo up to here, to 5.1 above
 class Soundtrack:
     """An audio stream that was added to a container, and its packets in order, made on demand."""
 
-    note: str  # how the stream is made: "copy (aac)" or "aac 192 kb/s"
+    note: str  # how the stream is made: "copy (aac)" or "aac 224 kb/s"
     packets: Iterator[av.Packet[AudioStream]]
 
 

@@ -138,22 +138,22 @@ def test_the_index_comes_first_and_the_metadata_is_there(tmp_path: Path, name: s
         ("in.mkv", "aac", 44100, 1, "copy (aac)"),
         ("in.ts", "aac", 48000, 2, "copy (aac)"),
         ("in.aac", "aac", 44100, 2, "copy (aac)"),
-        ("in.mp3", "libmp3lame", 44100, 2, "aac 256 kb/s"),
+        ("in.mp3", "libmp3lame", 44100, 2, "aac 224 kb/s"),
         ("in.ac3", "ac3", 48000, 6, "aac 480 kb/s"),
-        ("in.eac3", "eac3", 48000, 2, "aac 256 kb/s"),
-        ("alac.m4a", "alac", 44100, 2, "aac 256 kb/s"),
-        ("in.flac", "flac", 44100, 2, "aac 256 kb/s"),
-        ("in.ogg", "libopus", 48000, 2, "aac 256 kb/s"),
-        ("in.webm", "libopus", 48000, 2, "aac 256 kb/s"),
-        ("cd.wav", "pcm_s16le", 44100, 2, "aac 256 kb/s"),
-        ("studio.wav", "pcm_s24le", 48000, 2, "aac 256 kb/s"),
-        ("studio192.wav", "pcm_s24le", 192000, 2, "aac 256 kb/s"),
+        ("in.eac3", "eac3", 48000, 2, "aac 224 kb/s"),
+        ("alac.m4a", "alac", 44100, 2, "aac 224 kb/s"),
+        ("in.flac", "flac", 44100, 2, "aac 224 kb/s"),
+        ("in.ogg", "libopus", 48000, 2, "aac 224 kb/s"),
+        ("in.webm", "libopus", 48000, 2, "aac 224 kb/s"),
+        ("cd.wav", "pcm_s16le", 44100, 2, "aac 224 kb/s"),
+        ("studio.wav", "pcm_s24le", 48000, 2, "aac 224 kb/s"),
+        ("studio192.wav", "pcm_s24le", 192000, 2, "aac 224 kb/s"),
         ("telephone.wav", "pcm_s16le", 8000, 1, "aac 48 kb/s"),
         ("speech.wav", "pcm_s16le", 16000, 1, "aac 96 kb/s"),
         ("bytes.wav", "pcm_u8", 11025, 1, "aac 66 kb/s"),
         ("odd rate.wav", "pcm_s16le", 10000, 1, "aac 66 kb/s"),
         ("surround.wav", "pcm_s16le", 48000, 6, "aac 480 kb/s"),
-        ("odd layout.wav", "pcm_s16le", 48000, 3, "aac 256 kb/s"),
+        ("odd layout.wav", "pcm_s16le", 48000, 3, "aac 224 kb/s"),
         ("mulaw.wav", "pcm_mulaw", 8000, 1, "aac 48 kb/s"),
     ],
 )
@@ -207,7 +207,7 @@ def test_the_cut_ends_the_sound(tmp_path: Path, name: str, codec: str) -> None:
 def test_a_later_start_is_cut_to_the_sample_and_encoded(tmp_path: Path, name: str, codec: str) -> None:
     source = write_sound(tmp_path / name, codec, 44100, click(44100, 2, duration_s=3.0))
     start_s = Fraction(7, 11)
-    assert write_movie(tmp_path / "out.mp4", steady(30), AudioCut(source, start_s)) == "aac 256 kb/s"
+    assert write_movie(tmp_path / "out.mp4", steady(30), AudioCut(source, start_s)) == "aac 224 kb/s"
     assert abs(click_time_s(tmp_path / "out.mp4") - (CLICK_S - float(start_s))) < MAX_CLICK_ERROR_S
 
 
@@ -216,7 +216,7 @@ def test_a_hole_in_the_sound_becomes_silence(tmp_path: Path) -> None:
     rate_hz = 48000
     hole = (10 * AAC_BLOCK, 30 * AAC_BLOCK)
     source = write_sound_with_hole(tmp_path / "in.m4a", rate_hz, click(rate_hz, 1), hole)
-    assert write_movie(tmp_path / "out.mp4", steady(50), AudioCut(source)) == "aac 128 kb/s"
+    assert write_movie(tmp_path / "out.mp4", steady(50), AudioCut(source)) == "aac 112 kb/s"
     assert len(sound_packets(tmp_path / "out.mp4")) >= 2 * rate_hz // AAC_BLOCK
     assert abs(click_time_s(tmp_path / "out.mp4") - CLICK_S) < MAX_CLICK_ERROR_S
 

@@ -102,7 +102,7 @@ def test_all_sound_but_aac_becomes_aac_where_it_was(
     ffmpeg("-i", speech, "-ar", str(rate_hz), "-ac", str(channels), "-c:a", *codec, source)
     note = write_movie(output, AudioCut(source))
     assert facts(output) == ("aac", "LC", rate_hz, "mono" if channels == 1 else "stereo")
-    assert note == f"aac {min(128, 6 * rate_hz // 1000) * channels} kb/s"
+    assert note == f"aac {min(112, 6 * rate_hz // 1000) * channels} kb/s"
     before, after = heard(source, is_movie=False), heard(output)
     assert abs(offset_s(before, after)) < MAX_OFFSET_S
     assert abs(len(after) - len(before)) / HEARD_HZ < 2 * AAC_BLOCK / rate_hz
@@ -127,7 +127,7 @@ def test_aac_is_copied(ffmpeg: Ffmpeg, speech: Path, tmp_path: Path, name: str, 
 def test_aac_is_encoded_anew_where_that_is_asked_for(ffmpeg: Ffmpeg, speech: Path, tmp_path: Path) -> None:
     source, output = tmp_path / "in.m4a", tmp_path / "out.mp4"
     ffmpeg("-i", speech, "-ar", "48000", "-ac", "2", "-c:a", "aac", "-b:a", "96k", source)
-    assert write_movie(output, AudioCut(source), "aac") == "aac 256 kb/s"
+    assert write_movie(output, AudioCut(source), "aac") == "aac 224 kb/s"
     assert sound_packets(output) != sound_packets(source)
     assert abs(offset_s(heard(source, is_movie=False), heard(output))) < MAX_OFFSET_S
 
@@ -137,7 +137,7 @@ def test_he_aac_becomes_aac_lc(ffmpeg: Ffmpeg, speech: Path, tmp_path: Path) -> 
     ffmpeg("-i", speech, "-ar", "24000", "-ac", "2", "-c:a", "aac", source)
     as_he_aac(source, 3)
     assert facts(source)[2] == 48000  # FFmpeg doubles it
-    assert write_movie(output, AudioCut(source)) == "aac 256 kb/s"
+    assert write_movie(output, AudioCut(source)) == "aac 224 kb/s"
     assert facts(output) == ("aac", "LC", 48000, "stereo")
     assert abs(offset_s(heard(source, is_movie=False), heard(output))) < MAX_OFFSET_S
 
