@@ -43,6 +43,8 @@ def _video_text(video: "VideoInfo") -> str:
         parts.append(_duration_text(video.duration_s))
     if video.rotation_deg:
         parts.append(f"rotated by {video.rotation_deg}°")
+    if video.is_mirrored:
+        parts.append("mirrored")
     if video.sample_aspect_ratio != 1:
         parts.append(f"pixels {video.sample_aspect_ratio.numerator}:{video.sample_aspect_ratio.denominator}")
     return ", ".join(parts)
@@ -81,6 +83,7 @@ def _video_fields(video: "VideoInfo") -> dict[str, Any]:
         "frame_count": video.frame_count,
         "duration_s": _seconds(video.duration_s),
         "rotation_deg": video.rotation_deg,
+        "is_mirrored": video.is_mirrored,
         "sample_aspect_ratio": str(video.sample_aspect_ratio),
         "colour": {
             "matrix": colour.matrix,

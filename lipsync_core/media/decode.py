@@ -15,6 +15,7 @@ import av
 
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import NoVideoError, UnreadableMediaError
+from lipsync_core.media.orientation import mirror, orientation_of
 from lipsync_core.media.runs import Run, split_runs
 from lipsync_core.media.stream import DECODE_STAGE, PictureStream
 from lipsync_core.media.times import FrameTimes
@@ -38,7 +39,7 @@ class SourceFrame:
     pts: int  # in units of time_base, the first frame at 0, strictly ascending
     duration: int  # to the next frame
     time_base: Fraction  # seconds
-    picture: av.VideoFrame  # planar YUV of 8 or 10 bits: `working_format`
+    picture: av.VideoFrame  # planar YUV of 8 or 10 bits: `working_format`; not mirrored, but as turned as the file's
 
     @property
     def start_s(self) -> Fraction:
@@ -166,6 +167,7 @@ class _FrameReader:
             raise _nothing_decoded(stream)
         self._stream = stream
         self._converter = PictureConverter(first)
+        self._is_mirrored = orientation_of(first).is_mirrored
         self.times = FrameTimes(stream.time_base, stream.nominal_duration)
         self.times.append(first.pts)
         self._ahead: av.VideoFrame | None = first  # the picture at _position, if it is already decoded
@@ -188,6 +190,8 @@ class _FrameReader:
         pts, time_base = self.times.pts(index), self._stream.time_base
         duration = self.times.duration(index, picture.duration or 0)
         converted = self._converter.convert(picture)
+        if self._is_mirrored:
+            mirror(converted)
         converted.pts, converted.time_base = pts, time_base
         return SourceFrame(index, pts, duration, time_base, converted)
 

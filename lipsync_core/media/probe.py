@@ -24,6 +24,8 @@ from lipsync_core.errors import (
     TruncatedMediaError,
     UnreadableMediaError,
 )
+from lipsync_core.media.orientation import Orientation, orientation_of
+from lipsync_core.media.stills import converted_still, is_heif_still
 from lipsync_core.media.truncation import is_missing_index, is_missing_samples
 
 _FALLBACK_RATE = Fraction(25)
@@ -62,10 +64,11 @@ class VideoInfo:
     time_base: Fraction  # seconds
     frame_count: int | None  # as the file claims
     duration_s: Fraction | None
-    rotation_deg: int  # counter-clockwise, as FFmpeg reports the display matrix
+    rotation_deg: int  # counter-clockwise, as FFmpeg reports the display matrix; what is left of it after a mirror
     sample_aspect_ratio: Fraction  # 1 where unknown
     colour: ColourTags
     is_still: bool  # one image, not a video
+    is_mirrored: bool = False  # as stored; decoding flips the pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +106,13 @@ def probe(path: Path) -> MediaInfo:
     """
     with open_media(path) as container:
         stream = video_stream(container)
-        first = _first_frame(container, stream) if stream is not None else None
+        first = _first_picture(container, stream, path) if stream is not None else None
         sound = container.streams.audio
         return MediaInfo(
             path=path,
             container=container.format.name,
             size_bytes=path.stat().st_size,
-            video=_video_info(container, stream, first) if stream is not None else None,
+            video=_video_info(container, stream, path, first) if stream is not None else None,
             audio=_audio_info(container, sound[0]) if sound else None,
             has_picture=first is not None,
         )
@@ -173,9 +176,10 @@ def video_stream(container: InputContainer) -> VideoStream | None:
     return next((stream for stream in container.streams.video if not _is_cover(stream)), None)
 
 
-def is_still(container: InputContainer) -> bool:
-    """Whether `container` is an image file."""
-    return container.format.name.endswith("_pipe") or container.format.name == _IMAGE_BY_NAME
+def is_still(container: InputContainer, path: Path) -> bool:
+    """Whether `container`, open on the file `path`, is an image."""
+    name = container.format.name
+    return name.endswith("_pipe") or name == _IMAGE_BY_NAME or is_heif_still(path)
 
 
 def _readable_size(path: Path) -> int:
@@ -222,25 +226,30 @@ def _is_cover(stream: VideoStream) -> bool:
 
 
 def _video_info(
-    container: InputContainer, stream: VideoStream, first: av.VideoFrame | av.AudioFrame | None
+    container: InputContainer, stream: VideoStream, path: Path, first: av.VideoFrame | av.AudioFrame | None
 ) -> VideoInfo:
     codec = stream.codec_context
+    is_image = is_still(container, path)
+    # PyAV shows the display matrix on decoded pictures only, and the size of a tile for that of an image in tiles.
+    picture = first if isinstance(first, av.VideoFrame) else None
+    turned = orientation_of(picture) if picture else Orientation(0, is_mirrored=False)
+    shown = picture if picture and is_image else codec
     return VideoInfo(
         codec=codec.name,
-        width_px=codec.width,
-        height_px=codec.height,
-        pix_fmt=codec.pix_fmt or "none",
+        width_px=shown.width,
+        height_px=shown.height,
+        pix_fmt=(shown.format.name if isinstance(shown, av.VideoFrame) else shown.pix_fmt) or "none",
         frame_rate=stream.average_rate or stream.guessed_rate or _FALLBACK_RATE,
         time_base=stream.time_base or Fraction(1, 25),
-        frame_count=stream.frames or None,
+        frame_count=1 if is_image else stream.frames or None,
         duration_s=_duration_s(container, stream),
-        # PyAV shows the display matrix on decoded pictures only.
-        rotation_deg=first.rotation if isinstance(first, av.VideoFrame) else 0,
+        rotation_deg=turned.rotation_deg,
+        is_mirrored=turned.is_mirrored,
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
         colour=ColourTags(
-            int(codec.colorspace), int(codec.color_range), int(codec.color_primaries), int(codec.color_trc)
+            int(shown.colorspace), int(shown.color_range), int(shown.color_primaries), int(shown.color_trc)
         ),
-        is_still=is_still(container),
+        is_still=is_image,
     )
 
 
@@ -260,6 +269,13 @@ def _duration_s(container: InputContainer, stream: VideoStream | AudioStream) ->
     if stream.duration and stream.time_base:
         return stream.duration * stream.time_base
     return Fraction(container.duration, av.time_base) if container.duration else None
+
+
+def _first_picture(
+    container: InputContainer, stream: VideoStream, path: Path
+) -> av.VideoFrame | av.AudioFrame | None:
+    still = converted_still(path, stream) if is_still(container, path) else None
+    return still or _first_frame(container, stream)
 
 
 def _first_frame(container: InputContainer, stream: VideoStream | AudioStream) -> av.VideoFrame | av.AudioFrame | None:

@@ -18,6 +18,7 @@ from lipsync_core.clock import StageClock
 from lipsync_core.errors import NoVideoError
 from lipsync_core.media.hardware import HARDWARE
 from lipsync_core.media.probe import is_still, open_media, video_stream
+from lipsync_core.media.stills import converted_still
 from lipsync_core.threads import codec_threads
 
 DECODE_STAGE = "decode"
@@ -51,6 +52,7 @@ class PictureStream:
         self._clock = clock
         self._stack = ExitStack()
         self._pictures: Iterator[av.VideoFrame] = iter(())
+        self._is_still = False
         self._damaged = 0
 
     def __enter__(self) -> Self:
@@ -87,7 +89,7 @@ class PictureStream:
     @property
     def is_still(self) -> bool:
         """The file is one image."""
-        return is_still(self._container)
+        return self._is_still
 
     @property
     def nominal_duration(self) -> int:
@@ -113,7 +115,12 @@ class PictureStream:
         with self._clock.adopting(DECODE_STAGE):
             stream.codec_context.open(strict=False)
         self._stream: VideoStream = stream
-        self._pictures = islice(self._decode(), 1) if self.is_still else self._decode()
+        self._is_still = is_still(self._container, self._path)
+        still = converted_still(self._path, stream) if self._is_still else None
+        if still is not None:
+            self._pictures = iter([still])
+        else:
+            self._pictures = islice(self._decode(), 1) if self._is_still else self._decode()
 
     def seek(self, pts: int) -> bool:
         """Seek to a key frame near or before `pts` (as stored); False if the file is not seekable.
@@ -122,6 +129,8 @@ class PictureStream:
         the first key frame may be damaged.
         """
         self._pictures = iter(())
+        if self._is_still:
+            return False
         try:
             self._container.seek(pts, stream=self._stream)
         except av.FFmpegError as exc:
