@@ -1,13 +1,17 @@
-"""Types of option values that click lacks: moments and faces; and the option for the folder of the product's files."""
+"""Types of option values that click lacks: moments, faces and local files; and the option for the folder of the product's files."""
 
+import os
 import re
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import click
 
+from lipsync_core.errors import InputMissingError
 from lipsync_core.workspace import Workspace
 
+_ADDRESS = r"[A-Za-z][A-Za-z0-9+.-]*://"  # the beginning of an absolute URI (RFC 3986, 3.1 and 3.2)
 _MAX_DIGITS = 18  # no index and no time is longer, and Python refuses to convert thousands of digits
 _MOMENT = re.compile(r"(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):)?(?P<seconds>\d+(?:\.\d*)?|\.\d+)", re.ASCII)
 
@@ -21,7 +25,8 @@ class Moment(click.ParamType[Fraction]):
         """The moment in seconds."""
         if isinstance(value, Fraction):
             return value
-        found = _MOMENT.fullmatch(str(value)) if len(str(value)) <= 3 * _MAX_DIGITS else None
+        found = _MOMENT.fullmatch(str(value)) if len(str(value)) <= 3 * _ADDRESS = r"[A-Za-z][A-Za-z0-9+.-]*://"  # the beginning of an absolute URI (RFC 3986, 3.1 and 3.2)
+_MAX_DIGITS else None
         if found is None:
             self.fail(f"{str(value)!r} is not a time; write seconds (12.5) or [HH:]MM:SS (1:02.5)", param, ctx)
         hours, minutes = int(found["hours"] or 0), int(found["minutes"] or 0)
@@ -29,6 +34,25 @@ class Moment(click.ParamType[Fraction]):
         if found["minutes"] is not None and (seconds >= 60 or (found["hours"] is not None and minutes >= 60)):
             self.fail(f"{str(value)!r} is not a time; minutes and seconds stay below 60", param, ctx)
         return hours * 3600 + minutes * 60 + seconds
+
+
+class LocalFile(click.Path):
+    """A file of this machine; an address is refused in words of its own, as a path it would lose one of its slashes."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path.
+
+        Raises:
+            InputMissingError: the value is an address, and no file has that name.
+        """
+        if re.match(_ADDRESS, str(value), re.ASCII) and not os.path.lexists(value):
+            raise InputMissingError(
+                f"{value} is an address, and no file of this machine", "`lipsync submit` takes addresses"
+            )
+        return super().convert(value, param, ctx)
 
 
 class FaceChoice(click.ParamType[int | None]):
@@ -41,7 +65,8 @@ class FaceChoice(click.ParamType[int | None]):
         text = str(value)
         if text == "largest":
             return None
-        if not (text.isascii() and text.isdigit()) or len(text) > _MAX_DIGITS:
+        if not (text.isascii() and text.isdigit()) or len(text) > _ADDRESS = r"[A-Za-z][A-Za-z0-9+.-]*://"  # the beginning of an absolute URI (RFC 3986, 3.1 and 3.2)
+_MAX_DIGITS:
             self.fail(f"{text!r} is neither 'largest' nor a number; faces count from 0, left to right", param, ctx)
         return int(text)
 

@@ -18,15 +18,16 @@ class SourceVideo:
     name: str  # in messages
     known_sha256: str | None = None  # of its bytes; None where it has not been computed yet
     decoding: DecoderChoice = ON_CPU
+    track: str | None = None  # as for `media.tracks.video_stream`
 
     @classmethod
-    def probed(cls, path: Path) -> "SourceVideo":
+    def probed(cls, path: Path, track: str | None = None) -> "SourceVideo":
         """The video at `path`.
 
         Raises:
             InputError: as `media.probe.require_video`.
         """
-        return cls(path, require_video(path), str(path))
+        return cls(path, require_video(path, track), str(path), track=track)
 
     def sha256(self) -> str:
         """64 hex digits over all of its bytes; the file is read where the sum is not known yet.

@@ -2,19 +2,17 @@
 
 A rotation stays in the file: every player turns by it. Mirrors do not, since many players leave them out: decoding
 flips the pixels, and the rotation that is left is the movie's. The matrix is that of ISO/IEC 14496-12, 6.2.2, in the
-order of FFmpeg's `libavutil/display.h`: x' = a x + c y, y' = b x + d y, with a, b, c, d at places 0, 1, 3 and 4.
+order of FFmpeg's `libavutil/display.h`: x' = a x + c y, y' = b x + d y, stored as a b u c d v x y w.
 """
 
 import math
+import struct
 from dataclasses import dataclass
+from typing import cast
 
 import av
-import numpy as np
-from av.sidedata.sidedata import Type
 
 from lipsync_core.media.planes import plane_samples
-
-_A, _B, _C, _D = 0, 1, 3, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +31,12 @@ class Orientation:
 def orientation_of(picture: av.VideoFrame) -> Orientation:
     """The orientation of a picture as its decoder gave it."""
     try:
-        matrix = picture.side_data.get(Type.DISPLAYMATRIX)
+        matrix = picture.side_data.get("DISPLAYMATRIX")
     except ValueError:  # PyAV 18 reads no side data beside EXIF data; `stills` reads images that EXIF data mirror
         return Orientation(picture.rotation, is_mirrored=False)
     if matrix is None:
         return Orientation(0, is_mirrored=False)
-    a, b, c, d = (int(np.frombuffer(matrix, np.int32)[at]) for at in (_A, _B, _C, _D))
+    a, b, _, c, d, *_ = struct.unpack("=9i", cast(bytes, matrix))
     if a * d - b * c >= 0:
         return Orientation(picture.rotation, is_mirrored=False)
     return Orientation(-round(math.degrees(math.atan2(-b, -a))), is_mirrored=True)

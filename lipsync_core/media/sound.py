@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lipsync_core.errors import NoAudioError
 from lipsync_core.media.probe import open_media
+from lipsync_core.media.tracks import require_audio_stream
 
 #: If the timestamps run ahead of the samples by more than this, sound is missing. A smaller difference is
 #: jitter: Matroska rounds to 1 ms, transport streams and phone recordings wobble by a frame (20 to 40 ms).
@@ -33,11 +34,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AudioCut:
-    """The part [start_s, end_s) of the first audio stream of `path`; its first sample is t = 0."""
+    """The part [start_s, end_s) of one audio stream of `path`; its first sample is t = 0."""
 
     path: Path
     start_s: Fraction = Fraction(0)
     end_s: Fraction | None = None
+    track: str | None = None  # as for `tracks.audio_stream`
 
     def samples(self, rate_hz: int) -> tuple[int, int | None]:
         """The number of its first sample at `rate_hz`, and of the one after its last."""
@@ -64,7 +66,7 @@ def decode_sound(cut: AudioCut) -> Iterator[av.AudioFrame]:
 
 def decode_part(cut: AudioCut) -> Iterator[av.AudioFrame]:
     """As `decode_sound`, but a cut may hold no sample."""
-    return _trimmed(_gapless(_uniform(_source_frames(cut.path))), cut)
+    return _trimmed(_gapless(_uniform(_source_frames(cut.path, cut.track))), cut)
 
 
 def no_sound_in(cut: AudioCut) -> NoAudioError:
@@ -78,11 +80,9 @@ def flush(resampler: av.AudioResampler) -> list[av.AudioFrame]:
     return [frame for frame in resampler.resample(None) if frame is not None]
 
 
-def _source_frames(path: Path) -> Iterator[av.AudioFrame]:
+def _source_frames(path: Path, track: str | None) -> Iterator[av.AudioFrame]:
     with open_media(path) as container:
-        if not container.streams.audio:
-            raise NoAudioError(f"{path} holds no audio", "give a sound file, or a video with sound")
-        stream = container.streams.audio[0]
+        stream = require_audio_stream(container, track)
         yield from _without_padding(_decoded(container, stream), _stated_end_s(container, stream))
 
 

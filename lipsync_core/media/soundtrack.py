@@ -14,6 +14,7 @@ from av.container import InputContainer, OutputContainer
 
 from lipsync_core.media.probe import open_media
 from lipsync_core.media.sound import MAX_JITTER_S, AudioCut, decode_sound
+from lipsync_core.media.tracks import audio_stream, require_audio_stream
 
 #: FFmpeg's decoder name -> the name to show, for the codecs that may be copied into MP4.
 _COPIED = {
@@ -79,7 +80,7 @@ def _copy_plan(cut: AudioCut, container: OutputContainer) -> _CopyPlan | None:
     if cut.start_s != 0:
         return None
     with open_media(cut.path) as source:
-        stream = source.streams.audio[0] if source.streams.audio else None
+        stream = audio_stream(source, cut.track)
         codec = _COPIED.get(stream.codec_context.name) if stream is not None else None
         if stream is None or codec is None or (codec in _MP4_ONLY and container.format.name != "mp4"):
             return None
@@ -139,14 +140,14 @@ def _padding(packet: av.Packet[AudioStream]) -> int:
 
 def _source_packets(cut: AudioCut) -> Iterator[av.Packet[AudioStream]]:
     with open_media(cut.path) as source:
-        for packet in source.demux(source.streams.audio[0]):
+        for packet in source.demux(require_audio_stream(source, cut.track)):
             if packet.size > 0:  # the last packet is empty, made to flush a decoder
                 yield packet
 
 
 def _copied(container: OutputContainer, cut: AudioCut, plan: _CopyPlan) -> Soundtrack:
     with open_media(cut.path) as source:
-        stream = container.add_stream_from_template(source.streams.audio[0])
+        stream = container.add_stream_from_template(require_audio_stream(source, cut.track))
     return Soundtrack(f"copy ({plan.codec})", _moved(stream, cut, plan.origin_s))
 
 

@@ -95,7 +95,7 @@ def _opened(path: Path) -> "Image":
     if _is_heif(path):
         from pillow_heif import HeifImageFile
 
-        return HeifImageFile(path)
+        return HeifImageFile(path)  # type: ignore[no-untyped-call]
     from PIL import Image
 
     return Image.open(path)

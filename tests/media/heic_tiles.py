@@ -36,9 +36,7 @@ def write_tiled_heic(path: Path, rgb: NDArray[np.uint8], rotations: int = 0) -> 
     ]
     head = _box(b"ftyp", b"heic\0\0\0\0mif1heic")
     meta_bytes = len(_meta(items, properties, 0))
-    path.write_bytes(
-        head + _meta(items, properties, len(head) + meta_bytes + 8) + _box(b"mdat", b"".join(items))
-    )
+    path.write_bytes(head + _meta(items, properties, len(head) + meta_bytes + 8) + _box(b"mdat", b"".join(items)))
 
 
 def _meta(items: list[bytes], properties: list[bytes], data_at: int) -> bytes:
