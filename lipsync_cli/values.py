@@ -1,4 +1,4 @@
-"""Types of option values that click lacks: moments, faces and local files; and the option for the folder of the product's files."""
+"""Types of option values that click lacks: moments, faces, local files; and the folder of the product's files."""
 
 import os
 import re
@@ -25,8 +25,7 @@ class Moment(click.ParamType[Fraction]):
         """The moment in seconds."""
         if isinstance(value, Fraction):
             return value
-        found = _MOMENT.fullmatch(str(value)) if len(str(value)) <= 3 * _ADDRESS = r"[A-Za-z][A-Za-z0-9+.-]*://"  # the beginning of an absolute URI (RFC 3986, 3.1 and 3.2)
-_MAX_DIGITS else None
+        found = _MOMENT.fullmatch(str(value)) if len(str(value)) <= 3 * _MAX_DIGITS else None
         if found is None:
             self.fail(f"{str(value)!r} is not a time; write seconds (12.5) or [HH:]MM:SS (1:02.5)", param, ctx)
         hours, minutes = int(found["hours"] or 0), int(found["minutes"] or 0)
@@ -65,8 +64,7 @@ class FaceChoice(click.ParamType[int | None]):
         text = str(value)
         if text == "largest":
             return None
-        if not (text.isascii() and text.isdigit()) or len(text) > _ADDRESS = r"[A-Za-z][A-Za-z0-9+.-]*://"  # the beginning of an absolute URI (RFC 3986, 3.1 and 3.2)
-_MAX_DIGITS:
+        if not (text.isascii() and text.isdigit()) or len(text) > _MAX_DIGITS:
             self.fail(f"{text!r} is neither 'largest' nor a number; faces count from 0, left to right", param, ctx)
         return int(text)
 
