@@ -241,8 +241,9 @@ def _video_info(
         width_px=shown.width,
         height_px=shown.height,
         pix_fmt=(shown.format.name if isinstance(shown, av.VideoFrame) else shown.pix_fmt) or "none",
-        frame_rate=stream.average_rate or stream.guessed_rate or _FALLBACK_RATE,
-        time_base=stream.time_base or Fraction(1, 25),
+        # FFmpeg says 1 frame/s of a HEIC picture: a mouth needs more.
+        frame_rate=_FALLBACK_RATE if is_image else stream.average_rate or stream.guessed_rate or _FALLBACK_RATE,
+        time_base=1 / _FALLBACK_RATE if is_image else stream.time_base or 1 / _FALLBACK_RATE,
         frame_count=1 if is_image else stream.frames or None,
         duration_s=_duration_s(container, stream),
         rotation_deg=turned.rotation_deg,

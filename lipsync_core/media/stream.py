@@ -103,6 +103,8 @@ class PictureStream:
     @property
     def nominal_duration(self) -> int:
         """A frame's duration at the frame rate that the codec claims, in units of `time_base`; at least 1."""
+        if self._is_still:
+            return 1
         rate = self._stream.guessed_rate or self._stream.average_rate or _FALLBACK_RATE
         return max(1, round(1 / (rate * self.time_base)))
 

@@ -128,7 +128,7 @@ def _infos(streams: Sequence[Stream], chosen: Stream | None) -> tuple[TrackInfo,
 def _is_in(stream: Stream, language: str) -> bool:
     """A language without a region takes each region: de takes de-AT."""
     wanted, given = _normal(language), _normal(_language(stream))
-    return wanted == given or given.startswith(f"{wanted}-")
+    return bool(wanted) and (wanted == given or given.startswith(f"{wanted}-"))
 
 
 def _normal(language: str) -> str:

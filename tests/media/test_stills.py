@@ -1,5 +1,6 @@
 """Photographs as phones and programs write them: one picture, whole, upright, in the right colours."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,9 @@ def test_a_picture_of_a_phone_is_a_still_and_not_a_video(ending: str, tmp_path: 
     Image.fromarray(corners(401, 299)).save(path, quality=95)
     video = require_video(path)
     assert (video.is_still, video.width_px, video.height_px, video.frame_count) == (True, 401, 299, 1)
-    assert len(list(decode_in_order(path, [0, 0, 0], StageClock()))) == 3
+    frames = list(decode_in_order(path, [0, 0, 0], StageClock()))
+    assert [frame.duration * frame.time_base for frame in frames] == [Fraction(1, 25)] * 3
+    assert video.frame_rate == 25
 
 
 @pytest.mark.parametrize("rotations", range(4))
