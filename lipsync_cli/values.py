@@ -1,14 +1,18 @@
-"""Types of option values that click lacks: moments and faces; and the option for the folder of the product's files."""
+"""Types of option values that click lacks: moments, faces, local files; and the folder of the product's files."""
 
+import os
 import re
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import click
 
+from lipsync_core.errors import InputMissingError
 from lipsync_core.option_specs import FRAME_RATE
 from lipsync_core.workspace import Workspace
 
+_ADDRESS = r"[A-Za-z][A-Za-z0-9+.-]*://"  # the beginning of an absolute URI (RFC 3986, 3.1 and 3.2)
 _MAX_DIGITS = 18  # no index and no time is longer, and Python refuses to convert thousands of digits
 _MOMENT = re.compile(r"(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):)?(?P<seconds>\d+(?:\.\d*)?|\.\d+)", re.ASCII)
 
@@ -60,6 +64,25 @@ class PictureSize(click.ParamType[tuple[int, int]]):
         if found is None:
             self.fail(f"{str(value)!r} is not a size; write 1920x1080", param, ctx)
         return int(found[1]), int(found[2])
+
+
+class LocalFile(click.Path):
+    """A file of this machine; an address is refused in words of its own, as a path it would lose one of its slashes."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path.
+
+        Raises:
+            InputMissingError: the value is an address, and no file has that name.
+        """
+        if re.match(_ADDRESS, str(value), re.ASCII) and not os.path.lexists(value):
+            raise InputMissingError(
+                f"{value} is an address, and no file of this machine", "`lipsync submit` takes addresses"
+            )
+        return super().convert(value, param, ctx)
 
 
 class FaceChoice(click.ParamType[int | None]):

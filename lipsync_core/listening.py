@@ -28,7 +28,7 @@ def listen(generator: InferringHalf, audio: Path, options: JobOptions, clock: St
         InputError: the file cannot be read.
     """
     part = generator.part_to_hear(options.start_s, options.end_s)
-    speech = SpeechReader(audio, clock, options.start_s, options.end_s, part)
+    speech = SpeechReader(audio, clock, options.start_s, options.end_s, part, options.audio_track)
     with clock.stage("listen"):
         conditions = generator.listen(speech, part)
     return HeardSpeech(conditions, options.start_s + speech.duration_s)

@@ -80,7 +80,7 @@ def write_movie(
 def output_sound(audio: Path, timeline: Timeline, options: JobOptions) -> AudioCut:
     """The part of the given sound that the output carries."""
     end_s = options.start_s + timeline.duration_s if options.length == "video" else options.end_s
-    return AudioCut(audio, options.start_s, end_s)
+    return AudioCut(audio, options.start_s, end_s, options.audio_track)
 
 
 def output_labels(parts: RenderingParts) -> Mapping[str, str]:

@@ -137,6 +137,8 @@ _SPECS = (
     ),
     OptionSpec("start_s", "Where in the result to start: seconds or [HH:]MM:SS.", lowest=0),
     OptionSpec("end_s", "Where in the result to stop."),
+    OptionSpec("video_track", "Which of VIDEO's tracks: a number from 0, or a language; `lipsync probe` lists them."),
+    OptionSpec("audio_track", "Which of AUDIO's tracks, in the same way."),
     OptionSpec(
         "min_synced",
         "Fail when a smaller share of the frames (0 to 1) gets synced; at 0, when none does.",

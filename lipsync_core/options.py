@@ -68,6 +68,8 @@ class JobOptions:
     audio_codec: AudioCodec = "auto"  # auto: AAC-LC is copied, all else encoded as AAC-LC
     start_s: Fraction = Fraction(0)
     end_s: Fraction | None = None  # of the result, exclusive
+    video_track: str | None = None  # a number, from 0, or a language; None: by the file's own marks
+    audio_track: str | None = None
     min_synced: float = 0.0  # share of output frames, 0..1; at 0 one frame is enough
 
     def __post_init__(self) -> None:

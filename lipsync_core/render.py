@@ -95,8 +95,14 @@ def _visible(box: Box | None, frame: SourceFrame) -> Box:
 
 
 def ordered_frames(
-    video: Path, track: FaceTrack, timeline: Timeline, clock: StageClock, decoder: Decoder = "cpu"
+    video: Path,
+    track: FaceTrack,
+    timeline: Timeline,
+    clock: StageClock,
+    decoder: Decoder = "cpu",
+    video_track: str | None = None,
 ) -> Generator[SourceFrame, None, None]:
     """The source frame of every output frame."""
     order = timeline.source_indexes.tolist()
-    yield from decode_in_order(video, order, clock, frame_pts=track.frame_pts.tolist(), decoder=decoder)
+    frame_pts = track.frame_pts.tolist()
+    yield from decode_in_order(video, order, clock, frame_pts=frame_pts, decoder=decoder, track=video_track)

@@ -21,15 +21,17 @@ class SourceVideo:
     known_sha256: str | None = None  # of its bytes; None where it has not been computed yet
     decoding: DecoderChoice = ON_CPU
     lead_s: Fraction = Fraction(0)  # how long after the file's time 0 its first picture appears
+    track: str | None = None  # as for `media.tracks.video_stream`
 
     @classmethod
-    def probed(cls, path: Path) -> "SourceVideo":
+    def probed(cls, path: Path, track: str | None = None) -> "SourceVideo":
         """The video at `path`.
 
         Raises:
             InputError: as `media.probe.require_video`.
         """
-        return cls(path, require_video(path), str(path), lead_s=file_starts(path).picture_s)
+        lead_s = file_starts(path, video_track=track).picture_s
+        return cls(path, require_video(path, track), str(path), lead_s=lead_s, track=track)
 
     def sha256(self) -> str:
         """64 hex digits over all of its bytes; the file is read where the sum is not known yet.

@@ -55,7 +55,7 @@ class TrackPass:
         """
         spec = self.generator.spec
         observer = f"{spec.name}/{spec.version}" if self.generator.observer() else ""
-        return track_key(video.sha256(), self.tracker, observer)
+        return track_key(video.sha256(), self.tracker, observer, video.track)
 
     def run(
         self, video: SourceVideo, needed_s: Fraction | None, clock: StageClock, progress: ProgressCallback
@@ -67,7 +67,7 @@ class TrackPass:
         if stored is not None:
             return TrackedClip(stored.track, stored.findings, was_cached=True)
         extent_s = None if needed_s is None else Fraction(EXTENT_S * max(1, ceil(needed_s / EXTENT_S)))
-        decoded = decode_frames(video.path, clock, extent_s, video.decoding.chosen)
+        decoded = decode_frames(video.path, clock, extent_s, video.decoding.chosen, video.track)
         frames = _announced(decoded, video.info.frame_count, progress)
         observer = self.generator.observer()
         track = self.tracker.track(frames, clock, observer)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pillow_heif
 import pytest
+from PIL import Image
 from skimage import data, io
 
 from lipsync_core import JobOptions, Progress, Workspace, lip_sync
@@ -19,6 +21,7 @@ from lipsync_core.face.mediapipe import MODEL, MediapipeTracker
 from lipsync_core.face.mesh import MeshFitter
 from lipsync_core.media.decode import decode_frames
 from lipsync_core.media.probe import probe
+from lipsync_core.media.sound import AudioCut, decode_sound
 from lipsync_core.media.starts import file_starts
 from lipsync_core.models.store import ModelStore
 from lipsync_core.option_specs import AudioCodec
@@ -302,3 +305,59 @@ def test_progress_and_timings_account_for_every_frame(
     looks_after_the_stages_s = 3
     assert 100 < report.wall_s <= sum(stage.wall_s for stage in report.stages) + looks_after_the_stages_s
     assert 100 < report.cpu_s <= sum(stage.cpu_s for stage in report.stages) + looks_after_the_stages_s
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_a_mirrored_clip_is_synced_and_shown_as_the_source_is(
+    degrees: int, face_clip: Path, speech_wav: Path, workspace: Workspace, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    plain, tagged = tmp_path / "plain.mp4", tmp_path / "tagged.mp4"
+    ffmpeg("-i", face_clip, "-frames:v", "15", "-an", "-crf", "12", plain)
+    ffmpeg("-display_rotation", str(degrees), "-display_hflip", "-i", plain, "-c", "copy", tagged)
+    report = lip_sync(tagged, speech_wav, tmp_path / "out.mp4", JobOptions(end_s=Fraction(3, 5)), workspace)
+    assert report.frames.synced == 15
+    shown = []
+    for path in (tagged, tmp_path / "out.mp4"):
+        ffmpeg("-i", path, "-frames:v", "1", path.with_suffix(".png"))  # turns and mirrors as players do
+        shown.append(io.imread(path.with_suffix(".png")).astype(int))
+    assert shown[0].shape == shown[1].shape
+    assert np.abs(shown[0] - shown[1]).mean() < 3
+
+
+@pytest.mark.parametrize("orientation", [1, 5, 6])
+def test_a_photograph_of_a_phone_speaks_upright(
+    orientation: int, speech_wav: Path, workspace: Workspace, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    portrait, output = tmp_path / "portrait.heic", tmp_path / "out.mp4"
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    # A picture that the orientation makes upright.
+    backwards = {1: None, 5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90}[orientation]
+    upright = Image.fromarray(data.astronaut())
+    stored = upright if backwards is None else upright.transpose(backwards)
+    pillow_heif.from_pillow(stored).save(portrait, quality=90, exif=exif.tobytes())
+    report = lip_sync(portrait, speech_wav, output, SECOND, workspace)
+    assert report.frames.synced == 25
+    ffmpeg("-i", output, "-frames:v", "1", tmp_path / "shown.png")
+    shown = io.imread(tmp_path / "shown.png").astype(int)
+    assert np.abs(shown - np.asarray(upright)).mean() < 6
+
+
+def test_a_job_reads_the_tracks_that_were_asked_for(
+    face_clip: Path, speech_wav: Path, workspace: Workspace, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    film = tmp_path / "film.mkv"
+    ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=size=160x120:rate=25:duration=1", "-i", face_clip),
+        *("-f", "lavfi", "-i", "anullsrc=sample_rate=16000:channel_layout=mono:duration=5", "-i", speech_wav),
+        *("-map", "0", "-map", "1:v", "-map", "2", "-map", "3", "-metadata:s:a:1", "language=ger"),
+        *("-disposition:v:0", "default", "-disposition:v:1", "0", "-disposition:a:1", "0", film),
+    )
+    with pytest.raises(FaceError):
+        lip_sync(film, film, tmp_path / "out.mp4", SECOND, workspace)
+    options = replace(SECOND, video_track="1", audio_track="de")
+    report = lip_sync(film, film, tmp_path / "out.mp4", options, workspace)
+    assert report.frames.synced == 25
+    assert reopened(tmp_path / "out.mp4").size == (640, 360)
+    sound = [frame.to_ndarray() for frame in decode_sound(AudioCut(tmp_path / "out.mp4"))]
+    assert np.abs(np.concatenate(sound, axis=1)).max() > 0.05

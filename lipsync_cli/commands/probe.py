@@ -1,6 +1,7 @@
 """`lipsync probe`: shows the properties of a media file, as the product reads them."""
 
 import json
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lipsync_cli.failures import write_stdout
+from lipsync_cli.values import LocalFile
 
 if TYPE_CHECKING:
     from lipsync_core.media.probe import AudioInfo, MediaInfo, VideoInfo
+    from lipsync_core.media.tracks import TrackInfo
 
 SCHEMA = "lipsync.probe/1"
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=LocalFile())
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 def probe(file: Path, as_json: bool) -> None:
     """Say what FILE holds: container, video, audio."""
@@ -32,6 +35,20 @@ def _lines(info: "MediaInfo") -> list[str]:
         f"       {info.container}, {info.size_bytes} bytes",
         f"video  {_video_text(info.video) if info.video else 'none'}",
         f"audio  {_audio_text(info.audio) if info.audio else 'none'}",
+        *_track_lines("video", info.video_tracks),
+        *_track_lines("audio", info.audio_tracks),
+    ]
+
+
+def _track_lines(kind: str, tracks: "tuple[TrackInfo, ...]") -> list[str]:
+    """One line for each track where there are several to choose from."""
+    if len(tracks) < 2:
+        return []
+    return [
+        f"       {'*' if track.is_chosen else ' '} --{kind}-track {track.number}: "
+        + ", ".join(part for part in (track.language or "no language", track.codec, track.title) if part)
+        + (", the file's default" if track.is_default else "")
+        for track in tracks
     ]
 
 
@@ -43,6 +60,8 @@ def _video_text(video: "VideoInfo") -> str:
         parts.append(_duration_text(video.duration_s))
     if video.rotation_deg:
         parts.append(f"rotated by {video.rotation_deg}°")
+    if video.is_mirrored:
+        parts.append("mirrored")
     if video.sample_aspect_ratio != 1:
         parts.append(f"pixels {video.sample_aspect_ratio.numerator}:{video.sample_aspect_ratio.denominator}")
     return ", ".join(parts)
@@ -66,6 +85,8 @@ def _fields(info: "MediaInfo") -> dict[str, Any]:
         "size_bytes": info.size_bytes,
         "video": _video_fields(info.video) if info.video else None,
         "audio": _audio_fields(info.audio) if info.audio else None,
+        "video_tracks": [asdict(track) for track in info.video_tracks],
+        "audio_tracks": [asdict(track) for track in info.audio_tracks],
     }
 
 
@@ -81,6 +102,7 @@ def _video_fields(video: "VideoInfo") -> dict[str, Any]:
         "frame_count": video.frame_count,
         "duration_s": _seconds(video.duration_s),
         "rotation_deg": video.rotation_deg,
+        "is_mirrored": video.is_mirrored,
         "sample_aspect_ratio": str(video.sample_aspect_ratio),
         "colour": {
             "matrix": colour.matrix,

@@ -19,12 +19,12 @@ from lipsync_cli.job_options import job_option
 from lipsync_cli.ledger import open_ledger, recorded
 from lipsync_cli.progress.run import shown_progress
 from lipsync_cli.render.run_report import render_json, render_text
-from lipsync_cli.values import FaceChoice, FrameRate, Moment, PictureSize, workspace_at
+from lipsync_cli.values import FaceChoice, FrameRate, LocalFile, Moment, PictureSize, workspace_at
 from lipsync_core.execution import Execution
 from lipsync_core.option_specs import OPTIONS, PRESETS
 from lipsync_core.options import JobOptions
 
-_FILE = click.Path(path_type=Path)
+_FILE = LocalFile()
 
 
 @click.command(epilog="An existing OUT is replaced, at the very end and in one step; until then it is not touched.")
@@ -56,6 +56,8 @@ _FILE = click.Path(path_type=Path)
 @job_option("audio_codec")
 @job_option("start_s", type=Moment(), default="0")
 @job_option("end_s", type=Moment(), show_default="its end")
+@job_option("video_track", metavar="N|LANGUAGE", show_default="the file's own choice")
+@job_option("audio_track", metavar="N|LANGUAGE", show_default="the file's own choice")
 @job_option("min_synced", type=float)
 @cores_option
 @ledger_option

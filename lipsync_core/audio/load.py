@@ -31,9 +31,10 @@ WHOLE_SOUND = SoundPart()
 
 
 class SpeechReader:
-    """The first audio stream of any file that FFmpeg reads, as blocks of (N,) int16 at 16 kHz, mono.
+    """One audio stream of any file that FFmpeg reads, as blocks of (N,) int16 at 16 kHz, mono.
 
-    Can be iterated once; memory does not grow with the length. `duration_s` is known afterwards.
+    `track` is as for `media.tracks.audio_stream`. Can be iterated once; memory does not grow with the length.
+    `duration_s` is known afterwards.
 
     By default it yields the cut [start_s, end_s) alone. With a `part`, which holds the cut, it yields that, with the
     samples that the whole sound would have there, bit for bit.
@@ -46,8 +47,9 @@ class SpeechReader:
         start_s: Fraction = Fraction(0),
         end_s: Fraction | None = None,
         part: SoundPart | None = None,
+        track: str | None = None,
     ) -> None:
-        self._cut = AudioCut(path, start_s, end_s)
+        self._cut = AudioCut(path, start_s, end_s, track)
         self._part = part
         self._clock = clock
         self._duration_s = Fraction(0)
@@ -84,7 +86,7 @@ class SpeechReader:
         """The samples of `part`, resampled together with a second around it: the resampler looks at neighbours."""
         read_s = Fraction(max(0, part.first_s - _RUN_IN_S))
         end_s = None if part.end_s is None else Fraction(part.end_s + _RUN_IN_S)
-        frames = decode_part(AudioCut(self._cut.path, read_s, end_s))
+        frames = decode_part(AudioCut(self._cut.path, read_s, end_s, self._cut.track))
         kept = _samples(0 if part.end_s is None else part.end_s - part.first_s)
         skipped = _samples(part.first_s) - round(read_s * SPEECH_RATE_HZ)
         for block in _resampled(self._counted(frames, read_s)):

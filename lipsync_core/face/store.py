@@ -32,14 +32,17 @@ class StoredTrack:
     findings: Findings
 
 
-def track_key(video_sha256: str, tracker: FaceTracker, observer: str) -> str:
+def track_key(video_sha256: str, tracker: FaceTracker, observer: str, video_track: str | None = None) -> str:
     """The key under which the track of a video is stored: 64 hex digits.
 
     It depends on the video's bytes, not its name, on the tracker's name, version and parameters, and
-    on `observer`, the observer's name and version ("" without an observer).
+    on `observer`, the observer's name and version ("" without an observer), and on the video track, where one was
+    asked for.
     """
-    parts = json.dumps([_FORMAT, video_sha256, tracker.name, tracker.parameters, observer])
-    return hashlib.sha256(parts.encode()).hexdigest()
+    parts = [_FORMAT, video_sha256, tracker.name, tracker.parameters, observer]
+    if video_track is not None:
+        parts.append(video_track)
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 class TrackStore:

@@ -15,6 +15,7 @@ import av
 
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import NoVideoError, UnreadableMediaError
+from lipsync_core.media.orientation import mirror, orientation_of
 from lipsync_core.media.runs import Run, split_runs
 from lipsync_core.media.stream import DECODE_STAGE, PictureStream
 from lipsync_core.media.times import FrameTimes
@@ -38,7 +39,7 @@ class SourceFrame:
     pts: int  # in units of time_base, the first frame at 0, strictly ascending
     duration: int  # to the next frame
     time_base: Fraction  # seconds
-    picture: av.VideoFrame  # planar YUV of 8 or 10 bits: `working_format`
+    picture: av.VideoFrame  # planar YUV of 8 or 10 bits: `working_format`; not mirrored, but as turned as the file's
 
     @property
     def start_s(self) -> Fraction:
@@ -47,19 +48,23 @@ class SourceFrame:
 
 
 def decode_frames(
-    path: Path, clock: StageClock, until_s: Fraction | None = None, decoder: str = "cpu"
+    path: Path,
+    clock: StageClock,
+    until_s: Fraction | None = None,
+    decoder: str = "cpu",
+    track: str | None = None,
 ) -> Iterator[SourceFrame]:
     """The frames of `path` from the first one on, those that start before `until_s`; timed as stage "decode".
 
     Damaged pictures are left out and logged. A still image gives one frame that lasts 1/25 s. `decoder` is one of
-    `hardware.HARDWARE`.
+    `hardware.HARDWARE`, `track` as for `tracks.video_stream`.
 
     Raises, from the first step on:
         NoVideoError: the file holds no picture.
         UnreadableMediaError: it holds pictures of which none can be decoded.
         InputError: as `probe.probe`.
     """
-    return clock.timed(DECODE_STAGE, _forwards(PictureStream(path, clock, decoder), until_s))
+    return clock.timed(DECODE_STAGE, _forwards(PictureStream(path, clock, decoder, track=track), until_s))
 
 
 def decode_in_order(
@@ -69,19 +74,21 @@ def decode_in_order(
     budget_bytes: int = DEFAULT_BUDGET_BYTES,
     frame_pts: Sequence[int] | None = None,
     decoder: str = "cpu",
+    track: str | None = None,
 ) -> Iterator[SourceFrame]:
     """One frame for each entry of `order`, which holds indexes of source frames; timed as stage "decode".
 
     `order` may ascend, descend, jump and repeat; every picture is independent of the others, repeats included.
     `budget_bytes` bounds the pictures held for descending runs (one is always allowed). `frame_pts`, the start times
     of the frames from an earlier pass (`FaceTrack.frame_pts`), lets the first run seek; without it the frames before
-    are decoded once. `decoder` is as for `decode_frames`.
+    are decoded once. `decoder` and `track` are as for `decode_frames`.
 
     Raises, from the first step on:
         UnreadableMediaError: the file has no such frame, or none that can be decoded.
         NoVideoError, InputError: as `decode_frames`.
     """
-    return clock.timed(DECODE_STAGE, _in_order(PictureStream(path, clock, decoder), order, budget_bytes, frame_pts))
+    opening = PictureStream(path, clock, decoder, track=track)
+    return clock.timed(DECODE_STAGE, _in_order(opening, order, budget_bytes, frame_pts))
 
 
 def _forwards(opening: PictureStream, until_s: Fraction | None) -> Iterator[SourceFrame]:
@@ -166,6 +173,7 @@ class _FrameReader:
             raise _nothing_decoded(stream)
         self._stream = stream
         self._converter = PictureConverter(first)
+        self._is_mirrored = orientation_of(first).is_mirrored
         self.times = FrameTimes(stream.time_base, stream.nominal_duration, may_jump=stream.may_jump)
         self.times.append(first.pts)
         self._ahead: av.VideoFrame | None = first  # the picture at _position, if it is already decoded
@@ -188,6 +196,8 @@ class _FrameReader:
         pts, time_base = self.times.pts(index), self._stream.time_base
         duration = self.times.duration(index, picture.duration or 0)
         converted = self._converter.convert(picture)
+        if self._is_mirrored:
+            mirror(converted)
         converted.pts, converted.time_base = pts, time_base
         return SourceFrame(index, pts, duration, time_base, converted)
 

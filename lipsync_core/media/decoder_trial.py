@@ -16,8 +16,8 @@ _PICTURES = 3
 _Planes = list[np.ndarray]  # of one picture, (H, W) uint8 or uint16 each
 
 
-def try_decoder(path: Path, decoder: str) -> None:
-    """Decode the first pictures of `path` with the hardware of `decoder`, and on the CPU.
+def try_decoder(path: Path, decoder: str, track: str | None = None) -> None:
+    """Decode the first pictures of the track `track` of `path` with the hardware of `decoder`, and on the CPU.
 
     The trial may start a GPU: call it in the process that decodes, not in one that forks.
 
@@ -27,17 +27,17 @@ def try_decoder(path: Path, decoder: str) -> None:
     """
     with error_log() as lines:
         try:
-            decoded = _first_pictures(path, decoder)
+            decoded = _first_pictures(path, decoder, track)
         except InputError as exc:
             raise UnreadableMediaError(reasons(lines) or exc.message) from exc
-    expected = _first_pictures(path, "cpu")
+    expected = _first_pictures(path, "cpu", track)
     if not expected or len(decoded) != len(expected) or not all(map(_is_same, decoded, expected)):
         raise UnreadableMediaError("its pictures are not those of the CPU")
 
 
-def _first_pictures(path: Path, decoder: str) -> list[_Planes]:
+def _first_pictures(path: Path, decoder: str, track: str | None) -> list[_Planes]:
     """In the working format, which both have in common."""
-    with PictureStream(path, StageClock(), decoder, has_fallback=False) as stream:
+    with PictureStream(path, StageClock(), decoder, has_fallback=False, track=track) as stream:
         pictures = list(islice(stream, _PICTURES))
     converted = [PictureConverter(picture).convert(picture) for picture in pictures]
     return [[plane_samples(each, plane).copy() for plane in range(len(each.planes))] for each in converted]

@@ -12,7 +12,6 @@ import av
 from av.audio.stream import AudioStream
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
-from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from lipsync_core.errors import (
@@ -25,11 +24,22 @@ from lipsync_core.errors import (
     UnreadableMediaError,
 )
 from lipsync_core.media.channel_order import forget_own_orders
+from lipsync_core.media.orientation import Orientation, orientation_of
+from lipsync_core.media.stills import converted_still, is_heif_still
+from lipsync_core.media.tracks import (
+    TrackInfo,
+    audio_stream,
+    audio_tracks,
+    require_audio_stream,
+    video_stream,
+    video_tracks,
+)
 from lipsync_core.media.truncation import is_missing_index, is_missing_samples
 
 _FALLBACK_RATE = Fraction(25)
 # A file name is never a list of files or an address, and a playlist inside a file never leads to the network.
 _OPEN_OPTIONS = {"protocol_whitelist": "file", "pattern_type": "none"}
+_SCHEME = "file:"
 _IMAGE_BY_NAME = "image2"
 # First bytes of image files (their specifications) and FFmpeg's demuxer for each.
 _IMAGE_FORMATS = (
@@ -53,7 +63,7 @@ class ColourTags:
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """The first video stream of a file, as stored: unrotated, before any conversion."""
+    """One video stream of a file, as stored: unrotated, before any conversion."""
 
     codec: str
     width_px: int
@@ -63,15 +73,16 @@ class VideoInfo:
     time_base: Fraction  # seconds
     frame_count: int | None  # as the file claims
     duration_s: Fraction | None
-    rotation_deg: int  # counter-clockwise, as FFmpeg reports the display matrix
+    rotation_deg: int  # counter-clockwise, as FFmpeg reports the display matrix; what is left of it after a mirror
     sample_aspect_ratio: Fraction  # 1 where unknown
     colour: ColourTags
     is_still: bool  # one image, not a video
+    is_mirrored: bool = False  # as stored; decoding flips the pictures
 
 
 @dataclass(frozen=True, slots=True)
 class AudioInfo:
-    """The first audio stream of a file."""
+    """One audio stream of a file."""
 
     codec: str
     rate_hz: int
@@ -83,7 +94,7 @@ class AudioInfo:
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """The first video and audio stream of a file; the cover image of a piece of music does not count as video."""
+    """The chosen video and audio stream of a file; the cover image of a piece of music does not count as video."""
 
     path: Path
     container: str
@@ -91,34 +102,39 @@ class MediaInfo:
     video: VideoInfo | None
     audio: AudioInfo | None
     has_picture: bool  # whether a frame of the video decodes
+    video_tracks: tuple[TrackInfo, ...] = ()
+    audio_tracks: tuple[TrackInfo, ...] = ()
 
 
-def probe(path: Path) -> MediaInfo:
-    """Read the properties of the media file `path`.
+def probe(path: Path, video_track: str | None = None, audio_track: str | None = None) -> MediaInfo:
+    """Read the properties of the media file `path`; tracks are chosen as by `tracks.video_stream`.
 
     Raises:
+        OptionError: the file has no such track.
         InputMissingError: there is no such file, or this user may not read it.
         NotAFileError: the path is a directory or a device.
         UnreadableMediaError: the file is empty, or FFmpeg does not know its format.
         TruncatedMediaError: the file ends before its own index says.
     """
     with open_media(path) as container:
-        stream = video_stream(container)
-        first = _first_frame(container, stream) if stream is not None else None
-        sound = container.streams.audio
+        stream = video_stream(container, video_track)
+        first = _first_picture(container, stream, path) if stream is not None else None
+        sound = audio_stream(container, audio_track)
         return MediaInfo(
             path=path,
             container=container.format.name,
             size_bytes=path.stat().st_size,
             video=_video_info(container, stream, first) if stream is not None else None,
-            audio=_audio_info(container, sound[0]) if sound else None,
+            audio=_audio_info(container, sound) if sound is not None else None,
             has_picture=first is not None,
+            video_tracks=video_tracks(container, video_track),
+            audio_tracks=audio_tracks(container, audio_track),
         )
 
 
-def require_video(path: Path) -> VideoInfo:
+def require_video(path: Path, track: str | None = None) -> VideoInfo:
     """The video of `path`; raises as `probe` and `video_of`."""
-    return video_of(probe(path))
+    return video_of(probe(path, video_track=track))
 
 
 def video_of(media: MediaInfo) -> VideoInfo:
@@ -134,7 +150,7 @@ def video_of(media: MediaInfo) -> VideoInfo:
     return media.video
 
 
-def require_audio(path: Path) -> AudioInfo:
+def require_audio(path: Path, track: str | None = None) -> AudioInfo:
     """The audio of `path`, which may be a video file.
 
     Raises:
@@ -142,9 +158,7 @@ def require_audio(path: Path) -> AudioInfo:
         InputError: as `probe`.
     """
     with open_media(path) as container:
-        if not container.streams.audio:
-            raise NoAudioError(f"{path} holds no audio", "give a sound file, or a video with sound")
-        stream = container.streams.audio[0]
+        stream = require_audio_stream(container, track)
         info = _audio_info(container, stream)
         if _first_frame(container, stream) is None:
             raise NoAudioError(f"{path} has an audio stream without samples", "give a file with sound in it")
@@ -170,14 +184,10 @@ def open_media(path: Path, hardware: HWAccel | None = None) -> Iterator[InputCon
         raise _translated(exc, path) from exc
 
 
-def video_stream(container: InputContainer) -> VideoStream | None:
-    """The first video stream that is no cover image, or None."""
-    return next((stream for stream in container.streams.video if not _is_cover(stream)), None)
-
-
 def is_still(container: InputContainer) -> bool:
-    """Whether `container` is an image file."""
-    return container.format.name.endswith("_pipe") or container.format.name == _IMAGE_BY_NAME
+    """Whether `container`, which `open_media` has opened, is an image."""
+    name = container.format.name
+    return name.endswith("_pipe") or name == _IMAGE_BY_NAME or is_heif_still(Path(container.name[len(_SCHEME) :]))
 
 
 def _readable_size(path: Path) -> int:
@@ -199,7 +209,7 @@ def _readable_size(path: Path) -> int:
 
 
 def _open(path: Path, hardware: HWAccel | None) -> InputContainer:
-    address = f"file:{path.absolute()}"
+    address = f"{_SCHEME}{path.absolute()}"
     container = av.open(address, options=_OPEN_OPTIONS, metadata_errors="replace", hwaccel=hardware)
     if container.format.name != _IMAGE_BY_NAME:
         return container
@@ -219,30 +229,32 @@ def _translated(exc: av.FFmpegError, path: Path) -> InputError:
     return UnreadableMediaError(f"{path} cannot be read as media ({exc.strerror})", "check that FFmpeg can play it")
 
 
-def _is_cover(stream: VideoStream) -> bool:
-    return bool(Disposition(stream.disposition) & Disposition.attached_pic)
-
-
 def _video_info(
     container: InputContainer, stream: VideoStream, first: av.VideoFrame | av.AudioFrame | None
 ) -> VideoInfo:
     codec = stream.codec_context
+    is_image = is_still(container)
+    # PyAV shows the display matrix on decoded pictures only, and the size of a tile for that of an image in tiles.
+    picture = first if isinstance(first, av.VideoFrame) else None
+    turned = orientation_of(picture) if picture else Orientation(0, is_mirrored=False)
+    shown = picture if picture and is_image else codec
     return VideoInfo(
         codec=codec.name,
-        width_px=codec.width,
-        height_px=codec.height,
-        pix_fmt=codec.pix_fmt or "none",
-        frame_rate=stream.average_rate or stream.guessed_rate or _FALLBACK_RATE,
-        time_base=stream.time_base or Fraction(1, 25),
-        frame_count=stream.frames or None,
+        width_px=shown.width,
+        height_px=shown.height,
+        pix_fmt=(shown.format.name if isinstance(shown, av.VideoFrame) else shown.pix_fmt) or "none",
+        # FFmpeg says 1 frame/s of a HEIC picture: a mouth needs more.
+        frame_rate=_FALLBACK_RATE if is_image else stream.average_rate or stream.guessed_rate or _FALLBACK_RATE,
+        time_base=1 / _FALLBACK_RATE if is_image else stream.time_base or 1 / _FALLBACK_RATE,
+        frame_count=1 if is_image else stream.frames or None,
         duration_s=_duration_s(container, stream),
-        # PyAV shows the display matrix on decoded pictures only.
-        rotation_deg=first.rotation if isinstance(first, av.VideoFrame) else 0,
+        rotation_deg=turned.rotation_deg,
+        is_mirrored=turned.is_mirrored,
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
         colour=ColourTags(
-            int(codec.colorspace), int(codec.color_range), int(codec.color_primaries), int(codec.color_trc)
+            int(shown.colorspace), int(shown.color_range), int(shown.color_primaries), int(shown.color_trc)
         ),
-        is_still=is_still(container),
+        is_still=is_image,
     )
 
 
@@ -262,6 +274,11 @@ def _duration_s(container: InputContainer, stream: VideoStream | AudioStream) ->
     if stream.duration and stream.time_base:
         return stream.duration * stream.time_base
     return Fraction(container.duration, av.time_base) if container.duration else None
+
+
+def _first_picture(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame | av.AudioFrame | None:
+    still = converted_still(path, stream) if is_still(container) else None
+    return still or _first_frame(container, stream)
 
 
 def _first_frame(container: InputContainer, stream: VideoStream | AudioStream) -> av.VideoFrame | av.AudioFrame | None:

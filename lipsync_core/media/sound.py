@@ -19,6 +19,7 @@ from lipsync_core.media.channel_order import native_order, own_orders
 from lipsync_core.media.probe import open_media
 from lipsync_core.media.starts import file_starts
 from lipsync_core.media.times import JUMP_S
+from lipsync_core.media.tracks import require_audio_stream
 
 #: If the timestamps run ahead of the samples by more than this, sound is missing. A smaller difference is
 #: jitter: Matroska rounds to 1 ms, transport streams and phone recordings wobble by a frame (20 to 40 ms).
@@ -40,11 +41,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AudioCut:
-    """The part [start_s, end_s) of the first audio stream of `path`; t = 0 is the file's (`starts.FileStarts`)."""
+    """The part [start_s, end_s) of one audio stream of `path`; t = 0 is the file's (`starts.FileStarts`)."""
 
     path: Path
     start_s: Fraction = Fraction(0)
     end_s: Fraction | None = None
+    track: str | None = None  # as for `tracks.audio_stream`
 
     def samples(self, rate_hz: int) -> tuple[int, int | None]:
         """The number of its first sample at `rate_hz`, and of the one after its last."""
@@ -71,9 +73,9 @@ def decode_sound(cut: AudioCut) -> Iterator[av.AudioFrame]:
 
 def decode_part(cut: AudioCut) -> Iterator[av.AudioFrame]:
     """As `decode_sound`, but a cut may hold no sample."""
-    starts = file_starts(cut.path)
+    starts = file_starts(cut.path, audio_track=cut.track)
     max_gap_s = JUMP_S if starts.may_jump else MAX_GAP_S
-    return _trimmed(_gapless(_uniform(_source_frames(cut.path)), starts.sound_s, max_gap_s), cut)
+    return _trimmed(_gapless(_uniform(_source_frames(cut.path, cut.track)), starts.sound_s, max_gap_s), cut)
 
 
 def no_sound_in(cut: AudioCut) -> NoAudioError:
@@ -87,11 +89,9 @@ def flush(resampler: av.AudioResampler) -> list[av.AudioFrame]:
     return [frame for frame in resampler.resample(None) if frame is not None]
 
 
-def _source_frames(path: Path) -> Iterator[av.AudioFrame]:
+def _source_frames(path: Path, track: str | None) -> Iterator[av.AudioFrame]:
     with open_media(path) as container:
-        if not container.streams.audio:
-            raise NoAudioError(f"{path} holds no audio", "give a sound file, or a video with sound")
-        stream = container.streams.audio[0]
+        stream = require_audio_stream(container, track)
         names = own_orders(container).get(stream.index, ())
         ordered = (_in_native_order(frame, names) for frame in interleaved(_decoded(container, stream)))
         frames = map(_with_mixable_layout, ordered)

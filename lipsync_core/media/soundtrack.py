@@ -22,6 +22,7 @@ from lipsync_core.media.output import MUXERS, refusals
 from lipsync_core.media.probe import open_media
 from lipsync_core.media.sound import MAX_JITTER_S, AudioCut, decode_sound
 from lipsync_core.media.starts import file_starts
+from lipsync_core.media.tracks import require_audio_stream
 from lipsync_core.option_specs import AudioCodec
 
 #: FFmpeg's decoder name -> the name to show, where they differ.
@@ -110,12 +111,10 @@ def _copy_plan(cut: AudioCut, container_format: str, codec: AudioCodec) -> _Copy
 def _required_copy(cut: AudioCut, container_format: str, is_any_codec: bool) -> _CopyPlan:
     if cut.start_s != 0:
         raise _NotCopiedError("packets cannot be cut, and the result starts later than the sound")
-    if file_starts(cut.path).sound_s:
+    if file_starts(cut.path, audio_track=cut.track).sound_s:
         raise _NotCopiedError("it begins later than the picture, and silence has to be put before it")
     with open_media(cut.path) as source:
-        if not source.streams.audio:
-            raise _NotCopiedError("it holds no audio")
-        stream = source.streams.audio[0]
+        stream = require_audio_stream(source, cut.track)
         origin_s = _first_sound_s(source, stream)
         is_plain = _plays_everywhere(stream)
         if not is_any_codec and not is_plain:
@@ -216,14 +215,14 @@ def _padding(packet: av.Packet[AudioStream]) -> int:
 
 def _source_packets(cut: AudioCut) -> Iterator[av.Packet[AudioStream]]:
     with open_media(cut.path) as source:
-        for packet in source.demux(source.streams.audio[0]):
+        for packet in source.demux(require_audio_stream(source, cut.track)):
             if packet.size > 0:  # the last packet is empty, made to flush a decoder
                 yield packet
 
 
 def _copied(container: OutputContainer, cut: AudioCut, plan: _CopyPlan) -> Soundtrack:
     with open_media(cut.path) as source, refusals(f"store {plan.codec} in {container.format.name}"):
-        stream = container.add_stream_from_template(source.streams.audio[0])
+        stream = container.add_stream_from_template(require_audio_stream(source, cut.track))
     return Soundtrack(f"copy ({plan.codec})", _moved(stream, cut, plan))
 
 

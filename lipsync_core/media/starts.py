@@ -13,7 +13,8 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from lipsync_core.media.probe import is_still, open_media, video_stream
+from lipsync_core.media.probe import is_still, open_media
+from lipsync_core.media.tracks import audio_stream, video_stream
 
 #: A longer lead is a fault of the timestamps, and none is taken.
 MAX_LEAD_S = Fraction(60)
@@ -36,8 +37,10 @@ class FileStarts:
     may_jump: bool = False  # the timestamps of its format may jump where files were joined, as in transport streams
 
 
-def file_starts(path: Path) -> FileStarts:
+def file_starts(path: Path, video_track: str | None = None, audio_track: str | None = None) -> FileStarts:
     """Find the first picture and the first audible sample of `path`; a file is opened for that once.
+
+    The tracks are as for `tracks.video_stream` and `tracks.audio_stream`.
 
     Raises:
         InputError: as `probe.probe`.
@@ -45,15 +48,17 @@ def file_starts(path: Path) -> FileStarts:
     try:
         status = path.stat()
     except (OSError, ValueError):  # the opening says what is wrong
-        return _found_starts(path, 0, 0)
-    return _found_starts(path, status.st_size, status.st_mtime_ns)
+        return _found_starts(path, (0, 0), video_track, audio_track)
+    return _found_starts(path, (status.st_size, status.st_mtime_ns), video_track, audio_track)
 
 
 @lru_cache(maxsize=16)
-def _found_starts(path: Path, _size_bytes: int, _changed_ns: int) -> FileStarts:
+def _found_starts(
+    path: Path, _version: tuple[int, int], video_track: str | None, audio_track: str | None
+) -> FileStarts:
     with open_media(path) as container:
-        picture = None if is_still(container) else video_stream(container)
-        sound = container.streams.audio[0] if container.streams.audio else None
+        picture = None if is_still(container) else video_stream(container, video_track)
+        sound = audio_stream(container, audio_track)
         is_zero_based, jumps = container.format.name in _ZERO_BASED, may_jump(container)
         picture_s, sound_s = _first_times(container, picture, sound)
     if sound_s is None:

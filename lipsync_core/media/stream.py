@@ -17,8 +17,10 @@ from av.video.stream import VideoStream
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import NoVideoError
 from lipsync_core.media.hardware import HARDWARE
-from lipsync_core.media.probe import is_still, open_media, video_stream
+from lipsync_core.media.probe import is_still, open_media
 from lipsync_core.media.starts import may_jump
+from lipsync_core.media.stills import converted_still
+from lipsync_core.media.tracks import video_stream
 from lipsync_core.threads import codec_threads
 
 DECODE_STAGE = "decode"
@@ -40,18 +42,27 @@ class PictureStream:
     """An open video; a context manager and an iterator over its pictures, damaged ones left out.
 
     `decoder` is one of `hardware.HARDWARE`; with a fallback the CPU decodes what the hardware does not take. Without
-    one it is a trial, which decodes in a single thread.
+    one it is a trial, which decodes in a single thread. `track` is as for `tracks.video_stream`.
 
     Raises, from entering it and from each step: as `probe.require_video`.
     """
 
-    def __init__(self, path: Path, clock: StageClock, decoder: str = "cpu", has_fallback: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: StageClock,
+        decoder: str = "cpu",
+        has_fallback: bool = True,
+        track: str | None = None,
+    ) -> None:
         self._path = path
+        self._track = track
         self._open_hardware = HARDWARE[decoder]
         self._has_fallback = has_fallback
         self._clock = clock
         self._stack = ExitStack()
         self._pictures: Iterator[av.VideoFrame] = iter(())
+        self._is_still = False
         self._damaged = 0
 
     def __enter__(self) -> Self:
@@ -88,7 +99,7 @@ class PictureStream:
     @property
     def is_still(self) -> bool:
         """The file is one image."""
-        return is_still(self._container)
+        return self._is_still
 
     @property
     def may_jump(self) -> bool:
@@ -98,6 +109,8 @@ class PictureStream:
     @property
     def nominal_duration(self) -> int:
         """A frame's duration at the frame rate that the codec claims, in units of `time_base`; at least 1."""
+        if self._is_still:
+            return 1
         rate = self._stream.guessed_rate or self._stream.average_rate or _FALLBACK_RATE
         return max(1, round(1 / (rate * self.time_base)))
 
@@ -107,7 +120,7 @@ class PictureStream:
         self._stack.close()
         hardware = self._open_hardware(self._has_fallback)
         self._container: InputContainer = self._stack.enter_context(open_media(self._path, hardware))
-        stream = video_stream(self._container)
+        stream = video_stream(self._container, self._track)
         if stream is None:
             raise NoVideoError(f"{self._path} holds no video", "give a video or an image of a face")
         stream.thread_type = "AUTO"
@@ -119,7 +132,12 @@ class PictureStream:
         with self._clock.adopting(DECODE_STAGE):
             stream.codec_context.open(strict=False)
         self._stream: VideoStream = stream
-        self._pictures = islice(self._decode(), 1) if self.is_still else self._decode()
+        self._is_still = is_still(self._container)
+        still = converted_still(self._path, stream) if self._is_still else None
+        if still is not None:
+            self._pictures = iter([still])
+        else:
+            self._pictures = islice(self._decode(), 1) if self._is_still else self._decode()
 
     def seek(self, pts: int) -> bool:
         """Seek to a key frame near or before `pts` (as stored); False if the file is not seekable.
@@ -128,6 +146,8 @@ class PictureStream:
         the first key frame may be damaged.
         """
         self._pictures = iter(())
+        if self._is_still:
+            return False
         try:
             self._container.seek(pts, stream=self._stream)
         except av.FFmpegError as exc:

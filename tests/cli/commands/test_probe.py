@@ -5,6 +5,7 @@ import pytest
 
 from lipsync_cli.main import main
 from tests.cli.conftest import RunLipSync, write_movie
+from tests.conftest import Ffmpeg
 
 
 def test_probe_says_what_a_video_holds(movie: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -29,6 +30,26 @@ def test_probe_writes_json(movie: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert (fields["video"]["frame_rate"], fields["video"]["frame_count"]) == ("25", 10)
     assert fields["video"]["colour"].keys() == {"matrix", "range", "primaries", "transfer"}
     assert fields["audio"] is None
+
+
+def test_probe_lists_the_tracks_where_there_are_several(
+    ffmpeg: Ffmpeg, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film = tmp_path / "film.mkv"
+    tones = [part for hz in (200, 300) for part in ("-f", "lavfi", "-i", f"sine=frequency={hz}:duration=1")]
+    marks = ("-metadata:s:a:0", "language=ger", "-metadata:s:a:1", "title=Original", "-disposition:a:1", "default")
+    ffmpeg(*tones, "-map", "0", "-map", "1", *marks, "-disposition:a:0", "0", "-c:a", "flac", film)
+    assert main(["probe", str(film)]) == 0
+    text = capsys.readouterr().out
+    assert "  --audio-track 0: ger, flac\n" in text
+    assert "* --audio-track 1: no language, flac, Original, the file's default\n" in text
+    assert "--video-track" not in text
+    assert main(["probe", "--json", str(film)]) == 0
+    tracks = json.loads(capsys.readouterr().out)["audio_tracks"]
+    assert [(track["number"], track["language"], track["is_chosen"]) for track in tracks] == [
+        (0, "ger", False),
+        (1, "", True),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,25 @@ def test_run_fails_when_the_audio_is_bad(kind: str, movie: Path, tmp_path: Path,
     assert "bad.mp4" in done.stderr
 
 
+@pytest.mark.parametrize("address", ["https://example.com/face.mp4", "s3://bucket/face.mp4"])
+def test_run_fails_when_an_input_is_an_address(
+    address: str, movie: Path, speech: Path, tmp_path: Path, lipsync: RunLipSync
+) -> None:
+    # The message named a file https:/example.com/face.mp4.
+    for inputs in ((address, speech.name), (movie.name, address)):
+        done = lipsync("run", *inputs, "-o", "out.mp4")
+        assert_refused(done, "FILE_NOT_FOUND", 3, tmp_path)
+        assert f"{address} is an address" in done.stderr
+        assert "`lipsync submit` takes addresses" in done.stderr
+
+
+def test_run_fails_when_there_is_no_such_track(movie: Path, speech: Path, tmp_path: Path, lipsync: RunLipSync) -> None:
+    for option in ("--video-track", "--audio-track"):
+        done = lipsync("run", movie.name, speech.name, "-o", "out.mp4", option, "3")
+        assert_refused(done, "BAD_OPTION", 2, tmp_path)
+        assert "it has 0 (no language)" in done.stderr
+
+
 @pytest.mark.parametrize("output", ["nowhere/out.mp4", "silence.wav/out.mp4", ".", "out.xyz", "grey.mp4"])
 def test_run_fails_when_the_output_cannot_be_written(
     output: str, movie: Path, speech: Path, tmp_path: Path, lipsync: RunLipSync

@@ -1,0 +1,153 @@
+"""Stills that FFmpeg reads wrongly: Pillow reads them, upright and in sRGB.
+
+- HEIC and AVIF: FFmpeg takes them for videos, and a picture that is stored in tiles for its first tile.
+- Images that EXIF data mirror: PyAV shows the angle alone.
+- Images with a colour profile other than sRGB: FFmpeg leaves the profile out.
+
+All others stay with FFmpeg, which gives their own planes.
+"""
+
+import logging
+import warnings
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+from av.video.stream import VideoStream
+
+from lipsync_core.errors import UnreadableMediaError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_HEADER_BYTES = 64
+# Major brands of files that hold one picture (ISO/IEC 23008-12, 10.2; AV1 Image File Format, 6); sequences have others.
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1"})
+_AVIF_BRAND = b"avif"
+_ORIENTATION = 0x112  # EXIF 2.32, 4.6.4
+_MIRRORED = frozenset({2, 4, 5, 7})
+_MODES = frozenset({"RGB", "RGBA", "P", "L", "LA", "CMYK", "YCbCr"})  # of 8 bits; FFmpeg keeps more
+_PROFILED_MODES = frozenset({"RGB", "L", "CMYK"})  # a profile is of one of these colour models
+_SAME = 2  # of 255: a profile that changes no colour by more is taken for sRGB
+_LATTICE = 9  # values of each channel that are tried
+_BT709_PRIMARIES, _SRGB_TRANSFER = 1, 13  # ITU-T H.273
+
+_log = logging.getLogger(__name__)
+
+
+def is_heif_still(path: Path) -> bool:
+    """Whether the file at `path` is a HEIC or an AVIF picture, by its first bytes.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return _is_heif(path) or _is_avif(path)
+
+
+def converted_still(path: Path, stream: VideoStream) -> av.VideoFrame | None:
+    """The picture of the image file at `path`, upright, (H, W, 3) uint8 RGB; None where FFmpeg reads it right.
+
+    `stream` is the file's own in FFmpeg; its colour tags hold where there is no profile.
+
+    Raises:
+        UnreadableMediaError: it is a HEIC or AVIF picture that cannot be decoded.
+    """
+    must_convert = is_heif_still(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of large pictures and of EXIF data with faults
+            return _converted(path, stream, must_convert)
+    except Exception as exc:  # Pillow's decoders raise OSError, SyntaxError, ValueError, EOFError, struct.error ...
+        if must_convert:
+            raise UnreadableMediaError(f"{path} cannot be read as a picture ({exc})", "save it as a JPEG") from exc
+        _log.debug("%s is left to FFmpeg: %s", path, exc)
+        return None
+
+
+def _converted(path: Path, stream: VideoStream, must_convert: bool) -> av.VideoFrame | None:
+    # Imported here: jobs on videos need none of it.
+    from PIL import ImageOps
+
+    with _opened(path) as image:
+        is_mirrored = image.getexif().get(_ORIENTATION) in _MIRRORED
+        profile: bytes | None = image.info.get("icc_profile")
+        if not must_convert and (image.mode not in _MODES or not (is_mirrored or profile)):
+            return None
+        in_srgb = _in_srgb(image, profile) if profile else None
+        if in_srgb is None and not (must_convert or is_mirrored):
+            return None
+        upright = ImageOps.exif_transpose(in_srgb or image.convert("RGB"))
+    codec = stream.codec_context
+    tags = (int(codec.color_primaries), int(codec.color_trc))
+    return _frame(upright, tags if in_srgb is None else (_BT709_PRIMARIES, _SRGB_TRANSFER))
+
+
+def _frame(image: "Image", tags: tuple[int, int]) -> av.VideoFrame:
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image, np.uint8), format="rgb24")
+    frame.color_primaries, frame.color_trc = tags
+    frame.pts = 0
+    return frame
+
+
+def _opened(path: Path) -> "Image":
+    if _is_heif(path):
+        from pillow_heif import HeifImageFile
+
+        return HeifImageFile(path)  # type: ignore[no-untyped-call]
+    from PIL import Image
+
+    return Image.open(path)
+
+
+def _in_srgb(image: "Image", profile: bytes) -> "Image | None":
+    """`image` in sRGB with its EXIF data; None where its `profile` is sRGB too, or has faults."""
+    from PIL import Image, ImageCms
+
+    image = image if image.mode in _PROFILED_MODES else image.convert("RGB")
+    try:
+        transform = ImageCms.buildTransform(
+            ImageCms.ImageCmsProfile(BytesIO(profile)),
+            ImageCms.createProfile("sRGB"),
+            image.mode,
+            "RGB",
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except ImageCms.PyCMSError as exc:
+        _log.warning("a colour profile is left out: %s", exc)
+        return None
+    if image.mode != "CMYK":
+        axis = np.linspace(0, 255, _LATTICE).astype(np.uint8)
+        lattice = np.stack(np.meshgrid(axis, axis, axis), axis=-1).reshape(_LATTICE, -1, 3)  # (9, 81, 3)
+        tried = Image.fromarray(lattice).convert(image.mode)
+        plain, changed = (np.asarray(each, np.int16) for each in (tried.convert("RGB"), transform.apply(tried)))
+        if np.abs(plain - changed).max() <= _SAME:
+            return None
+    converted: Image.Image = transform.apply(image)
+    converted.info = dict(image.info)
+    return converted
+
+
+def _is_heif(path: Path) -> bool:
+    major, compatible = _brands(path)
+    return major in _HEIF_BRANDS and not _is_avif_of(major, compatible)
+
+
+def _is_avif(path: Path) -> bool:
+    return _is_avif_of(*_brands(path))
+
+
+def _is_avif_of(major: bytes, compatible: frozenset[bytes]) -> bool:
+    return major == _AVIF_BRAND or (major == b"mif1" and _AVIF_BRAND in compatible and b"heic" not in compatible)
+
+
+def _brands(path: Path) -> tuple[bytes, frozenset[bytes]]:
+    """The major brand of an ISO base media file, and the first compatible ones; empty for any other file."""
+    with path.open("rb") as file:
+        head = file.read(_HEADER_BYTES)
+    if head[4:8] != b"ftyp":
+        return b"", frozenset()
+    end = min(int.from_bytes(head[:4]), len(head))
+    return head[8:12], frozenset(head[at : at + 4] for at in range(16, end, 4))

@@ -1,0 +1,141 @@
+"""Chooses one of a file's video or audio tracks: the one that was asked for, else by the file's own marks."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeVar
+
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.stream import Disposition, Stream
+from av.video.stream import VideoStream
+
+from lipsync_core.errors import NoAudioError, OptionError
+
+_Rank = Callable[[Stream], tuple[bool, bool]]  # the least goes first
+_StreamT = TypeVar("_StreamT", VideoStream, AudioStream)
+_COVER = Disposition.attached_pic | Disposition.timed_thumbnails
+#: Spoken beside the speech of the film, not in place of it.
+_BESIDE = Disposition.comment | Disposition.visual_impaired | Disposition.descriptions | Disposition.karaoke
+_IMAGE_CODECS = frozenset({"bmp", "gif", "mjpeg", "png", "tiff", "webp"})
+_UNKNOWN = frozenset({"", "und", "mis", "mul", "zxx"})
+# ISO 639-1, and of ISO 639-2 the code for bibliographies (Matroska's), each with the one for terms (MP4's).
+_CODES = """
+    alb=sqi ar=ara arm=hye baq=eus bg=bul bn=ben bs=bos bur=mya ca=cat chi=zho cs=ces cy=cym cze=ces da=dan de=deu
+    dut=nld el=ell en=eng es=spa et=est eu=eus fa=fas fi=fin fr=fra fre=fra ga=gle geo=kat ger=deu gl=glg gre=ell gu=guj
+    he=heb hi=hin hr=hrv hu=hun hy=hye ice=isl id=ind is=isl it=ita ja=jpn ka=kat kk=kaz ko=kor lt=lit lv=lav mac=mkd
+    may=msa mk=mkd mr=mar ms=msa mt=mlt my=mya nb=nob nl=nld nn=nno no=nor pa=pan per=fas pl=pol pt=por ro=ron ru=rus
+    rum=ron sk=slk sl=slv slo=slk sq=sqi sr=srp sv=swe sw=swa ta=tam te=tel th=tha tl=tgl tr=tur uk=ukr ur=urd vi=vie
+    wel=cym zh=zho
+"""
+_ONE_CODE: Mapping[str, str] = MappingProxyType(dict(pair.split("=") for pair in _CODES.split()))
+
+
+@dataclass(frozen=True, slots=True)
+class TrackInfo:
+    """One video or audio track of a file."""
+
+    number: int  # from 0, among those of its kind; cover images are not counted
+    codec: str
+    language: str  # as the file writes it; empty where it does not say
+    title: str
+    is_default: bool  # marked by the file
+    is_chosen: bool
+
+
+def video_stream(container: InputContainer, track: str | None = None) -> VideoStream | None:
+    """The video stream that is read, or None where the file holds no video; a cover image is none.
+
+    `track` is a number, from 0, or a language. Without it a moving picture goes before a single one, and a track that
+    the file marks as its default before others; then the first counts.
+
+    Raises:
+        OptionError: the file has no such track.
+    """
+    return _chosen(_videos(container), track, "video", _image_last)
+
+
+def audio_stream(container: InputContainer, track: str | None = None) -> AudioStream | None:
+    """The audio stream that is read, or None where the file holds no sound.
+
+    `track` is as for `video_stream`. Without it a comment and a description for the blind go behind all others.
+
+    Raises:
+        OptionError: the file has no such track.
+    """
+    return _chosen(list(container.streams.audio), track, "audio", _comment_last)
+
+
+def require_audio_stream(container: InputContainer, track: str | None = None) -> AudioStream:
+    """The audio stream that is read; raises as `audio_stream`, and NoAudioError where the file holds no sound."""
+    stream = audio_stream(container, track)
+    if stream is None:
+        path = container.name.removeprefix("file:")
+        raise NoAudioError(f"{path} holds no audio", "give a sound file, or a video with sound")
+    return stream
+
+
+def video_tracks(container: InputContainer, track: str | None = None) -> tuple[TrackInfo, ...]:
+    """The video tracks of an open file, without cover images; raises as `video_stream`."""
+    return _infos(_videos(container), video_stream(container, track))
+
+
+def audio_tracks(container: InputContainer, track: str | None = None) -> tuple[TrackInfo, ...]:
+    """The audio tracks of an open file; raises as `audio_stream`."""
+    return _infos(container.streams.audio, audio_stream(container, track))
+
+
+def _videos(container: InputContainer) -> list[VideoStream]:
+    return [stream for stream in container.streams.video if not Disposition(stream.disposition) & _COVER]
+
+
+def _chosen(streams: list[_StreamT], track: str | None, kind: str, rank: _Rank) -> _StreamT | None:
+    if track is None or not streams:
+        return min(streams, key=rank, default=None)
+    if track.isdecimal():
+        found = streams[int(track) : int(track) + 1]
+    else:
+        found = sorted((each for each in streams if _is_in(each, track)), key=rank)
+    if not found:
+        held = ", ".join(f"{at} ({_language(each) or 'no language'})" for at, each in enumerate(streams))
+        raise OptionError(f"the file has no {kind} track {track!r}", f"it has {held}")
+    return found[0]
+
+
+def _image_last(stream: Stream) -> tuple[bool, bool]:
+    is_image = stream.frames == 1 or stream.codec_context.name in _IMAGE_CODECS
+    return is_image, not stream.disposition & Disposition.default
+
+
+def _comment_last(stream: Stream) -> tuple[bool, bool]:
+    return bool(stream.disposition & _BESIDE), not stream.disposition & Disposition.default
+
+
+def _infos(streams: Sequence[Stream], chosen: Stream | None) -> tuple[TrackInfo, ...]:
+    return tuple(
+        TrackInfo(
+            number=number,
+            codec=stream.codec_context.name,
+            language=_language(stream),
+            title=stream.metadata.get("title", ""),
+            is_default=bool(stream.disposition & Disposition.default),
+            is_chosen=chosen is not None and stream.index == chosen.index,
+        )
+        for number, stream in enumerate(streams)
+    )
+
+
+def _is_in(stream: Stream, language: str) -> bool:
+    """A language without a region takes each region: de takes de-AT."""
+    wanted, given = _normal(language), _normal(_language(stream))
+    return bool(wanted) and (wanted == given or given.startswith(f"{wanted}-"))
+
+
+def _normal(language: str) -> str:
+    code, *region = language.lower().replace("_", "-").split("-")
+    return "-".join([_ONE_CODE.get(code, code), *region])
+
+
+def _language(stream: Stream) -> str:
+    language = stream.metadata.get("language", "")
+    return "" if language in _UNKNOWN else language
