@@ -18,7 +18,6 @@ from lipsync_core.errors import OutputError
 from lipsync_core.media.decode import SourceFrame
 from lipsync_core.media.delivery import DeliveredPictures, Delivery, delivery_of
 from lipsync_core.media.encode import ENCODE_STAGE, PictureSpec
-from lipsync_core.media.hdr import HdrLight, hdr_light
 from lipsync_core.media.mux import MovieWriter
 from lipsync_core.media.sound import AudioCut
 from lipsync_core.media.working import WorkingPicture, working_picture
@@ -68,7 +67,7 @@ def write_movie(
     """
     first = next(frames)
     delivered = _delivery(first, plan, request.options)
-    spec = replace(_picture_spec(delivered.picture, plan), light=_kept_light(first, delivered))
+    spec = _picture_spec(delivered, plan)
     sound = output_sound(request.audio, plan.timeline, request.options)
     writer, encoder = _opened(request, spec, sound, clock)
     with writer as movie:
@@ -128,10 +127,6 @@ def _delivery(frame: SourceFrame, plan: ClipPlan, options: JobOptions) -> Delive
     return delivery_of(source, info, options)
 
 
-def _kept_light(frame: SourceFrame, delivered: Delivery) -> HdrLight | None:
-    return hdr_light(frame.picture) if delivered.picture.colour == delivered.source.colour else None
-
-
 def _delivered(frames: Iterator[SourceFrame], delivered: Delivery, clock: StageClock) -> Iterator[av.VideoFrame]:
     pictures = DeliveredPictures(delivered)
     for frame in frames:
@@ -155,9 +150,9 @@ def _write_pictures(
             progress(Progress("render", number + 1, total))
 
 
-def _picture_spec(picture: WorkingPicture, plan: ClipPlan) -> PictureSpec:
+def _picture_spec(delivered: Delivery, plan: ClipPlan) -> PictureSpec:
     """The properties of the output's pictures."""
-    info = plan.video.info
+    info, picture = plan.video.info, delivered.picture
     return PictureSpec(
         width_px=picture.width_px,
         height_px=picture.height_px,
@@ -167,4 +162,5 @@ def _picture_spec(picture: WorkingPicture, plan: ClipPlan) -> PictureSpec:
         sample_aspect_ratio=info.sample_aspect_ratio,
         rotation_deg=info.rotation_deg,
         colour=picture.colour,
+        light=info.light if picture.colour == delivered.source.colour else None,
     )

@@ -29,6 +29,7 @@ class Delivery:
     """How a source's pictures become those of the movie."""
 
     stored: str  # the source's own format, by FFmpeg's name
+    is_mirrored: bool  # as stored; decoding has flipped it
     source: WorkingPicture
     picture: WorkingPicture  # of the movie
 
@@ -36,7 +37,8 @@ class Delivery:
     def changes(self) -> tuple[str, ...]:
         """What happens to every pixel, edited or not, in words; empty where nothing does."""
         own = () if keeps_planes(self.stored) else (f"{self.stored} to {self.source.pix_fmt}",)
-        return (*own, *_changes(self.source, self.picture))
+        flipped = ("mirrored",) if self.is_mirrored else ()
+        return (*flipped, *own, *_changes(self.source, self.picture))
 
 
 def delivery(info: VideoInfo, options: JobOptions) -> Delivery:
@@ -57,7 +59,7 @@ def delivery_of(source: WorkingPicture, info: VideoInfo, options: JobOptions) ->
     if options.pix_fmt != "source":
         keeps_hdr = VideoFormat(pix_fmt).components[0].bits > 8
         colour = BT709_TAGS if _is_hdr(source) and not keeps_hdr else _with_range(colour, LIMITED)
-    return Delivery(info.pix_fmt, source, WorkingPicture(width_px, height_px, pix_fmt, colour))
+    return Delivery(info.pix_fmt, info.is_mirrored, source, WorkingPicture(width_px, height_px, pix_fmt, colour))
 
 
 class DeliveredPictures:

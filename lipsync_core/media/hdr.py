@@ -23,9 +23,15 @@ class HdrLight:
 
 
 def hdr_light(picture: av.VideoFrame) -> HdrLight | None:
-    """The light of a decoded picture of the source; None where it says nothing."""
-    pieces = cast(Iterable[SideData], picture.side_data)  # PyAV's own type says that it yields names
-    found = {piece.type.name: bytes(memoryview(cast(bytes, piece))) for piece in pieces}
+    """The light of a picture as its decoder gave it; None where it says nothing.
+
+    PyAV keeps what it once read of side data, which an edit of the picture moves: ask before any.
+    """
+    try:
+        pieces = cast(Iterable[SideData], picture.side_data)  # PyAV's own type says that it yields names
+        found = {piece.type.name: bytes(memoryview(cast(bytes, piece))) for piece in pieces}
+    except ValueError:  # PyAV 18 reads none beside a kind that it does not know, such as EXIF
+        return None
     screen = _screen(found.get("MASTERING_DISPLAY_METADATA", b""))
     content = _content(found.get("CONTENT_LIGHT_LEVEL", b""))
     return HdrLight(screen, content) if screen or content else None

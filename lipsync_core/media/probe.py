@@ -24,6 +24,7 @@ from lipsync_core.errors import (
     UnreadableMediaError,
 )
 from lipsync_core.media.channel_order import forget_own_orders
+from lipsync_core.media.hdr import HdrLight, hdr_light
 from lipsync_core.media.orientation import Orientation, orientation_of
 from lipsync_core.media.stills import converted_still, is_heif_still
 from lipsync_core.media.tracks import (
@@ -78,6 +79,7 @@ class VideoInfo:
     colour: ColourTags
     is_still: bool  # one image, not a video
     is_mirrored: bool = False  # as stored; decoding flips the pictures
+    light: HdrLight | None = None  # that HDR pictures were made for
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ def require_audio(path: Path, track: str | None = None) -> AudioInfo:
         InputError: as `probe`.
     """
     with open_media(path) as container:
-        stream = require_audio_stream(container, track)
+        stream = require_audio_stream(container, path, track)
         info = _audio_info(container, stream)
         if _first_frame(container, stream) is None:
             raise NoAudioError(f"{path} has an audio stream without samples", "give a file with sound in it")
@@ -255,6 +257,7 @@ def _video_info(
             int(shown.colorspace), int(shown.color_range), int(shown.color_primaries), int(shown.color_trc)
         ),
         is_still=is_image,
+        light=hdr_light(picture) if picture else None,
     )
 
 

@@ -91,7 +91,7 @@ def flush(resampler: av.AudioResampler) -> list[av.AudioFrame]:
 
 def _source_frames(path: Path, track: str | None) -> Iterator[av.AudioFrame]:
     with open_media(path) as container:
-        stream = require_audio_stream(container, track)
+        stream = require_audio_stream(container, path, track)
         names = own_orders(container).get(stream.index, ())
         ordered = (_in_native_order(frame, names) for frame in interleaved(_decoded(container, stream)))
         frames = map(_with_mixable_layout, ordered)

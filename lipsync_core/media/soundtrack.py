@@ -114,7 +114,7 @@ def _required_copy(cut: AudioCut, container_format: str, is_any_codec: bool) -> 
     if file_starts(cut.path, audio_track=cut.track).sound_s:
         raise _NotCopiedError("it begins later than the picture, and silence has to be put before it")
     with open_media(cut.path) as source:
-        stream = require_audio_stream(source, cut.track)
+        stream = require_audio_stream(source, cut.path, cut.track)
         origin_s = _first_sound_s(source, stream)
         is_plain = _plays_everywhere(stream)
         if not is_any_codec and not is_plain:
@@ -215,14 +215,14 @@ def _padding(packet: av.Packet[AudioStream]) -> int:
 
 def _source_packets(cut: AudioCut) -> Iterator[av.Packet[AudioStream]]:
     with open_media(cut.path) as source:
-        for packet in source.demux(require_audio_stream(source, cut.track)):
+        for packet in source.demux(require_audio_stream(source, cut.path, cut.track)):
             if packet.size > 0:  # the last packet is empty, made to flush a decoder
                 yield packet
 
 
 def _copied(container: OutputContainer, cut: AudioCut, plan: _CopyPlan) -> Soundtrack:
     with open_media(cut.path) as source, refusals(f"store {plan.codec} in {container.format.name}"):
-        stream = container.add_stream_from_template(require_audio_stream(source, cut.track))
+        stream = container.add_stream_from_template(require_audio_stream(source, cut.path, cut.track))
     return Soundtrack(f"copy ({plan.codec})", _moved(stream, cut, plan))
 
 

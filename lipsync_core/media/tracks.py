@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -66,11 +67,10 @@ def audio_stream(container: InputContainer, track: str | None = None) -> AudioSt
     return _chosen(list(container.streams.audio), track, "audio", _comment_last)
 
 
-def require_audio_stream(container: InputContainer, track: str | None = None) -> AudioStream:
-    """The audio stream that is read; raises as `audio_stream`, and NoAudioError where the file holds no sound."""
+def require_audio_stream(container: InputContainer, path: Path, track: str | None = None) -> AudioStream:
+    """The audio stream that is read of `path`; raises as `audio_stream`, and NoAudioError where it holds no sound."""
     stream = audio_stream(container, track)
     if stream is None:
-        path = container.name.removeprefix("file:")
         raise NoAudioError(f"{path} holds no audio", "give a sound file, or a video with sound")
     return stream
 
