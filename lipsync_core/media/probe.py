@@ -234,7 +234,7 @@ def _video_info(
     is_image = is_still(container)
     # PyAV shows the display matrix on decoded pictures only, and the size of a tile for that of an image in tiles.
     picture = first if isinstance(first, av.VideoFrame) else None
-    turned = orientation_of(picture) if picture else Orientation(0, is_mirrored=False)
+    turned = orientation_of(picture, codec.name) if picture else Orientation(0, is_mirrored=False)
     shown = picture if picture and is_image else codec
     return VideoInfo(
         codec=codec.name,
