@@ -46,11 +46,16 @@ class FaceFollower:
         self._seen_s = Fraction(0)  # the time at which it was last seen
         self._is_lost = True
         self._misses = 0  # frames since a face was last seen
+        self._extra_turns = 0
         self._turn = 0  # quarter turns counterclockwise that made the people in this clip upright
         self._unconfirmed = 0  # frames since a detection last confirmed the mesh
 
-    def follow(self, picture: av.VideoFrame, time_s: Fraction) -> FaceMesh | None:
-        """The followed face in the next frame, shown at `time_s`; None if it is not visible."""
+    def follow(self, picture: av.VideoFrame, time_s: Fraction, extra_turns: int = 0) -> FaceMesh | None:
+        """The followed face in the next frame, shown at `time_s`; None if it is not visible.
+
+        `extra_turns` is that of the `SourceFrame`.
+        """
+        self._extra_turns = extra_turns
         if self._cuts.is_cut(picture):
             self._forget()
         elif self._is_lost and time_s - self._seen_s > MEMORY_S:
@@ -82,12 +87,15 @@ class FaceFollower:
     def _is_confirmed(self, picture: av.VideoFrame, mesh: FaceMesh) -> bool:
         """Whether the detector, too, finds a face at the mesh."""
         self._unconfirmed = 0
-        return bool(nearest(find_faces(self._detector, picture, self._turn, thoroughly=True), mesh.box))
+        return bool(nearest(self._find(picture, self._turn, thoroughly=True), mesh.box))
+
+    def _find(self, picture: av.VideoFrame, turn: int, thoroughly: bool = False) -> list[Detection]:
+        return find_faces(self._detector, picture, self._extra_turns + turn, thoroughly)
 
     def _search(self, picture: av.VideoFrame) -> FaceMesh | None:
         """The mesh of a detected face: of the person just lost, else of a newly chosen one."""
         self._unconfirmed = 0
-        chosen = self._choose(picture, find_faces(self._detector, picture, self._turn))
+        chosen = self._choose(picture, self._find(picture, self._turn))
         if chosen is None and self._misses % _THOROUGH_EVERY == 0:
             chosen = self._search_thoroughly(picture)
         return chosen and self._right_way_up(picture, chosen)
@@ -114,7 +122,7 @@ class FaceFollower:
         """
         for more in range(4):
             turn = (self._turn + more) % 4
-            chosen = self._choose(picture, find_faces(self._detector, picture, turn, thoroughly=more == 0))
+            chosen = self._choose(picture, self._find(picture, turn, thoroughly=more == 0))
             if chosen is not None:
                 self._turn = turn
                 return chosen

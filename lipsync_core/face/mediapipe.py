@@ -63,7 +63,7 @@ class MediapipeTracker:
         recorder = TrackRecorder()
         for frame in frames:
             with clock.stage("track", items=1, provider=self.provider):
-                mesh = follower.follow(frame.picture, frame.pts * frame.time_base)
+                mesh = follower.follow(frame.picture, frame.pts * frame.time_base, frame.extra_turns)
                 face = _tracked(frame.index, mesh) if mesh else None
                 recorder.add(frame, face)
             if observer and face:

@@ -4,12 +4,10 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync_core.media.orientation import orientation_of
-
 
 def quarter_turns(picture: av.VideoFrame) -> int:
-    """The number of quarter turns counterclockwise (`np.rot90`) that make the decoded picture upright, 0..3."""
-    return orientation_of(picture).quarter_turns
+    """The number of quarter turns counterclockwise (`np.rot90`) that make the coded picture upright, 0..3."""
+    return round(picture.rotation / 90) % 4
 
 
 def turned_back(points: NDArray[np.float32], quarters: int, shape: tuple[int, ...]) -> NDArray[np.float32]:

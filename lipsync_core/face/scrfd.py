@@ -83,7 +83,7 @@ class ScrfdTracker:
         recorder = TrackRecorder(len(FIVE_POINTS))
         for frame in frames:
             with clock.stage("track", items=1, provider=self.provider):
-                found = follower.follow(frame.picture, frame.pts * frame.time_base)
+                found = follower.follow(frame.picture, frame.pts * frame.time_base, frame.extra_turns)
                 face = _tracked(frame.index, found) if found else None
                 recorder.add(frame, face)
             if observer and face:
@@ -103,23 +103,23 @@ class _Follower:
         self._seen_s = Fraction(0)  # the time at which it was last seen
         self._misses = 0  # frames since then
 
-    def follow(self, picture: av.VideoFrame, time_s: Fraction) -> FivePointFace | None:
+    def follow(self, picture: av.VideoFrame, time_s: Fraction, extra_turns: int = 0) -> FivePointFace | None:
         """The followed face in the next frame, shown at `time_s`; None if it is not visible."""
         if self._cuts.is_cut(picture):
             self._face, self._misses = None, 0
         elif self._misses and time_s - self._seen_s > MEMORY_S:
             self._face = None
-        found = self._search(picture)
+        found = self._search(picture, extra_turns)
         if found is None:
             self._misses += 1
         else:
             self._face, self._seen_s, self._misses = found, time_s, 0
         return found
 
-    def _search(self, picture: av.VideoFrame) -> FivePointFace | None:
+    def _search(self, picture: av.VideoFrame, turns: int) -> FivePointFace | None:
         inputs_px = _INPUTS_PX if self._misses % _LARGE_EVERY == 0 else _INPUTS_PX[:1]
         for input_px in inputs_px:
-            found = self._choose(find_faces(self._detector, picture, input_px))
+            found = self._choose(find_faces(self._detector, picture, input_px, turns))
             if found is not None:
                 return found
         return None
@@ -136,10 +136,13 @@ class _Follower:
         return faces[rank] if rank < len(faces) else None
 
 
-def find_faces(detector: ScrfdDetector, picture: av.VideoFrame, input_px: int) -> list[FivePointFace]:
-    """Faces in pixels of the coded picture, ordered from left to right as displayed."""
+def find_faces(detector: ScrfdDetector, picture: av.VideoFrame, input_px: int, turns: int = 0) -> list[FivePointFace]:
+    """Faces in pixels of the coded picture, ordered from left to right as displayed.
+
+    `turns` counts quarter turns counterclockwise on top of the picture's own rotation.
+    """
     pixels, scale = thumbnail(picture, _PICTURE_PX)
-    quarters = quarter_turns(picture)
+    quarters = (quarter_turns(picture) + turns) % 4
     faces = detector.detect(np.ascontiguousarray(np.rot90(pixels, quarters)), input_px)
     faces.sort(key=lambda face: float(face.box[0] + face.box[2]))
     return [_to_coded(face, quarters, pixels.shape[:2], scale) for face in faces]

@@ -6,7 +6,7 @@ is decoded forwards in blocks that fit a memory budget, and each block is handed
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, islice, pairwise
 from pathlib import Path
@@ -15,7 +15,7 @@ import av
 
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import NoVideoError, UnreadableMediaError
-from lipsync_core.media.orientation import mirror, orientation_of
+from lipsync_core.media.orientation import mirror
 from lipsync_core.media.runs import Run, split_runs
 from lipsync_core.media.stream import DECODE_STAGE, PictureStream
 from lipsync_core.media.times import FrameTimes
@@ -39,7 +39,8 @@ class SourceFrame:
     pts: int  # in units of time_base, the first frame at 0, strictly ascending
     duration: int  # to the next frame
     time_base: Fraction  # seconds
-    picture: av.VideoFrame  # planar YUV of 8 or 10 bits: `working_format`; not mirrored, but as turned as the file's
+    picture: av.VideoFrame  # planar YUV of 8 or 10 bits: `working_format`; turned as stored, and not mirrored
+    extra_turns: int = 0  # quarter turns counterclockwise that make it upright, beside those of `picture.rotation`
 
     @property
     def start_s(self) -> Fraction:
@@ -157,7 +158,7 @@ def _repeated(frame: SourceFrame, times: int) -> Iterator[SourceFrame]:
 def _duplicate(frame: SourceFrame) -> SourceFrame:
     picture = copied(frame.picture)
     picture.pts, picture.time_base = frame.pts, frame.time_base
-    return SourceFrame(frame.index, frame.pts, frame.duration, frame.time_base, picture)
+    return replace(frame, picture=picture)
 
 
 class _FrameReader:
@@ -173,7 +174,7 @@ class _FrameReader:
             raise _nothing_decoded(stream)
         self._stream = stream
         self._converter = PictureConverter(first)
-        self._is_mirrored = orientation_of(first).is_mirrored
+        self._orientation = stream.orientation_of(first)
         self.times = FrameTimes(stream.time_base, stream.nominal_duration, may_jump=stream.may_jump)
         self.times.append(first.pts)
         self._ahead: av.VideoFrame | None = first  # the picture at _position, if it is already decoded
@@ -196,10 +197,12 @@ class _FrameReader:
         pts, time_base = self.times.pts(index), self._stream.time_base
         duration = self.times.duration(index, picture.duration or 0)
         converted = self._converter.convert(picture)
-        if self._is_mirrored:
+        if self._orientation.is_mirrored:
             mirror(converted)
         converted.pts, converted.time_base = pts, time_base
-        return SourceFrame(index, pts, duration, time_base, converted)
+        # A flip changes the angle of the matrix that the picture still has, and a copy has no matrix.
+        extra_turns = (self._orientation.quarter_turns - round(converted.rotation / 90)) % 4
+        return SourceFrame(index, pts, duration, time_base, converted, extra_turns)
 
     def require(self) -> SourceFrame:
         """Read a frame that must exist, and move on."""

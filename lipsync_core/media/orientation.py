@@ -14,6 +14,15 @@ import av
 
 from lipsync_core.media.planes import plane_samples
 
+# PyAV 18.1 frees the text of a picture's side data twice, and the process crashes later. Decoders of images give such
+# text, with a colour profile (FFmpeg's pngdec.c); these give none.
+SAFE_CODECS = frozenset(
+    {
+        *("av1", "dnxhd", "ffv1", "h263", "h264", "hevc", "libaom-av1", "libdav1d", "libvpx", "libvpx-vp9"),
+        *("mpeg1video", "mpeg2video", "mpeg4", "prores", "rawvideo", "vp8", "vp9", "vvc"),
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
@@ -28,11 +37,16 @@ class Orientation:
         return round(self.rotation_deg / 90) % 4
 
 
-def orientation_of(picture: av.VideoFrame) -> Orientation:
-    """The orientation of a picture as its decoder gave it."""
+def orientation_of(picture: av.VideoFrame, codec: str) -> Orientation:
+    """The orientation of a picture as the decoder `codec` gave it; a mirror is seen in the codecs of videos alone.
+
+    `stills` reads images that are mirrored.
+    """
+    if codec not in SAFE_CODECS:
+        return Orientation(picture.rotation, is_mirrored=False)
     try:
         matrix = picture.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # PyAV 18 reads no side data beside EXIF data; `stills` reads images that EXIF data mirror
+    except ValueError:  # PyAV 18 does not know all kinds of side data, and then shows none
         return Orientation(picture.rotation, is_mirrored=False)
     if matrix is None:
         return Orientation(0, is_mirrored=False)

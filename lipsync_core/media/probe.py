@@ -25,7 +25,7 @@ from lipsync_core.errors import (
 )
 from lipsync_core.media.channel_order import forget_own_orders
 from lipsync_core.media.hdr import HdrLight, hdr_light
-from lipsync_core.media.orientation import Orientation, orientation_of
+from lipsync_core.media.orientation import SAFE_CODECS, Orientation, orientation_of
 from lipsync_core.media.stills import converted_still, is_heif_still
 from lipsync_core.media.tracks import (
     TrackInfo,
@@ -238,7 +238,7 @@ def _video_info(
     is_image = is_still(container)
     # PyAV shows the display matrix on decoded pictures only, and the size of a tile for that of an image in tiles.
     picture = first if isinstance(first, av.VideoFrame) else None
-    turned = orientation_of(picture) if picture else Orientation(0, is_mirrored=False)
+    turned = orientation_of(picture, codec.name) if picture else Orientation(0, is_mirrored=False)
     shown = picture if picture and is_image else codec
     return VideoInfo(
         codec=codec.name,
@@ -257,7 +257,7 @@ def _video_info(
             int(shown.colorspace), int(shown.color_range), int(shown.color_primaries), int(shown.color_trc)
         ),
         is_still=is_image,
-        light=hdr_light(picture) if picture else None,
+        light=hdr_light(picture) if picture and codec.name in SAFE_CODECS else None,
     )
 
 

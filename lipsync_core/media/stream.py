@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import NoVideoError
 from lipsync_core.media.hardware import HARDWARE
+from lipsync_core.media.orientation import Orientation, orientation_of
 from lipsync_core.media.probe import is_still, open_media
 from lipsync_core.media.starts import may_jump
 from lipsync_core.media.stills import converted_still
@@ -100,6 +101,10 @@ class PictureStream:
     def is_still(self) -> bool:
         """The file is one image."""
         return self._is_still
+
+    def orientation_of(self, picture: av.VideoFrame) -> Orientation:
+        """The orientation of one of the stream's pictures."""
+        return orientation_of(picture, self._stream.codec_context.name)
 
     @property
     def may_jump(self) -> bool:

@@ -28,11 +28,13 @@ def planes(frame: SourceFrame) -> list[NDArray[np.generic]]:
     return [plane_samples(frame.picture, at).copy() for at in range(3)]
 
 
+@pytest.mark.parametrize("size", ["160x120", "161x121"])
 @pytest.mark.parametrize(("degrees", "is_mirrored"), EIGHT)
 def test_a_video_is_shown_as_a_player_shows_it(
-    degrees: int, is_mirrored: bool, make_video: MakeVideo, ffmpeg: Ffmpeg, tmp_path: Path
+    degrees: int, is_mirrored: bool, size: str, make_video: MakeVideo, ffmpeg: Ffmpeg, tmp_path: Path
 ) -> None:
-    path = tagged(ffmpeg, make_video(frames=3), degrees, is_mirrored)
+    pix_fmt = "yuv444p" if size == "161x121" else "yuv420p"
+    path = tagged(ffmpeg, make_video(frames=3, size=size, pix_fmt=pix_fmt), degrees, is_mirrored)
     ffmpeg("-i", path, "-frames:v", "1", "-pix_fmt", "rgb24", tmp_path / "shown.png")
     with av.open(str(tmp_path / "shown.png")) as container:
         expected = next(container.decode(video=0)).to_ndarray(format="rgb24")
@@ -42,6 +44,8 @@ def test_a_video_is_shown_as_a_player_shows_it(
     assert video.is_mirrored == is_mirrored
     assert found.shape == expected.shape
     assert np.abs(found.astype(int) - expected).mean() < 3
+    turns = round(first.picture.rotation / 90) + first.extra_turns  # the face trackers' way up
+    assert (turns - video.rotation_deg // 90) % 4 == 0
 
 
 def test_a_matrix_that_mirrors_left_to_right_is_no_rotation(make_video: MakeVideo, tmp_path: Path) -> None:

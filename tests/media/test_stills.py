@@ -1,5 +1,7 @@
 """Photographs as phones and programs write them: one picture, whole, upright, in the right colours."""
 
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from lipsync_core.media.decode import decode_frames, decode_in_order
 from lipsync_core.media.probe import require_video
 from tests.media.display_p3 import display_p3_profile, in_display_p3
 from tests.media.heic_tiles import write_tiled_heic
+from tests.shared_files import ROOT
 
 RED, GREEN, BLUE, YELLOW = (220, 30, 30), (30, 200, 30), (30, 30, 220), (220, 220, 30)
 ORIENTATION = 0x112
@@ -128,6 +131,27 @@ def test_a_jpeg_with_an_srgb_profile_keeps_its_own_planes(tmp_path: Path) -> Non
     Image.fromarray(corners()).save(tagged, icc_profile=srgb)
     assert require_video(tagged).pix_fmt == require_video(plain).pix_fmt == "yuvj420p"
     np.testing.assert_array_equal(shown(tagged), shown(plain))
+
+
+@pytest.mark.parametrize("profile", ["sRGB", "faulty"])
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif"])
+def test_images_with_profiles_that_stay_with_ffmpeg_crash_nothing(ending: str, profile: str, tmp_path: Path) -> None:
+    # PyAV freed the profile's name twice; the process ended some collections of garbage later.
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    path = tmp_path / f"tagged.{ending}"
+    Image.fromarray(corners()).save(path, icc_profile=srgb if profile == "sRGB" else b"no profile" * 20, quality=95)
+    script = (
+        "import gc, pathlib, sys\n"
+        "from lipsync_core.clock import StageClock\n"
+        "from lipsync_core.media.decode import decode_frames\n"
+        "from lipsync_core.media.probe import probe\n"
+        "for _ in range(20):\n"
+        "    probe(pathlib.Path(sys.argv[1]))\n"
+        "    list(decode_frames(pathlib.Path(sys.argv[1]), StageClock()))\n"
+        "    gc.collect()\n"
+    )
+    subprocess.run([sys.executable, "-c", script, path], check=True, timeout=120, cwd=ROOT)
+    assert psnr_db(shown(path), corners()) > 30
 
 
 def test_a_profile_with_faults_is_left_out(tmp_path: Path) -> None:
