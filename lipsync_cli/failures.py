@@ -69,7 +69,9 @@ def _describe(failure: BaseException, is_debug: bool) -> tuple[str, str, int]:
             return failure.code, str(failure), failure.exit_status
         case click.UsageError():
             command = failure.ctx.command_path if failure.ctx else "lipsync"
-            fault = failure.format_message().rstrip(".")
+            # Click's message for a missing command is the whole page of help.
+            is_bare = isinstance(failure, click.exceptions.NoArgsIsHelpError)
+            fault = "a command is missing" if is_bare else failure.format_message().rstrip(".")
             return OptionError.code, f"{fault}; see: {command} --help", OptionError.exit_status
         case Interrupted():
             return INTERRUPTED_CODE, f"{failure}; {failure.remains}", failure.exit_status

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import ByteSize, Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -157,6 +158,18 @@ class Settings(BaseSettings):
             raise ValueError("it is neither s3://BUCKET/PREFIX nor file:///FOLDER")
         return value.rstrip("/")
 
+    @field_validator("api_url")
+    @classmethod
+    def _is_a_web_address(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # of a port, or of brackets
+            is_one = False
+        if not is_one or any(char.isspace() for char in value):
+            raise ValueError("it is not of the form http://HOST:PORT/api")
+        return value
+
     @field_validator("file_roots")
     @classmethod
     def _are_absolute(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
@@ -205,7 +218,8 @@ def load_settings(file: Path | None = None) -> Settings:
     """The settings of the environment; `file` gives variables that it lacks, as lines NAME=VALUE.
 
     Raises:
-        OptionError: a variable has a value that cannot be used. The message names it, without its value.
+        OptionError: a variable has a value that cannot be used, or the file cannot be read. The message names the
+            variable, without its value.
     """
     try:
         return Settings(_env_file=file)
@@ -213,6 +227,8 @@ def load_settings(file: Path | None = None) -> Settings:
         first = exc.errors(include_url=False, include_input=False)[0]  # values may be secrets
         variable = variable_of(str(first["loc"][0])) if first["loc"] else "a variable LIPSYNC_*"
         raise OptionError(f"{variable} cannot be used: {first['msg']}", "change it or unset it") from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise OptionError(f"{file} cannot be read as lines NAME=VALUE", "name a file such as service.env") from exc
 
 
 def require_source(settings: Settings) -> Path:

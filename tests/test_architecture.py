@@ -16,7 +16,7 @@ LAYERS = {
     "tasks": ("lipsync_core", "lipsync_service"),
     "flows": ("lipsync_core", "lipsync_service", "tasks"),
     "lipsync_cli": ("lipsync_core", "lipsync_service"),
-    "infra": ("lipsync_core", "lipsync_service"),
+    "infra": ("lipsync_core", "lipsync_service", "lipsync_cli"),
 }
 FOREIGN_TO_THE_CORE = frozenset(
     "alembic argparse boto3 botocore click prefect psycopg pydantic rich sqlalchemy typer".split()  # noqa: SIM905

@@ -10,7 +10,9 @@ import click
 from infra.local.client_env import write_client_env
 from infra.local.layout import BUCKET, DEFAULT_FIRST_PORT, Layout
 from infra.local.stack import Stack
-from lipsync_core.errors import LipSyncError
+from lipsync_cli.environment import is_debug
+from lipsync_cli.exit_statuses import SUCCESS
+from lipsync_cli.failures import report_failure
 from lipsync_service.names import JOB_DEPLOYMENT
 
 _SOURCE = Path(__file__).resolve().parents[2]
@@ -83,9 +85,14 @@ def _argument(path: Path) -> str:
     return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
 
 
-if __name__ == "__main__":
+def run() -> int:
+    """Run the command, and return its exit status; a failure is one line, as those of `lipsync` are."""
     try:
-        main(standalone_mode=True)
-    except LipSyncError as error:
-        click.echo(f"lipsync: error {error.code}: {error}", err=True)
-        sys.exit(error.exit_status)
+        main.main(standalone_mode=False)
+    except (Exception, KeyboardInterrupt, click.exceptions.Abort) as failure:
+        return report_failure(failure, is_debug())
+    return SUCCESS
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -113,9 +113,8 @@ class ServiceFolder:
         return pid is not None
 
     def _launch(self, service: Service, folder: Path) -> subprocess.Popen[bytes]:
-        if service.port is not None and is_taken(service.port):
-            message = f"another program listens on port {service.port}, which {service.name} needs"
-            raise OptionError(message, "stop it, or choose other ports with LIPSYNC_FIRST_PORT")
+        if service.port is not None:
+            require_free(service.port, service.name)
         self.runs.mkdir(parents=True, exist_ok=True)
         self.logs.mkdir(parents=True, exist_ok=True)
         with self.log_path(service.name).open("ab") as log:
@@ -136,7 +135,7 @@ class ServiceFolder:
     def _pid(self, name: str) -> int | None:
         try:
             record = json.loads(self._record(name).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         is_same = record["started"] is not None and _started(record["pid"]) == record["started"]
         return int(record["pid"]) if is_same else None
@@ -166,6 +165,13 @@ def is_taken(port: int) -> bool:
     """Whether a program of this machine listens on the port."""
     with socket.socket() as probe:
         return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+def require_free(port: int, name: str) -> None:
+    """Raise OptionError where a program listens on the port that the service `name` is to have."""
+    if is_taken(port):
+        message = f"another program listens on port {port}, which {name} needs"
+        raise OptionError(message, "stop it, or choose other ports with LIPSYNC_FIRST_PORT")
 
 
 def _started(pid: int) -> str | None:

@@ -16,9 +16,9 @@ from infra.local.layout import LOOPBACK, Layout
 from infra.local.objects import NAME as S3_NAME
 from infra.local.objects import S3Keys, start_objects
 from infra.local.postgres import DatabaseUrls, start_postgres, stop_postgres
-from infra.local.process import Service, ServiceFolder, StackError, is_taken
+from infra.local.process import Service, ServiceFolder, StackError, is_taken, require_free
 from infra.local.secret import kept_secret
-from lipsync_core.errors import OptionError
+from lipsync_core.errors import OptionError, OutputError
 from lipsync_service.deploy.automation import ensure_automation
 from lipsync_service.deploy.pools import ensure_pools
 from lipsync_service.deploy.retention import RETENTION
@@ -62,9 +62,11 @@ class Stack:
         Raises:
             StackError: a part does not start.
             OptionError: a setting cannot be used, another program has a port, or the service runs at other ports.
+            OutputError: the folder of its data cannot be made.
         """
-        pool = gpu_pool()  # a wrong setting is told of before anything starts
+        pool = gpu_pool()  # what is wrong is told of before anything starts
         self._check_ports()
+        self._make_root()
         self.say("PostgreSQL")
         databases = start_postgres(self.layout)
         upgrade(databases.ledger)
@@ -99,6 +101,21 @@ class Stack:
         if self.services.is_running(_SERVER) and not is_taken(self.layout.first_port):
             message = f"the service of {self.layout.root} runs, and not at port {self.layout.first_port}"
             raise OptionError(message, "name its port with LIPSYNC_FIRST_PORT, or stop it first: make down")
+        ports = (
+            (_SERVER, self.layout.first_port),
+            (S3_NAME, self.layout.s3_port),
+            (_WATCHER, self.layout.metrics_port),
+        )
+        for name, port in ports:
+            if not self.services.is_running(name):
+                require_free(port, name)
+
+    def _make_root(self) -> None:
+        try:
+            self.layout.root.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            message = f"{self.layout.root} cannot be made: {exc.strerror}"
+            raise OutputError(message, "choose another folder with --root") from exc
 
     def _start_server(self, environment: dict[str, str]) -> None:
         port = str(self.layout.first_port)

@@ -1,5 +1,6 @@
 """The figures of a measurement: all that the reports and the findings are made from, as values and as JSON."""
 
+import json
 import math
 import statistics
 from dataclasses import dataclass, fields
@@ -7,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from lipsync_core.errors import InputError, InputMissingError
 
@@ -259,14 +260,22 @@ def from_file(path: Path) -> Figures:
             f"{path} cannot be read: {exc.strerror}", "name the figures.json of a measurement"
         ) from exc
     try:
+        json.loads(text, parse_float=_finite, parse_constant=_finite)  # pydantic takes NaN and 1e999
         figures = _JSON.validate_json(text)
-    except ValidationError as exc:
+    except (ValueError, RecursionError) as exc:  # pydantic's error is one
         raise InputError(f"{path} holds no figures of a measurement", remedy) from exc
     if figures.schema != SCHEMA:
         raise InputError(f"{path} holds figures of the form {figures.schema!r}", f"this version reads {SCHEMA}")
     if not _can_be_measured(figures):
         raise InputError(f"{path} holds figures that no measurement gives", remedy)
     return figures
+
+
+def _finite(text: str) -> float:
+    """The number of a JSON text; raises ValueError for one that no measurement gives."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no figure")
+    return number
 
 
 def _can_be_measured(figures: Figures) -> bool:

@@ -14,7 +14,7 @@ from lipsync_cli.bench.parts import LocalParts
 from lipsync_cli.bench.watching import LoadWatch
 from lipsync_core.errors import LipSyncError
 from lipsync_service.client.job_client import JobQuery, open_client
-from lipsync_service.client.local_files import FileExchange, split_local
+from lipsync_service.client.local_files import FileExchange, LocalFiles, split_local
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.gpu_meter import ReadGpu
 from lipsync_service.ledger.timing_report import ReportFilter, timing_breakdown
@@ -56,13 +56,14 @@ class Target:
         return replace(self, settings=stack.settings, parts=LocalParts(stack.root), database_url=stack.database_url)
 
     def check(self) -> None:
-        """See that the service answers, before the work of making inputs.
+        """See that the service answers and has a storage for inputs, before the work of making them.
 
         Raises:
-            LipSyncError: it does not.
+            LipSyncError: it has not.
         """
         with open_client(self.settings) as client:
             client.jobs(JobQuery(limit=1))
+        FileExchange(self.settings).require_storage(LocalFiles(video=Path()))
 
     def try_out(self, pair: InputPair, model: str) -> None:
         """Have one job done.

@@ -85,11 +85,11 @@ def scalability(folder: Path, file: Path | None, service_file: Path | None, **ch
     """
     with service_extra(_COMMAND):
         from lipsync_cli.bench.figures import from_file
+    known = None if file is None else from_file(file)  # before a folder is made for nothing
     _make_folder(folder)
-    if file is None:
-        _write_reports(_measured(_Chosen(**chosen), service_file), folder)  # type: ignore[arg-type]  # click checks them
-    else:
-        _write_reports(from_file(file), folder)
+    if known is None:
+        known = _measured(_Chosen(**chosen), service_file)  # type: ignore[arg-type]  # click checks them
+    _write_reports(known, folder)
     write_stdout("\n".join(str(folder / name) for name in ("report.html", "report.md", "figures.json")))
 
 

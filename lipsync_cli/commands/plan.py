@@ -44,9 +44,20 @@ class Number(click.ParamType[float]):
 @click.option("--jobs-per-hour", type=Number(0.01, 100_000), metavar="N", help="Jobs that arrive in an hour.")
 @click.option("--clip-seconds", type=Number(0.1, 86_400), metavar="S", help="The length of each result.")
 @click.option("--model", default="viseme", metavar="NAME", help="The generator of the jobs.")
-@click.option("--target-load", type=Number(0.05, 0.95), default=0.7, help="The load that the scarcest part may have.")
+@click.option(
+    "--target-load",
+    type=Number(0.05, 0.95),
+    default=0.7,
+    help="The load that the scarcest part may have, 0.05 to 0.95.",
+)
 @click.option("--p95-seconds", type=Number(0.1, 1e6), metavar="S", help="Add machines until 95 % of jobs end in time.")
-@click.option("--burst", type=click.IntRange(0, 20_000), metavar="JOBS", show_default="N / 12", help="Come at once.")
+@click.option(
+    "--burst",
+    type=click.IntRange(0, 20_000),
+    metavar="JOBS",
+    show_default="N / 12",
+    help="Jobs that come at once, once.",
+)
 @click.option("--prices", type=_FILE, metavar="FILE", help="Machines and their prices.  [default: the bundled table]")
 @click.option("--write-prices", type=_FILE, metavar="FILE", help="Write the table of machines to edit, and end.")
 @click.option(

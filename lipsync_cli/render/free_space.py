@@ -7,6 +7,7 @@ from itertools import pairwise
 _CHARACTER_PX = 7.2  # of a digit or letter of the pages' 12 px font, bold
 _ABOVE_PX, _BELOW_PX = 10, 1  # of a number, from its base line
 _RIM_PX = 3  # half a line's width, and air
+_DOT_PX = 2  # a line that passes closer to a point than this is at the point, for the eye
 
 Way = Sequence[tuple[float, float]]  # x, y in px; x never falls
 
@@ -61,12 +62,27 @@ class FreeSpace:
     def take(self, x: float, y: float, text: str) -> tuple[float, float] | None:
         """The middle of the base line of a number for the point at `x`, `y`; None where no place beside it is free."""
         aside = text_width_px(text) / 2 + 8
-        for across, down in ((0, -9), (0, -13), (0, 19), (0, 23), (-aside, -5), (aside, -5), (aside, 15), (-aside, 15)):
-            box = _box_of(x + across, y + down, text)
-            if self._plot.holds(box) and not self._is_taken(box):
-                self._labels.append(box)
-                return x + across, y + down
-        return None
+        ways = ((0, -9), (0, -13), (0, 19), (0, 23), (-aside, -5), (aside, -5), (aside, 15), (-aside, 15))
+        places = [(x + across, y + down) for across, down in ways]
+        free = [each for each in places if self._plot.holds(_box_of(*each, text)) and self._is_free(each, text)]
+        # A label beyond a line reads as a value of what lies there: such a place is the last choice.
+        free.sort(key=lambda each: self._is_cut_off((x, y), each, text))
+        if not free:
+            return None
+        self._labels.append(_box_of(*free[0], text))
+        return free[0]
+
+    def _is_free(self, place: tuple[float, float], text: str) -> bool:
+        return not self._is_taken(_box_of(*place, text))
+
+    def _is_cut_off(self, point: tuple[float, float], place: tuple[float, float], text: str) -> bool:
+        """Whether a line passes between the point's dot and its label above or below."""
+        (x, y), box = point, _box_of(*place, text)
+        if not box.left < x < box.right:
+            return False
+        gap = (box.bottom, y - _DOT_PX) if box.bottom < y else (y + _DOT_PX, box.top)
+        between = Box(x - 1, min(gap), x + 1, max(gap))
+        return any(between.is_crossed(start, end) for start, end in self._lines)
 
     def _is_taken(self, box: Box) -> bool:
         wide = Box(box.left - _RIM_PX, box.top - _RIM_PX, box.right + _RIM_PX, box.bottom + _RIM_PX)

@@ -6,17 +6,16 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
-from lipsync_core.errors import ModelError, OptionError
+from lipsync_core.errors import ModelError
 from lipsync_core.network import TensorSpec
+from lipsync_core.serving.extra import IMPORT_FAULTS, not_installed
 from lipsync_core.serving.identity import ServedIdentity
 
 try:
     from google.protobuf import text_format
     from tritonclient.grpc import model_config_pb2 as schema
-except ImportError as exc:
-    raise OptionError(
-        f"the form of the model server's files cannot be imported: {exc}", "run: pip install 'lipsync[model-server]'"
-    ) from exc
+except IMPORT_FAULTS as exc:
+    raise not_installed(exc) from exc
 
 #: What the server runs the networks on.
 Device = Literal["cpu", "cuda", "tensorrt"]

@@ -11,18 +11,17 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from lipsync_core.errors import ModelError, OptionError
+from lipsync_core.errors import ModelError
 from lipsync_core.server_address import host_and_port
+from lipsync_core.serving.extra import IMPORT_FAULTS, not_installed
 from lipsync_core.serving.patience import Patience, Waiting
 from lipsync_core.serving_counts import CountBook, Fault
 
 try:
     from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
     from tritonclient.utils import InferenceServerException
-except ImportError as exc:
-    raise OptionError(
-        f"the client of the model server cannot be imported: {exc}", "run: pip install 'lipsync[model-server]'"
-    ) from exc
+except IMPORT_FAULTS as exc:
+    raise not_installed(exc) from exc
 
 _logger = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")

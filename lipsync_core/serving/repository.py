@@ -56,10 +56,8 @@ def export_repository(
         ModelError: a network cannot be served.
         OutputError: `folder` cannot be written.
     """
-    if folder.exists():
-        if not is_replacing:
-            raise OptionError(f"{folder} exists already", "name a new folder, or replace this one with --replace")
-        _require_exported(folder)
+    with output_errors(folder):  # a name may be too long, and a folder above it closed
+        _require_free(folder, is_replacing)
     names = [name for name in SERVABLE if store.status(name) not in ("missing", "downloaded")]
     if not names:
         needed = ", ".join(SERVABLE)
@@ -78,7 +76,11 @@ def export_repository(
     return tuple(names)
 
 
-def _require_exported(folder: Path) -> None:
+def _require_free(folder: Path, is_replacing: bool) -> None:
+    if not folder.exists():
+        return
+    if not is_replacing:
+        raise OptionError(f"{folder} exists already", "name a new folder, or replace this one with --replace")
     strange = not folder.is_dir() or any(
         path.name != PROBE and not (path / "config.pbtxt").is_file() for path in folder.iterdir()
     )

@@ -7,6 +7,7 @@ from lipsync_service.capacity.costs import JobCosts, Pool
 from lipsync_service.capacity.prices import NodeType
 from lipsync_service.capacity.simulation import Site, WorkerNode
 
+SERVERS = "control plane's servers"  # the name of a resource
 _NEGLIGIBLE_S = 1e-9  # a job that uses no more of something does not use it
 _MAX_SLOTS = 10_000  # of a machine, as --cpu-slots has it
 
@@ -65,7 +66,7 @@ class ControlPlane:
         """What a job of these costs uses of it."""
         if costs.control_s <= _NEGLIGIBLE_S:
             return []
-        found = [Resource("control plane's servers", self.servers / costs.control_s)]
+        found = [Resource(SERVERS, self.servers / costs.control_s)]
         if self.node:
             cores = self.count * self.node.cores - costs.footprint.control_idle_cores
             found.append(Resource("control plane's cores", max(1e-9, cores) / costs.control_s))

@@ -9,14 +9,14 @@ import numpy as np
 from lipsync_core.errors import OptionError
 from lipsync_service.capacity.costs import JobCosts
 from lipsync_service.capacity.fleet import Fleet, Resource
+from lipsync_service.capacity.growth import first_in_time, growth_path
 from lipsync_service.capacity.prices import PriceTable
 from lipsync_service.capacity.simulation import SimulatedJob, SimulationResult, Workload, simulate
-from lipsync_service.capacity.sizing import Demand, Here, fleets, grown, price_order
+from lipsync_service.capacity.sizing import Demand, Here, fleets, price_order
 
 _HOUR_S = 3600.0
 _JOBS = (1000, 20_000)  # of the simulated stream: at least, and at most
 _LATENCIES = 5  # the stream lasts at least so many times as long as a job alone
-_MAX_GROWTHS = 30
 _PERCENTS = range(0, 101, 5)
 
 
@@ -130,17 +130,25 @@ class _Check:
         """Seconds of a job on the fleet with nothing else running."""
         return fleet.alone_s(fleet.form_of(self.job))
 
-    def in_time(self, fleet: Fleet, goal_s: float) -> Option | None:
-        """The fleet with as many more machines as the goal needs; None where they do not bring it about."""
-        first = fleet.count
-        for _ in range(_MAX_GROWTHS + 1):
-            found = self.simulated(fleet)
-            if found.p95_s <= goal_s:
-                return replace(self.option(fleet), simulated=found, added_machines=fleet.count - first)
-            if fleet.control.node is None:
-                return None
-            fleet = grown(fleet, _most_loaded(fleet, fleet.form_of(self.job), found))
-        return None
+    def in_time(self, fleet: Fleet, goal_s: float, guess: int) -> tuple[Option, int] | None:
+        """The fleet with as many more machines as the goal needs, and how often it grew for that.
+
+        None where more machines do not bring it about. The nearer `guess` is to the second, the fewer fleets are
+        simulated.
+        """
+        path = growth_path(fleet, fleet.form_of(self.job))
+        found: dict[int, Summary] = {}
+
+        def p95_s(growths: int) -> float:
+            found[growths] = self.simulated(path[growths])
+            return found[growths].p95_s
+
+        growths = first_in_time(p95_s, len(path), goal_s, guess)
+        if growths is None:
+            return None
+        grown_fleet = path[growths]
+        added = grown_fleet.count - fleet.count
+        return replace(self.option(grown_fleet), simulated=found[growths], added_machines=added), growths
 
 
 def _in_time(check: _Check, found: Sequence[Fleet], goal_s: float) -> list[Option]:
@@ -153,8 +161,12 @@ def _in_time(check: _Check, found: Sequence[Fleet], goal_s: float) -> list[Optio
     if alone_s > goal_s:
         message = f"a job takes {alone_s:.1f} s with nothing else running, more than the goal of {goal_s:g} s"
         raise OptionError(message, "give a longer --p95-seconds")
-    enlarged = [check.in_time(fleet, goal_s) for fleet in found if check.alone_s(fleet) <= goal_s]
-    options = [option for option in enlarged if option is not None]
+    options, growths = [], 0
+    for fleet in found:
+        enlarged = check.in_time(fleet, goal_s, growths) if check.alone_s(fleet) <= goal_s else None
+        if enlarged is not None:
+            option, growths = enlarged  # other machines need about as much growth as these
+            options.append(option)
     if not options:
         message = f"more machines do not bring the 95th percentile to {goal_s:g} s"
         raise OptionError(message, "give a longer --p95-seconds, or a smaller --burst")
@@ -223,9 +235,3 @@ def summary(result: SimulationResult) -> Summary:
 
 def _p95_s(jobs: Sequence[SimulatedJob]) -> float | None:
     return float(np.percentile([job.latency_s for job in jobs], 95)) if jobs else None
-
-
-def _most_loaded(fleet: Fleet, job: JobCosts, simulated: Summary) -> Resource:
-    """The resource of the fleet that the simulation used most; slots and servers have no such figure."""
-    loads = dict(simulated.loads)
-    return max(fleet.resources(job), key=lambda each: loads.get(each.name, 0.0))

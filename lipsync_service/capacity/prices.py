@@ -9,7 +9,7 @@ from lipsync_core.errors import InputError
 from lipsync_service.capacity.toml_tables import array_of_tables, from_table, load_toml
 
 _REMEDY = "write a good one with --write-prices"
-_SMALLEST, _LARGEST = 1e-3, 1e6
+_SMALLEST, _LARGEST = 1e-3, 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,11 @@ class NodeType:
     speed: float = 1.0  # of each GPU on this product's networks; an RTX 3090 is 1
 
     def __post_init__(self) -> None:
-        positive = (self.cores, self.memory_gb, self.speed)
-        other = (self.price_per_hour, self.gpus, self.gpu_memory_gb)
-        if not all(_SMALLEST <= each <= _LARGEST for each in positive) or not all(
-            0 <= each <= _LARGEST for each in other
-        ):
-            raise ValueError(f"the node {self.name!r} has a number that cannot be")
+        least = dict.fromkeys(("cores", "memory_gb", "speed"), _SMALLEST)
+        for name in (*least, "price_per_hour", "gpus", "gpu_memory_gb"):
+            value, low = getattr(self, name), least.get(name, 0)
+            if not low <= value <= _LARGEST:  # nor is any number that is none (nan)
+                raise ValueError(f"{name} of the node {self.name!r} is {value:g}, not {low:g} to {_LARGEST:,}")
         if int(self.gpus) != self.gpus:
             raise ValueError(f"the node {self.name!r} needs a whole number of GPUs")
 

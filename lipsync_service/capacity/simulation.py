@@ -6,6 +6,7 @@ answers as many requests at once as it has server processes; where it lives on a
 cores.
 """
 
+import heapq
 import math
 import random
 from collections import deque
@@ -86,6 +87,7 @@ class _Node:
     gpu: SharedProcessor | None
     gpu_speed: float
     free: int
+    index: int = 0  # in its pool
 
 
 @dataclass(slots=True)
@@ -96,6 +98,13 @@ class _Pool:
     nodes: list[_Node]
     waiting: deque[simpy.Event] = field(default_factory=deque)
     longest: int = 0
+    _freest: list[tuple[int, int]] = field(init=False)  # heap: -free and index; entries of before are passed over
+
+    def __post_init__(self) -> None:
+        self._freest = [(-node.free, index) for index, node in enumerate(self.nodes)]
+        heapq.heapify(self._freest)
+        for index, node in enumerate(self.nodes):
+            node.index = index
 
     def take(self) -> simpy.Event:
         """An event whose value is the machine."""
@@ -107,16 +116,25 @@ class _Pool:
 
     def give_back(self, node: _Node) -> None:
         """Free a slot of the machine."""
-        node.free += 1
+        self._set_free(node, node.free + 1)
         self._serve()
 
     def _serve(self) -> None:
-        while self.waiting:
-            node = max(self.nodes, key=lambda each: each.free)
-            if not node.free:
-                return
-            node.free -= 1
+        while self.waiting and (node := self._most_free()).free:
+            self._set_free(node, node.free - 1)
             self.waiting.popleft().succeed(node)
+
+    def _most_free(self) -> _Node:
+        """The first of the machines with most free slots."""
+        while True:
+            free, index = self._freest[0]
+            if self.nodes[index].free == -free:
+                return self.nodes[index]
+            heapq.heappop(self._freest)
+
+    def _set_free(self, node: _Node, free: int) -> None:
+        node.free = free
+        heapq.heappush(self._freest, (-free, node.index))
 
 
 class Simulation:

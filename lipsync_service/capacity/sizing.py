@@ -11,7 +11,7 @@ from math import ceil
 
 from lipsync_core.errors import OptionError
 from lipsync_service.capacity.costs import JobCosts, Pool
-from lipsync_service.capacity.fleet import ControlPlane, Fleet, Resource, Workers, worker_slots
+from lipsync_service.capacity.fleet import SERVERS, ControlPlane, Fleet, Resource, Workers, worker_slots
 from lipsync_service.capacity.prices import NodeType, PriceTable
 from lipsync_service.names import CPU_POOL, GPU_POOL
 from lipsync_service.worker.capacity import Machine, runs_at_once
@@ -99,10 +99,15 @@ def _with_one_pool(demand: Demand, job: JobCosts, prices: PriceTable) -> list[Fl
 def grown(fleet: Fleet, resource: Resource) -> Fleet:
     """The fleet with a fifth more machines, one at least, of the kind that this resource belongs to.
 
+    Of server processes it gets a fifth more, and machines where these have no core for them.
     The service on a single machine has no second one of its kind: it needs a control plane of its own before.
     """
+    control = fleet.control
+    if resource.name == SERVERS and control.node:
+        servers = control.servers + _more(control.servers)
+        count = max(control.count, ceil(servers / control.node.cores - 1e-9))
+        return replace(fleet, control=replace(control, count=count, servers=servers))
     if resource.name.startswith("control plane"):
-        control = fleet.control
         more = _more(control.count)
         return replace(fleet, control=replace(control, count=control.count + more, servers=control.servers + more))
     if fleet.gpu and resource.name.startswith("GPU"):

@@ -60,6 +60,8 @@ def test_the_version_is_that_of_the_package(lipsync: RunLipSync) -> None:
         (["run", "a.mp4", "b.wav", "-o", "c.mp4", "--min-synced", "90"], "0 to 1"),
         (["rum"], "rum"),
         (["models", "pul"], "pul"),
+        (["models"], ": a command is missing; see: lipsync models --help"),
+        (["bench"], ": a command is missing; see: lipsync bench --help"),
     ],
 )
 def test_a_bad_option_is_one_line_with_its_code(

@@ -1,6 +1,7 @@
 """The pools of the local stack: the GPU pool where a GPU is that no model server holds, or where it is asked for."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,9 @@ import pytest
 
 pytest.importorskip("prefect", reason="the extra service is not installed")
 
-from infra.local.stack import gpu_pool
+from infra.local.layout import LOOPBACK, Layout
+from infra.local.stack import Stack, gpu_pool
+from lipsync_cli.bench.own_stack import free_first_port
 from lipsync_core.errors import OptionError
 from lipsync_service.gpu_meter import GpuSample
 from lipsync_service.names import GPU_POOL
@@ -59,4 +62,33 @@ def test_up_fails_with_one_line_and_a_code_when_a_setting_cannot_be_used(
     assert done.returncode == 2
     assert done.stderr.startswith("lipsync: error BAD_OPTION: ") and said in done.stderr
     assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "stack").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (("up", "--workers", "99"), 2, "BAD_OPTION: Invalid value for '--workers': 99 is not in the range"),
+        (("--first-port", "80", "up"), 2, "BAD_OPTION: Invalid value for '--first-port': 80 is not in the range"),
+        ((), 2, "BAD_OPTION: a command is missing; see: "),
+        (("--root", "/proc/none", "up"), 5, "OUTPUT_UNWRITABLE: /proc/none cannot be made: "),
+        (("--root", "/dev/null/none", "up"), 5, "OUTPUT_UNWRITABLE: /dev/null/none cannot be made: "),
+    ],
+)
+def test_a_refused_up_is_one_line_with_a_code(arguments: tuple[str, ...], status: int, said: str) -> None:
+    command = [sys.executable, "-m", "infra.local", *arguments]
+    environment = {**os.environ, "LIPSYNC_FIRST_PORT": str(free_first_port())}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == status
+    assert done.stderr.startswith(f"lipsync: error {said}") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("offset", [0, 1, 5])  # of Prefect's server, S3, and the watcher
+def test_up_fails_before_anything_starts_when_another_program_has_a_port(offset: int, tmp_path: Path) -> None:
+    """PostgreSQL, which comes first and has no port, was left running."""
+    first_port = free_first_port()
+    with socket.create_server((LOOPBACK, first_port + offset)):
+        stack = Stack(Layout(ROOT, tmp_path / "stack", first_port), lambda _part: None)
+        with pytest.raises(OptionError, match=f"another program listens on port {first_port + offset}, which "):
+            stack.up()
     assert not (tmp_path / "stack").exists()

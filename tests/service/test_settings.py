@@ -62,6 +62,11 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
         ("CACHE_CAP_BYTES", "much"),
         ("HTTP_ALLOWED_HOSTS", '["host", 1'),
         ("MODEL_SERVER", "host:8001"),
+        ("API_URL", "host:4200/api"),
+        ("API_URL", "http://"),
+        ("API_URL", "http://host:99999/api"),
+        ("API_URL", "http://[::1/api"),
+        ("API_URL", "http://ho st/api"),
     ],
 )
 def test_settings_fail_when_a_value_cannot_be_used(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -124,6 +129,17 @@ def test_a_value_that_cannot_be_used_is_named_without_itself(monkeypatch: pytest
     with pytest.raises(OptionError, match=r"^LIPSYNC_PROVIDERS cannot be used: ") as caught:
         load_settings()
     assert "CUDA" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", None])
+def test_settings_fail_in_one_line_when_their_file_cannot_be_read(content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "service.env"
+    if content is None:
+        path = Path("/proc/self/mem")  # it is there, and reading it fails for everybody
+    else:
+        path.write_bytes(content)
+    with pytest.raises(OptionError, match=f"^{path} cannot be read as lines NAME=VALUE; name a file such as"):
+        load_settings(path)
 
 
 def test_an_empty_provider_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

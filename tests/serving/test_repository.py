@@ -148,17 +148,26 @@ def test_export_fails_when_its_folder_cannot_be_written(store: ModelStore, tmp_p
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_export_fails_when_the_folders_name_is_too_long(store: ModelStore, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="File name too long") as caught:
+        export_repository(store, tmp_path / ("x" * 300))
+    assert caught.value.code == "OUTPUT_UNWRITABLE"
+
+
+@pytest.mark.parametrize("missing", ["tritonclient", "grpc"])  # tritonclient comes without gRPC, too
 @pytest.mark.parametrize("module", ["connection", "config"])
-def test_what_needs_the_extra_fails_when_it_is_not_installed(module: str) -> None:
+def test_what_needs_the_extra_fails_when_it_is_not_installed(module: str, missing: str) -> None:
     """As the option of any other extra that is missing: the model is not at fault."""
     code = (
-        "import sys; sys.modules['tritonclient'] = None\n"
+        f"import sys; sys.modules[{missing!r}] = None\n"
         "from lipsync_core.errors import OptionError\n"
         f"try: import lipsync_core.serving.{module}\n"
-        "except OptionError as exc: print(exc.code, exc.remedy)"
+        "except OptionError as exc: print(exc.code, exc)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "BAD_OPTION run: pip install 'lipsync[model-server]'\n"
+    assert done.stdout.startswith("BAD_OPTION a model server needs the extra 'model-server', missing here: ")
+    assert done.stdout.endswith("; run: pip install 'lipsync[model-server]'\n")
+    assert done.stdout.count("\n") == 1 and "Specify" not in done.stdout
 
 
 def test_export_fails_when_a_network_takes_a_fixed_number_of_frames(tmp_path: Path) -> None:

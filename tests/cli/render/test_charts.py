@@ -77,6 +77,23 @@ def test_no_value_lies_on_a_line_a_mark_or_another_value() -> None:
         assert not [(x, y) for x, y in drawn if left < x < right and top < y < bottom]
 
 
+def test_a_value_stands_on_its_points_side_of_a_mark() -> None:
+    line = Series("a", ((1, 0.236), (2, 0.296), (4, 0.292)))
+    chart = line_chart("x", Axis("x"), Axis("y"), [line], [Mark("loop", 0.244)])
+    marks = re.findall(r'class="mark" d="M\d+ ([\d.]+)H', chart)
+    labels = re.findall(r'class="point" x="[\d.]+" y="([\d.]+)">0.236', chart)
+    assert len(marks) == len(labels) == 1
+    assert circles(chart)[0][1] > float(marks[0])  # the point lies below the mark
+    assert float(labels[0]) - 10 > float(marks[0])  # and so does its label, from its top
+
+
+def test_a_value_between_two_lines_is_kept_where_no_side_is_its_own() -> None:
+    lines = [Series("a", ((1, 0.5), (2, 0.5)), is_labelled=False), Series("b", ((1, 0.482), (2, 0.482)))]
+    lines.append(Series("c", ((1, 0.464), (2, 0.464)), is_labelled=False))
+    chart = line_chart("x", Axis("x"), Axis("y"), lines)
+    assert texts(chart).count("0.482") == 2
+
+
 def test_the_grid_of_bars_begins_below_the_names_of_the_marks() -> None:
     chart = stacked_bars("load", Axis("load", "%"), [Bar("cores", (("cores", 100.0, "c0"),))], [Mark("full", 100.0)])
     name_y = float(re.findall(r'y="([\d.]+)">full: 100', chart)[0])

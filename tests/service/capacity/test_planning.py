@@ -194,8 +194,10 @@ def test_costs_that_cannot_be_are_refused(tmp_path: Path, old: str, new: str) ->
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
-        ("cores = 4", "cores = 0", "number that cannot be"),
-        ("cores = 4", "cores = nan", "number that cannot be"),
+        ("cores = 4", "cores = 0", "cores of the node 'cpu-4' is 0, not 0.001 to 1,000,000"),
+        ("cores = 4", "cores = nan", "cores of the node 'cpu-4' is nan, not 0.001"),
+        ("price_per_hour = 0.19", "price_per_hour = -1", "price_per_hour of the node 'cpu-4' is -1, not 0 to"),
+        ("gpus = 1", "gpus = inf", "gpus of the node 'RTX 3090' is inf, not 0 to"),
         ("cores = 4", 'cores = "four"', "no number"),
         ("cores = 4\n", "", "lacks a field"),
         ("cores = 4", "cores = 4\ncolour = 1", "unknown field 'colour'"),
