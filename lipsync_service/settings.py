@@ -226,7 +226,8 @@ def load_settings(file: Path | None = None) -> Settings:
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_input=False)[0]  # values may be secrets
         variable = variable_of(str(first["loc"][0])) if first["loc"] else "a variable LIPSYNC_*"
-        raise OptionError(f"{variable} cannot be used: {first['msg']}", "change it or unset it") from exc
+        fault = first["msg"].removeprefix("Value error, ")
+        raise OptionError(f"{variable} cannot be used: {fault}", "change it or unset it") from exc
     except (OSError, UnicodeDecodeError) as exc:
         raise OptionError(f"{file} cannot be read as lines NAME=VALUE", "name a file such as service.env") from exc
 

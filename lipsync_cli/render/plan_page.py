@@ -34,8 +34,8 @@ def _plan_page(plan: CapacityPlan) -> str:
         tiles(figures),
         section("Machines", table(("Part", "Machines", "An hour"), rows)),
         section("Load of each part", wide(_load_chart(plan)), binding_text(plan.resources)),
-        section("Price of a minute of video by type of machine", wide(_price_chart(plan)) + legend(_PARTS[:3])),
-        *_common(plan.costs, summary),
+        section("Price of a minute of video by type of machine", wide(_price_chart(plan)) + legend(_bought(plan))),
+        *_common(plan.costs, summary, plan.p95_goal_s),
     ]
     return html_page("Capacity plan", lead, sections)
 
@@ -51,10 +51,10 @@ def _replay_page(replay: Replay) -> str:
     return html_page("Capacity of one machine", lead, [tiles(figures), *_common(replay.costs, summary)])
 
 
-def _common(costs: JobCosts, summary: Summary) -> list[str]:
+def _common(costs: JobCosts, summary: Summary, goal_s: float | None = None) -> list[str]:
     note = f"{summary.jobs:,} simulated jobs, of which {summary.burst:,} come at once."
     return [
-        section("Time from arrival to end", wide(_latency_chart(summary)), note),
+        section("Time from arrival to end", wide(_latency_chart(summary, goal_s)), note),
         section("Work of one job by step", wide(_step_chart(costs)) + legend(_step_legend(costs))),
     ]
 
@@ -84,12 +84,17 @@ def _prices(option: Option, plan: CapacityPlan) -> tuple[tuple[str, float, str],
     return tuple((name, 1000 * price / minutes, styles[name]) for name, _, price in machines(option.fleet))
 
 
-def _latency_chart(summary: Summary) -> str:
+def _bought(plan: CapacityPlan) -> list[tuple[str, str]]:
+    """The parts that the chart of prices shows, with their styles."""
+    shown = {name for option in (plan.chosen, *plan.others) for name, _, _ in machines(option.fleet)}
+    return [(name, style) for name, style in _PARTS if name in shown]
+
+
+def _latency_chart(summary: Summary, goal_s: float | None) -> str:
     line = Series("simulated", summary.latency_percentiles, is_labelled=False)
-    y = Axis("time from arrival to end", "s")
-    return line_chart(
-        "Time from arrival to end", Axis("share of jobs that have ended by then", "%"), y, [line], is_categorical=False
-    )
+    x, y = Axis("share of jobs that have ended by then", "%"), Axis("time from arrival to end", "s")
+    marks = [] if goal_s is None else [Mark("goal for 95 %", goal_s)]
+    return line_chart("Time from arrival to end", x, y, [line], marks, is_categorical=False)
 
 
 def _step_chart(costs: JobCosts) -> str:

@@ -131,6 +131,14 @@ def test_a_value_that_cannot_be_used_is_named_without_itself(monkeypatch: pytest
     assert "CUDA" not in str(caught.value)
 
 
+def test_a_refusal_of_our_own_is_said_in_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIPSYNC_API_URL", "host:4200")
+    with pytest.raises(
+        OptionError, match=r"^LIPSYNC_API_URL cannot be used: it is not of the form http://HOST:PORT/api"
+    ):
+        load_settings()
+
+
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", None])
 def test_settings_fail_in_one_line_when_their_file_cannot_be_read(content: bytes | None, tmp_path: Path) -> None:
     path = tmp_path / "service.env"

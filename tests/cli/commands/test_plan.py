@@ -110,6 +110,15 @@ def test_it_fails_in_one_line_when_no_job_can_have_the_costs(
     assert [each.name for each in tmp_path.iterdir()] == ["costs.toml"]
 
 
+def test_the_page_shows_the_goal_and_names_only_parts_that_are_bought(lipsync_here: RunLipSync, tmp_path: Path) -> None:
+    assert lipsync_here(*STREAM, "--p95-seconds", "60", "--chart", "plan.html").returncode == 0
+    page = (tmp_path / "plan.html").read_text()
+    assert "goal for 95 %: 60.0" in page
+    assert "</i>GPU workers" not in page and "</i>everything" in page
+    assert lipsync_here(*STREAM, "--chart", "plan.html").returncode == 0
+    assert "goal for" not in (tmp_path / "plan.html").read_text()
+
+
 def test_the_chart_of_steps_has_the_seconds_of_the_gpu(lipsync_here: RunLipSync, tmp_path: Path) -> None:
     answer = lipsync_here(*STREAM, "--model", "wav2lip", "--chart", "plan.html", "--json")
     gpu_s = json.loads(answer.stdout)["costs"]["gpu_s"]
