@@ -14,6 +14,7 @@ from lipsync_core.face.store import TrackStore, track_key
 from lipsync_core.face.track import FaceTrack, FaceTracker
 from lipsync_core.generators.contract import GeneratorSpec, InferringHalf
 from lipsync_core.media.decode import SourceFrame, decode_frames
+from lipsync_core.media.probe import VideoInfo
 from lipsync_core.report import Progress, ProgressCallback
 from lipsync_core.source_video import SourceVideo
 
@@ -55,7 +56,7 @@ class TrackPass:
         """
         spec = self.generator.spec
         observer = f"{spec.name}/{spec.version}" if self.generator.observer() else ""
-        return track_key(video.sha256(), self.tracker, observer, video.track)
+        return track_key(video.sha256(), self.tracker, observer, _reading(video.info))
 
     def run(
         self, video: SourceVideo, needed_s: Fraction | None, clock: StageClock, progress: ProgressCallback
@@ -90,6 +91,12 @@ def require_fitting(tracker: FaceTracker, spec: GeneratorSpec) -> None:
             f"{spec.name} needs a face mesh, and {tracker.name} gives five points",
             "choose the tracker mediapipe, or a model that makes do with five points",
         )
+
+
+def _reading(info: VideoInfo) -> str:
+    """What stored tracks of the same file may not have known; empty for plain videos, whose old tracks stay valid."""
+    number = f"track {info.track} " if info.track else ""
+    return number + ("mirrored" if info.is_mirrored else "still" if info.is_still else "")
 
 
 def _announced(frames: Iterable[SourceFrame], total: int | None, progress: ProgressCallback) -> Iterator[SourceFrame]:

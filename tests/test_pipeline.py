@@ -357,6 +357,7 @@ def test_a_job_reads_the_tracks_that_were_asked_for(
         lip_sync(film, film, tmp_path / "out.mp4", SECOND, workspace)
     options = replace(SECOND, video_track="1", audio_track="de")
     report = lip_sync(film, film, tmp_path / "out.mp4", options, workspace)
+    assert not report.track_was_cached  # that of the other pictures
     assert report.frames.synced == 25
     assert reopened(tmp_path / "out.mp4").size == (640, 360)
     sound = [frame.to_ndarray() for frame in decode_sound(AudioCut(tmp_path / "out.mp4"))]

@@ -32,16 +32,16 @@ class StoredTrack:
     findings: Findings
 
 
-def track_key(video_sha256: str, tracker: FaceTracker, observer: str, video_track: str | None = None) -> str:
+def track_key(video_sha256: str, tracker: FaceTracker, observer: str, reading: str = "") -> str:
     """The key under which the track of a video is stored: 64 hex digits.
 
     It depends on the video's bytes, not its name, on the tracker's name, version and parameters, and
-    on `observer`, the observer's name and version ("" without an observer), and on the video track, where one was
-    asked for.
+    on `observer`, the observer's name and version ("" without an observer), and on `reading`: how the pictures are
+    read, where that is not what it was when the first tracks were stored.
     """
     parts = [_FORMAT, video_sha256, tracker.name, tracker.parameters, observer]
-    if video_track is not None:
-        parts.append(video_track)
+    if reading:
+        parts.append(reading)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -80,6 +80,7 @@ class VideoInfo:
     is_still: bool  # one image, not a video
     is_mirrored: bool = False  # as stored; decoding flips the pictures
     light: HdrLight | None = None  # that HDR pictures were made for
+    track: int = 0  # its number among the file's, without covers
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +122,17 @@ def probe(path: Path, video_track: str | None = None, audio_track: str | None = 
     with open_media(path) as container:
         stream = video_stream(container, video_track)
         first = _first_picture(container, stream, path) if stream is not None else None
+        tracks = video_tracks(container, video_track)
+        number = next((track.number for track in tracks if track.is_chosen), 0)
         sound = audio_stream(container, audio_track)
         return MediaInfo(
             path=path,
             container=container.format.name,
             size_bytes=path.stat().st_size,
-            video=_video_info(container, stream, first) if stream is not None else None,
+            video=_video_info(container, stream, first, number) if stream is not None else None,
             audio=_audio_info(container, sound) if sound is not None else None,
             has_picture=first is not None,
-            video_tracks=video_tracks(container, video_track),
+            video_tracks=tracks,
             audio_tracks=audio_tracks(container, audio_track),
         )
 
@@ -232,7 +235,7 @@ def _translated(exc: av.FFmpegError, path: Path) -> InputError:
 
 
 def _video_info(
-    container: InputContainer, stream: VideoStream, first: av.VideoFrame | av.AudioFrame | None
+    container: InputContainer, stream: VideoStream, first: av.VideoFrame | av.AudioFrame | None, track: int
 ) -> VideoInfo:
     codec = stream.codec_context
     is_image = is_still(container)
@@ -252,6 +255,7 @@ def _video_info(
         duration_s=_duration_s(container, stream),
         rotation_deg=turned.rotation_deg,
         is_mirrored=turned.is_mirrored,
+        track=track,
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
         colour=ColourTags(
             int(shown.colorspace), int(shown.color_range), int(shown.color_primaries), int(shown.color_trc)
