@@ -67,13 +67,14 @@ def write_movie(
     """
     first = next(frames)
     delivered = _delivery(first, plan, request.options)
+    woven = ("deinterlaced",) if plan.video.is_woven else ()
     spec = _picture_spec(delivered, plan)
     sound = output_sound(request.audio, plan.timeline, request.options)
     writer, encoder = _opened(request, spec, sound, clock)
     with writer as movie:
         pictures = _delivered(chain([first], frames), delivered, clock)
         _write_pictures(pictures, plan.timeline, movie, progress)
-    return WrittenMovie(spec.width_px, spec.height_px, movie.audio_note, encoder, delivered.changes)
+    return WrittenMovie(spec.width_px, spec.height_px, movie.audio_note, encoder, (*woven, *delivered.changes))
 
 
 def output_sound(audio: Path, timeline: Timeline, options: JobOptions) -> AudioCut:

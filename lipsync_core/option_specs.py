@@ -23,6 +23,7 @@ EncoderName = Literal["auto", "x264", "x265", "nvenc"]
 Codec = Literal["h264", "hevc"]
 #: FFmpeg's names; auto is what plays everywhere, source what the video has.
 PixFmt = Literal["auto", "source", "yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"]
+Deinterlace = Literal["auto", "on", "off"]
 AudioCodec = Literal["auto", "aac", "copy"]
 #: x264's presets, fastest first.
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
@@ -123,6 +124,11 @@ _SPECS = (
     OptionSpec("max_size", "Scale larger pictures down to this; without it to what H.264's level 5.2 holds."),
     OptionSpec("crf", f"Quality on x264's scale: 0 is lossless, {MAX_CRF} the worst.", lowest=0, highest=MAX_CRF),
     OptionSpec("preset", "Speed of the encoder, by x264's names.", PRESETS),
+    OptionSpec(
+        "deinterlace",
+        "Make whole pictures of woven fields: auto where the video is interlaced, on always, off never.",
+        get_args(Deinterlace),
+    ),
     OptionSpec(
         "fps",
         "Frames a second of the result, such as 25 or 30000/1001; without it each frame lasts as in the source.",

@@ -19,6 +19,7 @@ from lipsync_core.option_specs import (
     Blend,
     Codec,
     Compat,
+    Deinterlace,
     EncoderName,
     Extend,
     Length,
@@ -29,7 +30,7 @@ from lipsync_core.option_specs import (
 )
 
 #: Checked when the options are made; `catalogue` knows the names of the others.
-_CHOICES = ("length", "extend", "blend", "compat", "encoder", "codec", "pix_fmt", "audio_codec")
+_CHOICES = ("length", "extend", "blend", "compat", "encoder", "codec", "pix_fmt", "audio_codec", "deinterlace")
 #: For options whose range says too little.
 _RANGE_REMEDIES = {
     "face": f"count faces from 0 to {MAX_FACE}, left to right, or say largest",
@@ -64,6 +65,7 @@ class JobOptions:
     max_size: tuple[int, int] | None = None  # width and height, px; None: what level 5.2 holds
     crf: int = 20
     preset: Preset = DEFAULT_PRESET
+    deinterlace: Deinterlace = "auto"  # auto: where the video is marked or seen to be interlaced
     fps: Fraction | None = None  # frames/s of the result; None: the source's own times
     audio_codec: AudioCodec = "auto"  # auto: AAC-LC is copied, all else encoded as AAC-LC
     start_s: Fraction = Fraction(0)

@@ -95,7 +95,7 @@ def lip_sync(
 def _run(job: _Job, loaded: JobParts | None) -> JobReport:
     with job.clock.stage("probe"):
         check_output(job.output, (job.video, job.audio))
-        video = SourceVideo.probed(job.video, job.options.video_track)
+        video = SourceVideo.probed(job.video, job.options.video_track, job.options.deinterlace)
         video = replace(video, decoding=choose_decoder(job.execution.decoder, job.video, video.info, video.track))
         require_audio(job.audio, job.options.audio_track)
         sound = AudioCut(job.audio, job.options.start_s, track=job.options.audio_track)
@@ -139,9 +139,7 @@ def _planned_as_upstream(
 def _render(job: _Job, plan: ClipPlan, parts: JobParts, conditions: Conditions, encoder: EncoderChoice) -> WrittenMovie:
     inference, rendering = plan_inference(plan, parts.inference, conditions), plan_rendering(plan, parts.rendering)
     request = MovieRequest(job.output, job.audio, job.options, encoder, output_labels(parts.rendering))
-    source, chosen = plan.video, plan.video.decoding.chosen
-    ordered = ordered_frames(job.video, plan.clip.track, plan.timeline, job.clock, chosen, source.track)
-    with closing(ordered) as frames:
+    with closing(ordered_frames(plan.video, plan.clip.track, plan.timeline, job.clock)) as frames:
         inferred = inferred_frames(frames, inference, job.clock)
         return write_movie(blended_frames(inferred, rendering, job.clock), plan, request, job.clock, job.progress)
 

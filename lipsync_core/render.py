@@ -2,7 +2,6 @@
 
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ from lipsync_core.blend.contract import Blender
 from lipsync_core.clock import StageClock
 from lipsync_core.enhance.contract import Enhancer
 from lipsync_core.enhance.frame import write_enhanced
-from lipsync_core.execution import Decoder
 from lipsync_core.face.track import FaceTrack
 from lipsync_core.generators.contract import Painted, Painter
 from lipsync_core.inference import InferredFrame
@@ -20,6 +18,7 @@ from lipsync_core.media.decode import SourceFrame, decode_in_order
 from lipsync_core.media.planes import Box, read_region, write_region
 from lipsync_core.media.working import WorkingPicture
 from lipsync_core.report import FrameCounts, Outcome
+from lipsync_core.source_video import SourceVideo
 from lipsync_core.timeline import Timeline
 
 
@@ -95,14 +94,15 @@ def _visible(box: Box | None, frame: SourceFrame) -> Box:
 
 
 def ordered_frames(
-    video: Path,
-    track: FaceTrack,
-    timeline: Timeline,
-    clock: StageClock,
-    decoder: Decoder = "cpu",
-    video_track: str | None = None,
+    video: SourceVideo, track: FaceTrack, timeline: Timeline, clock: StageClock
 ) -> Generator[SourceFrame, None, None]:
     """The source frame of every output frame."""
-    order = timeline.source_indexes.tolist()
-    frame_pts = track.frame_pts.tolist()
-    yield from decode_in_order(video, order, clock, frame_pts=frame_pts, decoder=decoder, track=video_track)
+    yield from decode_in_order(
+        video.path,
+        timeline.source_indexes.tolist(),
+        clock,
+        frame_pts=track.frame_pts.tolist(),
+        decoder=video.decoding.chosen,
+        track=video.track,
+        is_woven=video.is_woven,
+    )

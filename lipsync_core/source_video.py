@@ -7,8 +7,10 @@ from pathlib import Path
 
 from lipsync_core.decoder_choice import ON_CPU, DecoderChoice
 from lipsync_core.errors import InputMissingError
+from lipsync_core.media.field_choice import needs_whole_pictures
 from lipsync_core.media.probe import VideoInfo, require_video
 from lipsync_core.media.starts import file_starts
+from lipsync_core.option_specs import Deinterlace
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +24,19 @@ class SourceVideo:
     decoding: DecoderChoice = ON_CPU
     lead_s: Fraction = Fraction(0)  # how long after the file's time 0 its first picture appears
     track: str | None = None  # as for `media.tracks.video_stream`
+    is_woven: bool = False  # of two fields: its pictures are to be deinterlaced
 
     @classmethod
-    def probed(cls, path: Path, track: str | None = None) -> "SourceVideo":
+    def probed(cls, path: Path, track: str | None = None, deinterlace: Deinterlace = "auto") -> "SourceVideo":
         """The video at `path`.
 
         Raises:
             InputError: as `media.probe.require_video`.
         """
         lead_s = file_starts(path, video_track=track).picture_s
-        return cls(path, require_video(path, track), str(path), lead_s=lead_s, track=track)
+        info = require_video(path, track)
+        is_woven = needs_whole_pictures(path, info, deinterlace, track)
+        return cls(path, info, str(path), lead_s=lead_s, track=track, is_woven=is_woven)
 
     def sha256(self) -> str:
         """64 hex digits over all of its bytes; the file is read where the sum is not known yet.

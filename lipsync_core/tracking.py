@@ -14,7 +14,6 @@ from lipsync_core.face.store import TrackStore, track_key
 from lipsync_core.face.track import FaceTrack, FaceTracker
 from lipsync_core.generators.contract import GeneratorSpec, InferringHalf
 from lipsync_core.media.decode import SourceFrame, decode_frames
-from lipsync_core.media.probe import VideoInfo
 from lipsync_core.report import Progress, ProgressCallback
 from lipsync_core.source_video import SourceVideo
 
@@ -56,7 +55,7 @@ class TrackPass:
         """
         spec = self.generator.spec
         observer = f"{spec.name}/{spec.version}" if self.generator.observer() else ""
-        return track_key(video.sha256(), self.tracker, observer, _reading(video.info))
+        return track_key(video.sha256(), self.tracker, observer, _reading(video))
 
     def run(
         self, video: SourceVideo, needed_s: Fraction | None, clock: StageClock, progress: ProgressCallback
@@ -68,7 +67,7 @@ class TrackPass:
         if stored is not None:
             return TrackedClip(stored.track, stored.findings, was_cached=True)
         extent_s = None if needed_s is None else Fraction(EXTENT_S * max(1, ceil(needed_s / EXTENT_S)))
-        decoded = decode_frames(video.path, clock, extent_s, video.decoding.chosen, video.track)
+        decoded = decode_frames(video.path, clock, extent_s, video.decoding.chosen, video.track, video.is_woven)
         frames = _announced(decoded, video.info.frame_count, progress)
         observer = self.generator.observer()
         track = self.tracker.track(frames, clock, observer)
@@ -93,9 +92,11 @@ def require_fitting(tracker: FaceTracker, spec: GeneratorSpec) -> None:
         )
 
 
-def _reading(info: VideoInfo) -> str:
+def _reading(video: SourceVideo) -> str:
     """What stored tracks of the same file may not have known; empty for plain videos, whose old tracks stay valid."""
+    info = video.info
     number = f"track {info.track} " if info.track else ""
+    number += "deinterlaced " if video.is_woven else ""
     return number + ("mirrored" if info.is_mirrored else "still" if info.is_still else "")
 
 

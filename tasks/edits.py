@@ -75,8 +75,7 @@ def _edits(
 ) -> Iterator[NDArray[Any]]:
     """One row per synced frame, in order."""
     inference_plan = plan_inference(plan, inference.parts.inference, conditions)
-    video = plan.video
-    with closing(ordered_frames(video.path, plan.clip.track, plan.timeline, clock, video.decoding.chosen)) as frames:
+    with closing(ordered_frames(plan.video, plan.clip.track, plan.timeline, clock)) as frames:
         yield from core.infer_edits(frames, inference_plan, clock)  # decodes none where the generator looks at none
 
 

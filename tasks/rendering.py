@@ -151,8 +151,8 @@ def _kept(job: ServiceJob, url: str) -> LocalCopy | None:
 
 
 def _blended(render: RenderPass, meter: StageMeter) -> Iterator[SourceFrame]:
-    plan, video = render.plan, render.inputs.video
-    decoded = ordered_frames(video.path, plan.clip.track, plan.timeline, meter.clock, video.decoding.chosen)
+    plan = render.plan
+    decoded = ordered_frames(render.inputs.video, plan.clip.track, plan.timeline, meter.clock)
     with closing(decoded) as frames:
         edited = with_edits(frames, open_edits(render.edits, plan), plan.is_synced)
         yield from blended_frames(edited, plan_rendering(plan, render.parts), meter.clock)

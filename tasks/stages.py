@@ -20,6 +20,7 @@ from prefect.utilities.annotations import quote
 from lipsync_core.decoder_choice import choose_decoder
 from lipsync_core.encoder_choice import EncoderChoice
 from lipsync_core.errors import ModelServerBusyError, ModelServerDownError, TransientError
+from lipsync_core.media.field_choice import needs_whole_pictures
 from lipsync_core.media.probe import require_audio, video_of
 from lipsync_core.media.starts import file_starts
 from lipsync_core.movie import WrittenMovie
@@ -93,7 +94,8 @@ def fetch_video(job: ServiceJob, url: str) -> SourceVideo:
         info = video_of(check_duration(copy.path, "the video", job.max_input_s))
         decoding = choose_decoder(job.execution.decoder, copy.path, info)
         lead_s = file_starts(copy.path).picture_s
-    return SourceVideo(copy.path, info, "the video", copy.sha256, decoding, lead_s)
+        is_woven = needs_whole_pictures(copy.path, info, job.options.deinterlace)
+    return SourceVideo(copy.path, info, "the video", copy.sha256, decoding, lead_s, is_woven=is_woven)
 
 
 @task(name="fetch", task_run_name="fetch audio", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)

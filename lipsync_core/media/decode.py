@@ -54,18 +54,21 @@ def decode_frames(
     until_s: Fraction | None = None,
     decoder: str = "cpu",
     track: str | None = None,
+    is_woven: bool = False,
 ) -> Iterator[SourceFrame]:
     """The frames of `path` from the first one on, those that start before `until_s`; timed as stage "decode".
 
     Damaged pictures are left out and logged. A still image gives one frame that lasts 1/25 s. `decoder` is one of
-    `hardware.HARDWARE`, `track` as for `tracks.video_stream`.
+    `hardware.HARDWARE`, `track` as for `tracks.video_stream`. Pictures that are woven of two fields (`is_woven`) become
+    whole ones.
 
     Raises, from the first step on:
         NoVideoError: the file holds no picture.
         UnreadableMediaError: it holds pictures of which none can be decoded.
         InputError: as `probe.probe`.
     """
-    return clock.timed(DECODE_STAGE, _forwards(PictureStream(path, clock, decoder, track=track), until_s))
+    opening = PictureStream(path, clock, decoder, track=track, is_woven=is_woven)
+    return clock.timed(DECODE_STAGE, _forwards(opening, until_s))
 
 
 def decode_in_order(
@@ -76,19 +79,20 @@ def decode_in_order(
     frame_pts: Sequence[int] | None = None,
     decoder: str = "cpu",
     track: str | None = None,
+    is_woven: bool = False,
 ) -> Iterator[SourceFrame]:
     """One frame for each entry of `order`, which holds indexes of source frames; timed as stage "decode".
 
     `order` may ascend, descend, jump and repeat; every picture is independent of the others, repeats included.
     `budget_bytes` bounds the pictures held for descending runs (one is always allowed). `frame_pts`, the start times
     of the frames from an earlier pass (`FaceTrack.frame_pts`), lets the first run seek; without it the frames before
-    are decoded once. `decoder` and `track` are as for `decode_frames`.
+    are decoded once. `decoder`, `track` and `is_woven` are as for `decode_frames`.
 
     Raises, from the first step on:
         UnreadableMediaError: the file has no such frame, or none that can be decoded.
         NoVideoError, InputError: as `decode_frames`.
     """
-    opening = PictureStream(path, clock, decoder, track=track)
+    opening = PictureStream(path, clock, decoder, track=track, is_woven=is_woven)
     return clock.timed(DECODE_STAGE, _in_order(opening, order, budget_bytes, frame_pts))
 
 
@@ -215,7 +219,7 @@ class _FrameReader:
         """Move to frame `index`, or to the end of the video if there is no such frame."""
         known = min(index, len(self.times) - 1)
         is_close = self._position <= index and known <= self._position + _SKIP_AHEAD_FRAMES
-        if not is_close and not any(self._seek(known, margin) for margin in _SEEK_MARGINS):
+        if not is_close and not any(self._seek(known, margin) for margin in self._margins()):
             _log.debug("%s: no seek leads to frame %d, decoding from the start", self._stream.path, known)
             self._stream.restart()
             self._ahead, self._position, self._is_after_seek = None, 0, False
@@ -236,6 +240,9 @@ class _FrameReader:
                 self._ahead, self._position, self._is_after_seek = picture, index, True
                 return has_key
         return False
+
+    def _margins(self) -> tuple[int, ...]:
+        return tuple(margin + self._stream.context_frames for margin in _SEEK_MARGINS)
 
     def _take(self) -> av.VideoFrame | None:
         """Take the picture at the current position and move on."""

@@ -79,6 +79,7 @@ class VideoInfo:
     colour: ColourTags
     is_still: bool  # one image, not a video
     is_mirrored: bool = False  # as stored; decoding flips the pictures
+    says_interlaced: bool = False  # the first picture is marked so
     light: HdrLight | None = None  # that HDR pictures were made for
     track: int = 0  # its number among the file's, without covers
 
@@ -261,6 +262,7 @@ def _video_info(
             int(shown.colorspace), int(shown.color_range), int(shown.color_primaries), int(shown.color_trc)
         ),
         is_still=is_image,
+        says_interlaced=bool(picture and picture.interlaced_frame),
         light=hdr_light(picture) if picture and codec.name in SAFE_CODECS else None,
     )
 

@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import NoVideoError
+from lipsync_core.media.fields import CONTEXT_FRAMES, deinterlaced
 from lipsync_core.media.hardware import HARDWARE
 from lipsync_core.media.orientation import Orientation, orientation_of
 from lipsync_core.media.probe import is_still, open_media
@@ -43,7 +44,8 @@ class PictureStream:
     """An open video; a context manager and an iterator over its pictures, damaged ones left out.
 
     `decoder` is one of `hardware.HARDWARE`; with a fallback the CPU decodes what the hardware does not take. Without
-    one it is a trial, which decodes in a single thread. `track` is as for `tracks.video_stream`.
+    one it is a trial, which decodes in a single thread. `track` is as for `tracks.video_stream`. With `is_woven`
+    pictures that are woven of two fields become whole ones.
 
     Raises, from entering it and from each step: as `probe.require_video`.
     """
@@ -55,8 +57,10 @@ class PictureStream:
         decoder: str = "cpu",
         has_fallback: bool = True,
         track: str | None = None,
+        is_woven: bool = False,
     ) -> None:
         self._path = path
+        self._is_woven = is_woven
         self._track = track
         self._open_hardware = HARDWARE[decoder]
         self._has_fallback = has_fallback
@@ -107,6 +111,11 @@ class PictureStream:
         return orientation_of(picture, self._stream.codec_context.name)
 
     @property
+    def context_frames(self) -> int:
+        """How many pictures before the wanted one have to be read after a seek."""
+        return CONTEXT_FRAMES if self._is_woven else 0
+
+    @property
     def may_jump(self) -> bool:
         """The timestamps may jump where files were joined."""
         return may_jump(self._container)
@@ -142,7 +151,7 @@ class PictureStream:
         if still is not None:
             self._pictures = iter([still])
         else:
-            self._pictures = islice(self._decode(), 1) if self._is_still else self._decode()
+            self._pictures = islice(self._decode(), 1) if self._is_still else self._whole(self._decode())
 
     def seek(self, pts: int) -> bool:
         """Seek to a key frame near or before `pts` (as stored); False if the file is not seekable.
@@ -158,8 +167,11 @@ class PictureStream:
         except av.FFmpegError as exc:
             _log.debug("%s is not seekable: %s", self._path, exc)
             return False
-        self._pictures = self._decode(skip_before=pts)
+        self._pictures = self._whole(self._decode(skip_before=pts))
         return True
+
+    def _whole(self, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        return deinterlaced(pictures) if self._is_woven else pictures
 
     def _decode(self, skip_before: int = _NO_PTS) -> Iterator[av.VideoFrame]:
         codec = self._stream.codec_context
