@@ -55,6 +55,7 @@ def hdr(transfer: str) -> tuple[str, ...]:
 
 
 X264 = ("-c:v", "libx264", "-crf", "8")
+WEAVE = "setpts=0.5*PTS,fps=50,scale=1024:576,tinterlace=mode=interleave_top,fieldorder=tff"
 PRORES = ("-c:v", "prores_ks")
 STILL = ("-frames:v", "1")
 CASES = (
@@ -72,6 +73,7 @@ CASES = (
     ),
     Case("MJPEG (a webcam), AVI", "webcam.avi", ("-c:v", "mjpeg", "-pix_fmt", "yuvj422p", "-q:v", "2")),
     Case("MPEG-2, transport stream", "cast.ts", ("-c:v", "mpeg2video", "-q:v", "2")),
+    Case("H.264, 576i", "fields.mp4", (*X264, "-flags", "+ilme+ildct", "-x264-params", "tff=1", "-vf", WEAVE)),
     Case("MPEG-4 part 2, AVI", "old.avi", ("-c:v", "mpeg4", "-q:v", "2")),
     Case("VP9, WebM", "web.webm", ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-crf", "20", "-b:v", "0")),
     Case("AV1, MP4", "new.mp4", ("-c:v", "libaom-av1", "-cpu-used", "8", "-crf", "20")),
