@@ -18,6 +18,7 @@ from lipsync_core.errors import OutputError
 from lipsync_core.media.decode import SourceFrame
 from lipsync_core.media.delivery import DeliveredPictures, Delivery, delivery_of
 from lipsync_core.media.encode import ENCODE_STAGE, PictureSpec
+from lipsync_core.media.extras import Chapter
 from lipsync_core.media.mux import MovieWriter
 from lipsync_core.media.sound import AudioCut
 from lipsync_core.media.working import WorkingPicture, working_picture
@@ -38,6 +39,7 @@ class MovieRequest:
     options: JobOptions
     encoder: EncoderChoice
     labels: Mapping[str, str]  # see `output_labels`
+    chapters: tuple[Chapter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class WrittenMovie:
     audio_note: str  # how the sound was written, such as "copy (aac)"
     encoder: EncoderChoice  # the fallback where the one of the request did not start
     changes: tuple[str, ...]  # of every pixel, edited or not: `delivery.Delivery.changes`
+    dropped: tuple[str, ...]  # what the source holds and the movie does not, such as "2 subtitle tracks"
 
 
 def write_movie(
@@ -70,11 +73,22 @@ def write_movie(
     woven = ("deinterlaced",) if plan.video.is_woven else ()
     spec = _picture_spec(delivered, plan)
     sound = output_sound(request.audio, plan.timeline, request.options)
-    writer, encoder = _opened(request, spec, sound, clock)
+    extras = plan.video.info.extras
+    kept = extras.chapters if _is_whole(request.options) else ()
+    labels = {**request.labels, **({"title": extras.title} if extras.title else {})}
+    writer, encoder = _opened(replace(request, labels=labels, chapters=kept), spec, sound, clock)
     with writer as movie:
         pictures = _delivered(chain([first], frames), delivered, clock)
         _write_pictures(pictures, plan.timeline, movie, progress)
-    return WrittenMovie(spec.width_px, spec.height_px, movie.audio_note, encoder, (*woven, *delivered.changes))
+    lost = f"{len(extras.chapters)} chapter{'s' if len(extras.chapters) > 1 else ''}"
+    dropped = (*extras.others, *((lost,) if extras.chapters and not kept else ()))
+    changes = (*woven, *delivered.changes)
+    return WrittenMovie(spec.width_px, spec.height_px, movie.audio_note, encoder, changes, dropped)
+
+
+def _is_whole(options: JobOptions) -> bool:
+    """Whether the movie is as long as the video, so that its chapters fit."""
+    return options.length == "video" and options.start_s == 0 and options.end_s is None
 
 
 def output_sound(audio: Path, timeline: Timeline, options: JobOptions) -> AudioCut:
@@ -118,7 +132,7 @@ def _opened(
 
 def _writer(request: MovieRequest, spec: PictureSpec, sound: AudioCut, encoder: str, clock: StageClock) -> MovieWriter:
     compressed, audio_codec = compression(request.options, encoder), request.options.audio_codec
-    return MovieWriter(request.output, spec, compressed, sound, request.labels, clock, audio_codec)
+    return MovieWriter(request.output, spec, compressed, sound, request.labels, clock, audio_codec, request.chapters)
 
 
 def _delivery(frame: SourceFrame, plan: ClipPlan, options: JobOptions) -> Delivery:

@@ -165,6 +165,7 @@ def _report(job: _Job, parts: JobParts, plan: ClipPlan, written: WrittenMovie) -
         providers=provider_account(job.execution, parts.uses_onnx_runtime),
         audio=written.audio_note,
         changes=written.changes,
+        dropped=written.dropped,
         frames=plan.counts,
         stages=job.clock.timings(),
         wall_s=job.clock.wall_s,

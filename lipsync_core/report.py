@@ -82,6 +82,7 @@ class JobReport:
     wall_s: float
     cpu_s: float
     peak_rss_bytes: int
+    dropped: tuple[str, ...] = ()  # what the source holds and the movie does not: "2 subtitle tracks"
     changes: tuple[str, ...] = ()  # of every pixel before it is encoded: "10 to 8 bits"
 
     @property

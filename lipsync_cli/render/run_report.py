@@ -68,6 +68,7 @@ def _output_fields(report: JobReport) -> dict[str, object]:
         "width_px": report.width_px,
         "height_px": report.height_px,
         "changes": list(report.changes),
+        "dropped": list(report.dropped),
     }
 
 
@@ -116,6 +117,7 @@ def _fact_lines(report: JobReport) -> list[str]:
         *_decoder_lines(report.decoding),
         *_encoder_lines(report),
         *([f"picture  {'; '.join(report.changes)}"] if report.changes else []),
+        *([f"dropped  {', '.join(report.dropped)}"] if report.dropped else []),
         f"memory   {report.peak_rss_bytes / _MIB:.0f} MiB at most",
         f"output   {report.output}",
         f"         {report.width_px}x{report.height_px}, {float(report.duration_s):.2f} s, "

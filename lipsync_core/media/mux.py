@@ -2,7 +2,7 @@
 
 from __future__ import annotations  # av.Packet takes its type argument in annotations only
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +18,7 @@ from lipsync_core.clock import StageClock
 from lipsync_core.errors import OutputError
 from lipsync_core.media.encode import EncoderOptions, PictureSpec
 from lipsync_core.media.encoders import find_encoder
+from lipsync_core.media.extras import Chapter
 from lipsync_core.media.output import MUXERS, atomic_output, output_errors
 from lipsync_core.media.sound import AudioCut
 from lipsync_core.media.soundtrack import Soundtrack, add_soundtrack
@@ -52,6 +53,7 @@ class MovieWriter:
         metadata: Mapping[str, str],
         clock: StageClock,
         audio_codec: AudioCodec = "auto",
+        chapters: Sequence[Chapter] = (),
     ) -> None:
         self._output = output
         self._time_base = picture_spec.time_base
@@ -61,6 +63,7 @@ class MovieWriter:
             partial = stack.enter_context(atomic_output(output))
             self._container = stack.enter_context(_open_container(partial, _timescale(picture_spec.time_base)))
             self._container.metadata.update(metadata)
+            _set_chapters(self._container, chapters)
             with output_errors(output):
                 self._encoder = encoder.open(self._container, picture_spec, encoder_options, clock)
             self._sound = _add_sound(self._container, audio, audio_codec, clock)
@@ -143,6 +146,22 @@ def _open_container(partial: Path, timescale: int) -> Iterator[OutputContainer]:
         with suppress(av.FFmpegError, OSError):
             container.close()
         raise
+
+
+def _set_chapters(container: OutputContainer, chapters: Sequence[Chapter]) -> None:
+    if chapters:
+        container.set_chapters(
+            [
+                {
+                    "id": number,
+                    "start": each.start,
+                    "end": each.end,
+                    "time_base": each.time_base,
+                    "metadata": {"title": each.title},
+                }
+                for number, each in enumerate(chapters)
+            ]
+        )
 
 
 def _timescale(time_base: Fraction) -> int:

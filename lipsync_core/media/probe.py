@@ -24,6 +24,8 @@ from lipsync_core.errors import (
     UnreadableMediaError,
 )
 from lipsync_core.media.channel_order import forget_own_orders
+from lipsync_core.media.extras import NO_EXTRAS, Extras, extras_of
+from lipsync_core.media.first_frame import first_frame
 from lipsync_core.media.hdr import HdrLight, hdr_light
 from lipsync_core.media.orientation import SAFE_CODECS, Orientation, orientation_of
 from lipsync_core.media.stills import converted_still, is_heif_still
@@ -81,6 +83,7 @@ class VideoInfo:
     is_mirrored: bool = False  # as stored; decoding flips the pictures
     says_interlaced: bool = False  # the first picture is marked so
     light: HdrLight | None = None  # that HDR pictures were made for
+    extras: Extras = NO_EXTRAS  # of its file
     track: int = 0  # its number among the file's, without covers
 
 
@@ -166,7 +169,7 @@ def require_audio(path: Path, track: str | None = None) -> AudioInfo:
     with open_media(path) as container:
         stream = require_audio_stream(container, path, track)
         info = _audio_info(container, stream)
-        if _first_frame(container, stream) is None:
+        if first_frame(container, stream) is None:
             raise NoAudioError(f"{path} has an audio stream without samples", "give a file with sound in it")
         return info
 
@@ -262,6 +265,7 @@ def _video_info(
             int(shown.colorspace), int(shown.color_range), int(shown.color_primaries), int(shown.color_trc)
         ),
         is_still=is_image,
+        extras=extras_of(container),
         says_interlaced=bool(picture and picture.interlaced_frame),
         light=hdr_light(picture) if picture and codec.name in SAFE_CODECS else None,
     )
@@ -287,16 +291,4 @@ def _duration_s(container: InputContainer, stream: VideoStream | AudioStream) ->
 
 def _first_picture(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame | av.AudioFrame | None:
     still = converted_still(path, stream) if is_still(container) else None
-    return still or _first_frame(container, stream)
-
-
-def _first_frame(container: InputContainer, stream: VideoStream | AudioStream) -> av.VideoFrame | av.AudioFrame | None:
-    """The first frame that decodes, or None."""
-    for packet in container.demux(stream):
-        try:
-            frame = next(iter(packet.decode()), None)
-        except av.error.InvalidDataError:
-            continue  # a damaged packet; a later one may decode
-        if isinstance(frame, av.VideoFrame | av.AudioFrame):
-            return frame
-    return None
+    return still or first_frame(container, stream)

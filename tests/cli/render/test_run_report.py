@@ -115,6 +115,7 @@ def test_the_json_has_the_documented_fields() -> None:
         "width_px": 1280,
         "height_px": 720,
         "changes": [],
+        "dropped": [],
     }
     assert fields["frames"] == {
         "total": 280,

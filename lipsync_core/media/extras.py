@@ -1,0 +1,59 @@
+"""What a media file holds beside picture and sound: title, chapters, subtitles, timecode."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from av.container import InputContainer
+
+_UNKNOWN = Fraction(1, 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """One chapter; times in units of `time_base`, seconds, on the file's own clock."""
+
+    title: str
+    start: int
+    end: int
+    time_base: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """Of one file."""
+
+    title: str = ""
+    chapters: tuple[Chapter, ...] = ()
+    others: tuple[str, ...] = ()  # in words, such as "2 subtitle tracks"; no result can keep them
+
+
+NO_EXTRAS = Extras()
+
+
+def extras_of(container: InputContainer) -> Extras:
+    """The extras of an open file."""
+    chapters = tuple(
+        Chapter(each["metadata"].get("title", ""), each["start"], each["end"], each["time_base"] or _UNKNOWN)
+        for each in container.chapters()
+    )
+    return Extras(_tag(container.metadata, "title") or "", chapters, tuple(_others(container)))
+
+
+def _others(container: InputContainer) -> Iterator[str]:
+    streams = container.streams
+    tags = [container.metadata, *(stream.metadata for stream in (*streams.video, *streams.data))]
+    has_timecode = any(_tag(each, "timecode") is not None for each in tags)
+    # MP4 has chapters as a track of texts, and a timecode as a track of numbers.
+    data = [each for each in streams.data if _tag(each.metadata, "timecode") is None and not container.chapters()]
+    kinds = (("subtitle track", streams.subtitles), ("data track", data), ("attachment", streams.attachments))
+    for name, found in kinds:
+        if found:
+            yield f"{len(found)} {name}{'s' if len(found) > 1 else ''}"
+    if has_timecode:
+        yield "timecode"
+
+
+def _tag(tags: Mapping[str, str], name: str) -> str | None:
+    """The value of a tag; Matroska writes names in capitals."""
+    return next((value for key, value in tags.items() if key.lower() == name), None)

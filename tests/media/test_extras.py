@@ -1,0 +1,82 @@
+"""Title and chapters are kept where they still hold, and the report says what was dropped."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from lipsync_core import JobOptions, Workspace, lip_sync
+from tests.conftest import Ffmpeg
+
+CHAPTERS = """;FFMETADATA1
+title=The Film
+[CHAPTER]
+TIMEBASE=1/1000
+START=0
+END=400
+title=First
+[CHAPTER]
+TIMEBASE=1/1000
+START=400
+END=1000
+title=Second
+"""
+SUBTITLE = "1\n00:00:00,100 --> 00:00:00,900\nHello\n"
+
+
+@pytest.fixture
+def film(face_clip: Path, tmp_path: Path, ffmpeg: Ffmpeg) -> Path:
+    """A second of a face with title, two chapters, a subtitle and a timecode."""
+    (tmp_path / "chapters.txt").write_text(CHAPTERS)
+    (tmp_path / "words.srt").write_text(SUBTITLE)
+    path = tmp_path / "film.mkv"
+    inputs = ("-i", face_clip, "-i", tmp_path / "words.srt", "-i", tmp_path / "chapters.txt")
+    maps = ("-map", "0:v", "-map", "1:s", "-map_metadata", "2", "-map_chapters", "2")
+    ffmpeg(*inputs, *maps, "-t", "1", "-c:v", "copy", "-metadata:s:v", "timecode=01:00:00:00", path)
+    return path
+
+
+def chapters(path: Path) -> list[tuple[str, float, float]]:
+    with av.open(str(path)) as container:
+        return [
+            (
+                each["metadata"]["title"],
+                float(each["start"] * each["time_base"]),
+                float(each["end"] * each["time_base"]),
+            )
+            for each in container.chapters()
+        ]
+
+
+def title(path: Path) -> str:
+    with av.open(str(path)) as container:
+        return container.metadata.get("title", "")
+
+
+def test_a_result_as_long_as_the_video_keeps_its_chapters(
+    film: Path, speech_wav: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.mp4"
+    report = lip_sync(film, speech_wav, output, JobOptions(length="video"), workspace)
+    assert title(output) == "The Film"
+    assert chapters(output) == [("First", 0.0, 0.4), ("Second", 0.4, 1.0)]
+    assert report.dropped == ("1 subtitle track", "timecode")
+
+
+@pytest.mark.parametrize(
+    "options", [JobOptions(end_s=Fraction(1, 2)), JobOptions(length="video", start_s=Fraction(1, 2))]
+)
+def test_another_result_keeps_the_title_and_says_that_chapters_were_dropped(
+    options: JobOptions, film: Path, speech_wav: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.mp4"
+    report = lip_sync(film, speech_wav, output, options, workspace)
+    assert title(output) == "The Film"
+    assert chapters(output) == []
+    assert report.dropped == ("1 subtitle track", "timecode", "2 chapters")
+
+
+def test_a_plain_video_drops_nothing(face_clip: Path, speech_wav: Path, workspace: Workspace, tmp_path: Path) -> None:
+    options = JobOptions(end_s=Fraction(1, 5))
+    assert lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", options, workspace).dropped == ()
