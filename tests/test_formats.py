@@ -1,6 +1,6 @@
 """Every common kind of input in a whole job: the result plays everywhere, and `docs/formats.md` says what became of it.
 
-`LIPSYNC_WRITE_FORMATS=1 pytest tests/test_formats.py -n 0` writes the table anew.
+`WRITE_FORMATS=1 pytest tests/test_formats.py -n 0` writes the table anew.
 """
 
 from __future__ import annotations  # conftest.py is no module of its own
@@ -27,7 +27,7 @@ pytestmark = starts_servers
 TABLE = ROOT / "docs" / "formats.md"
 HEAD = """# Formats
 What becomes of each kind of input, by default. `tests/test_formats.py` runs each line as a whole job on the re-opened
-output, plays it in Chromium, and writes this table (`LIPSYNC_WRITE_FORMATS=1`); the checks that stand for Apple's and
+output, plays it in Chromium, and writes this table (`WRITE_FORMATS=1`); the checks that stand for Apple's and
 Android's players, with their sources, are in `tests/playable.py`.
 
 | input | size and format | rate | sound | what was changed |
@@ -147,7 +147,7 @@ def test_what_becomes_of_an_input_is_what_the_table_says(
     seconds, picture_bytes, sound_bytes = played(browser, output)
     assert seconds > 0 and picture_bytes > 0 and sound_bytes > 0
     row = line(case, output, report.changes)
-    if os.environ.get("LIPSYNC_WRITE_FORMATS"):
+    if os.environ.get("WRITE_FORMATS"):
         text = HEAD if case is CASES[0] else TABLE.read_text(encoding="utf-8")
         TABLE.write_text(f"{text}{row}\n", encoding="utf-8")
     assert row in TABLE.read_text(encoding="utf-8").splitlines()

@@ -26,6 +26,7 @@ from lipsync_core.models.store import ModelStore
 from lipsync_core.options import JobOptions
 from lipsync_core.render import RenderPlan, blended_frames, count_outcomes, frame_outcomes, ordered_frames
 from lipsync_core.report import Outcome
+from lipsync_core.source_video import SourceVideo
 from lipsync_core.timeline import Timeline, plan_timeline
 from tests.conftest import Ffmpeg
 
@@ -47,7 +48,7 @@ class Rendering:
     def frames(self, passed: frozenset[int] = frozenset()) -> Iterator[SourceFrame]:
         """The blended frames; those in `passed` without an edit."""
         clock = StageClock()
-        frames = ordered_frames(self.video, self.track, self.timeline, clock)
+        frames = ordered_frames(SourceVideo.probed(self.video), self.track, self.timeline, clock)
         inferred = (InferredFrame(frame, None if frame.index in passed else OPEN) for frame in frames)
         return blended_frames(inferred, self.plan, clock)
 

@@ -27,6 +27,8 @@ from lipsync_core.workspace import Workspace
 SCHEMA = "lipsync.doctor/1"
 _MODULES = {
     "ai-edge-litert": "ai_edge_litert.interpreter",
+    "pillow": "PIL.Image",
+    "pillow-heif": "pillow_heif",
     "opencv-python-headless": "cv2",
 }  # the modules whose names differ from their packages'
 _ONNX_RUNTIMES = ("onnxruntime", "onnxruntime-gpu")  # builds of one module; if both are installed, the last is kept
