@@ -5,6 +5,7 @@ from __future__ import annotations  # av.Packet takes its type argument in annot
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from lipsync_core.media.tracks import audio_stream, video_stream
 
 #: A longer lead is a fault of the timestamps, and none is taken.
 MAX_LEAD_S = Fraction(60)
+_LOOKED_AT = 10_000  # packets: a minute of both, at 60 frames/s and 10 ms of sound
 _LEAST_LEAD_S = Fraction(2, 1000)  # Matroska rounds to 1 ms
 _TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT (libavformat/avformat.h)
 #: FFmpeg's names of the containers whose clock begins at 0, so that a sound without pictures may begin later.
@@ -81,32 +83,37 @@ def _lead(lead_s: Fraction) -> Fraction:
 def _first_times(
     container: InputContainer, picture: VideoStream | None, sound: AudioStream | None
 ) -> tuple[Fraction | None, Fraction | None]:
-    """The times of the first frames that decode; None without a stream or a time."""
+    """The times of the first frames that decode; None without a stream, a frame or a time."""
     wanted = [stream for stream in (picture, sound) if stream is not None]
-    found: dict[int, Fraction] = {}
+    found: dict[int, Fraction | None] = {}
     for stream in wanted:
         stream.codec_context.thread_count = 1  # more threads would hold the first frame back
-    for packet in container.demux(wanted):
+    for packet in islice(container.demux(wanted), _LOOKED_AT):
         index = packet.stream.index
         if index not in found:
-            time_s = _first_time(packet)
-            if time_s is not None:
-                found[index] = time_s
-        elif packet.dts is not None and packet.dts * packet.time_base > found[index] + MAX_LEAD_S:
+            found.update((index, time_s) for time_s in _first_time(packet))
+        elif _is_late(packet, found[index]):
             break  # the other stream begins too late, or is empty
         if len(found) == len(wanted):
             break
-    return tuple(None if stream is None else found.get(stream.index) for stream in (picture, sound))  # type: ignore[return-value]
+    picture_s = None if picture is None else found.get(picture.index)
+    return picture_s, None if sound is None else found.get(sound.index)
 
 
-def _first_time(packet: av.Packet[Any]) -> Fraction | None:
-    """The time of the first frame of `packet` that has content; a damaged packet has none."""
+def _is_late(packet: av.Packet[Any], first_s: Fraction | None) -> bool:
+    return first_s is None or (packet.dts is not None and packet.dts * packet.time_base > first_s + MAX_LEAD_S)
+
+
+def _first_time(packet: av.Packet[Any]) -> list[Fraction | None]:
+    """The time of the first frame of `packet` that has content, or None if it has no time; empty without a frame."""
     try:
         frames = packet.decode()
     except av.FFmpegError:
-        return None
+        return []
     for frame in frames:
-        is_empty = isinstance(frame, av.AudioFrame) and frame.samples == 0
-        if not is_empty and frame.pts is not None and frame.time_base is not None:
-            return frame.pts * frame.time_base
-    return None
+        if isinstance(frame, av.AudioFrame) and not frame.samples:
+            continue
+        if frame.pts is None or frame.time_base is None:
+            return [None]
+        return [frame.pts * frame.time_base]
+    return []

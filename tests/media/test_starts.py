@@ -146,3 +146,10 @@ def test_a_rate_that_is_asked_for_is_kept(
     times_s = reopened(output).times_s
     assert report.frames.total == len(times_s) == 30
     np.testing.assert_allclose(np.diff([float(time) for time in times_s]), float(1 / rate), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["bare.h264", "old.avi"])
+def test_a_file_without_times_has_no_lead(name: str, face_clip: Path, tmp_path: Path, ffmpeg: Ffmpeg) -> None:
+    path = tmp_path / name
+    ffmpeg("-i", face_clip, "-an", "-c:v", "copy", "-bsf:v", "h264_mp4toannexb", path)
+    assert file_starts(path) == FileStarts()
