@@ -15,7 +15,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from lipsync_core.clock import StageClock
-from lipsync_core.errors import OutputError
+from lipsync_core.errors import OutputError, RefusedOutputError
 from lipsync_core.media.hdr import HdrLight
 from lipsync_core.media.probe import ColourTags
 from lipsync_core.option_specs import DEFAULT_PRESET
@@ -127,7 +127,7 @@ class FFmpegEncoder:
                 codec.open()
             except av.FFmpegError as exc:
                 kind = f"{spec.width_px}x{spec.height_px} {spec.pix_fmt}, preset {options.preset}, crf {options.crf}"
-                raise OutputError(f"{cls.name} cannot encode {kind}", "check size, preset and crf") from exc
+                raise RefusedOutputError(f"{cls.name} cannot encode {kind}", "check size, preset and crf") from exc
         return cls(stream, spec, clock)
 
     def encode(self, picture: av.VideoFrame, pts: int, duration: int) -> list[av.Packet[VideoStream]]:

@@ -33,6 +33,7 @@ from lipsync_core.media.tracks import (
     TrackInfo,
     audio_stream,
     audio_tracks,
+    frame_rate_of,
     require_audio_stream,
     video_stream,
     video_tracks,
@@ -253,7 +254,7 @@ def _video_info(
         height_px=shown.height,
         pix_fmt=(shown.format.name if isinstance(shown, av.VideoFrame) else shown.pix_fmt) or "none",
         # FFmpeg says 1 frame/s of a HEIC picture: a mouth needs more.
-        frame_rate=_FALLBACK_RATE if is_image else stream.average_rate or stream.guessed_rate or _FALLBACK_RATE,
+        frame_rate=_FALLBACK_RATE if is_image else frame_rate_of(stream),
         time_base=1 / _FALLBACK_RATE if is_image else stream.time_base or 1 / _FALLBACK_RATE,
         frame_count=1 if is_image else stream.frames or None,
         duration_s=_duration_s(container, stream),

@@ -213,6 +213,12 @@ def _padding(packet: av.Packet[AudioStream]) -> int:
     return int(at_end)
 
 
+def _set_language(stream: AudioStream, cut: AudioCut) -> None:
+    language = file_starts(cut.path, audio_track=cut.track).language
+    if language and language != "und":
+        stream.metadata["language"] = language
+
+
 def _source_packets(cut: AudioCut) -> Iterator[av.Packet[AudioStream]]:
     with open_media(cut.path) as source:
         for packet in source.demux(require_audio_stream(source, cut.path, cut.track)):
@@ -223,6 +229,7 @@ def _source_packets(cut: AudioCut) -> Iterator[av.Packet[AudioStream]]:
 def _copied(container: OutputContainer, cut: AudioCut, plan: _CopyPlan) -> Soundtrack:
     with open_media(cut.path) as source, refusals(f"store {plan.codec} in {container.format.name}"):
         stream = container.add_stream_from_template(require_audio_stream(source, cut.path, cut.track))
+        _set_language(stream, cut)
     return Soundtrack(f"copy ({plan.codec})", _moved(stream, cut, plan))
 
 
@@ -251,6 +258,7 @@ def _encoded(container: OutputContainer, cut: AudioCut) -> Soundtrack:
     rate_hz = _aac_rate_hz(first.sample_rate)
     layout = _aac_layout(first.layout)
     stream = container.add_stream("aac", rate=rate_hz)
+    _set_language(stream, cut)
     stream.codec_context.layout = layout
     stream.codec_context.bit_rate = _aac_bit_rate(rate_hz, stream.codec_context.layout.nb_channels)
     note = f"aac {stream.codec_context.bit_rate // 1000} kb/s"

@@ -23,6 +23,7 @@ _LOOKED_AT = 10_000  # packets: a minute of both, at 60 frames/s and 10 ms of so
 _LEAST_LEAD_S = Fraction(2, 1000)  # Matroska rounds to 1 ms
 _TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT (libavformat/avformat.h)
 #: FFmpeg's names of the containers whose clock begins at 0, so that a sound without pictures may begin later.
+_WITHOUT_TIMES = "avi"  # it stores no times; FFmpeg makes those of the pictures later by the delay of the B-frames
 _ZERO_BASED = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
 
 
@@ -36,6 +37,7 @@ class FileStarts:
 
     picture_s: Fraction = Fraction(0)
     sound_s: Fraction = Fraction(0)
+    language: str = ""  # of its sound, as the file writes it
     may_jump: bool = False  # the timestamps of its format may jump where files were joined, as in transport streams
 
 
@@ -61,14 +63,17 @@ def _found_starts(
     with open_media(path) as container:
         picture = None if is_still(container) else video_stream(container, video_track)
         sound = audio_stream(container, audio_track)
+        language = "" if sound is None else sound.metadata.get("language", "")
         is_zero_based, jumps = container.format.name in _ZERO_BASED, may_jump(container)
         picture_s, sound_s = _first_times(container, picture, sound)
+        if container.format.name == _WITHOUT_TIMES and picture is not None and picture.start_time is not None:
+            picture_s = picture.start_time * (picture.time_base or Fraction(1))
     if sound_s is None:
         return FileStarts(may_jump=jumps)
     if picture_s is None:
-        return FileStarts(sound_s=_lead(sound_s) if is_zero_based else Fraction(0), may_jump=jumps)
+        return FileStarts(sound_s=_lead(sound_s) if is_zero_based else Fraction(0), language=language, may_jump=jumps)
     zero_s = min(picture_s, sound_s)
-    return FileStarts(_lead(picture_s - zero_s), _lead(sound_s - zero_s), jumps)
+    return FileStarts(_lead(picture_s - zero_s), _lead(sound_s - zero_s), language, jumps)
 
 
 def may_jump(container: InputContainer) -> bool:

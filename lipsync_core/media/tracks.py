@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
@@ -12,12 +13,14 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from lipsync_core.errors import NoAudioError, OptionError
+from lipsync_core.option_specs import MAX_FPS
 
 _Rank = Callable[[Stream], tuple[bool, bool]]  # the least goes first
 _StreamT = TypeVar("_StreamT", VideoStream, AudioStream)
 _COVER = Disposition.attached_pic | Disposition.timed_thumbnails
 #: Spoken beside the speech of the film, not in place of it.
 _BESIDE = Disposition.comment | Disposition.visual_impaired | Disposition.descriptions | Disposition.karaoke
+_FALLBACK_RATE = Fraction(25)
 _IMAGE_CODECS = frozenset({"bmp", "gif", "mjpeg", "png", "tiff", "webp"})
 _UNKNOWN = frozenset({"", "und", "mis", "mul", "zxx"})
 # ISO 639-1, and of ISO 639-2 the code for bibliographies (Matroska's), each with the one for terms (MP4's).
@@ -73,6 +76,12 @@ def require_audio_stream(container: InputContainer, path: Path, track: str | Non
     if stream is None:
         raise NoAudioError(f"{path} holds no audio", "give a sound file, or a video with sound")
     return stream
+
+
+def frame_rate_of(stream: VideoStream) -> Fraction:
+    """The average rate, frames/s, or FFmpeg's guess where the average cannot be (raw DV: 60,000)."""
+    rates = [rate for rate in (stream.average_rate, stream.guessed_rate) if rate]
+    return next((rate for rate in rates if rate <= MAX_FPS), rates[0] if rates else _FALLBACK_RATE)
 
 
 def video_tracks(container: InputContainer, track: str | None = None) -> tuple[TrackInfo, ...]:

@@ -52,7 +52,7 @@ def working_format(pix_fmt: str) -> str:
         return _FULL_RANGE_FORMATS[pix_fmt]
     source = VideoFormat(pix_fmt, _CHROMA_PROBE_PX, _CHROMA_PROBE_PX)
     if _has_no_chroma_planes(source):
-        depth = 8 if source.is_rgb or source.has_palette or not source.components else source.components[0].bits
+        depth = 8 if source.has_palette or not source.components else source.components[0].bits
         return "yuv420p" if depth <= 8 else "yuv420p10le"
     steps = (_CHROMA_PROBE_PX // source.chroma_width(), _CHROMA_PROBE_PX // source.chroma_height())
     return f"yuv{_SAMPLINGS.get(steps, '420')}p" + ("10le" if source.components[0].bits > 8 else "")

@@ -58,6 +58,7 @@ def psnr_above_the_mouth(path: Path, source: Path) -> float:
         ("alpha.mov", ("-c:v", "png", "-pix_fmt", "rgba")),
         ("odd.mkv", ("-c:v", "ffv1", "-pix_fmt", "yuv444p", "-vf", "crop=601:337:0:0:exact=1")),
         ("deep.mkv", ("-c:v", "ffv1", "-pix_fmt", "yuv444p12le")),
+        ("deep-rgb.mkv", ("-c:v", "ffv1", "-pix_fmt", "gbrp16le")),
     ],
 )
 def test_every_picture_becomes_one_that_plays_everywhere(
@@ -209,5 +210,29 @@ def test_a_format_that_is_asked_for_is_delivered(
 def test_options_fail_when_the_encoder_does_not_keep_the_depth() -> None:
     with pytest.raises(OptionError, match="encoder x264 does not make hevc; choose codec h264, or auto"):
         JobOptions(keep_depth=True, encoder="x264")
-    with pytest.raises(OptionError, match="max-size is 8x8; choose 16 pixels or more each way"):
+    with pytest.raises(OptionError, match="max-size is 8x8; choose 64 pixels or more each way"):
         JobOptions(max_size=(8, 8))
+
+
+def test_deep_rgb_keeps_its_depth_where_that_is_asked_for(
+    face_clip: Path, speech_wav: Path, workspace: Workspace, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    source = tmp_path / "deep.mkv"
+    ffmpeg("-i", face_clip, "-frames:v", "8", "-an", "-c:v", "ffv1", "-pix_fmt", "gbrp16le", source)
+    options = JobOptions(keep_depth=True, end_s=Fraction(1, 5))
+    lip_sync(source, speech_wav, tmp_path / "out.mp4", options, workspace)
+    picture, profile, _, _ = opened(tmp_path / "out.mp4")
+    assert (profile, picture.format.name) == ("Main 10", "yuv420p10le")
+
+
+@pytest.mark.parametrize(("size", "rate"), [("720x480", "30000/1001"), ("720x576", "25")])
+def test_raw_dv_whose_average_rate_cannot_be_keeps_its_size(
+    size: str, rate: str, face_clip: Path, speech_wav: Path, workspace: Workspace, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    source = tmp_path / "tape.dv"
+    pix_fmt = "yuv411p" if size == "720x480" else "yuv420p"
+    scaled = ("-vf", f"scale={size.replace('x', ':')},fps={rate}")
+    ffmpeg("-i", face_clip, "-t", "0.8", "-an", *scaled, "-c:v", "dvvideo", "-pix_fmt", pix_fmt, source)
+    lip_sync(source, speech_wav, tmp_path / "out.mp4", SHORT, workspace)
+    picture = opened(tmp_path / "out.mp4")[0]
+    assert f"{picture.width}x{picture.height}" == size

@@ -80,3 +80,14 @@ def test_another_result_keeps_the_title_and_says_that_chapters_were_dropped(
 def test_a_plain_video_drops_nothing(face_clip: Path, speech_wav: Path, workspace: Workspace, tmp_path: Path) -> None:
     options = JobOptions(end_s=Fraction(1, 5))
     assert lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", options, workspace).dropped == ()
+
+
+@pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
+def test_the_language_of_the_sound_is_kept(
+    codec: str, face_clip: Path, speech_wav: Path, workspace: Workspace, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    sound, output = tmp_path / "in.mkv", tmp_path / "out.mp4"
+    ffmpeg("-i", speech_wav, "-t", "1", "-c:a", codec, "-metadata:s:a:0", "language=deu", sound)
+    lip_sync(face_clip, sound, output, JobOptions(), workspace)
+    with av.open(str(output)) as container:
+        assert container.streams.audio[0].metadata["language"] in ("deu", "ger")
