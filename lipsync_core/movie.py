@@ -143,11 +143,11 @@ def _delivery(frame: SourceFrame, plan: ClipPlan, options: JobOptions) -> Delive
 
 
 def _delivered(frames: Iterator[SourceFrame], delivered: Delivery, clock: StageClock) -> Iterator[av.VideoFrame]:
+    if delivered.source == delivered.picture:
+        yield from (frame.picture for frame in frames)
+        return
     pictures = DeliveredPictures(delivered)
     for frame in frames:
-        if delivered.source == delivered.picture:
-            yield frame.picture
-            continue
         with clock.stage(ENCODE_STAGE):
             picture = pictures.convert(frame.picture)
         yield picture

@@ -60,7 +60,7 @@ def _file_faults(path: Path) -> Iterator[str]:
     if order[:1] != ["/moov"]:
         yield "the index follows the data"
     track = 0
-    timescale = 0
+    skipped = 0  # by the track's edit, in its own units
     for name, start, end in boxes:
         if name == "/moov/trak":
             track += 1
@@ -71,12 +71,12 @@ def _file_faults(path: Path) -> Iterator[str]:
             elif edits[0] < 0:
                 yield f"track {track} begins with an empty edit"
             else:
-                timescale = edits[0]
-        if name == "/moov/trak/mdia/hdlr" and timescale:
+                skipped = edits[0]
+        if name == "/moov/trak/mdia/hdlr" and skipped:
             kind = data[start + 8 : start + 12]
-            if kind == b"soun" and timescale > _AAC_PRIMING:
-                yield f"track {track} skips {timescale} samples"
-            timescale = 0
+            if kind == b"soun" and skipped > _AAC_PRIMING:
+                yield f"track {track} skips {skipped} samples"
+            skipped = 0  # by the track's edit, in its own units
 
 
 def _boxes(data: bytes, start: int, end: int, parent: str) -> Iterator[tuple[str, int, int]]:

@@ -4,9 +4,10 @@ By default 8 bits, 4:2:0, limited range, and no larger than H.264's level 5.2 ho
 source is such a picture already, its planes stay as they are, bit for bit.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from types import MappingProxyType
 
 import av
 from av.video.format import VideoFormat
@@ -16,11 +17,14 @@ from lipsync_core.media.colour import FULL, LIMITED
 from lipsync_core.media.probe import ColourTags, VideoInfo
 from lipsync_core.media.tone_map import BT709_TAGS, HDR_NAMES, ToneMapper
 from lipsync_core.media.working import WorkingPicture, keeps_planes, working_picture
+from lipsync_core.option_specs import Codec
 from lipsync_core.options import JobOptions
 
-_MACROBLOCK_PX = 16
-#: Of H.264's level 5.2 (ITU-T H.264, table A-1), in macroblocks; HEVC's level 5.2 holds a little less of neither.
-_MAX_BLOCKS, _MAX_BLOCKS_A_SECOND = 36_864, 2_073_600
+_BLOCK_PX = 16  # the side of H.264's macroblock
+#: Of level 5.2, in such blocks: of a picture, of a second (ITU-T H.264, table A-1; H.265, A.8 and A.9, in samples).
+_LIMITS: Mapping[Codec, tuple[int, int]] = MappingProxyType(
+    {"h264": (36_864, 2_073_600), "hevc": (8_912_896 // _BLOCK_PX**2, 1_069_547_520 // _BLOCK_PX**2)}
+)
 _MAX_SIDE_PX = 4096  # the level allows twice as much; decoders in hardware do not
 
 
@@ -52,8 +56,7 @@ def delivery(info: VideoInfo, options: JobOptions) -> Delivery:
 
 def delivery_of(source: WorkingPicture, info: VideoInfo, options: JobOptions) -> Delivery:
     """As `delivery`, for a video whose decoded pictures are such as `source`."""
-    rate = options.fps or info.frame_rate
-    width_px, height_px = _fitting((source.width_px, source.height_px), rate, options.max_size)
+    width_px, height_px = _size_px(source, options.fps or info.frame_rate, options)
     pix_fmt = _pix_fmt(source, options)
     colour = source.colour
     if options.pix_fmt != "source":
@@ -72,10 +75,8 @@ class DeliveredPictures:
         self._tone_mapper = ToneMapper(plan.source, plan.picture) if is_mapped else None
 
     def convert(self, picture: av.VideoFrame) -> av.VideoFrame:
-        """`picture` as it is delivered; the same object where nothing has to change. Its times may be lost."""
+        """`picture` as it is delivered, perhaps without its times."""
         source, wanted = self._plan.source, self._plan.picture
-        if source == wanted:
-            return picture
         if self._tone_mapper is not None:
             return self._tone_mapper.convert(picture)
         converted = self._reformatter.reformat(
@@ -103,22 +104,22 @@ def _pix_fmt(source: WorkingPicture, options: JobOptions) -> str:
     return "yuv420p10le" if is_deep and options.movie_codec == "hevc" else "yuv420p"
 
 
-def _fitting(size_px: tuple[int, int], rate: Fraction, max_size: tuple[int, int] | None) -> tuple[int, int]:
-    """The largest even size of the same shape that is not larger than `max_size`, or else than level 5.2 holds."""
-    width, height = size_px
-    if max_size is not None:
-        limits = [Fraction(max_size[0], width), Fraction(max_size[1], height)]
-        scale = min(Fraction(1), *limits)
+def _size_px(source: WorkingPicture, rate: Fraction, options: JobOptions) -> tuple[int, int]:
+    """The largest even size of the source's shape that is not larger than asked for, or else than level 5.2 holds."""
+    width, height, largest = source.width_px, source.height_px, options.max_size
+    if largest is not None:
+        scale = min(Fraction(1), Fraction(largest[0], width), Fraction(largest[1], height))
         return _even(width * scale), _even(height * scale)
-    scale = min(Fraction(1), Fraction(_MAX_SIDE_PX, max(size_px)))
-    blocks = min(Fraction(_MAX_BLOCKS), _MAX_BLOCKS_A_SECOND / max(rate, Fraction(1)))
+    scale = min(Fraction(1), Fraction(_MAX_SIDE_PX, max(width, height)))
+    in_picture, in_second = _LIMITS[options.movie_codec]
+    blocks = min(Fraction(in_picture), in_second / max(rate, Fraction(1)))
     while _blocks(_even(width * scale), _even(height * scale)) > blocks:
         scale *= Fraction(255, 256)
     return (width, height) if scale == 1 else (_even(width * scale), _even(height * scale))
 
 
 def _blocks(width: int, height: int) -> int:
-    return -(-width // _MACROBLOCK_PX) * -(-height // _MACROBLOCK_PX)
+    return -(-width // _BLOCK_PX) * -(-height // _BLOCK_PX)
 
 
 def _even(length: Fraction | int) -> int:

@@ -79,12 +79,19 @@ class _Times:
 def deinterlaced(pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
     """Whole pictures of woven ones, one for each, with their times."""
     graph: Graph | None = None
+    shape: tuple[str, int, int] | None = None
     waiting: list[_Times] = []  # of the pictures in the filter
     for picture in pictures:
-        graph = graph or _opened(picture)
+        if graph is None or shape != (picture.format.name, picture.width, picture.height):  # broadcasts change it
+            yield from _rest(graph, waiting)
+            graph, shape = _opened(picture), (picture.format.name, picture.width, picture.height)
         waiting.append(_Times(picture.pts, picture.duration or 0, picture.time_base))
         graph.push(picture)
         yield from _pulled(graph, waiting)
+    yield from _rest(graph, waiting)
+
+
+def _rest(graph: Graph | None, waiting: list[_Times]) -> Iterator[av.VideoFrame]:
     if graph is not None:
         graph.push(None)
         yield from _pulled(graph, waiting)

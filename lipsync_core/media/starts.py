@@ -22,8 +22,8 @@ MAX_LEAD_S = Fraction(60)
 _LOOKED_AT = 10_000  # packets: a minute of both, at 60 frames/s and 10 ms of sound
 _LEAST_LEAD_S = Fraction(2, 1000)  # Matroska rounds to 1 ms
 _TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT (libavformat/avformat.h)
-#: FFmpeg's names of the containers whose clock begins at 0, so that a sound without pictures may begin later.
 _WITHOUT_TIMES = "avi"  # it stores no times; FFmpeg makes those of the pictures later by the delay of the B-frames
+#: FFmpeg's names of the containers whose clock begins at 0, so that a sound without pictures may begin later.
 _ZERO_BASED = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
 
 

@@ -236,3 +236,11 @@ def test_raw_dv_whose_average_rate_cannot_be_keeps_its_size(
     lip_sync(source, speech_wav, tmp_path / "out.mp4", SHORT, workspace)
     picture = opened(tmp_path / "out.mp4")[0]
     assert f"{picture.width}x{picture.height}" == size
+
+
+@pytest.mark.parametrize(("size", "rate"), [((4096, 2304), 25), ((7680, 4320), 30), ((3840, 2160), 200)])
+def test_hevc_keeps_to_its_own_level_5_2(size: tuple[int, int], rate: int, delivered: Callable[..., Delivery]) -> None:
+    picture = delivered(size, rate, codec="hevc").picture
+    assert picture.width_px * picture.height_px <= 8_912_896
+    assert picture.width_px * picture.height_px * rate <= 1_069_547_520
+    assert delivered((3840, 2160), 120, codec="hevc").changes == ()

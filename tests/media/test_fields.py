@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from lipsync_core import JobOptions, Workspace, lip_sync
+from lipsync_core.clock import StageClock
+from lipsync_core.media.decode import decode_frames
 from lipsync_core.media.field_choice import needs_whole_pictures
 from lipsync_core.media.probe import require_video
 from tests.conftest import Ffmpeg
@@ -93,3 +95,20 @@ def test_an_excerpt_of_interlaced_video_is_the_part_of_the_whole(
     assert len(cut) == 25
     for one, other in zip(frames[25:], cut, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_interlaced_video_may_change_its_size(face_clip: Path, tmp_path: Path, ffmpeg: Ffmpeg) -> None:
+    parts = []
+    for size in ("720:576", "544:576"):
+        part = tmp_path / f"{size[:3]}.ts"
+        weave = WEAVE.replace("720:576", size)
+        woven(ffmpeg, face_clip, part, ("-c:v", "mpeg2video", "-q:v", "2", "-flags", "+ilme+ildct", "-t", "0.4"), weave)
+        parts.append(part.read_bytes())
+    path = tmp_path / "joined.ts"
+    path.write_bytes(b"".join(parts))
+    plain, whole = (
+        [(frame.pts, frame.picture.width) for frame in decode_frames(path, StageClock(), is_woven=is_woven)]
+        for is_woven in (False, True)
+    )
+    assert whole == plain
+    assert len(whole) > 15

@@ -151,8 +151,9 @@ def test_a_rate_that_is_asked_for_is_kept(
     np.testing.assert_allclose(np.diff([float(time) for time in times_s]), float(1 / rate), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["bare.h264", "old.avi"])
-def test_a_file_without_times_has_no_lead(name: str, face_clip: Path, tmp_path: Path, ffmpeg: Ffmpeg) -> None:
-    path = tmp_path / name
-    ffmpeg("-i", face_clip, "-an", "-c:v", "copy", "-bsf:v", "h264_mp4toannexb", path)
+def test_a_sound_that_begins_after_more_than_a_minute_has_no_lead(tmp_path: Path, ffmpeg: Ffmpeg) -> None:
+    path = tmp_path / "late.mkv"
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=64x64:rate=2:duration=75")
+    sound = ("-itsoffset", "70", "-f", "lavfi", "-i", "sine=duration=1")
+    ffmpeg(*picture, *sound, "-c:a", "pcm_s16le", path)
     assert file_starts(path) == FileStarts()
