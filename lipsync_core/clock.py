@@ -2,8 +2,8 @@
 
 A stage is timed while its own code runs. When one stage pulls frames from another (stages are lazy
 iterators), the inner stage pauses the outer one, so the rows add up and nothing is counted twice.
-CPU time is the thread's own, plus that of the threads that a codec started for the stage. So are the requests to model
-servers.
+CPU time is the thread's own, plus that of the threads that a codec started for the stage and of the readers that were
+asked in it (`isolation`). So are the requests to model servers.
 """
 
 import threading
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from lipsync_core.isolation.usage import all_cpu_s, thread_cpu_s
 from lipsync_core.serving_counts import NOTHING, ServingCounts, thread_counts
 
 _T = TypeVar("_T")
@@ -60,10 +61,10 @@ class StageClock:
         self._stages: dict[str, _Stage] = {}
         self._running: list[_Stage] = []
         self._wall_mark = time.perf_counter()
-        self._cpu_mark = time.thread_time()
+        self._cpu_mark = _thread_cpu_s()
         self._served_mark = thread_counts()
         self._started_wall = self._wall_mark
-        self._started_cpu = time.process_time()
+        self._started_cpu = _process_cpu_s()
         self._owner = threading.get_ident()
 
     @contextmanager
@@ -138,17 +139,26 @@ class StageClock:
 
     @property
     def cpu_s(self) -> float:
-        """CPU seconds of the whole process since the clock was made."""
-        return time.process_time() - self._started_cpu
+        """CPU seconds of the whole process, and of its readers, since the clock was made."""
+        return _process_cpu_s() - self._started_cpu
 
     def _charge(self) -> None:
-        wall, cpu, served = time.perf_counter(), time.thread_time(), thread_counts()
+        wall, cpu, served = time.perf_counter(), _thread_cpu_s(), thread_counts()
         if self._running:
             self._running[-1].wall_s += wall - self._wall_mark
             self._running[-1].cpu_s += cpu - self._cpu_mark
             if served is not self._served_mark:
                 self._running[-1].served += served.since(self._served_mark)
         self._wall_mark, self._cpu_mark, self._served_mark = wall, cpu, served
+
+
+def _thread_cpu_s() -> float:
+    """Of this thread and of the readers that worked for it."""
+    return time.thread_time() + thread_cpu_s()
+
+
+def _process_cpu_s() -> float:
+    return time.process_time() + all_cpu_s()
 
 
 def _thread_ids() -> set[int]:

@@ -15,8 +15,10 @@ import av
 
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import NoVideoError, UnreadableMediaError
+from lipsync_core.isolation.apart import streamed_apart
 from lipsync_core.media.orientation import mirror
 from lipsync_core.media.runs import Run, split_runs
+from lipsync_core.media.source_frame import SourceFrame
 from lipsync_core.media.stream import DECODE_STAGE, PictureStream
 from lipsync_core.media.times import FrameTimes
 from lipsync_core.media.working import PictureConverter, copied, working_format
@@ -29,23 +31,6 @@ _SEEK_MARGINS = (0, 32)  # frames; if a seek lands too late, as in open groups o
 _GET_IT_AGAIN = "copy or download the file again"
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SourceFrame:
-    """One decoded frame; the receiver owns `picture`, and calls `picture.make_writable()` before editing it."""
-
-    index: int  # from 0, in display order
-    pts: int  # in units of time_base, the first frame at 0, strictly ascending
-    duration: int  # to the next frame
-    time_base: Fraction  # seconds
-    picture: av.VideoFrame  # planar YUV of 8 or 10 bits: `working_format`; turned as stored, and not mirrored
-    extra_turns: int = 0  # quarter turns counterclockwise that make it upright, beside those of `picture.rotation`
-
-    @property
-    def start_s(self) -> Fraction:
-        """The frame's start time, counted from the first frame's."""
-        return self.pts * self.time_base
 
 
 def decode_frames(
@@ -67,8 +52,8 @@ def decode_frames(
         UnreadableMediaError: it holds pictures of which none can be decoded.
         InputError: as `probe.probe`.
     """
-    opening = PictureStream(path, clock, decoder, track=track, is_woven=is_woven)
-    return clock.timed(DECODE_STAGE, _forwards(opening, until_s))
+    video = _Video(path, decoder, track, is_woven)
+    return clock.timed(DECODE_STAGE, _forwards(video, until_s, clock=clock))
 
 
 def decode_in_order(
@@ -92,12 +77,29 @@ def decode_in_order(
         UnreadableMediaError: the file has no such frame, or none that can be decoded.
         NoVideoError, InputError: as `decode_frames`.
     """
-    opening = PictureStream(path, clock, decoder, track=track, is_woven=is_woven)
-    return clock.timed(DECODE_STAGE, _in_order(opening, order, budget_bytes, frame_pts))
+    video = _Video(path, decoder, track, is_woven)
+    return clock.timed(DECODE_STAGE, _in_order(video, order, budget_bytes, frame_pts, clock=clock))
 
 
-def _forwards(opening: PictureStream, until_s: Fraction | None) -> Iterator[SourceFrame]:
-    with opening as stream:
+@dataclass(frozen=True, slots=True)
+class _Video:
+    """What `PictureStream` opens."""
+
+    path: Path
+    decoder: str
+    track: str | None
+    is_woven: bool
+
+    def stream(self, clock: StageClock | None) -> PictureStream:
+        """Its pictures, not opened yet."""
+        return PictureStream(
+            self.path, clock or StageClock(), self.decoder, track=self.track, is_woven=self.is_woven
+        )
+
+
+@streamed_apart
+def _forwards(video: _Video, until_s: Fraction | None, clock: StageClock | None = None) -> Iterator[SourceFrame]:
+    with video.stream(clock) as stream:
         reader = _FrameReader(stream)
         while (frame := reader.read()) is not None:
             if until_s is not None and frame.start_s >= until_s:
@@ -105,10 +107,15 @@ def _forwards(opening: PictureStream, until_s: Fraction | None) -> Iterator[Sour
             yield frame
 
 
+@streamed_apart
 def _in_order(
-    opening: PictureStream, order: Sequence[int], budget_bytes: int, frame_pts: Sequence[int] | None
+    video: _Video,
+    order: Sequence[int],
+    budget_bytes: int,
+    frame_pts: Sequence[int] | None,
+    clock: StageClock | None = None,
 ) -> Iterator[SourceFrame]:
-    with opening as stream:
+    with video.stream(clock) as stream:
         reader = _FrameReader(stream)
         if frame_pts is not None:
             reader.times.extend(frame_pts)

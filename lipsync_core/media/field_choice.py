@@ -3,12 +3,14 @@
 from pathlib import Path
 
 from lipsync_core.clock import StageClock
+from lipsync_core.isolation.apart import read_apart
 from lipsync_core.media.fields import is_woven, may_be_woven
 from lipsync_core.media.probe import VideoInfo
 from lipsync_core.media.stream import PictureStream
 from lipsync_core.option_specs import Deinterlace
 
 
+@read_apart
 def needs_whole_pictures(path: Path, info: VideoInfo, chosen: Deinterlace, track: str | None = None) -> bool:
     """Whether the pictures of the video have to be made whole; only `auto` looks at some, and only where they may.
 

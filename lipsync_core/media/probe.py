@@ -23,6 +23,7 @@ from lipsync_core.errors import (
     TruncatedMediaError,
     UnreadableMediaError,
 )
+from lipsync_core.isolation.apart import read_apart
 from lipsync_core.media.channel_order import forget_own_orders
 from lipsync_core.media.extras import NO_EXTRAS, Extras, extras_of
 from lipsync_core.media.first_frame import first_frame
@@ -114,6 +115,7 @@ class MediaInfo:
     audio_tracks: tuple[TrackInfo, ...] = ()
 
 
+@read_apart
 def probe(path: Path, video_track: str | None = None, audio_track: str | None = None) -> MediaInfo:
     """Read the properties of the media file `path`; tracks are chosen as by `tracks.video_stream`.
 
@@ -160,6 +162,7 @@ def video_of(media: MediaInfo) -> VideoInfo:
     return media.video
 
 
+@read_apart
 def require_audio(path: Path, track: str | None = None) -> AudioInfo:
     """The audio of `path`, which may be a video file.
 

@@ -15,9 +15,10 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from lipsync_core.errors import NoAudioError
+from lipsync_core.isolation.apart import streamed_apart
 from lipsync_core.media.channel_order import native_order, own_orders
 from lipsync_core.media.probe import open_media
-from lipsync_core.media.starts import file_starts
+from lipsync_core.media.starts import FileStarts, file_starts
 from lipsync_core.media.times import JUMP_S
 from lipsync_core.media.tracks import require_audio_stream
 
@@ -73,7 +74,11 @@ def decode_sound(cut: AudioCut) -> Iterator[av.AudioFrame]:
 
 def decode_part(cut: AudioCut) -> Iterator[av.AudioFrame]:
     """As `decode_sound`, but a cut may hold no sample."""
-    starts = file_starts(cut.path, audio_track=cut.track)
+    return _decoded_part(cut, file_starts(cut.path, audio_track=cut.track))
+
+
+@streamed_apart
+def _decoded_part(cut: AudioCut, starts: FileStarts) -> Iterator[av.AudioFrame]:
     max_gap_s = JUMP_S if starts.may_jump else MAX_GAP_S
     return _trimmed(_gapless(_uniform(_source_frames(cut.path, cut.track)), starts.sound_s, max_gap_s), cut)
 

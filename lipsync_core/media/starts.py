@@ -14,6 +14,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from lipsync_core.isolation.apart import read_apart
 from lipsync_core.media.probe import is_still, open_media
 from lipsync_core.media.tracks import audio_stream, video_stream
 
@@ -60,6 +61,11 @@ def file_starts(path: Path, video_track: str | None = None, audio_track: str | N
 def _found_starts(
     path: Path, _version: tuple[int, int], video_track: str | None, audio_track: str | None
 ) -> FileStarts:
+    return _look_for_starts(path, video_track, audio_track)
+
+
+@read_apart
+def _look_for_starts(path: Path, video_track: str | None, audio_track: str | None) -> FileStarts:
     with open_media(path) as container:
         picture = None if is_still(container) else video_stream(container, video_track)
         sound = audio_stream(container, audio_track)

@@ -1,0 +1,101 @@
+"""The answers of one reader, as its asker receives them."""
+
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+
+from lipsync_core.errors import LipSyncError, TransientError, UnreadableMediaError
+from lipsync_core.isolation import usage
+from lipsync_core.isolation.confinement import ReaderLimits
+from lipsync_core.isolation.wire import BrokenWireError, Failure, Kind, LogLine, Message, error_of, receive, unpacked
+from lipsync_core.limit_errors import CpuLimitError, TimeLimitError
+
+_OUR_LOGGERS = "lipsync_core"
+_NS = 1e9
+_GET_ANOTHER = "give another file, or encode this one anew"
+
+_log = logging.getLogger(__name__)
+
+
+class Answers:
+    """What comes through `connection` about the file `shown`."""
+
+    def __init__(self, connection: socket.socket, shown: str, limits: ReaderLimits) -> None:
+        self._connection = connection
+        self._shown = shown
+        self._limits = limits
+        self._cpu_ns = 0
+
+    def value(self) -> bytes:
+        """The one value.
+
+        Raises:
+            LipSyncError: the function's own error, or that of a reader that has ended.
+        """
+        return next(self._of(Kind.VALUE)).payload
+
+    def items(self) -> Iterator[bytes]:
+        """Each item; raises as `value`."""
+        return (message.payload for message in self._of(Kind.ITEM))
+
+    def take(self, number: int) -> None:
+        """Let the reader send one more item. The number says which room the last one has left, if that matters."""
+        try:
+            self._connection.sendall(bytes((number,)))
+        except OSError:
+            _log.debug("%s: the reader has sent its last item and ended", self._shown)
+
+    def _of(self, wanted: Kind) -> Iterator[Message]:
+        while True:
+            message = self._next()
+            if message.kind is wanted:
+                yield message
+            elif message.kind is Kind.END:
+                return
+            elif message.kind is Kind.FAILURE:
+                raise self._error(unpacked(message.payload, Failure))
+            elif message.kind is Kind.EXIT:
+                raise self._ended(unpacked(message.payload, int))
+            elif message.kind is Kind.LOG:
+                _relay(unpacked(message.payload, LogLine))
+            else:
+                raise self._broken()
+
+    def _next(self) -> Message:
+        try:
+            message = receive(self._connection)
+        except BlockingIOError as exc:
+            waited_s = self._limits.wait_s
+            raise TimeLimitError(f"{self._shown}: nothing was read for {waited_s:g} s", _GET_ANOTHER) from exc
+        except (BrokenWireError, OSError) as exc:
+            raise self._broken() from exc
+        used_ns = max(0, message.cpu_ns - self._cpu_ns)
+        self._cpu_ns += used_ns
+        usage.add_cpu(used_ns / _NS)
+        return message
+
+    def _error(self, failure: Failure) -> LipSyncError:
+        if not failure.name:
+            _log.error("a reader of %s failed: %s", self._shown, failure.message)
+            return LipSyncError(f"{self._shown} cannot be read: {failure.message.strip().splitlines()[-1]}")
+        return error_of(failure)
+
+    def _ended(self, status: int) -> LipSyncError:
+        """The error of a reader whose process has ended before its answer."""
+        if status == -signal.SIGXCPU:
+            cpu_s = self._limits.cpu_s
+            return CpuLimitError(f"{self._shown} takes more than {cpu_s} s of a processor to be read", _GET_ANOTHER)
+        if status == -signal.SIGKILL:
+            return TransientError(f"the process that read {self._shown} was killed", "try again; is there memory?")
+        how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        return UnreadableMediaError(f"{self._shown} ended the process that read it ({how})", _GET_ANOTHER)
+
+    def _broken(self) -> LipSyncError:
+        return UnreadableMediaError(f"{self._shown} made its reader say what no reader says", _GET_ANOTHER)
+
+
+def _relay(line: LogLine) -> None:
+    """Log a reader's line here, if it is from a logger of this package."""
+    if line.logger.split(".")[0] == _OUR_LOGGERS:
+        logging.getLogger(line.logger).log(line.level, "%s", line.text)

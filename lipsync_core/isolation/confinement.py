@@ -1,0 +1,66 @@
+"""What a reader may do, from the moment on at which it opens a stranger's file."""
+
+import os
+import resource
+import signal
+import sysconfig
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import lipsync_core
+from lipsync_core.isolation.files import confine_to
+from lipsync_core.isolation.system_calls import filter_system_calls
+
+_STATM = Path("/proc/self/statm")
+_MOST_FILES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderLimits:
+    """The room of one reader."""
+
+    memory_bytes: int = 2 << 30  # of addresses, beyond those that it begins with
+    cpu_s: int = 300  # for one answer, or from one item to the next
+    wait_s: float = 1800.0  # on the wall, the same
+
+
+def confine(files: Iterable[Path], limits: ReaderLimits) -> tuple[str, ...]:
+    """Confine this process for good; returns what the system offered: "limits", "files", "system calls".
+
+    It may read `files` and Python's own modules, and use so much memory and time. It can write nothing, start nothing,
+    signal nobody and reach no network. Call it while the process has one thread.
+    """
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write fails, and the process goes on
+    addresses = limits.memory_bytes + int(_STATM.read_text().split()[0]) * resource.getpagesize()
+    _limit(resource.RLIMIT_AS, addresses)
+    _limit(resource.RLIMIT_FSIZE, 0)
+    _limit(resource.RLIMIT_NOFILE, _MOST_FILES)
+    _limit(resource.RLIMIT_CORE, 0)
+    renew_time(limits)
+    done = ["limits"]
+    if confine_to((Path(each) for each in files), _module_folders()):
+        done.append("files")
+    if filter_system_calls():
+        done.append("system calls")
+    return tuple(done)
+
+
+def renew_time(limits: ReaderLimits) -> None:
+    """Give this process `limits.cpu_s` of CPU time from now on; SIGXCPU ends it then."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + 1 + limits.cpu_s, hard))
+
+
+def _limit(which: int, most: int) -> None:
+    _, hard = resource.getrlimit(which)
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(which, (most, most))
+
+
+def _module_folders() -> set[Path]:
+    """Where Python's modules lie, some of which are imported late; and what Linux says of this process."""
+    paths = sysconfig.get_paths()
+    folders = {Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    return folders | {Path(lipsync_core.__file__).parent, Path("/proc/self"), Path("/proc", str(os.getpid()))}

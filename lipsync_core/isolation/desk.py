@@ -1,0 +1,121 @@
+"""The desk of the reading room: a process that forks a reader for each request, and does nothing else.
+
+It is forked early, while the process that asks has few threads and no secrets of a job. It has one thread itself, so
+its own forks are safe. It ends a reader whose asker has gone away, and itself when its own asker ends.
+"""
+
+import ctypes
+import gc
+import os
+import select
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NoReturn
+
+from lipsync_core.isolation.wire import Kind, Message, packed, send
+
+#: Reads one request from a connection, and writes the answer to it; the descriptor is that of memory for pictures.
+Read = Callable[[socket.socket, int | None], None]
+_LEFT_TO_THE_ASKER = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_MOST_DESCRIPTORS = 2
+_PR_SET_PDEATHSIG = 1
+
+
+class Desk:
+    """Serves the requests that come through `requests`: each brings a connection, and memory for pictures or none."""
+
+    def __init__(self, requests: socket.socket, read: Read) -> None:
+        self._requests = requests
+        self._read = read
+        self._readers: dict[int, tuple[int, socket.socket]] = {}  # a connection's descriptor -> its reader's process
+        self._wakeup = socket.socketpair()
+        self._poll = select.poll()
+
+    def serve(self) -> None:
+        """Fork readers until the asker is gone; then end those that are left."""
+        for number in _LEFT_TO_THE_ASKER:
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._wakeup[1].setblocking(False)
+        signal.set_wakeup_fd(self._wakeup[1].fileno(), warn_on_full_buffer=False)
+        self._poll.register(self._requests, select.POLLIN)
+        self._poll.register(self._wakeup[0], select.POLLIN)
+        while self._turn():
+            continue
+        for process, _ in self._readers.values():
+            os.kill(process, signal.SIGKILL)
+
+    def _turn(self) -> bool:
+        """Wait for something to do, and do it; False when no more requests will come."""
+        for descriptor, _ in self._poll.poll():
+            if descriptor == self._wakeup[0].fileno():
+                self._wakeup[0].recv(4096)
+                self._reap()
+            elif descriptor == self._requests.fileno():
+                if not self._take_request():
+                    return False
+            elif descriptor in self._readers:  # its asker has closed the other end
+                self._poll.unregister(descriptor)
+                os.kill(self._readers[descriptor][0], signal.SIGKILL)
+        return True
+
+    def _take_request(self) -> bool:
+        """Fork a reader for the next request; False where the asker is gone."""
+        request, descriptors, _, _ = socket.recv_fds(self._requests, 1, _MOST_DESCRIPTORS)
+        if not request:
+            return False
+        connection = socket.socket(fileno=descriptors[0])
+        memory = descriptors[1] if len(descriptors) > 1 else None
+        desk, process = os.getpid(), os.fork()
+        if process == 0:
+            self._become_reader(desk, connection, memory)
+        if memory is not None:
+            os.close(memory)
+        self._readers[connection.fileno()] = (process, connection)
+        self._poll.register(connection, 0)  # for its end alone: what comes through it is the reader's
+        return True
+
+    def _become_reader(self, desk: int, connection: socket.socket, memory: int | None) -> NoReturn:
+        try:
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != desk:
+                os._exit(1)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for _, other in self._readers.values():
+                other.close()
+            for end in (self._requests, *self._wakeup):
+                end.close()
+            self._read(connection, memory)
+        finally:
+            os._exit(0)  # whatever there was to say was said through the connection
+
+    def _reap(self) -> None:
+        for descriptor, (process, connection) in list(self._readers.items()):
+            ended, status = os.waitpid(process, os.WNOHANG)
+            if not ended:
+                continue
+            del self._readers[descriptor]
+            with suppress(KeyError):
+                self._poll.unregister(descriptor)
+            connection.setblocking(False)
+            with suppress(OSError):  # the asker has gone, or has read the answer and left
+                send(connection, Message(Kind.EXIT, 0, packed(os.waitstatus_to_exitcode(status))))
+            connection.close()
+
+
+def become_desk(requests: socket.socket, read: Read) -> NoReturn:
+    """Be the desk in a process that was forked for it. Keep no descriptor of the asker but `requests`."""
+    try:
+        kept = requests.fileno()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for standard in range(3):
+            os.dup2(nothing, standard)
+        os.closerange(3, kept)
+        os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
+        gc.freeze()  # a reader's garbage collector would touch, and thereby copy, every page
+        Desk(requests, read).serve()
+    finally:
+        os._exit(0)

@@ -1,0 +1,113 @@
+"""A reader: a process that answers one request about a stranger's file, confined before it opens it."""
+
+import errno
+import logging
+import os
+import pickle
+import socket
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import av
+
+from lipsync_core.errors import LipSyncError
+from lipsync_core.isolation.confinement import ReaderLimits, confine, renew_time
+from lipsync_core.isolation.items import Items, items_of
+from lipsync_core.isolation.pictures import SharedPictures
+from lipsync_core.isolation.wire import Failure, Kind, LogLine, Message, failure_of, packed, receive, send
+from lipsync_core.limit_errors import MemoryLimitError
+from lipsync_core.threads import codec_threads, threads_limited
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A function by its name, the values that it is called with, and the files that it may read."""
+
+    function: str  # module:name
+    arguments: tuple[Any, ...]
+    named_arguments: dict[str, Any]
+    files: tuple[Path, ...]
+    is_stream: bool
+    threads: int | None  # of a codec, as `threads.threads_limited`
+    limits: ReaderLimits
+
+
+def answer(connection: socket.socket, memory: int | None) -> None:
+    """Read one request from `connection`, do it, and write the answer to it."""
+    request: Request = pickle.loads(receive(connection).payload)  # noqa: S301 - of the process that forked this one
+    reading = _Reading(connection, request)
+    try:
+        with threads_limited(request.threads):
+            function = _function(request.function)
+            pictures = None if memory is None else SharedPictures(memory)
+            items = items_of(function, pictures) if request.is_stream else None
+            codec_threads()  # looks at files of the system, once
+            confine(request.files, request.limits)
+            result = function(*request.arguments, **request.named_arguments)
+            if items is None:
+                reading.say(Kind.VALUE, packed(result))
+            else:
+                reading.send_items(result, items)
+    except LipSyncError as error:
+        reading.say(Kind.FAILURE, packed(failure_of(error)))
+    except (MemoryError, av.FFmpegError, OSError) as error:
+        reading.say(Kind.FAILURE, packed(_failure_of_the_system(error, request.limits)))
+    except Exception:
+        reading.say(Kind.FAILURE, packed(Failure("", traceback.format_exc(limit=-4), "")))
+
+
+class _Reading:
+    def __init__(self, connection: socket.socket, request: Request) -> None:
+        self._connection = connection
+        self._request = request
+        logger = logging.getLogger()
+        logger.handlers[:] = [_Forwarding(self)]
+        for name in list(logging.Logger.manager.loggerDict):
+            logging.getLogger(name).handlers.clear()
+            logging.getLogger(name).propagate = True
+
+    def say(self, kind: Kind, payload: bytes = b"") -> None:
+        with suppress(OSError):  # the asker is gone, and the desk ends this process
+            send(self._connection, Message(kind, time.process_time_ns(), payload))
+
+    def send_items(self, values: Iterable[Any], items: Items) -> None:
+        for value in values:
+            while not items.has_room:
+                taken = self._connection.recv(1024)
+                if not taken:
+                    os._exit(0)  # the asker is gone
+                items.make_room(taken)
+            self.say(Kind.ITEM, items.pack(value))
+            renew_time(self._request.limits)
+        self.say(Kind.END)
+
+
+class _Forwarding(logging.Handler):
+    """Has the asker log what a reader would."""
+
+    def __init__(self, reading: _Reading) -> None:
+        super().__init__()
+        self._reading = reading
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send the line."""
+        self._reading.say(Kind.LOG, packed(LogLine(record.name, record.levelno, record.getMessage())))
+
+
+def _function(name: str) -> Callable[..., Any]:
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(import_module(module), function)
+    return found
+
+
+def _failure_of_the_system(error: Exception, limits: ReaderLimits) -> Failure:
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        mib = limits.memory_bytes >> 20
+        return failure_of(MemoryLimitError(f"the file needs more than {mib} MiB to be read", "give a smaller file"))
+    return Failure("", f"{type(error).__name__}: {error}", "")

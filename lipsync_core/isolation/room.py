@@ -1,0 +1,126 @@
+"""The reading room: readers in processes of their own do what strangers' files make FFmpeg do.
+
+`reading_room` opens one for a block. Its desk is forked then, so open it early: before threads start.
+"""
+
+import os
+import pickle
+import socket
+import struct
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from lipsync_core.errors import TransientError
+from lipsync_core.isolation import apart
+from lipsync_core.isolation.answers import Answers
+from lipsync_core.isolation.apart import Scope
+from lipsync_core.isolation.confinement import ReaderLimits
+from lipsync_core.isolation.desk import become_desk
+from lipsync_core.isolation.items import has_pictures, items_of
+from lipsync_core.isolation.pictures import SharedPictures
+from lipsync_core.isolation.reader import Request, answer
+from lipsync_core.isolation.wire import Kind, Message, returned_by, send, unpacked
+from lipsync_core.threads import codec_threads
+
+_TIMEVAL = struct.Struct("@ll")
+_REQUEST = b"r"
+
+
+class ReadingRoom:
+    """A desk that forks readers on request. Threads may ask at the same time."""
+
+    def __init__(self, limits: ReaderLimits | None = None) -> None:
+        self._limits = limits or ReaderLimits()
+        self._lock = threading.Lock()
+        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._desk = os.fork()
+        if self._desk == 0:
+            apart.leave()
+            become_desk(theirs, answer)
+        theirs.close()
+
+    def close(self) -> None:
+        """End the desk and all its readers."""
+        self._requests.close()
+        with suppress(ChildProcessError):
+            os.waitpid(self._desk, 0)
+
+    def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """What `function` returns, from a reader.
+
+        Raises:
+            LipSyncError: as `function`; MEDIA_UNREADABLE where the file has ended the reader, and the codes of limits.
+        """
+        with self._asked(self._request(function, args, kwargs), None) as answers:
+            return unpacked(answers.value(), returned_by(function))
+
+    def stream(
+        self, function: Callable[..., Iterator[Any]], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Iterator[Any]:
+        """What `function` yields, from a reader that ends with the iterator; raises as `call`."""
+        with ExitStack() as stack:
+            memory = SharedPictures.make() if has_pictures(function) else None
+            if memory is not None:
+                stack.callback(memory.close)
+            answers = stack.enter_context(self._asked(self._request(function, args, kwargs, is_stream=True), memory))
+            items = items_of(function, memory, answers.take)
+            yield from map(items.unpack, answers.items())
+
+    def _request(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], is_stream: bool = False
+    ) -> Request:
+        name = f"{function.__module__}:{function.__qualname__}"
+        files = tuple(_files_of((*args, *kwargs.values())))
+        return Request(name, args, dict(kwargs), files, is_stream, codec_threads() or None, self._limits)
+
+    @contextmanager
+    def _asked(self, request: Request, memory: SharedPictures | None) -> Iterator[Answers]:
+        """The answers of a new reader. It ends with the block."""
+        connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(request.limits.wait_s))
+            with theirs, self._lock:
+                descriptors = [theirs.fileno(), *([] if memory is None else [memory.descriptor])]
+                try:
+                    socket.send_fds(self._requests, [_REQUEST], descriptors)
+                except OSError as exc:
+                    raise TransientError("the process that reads files has ended", "try again") from exc
+            send(connection, Message(Kind.VALUE, 0, pickle.dumps(request)))
+            yield Answers(connection, ", ".join(map(str, request.files)) or "a file", request.limits)
+
+
+@contextmanager
+def reading_room(scope: Scope, limits: ReaderLimits | None = None) -> Iterator[None]:
+    """Have readers do what `scope` says in the block; without effect where the system is not Linux.
+
+    A room that is open already serves the block.
+    """
+    if scope == "nothing" or not is_possible():
+        yield
+        return
+    room = ReadingRoom(limits)
+    try:
+        with apart.entered(room, scope):
+            yield
+    finally:
+        room.close()
+
+
+def is_possible() -> bool:
+    """Whether this system has what a reading room needs."""
+    return sys.platform == "linux"
+
+
+def _files_of(values: tuple[Any, ...]) -> Iterator[Path]:
+    for value in values:
+        path = value if isinstance(value, Path) else getattr(value, "path", None)
+        if isinstance(path, Path):
+            yield path.absolute()
+
+
+def _timeval(seconds: float) -> bytes:
+    return _TIMEVAL.pack(int(seconds), int(seconds % 1 * 1e6))
