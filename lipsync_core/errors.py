@@ -6,9 +6,11 @@
     │   ├── InputMissingError                  FILE_NOT_FOUND
     │   ├── NotAFileError                      NOT_A_FILE
     │   ├── UnreadableMediaError               MEDIA_UNREADABLE
+    │   ├── RefusedMediaError                  MEDIA_REFUSED
     │   ├── TruncatedMediaError                MEDIA_TRUNCATED
     │   ├── NoVideoError                       NO_VIDEO
-    │   └── NoAudioError                       NO_AUDIO
+    │   ├── NoAudioError                       NO_AUDIO
+    │   └── LimitError                         LIMIT_EXCEEDED    (its children: `limit_errors`)
     ├── FaceError                     exit 4   NO_FACE
     ├── OutputError                   exit 5   OUTPUT_UNWRITABLE
     │   ├── DiskFullError                      DISK_FULL
@@ -79,6 +81,12 @@ class UnreadableMediaError(InputError):
     code = "MEDIA_UNREADABLE"
 
 
+class RefusedMediaError(InputError):
+    """FFmpeg could read the file, but its format or its codec is not among those that are read here."""
+
+    code = "MEDIA_REFUSED"
+
+
 class TruncatedMediaError(InputError):
     """The file ends before the media that its own index announces."""
 
@@ -95,6 +103,12 @@ class NoAudioError(InputError):
     """The file given as audio holds no sample of sound."""
 
     code = "NO_AUDIO"
+
+
+class LimitError(InputError):
+    """The job asks for more than this machine gives one job: `lipsync_core.limits` has the limits."""
+
+    code = "LIMIT_EXCEEDED"
 
 
 class FaceError(LipSyncError):

@@ -18,8 +18,8 @@ from av.container import InputContainer, OutputContainer
 
 from lipsync_core.errors import OptionError, RefusedOutputError
 from lipsync_core.media.ffmpeg_log import error_log, reasons
+from lipsync_core.media.opening import open_media
 from lipsync_core.media.output import MUXERS, refusals
-from lipsync_core.media.probe import open_media
 from lipsync_core.media.sound import MAX_JITTER_S, AudioCut, decode_sound
 from lipsync_core.media.starts import file_starts
 from lipsync_core.media.tracks import require_audio_stream
