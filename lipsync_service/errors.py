@@ -5,8 +5,6 @@
     │   ├── UrlRefusedError                    URL_REFUSED
     │   ├── ObjectMissingError                 NOT_FOUND
     │   ├── AccessDeniedError                  ACCESS_DENIED
-    │   ├── TooLargeError                      TOO_LARGE
-    │   ├── TooLongError                       TOO_LONG
     │   └── ChecksumError                      CHECKSUM_MISMATCH
     ├── JobCrashedError               exit 8   JOB_CRASHED
     │   ├── GpuRunError                        GPU_RUN_FAILED
@@ -26,6 +24,10 @@ password, a key or the query of an address: presigned addresses keep their signa
 """
 
 from lipsync_core.errors import LipSyncError, OptionError, TransientError
+from lipsync_core.limit_errors import BytesLimitError
+
+#: The file has more bytes than this service takes: the limit of the core under the name that the storage uses.
+TooLargeError = BytesLimitError
 
 
 class StorageError(LipSyncError):
@@ -51,18 +53,6 @@ class AccessDeniedError(StorageError):
     """The server refuses the credentials, or a presigned address has expired."""
 
     code = "ACCESS_DENIED"
-
-
-class TooLargeError(StorageError):
-    """The file has more bytes than this service takes."""
-
-    code = "TOO_LARGE"
-
-
-class TooLongError(StorageError):
-    """The file plays longer than this service takes."""
-
-    code = "TOO_LONG"
 
 
 class ChecksumError(StorageError):

@@ -9,7 +9,7 @@ import pytest
 import lipsync_core.errors
 import lipsync_service.errors
 from lipsync_core.errors import LipSyncError, NoVideoError, error_classes, error_of
-from lipsync_service.errors import TooLongError
+from lipsync_core.limit_errors import DurationLimitError
 
 _DRAWN = re.compile(
     r"^ {4}(?P<branch>[│├└─ ]*)(?P<name>\w+)(?: +exit (?P<status>\d+))?(?: +(?P<code>[A-Z_]{4,}))?", re.M
@@ -72,7 +72,7 @@ def test_every_code_belongs_to_one_class() -> None:
     assert len(codes) == len(set(codes))
 
 
-@pytest.mark.parametrize("kind", [LipSyncError, NoVideoError, TooLongError])
+@pytest.mark.parametrize("kind", [LipSyncError, NoVideoError, DurationLimitError])
 def test_a_code_gives_its_class_again(kind: type[LipSyncError]) -> None:
     assert type(error_of(kind.code, "it failed")) is kind
 

@@ -1,4 +1,4 @@
-"""How what a function promises crosses: frames through shared memory, sound as its samples, all else as typed values."""
+"""How what a function yields crosses: frames through shared memory, sound as samples, all else as typed values."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -16,7 +16,14 @@ from lipsync_core.media.source_frame import SourceFrame
 _MOST_ON_THEIR_WAY = 4
 _MOST_CHANNELS = 64
 #: Of each packed or planar sample format of FFmpeg.
-_SAMPLE_TYPES = {"u8": np.uint8, "s16": np.int16, "s32": np.int32, "s64": np.int64, "flt": np.float32, "dbl": np.float64}
+_SAMPLE_TYPES = {
+    "u8": np.uint8,
+    "s16": np.int16,
+    "s32": np.int32,
+    "s64": np.int64,
+    "flt": np.float32,
+    "dbl": np.float64,
+}
 
 
 class Items(ABC):

@@ -145,7 +145,12 @@ def _simplified(value: object) -> object:
 
 
 def _restored(kind: type, value: object) -> object:
-    if kind is Fraction and isinstance(value, list) and len(value) == 2 and all(isinstance(each, int) for each in value):
+    if (
+        kind is Fraction
+        and isinstance(value, list)
+        and len(value) == 2
+        and all(isinstance(each, int) for each in value)
+    ):
         return Fraction(*value)
     if issubclass(kind, Path) and isinstance(value, str):
         return Path(value)

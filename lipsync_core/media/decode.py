@@ -92,9 +92,7 @@ class _Video:
 
     def stream(self, clock: StageClock | None) -> PictureStream:
         """Its pictures, not opened yet."""
-        return PictureStream(
-            self.path, clock or StageClock(), self.decoder, track=self.track, is_woven=self.is_woven
-        )
+        return PictureStream(self.path, clock or StageClock(), self.decoder, track=self.track, is_woven=self.is_woven)
 
 
 @streamed_apart

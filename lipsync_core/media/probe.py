@@ -1,35 +1,25 @@
-"""Opens and probes media files, and translates FFmpeg's errors; the core opens files for reading only here."""
+"""The properties of media files."""
 
-import os
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
 from av.audio.stream import AudioStream
-from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from lipsync_core.errors import (
-    InputError,
-    InputMissingError,
     NoAudioError,
-    NotAFileError,
     NoVideoError,
-    TruncatedMediaError,
-    UnreadableMediaError,
 )
 from lipsync_core.isolation.apart import read_apart
-from lipsync_core.media.channel_order import forget_own_orders
 from lipsync_core.media.extras import NO_EXTRAS, Extras, extras_of
 from lipsync_core.media.first_frame import first_frame
 from lipsync_core.media.hdr import HdrLight, hdr_light
+from lipsync_core.media.opening import is_still, open_media
 from lipsync_core.media.orientation import SAFE_CODECS, Orientation, orientation_of
-from lipsync_core.media.stills import converted_still, is_heif_still
+from lipsync_core.media.stills import converted_still
 from lipsync_core.media.tracks import (
     TrackInfo,
     audio_stream,
@@ -39,20 +29,8 @@ from lipsync_core.media.tracks import (
     video_stream,
     video_tracks,
 )
-from lipsync_core.media.truncation import is_missing_index, is_missing_samples
 
 _FALLBACK_RATE = Fraction(25)
-# A file name is never a list of files or an address, and a playlist inside a file never leads to the network.
-_OPEN_OPTIONS = {"protocol_whitelist": "file", "pattern_type": "none"}
-_SCHEME = "file:"
-_IMAGE_BY_NAME = "image2"
-# First bytes of image files (their specifications) and FFmpeg's demuxer for each.
-_IMAGE_FORMATS = (
-    (b"\x89PNG\r\n\x1a\n", "png_pipe"),
-    (b"\xff\xd8\xff", "jpeg_pipe"),
-    (b"RIFF", "webp_pipe"),
-    (b"BM", "bmp_pipe"),
-)
 _GET_A_WHOLE_FILE = "copy or download the file again"
 
 
@@ -136,7 +114,7 @@ def probe(path: Path, video_track: str | None = None, audio_track: str | None = 
             path=path,
             container=container.format.name,
             size_bytes=path.stat().st_size,
-            video=_video_info(container, stream, first, number) if stream is not None else None,
+            video=_video_info(container, stream, first, path, number) if stream is not None else None,
             audio=_audio_info(container, sound) if sound is not None else None,
             has_picture=first is not None,
             video_tracks=tracks,
@@ -178,75 +156,11 @@ def require_audio(path: Path, track: str | None = None) -> AudioInfo:
         return info
 
 
-@contextmanager
-def open_media(path: Path, hardware: HWAccel | None = None) -> Iterator[InputContainer]:
-    """Open `path` for demuxing and decoding; FFmpeg's errors inside the block become this product's.
-
-    Its video is decoded on `hardware`, where that is given.
-
-    Raises: as `probe`.
-    """
-    size_bytes = _readable_size(path)
-    try:
-        with _open(path, hardware) as container:
-            if is_missing_samples(container, size_bytes):
-                raise TruncatedMediaError(f"{path} is cut off: its index lists more than it holds", _GET_A_WHOLE_FILE)
-            forget_own_orders(container)
-            yield container
-    except av.FFmpegError as exc:
-        raise _translated(exc, path) from exc
-
-
-def is_still(container: InputContainer) -> bool:
-    """Whether `container`, which `open_media` has opened, is an image."""
-    name = container.format.name
-    return name.endswith("_pipe") or name == _IMAGE_BY_NAME or is_heif_still(Path(container.name[len(_SCHEME) :]))
-
-
-def _readable_size(path: Path) -> int:
-    try:
-        status = path.stat()
-        if not (stat.S_ISREG(status.st_mode)):
-            kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise NotAFileError(f"{path} is {kind}", "give a media file")
-        if not os.access(path, os.R_OK):
-            raise InputMissingError(f"{path} may not be read by this user", "check its permissions")
-    except FileNotFoundError as exc:
-        raise InputMissingError(f"{path} does not exist", "check the name") from exc
-    except (OSError, ValueError) as exc:  # a name too long, a folder that may not be entered, a zero byte
-        reason = exc.strerror if isinstance(exc, OSError) else str(exc)
-        raise InputMissingError(f"{str(path)!r} cannot be opened: {reason}", "check the name and permissions") from exc
-    if status.st_size == 0:
-        raise UnreadableMediaError(f"{path} is empty (zero bytes)", _GET_A_WHOLE_FILE)
-    return status.st_size
-
-
-def _open(path: Path, hardware: HWAccel | None) -> InputContainer:
-    address = f"{_SCHEME}{path.absolute()}"
-    container = av.open(address, options=_OPEN_OPTIONS, metadata_errors="replace", hwaccel=hardware)
-    if container.format.name != _IMAGE_BY_NAME:
-        return container
-    # FFmpeg chose the image format by the ending of the name; known first bytes of the file are more reliable.
-    with path.open("rb") as file:
-        head = file.read(8)
-    image_format = next((name for magic, name in _IMAGE_FORMATS if head.startswith(magic)), None)
-    if image_format is None:
-        return container
-    container.close()
-    return av.open(address, format=image_format, options=_OPEN_OPTIONS, metadata_errors="replace")
-
-
-def _translated(exc: av.FFmpegError, path: Path) -> InputError:
-    if is_missing_index(path):
-        return TruncatedMediaError(f"{path} is cut off: its index is missing or incomplete", _GET_A_WHOLE_FILE)
-    return UnreadableMediaError(f"{path} cannot be read as media ({exc.strerror})", "check that FFmpeg can play it")
-
-
 def _video_info(
-    container: InputContainer, stream: VideoStream, first: av.VideoFrame | av.AudioFrame | None, track: int
+    container: InputContainer, stream: VideoStream, first: av.VideoFrame | av.AudioFrame | None, path: Path, track: int
 ) -> VideoInfo:
     codec = stream.codec_context
-    is_image = is_still(container)
+    is_image = is_still(container, path)
     # PyAV shows the display matrix on decoded pictures only, and the size of a tile for that of an image in tiles.
     picture = first if isinstance(first, av.VideoFrame) else None
     turned = orientation_of(picture, codec.name) if picture else Orientation(0, is_mirrored=False)
@@ -294,5 +208,5 @@ def _duration_s(container: InputContainer, stream: VideoStream | AudioStream) ->
 
 
 def _first_picture(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame | av.AudioFrame | None:
-    still = converted_still(path, stream) if is_still(container) else None
+    still = converted_still(path, stream) if is_still(container, path) else None
     return still or first_frame(container, stream)

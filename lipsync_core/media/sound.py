@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lipsync_core.errors import NoAudioError
 from lipsync_core.isolation.apart import streamed_apart
 from lipsync_core.media.channel_order import native_order, own_orders
-from lipsync_core.media.probe import open_media
+from lipsync_core.media.opening import open_media
 from lipsync_core.media.starts import FileStarts, file_starts
 from lipsync_core.media.times import JUMP_S
 from lipsync_core.media.tracks import require_audio_stream

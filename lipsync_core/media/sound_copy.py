@@ -16,8 +16,8 @@ from av.container import InputContainer, OutputContainer
 from lipsync_core.errors import RefusedOutputError
 from lipsync_core.isolation.apart import read_apart, reads_all_apart, streamed_apart
 from lipsync_core.media.ffmpeg_log import error_log, reasons
+from lipsync_core.media.opening import open_media
 from lipsync_core.media.output import refusals
-from lipsync_core.media.probe import open_media
 from lipsync_core.media.sound import MAX_JITTER_S, AudioCut
 from lipsync_core.media.sound_description import NoEncoderError, SoundDescription, described, like_described
 from lipsync_core.media.starts import file_starts

@@ -15,7 +15,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from lipsync_core.isolation.apart import read_apart
-from lipsync_core.media.probe import is_still, open_media
+from lipsync_core.media.opening import is_still, open_media
 from lipsync_core.media.tracks import audio_stream, video_stream
 
 #: A longer lead is a fault of the timestamps, and none is taken.
@@ -67,7 +67,7 @@ def _found_starts(
 @read_apart
 def _look_for_starts(path: Path, video_track: str | None, audio_track: str | None) -> FileStarts:
     with open_media(path) as container:
-        picture = None if is_still(container) else video_stream(container, video_track)
+        picture = None if is_still(container, path) else video_stream(container, video_track)
         sound = audio_stream(container, audio_track)
         language = "" if sound is None else sound.metadata.get("language", "")
         is_zero_based, jumps = container.format.name in _ZERO_BASED, may_jump(container)

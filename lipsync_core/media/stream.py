@@ -18,8 +18,8 @@ from lipsync_core.clock import StageClock
 from lipsync_core.errors import NoVideoError
 from lipsync_core.media.fields import CONTEXT_FRAMES, deinterlaced
 from lipsync_core.media.hardware import HARDWARE
+from lipsync_core.media.opening import is_still, open_media
 from lipsync_core.media.orientation import Orientation, orientation_of
-from lipsync_core.media.probe import is_still, open_media
 from lipsync_core.media.starts import may_jump
 from lipsync_core.media.stills import converted_still
 from lipsync_core.media.tracks import video_stream
@@ -146,7 +146,7 @@ class PictureStream:
         with self._clock.adopting(DECODE_STAGE):
             stream.codec_context.open(strict=False)
         self._stream: VideoStream = stream
-        self._is_still = is_still(self._container)
+        self._is_still = is_still(self._container, self._path)
         still = converted_still(self._path, stream) if self._is_still else None
         if still is not None:
             self._pictures = iter([still])

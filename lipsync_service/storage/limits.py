@@ -3,8 +3,9 @@
 from fractions import Fraction
 from pathlib import Path
 
-from lipsync_core.media.probe import MediaInfo, open_media, probe
-from lipsync_service.errors import TooLongError
+from lipsync_core.limit_errors import DurationLimitError
+from lipsync_core.media.opening import open_media
+from lipsync_core.media.probe import MediaInfo, probe
 
 
 def check_duration(path: Path, shown: str, max_duration_s: float) -> MediaInfo:
@@ -13,7 +14,7 @@ def check_duration(path: Path, shown: str, max_duration_s: float) -> MediaInfo:
     A file without a stated duration (a raw stream, a live recording) is read up to the limit, but not decoded.
 
     Raises:
-        TooLongError: the file plays longer.
+        DurationLimitError: the file plays longer.
         InputError: it is no media file, as `lipsync_core.media.probe.probe`.
     """
     info = probe(path)
@@ -21,7 +22,7 @@ def check_duration(path: Path, shown: str, max_duration_s: float) -> MediaInfo:
     known_s = [duration_s for duration_s in stated_s if duration_s is not None]
     duration_s = max(known_s) if len(known_s) == len(stated_s) and known_s else _counted_s(path, max_duration_s)
     if duration_s > max_duration_s:
-        raise TooLongError(f"{shown} plays longer than {max_duration_s:g} s", "cut it into shorter files")
+        raise DurationLimitError(f"{shown} plays longer than {max_duration_s:g} s", "cut it into shorter files")
     return info
 
 

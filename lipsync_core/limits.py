@@ -1,0 +1,105 @@
+"""The limits of one job: how much of this machine a file of unknown origin may take.
+
+They belong to the process, not to the job: whoever runs the machine sets them (docs/limits.md), and every module that
+reads files asks for them here. Each check stands before the expensive part of its work.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from lipsync_core.errors import OptionError
+
+#: The start of the names of their environment variables: LIPSYNC_MAX_PIXELS sets `max_pixels`.
+PREFIX = "LIPSYNC_"
+_KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
+_UNITS = {"KIB": _KIB, "MIB": _MIB, "GIB": _GIB, "KB": 10**3, "MB": 10**6, "GB": 10**9, "B": 1}
+_DAY_S = 86_400
+
+
+def _limit(default: float, help_text: str) -> Any:
+    return field(default=default, metadata={"help": help_text})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """One number for each limit; a file or a job beyond one ends with that limit's code.
+
+    Raises:
+        OptionError: a number is not positive.
+    """
+
+    max_input_bytes: int = _limit(4 * _GIB, "size of an input that the service fetches (LIMIT_BYTES)")
+    max_duration_s: float = _limit(_DAY_S, "duration of an input, as decoded (LIMIT_DURATION)")
+    max_pixels: int = _limit(64_000_000, "pixels of a picture (LIMIT_PIXELS)")
+    max_frames: int = _limit(1_000_000, "frames of a video and of a result (LIMIT_FRAMES)")
+    max_frame_rate: int = _limit(1000, "frames a second (LIMIT_FRAME_RATE)")
+    max_streams: int = _limit(100, "streams of a file (LIMIT_STREAMS)")
+    max_channels: int = _limit(32, "channels of a sound (LIMIT_CHANNELS)")
+    min_sample_rate_hz: int = _limit(4000, "least samples a second of a sound (LIMIT_SAMPLE_RATE)")
+    max_sample_rate_hz: int = _limit(768_000, "samples a second of a sound (LIMIT_SAMPLE_RATE)")
+    max_index_entries: int = _limit(5_000_000, "entries that a file's index unfolds to (LIMIT_INDEX)")
+    max_metadata_bytes: int = _limit(16 * _MIB, "bytes that compressed headers and texts unfold to (LIMIT_METADATA)")
+    max_manifest_rows: int = _limit(100_000, "rows of a manifest (LIMIT_MANIFEST)")
+    max_manifest_bytes: int = _limit(64 * _MIB, "bytes of a manifest (LIMIT_MANIFEST)")
+    max_output_bytes: int = _limit(64 * _GIB, "size of a result (LIMIT_OUTPUT)")
+    min_free_bytes: int = _limit(100_000_000, "room that the output's disk has before a job (LIMIT_DISK)")
+    max_job_s: float = _limit(_DAY_S, "time of a job (LIMIT_TIME)")
+    max_job_cpu_s: float = _limit(4 * _DAY_S, "processor time of a job (LIMIT_CPU)")
+    max_job_memory_bytes: int = _limit(8 * _GIB, "memory of a job (LIMIT_MEMORY)")
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            if not getattr(self, each.name) > 0:
+                raise OptionError(f"{variable_of(each.name)} is not above 0", "change it or unset it")
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of the limit `name`."""
+    return PREFIX + name.upper()
+
+
+def limits_of(variables: Mapping[str, str]) -> Limits:
+    """The limits that environment `variables` set; the others have their defaults. Sizes may have a unit: 4GiB.
+
+    Raises:
+        OptionError: a variable holds no positive number.
+    """
+    chosen = {
+        each.name: _number(variable_of(each.name), text, each.type is int)
+        for each in fields(Limits)
+        if (text := variables.get(variable_of(each.name), "").strip())
+    }
+    return replace(Limits(), **chosen)
+
+
+def limits() -> Limits:
+    """The limits that are in force in this process."""
+    return _in_force
+
+
+@contextmanager
+def limited(to: Limits) -> Iterator[None]:
+    """Put the limits `to` in force for the block, in all threads."""
+    global _in_force
+    before, _in_force = _in_force, to
+    try:
+        yield
+    finally:
+        _in_force = before
+
+
+_in_force = Limits()
+
+
+def _number(variable: str, text: str, is_whole: bool) -> Any:
+    digits = text.rstrip("BbGgIiKkMm ")
+    unit = text[len(digits) :].strip().upper()
+    try:
+        if "_bytes" not in variable.lower() and unit:
+            raise ValueError(unit)
+        number = float(digits) * _UNITS[unit or "B"]
+        return int(number) if is_whole else number
+    except (ValueError, KeyError, OverflowError) as exc:
+        raise OptionError(f"{variable} is {text[:40]!r}, no number", "change it or unset it") from exc

@@ -1,0 +1,172 @@
+"""Opens media files, and translates FFmpeg's errors: the one place where the product opens a file that it was given.
+
+The file is opened here, and FFmpeg gets its descriptor. So the file that was looked at is the file that is read, its
+name is a plain name whatever characters it has, its kind is decided by its content alone, and FFmpeg has no protocol
+with which a playlist or a reference could open a second file.
+"""
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+from av.codec.hwaccel import HWAccel
+from av.container import InputContainer
+
+from lipsync_core.errors import (
+    InputError,
+    InputMissingError,
+    LimitError,
+    NotAFileError,
+    RefusedMediaError,
+    TruncatedMediaError,
+    UnreadableMediaError,
+)
+from lipsync_core.limit_errors import MemoryLimitError, StreamLimitError
+from lipsync_core.limits import Limits, limits
+from lipsync_core.media.allowed import allowed
+from lipsync_core.media.channel_order import forget_own_orders
+from lipsync_core.media.ffmpeg_log import log_of, reasons
+from lipsync_core.media.stills import is_heif_still
+from lipsync_core.media.structure import check_structure
+from lipsync_core.media.truncation import is_missing_index, is_missing_samples
+
+_GET_A_WHOLE_FILE = "copy or download the file again"
+_IMAGES = "_pipe"  # FFmpeg's demuxers of one image each end in this
+_MAX_SAMPLES = 4_000_000  # of one block of sound; the longest of any codec has 1.2 million (Monkey's Audio)
+_PLAYLIST = b"#EXTM3U"  # RFC 8216, 4.3.1.1; FFmpeg knows one by its name alone
+_PROBED = re.compile(r"Format (\S+) probed")
+#: What FFmpeg's wrapper raises where a file holds a number that it does not expect.
+_LIBRARY_ERRORS = (ValueError, ArithmeticError, AttributeError, TypeError, RuntimeError, LookupError)
+
+
+@contextmanager
+def open_media(path: Path, hardware: HWAccel | None = None) -> Iterator[InputContainer]:
+    """Open `path` for demuxing and decoding; FFmpeg's errors inside the block become this product's.
+
+    Its video is decoded on `hardware`, where that is given.
+
+    Raises:
+        InputMissingError: there is no such file, or this user may not read it.
+        NotAFileError: the path is a directory or a device.
+        UnreadableMediaError: the file is empty, or FFmpeg does not know its format.
+        RefusedMediaError: its format is not one of `allowed.Allowed`.
+        TruncatedMediaError: the file ends before its own index says.
+        LimitError: it is beyond one of `limits.Limits`.
+    """
+    try:
+        with _readable(path) as file, _opened(file, path, hardware) as container:
+            yield container
+    except av.FFmpegError as exc:
+        raise _translated(exc, path) from exc
+
+
+def is_still(container: InputContainer, path: Path) -> bool:
+    """Whether `container`, which `open_media` has opened for `path`, is an image."""
+    return container.format.name.endswith(_IMAGES) or is_heif_still(path)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[BinaryIO]:
+    """The regular file at `path`, open and not empty."""
+    try:
+        # Without waiting: a pipe without a writer would be waited for.
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    except FileNotFoundError as exc:
+        raise InputMissingError(f"{path} does not exist", "check the name") from exc
+    except PermissionError as exc:
+        raise InputMissingError(f"{path} may not be read by this user", "check its permissions") from exc
+    except IsADirectoryError as exc:
+        raise NotAFileError(f"{path} is a directory", "give a media file") from exc
+    except (OSError, ValueError) as exc:  # a name too long, a loop of links, a socket, a zero byte
+        reason = exc.strerror if isinstance(exc, OSError) else str(exc)
+        raise InputMissingError(f"{str(path)!r} cannot be opened: {reason}", "check the name and permissions") from exc
+    with file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise NotAFileError(f"{path} is {kind}", "give a media file")
+        if status.st_size == 0:
+            raise UnreadableMediaError(f"{path} is empty (zero bytes)", _GET_A_WHOLE_FILE)
+        yield file
+
+
+@contextmanager
+def _opened(file: BinaryIO, path: Path, hardware: HWAccel | None) -> Iterator[InputContainer]:
+    size_bytes, present = os.fstat(file.fileno()).st_size, limits()
+    try:
+        check_structure(file, size_bytes, present)
+        container = _open(file, present, hardware)
+    except av.FFmpegError as exc:
+        raise _refusal(exc, file, path, present) or _translated(exc, path) from exc
+    except LimitError as exc:
+        raise type(exc)(f"{path}: {exc.message}", exc.remedy) from exc
+    except (*_LIBRARY_ERRORS, OSError) as exc:
+        raise UnreadableMediaError(f"{path} cannot be read as media ({exc})", _GET_A_WHOLE_FILE) from exc
+    with container:
+        _prepare(container, path, size_bytes, present)
+        yield container
+
+
+def _open(file: BinaryIO, present: Limits, hardware: HWAccel | None) -> InputContainer:
+    os.lseek(file.fileno(), 0, os.SEEK_SET)  # FFmpeg's copy of the descriptor begins where this one stands
+    lists = allowed()
+    options = {
+        "fd": str(file.fileno()),
+        "protocol_whitelist": "fd",
+        "format_whitelist": lists.format_whitelist,
+        "codec_whitelist": lists.codec_whitelist,
+        "max_streams": str(present.max_streams),
+        **_codec_options(present),
+    }
+    return av.open("fd:", options=options, metadata_errors="replace", hwaccel=hardware)
+
+
+def _codec_options(present: Limits) -> dict[str, str]:
+    """FFmpeg's own limits, which hold for what a stream turns into while it is decoded."""
+    return {"max_pixels": str(present.max_pixels), "max_samples": str(_MAX_SAMPLES)}
+
+
+def _prepare(container: InputContainer, path: Path, size_bytes: int, present: Limits) -> None:
+    try:
+        if is_missing_samples(container, size_bytes):
+            raise TruncatedMediaError(f"{path} is cut off: its index lists more than it holds", _GET_A_WHOLE_FILE)
+        forget_own_orders(container)
+        for stream in (*container.streams.video, *container.streams.audio):
+            if stream.codec_context is not None:
+                stream.codec_context.options = _codec_options(present)
+    except _LIBRARY_ERRORS as exc:
+        raise UnreadableMediaError(f"{path} cannot be read as media ({exc})", _GET_A_WHOLE_FILE) from exc
+
+
+def _refusal(exc: av.FFmpegError, file: BinaryIO, path: Path, present: Limits) -> InputError | None:
+    """The error that says which of our rules FFmpeg has applied; it only logs that, so the file is opened again."""
+    file.seek(0)
+    if file.read(len(_PLAYLIST)) == _PLAYLIST:
+        return RefusedMediaError(f"{path} is a playlist, and names other files", "give the file that it names")
+    if exc.errno not in (errno.EINVAL, errno.ENOMEM):
+        return None
+    with log_of(av.logging.DEBUG if exc.errno == errno.EINVAL else av.logging.ERROR) as lines, suppress(av.FFmpegError):
+        _open(file, present, None).close()
+    said = reasons(lines)
+    if "not on whitelist" in said:
+        found = _PROBED.search(said)
+        name = found[1] if found else "another"
+        remedy = "convert it to MP4 or WAV; LIPSYNC_ALLOW_DEMUXERS allows more formats"
+        return RefusedMediaError(f"{path} is of FFmpeg's format {name!r}, which is not read here", remedy)
+    if "max_streams" in said:
+        return StreamLimitError(f"{path} has more than {present.max_streams} streams", "keep those that are needed")
+    return None
+
+
+def _translated(exc: av.FFmpegError, path: Path) -> InputError:
+    if exc.errno == errno.ENOMEM:
+        return MemoryLimitError(f"{path} takes more memory than there is for it", "give a smaller file")
+    if is_missing_index(path):
+        return TruncatedMediaError(f"{path} is cut off: its index is missing or incomplete", _GET_A_WHOLE_FILE)
+    return UnreadableMediaError(f"{path} cannot be read as media ({exc.strerror})", "check that FFmpeg can play it")
