@@ -55,6 +55,14 @@ cores_option = click.option(
     help="The threads of each codec and network, where other jobs share this machine.  [env: LIPSYNC_CORES]",
 )
 
+isolate_option = click.option(
+    "--isolate",
+    is_flag=True,
+    envvar="LIPSYNC_ISOLATE",
+    help="Decode in processes that can reach nothing else: for files of people whom nobody knows.  "
+    "[env: LIPSYNC_ISOLATE]",
+)
+
 
 def is_debug() -> bool:
     """LIPSYNC_DEBUG is set, and not to 0."""

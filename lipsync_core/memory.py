@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from lipsync_core.isolation.usage import largest_bytes
+
 _STATUS = Path("/proc/self/status")
 # mallopt(3): the parameters' numbers in glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
@@ -20,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 def peak_resident_bytes() -> int:
-    """The peak resident memory since this program began.
+    """The peak resident memory since this program began, and that of the largest of its readers beside it.
 
     Linux keeps it as VmHWM (proc(5)). `getrusage` also counts the program that started this one, so a large parent
     hides this program's memory: it serves only on a system without /proc.
@@ -30,7 +32,7 @@ def peak_resident_bytes() -> int:
     except OSError:
         found = None
     if found:
-        return int(found.group(1)) * 1024
+        return int(found.group(1)) * 1024 + largest_bytes()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

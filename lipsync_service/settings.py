@@ -96,6 +96,9 @@ class Settings(BaseSettings):
     metrics_host: str = Field("127.0.0.1", description="The address on which the watcher serves its metrics.")
     metrics_port: int = Field(4205, ge=1, le=65_535)
 
+    isolate: bool = Field(
+        True, description="Read inputs in processes that can reach nothing else, within limits of memory and time."
+    )
     cores: int | None = Field(
         None,
         ge=1,

@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from lipsync_core.errors import LipSyncError
+from lipsync_core.isolation.room import reading_room
 from lipsync_core.models.store import ModelStore
 from lipsync_core.options import JobOptions
 from lipsync_core.threads import no_thread_pools, threads_limited
@@ -26,6 +27,7 @@ def open_job(options: JobOptions, settings: Settings) -> Iterator[ServiceJob]:
         LipSyncError: the shared storage's settings cannot be used; or that of the block, as `ServiceJob.for_caller`.
     """
     with (
+        reading_room("all" if settings.isolate else "nothing"),
         no_thread_pools(),
         threads_limited(threads_of_a_run(settings)),
         tempfile.TemporaryDirectory(prefix="lipsync-job-") as folder,

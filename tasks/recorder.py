@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from lipsync_core.catalogue import choose_blender
+from lipsync_core.isolation.usage import all_cpu_s
 from lipsync_core.memory import peak_resident_bytes
 from lipsync_core.movie import WrittenMovie, enhancer_name
 from lipsync_core.options import JobOptions
@@ -172,7 +173,7 @@ class JobRecorder:
             error_code=error_code,
             finished_at=now,
             wall_s=wall_s,
-            cpu_s=time.process_time(),  # a run has a process of its own
+            cpu_s=time.process_time() + all_cpu_s(),  # a run has a process of its own, and its readers
             peak_rss_bytes=peak_bytes,
         )
         self._ledger.job_finished(row, self._frames)

@@ -23,9 +23,11 @@ SCHEMA = "lipsync.probe/1"
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 def probe(file: Path, as_json: bool) -> None:
     """Say what FILE holds: container, video, audio."""
+    from lipsync_core.isolation.room import reading_room
     from lipsync_core.media.probe import probe as probe_media
 
-    info = probe_media(file)
+    with reading_room("probes"):
+        info = probe_media(file)
     write_stdout(json.dumps(_fields(info), indent=2) if as_json else "\n".join(_lines(info)))
 
 

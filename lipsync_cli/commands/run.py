@@ -10,6 +10,7 @@ import click
 from lipsync_cli.environment import (
     cores_option,
     home_option,
+    isolate_option,
     ledger_option,
     model_server_option,
     model_server_wait_option,
@@ -60,6 +61,7 @@ _FILE = LocalFile()
 @job_option("video_track", metavar="N|LANGUAGE", show_default="the file's own choice")
 @job_option("audio_track", metavar="N|LANGUAGE", show_default="the file's own choice")
 @job_option("min_synced", type=float)
+@isolate_option
 @cores_option
 @ledger_option
 @click.option("--json", "as_json", is_flag=True, help="Write the report to standard output as one JSON object.")
@@ -70,6 +72,7 @@ def run(
     audio: Path,
     output: Path,
     home: Path | None,
+    isolate: bool,
     threads: int | None,
     ledger: str | None,
     as_json: bool,
@@ -91,10 +94,12 @@ def run(
     from lipsync_core.memory import give_memory_back
 
     give_memory_back()  # before codecs and libraries start their threads
+    from lipsync_core.isolation.room import reading_room
     from lipsync_core.pipeline import lip_sync
     from lipsync_core.threads import threads_limited
 
-    with threads_limited(threads), shown_progress(quiet) as progress:
+    room = reading_room("all" if isolate else "probes")
+    with room, threads_limited(threads), shown_progress(quiet) as progress:
         job = partial(lip_sync, video, audio, output, options, workspace_at(home), progress, execution=execution)
         report = job() if account is None else recorded(account, video, audio, job)
     if as_json:

@@ -21,10 +21,10 @@ _log = logging.getLogger(__name__)
 class Answers:
     """What comes through `connection` about the file `shown`."""
 
-    def __init__(self, connection: socket.socket, shown: str, limits: ReaderLimits) -> None:
+    def __init__(self, connection: socket.socket, shown: str, room: ReaderLimits) -> None:
         self._connection = connection
         self._shown = shown
-        self._limits = limits
+        self._room = room
         self._cpu_ns = 0
 
     def value(self) -> bytes:
@@ -52,6 +52,7 @@ class Answers:
             if message.kind is wanted:
                 yield message
             elif message.kind is Kind.END:
+                usage.add_memory(unpacked(message.payload, int))
                 return
             elif message.kind is Kind.FAILURE:
                 raise self._error(unpacked(message.payload, Failure))
@@ -60,16 +61,16 @@ class Answers:
             elif message.kind is Kind.LOG:
                 _relay(unpacked(message.payload, LogLine))
             else:
-                raise self._broken()
+                raise self.broken()
 
     def _next(self) -> Message:
         try:
             message = receive(self._connection)
         except BlockingIOError as exc:
-            waited_s = self._limits.wait_s
+            waited_s = self._room.wait_s
             raise TimeLimitError(f"{self._shown}: nothing was read for {waited_s:g} s", _GET_ANOTHER) from exc
         except (BrokenWireError, OSError) as exc:
-            raise self._broken() from exc
+            raise self.broken() from exc
         used_ns = max(0, message.cpu_ns - self._cpu_ns)
         self._cpu_ns += used_ns
         usage.add_cpu(used_ns / _NS)
@@ -84,14 +85,15 @@ class Answers:
     def _ended(self, status: int) -> LipSyncError:
         """The error of a reader whose process has ended before its answer."""
         if status == -signal.SIGXCPU:
-            cpu_s = self._limits.cpu_s
+            cpu_s = self._room.cpu_s
             return CpuLimitError(f"{self._shown} takes more than {cpu_s} s of a processor to be read", _GET_ANOTHER)
         if status == -signal.SIGKILL:
             return TransientError(f"the process that read {self._shown} was killed", "try again; is there memory?")
         how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
         return UnreadableMediaError(f"{self._shown} ended the process that read it ({how})", _GET_ANOTHER)
 
-    def _broken(self) -> LipSyncError:
+    def broken(self) -> LipSyncError:
+        """The error of a reader that says what none says."""
         return UnreadableMediaError(f"{self._shown} made its reader say what no reader says", _GET_ANOTHER)
 
 

@@ -29,6 +29,7 @@ _MOST_SLOTS = 8
 _SLOTS_BYTES = 16 << 20  # of more than two slots
 _ALIGNMENT = 64
 _MAX_SIDE_PX = 1 << 16
+_MOST_TAGS = 256  # H.273's code points are bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,8 @@ def _check(described: _Described) -> None:
     except ValueError:
         is_working, bits = False, 0
     is_sized = all(0 < side <= _MAX_SIDE_PX and side % 2 == 0 for side in sides)
-    if not is_working or not is_sized or described.time_base <= 0 or described.pts < 0:
+    is_tagged = all(0 <= tag < _MOST_TAGS for tag in described.colour)
+    if not (is_working and is_sized and is_tagged) or described.time_base <= 0 or described.pts < 0:
         raise BrokenWireError("a frame that no reader gives")
     needed = sides[0] * sides[1] * bits // 8
     start, room = described.slot * described.slot_bytes, described.slot_bytes

@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import pickle
+import re
 import socket
 import time
 import traceback
@@ -22,7 +23,11 @@ from lipsync_core.isolation.items import Items, items_of
 from lipsync_core.isolation.pictures import SharedPictures
 from lipsync_core.isolation.wire import Failure, Kind, LogLine, Message, failure_of, packed, receive, send
 from lipsync_core.limit_errors import MemoryLimitError
+from lipsync_core.limits import Limits, limited
+from lipsync_core.media.allowed import Allowed, allowing
 from lipsync_core.threads import codec_threads, threads_limited
+
+_ROLLUP = Path("/proc/self/smaps_rollup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,9 @@ class Request:
     files: tuple[Path, ...]
     is_stream: bool
     threads: int | None  # of a codec, as `threads.threads_limited`
-    limits: ReaderLimits
+    allowed: Allowed
+    limits: Limits
+    room: ReaderLimits
 
 
 def answer(connection: socket.socket, memory: int | None) -> None:
@@ -43,12 +50,12 @@ def answer(connection: socket.socket, memory: int | None) -> None:
     request: Request = pickle.loads(receive(connection).payload)  # noqa: S301 - of the process that forked this one
     reading = _Reading(connection, request)
     try:
-        with threads_limited(request.threads):
+        with threads_limited(request.threads), allowing(request.allowed), limited(request.limits):
             function = _function(request.function)
             pictures = None if memory is None else SharedPictures(memory)
             items = items_of(function, pictures) if request.is_stream else None
             codec_threads()  # looks at files of the system, once
-            confine(request.files, request.limits)
+            confine(request.files, request.room)
             result = function(*request.arguments, **request.named_arguments)
             if items is None:
                 reading.say(Kind.VALUE, packed(result))
@@ -57,7 +64,7 @@ def answer(connection: socket.socket, memory: int | None) -> None:
     except LipSyncError as error:
         reading.say(Kind.FAILURE, packed(failure_of(error)))
     except (MemoryError, av.FFmpegError, OSError) as error:
-        reading.say(Kind.FAILURE, packed(_failure_of_the_system(error, request.limits)))
+        reading.say(Kind.FAILURE, packed(_failure_of_the_system(error, request.room)))
     except Exception:
         reading.say(Kind.FAILURE, packed(Failure("", traceback.format_exc(limit=-4), "")))
 
@@ -84,8 +91,18 @@ class _Reading:
                     os._exit(0)  # the asker is gone
                 items.make_room(taken)
             self.say(Kind.ITEM, items.pack(value))
-            renew_time(self._request.limits)
-        self.say(Kind.END)
+            renew_time(self._request.room)
+        self.say(Kind.END, packed(own_bytes()))
+
+
+def own_bytes() -> int:
+    """The memory of this process that no other shares; 0 where Linux does not say."""
+    try:
+        rollup = _ROLLUP.read_text()
+    except OSError:
+        return 0
+    found = re.search(r"Private_Dirty:\s+(\d+) kB", rollup)
+    return int(found[1]) * 1024 if found else 0
 
 
 class _Forwarding(logging.Handler):
@@ -106,8 +123,8 @@ def _function(name: str) -> Callable[..., Any]:
     return found
 
 
-def _failure_of_the_system(error: Exception, limits: ReaderLimits) -> Failure:
+def _failure_of_the_system(error: Exception, room: ReaderLimits) -> Failure:
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
-        mib = limits.memory_bytes >> 20
+        mib = room.memory_bytes >> 20
         return failure_of(MemoryLimitError(f"the file needs more than {mib} MiB to be read", "give a smaller file"))
     return Failure("", f"{type(error).__name__}: {error}", "")

@@ -23,7 +23,9 @@ from lipsync_core.isolation.desk import become_desk
 from lipsync_core.isolation.items import has_pictures, items_of
 from lipsync_core.isolation.pictures import SharedPictures
 from lipsync_core.isolation.reader import Request, answer
-from lipsync_core.isolation.wire import Kind, Message, returned_by, send, unpacked
+from lipsync_core.isolation.wire import BrokenWireError, Kind, Message, returned_by, send, unpacked
+from lipsync_core.limits import limits
+from lipsync_core.media.allowed import allowed
 from lipsync_core.threads import codec_threads
 
 _TIMEVAL = struct.Struct("@ll")
@@ -33,8 +35,8 @@ _REQUEST = b"r"
 class ReadingRoom:
     """A desk that forks readers on request. Threads may ask at the same time."""
 
-    def __init__(self, limits: ReaderLimits | None = None) -> None:
-        self._limits = limits or ReaderLimits()
+    def __init__(self, room: ReaderLimits | None = None) -> None:
+        self._room = room or ReaderLimits()
         self._lock = threading.Lock()
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._desk = os.fork()
@@ -75,14 +77,16 @@ class ReadingRoom:
     ) -> Request:
         name = f"{function.__module__}:{function.__qualname__}"
         files = tuple(_files_of((*args, *kwargs.values())))
-        return Request(name, args, dict(kwargs), files, is_stream, codec_threads() or None, self._limits)
+        return Request(
+            name, args, dict(kwargs), files, is_stream, codec_threads() or None, allowed(), limits(), self._room
+        )
 
     @contextmanager
     def _asked(self, request: Request, memory: SharedPictures | None) -> Iterator[Answers]:
         """The answers of a new reader. It ends with the block."""
         connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with connection:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(request.limits.wait_s))
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(request.room.wait_s))
             with theirs, self._lock:
                 descriptors = [theirs.fileno(), *([] if memory is None else [memory.descriptor])]
                 try:
@@ -90,24 +94,50 @@ class ReadingRoom:
                 except OSError as exc:
                     raise TransientError("the process that reads files has ended", "try again") from exc
             send(connection, Message(Kind.VALUE, 0, pickle.dumps(request)))
-            yield Answers(connection, ", ".join(map(str, request.files)) or "a file", request.limits)
+            answers = Answers(connection, ", ".join(map(str, request.files)) or "a file", request.room)
+            try:
+                yield answers
+            except BrokenWireError as exc:
+                raise answers.broken() from exc
 
 
 @contextmanager
-def reading_room(scope: Scope, limits: ReaderLimits | None = None) -> Iterator[None]:
+def reading_room(scope: Scope, room: ReaderLimits | None = None) -> Iterator[None]:
     """Have readers do what `scope` says in the block; without effect where the system is not Linux.
 
-    A room that is open already serves the block.
+    A room that `prepared_room` has opened serves it, where there is one.
     """
     if scope == "nothing" or not is_possible():
         yield
         return
-    room = ReadingRoom(limits)
+    if _prepared is not None:
+        with apart.entered(_prepared, scope):
+            yield
+        return
+    opened = ReadingRoom(room)
     try:
-        with apart.entered(room, scope):
+        with apart.entered(opened, scope):
             yield
     finally:
-        room.close()
+        opened.close()
+
+
+@contextmanager
+def prepared_room() -> Iterator[None]:
+    """Fork a desk now, for a `reading_room` later in the block: before threads start, and before secrets are here."""
+    global _prepared
+    if not is_possible():
+        yield
+        return
+    _prepared = ReadingRoom()
+    try:
+        yield
+    finally:
+        opened, _prepared = _prepared, None
+        opened.close()
+
+
+_prepared: ReadingRoom | None = None
 
 
 def is_possible() -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
+from typing import cast
 
 import av
 from av.audio.stream import AudioStream
@@ -238,7 +239,7 @@ def _moved(stream: AudioStream, cut: AudioCut, plan: CopyPlan) -> Iterator[av.Pa
             if start_s >= cut.end_s:
                 return
             duration_s = min(duration_s, cut.end_s - start_s)
-        packet: av.Packet[AudioStream] = av.Packet(read.data)
+        packet = cast("av.Packet[AudioStream]", av.Packet(read.data))
         packet.time_base = unit_s
         packet.pts = packet.dts = round(start_s / unit_s)
         packet.duration = round(duration_s / unit_s)

@@ -70,11 +70,12 @@ def _silence(codec: str, rate_hz: int, layout: str, sample_format: str) -> bytes
     try:
         with av.open(file, "w", format=_PCM_CARRIER if codec.startswith("pcm_") else _CARRIER) as container:
             stream = container.add_stream(_ENCODERS.get(codec, codec), rate=rate_hz, options=_STRICT)
+            if not isinstance(stream, AudioStream):
+                raise NoEncoderError(f"{codec} is no codec of sound")
             stream.codec_context.layout = layout
             if codec in _LOSSLESS:
                 stream.codec_context.format = sample_format
-            channels = stream.codec_context.layout.nb_channels
-            samples = np.zeros((1, _SILENT_SAMPLES * channels), np.int16)
+            samples = np.zeros((1, _SILENT_SAMPLES * av.AudioLayout(layout).nb_channels), np.int16)
             frame = av.AudioFrame.from_ndarray(samples, format="s16", layout=layout)
             frame.sample_rate = rate_hz
             for packets in (stream.encode(frame), stream.encode(None)):

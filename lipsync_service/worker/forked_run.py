@@ -12,6 +12,7 @@ from prefect.context import refresh_global_settings_context
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 
+from lipsync_core.isolation.room import prepared_room
 from lipsync_service.worker.engine import run_engine
 
 LAST_LINES_S = 5.0  # how long a run that is told to end may take to send the last lines of its log
@@ -31,12 +32,13 @@ class ForkedRun:
         for target, source in enumerate(self.outputs, 1):
             os.dup2(source, target)
             os.close(source)
-        os.environ.clear()
-        os.environ.update(self.environment)
-        if not self.has_settings:
-            refresh_global_settings_context()
-        os.chdir(self.folder)
-        run_engine()
+        with prepared_room():
+            os.environ.clear()
+            os.environ.update(self.environment)
+            if not self.has_settings:
+                refresh_global_settings_context()
+            os.chdir(self.folder)
+            run_engine()
 
 
 def run_to_its_end(run: ForkedRun) -> None:

@@ -1,0 +1,235 @@
+"""Readers: what they may do, what they cost those who ask them, and how they end."""
+
+import gc
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lipsync_core.clock import StageClock
+from lipsync_core.errors import LipSyncError, NoVideoError, TransientError, UnreadableMediaError
+from lipsync_core.isolation import apart
+from lipsync_core.isolation.confinement import ReaderLimits
+from lipsync_core.isolation.room import prepared_room, reading_room
+from lipsync_core.limit_errors import CpuLimitError, MemoryLimitError, TimeLimitError
+from tests.isolation import misdeeds
+from tests.test_architecture import ROOT
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="readers need Linux")
+PATIENCE_S = 60.0
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Path:
+    """The file that the readers are asked about."""
+    path = tmp_path / "given.txt"
+    path.write_text("given")
+    return path
+
+
+@pytest.fixture
+def room() -> Iterator[None]:
+    with reading_room("all"):
+        yield
+
+
+def is_there(process: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def open_descriptors() -> set[str]:
+    return {each.name for each in Path("/proc/self/fd").iterdir()}
+
+
+def wait_until_gone(process: int) -> None:
+    until_s = time.monotonic() + PATIENCE_S
+    while is_there(process):
+        assert time.monotonic() < until_s, f"{process} is still there"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("deed", misdeeds.DEEDS)
+def test_a_reader_can_do_nothing_but_read(given: Path, room: None, deed: str) -> None:
+    assert misdeeds.tried(given, deed, "") == "PermissionError"
+
+
+def test_outside_of_a_reader_the_same_deeds_are_done(given: Path) -> None:
+    listening = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        done = {deed: misdeeds.outcome(deed) for deed in ("unix socket", "program", "folder", "signal parent")}
+    finally:
+        listening.communicate()
+    assert set(done.values()) == {"done"}
+    assert misdeeds.tried(given, "program", "") == "done"
+
+
+def test_a_reader_opens_its_own_file_and_no_other(given: Path, tmp_path: Path, room: None) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("of another customer")
+    assert misdeeds.read_text(given, str(given)) == "given"
+    assert misdeeds.read_text(given, str(other)) == "PermissionError"
+    assert misdeeds.read_text(given, "/etc/passwd") == "PermissionError"
+    link = tmp_path / "link.txt"
+    link.symlink_to(other)
+    assert misdeeds.read_text(given, str(link)) == "PermissionError"
+
+
+def test_memory_has_an_end(given: Path) -> None:
+    with reading_room("all", ReaderLimits(memory_bytes=256 << 20)):
+        assert misdeeds.fill_memory(given, 64) == 64 << 20
+        with pytest.raises(MemoryLimitError, match="needs more than 256 MiB"):
+            misdeeds.fill_memory(given, 512)
+
+
+def test_processor_time_has_an_end(given: Path) -> None:
+    with reading_room("all", ReaderLimits(cpu_s=0)), pytest.raises(CpuLimitError, match=r"given\.txt takes more than"):
+        misdeeds.spin(given)
+
+
+def test_waiting_has_an_end(given: Path) -> None:
+    with reading_room("all", ReaderLimits(wait_s=0.2)), pytest.raises(TimeLimitError, match=r"given\.txt: nothing"):
+        misdeeds.sleep(given, PATIENCE_S)
+
+
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGSEGV, "SIGSEGV"), (signal.SIGABRT, "SIGABRT")])
+def test_a_crash_is_a_fault_of_the_file_and_of_no_other_job(given: Path, room: None, number: int, name: str) -> None:
+    with pytest.raises(UnreadableMediaError, match=rf"given\.txt ended the process that read it \({name}\)"):
+        misdeeds.crash(given, number)
+    assert misdeeds.process_of(given)
+
+
+def test_a_reader_that_is_killed_from_outside_is_worth_another_try(given: Path, room: None) -> None:
+    numbers = misdeeds.count(given, 10**6)
+    os.kill(next(numbers), signal.SIGKILL)
+    with pytest.raises(TransientError, match="was killed"):
+        list(numbers)
+
+
+def test_errors_cross_with_their_code_and_their_remedy(given: Path, room: None) -> None:
+    with pytest.raises(NoVideoError) as caught:
+        misdeeds.fail(given)
+    assert (caught.value.message, caught.value.remedy) == (f"{given} holds no video", "give a video")
+    numbers = misdeeds.stop_after(given, 3)
+    assert [next(numbers) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(NoVideoError, match="ends early"):
+        next(numbers)
+
+
+def test_an_error_that_nobody_foresaw_is_one_line_with_its_traceback_in_the_log(
+    given: Path, room: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(LipSyncError) as caught:
+        misdeeds.stumble(given)
+    assert caught.value.code == "INTERNAL"
+    assert "\n" not in str(caught.value) and "KeyError" in str(caught.value)
+    assert "in stumble" in caplog.text
+
+
+def test_a_reader_that_lies_about_its_type_is_found_out(given: Path, room: None) -> None:
+    with pytest.raises(UnreadableMediaError, match="what no reader says"):
+        misdeeds.lie(given)
+
+
+def test_lines_of_the_log_cross_if_they_are_ours(given: Path, room: None, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        misdeeds.log(given)
+    assert [(record.name, record.getMessage()) for record in caplog.records] == [
+        ("lipsync_core.media", "looked at given.txt")
+    ]
+
+
+def test_a_reader_ends_with_its_iterator(given: Path, room: None) -> None:
+    numbers = misdeeds.count(given, 10**9)
+    process = next(numbers)
+    assert process != os.getpid() and is_there(process)
+    numbers.close()  # type: ignore[attr-defined]
+    wait_until_gone(process)
+
+
+def test_a_reader_waits_for_those_that_take_its_items(given: Path, room: None) -> None:
+    numbers = misdeeds.count(given, 10**9)
+    process = next(numbers)
+    stat = Path(f"/proc/{process}/stat")
+    before = None
+    until_s = time.monotonic() + PATIENCE_S
+    while before != (before := stat.read_text().split()[13:15]) or stat.read_text().split()[2] != "S":
+        assert time.monotonic() < until_s, "the reader goes on without anybody who takes its items"
+        time.sleep(0.1)
+    assert next(numbers) == 0
+
+
+def test_all_ends_with_the_process_that_asked(given: Path, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    program = f"""
+import os, sys, time
+from pathlib import Path
+from lipsync_core.isolation.room import reading_room
+from tests.isolation import misdeeds
+with reading_room("all"):
+    numbers = misdeeds.count(Path({str(given)!r}), 10**9)
+    reader = next(numbers)
+    desk = Path(f"/proc/{{reader}}/stat").read_text().split()[3]
+    Path({str(told)!r} + ".part").write_text(f"{{reader}} {{desk}}")
+    os.rename({str(told)!r} + ".part", {str(told)!r})
+    time.sleep(600)
+"""
+    asker = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
+    try:
+        until_s = time.monotonic() + PATIENCE_S
+        while not told.exists():
+            assert asker.poll() is None and time.monotonic() < until_s
+            time.sleep(0.02)
+        reader, desk = map(int, told.read_text().split())
+        assert is_there(reader) and is_there(desk)
+    finally:
+        asker.kill()
+        asker.wait()
+    wait_until_gone(reader)
+    wait_until_gone(desk)
+
+
+def test_processor_time_of_readers_is_charged_to_the_stage_that_waits(given: Path, room: None) -> None:
+    clock = StageClock()
+    with clock.stage("decode"):
+        assert list(misdeeds.work(given, 0.3)) == [1]
+    (decode, _) = clock.timings()
+    assert decode.cpu_s >= 0.3
+    assert clock.cpu_s >= 0.3
+
+
+def test_a_scope_of_probes_leaves_streams_here(given: Path) -> None:
+    with reading_room("probes"):
+        assert misdeeds.process_of(given) != os.getpid()
+        assert next(misdeeds.count(given, 1)) == os.getpid()
+    assert misdeeds.process_of(given) == os.getpid()
+
+
+def test_a_prepared_room_serves_the_next_one(given: Path) -> None:
+    with prepared_room():
+        with reading_room("nothing"):
+            assert misdeeds.process_of(given) == os.getpid()
+        with reading_room("all"):
+            first, second = misdeeds.process_of(given), misdeeds.process_of(given)
+        assert len({first, second, os.getpid()}) == 3
+    assert not apart.reads_all_apart()
+
+
+def test_nothing_is_left_of_many_readers(given: Path) -> None:
+    with reading_room("all"):
+        misdeeds.process_of(given)
+        gc.collect()
+        before = open_descriptors()
+        for _ in range(20):
+            assert list(misdeeds.count(given, 3))[1:] == [0, 1, 2]
+            next(misdeeds.count(given, 10**6))
+        gc.collect()
+        assert open_descriptors() == before
