@@ -49,6 +49,9 @@ class Limits:
     max_job_cpu_s: float = _limit(4 * _DAY_S, "processor time of a job (LIMIT_CPU)")
     max_job_memory_bytes: int = _limit(8 * _GIB, "memory of a job (LIMIT_MEMORY)")
 
+    max_reading_memory_bytes: int = _limit(2 * _GIB, "memory of a process that reads one file (LIMIT_MEMORY)")
+    max_reading_cpu_s: int = _limit(300, "its processor time for one picture or one answer (LIMIT_CPU)")
+
     def __post_init__(self) -> None:
         for each in fields(self):
             if not getattr(self, each.name) > 0:

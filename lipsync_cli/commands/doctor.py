@@ -81,6 +81,7 @@ def _checks(workspace: Workspace, home: Path | None, model_server: str | None) -
     yield from encoders
     if all(check.is_ok for check in encoders):
         yield _auto_encoder_check()
+        yield _reader_check()
     runtime = _onnx_runtime_check()
     yield runtime
     if runtime.is_ok and any(map(is_installed, _ONNX_RUNTIMES)):
@@ -112,6 +113,21 @@ def _package_check(package: str, requirement: str) -> Check:
     except ImportError as exc:  # the module or a system library is missing
         detail = f"cannot be imported: {exc}"
     return Check(name, False, detail, _pip_install(requirement))
+
+
+def _reader_check() -> Check:
+    """What keeps a file that takes FFmpeg over from doing more than it may."""
+    from lipsync_core.isolation.confinement import KINDS
+    from lipsync_core.isolation.offer import offered
+    from lipsync_core.isolation.room import is_possible, reading_room
+
+    if not is_possible():
+        return Check("readers", True, "files are read in the job's own process: only Linux confines others")
+    with reading_room("probes"):
+        present = offered()
+    lacking = [kind for kind in KINDS if kind not in present]
+    detail = f"confined by {', '.join(present)}" + (f"; not by {', '.join(lacking)}" if lacking else "")
+    return Check("readers", True, detail)
 
 
 def _encoder_check(encoder: str, library: str) -> Check:

@@ -1,17 +1,19 @@
 """What a reader may do, from the moment on at which it opens a stranger's file."""
 
-import os
 import resource
 import signal
 import sysconfig
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import lipsync_core
 from lipsync_core.isolation.files import confine_to
 from lipsync_core.isolation.system_calls import filter_system_calls
 
+#: The ways of confinement: the first is everywhere on Linux, the others need a kernel with Landlock and seccomp.
+KINDS = ("limits", "files", "system calls")
 _STATM = Path("/proc/self/statm")
 _MOST_FILES = 64
 
@@ -26,7 +28,7 @@ class ReaderLimits:
 
 
 def confine(files: Iterable[Path], limits: ReaderLimits) -> tuple[str, ...]:
-    """Confine this process for good; returns what the system offered: "limits", "files", "system calls".
+    """Confine this process for good; returns those of `KINDS` that the system offers.
 
     It may read `files` and Python's own modules, and use so much memory and time. It can write nothing, start nothing,
     signal nobody and reach no network. Call it while the process has one thread.
@@ -38,12 +40,8 @@ def confine(files: Iterable[Path], limits: ReaderLimits) -> tuple[str, ...]:
     _limit(resource.RLIMIT_NOFILE, _MOST_FILES)
     _limit(resource.RLIMIT_CORE, 0)
     renew_time(limits)
-    done = ["limits"]
-    if confine_to((Path(each) for each in files), _module_folders()):
-        done.append("files")
-    if filter_system_calls():
-        done.append("system calls")
-    return tuple(done)
+    done = (True, confine_to(files, module_folders()), filter_system_calls())
+    return tuple(kind for kind, is_done in zip(KINDS, done, strict=True) if is_done)
 
 
 def renew_time(limits: ReaderLimits) -> None:
@@ -59,8 +57,9 @@ def _limit(which: int, most: int) -> None:
     resource.setrlimit(which, (most, most))
 
 
-def _module_folders() -> set[Path]:
-    """Where Python's modules lie, some of which are imported late; and what Linux says of this process."""
+@cache
+def module_folders() -> frozenset[Path]:
+    """Where Python's modules lie, some of which are imported late; and what Linux says of a process itself."""
     paths = sysconfig.get_paths()
     folders = {Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    return folders | {Path(lipsync_core.__file__).parent, Path("/proc/self"), Path("/proc", str(os.getpid()))}
+    return frozenset(folders | {Path(lipsync_core.__file__).parent, Path("/proc/self")})

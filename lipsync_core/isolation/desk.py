@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
+from lipsync_core.isolation.confinement import module_folders
 from lipsync_core.isolation.wire import Kind, Message, packed, send
 
 #: Reads one request from a connection, and writes the answer to it; the descriptor is that of memory for pictures.
@@ -115,6 +116,7 @@ def become_desk(requests: socket.socket, read: Read) -> NoReturn:
             os.dup2(nothing, standard)
         os.closerange(3, kept)
         os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
+        module_folders()  # looked up once, for all readers
         gc.freeze()  # a reader's garbage collector would touch, and thereby copy, every page
         Desk(requests, read).serve()
     finally:

@@ -45,8 +45,13 @@ class Request:
     room: ReaderLimits
 
 
+#: Those of `confinement.KINDS` that hold for this process.
+confinement: tuple[str, ...] = ()
+
+
 def answer(connection: socket.socket, memory: int | None) -> None:
     """Read one request from `connection`, do it, and write the answer to it."""
+    global confinement
     request: Request = pickle.loads(receive(connection).payload)  # noqa: S301 - of the process that forked this one
     reading = _Reading(connection, request)
     try:
@@ -55,7 +60,7 @@ def answer(connection: socket.socket, memory: int | None) -> None:
             pictures = None if memory is None else SharedPictures(memory)
             items = items_of(function, pictures) if request.is_stream else None
             codec_threads()  # looks at files of the system, once
-            confine(request.files, request.room)
+            confinement = confine(request.files, request.room)
             result = function(*request.arguments, **request.named_arguments)
             if items is None:
                 reading.say(Kind.VALUE, packed(result))

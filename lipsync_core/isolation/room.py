@@ -36,7 +36,7 @@ class ReadingRoom:
     """A desk that forks readers on request. Threads may ask at the same time."""
 
     def __init__(self, room: ReaderLimits | None = None) -> None:
-        self._room = room or ReaderLimits()
+        self._room = room
         self._lock = threading.Lock()
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._desk = os.fork()
@@ -76,10 +76,9 @@ class ReadingRoom:
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], is_stream: bool = False
     ) -> Request:
         name = f"{function.__module__}:{function.__qualname__}"
-        files = tuple(_files_of((*args, *kwargs.values())))
-        return Request(
-            name, args, dict(kwargs), files, is_stream, codec_threads() or None, allowed(), limits(), self._room
-        )
+        files, present = tuple(_files_of((*args, *kwargs.values()))), limits()
+        room = self._room or ReaderLimits(present.max_reading_memory_bytes, present.max_reading_cpu_s)
+        return Request(name, args, dict(kwargs), files, is_stream, codec_threads() or None, allowed(), present, room)
 
     @contextmanager
     def _asked(self, request: Request, memory: SharedPictures | None) -> Iterator[Answers]:
