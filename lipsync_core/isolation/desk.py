@@ -12,6 +12,7 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 from lipsync_core.isolation.confinement import module_folders
@@ -22,6 +23,7 @@ Read = Callable[[socket.socket, int | None], None]
 _LEFT_TO_THE_ASKER = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _MOST_DESCRIPTORS = 2
 _PR_SET_PDEATHSIG = 1
+_DESCRIPTORS = Path("/proc/self/fd")
 
 
 class Desk:
@@ -114,8 +116,10 @@ def become_desk(requests: socket.socket, read: Read) -> NoReturn:
         nothing = os.open(os.devnull, os.O_RDWR)
         for standard in range(3):
             os.dup2(nothing, standard)
-        os.closerange(3, kept)
-        os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
+        for each in (int(entry.name) for entry in list(_DESCRIPTORS.iterdir())):
+            if each > 2 and each != kept:
+                with suppress(OSError):  # the one with which they were listed
+                    os.close(each)
         module_folders()  # looked up once, for all readers
         gc.freeze()  # a reader's garbage collector would touch, and thereby copy, every page
         Desk(requests, read).serve()

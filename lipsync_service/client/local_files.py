@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lipsync_core.errors import InputMissingError, LipSyncError, OptionError
+from lipsync_core.isolation.room import reading_room
 from lipsync_core.media.output import atomic_output, check_output
 from lipsync_core.media.probe import require_audio, require_video
 from lipsync_core.report import Progress
@@ -33,11 +34,12 @@ class LocalFiles:
     def faults(self) -> dict[str, LipSyncError]:
         """The error of each file that cannot be used: the same as that of `lipsync_core.lip_sync`, before any work."""
         found: dict[str, LipSyncError] = {}
-        for name, check in self._checks().items():
-            try:
-                check()
-            except LipSyncError as error:
-                found[name] = error
+        with reading_room("probes"):
+            for name, check in self._checks().items():
+                try:
+                    check()
+                except LipSyncError as error:
+                    found[name] = error
         return found
 
     def _checks(self) -> dict[str, Callable[[], object]]:
