@@ -1,6 +1,9 @@
 """Whole jobs through the real service: started over REST, read through the API, compared with the command line's."""
 
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -168,6 +171,35 @@ def test_a_job_fails_when_an_input_plays_for_too_long(
     run = service.run({"video": video, "audio": audio, "output": "s3://lipsync/outputs/none.mp4"})
     assert run["state"]["message"].startswith("TOO_LONG: ")
     assert service.children(run["id"]) == []
+
+
+def test_inputs_are_decoded_by_processes_that_can_do_nothing_else(service: "Service", face: Path, speech: Path) -> None:
+    video, audio = service.put(face, "inputs/apart.mp4"), service.put(speech, "inputs/apart.wav")
+    seen: set[str] = set()
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(0.002):
+            seen.update(confined_readers_of("/cache/"))
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        run = service.run({"video": video, "audio": audio, "output": "s3://lipsync/outputs/apart.mp4"})
+    finally:
+        is_over.set()
+        watching.join()
+    assert run["state"]["name"] == "Completed", service.logs(run["id"])
+    assert len(seen) >= 2  # the video and the sound
+
+
+def confined_readers_of(part: str) -> Iterator[str]:
+    """The files with `part` in their path that processes under a filter of system calls have open just now."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            if "\nSeccomp:\t2\n" in (process / "status").read_text():
+                names = [str(each.readlink()) for each in (process / "fd").iterdir()]
+                yield from (name for name in names if part in name)
 
 
 def test_a_job_makes_hevc_and_ledger_and_log_name_the_encoder(
