@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lipsync_core.errors import OptionError
 from lipsync_core.face.track import FaceTrack
+from lipsync_core.media.stream_checks import require_planned
 from lipsync_core.option_specs import Extend
 from lipsync_core.options import JobOptions
 
@@ -93,6 +94,7 @@ def plan_timeline(
     Raises:
         OptionError: the excerpt starts at the end of the result or after it.
         ValueError: the track or the audio is empty.
+        LimitError: it would have more frames, or more a second, than a result may.
     """
     if not len(track):
         raise ValueError("a timeline needs at least one frame")
@@ -105,6 +107,8 @@ def plan_timeline(
             "choose an earlier start",
         )
     end_s = wanted_s if options.end_s is None else min(wanted_s, options.end_s)
+    if options.fps is not None:
+        require_planned(ceil(end_s * options.fps), end_s)
     shown = _shown_until(track, ceil(end_s / track.time_base), options.extend, round(lead_s / track.time_base))
     if options.fps is None:
         return _with_own_times(shown, track, end_s, options.start_s)
@@ -132,6 +136,7 @@ def _shown_until(track: FaceTrack, end: int, extend: Extend, lead: int) -> _Show
     if missing > 0:
         cycle = _cycle(own_durations, extend)
         times = -(-missing // int(cycle.durations.sum()))
+        require_planned(len(indexes) + times * len(cycle.indexes), end * track.time_base)
         indexes = np.concatenate([indexes, np.tile(cycle.indexes, times)])
         durations = np.concatenate([durations, np.tile(cycle.durations, times)])
     starts = np.cumsum(durations) - durations
@@ -176,6 +181,7 @@ def _moving(shown: _Shown, unit_s: Fraction, has_face: NDArray[np.bool_]) -> tup
     longest = _LONGEST_S / unit_s
     pieces = -(-shown.durations * longest.denominator // longest.numerator)  # (M,)
     pieces = np.where(has_face[shown.indexes], pieces.clip(1), 1)
+    require_planned(int(pieces.sum()), int(shown.durations.sum()) * unit_s)
     if pieces.max() == 1:
         return shown, unit_s
     finer = max(1, ceil(unit_s / _FINE_UNIT_S))

@@ -37,6 +37,7 @@ def _lines(info: "MediaInfo") -> list[str]:
         f"audio  {_audio_text(info.audio) if info.audio else 'none'}",
         *_track_lines("video", info.video_tracks),
         *_track_lines("audio", info.audio_tracks),
+        *(f"unread {each}" for each in info.unreadable),
     ]
 
 
@@ -87,6 +88,7 @@ def _fields(info: "MediaInfo") -> dict[str, Any]:
         "audio": _audio_fields(info.audio) if info.audio else None,
         "video_tracks": [asdict(track) for track in info.video_tracks],
         "audio_tracks": [asdict(track) for track in info.audio_tracks],
+        "unreadable": list(info.unreadable),
     }
 
 
