@@ -18,6 +18,7 @@ from lipsync_core.execution import Execution
 from lipsync_core.face.store import TrackStore
 from lipsync_core.generators.contract import Conditions, PaintingHalf
 from lipsync_core.inference import inferred_frames
+from lipsync_core.job_limits import within_limits
 from lipsync_core.listening import HeardSpeech, listen
 from lipsync_core.media.delivery import delivery
 from lipsync_core.media.output import check_output
@@ -78,6 +79,7 @@ def lip_sync(
     Raises:
         LipSyncError: `lipsync_core.errors` lists every way to fail and its code.
     """
+    clock = StageClock()
     job = _Job(
         video=Path(video),
         audio=Path(audio),
@@ -85,8 +87,8 @@ def lip_sync(
         options=options or JobOptions(),
         execution=execution or Execution(),
         workspace=workspace or Workspace.default(),
-        clock=StageClock(),
-        progress=progress or (lambda _: None),
+        clock=clock,
+        progress=within_limits(clock, progress or (lambda _: None)),
     )
     with no_thread_pools():
         return _run(job, parts)

@@ -93,8 +93,8 @@ def plan_timeline(
 
     Raises:
         OptionError: the excerpt starts at the end of the result or after it.
+        LimitError: the result would have more frames, or more a second, than one may.
         ValueError: the track or the audio is empty.
-        LimitError: it would have more frames, or more a second, than a result may.
     """
     if not len(track):
         raise ValueError("a timeline needs at least one frame")
@@ -107,8 +107,6 @@ def plan_timeline(
             "choose an earlier start",
         )
     end_s = wanted_s if options.end_s is None else min(wanted_s, options.end_s)
-    if options.fps is not None:
-        require_planned(ceil(end_s * options.fps), end_s)
     shown = _shown_until(track, ceil(end_s / track.time_base), options.extend, round(lead_s / track.time_base))
     if options.fps is None:
         return _with_own_times(shown, track, end_s, options.start_s)
@@ -169,6 +167,7 @@ def _with_own_times(shown: _Shown, track: FaceTrack, end_s: Fraction, start_s: F
 
 def _at_rate(shown: _Shown, unit_s: Fraction, rate: Fraction, count: int) -> _Shown:
     """`count` frames of `rate` a second, each that of `shown` which is seen in the middle of its time; in 1/rate s."""
+    require_planned(count, count / rate)
     middle = 1 / (2 * rate * unit_s)  # of the first one, in the units of `shown`
     moments = (2 * np.arange(count, dtype=np.int64) + 1) * middle.numerator // middle.denominator
     starts = np.cumsum(shown.durations) - shown.durations

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lipsync_cli.environment import rules_of_reading
 from lipsync_cli.failures import write_stdout
 from lipsync_cli.values import LocalFile
 
@@ -25,7 +26,8 @@ def probe(file: Path, as_json: bool) -> None:
     """Say what FILE holds: container, video, audio."""
     from lipsync_core.media.probe import probe as probe_media
 
-    info = probe_media(file)
+    with rules_of_reading():
+        info = probe_media(file)
     write_stdout(json.dumps(_fields(info), indent=2) if as_json else "\n".join(_lines(info)))
 
 
