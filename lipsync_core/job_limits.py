@@ -9,27 +9,32 @@ from lipsync_core.report import Progress, ProgressCallback
 _REMEDY = "use a shorter input, or a smaller picture"
 
 
-def within_limits(clock: StageClock, progress: ProgressCallback) -> ProgressCallback:
-    """`progress`, which ends the job that `clock` measures where that is beyond a limit: every few frames."""
-    before_bytes = peak_resident_bytes()  # of the program that this job is a part of
+class JobWatch:
+    """The job that `clock` measures, from now on."""
 
-    def watched(step: Progress) -> None:
-        require_job_within_limits(clock, before_bytes)
-        progress(step)
+    def __init__(self, clock: StageClock) -> None:
+        self._clock = clock
+        self._before_bytes = peak_resident_bytes()  # of the program that this job is a part of
 
-    return watched
+    def require_within_limits(self) -> None:
+        """Check its time, its processor time and the memory that it has added to its process.
 
+        Raises:
+            TimeLimitError, CpuLimitError, MemoryLimitError: it is beyond a limit.
+        """
+        present = limits()
+        if self._clock.wall_s > present.max_job_s:
+            raise TimeLimitError(f"the job takes longer than {present.max_job_s:g} s", _REMEDY)
+        if self._clock.cpu_s > present.max_job_cpu_s:
+            raise CpuLimitError(f"the job takes more than {present.max_job_cpu_s:g} s of processor time", _REMEDY)
+        if peak_resident_bytes() - self._before_bytes > present.max_job_memory_bytes:
+            raise MemoryLimitError(f"the job takes more than {present.max_job_memory_bytes} bytes of memory", _REMEDY)
 
-def require_job_within_limits(clock: StageClock, before_bytes: int) -> None:
-    """Check the job that `clock` measures, and what its process has added to the peak memory `before_bytes`.
+    def watched(self, progress: ProgressCallback) -> ProgressCallback:
+        """`progress`, which also checks the job: every few frames."""
 
-    Raises:
-        TimeLimitError, CpuLimitError, MemoryLimitError: it is beyond a limit.
-    """
-    present = limits()
-    if clock.wall_s > present.max_job_s:
-        raise TimeLimitError(f"the job takes longer than {present.max_job_s:g} s", _REMEDY)
-    if clock.cpu_s > present.max_job_cpu_s:
-        raise CpuLimitError(f"the job takes more than {present.max_job_cpu_s:g} s of processor time", _REMEDY)
-    if peak_resident_bytes() - before_bytes > present.max_job_memory_bytes:
-        raise MemoryLimitError(f"the job takes more than {present.max_job_memory_bytes} bytes of memory", _REMEDY)
+        def checked(step: Progress) -> None:
+            self.require_within_limits()
+            progress(step)
+
+        return checked
