@@ -7,6 +7,7 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from lipsync_core.errors import LipSyncError
+from lipsync_core.limits import limited
 from lipsync_service.names import BULK_FLOW
 from lipsync_service.settings import load_settings
 from tasks.bulk import fetch_manifest, show_rows, submit_manifest
@@ -30,7 +31,8 @@ def lipsync_bulk(manifest: _Manifest, retry_failed: _RetryFailed = False) -> Sta
     """
     try:
         settings = load_settings()
-        rows = fetch_manifest(unscanned(settings), manifest)
+        with limited(settings.limits):
+            rows = fetch_manifest(unscanned(settings), manifest)
         show_rows(submit_manifest(unscanned(settings), unscanned(rows), retry_failed))
     except LipSyncError as error:
         return failed_state(error)

@@ -4,6 +4,8 @@ The variables of the service are the fields of `lipsync_service.settings.Setting
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -67,3 +69,18 @@ isolate_option = click.option(
 def is_debug() -> bool:
     """LIPSYNC_DEBUG is set, and not to 0."""
     return os.environ.get("LIPSYNC_DEBUG", "0") not in ("", "0")
+
+
+@contextmanager
+def rules_of_reading() -> Iterator[None]:
+    """Put the limits and the allowed formats of the environment in force for the block.
+
+    Raises:
+        OptionError: a variable holds something else.
+    """
+    from lipsync_core.limits import limited, limits_of
+    from lipsync_core.media.allowed import Allowed, allowing
+
+    more = (os.environ.get(name, "") for name in ("LIPSYNC_ALLOW_DEMUXERS", "LIPSYNC_ALLOW_DECODERS"))
+    with limited(limits_of(os.environ)), allowing(Allowed().with_more(*more)):
+        yield

@@ -18,6 +18,7 @@ from lipsync_core.execution import Execution
 from lipsync_core.face.store import TrackStore
 from lipsync_core.generators.contract import Conditions, PaintingHalf
 from lipsync_core.inference import inferred_frames
+from lipsync_core.job_limits import JobWatch
 from lipsync_core.listening import HeardSpeech, listen
 from lipsync_core.media.delivery import delivery
 from lipsync_core.media.output import check_output
@@ -51,6 +52,7 @@ class _Job:
     workspace: Workspace
     clock: StageClock
     progress: ProgressCallback
+    watch: JobWatch
 
 
 def lip_sync(
@@ -78,6 +80,8 @@ def lip_sync(
     Raises:
         LipSyncError: `lipsync_core.errors` lists every way to fail and its code.
     """
+    clock = StageClock()
+    watch = JobWatch(clock)
     job = _Job(
         video=Path(video),
         audio=Path(audio),
@@ -85,8 +89,9 @@ def lip_sync(
         options=options or JobOptions(),
         execution=execution or Execution(),
         workspace=workspace or Workspace.default(),
-        clock=StageClock(),
-        progress=progress or (lambda _: None),
+        clock=clock,
+        progress=watch.watched(progress or (lambda _: None)),
+        watch=watch,
     )
     with no_thread_pools():
         return _run(job, parts)
@@ -104,6 +109,7 @@ def _run(job: _Job, loaded: JobParts | None) -> JobReport:
     with job.clock.stage("load models"):
         parts = loaded or load_parts(job.options, ModelStore(job.workspace.models), job.execution, job.clock)
     heard = listen(parts.inference.generator, job.audio, job.options, job.clock)
+    job.watch.require_within_limits()
     track_pass = TrackPass(parts.tracker, parts.inference.generator, TrackStore(job.workspace.cache / "tracks"))
     needed_s = source_s_needed(heard.end_s, job.options)
     clip = track_pass.run(video, needed_s, job.clock, job.progress)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lipsync_core.errors import OptionError
 from lipsync_core.face.track import FaceTrack
+from lipsync_core.media.stream_checks import require_planned
 from lipsync_core.option_specs import Extend
 from lipsync_core.options import JobOptions
 
@@ -92,6 +93,7 @@ def plan_timeline(
 
     Raises:
         OptionError: the excerpt starts at the end of the result or after it.
+        LimitError: the result would have more frames, or more a second, than one may.
         ValueError: the track or the audio is empty.
     """
     if not len(track):
@@ -132,6 +134,7 @@ def _shown_until(track: FaceTrack, end: int, extend: Extend, lead: int) -> _Show
     if missing > 0:
         cycle = _cycle(own_durations, extend)
         times = -(-missing // int(cycle.durations.sum()))
+        require_planned(len(indexes) + times * len(cycle.indexes), end * track.time_base)
         indexes = np.concatenate([indexes, np.tile(cycle.indexes, times)])
         durations = np.concatenate([durations, np.tile(cycle.durations, times)])
     starts = np.cumsum(durations) - durations
@@ -164,6 +167,7 @@ def _with_own_times(shown: _Shown, track: FaceTrack, end_s: Fraction, start_s: F
 
 def _at_rate(shown: _Shown, unit_s: Fraction, rate: Fraction, count: int) -> _Shown:
     """`count` frames of `rate` a second, each that of `shown` which is seen in the middle of its time; in 1/rate s."""
+    require_planned(count, count / rate)
     middle = 1 / (2 * rate * unit_s)  # of the first one, in the units of `shown`
     moments = (2 * np.arange(count, dtype=np.int64) + 1) * middle.numerator // middle.denominator
     starts = np.cumsum(shown.durations) - shown.durations
@@ -176,6 +180,7 @@ def _moving(shown: _Shown, unit_s: Fraction, has_face: NDArray[np.bool_]) -> tup
     longest = _LONGEST_S / unit_s
     pieces = -(-shown.durations * longest.denominator // longest.numerator)  # (M,)
     pieces = np.where(has_face[shown.indexes], pieces.clip(1), 1)
+    require_planned(int(pieces.sum()), int(shown.durations.sum()) * unit_s)
     if pieces.max() == 1:
         return shown, unit_s
     finer = max(1, ceil(unit_s / _FINE_UNIT_S))

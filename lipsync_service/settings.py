@@ -7,11 +7,12 @@ from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import ByteSize, Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from lipsync_core.errors import OptionError
 from lipsync_core.execution import Decoding, Execution, Precision, Providers
 from lipsync_core.server_address import host_and_port
+from lipsync_service.limit_settings import LimitSettings
 
 _GIB = 1 << 30
 _Names = Annotated[tuple[str, ...], NoDecode]
@@ -22,7 +23,7 @@ def _data_folder() -> Path:
     return platformdirs.user_data_path("lipsync", appauthor=False)
 
 
-class Settings(BaseSettings):
+class Settings(LimitSettings):
     """One frozen object; `Settings()` reads the variables LIPSYNC_STORAGE_URL, LIPSYNC_S3_ENDPOINT and so on.
 
     `variable_of` names the variable of each field.
@@ -47,8 +48,6 @@ class Settings(BaseSettings):
         (), description="Hosts (NAME or NAME:PORT; .NAME for all below it) that may have addresses that are not public."
     )
     file_roots: _Paths = Field((), description="Folders whose files jobs may name with file://. Empty: none.")
-    max_input_bytes: ByteSize = Field(ByteSize(4 * _GIB), gt=0, description="The greatest accepted size of an input.")
-    max_duration_s: float = Field(3600.0, gt=0, description="The greatest accepted duration of an input.")
     download_connections: int = Field(4, ge=1, le=32, description="Connections to one server for one file.")
 
     source: Path | None = Field(

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from lipsync_core.errors import LipSyncError
 from lipsync_core.isolation.room import reading_room
+from lipsync_core.limits import limited
+from lipsync_core.media.allowed import allowing
+from lipsync_core.media.output import require_room
 from lipsync_core.models.store import ModelStore
 from lipsync_core.options import JobOptions
 from lipsync_core.threads import no_thread_pools, threads_limited
@@ -24,15 +27,19 @@ def open_job(options: JobOptions, settings: Settings) -> Iterator[ServiceJob]:
     """One job. Its folder, below TMPDIR, is removed and its fetched files are released when the block ends.
 
     Raises:
+        DiskLimitError: the disk of its folder is nearly full.
         LipSyncError: the shared storage's settings cannot be used; or that of the block, as `ServiceJob.for_caller`.
     """
     with (
         reading_room("all" if settings.isolate else "nothing"),
         no_thread_pools(),
         threads_limited(threads_of_a_run(settings)),
+        limited(settings.limits),
+        allowing(settings.allowed),
         tempfile.TemporaryDirectory(prefix="lipsync-job-") as folder,
         ExitStack() as leases,
     ):
+        require_room(Path(folder))
         job = ServiceJob(
             options=options,
             models=ModelStore(Workspace.default().models),

@@ -11,7 +11,7 @@ from tests.test_architecture import ROOT, product_modules, tracked_files
 
 #: The modules that use the environment, and the reason.
 READERS = {
-    "lipsync_service/settings.py": "the settings of the service, by pydantic",
+    "lipsync_service/limit_settings.py": "the settings of the service, by pydantic: the base of Settings",
     "lipsync_service/worker/launch.py": "runs on the standard library alone, to start in 15 ms",
     "lipsync_service/worker/launcher.py": "takes over Prefect's settings of a run before its fork",
     "lipsync_service/worker/forked_run.py": "a forked run takes over the environment of its command",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lipsync_cli.environment import service_option
+from lipsync_cli.environment import rules_of_reading, service_option
 from lipsync_cli.extra import service_extra
 from lipsync_cli.failures import write_stdout
 from lipsync_cli.progress.batch import watched_batch
@@ -75,7 +75,8 @@ def _planned(service: Service, manifest: Path) -> "Sequence[PlannedRow]":
     with service_extra(_COMMAND):
         from lipsync_service.client.batch import plan_rows
         from lipsync_service.client.manifest import read_manifest
-    rows = read_manifest(manifest, folder=manifest.parent)
+    with rules_of_reading():
+        rows = read_manifest(manifest, folder=manifest.parent)
     return plan_rows(rows, service.files.addressed)
 
 

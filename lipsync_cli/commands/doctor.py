@@ -10,13 +10,13 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import get_args
 
 import click
 
-from lipsync_cli.environment import home_option, model_server_option
+from lipsync_cli.environment import home_option, model_server_option, rules_of_reading
 from lipsync_cli.exit_statuses import SUCCESS
 from lipsync_cli.failures import write_stdout
 from lipsync_cli.values import workspace_at
@@ -93,6 +93,7 @@ def _checks(workspace: Workspace, home: Path | None, model_server: str | None) -
         yield _folder_check(name, folder)
     yield _room_check(workspace.cache)
     yield Check("processors", True, str(os.cpu_count()))
+    yield from _limit_checks()
 
 
 def _package_checks() -> Iterator[Check]:
@@ -236,6 +237,24 @@ def _room_check(folder: Path) -> Check:
     if free_bytes >= _LEAST_FREE_BYTES:
         return Check("disk", True, detail)
     return Check("disk", False, detail, f"du -sh {shlex.quote(str(folder))}  # and remove files that are not needed")
+
+
+def _limit_checks() -> Iterator[Check]:
+    """The limits of `lipsync run` here, and the formats that it reads."""
+    from lipsync_core.limits import Limits, limits, variable_of
+    from lipsync_core.media.allowed import allowed
+
+    try:
+        with rules_of_reading():
+            present, lists = limits(), allowed()
+    except LipSyncError as exc:
+        yield Check("limits", False, exc.message, f"unset {exc.message.split()[0].rstrip(':')}")
+        return
+    for each in fields(Limits):
+        number = getattr(present, each.name)
+        yield Check(f"limit {each.name}", True, f"{number} {each.metadata['help']}; {variable_of(each.name)}")
+    yield Check("formats read", True, f"{', '.join(lists.demuxers)}; LIPSYNC_ALLOW_DEMUXERS adds some")
+    yield Check("codecs read", True, f"{', '.join(lists.decoders)}; LIPSYNC_ALLOW_DECODERS adds some")
 
 
 def _existing_ancestor(folder: Path) -> Path:

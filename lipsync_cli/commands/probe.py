@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lipsync_cli.environment import rules_of_reading
 from lipsync_cli.failures import write_stdout
 from lipsync_cli.values import LocalFile
 
@@ -26,7 +27,7 @@ def probe(file: Path, as_json: bool) -> None:
     from lipsync_core.isolation.room import reading_room
     from lipsync_core.media.probe import probe as probe_media
 
-    with reading_room("probes"):
+    with rules_of_reading(), reading_room("probes"):
         info = probe_media(file)
     write_stdout(json.dumps(_fields(info), indent=2) if as_json else "\n".join(_lines(info)))
 
@@ -39,6 +40,7 @@ def _lines(info: "MediaInfo") -> list[str]:
         f"audio  {_audio_text(info.audio) if info.audio else 'none'}",
         *_track_lines("video", info.video_tracks),
         *_track_lines("audio", info.audio_tracks),
+        *(f"unread {each}" for each in info.unreadable),
     ]
 
 
@@ -89,6 +91,7 @@ def _fields(info: "MediaInfo") -> dict[str, Any]:
         "audio": _audio_fields(info.audio) if info.audio else None,
         "video_tracks": [asdict(track) for track in info.video_tracks],
         "audio_tracks": [asdict(track) for track in info.audio_tracks],
+        "unreadable": list(info.unreadable),
     }
 
 

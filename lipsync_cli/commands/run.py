@@ -14,6 +14,7 @@ from lipsync_cli.environment import (
     ledger_option,
     model_server_option,
     model_server_wait_option,
+    rules_of_reading,
 )
 from lipsync_cli.failures import write_stdout
 from lipsync_cli.job_options import job_option
@@ -99,7 +100,7 @@ def run(
     from lipsync_core.threads import threads_limited
 
     room = reading_room("all" if isolate else "probes")
-    with room, threads_limited(threads), shown_progress(quiet) as progress:
+    with rules_of_reading(), room, threads_limited(threads), shown_progress(quiet) as progress:
         job = partial(lip_sync, video, audio, output, options, workspace_at(home), progress, execution=execution)
         report = job() if account is None else recorded(account, video, audio, job)
     if as_json:

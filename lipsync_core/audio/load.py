@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lipsync_core.audio.polarity import in_phase
 from lipsync_core.clock import StageClock
+from lipsync_core.media.opening import reading
 from lipsync_core.media.sound import AudioCut, decode_part, decode_sound, flush, no_sound_in
 
 #: The sample rate on which the speech encoder and Wav2Lip were trained.
@@ -76,10 +77,11 @@ class SpeechReader:
         return self._duration_s
 
     def _blocks(self) -> Iterator[NDArray[np.int16]]:
-        if self._part is None:
-            yield from _resampled(self._counted(decode_sound(self._cut), self._cut.start_s))
-        else:
-            yield from self._blocks_of(self._part)
+        with reading(self._cut.path):
+            if self._part is None:
+                yield from _resampled(self._counted(decode_sound(self._cut), self._cut.start_s))
+            else:
+                yield from self._blocks_of(self._part)
         self._is_finished = True
 
     def _blocks_of(self, part: SoundPart) -> Iterator[NDArray[np.int16]]:

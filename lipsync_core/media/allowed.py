@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
-import av
-
 from lipsync_core.errors import OptionError
 
 #: FFmpeg's name of each demuxer, in families of one maker or use.
@@ -86,6 +84,10 @@ class Allowed:
         Raises:
             OptionError: FFmpeg has no such demuxer or decoder, or the demuxer opens other files.
         """
+        if not (demuxers.strip() or decoders.strip()):
+            return self
+        import av  # only here: the service's callers read these settings, and no media
+
         more_demuxers, more_decoders = _names(demuxers), _names(decoders)
         for name in more_demuxers:
             if name in _NEVER or name not in av.formats_available:

@@ -35,7 +35,7 @@ def forget_own_orders(container: InputContainer) -> None:
         return
     orders = own_orders(container)
     for stream in container.streams.audio:
-        if stream.index in orders:
+        if stream.index in orders and stream.codec_context is not None:
             stream.codec_context.layout = f"{len(orders[stream.index])} channels"
 
 

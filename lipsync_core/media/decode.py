@@ -20,6 +20,7 @@ from lipsync_core.media.orientation import mirror
 from lipsync_core.media.runs import Run, split_runs
 from lipsync_core.media.source_frame import SourceFrame
 from lipsync_core.media.stream import DECODE_STAGE, PictureStream
+from lipsync_core.media.stream_checks import require_decoded
 from lipsync_core.media.times import FrameTimes
 from lipsync_core.media.working import PictureConverter, copied, working_format
 
@@ -50,7 +51,7 @@ def decode_frames(
     Raises, from the first step on:
         NoVideoError: the file holds no picture.
         UnreadableMediaError: it holds pictures of which none can be decoded.
-        InputError: as `probe.probe`.
+        InputError: as `probe.probe`; also where it turns out longer than its header says (LimitError).
     """
     video = _Video(path, decoder, track, is_woven)
     return clock.timed(DECODE_STAGE, _forwards(video, until_s, clock=clock))
@@ -204,6 +205,7 @@ class _FrameReader:
         if self._position == len(self.times):
             self._ahead = self._next_picture()  # tells how long this frame lasts
         pts, time_base = self.times.pts(index), self._stream.time_base
+        require_decoded(index + 1, pts * time_base, str(self._stream.path))
         duration = self.times.duration(index, picture.duration or 0)
         converted = self._converter.convert(picture)
         if self._orientation.is_mirrored:

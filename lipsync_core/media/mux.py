@@ -19,7 +19,7 @@ from lipsync_core.errors import OutputError
 from lipsync_core.media.encode import EncoderOptions, PictureSpec
 from lipsync_core.media.encoders import find_encoder
 from lipsync_core.media.extras import Chapter
-from lipsync_core.media.output import MUXERS, atomic_output, output_errors
+from lipsync_core.media.output import MUXERS, atomic_output, output_errors, require_output_size
 from lipsync_core.media.sound import AudioCut
 from lipsync_core.media.soundtrack import Soundtrack, add_soundtrack
 from lipsync_core.option_specs import AudioCodec
@@ -42,6 +42,7 @@ class MovieWriter:
         OutputError: the output cannot be written, or the encoder cannot make such pictures.
         OptionError: no such encoder, or the sound cannot be copied as was asked for.
         InputError: the sound cannot be read.
+        OutputLimitError: the movie grows beyond its limit.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class MovieWriter:
             self._sound = _add_sound(self._container, audio, audio_codec, clock)
             self._stack = stack.pop_all()
         self._next_sound: av.Packet[AudioStream] | None = None
-        self._pictures = 0
+        self._pictures = self._size_bytes = 0
 
     @property
     def audio_note(self) -> str:
@@ -114,6 +115,8 @@ class MovieWriter:
             self._container.close()
 
     def _mux(self, packets: list[av.Packet[VideoStream]]) -> None:
+        self._size_bytes += sum(packet.size for packet in packets)
+        require_output_size(self._size_bytes, self._output)
         with self._clock.stage(_STAGE), output_errors(self._output):
             self._container.mux(packets)
 
@@ -126,6 +129,8 @@ class MovieWriter:
                 if packet is None or (until_s is not None and _time_s(packet) >= until_s):
                     return
                 self._next_sound = None
+                self._size_bytes += packet.size
+                require_output_size(self._size_bytes, self._output)
                 with output_errors(self._output):
                     self._container.mux(packet)
 

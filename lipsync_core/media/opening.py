@@ -59,11 +59,23 @@ def open_media(path: Path, hardware: HWAccel | None = None) -> Iterator[InputCon
         TruncatedMediaError: the file ends before its own index says.
         LimitError: it is beyond one of `limits.Limits`.
     """
+    with reading(path), _readable(path) as file, _opened(file, path, hardware) as container:
+        yield container
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Translate the errors of FFmpeg and of numpy while the media at `path` are read.
+
+    Raises:
+        InputError: as `open_media`.
+    """
     try:
-        with _readable(path) as file, _opened(file, path, hardware) as container:
-            yield container
-    except av.FFmpegError as exc:
+        yield
+    except (av.FFmpegError, MemoryError) as exc:
         raise _translated(exc, path) from exc
+    except (ValueError, ArithmeticError) as exc:  # of a number that the file states
+        raise _unreadable(path, exc) from exc
 
 
 def is_still(container: InputContainer, path: Path) -> bool:
@@ -107,7 +119,7 @@ def _opened(file: BinaryIO, path: Path, hardware: HWAccel | None) -> Iterator[In
     except LimitError as exc:
         raise type(exc)(f"{path}: {exc.message}", exc.remedy) from exc
     except (*_LIBRARY_ERRORS, OSError) as exc:
-        raise UnreadableMediaError(f"{path} cannot be read as media ({exc})", _GET_A_WHOLE_FILE) from exc
+        raise _unreadable(path, exc) from exc
     with container:
         _prepare(container, path, size_bytes, present)
         yield container
@@ -141,7 +153,7 @@ def _prepare(container: InputContainer, path: Path, size_bytes: int, present: Li
             if stream.codec_context is not None:
                 stream.codec_context.options = _codec_options(present)
     except _LIBRARY_ERRORS as exc:
-        raise UnreadableMediaError(f"{path} cannot be read as media ({exc})", _GET_A_WHOLE_FILE) from exc
+        raise _unreadable(path, exc) from exc
 
 
 def _refusal(exc: av.FFmpegError, file: BinaryIO, path: Path, present: Limits) -> InputError | None:
@@ -164,8 +176,12 @@ def _refusal(exc: av.FFmpegError, file: BinaryIO, path: Path, present: Limits) -
     return None
 
 
-def _translated(exc: av.FFmpegError, path: Path) -> InputError:
-    if exc.errno == errno.ENOMEM:
+def _unreadable(path: Path, exc: Exception) -> UnreadableMediaError:
+    return UnreadableMediaError(f"{path} cannot be read as media ({exc})", _GET_A_WHOLE_FILE)
+
+
+def _translated(exc: av.FFmpegError | MemoryError, path: Path) -> InputError:
+    if not isinstance(exc, av.FFmpegError) or exc.errno == errno.ENOMEM:
         return MemoryLimitError(f"{path} takes more memory than there is for it", "give a smaller file")
     if is_missing_index(path):
         return TruncatedMediaError(f"{path} is cut off: its index is missing or incomplete", _GET_A_WHOLE_FILE)

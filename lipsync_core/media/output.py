@@ -3,6 +3,7 @@
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import av
 
 from lipsync_core.errors import DiskFullError, OutputError, RefusedOutputError
+from lipsync_core.limit_errors import DiskLimitError, OutputLimitError
+from lipsync_core.limits import limits
 
 #: FFmpeg's muxer for each file ending. (By itself it takes .m4v for a raw MPEG-4 stream.)
 MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}
@@ -26,6 +29,7 @@ def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
     Raises:
         OutputError: the ending is not .mp4, .m4v or .mov; the folder is missing or not writable; the path is a
             directory, a device or a file that may not be replaced; or it is one of `inputs`.
+        DiskLimitError: its disk has less room than a job needs.
     """
     with output_errors(path):
         if path.suffix.lower() not in MUXERS:
@@ -38,6 +42,23 @@ def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
         if path.exists():
             _check_existing(path, inputs)
         _create(_partial_beside(path.resolve())).unlink()
+        require_room(path.resolve().parent)
+
+
+def require_room(folder: Path) -> None:
+    """Raise DiskLimitError where the disk of `folder` has less room than a job leaves free."""
+    free_bytes, least_bytes = shutil.disk_usage(folder).free, limits().min_free_bytes
+    if free_bytes < least_bytes:
+        raise DiskLimitError(
+            f"the disk of {folder} has {free_bytes} bytes left, fewer than {least_bytes}", "free some space"
+        )
+
+
+def require_output_size(size_bytes: int, path: Path) -> None:
+    """Raise OutputLimitError where the result `path` has grown beyond the limit."""
+    most_bytes = limits().max_output_bytes
+    if size_bytes > most_bytes:
+        raise OutputLimitError(f"{path} has grown to more than {most_bytes} bytes", "ask for less quality, or a part")
 
 
 @contextmanager

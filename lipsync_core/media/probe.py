@@ -20,12 +20,14 @@ from lipsync_core.media.hdr import HdrLight, hdr_light
 from lipsync_core.media.opening import is_still, open_media
 from lipsync_core.media.orientation import SAFE_CODECS, Orientation, orientation_of
 from lipsync_core.media.stills import converted_still
+from lipsync_core.media.stream_checks import require_duration, require_frame_rate, require_pixels, unreadable_streams
 from lipsync_core.media.tracks import (
     TrackInfo,
     audio_stream,
     audio_tracks,
     frame_rate_of,
     require_audio_stream,
+    require_no_refusal,
     video_stream,
     video_tracks,
 )
@@ -91,6 +93,7 @@ class MediaInfo:
     has_picture: bool  # whether a frame of the video decodes
     video_tracks: tuple[TrackInfo, ...] = ()
     audio_tracks: tuple[TrackInfo, ...] = ()
+    unreadable: tuple[str, ...] = ()  # streams that are not read, each with the reason
 
 
 @read_apart
@@ -99,10 +102,8 @@ def probe(path: Path, video_track: str | None = None, audio_track: str | None = 
 
     Raises:
         OptionError: the file has no such track.
-        InputMissingError: there is no such file, or this user may not read it.
-        NotAFileError: the path is a directory or a device.
-        UnreadableMediaError: the file is empty, or FFmpeg does not know its format.
-        TruncatedMediaError: the file ends before its own index says.
+        InputError: as `opening.open_media`.
+        RefusedMediaError: it holds picture or sound, and none that can be read.
     """
     with open_media(path) as container:
         stream = video_stream(container, video_track)
@@ -110,15 +111,19 @@ def probe(path: Path, video_track: str | None = None, audio_track: str | None = 
         tracks = video_tracks(container, video_track)
         number = next((track.number for track in tracks if track.is_chosen), 0)
         sound = audio_stream(container, audio_track)
+        unreadable = unreadable_streams(container)
+        if stream is None and sound is None:
+            require_no_refusal(path, unreadable)
         return MediaInfo(
             path=path,
             container=container.format.name,
             size_bytes=path.stat().st_size,
             video=_video_info(container, stream, first, path, number) if stream is not None else None,
-            audio=_audio_info(container, sound) if sound is not None else None,
+            audio=_audio_info(container, sound, path) if sound is not None else None,
             has_picture=first is not None,
             video_tracks=tracks,
             audio_tracks=audio_tracks(container, audio_track),
+            unreadable=unreadable,
         )
 
 
@@ -132,8 +137,10 @@ def video_of(media: MediaInfo) -> VideoInfo:
 
     Raises:
         NoVideoError: it has no video stream, or one without a frame.
+        RefusedMediaError: it has one that cannot be read.
     """
     if media.video is None:
+        require_no_refusal(media.path, media.unreadable, "video")
         raise NoVideoError(f"{media.path} holds no video", "give a video or an image of a face")
     if not media.has_picture:
         raise NoVideoError(f"{media.path} has a video stream without a frame", _GET_A_WHOLE_FILE)
@@ -150,7 +157,7 @@ def require_audio(path: Path, track: str | None = None) -> AudioInfo:
     """
     with open_media(path) as container:
         stream = require_audio_stream(container, path, track)
-        info = _audio_info(container, stream)
+        info = _audio_info(container, stream, path)
         if first_frame(container, stream) is None:
             raise NoAudioError(f"{path} has an audio stream without samples", "give a file with sound in it")
         return info
@@ -165,6 +172,9 @@ def _video_info(
     picture = first if isinstance(first, av.VideoFrame) else None
     turned = orientation_of(picture, codec.name) if picture else Orientation(0, is_mirrored=False)
     shown = picture if picture and is_image else codec
+    require_pixels(shown.width, shown.height)
+    if not is_image:
+        require_frame_rate(float(frame_rate_of(stream)), f"{path} states")
     return VideoInfo(
         codec=codec.name,
         width_px=shown.width,
@@ -174,7 +184,7 @@ def _video_info(
         frame_rate=_FALLBACK_RATE if is_image else frame_rate_of(stream),
         time_base=1 / _FALLBACK_RATE if is_image else stream.time_base or 1 / _FALLBACK_RATE,
         frame_count=1 if is_image else stream.frames or None,
-        duration_s=_duration_s(container, stream),
+        duration_s=_duration_s(container, stream, path),
         rotation_deg=turned.rotation_deg,
         is_mirrored=turned.is_mirrored,
         track=track,
@@ -189,7 +199,7 @@ def _video_info(
     )
 
 
-def _audio_info(container: InputContainer, stream: AudioStream) -> AudioInfo:
+def _audio_info(container: InputContainer, stream: AudioStream, path: Path) -> AudioInfo:
     codec = stream.codec_context
     return AudioInfo(
         codec=codec.name,
@@ -197,14 +207,19 @@ def _audio_info(container: InputContainer, stream: AudioStream) -> AudioInfo:
         channels=codec.channels,
         layout=codec.layout.name,
         bit_rate=codec.bit_rate or None,
-        duration_s=_duration_s(container, stream),
+        duration_s=_duration_s(container, stream, path),
     )
 
 
-def _duration_s(container: InputContainer, stream: VideoStream | AudioStream) -> Fraction | None:
+def _duration_s(container: InputContainer, stream: VideoStream | AudioStream, path: Path) -> Fraction | None:
     if stream.duration and stream.time_base:
-        return stream.duration * stream.time_base
-    return Fraction(container.duration, av.time_base) if container.duration else None
+        duration_s = stream.duration * stream.time_base
+    elif container.duration:
+        duration_s = Fraction(container.duration, av.time_base)
+    else:
+        return None
+    require_duration(duration_s, str(path))
+    return duration_s
 
 
 def _first_picture(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame | av.AudioFrame | None:

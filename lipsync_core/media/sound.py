@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from lipsync_core.errors import NoAudioError
 from lipsync_core.isolation.apart import streamed_apart
 from lipsync_core.media.channel_order import native_order, own_orders
-from lipsync_core.media.opening import open_media
+from lipsync_core.media.opening import open_media, reading
 from lipsync_core.media.starts import FileStarts, file_starts
+from lipsync_core.media.stream_checks import require_duration
 from lipsync_core.media.times import JUMP_S
 from lipsync_core.media.tracks import require_audio_stream
 
@@ -35,6 +36,8 @@ SILENT_BYTE = 128
 _DEFAULT_LAYOUTS = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
 #: PyAV counts the planes of a frame until a null pointer, and FFmpeg stores none behind eight: see `interleaved`.
 _UNREADABLE_PLANES = 8
+_FLOATING = ("flt", "dbl")
+_LOUDEST = 1000.0  # times full scale; more is no sound
 _MP4_FORMAT = "mov,mp4,m4a,3gp,3g2,mj2"  # the name of FFmpeg's demuxer
 
 _log = logging.getLogger(__name__)
@@ -62,7 +65,7 @@ def decode_sound(cut: AudioCut) -> Iterator[av.AudioFrame]:
 
     Raises:
         NoAudioError: there is no audio stream, or no sample inside the cut.
-        InputError: the file cannot be read.
+        InputError: the file cannot be read, or plays longer than it may, whatever its header says.
     """
     count = 0
     for frame in decode_part(cut):
@@ -79,8 +82,14 @@ def decode_part(cut: AudioCut) -> Iterator[av.AudioFrame]:
 
 @streamed_apart
 def _decoded_part(cut: AudioCut, starts: FileStarts) -> Iterator[av.AudioFrame]:
+    with reading(cut.path):
+        yield from _part(cut, starts)
+
+
+def _part(cut: AudioCut, starts: FileStarts) -> Iterator[av.AudioFrame]:
     max_gap_s = JUMP_S if starts.may_jump else MAX_GAP_S
-    return _trimmed(_gapless(_uniform(_source_frames(cut.path, cut.track)), starts.sound_s, max_gap_s), cut)
+    frames = map(_with_finite_samples, _source_frames(cut.path, cut.track))
+    return _trimmed(_gapless(_uniform(frames), starts.sound_s, max_gap_s), cut)
 
 
 def no_sound_in(cut: AudioCut) -> NoAudioError:
@@ -153,6 +162,16 @@ def interleaved(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
             resampler = av.AudioResampler(format=frame.format.packed)
             current = shape
         yield from resampler.resample(frame)  # a change of format alone holds nothing back
+
+
+def _with_finite_samples(frame: av.AudioFrame) -> av.AudioFrame:
+    """`frame` without the numbers that no sound has, which would spread through all that is computed of it."""
+    if not frame.format.name.startswith(_FLOATING):
+        return frame
+    samples = frame.to_ndarray()
+    if np.abs(samples).max(initial=0) < _LOUDEST:  # false for what is no number
+        return frame
+    return frame_like(frame, np.nan_to_num(samples, nan=0.0).clip(-1.0, 1.0), frame.layout.name)
 
 
 def _in_native_order(frame: av.AudioFrame, names: Sequence[str]) -> av.AudioFrame:
@@ -265,6 +284,7 @@ def _trimmed(frames: Iterable[av.AudioFrame], cut: AudioCut) -> Iterator[av.Audi
         first = max(0, start - position)
         last = frame.samples if end is None else min(frame.samples, end - position)
         position += frame.samples
+        require_duration(Fraction(position, rate), str(cut.path))
         if first >= last:
             continue
         piece = frame if (first, last) == (0, frame.samples) else _slice(frame, first, last)

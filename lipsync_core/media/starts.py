@@ -96,6 +96,8 @@ def _first_times(
 ) -> tuple[Fraction | None, Fraction | None]:
     """The times of the first frames that decode; None without a stream, a frame or a time."""
     wanted = [stream for stream in (picture, sound) if stream is not None]
+    if not wanted:  # PyAV would give the packets of all streams
+        return None, None
     found: dict[int, Fraction | None] = {}
     for stream in wanted:
         stream.codec_context.thread_count = 1  # more threads would hold the first frame back

@@ -17,7 +17,8 @@ import av
 import numpy as np
 from av.video.stream import VideoStream
 
-from lipsync_core.errors import UnreadableMediaError
+from lipsync_core.errors import LimitError, UnreadableMediaError
+from lipsync_core.media.stream_checks import require_pixels
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -53,12 +54,15 @@ def converted_still(path: Path, stream: VideoStream) -> av.VideoFrame | None:
 
     Raises:
         UnreadableMediaError: it is a HEIC or AVIF picture that cannot be decoded.
+        PixelLimitError: it has more pixels than one may.
     """
     must_convert = is_heif_still(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large pictures and of EXIF data with faults
             return _converted(path, stream, must_convert)
+    except LimitError as exc:
+        raise type(exc)(f"{path}: {exc.message}", exc.remedy) from exc
     except Exception as exc:  # Pillow's decoders raise OSError, SyntaxError, ValueError, EOFError, struct.error ...
         if must_convert:
             raise UnreadableMediaError(f"{path} cannot be read as a picture ({exc})", "save it as a JPEG") from exc
@@ -71,6 +75,7 @@ def _converted(path: Path, stream: VideoStream, must_convert: bool) -> av.VideoF
     from PIL import ImageOps
 
     with _opened(path) as image:
+        require_pixels(*image.size)
         is_mirrored = image.getexif().get(_ORIENTATION) in _MIRRORED
         profile: bytes | None = image.info.get("icc_profile")
         if not must_convert and (image.mode not in _MODES or not (is_mirrored or profile)):

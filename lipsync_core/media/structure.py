@@ -2,7 +2,7 @@
 
 FFmpeg builds the whole index of an MP4 in memory and inflates the texts and profiles of a PNG or an ID3 tag without a
 limit. So their sizes are added up here first, from their headers alone. Layouts: ISO/IEC 14496-12 (boxes), Apple's
-QuickTime File Format ("cmov"), PNG 1.2, ID3 2.3 and 2.4.
+QuickTime File Format ("cmov"), PNG 1.2, ITU-T T.81 (JPEG), ID3 2.3 and 2.4.
 """
 
 import struct
@@ -15,11 +15,15 @@ from lipsync_core.limit_errors import IndexLimitError, MetadataLimitError, Pixel
 from lipsync_core.limits import Limits
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the markers that state a size (ITU-T T.81, table B.1)
+_SCAN = 0xDA
 _FIRST_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp", b"sidx", b"moof", b"pnot"})
 _PARENTS = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf", b"cmov", b"edts", b"mvex"})
 _MAX_DEPTH = 10
 _BOX_WEIGHT = 10  # entries: what it costs to look at a box
 _TABLE_BYTES = 1 << 16  # of a table of runs that is read at once
+_USUAL_EDITS = 100  # of a track; programs write a few, each of another part of it
 _CHUNK_SAMPLES = 512  # of sound without packets that FFmpeg joins to one entry, at least
 _INFLATED_AT_ONCE = 1 << 16
 
@@ -30,13 +34,15 @@ def check_structure(file: BinaryIO, size_bytes: int, limits: Limits) -> None:
     Raises:
         IndexLimitError: its index has more entries.
         MetadataLimitError: its compressed headers, texts and profiles have more bytes.
-        PixelLimitError: it is a PNG with more pixels.
+        PixelLimitError: it is a PNG or a JPEG with more pixels.
         OSError: it cannot be read.
     """
     file.seek(0)
     head = file.read(16)
     if head.startswith(_PNG):
         _check_png(file, size_bytes, limits)
+    elif head.startswith(_JPEG):
+        _check_jpeg(file, limits)
     elif head.startswith(b"ID3"):
         _check_id3(file, limits)
     elif head[4:8] in _FIRST_BOXES:
@@ -57,19 +63,27 @@ class _Boxes:
         self._file = file
         self._limits = limits
         self._entries = self._looked_at = 0
+        self._samples_of_track = self._edits = 0
 
     def check(self, start: int, end: int, depth: int = 0) -> None:
         tables: dict[bytes, _Box] = {}
         for box in self._children(start, end):
             tables[box.name] = box
+            if box.name == b"trak":
+                self._samples_of_track = self._edits = 0
             if box.name in _PARENTS and depth < _MAX_DEPTH:
                 self.check(box.start, box.end, depth + 1)
+            if box.name == b"trak" and self._edits > _USUAL_EDITS:
+                self._add(self._samples_of_track * self._edits)  # FFmpeg lists the samples of each edit anew
+            elif box.name == b"elst":
+                self._edits = self._number(box, 4)
             elif box.name == b"trun":
                 self._add(self._number(box, 4))
             elif box.name == b"cmvd":
                 _require_metadata(self._number(box, 0), self._limits)
         if b"stsz" in tables or b"stz2" in tables:
-            self._add(self._samples(tables))
+            self._samples_of_track = self._samples(tables)
+            self._add(self._samples_of_track)
 
     def _children(self, start: int, end: int) -> Iterator[_Box]:
         while start + 8 <= end:
@@ -135,12 +149,23 @@ def _check_png(file: BinaryIO, size_bytes: int, limits: Limits) -> None:
         length, name = struct.unpack(">I4s", file.read(8))
         if name == b"IHDR":
             width, height = struct.unpack(">II", file.read(8).ljust(8, b"\0"))
-            if width * height > limits.max_pixels:
-                raise PixelLimitError(f"it has {width}x{height} pixels, more than {limits.max_pixels}", "scale it down")
+            _require_pixels(width, height, limits)
         elif name in (b"zTXt", b"iTXt", b"iCCP"):
             unfolded += _inflated(_compressed(name, file.read(length)), limits.max_metadata_bytes - unfolded)
             _require_metadata(unfolded, limits)
         start += 12 + length
+
+
+def _check_jpeg(file: BinaryIO, limits: Limits) -> None:
+    start = 2
+    while True:
+        file.seek(start)
+        head = file.read(9).ljust(9, b"\0")
+        if head[0] != 0xFF or head[1] == _SCAN:
+            return
+        if head[1] in _FRAMES:
+            _require_pixels(int.from_bytes(head[7:9]), int.from_bytes(head[5:7]), limits)
+        start += 2 + max(2, int.from_bytes(head[2:4]))
 
 
 def _compressed(name: bytes, chunk: bytes) -> bytes:
@@ -186,6 +211,11 @@ def _check_id3(file: BinaryIO, limits: Limits) -> None:
 
 def _syncsafe(data: bytes) -> int:
     return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(reversed(data)))
+
+
+def _require_pixels(width: int, height: int, limits: Limits) -> None:
+    if width * height > limits.max_pixels:
+        raise PixelLimitError(f"it has {width}x{height} pixels, more than {limits.max_pixels}", "scale it down")
 
 
 def _require_metadata(unfolded: int, limits: Limits) -> None:

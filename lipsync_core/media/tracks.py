@@ -12,7 +12,8 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
-from lipsync_core.errors import NoAudioError, OptionError
+from lipsync_core.errors import NoAudioError, OptionError, RefusedMediaError
+from lipsync_core.media.stream_checks import is_readable, require_within_limits, unreadable_streams
 from lipsync_core.option_specs import MAX_FPS
 
 _Rank = Callable[[Stream], tuple[bool, bool]]  # the least goes first
@@ -48,34 +49,51 @@ class TrackInfo:
 
 
 def video_stream(container: InputContainer, track: str | None = None) -> VideoStream | None:
-    """The video stream that is read, or None where the file holds no video; a cover image is none.
+    """The video stream that is read, or None where the file holds none that can be; a cover image is none.
 
     `track` is a number, from 0, or a language. Without it a moving picture goes before a single one, and a track that
     the file marks as its default before others; then the first counts.
 
     Raises:
         OptionError: the file has no such track.
+        LimitError: the stream has more pixels than one may.
     """
     return _chosen(_videos(container), track, "video", _image_last)
 
 
 def audio_stream(container: InputContainer, track: str | None = None) -> AudioStream | None:
-    """The audio stream that is read, or None where the file holds no sound.
+    """The audio stream that is read, or None where the file holds none that can be.
 
     `track` is as for `video_stream`. Without it a comment and a description for the blind go behind all others.
 
     Raises:
         OptionError: the file has no such track.
+        LimitError: the stream has too many channels, or a rate beyond the limits.
     """
-    return _chosen(list(container.streams.audio), track, "audio", _comment_last)
+    return _chosen(_sounds(container), track, "audio", _comment_last)
 
 
 def require_audio_stream(container: InputContainer, path: Path, track: str | None = None) -> AudioStream:
-    """The audio stream that is read of `path`; raises as `audio_stream`, and NoAudioError where it holds no sound."""
+    """The audio stream that is read of `path`; raises as `audio_stream`.
+
+    Raises:
+        NoAudioError: it holds no sound.
+        RefusedMediaError: it holds sound that cannot be read.
+    """
     stream = audio_stream(container, track)
     if stream is None:
+        require_no_refusal(path, unreadable_streams(container), "audio")
         raise NoAudioError(f"{path} holds no audio", "give a sound file, or a video with sound")
     return stream
+
+
+def require_no_refusal(path: Path, unreadable: Sequence[str], kind: str = "") -> None:
+    """Raise RefusedMediaError where `path` has streams of `kind` ("video", "audio" or any) that cannot be read."""
+    reasons = [each for each in unreadable if each.startswith(kind)]
+    if reasons:
+        raise RefusedMediaError(
+            f"{path} holds no {kind or 'media'} that can be read: {'; '.join(reasons[:3])}", "convert it"
+        )
 
 
 def frame_rate_of(stream: VideoStream) -> Fraction:
@@ -91,14 +109,26 @@ def video_tracks(container: InputContainer, track: str | None = None) -> tuple[T
 
 def audio_tracks(container: InputContainer, track: str | None = None) -> tuple[TrackInfo, ...]:
     """The audio tracks of an open file; raises as `audio_stream`."""
-    return _infos(container.streams.audio, audio_stream(container, track))
+    return _infos(_sounds(container), audio_stream(container, track))
 
 
 def _videos(container: InputContainer) -> list[VideoStream]:
-    return [stream for stream in container.streams.video if not Disposition(stream.disposition) & _COVER]
+    found = (each for each in container.streams.video if not Disposition(each.disposition) & _COVER)
+    return [stream for stream in found if is_readable(stream)]
+
+
+def _sounds(container: InputContainer) -> list[AudioStream]:
+    return [stream for stream in container.streams.audio if is_readable(stream)]
 
 
 def _chosen(streams: list[_StreamT], track: str | None, kind: str, rank: _Rank) -> _StreamT | None:
+    found = _found(streams, track, kind, rank)
+    if found is not None:
+        require_within_limits(found)
+    return found
+
+
+def _found(streams: list[_StreamT], track: str | None, kind: str, rank: _Rank) -> _StreamT | None:
     if track is None or not streams:
         return min(streams, key=rank, default=None)
     if track.isdecimal():

@@ -5,14 +5,18 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from lipsync_core.errors import InputError
+from lipsync_core.limit_errors import ManifestLimitError
+from lipsync_core.limits import limits
 from lipsync_service.client.local_files import LocalFiles, split_local
 from lipsync_service.client.request import LipSyncRequest
 
+_SPLIT = "split it into several"
 _METADATA = "metadata."  # the prefix of the columns of a CSV that hold labels
 
 
@@ -43,17 +47,23 @@ def read_manifest(path: Path, suffix: str | None = None, folder: Path | None = N
 
     Raises:
         InputError: the file cannot be read, is neither of the two, or holds no row.
+        ManifestLimitError: it has too many bytes or rows.
     """
     readers = {".csv": _csv_fields, ".jsonl": _json_fields}
     reader = readers.get((suffix or path.suffix).lower())
     if reader is None:
         raise InputError(f"{path.name} is no manifest", "name it .csv or .jsonl")
+    most = limits()
     try:
-        lines = tuple(reader(path.read_text(encoding="utf-8-sig")))
+        if path.stat().st_size > most.max_manifest_bytes:
+            raise ManifestLimitError(f"the manifest {path.name} has more than {most.max_manifest_bytes} bytes", _SPLIT)
+        lines = tuple(islice(reader(path.read_text(encoding="utf-8-sig")), most.max_manifest_rows + 1))
     except (OSError, UnicodeDecodeError, csv.Error) as exc:
         raise InputError(f"the manifest {path.name} cannot be read: {exc}") from exc
     if not lines:
         raise InputError(f"the manifest {path.name} holds no row")
+    if len(lines) > most.max_manifest_rows:
+        raise ManifestLimitError(f"the manifest {path.name} has more than {most.max_manifest_rows} rows", _SPLIT)
     return tuple(_row(number, fields, folder) for number, fields in lines)
 
 

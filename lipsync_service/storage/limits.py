@@ -3,6 +3,7 @@
 from fractions import Fraction
 from pathlib import Path
 
+from lipsync_core.isolation.apart import read_apart
 from lipsync_core.limit_errors import DurationLimitError
 from lipsync_core.media.opening import open_media
 from lipsync_core.media.probe import MediaInfo, probe
@@ -26,6 +27,7 @@ def check_duration(path: Path, shown: str, max_duration_s: float) -> MediaInfo:
     return info
 
 
+@read_apart
 def _counted_s(path: Path, enough_s: float) -> Fraction:
     """The duration of all packets; stops counting above `enough_s`. A still image lasts 0 s."""
     first_s: Fraction | None = None

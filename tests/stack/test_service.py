@@ -169,7 +169,7 @@ def test_a_job_fails_when_an_input_plays_for_too_long(
     ffmpeg("-f", "lavfi", "-i", "anullsrc=sample_rate=8000:channel_layout=mono", "-t", "310", "-c:a", "pcm_u8", silence)
     video, audio = service.put(face, "inputs/face.mp4"), service.put(silence, "inputs/silence.wav")
     run = service.run({"video": video, "audio": audio, "output": "s3://lipsync/outputs/none.mp4"})
-    assert run["state"]["message"].startswith("TOO_LONG: ")
+    assert run["state"]["message"].startswith("LIMIT_DURATION: ")
     assert service.children(run["id"]) == []
 
 

@@ -20,11 +20,11 @@ pytest.importorskip("pydantic_settings", reason=NOT_INSTALLED)
 pytest.importorskip("boto3", reason=NOT_INSTALLED)
 
 from lipsync_core.errors import LipSyncError, TransientError
+from lipsync_core.limit_errors import DurationLimitError
 from lipsync_service.errors import (
     ObjectMissingError,
     StorageError,
     TooLargeError,
-    TooLongError,
     UrlRefusedError,
 )
 from lipsync_service.storage.file import FileStore
@@ -125,7 +125,7 @@ def test_fetching_fails_when_the_file_is_announced_as_too_large(place: Place, tm
     place.storage.put(make_file(tmp_path / "source", LIMIT_BYTES + 1), place.url("large"))
     with pytest.raises(TooLargeError) as caught, place.storage.fetch(place.url("large")):
         pass
-    assert caught.value.code == "TOO_LARGE" and not list(place.settings.cache_dir.rglob("*"))
+    assert caught.value.code == "LIMIT_BYTES" and not list(place.settings.cache_dir.rglob("*"))
 
 
 @pytest.mark.parametrize(
@@ -275,9 +275,9 @@ def test_the_duration_limit_holds_whatever_the_file_says(ffmpeg: Any, tmp_path: 
     codec = () if suffix == ".wav" else ("-c:v", "libx264")
     ffmpeg("-f", "lavfi", "-i", kind, *codec, *live, f"file:{path}")
     check_duration(path, "media", max_duration_s=3.2)
-    with pytest.raises(TooLongError) as caught:
+    with pytest.raises(DurationLimitError) as caught:
         check_duration(path, "s3://bucket/media", max_duration_s=2.0)
-    assert caught.value.code == "TOO_LONG" and "s3://bucket/media" in str(caught.value)
+    assert caught.value.code == "LIMIT_DURATION" and "s3://bucket/media" in str(caught.value)
 
 
 def test_nothing_that_gives_access_is_shown(settings: MakeSettings, web: WebStore, caplog: Any, tmp_path: Path) -> None:

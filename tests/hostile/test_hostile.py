@@ -1,0 +1,71 @@
+"""Every hostile file ends in one line with its code: no crash, no hang, no other file opened, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hostile import seeds
+from tests.hostile.corpus import BAIT, CASES, Case
+from tests.hostile.guard import Guard, Outcome
+
+MORE_MEMORY = 300 << 20  # bytes that no hostile file may take, beside those of the imported product
+
+
+@pytest.fixture(scope="module")
+def guard() -> Iterator[Guard]:
+    with Guard() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the fuzzer's media."""
+    folder = tmp_path_factory.mktemp("hostile") / "seeds"
+    seeds.make(folder)
+    return folder
+
+
+def code_of(outcome: Outcome) -> str:
+    """The code of the command's only line on standard error; empty where it succeeded in silence."""
+    if outcome.status == 0 and not outcome.err:
+        return ""
+    found = re.fullmatch(r"lipsync: error ([A-Z_]+): .+\n", outcome.err)
+    assert found, f"{outcome.status}: {outcome.err[-2000:]}"
+    return found[1]
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(str(each.relative_to(folder)) for each in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_hostile_file_ends_in_one_line(case: Case, guard: Guard, media: Path, speech_wav: Path) -> None:
+    work = media.parent / "work"
+    work.mkdir()
+    try:
+        os.mkfifo(work / BAIT)
+        path = work / case.name
+        case.make(path)
+        before = listing(work)
+        good = media / "plain.y4m" if case.is_sound else speech_wav
+        pair = [str(good), str(path)] if case.is_sound else [str(path), str(good)]
+        given = {"TMPDIR": str(work), "XDG_CACHE_HOME": str(media.parent / "cache"), **case.variables}
+        probed = guard.run(["probe", "--", str(path)], work, **given)
+        ran = guard.run(["run", "-q", "-o", "out.mp4", *case.options, "--", *pair], work, **given)
+        assert code_of(probed) == (case.code if case.probed is None else case.probed)
+        assert code_of(ran) == case.code
+        assert listing(work) == before
+        assert max(probed.peak_bytes, ran.peak_bytes) < MORE_MEMORY
+    finally:
+        clear(work)
+
+
+def clear(folder: Path) -> None:
+    for each in sorted(folder.rglob("*"), reverse=True):
+        each.rmdir() if each.is_dir() and not each.is_symlink() else each.unlink()
+    folder.rmdir()
