@@ -9,6 +9,7 @@ from pydantic import Field
 from lipsync_core.errors import LipSyncError
 from lipsync_service.names import BULK_FLOW
 from lipsync_service.settings import load_settings
+from lipsync_service.tenants import TenantName
 from tasks.bulk import fetch_manifest, show_rows, submit_manifest
 from tasks.handover import failed_state
 from tasks.stages import unscanned
@@ -19,10 +20,13 @@ _Manifest = Annotated[
 _RetryFailed = Annotated[
     bool, Field(title="Retry failed", description="Run jobs of an earlier time again that failed or were cancelled.")
 ]
+_Tenant = Annotated[
+    TenantName | None, Field(title="Tenant", description="Whose jobs all rows are, on a service that has tenants.")
+]
 
 
 @flow(name=BULK_FLOW, persist_result=False, validate_parameters=True)
-def lipsync_bulk(manifest: _Manifest, retry_failed: _RetryFailed = False) -> State[Any] | None:
+def lipsync_bulk(manifest: _Manifest, retry_failed: _RetryFailed = False, tenant: _Tenant = None) -> State[Any] | None:
     """Submit a job for every row of a manifest; running it again submits only rows that are new or changed.
 
     The artifact `submitted` shows the result of each row. The run fails where a row holds no request, after the others
@@ -30,7 +34,7 @@ def lipsync_bulk(manifest: _Manifest, retry_failed: _RetryFailed = False) -> Sta
     """
     try:
         settings = load_settings()
-        rows = fetch_manifest(unscanned(settings), manifest)
+        rows = fetch_manifest(unscanned(settings), manifest, tenant)
         show_rows(submit_manifest(unscanned(settings), unscanned(rows), retry_failed))
     except LipSyncError as error:
         return failed_state(error)

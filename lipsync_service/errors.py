@@ -7,6 +7,7 @@
     │   ├── AccessDeniedError                  ACCESS_DENIED
     │   ├── TooLargeError                      TOO_LARGE
     │   ├── TooLongError                       TOO_LONG
+    │   ├── TooSlowError                       LIMIT_TRANSFER_TIME
     │   └── ChecksumError                      CHECKSUM_MISMATCH
     ├── JobCrashedError               exit 8   JOB_CRASHED
     │   ├── GpuRunError                        GPU_RUN_FAILED
@@ -63,6 +64,12 @@ class TooLongError(StorageError):
     """The file plays longer than this service takes."""
 
     code = "TOO_LONG"
+
+
+class TooSlowError(StorageError):
+    """A server takes longer for a file than this service waits, however often it sends a byte."""
+
+    code = "LIMIT_TRANSFER_TIME"
 
 
 class ChecksumError(StorageError):

@@ -144,7 +144,7 @@ def _addressed(service: Service, request: "LipSyncRequest", local: "LocalFiles",
     """The request with addresses for this machine's files, after these files were sent to the service."""
     addressed = service.files.addressed(request, local)
     with shown_steps(quiet) as show:
-        service.send(local, lambda path, progress: show(transfer_step(path, progress)))
+        service.send(addressed, local, lambda path, progress: show(transfer_step(path, progress)))
     return addressed
 
 

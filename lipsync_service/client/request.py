@@ -12,6 +12,7 @@ from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -36,11 +37,25 @@ from lipsync_core.option_specs import (
     Model,
 )
 from lipsync_core.options import JobOptions
-from lipsync_service.names import INTERACTIVE, Priority
+from lipsync_service.names import INTERACTIVE, QUEUES, Priority
+from lipsync_service.storage.seals import seal_of
+from lipsync_service.tenants import TenantName
 
 _SCHEMES = ("s3", "https", "http", "file")
-_Url = Annotated[str, Field(min_length=1, max_length=4096)]
-_Label = Annotated[str, Field(max_length=1024)]
+_LONGEST_KEY = 255  # of the ledger's column
+
+
+def _storable(value: str) -> str:
+    """`value`, which no database and no file name can hold with a NUL or half a character of UTF-16 in it."""
+    if "\0" in value or any("\ud800" <= each <= "\udfff" for each in value):
+        raise ValueError("it holds a NUL or half a character")
+    return value
+
+
+_Url = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_storable)]
+_Label = Annotated[str, Field(max_length=1024), AfterValidator(_storable)]
+_LabelName = Annotated[str, AfterValidator(_storable)]
+_Key = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_storable)]
 
 
 def _to_rate(value: object) -> Fraction:
@@ -194,20 +209,24 @@ class LipSyncRequest(BaseModel):
         description="https://… that is told, signed, when the job has completed, failed or been cancelled.",
         json_schema_extra={"position": 16},
     )
-    metadata: dict[str, _Label] = Field(
+    metadata: dict[_LabelName, _Label] = Field(
         default_factory=dict,
         max_length=32,
         title="Metadata",
         description='Your own labels as JSON, such as {"shot": "12"}; kept with the run, given back in its callback.',
         json_schema_extra={"position": 17},
     )
-    idempotency_key: str | None = Field(
+    idempotency_key: _Key | None = Field(
         None,
-        min_length=1,
-        max_length=255,
         title="Idempotency key",
         description="The same key and request is the same job; the same key with another request is refused.",
         json_schema_extra={"position": 18},
+    )
+    tenant: TenantName | None = Field(
+        None,
+        title="Tenant",
+        description="Whose job it is, on a service that has tenants: their files are kept apart.",
+        json_schema_extra={"position": 19},
     )
 
     @field_validator("video", "audio", "output")
@@ -241,7 +260,29 @@ class LipSyncRequest(BaseModel):
             self.options()
         except OptionError as exc:  # two options that do not go together
             raise ValueError(str(exc)) from exc
+        if len(self.scoped_key or "") > _LONGEST_KEY:
+            raise ValueError(f"the idempotency key and the tenant have more than {_LONGEST_KEY} characters")
         return self
+
+    @property
+    def scoped_key(self) -> str | None:
+        """The idempotency key as the service knows it: those of two tenants are never the same."""
+        return self.key_of_tenant(self.idempotency_key)
+
+    def key_of_tenant(self, key: str | None) -> str | None:
+        """`key` as one of this request's tenant."""
+        return key if key is None or self.tenant is None else f"{self.tenant}/{key}"
+
+    def result_urls(self, area_url: str) -> tuple[str, ...]:
+        """The addresses below `area_url` that a result of this request may have, made of all else that it asks for.
+
+        The first is that of the request as it is. A batch gives its rows another queue after it has named their
+        results.
+        """
+        asked = [self.model_copy(update={"output": f"file:///output{self.output_suffix}", "idempotency_key": None})]
+        asked += [asked[0].model_copy(update={"priority": each}) for each in QUEUES]
+        digests = dict.fromkeys(each.digest for each in asked)
+        return tuple(f"{area_url}/results/{each[:2]}/{each}{self.output_suffix}" for each in digests)
 
     @property
     def output_suffix(self) -> str:
@@ -253,7 +294,11 @@ class LipSyncRequest(BaseModel):
         """sha256 (hexadecimal) of the request without the idempotency key, which stands for it.
 
         Fields that hold their defaults are left out, so that a new field changes no digest of requests without it.
+        A sealed request has the digest of the whole one, as its seals say it; `opened` proves that.
         """
+        for url in (self.video, self.audio, self.output, self.callback_url or ""):
+            if (seal := seal_of(url)) is not None:
+                return seal.digest
         usual = {name: field.get_default(call_default_factory=True) for name, field in type(self).model_fields.items()}
         told = self.model_dump(mode="json", exclude={"idempotency_key"})
         asked = {name: value for name, value in told.items() if value != usual[name]}
