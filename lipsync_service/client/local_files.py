@@ -11,7 +11,7 @@ from lipsync_core.errors import InputMissingError, LipSyncError, OptionError
 from lipsync_core.media.output import atomic_output, check_output
 from lipsync_core.media.probe import require_audio, require_video
 from lipsync_core.report import Progress
-from lipsync_service.client.request import LipSyncRequest
+from lipsync_service.client.request import LipSyncRequest, is_storable
 from lipsync_service.settings import Settings
 from lipsync_service.storage.reach import area_url
 from lipsync_service.storage.storage import Storage
@@ -62,7 +62,7 @@ def split_local(fields: Mapping[str, object], folder: Path) -> tuple[dict[str, o
     paths = {
         name: folder / text
         for name, text in texts.items()
-        if isinstance(text, str) and text and "://" not in text and "\0" not in text
+        if isinstance(text, str) and text and "://" not in text and is_storable(text)
     }
     return {**fields, **{name: path.absolute().as_uri() for name, path in paths.items()}}, LocalFiles(**paths)
 

@@ -45,11 +45,15 @@ _SCHEMES = ("s3", "https", "http", "file")
 _LONGEST_KEY = 255  # of the ledger's column
 
 
-def _storable(value: str) -> str:
-    """`value`, which no database and no file name can hold with a NUL or half a character of UTF-16 in it."""
-    if "\0" in value or any("\ud800" <= each <= "\udfff" for each in value):
+def is_storable(text: str) -> bool:
+    """Whether databases and file names can hold `text`: no NUL, and no half of a character of UTF-16."""
+    return "\0" not in text and not any("\ud800" <= each <= "\udfff" for each in text)
+
+
+def _storable(text: str) -> str:
+    if not is_storable(text):
         raise ValueError("it holds a NUL or half a character")
-    return value
+    return text
 
 
 _Url = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_storable)]

@@ -103,7 +103,8 @@ def opened(request: LipSyncRequest, vault: Vault) -> LipSyncRequest:
         whole = request.model_copy(update={field: held[field] for field in seals})
     except (ValueError, KeyError, ObjectMissingError) as exc:
         raise _not_opened() from exc
-    if whole.digest != seal.digest:
+    references = {field: _reference(field, held[field], seal) for field in seals}
+    if whole.digest != seal.digest or any(getattr(request, field) != told for field, told in references.items()):
         raise _not_opened()
     return whole
 

@@ -1,5 +1,6 @@
 """Files of this machine, only below the folders that the settings name."""
 
+import errno
 import os
 import secrets
 import shutil
@@ -16,6 +17,7 @@ from lipsync_service.storage.url import Location
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a named pipe must not make the job wait
+_NO_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.ENODEV})  # links in a circle, sockets, devices without a driver
 
 
 class FileStore:
@@ -178,4 +180,6 @@ def _read_errors(location: Location) -> Iterator[None]:
     except PermissionError as exc:
         raise AccessDeniedError(f"{location.shown} may not be opened by this user", "check its permissions") from exc
     except OSError as exc:
+        if exc.errno in _NO_FILE:
+            raise UrlRefusedError(f"{location.shown} is not a regular file", "give the address of a file") from exc
         raise StorageError(f"{location.shown} cannot be opened: {exc.strerror}", "check the address") from exc
