@@ -74,11 +74,10 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
     log_choice("encoder", encoder.chosen, encoder.reason)
     recorder.record_stages(job.log)
     recorder.release()
-    inferred = (
-        infer_inline(job, inputs, parts)
-        if parts
-        else infer_on_gpu_pool(job, held.told, run_context().attempt, set_parts)
-    )
+    if parts:
+        inferred = infer_inline(job, inputs, parts)
+    else:
+        inferred = infer_on_gpu_pool(job, held.told, run_context().attempt, set_parts)
     del parts  # the tracker and the networks: the encoder can use their memory
     give_free_memory_back()
     render = stages.plan(

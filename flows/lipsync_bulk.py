@@ -12,6 +12,7 @@ from lipsync_service.settings import load_settings
 from lipsync_service.tenants import TenantName
 from tasks.bulk import fetch_manifest, show_rows, submit_manifest
 from tasks.handover import failed_state
+from tasks.sealed_request import hold_manifest
 from tasks.stages import unscanned
 
 _Manifest = Annotated[
@@ -34,7 +35,8 @@ def lipsync_bulk(manifest: _Manifest, retry_failed: _RetryFailed = False, tenant
     """
     try:
         settings = load_settings()
-        rows = fetch_manifest(unscanned(settings), manifest, tenant)
+        address = hold_manifest(settings, manifest, tenant, retry_failed)
+        rows = fetch_manifest(unscanned(settings), unscanned(address), tenant)
         show_rows(submit_manifest(unscanned(settings), unscanned(rows), retry_failed))
     except LipSyncError as error:
         return failed_state(error)

@@ -77,6 +77,7 @@ class Labels(click.ParamType[tuple[str, str]]):
     metavar="KEY",
     help="The same key and request is the same job; with another request it is refused.",
 )
+@click.option("--tenant", metavar="NAME", help="Whose job it is, on a service that has tenants.")
 @click.option(
     "--wait/--no-wait",
     "is_waiting",

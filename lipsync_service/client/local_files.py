@@ -11,7 +11,9 @@ from lipsync_core.errors import InputMissingError, LipSyncError, OptionError
 from lipsync_core.media.output import atomic_output, check_output
 from lipsync_core.media.probe import require_audio, require_video
 from lipsync_core.report import Progress
-from lipsync_service.client.request import LipSyncRequest, is_storable
+from lipsync_service.client.field_types import is_storable
+from lipsync_service.client.request import LipSyncRequest
+from lipsync_service.client.results import result_urls
 from lipsync_service.settings import Settings
 from lipsync_service.storage.reach import area_url
 from lipsync_service.storage.storage import Storage
@@ -91,7 +93,7 @@ class FileExchange:
         addressed = request.model_copy(update={name: self._address(area, path) for name, path in inputs.items()})
         if local.output is None:
             return addressed
-        return addressed.model_copy(update={"output": addressed.result_urls(area)[0]})
+        return addressed.model_copy(update={"output": result_urls(addressed, area)[0]})
 
     def require_storage(self, local: LocalFiles) -> None:
         """Raise OptionError where `local` needs a storage that is shared with the service, and no setting names it."""

@@ -2,23 +2,17 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import fields
-from fractions import Fraction
 from pathlib import PurePosixPath
 from types import MappingProxyType
-from typing import Annotated, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    PlainSerializer,
-    PlainValidator,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -26,7 +20,6 @@ from pydantic import (
 from lipsync_core.errors import OptionError
 from lipsync_core.media.output import MUXERS
 from lipsync_core.option_specs import (
-    FRAME_RATE,
     MAX_FACE,
     OPTIONS,
     AudioCodec,
@@ -37,7 +30,8 @@ from lipsync_core.option_specs import (
     Model,
 )
 from lipsync_core.options import JobOptions
-from lipsync_service.names import INTERACTIVE, QUEUES, Priority
+from lipsync_service.client.field_types import Key, Label, LabelName, Rate, Url
+from lipsync_service.names import INTERACTIVE, Priority
 from lipsync_service.storage.seals import seal_of
 from lipsync_service.tenants import TenantName
 
@@ -45,35 +39,6 @@ _SCHEMES = ("s3", "https", "http", "file")
 _LONGEST_KEY = 255  # of the ledger's column
 
 
-def is_storable(text: str) -> bool:
-    """Whether databases and file names can hold `text`: no NUL, and no half of a character of UTF-16."""
-    return "\0" not in text and not any("\ud800" <= each <= "\udfff" for each in text)
-
-
-def _storable(text: str) -> str:
-    if not is_storable(text):
-        raise ValueError("it holds a NUL or half a character")
-    return text
-
-
-_Url = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_storable)]
-_Label = Annotated[str, Field(max_length=1024), AfterValidator(_storable)]
-_LabelName = Annotated[str, AfterValidator(_storable)]
-_Key = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_storable)]
-
-
-def _to_rate(value: object) -> Fraction:
-    if not isinstance(value, Fraction) and re.fullmatch(FRAME_RATE, str(value), re.ASCII) is None:
-        raise ValueError("it is no frame rate, such as 25, 29.97 or 30000/1001")
-    return Fraction(value if isinstance(value, Fraction) else str(value))
-
-
-_Rate = Annotated[
-    Fraction,
-    PlainValidator(_to_rate),
-    PlainSerializer(str, when_used="json"),
-    WithJsonSchema({"type": "string", "pattern": f"^{FRAME_RATE}$"}),
-]
 _DEFAULTS = JobOptions()
 _NO_VALUE = object()
 #: The fields with defaults of the releases whose digests held every field. It stays as it is: the digests of kept jobs
@@ -100,19 +65,19 @@ class LipSyncRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", title="Lip-sync job", hide_input_in_errors=True)
 
-    video: _Url = Field(
+    video: Url = Field(
         title="Video",
         description="The face: s3://BUCKET/KEY, https://… or file:///… of any video or still image.",
         examples=["s3://lipsync/inputs/face.mp4"],
         json_schema_extra={"position": 0},
     )
-    audio: _Url = Field(
+    audio: Url = Field(
         title="Audio",
         description="The speech: s3://BUCKET/KEY, https://… or file:///… of any file with sound.",
         examples=["s3://lipsync/inputs/speech.wav"],
         json_schema_extra={"position": 1},
     )
-    output: _Url = Field(
+    output: Url = Field(
         title="Output",
         description="Where the result goes: s3://BUCKET/KEY, a presigned PUT address or file:///…, "
         "ending in .mp4, .m4v or .mov.",
@@ -180,7 +145,7 @@ class LipSyncRequest(BaseModel):
         description="What the video is compressed to: h264, which plays everywhere, or hevc.",
         json_schema_extra={"position": 11},
     )
-    fps: _Rate | None = Field(
+    fps: Rate | None = Field(
         None,
         title="Frames a second",
         description="Of the result, such as 25 or 30000/1001. Empty: each frame lasts as in the source.",
@@ -207,20 +172,20 @@ class LipSyncRequest(BaseModel):
         description="The queue of its work: bulk jobs run when no interactive one waits.",
         json_schema_extra={"position": 15},
     )
-    callback_url: _Url | None = Field(
+    callback_url: Url | None = Field(
         None,
         title="Callback URL",
         description="https://… that is told, signed, when the job has completed, failed or been cancelled.",
         json_schema_extra={"position": 16},
     )
-    metadata: dict[_LabelName, _Label] = Field(
+    metadata: dict[LabelName, Label] = Field(
         default_factory=dict,
         max_length=32,
         title="Metadata",
         description='Your own labels as JSON, such as {"shot": "12"}; kept with the run, given back in its callback.',
         json_schema_extra={"position": 17},
     )
-    idempotency_key: _Key | None = Field(
+    idempotency_key: Key | None = Field(
         None,
         title="Idempotency key",
         description="The same key and request is the same job; the same key with another request is refused.",
@@ -276,17 +241,6 @@ class LipSyncRequest(BaseModel):
     def key_of_tenant(self, key: str | None) -> str | None:
         """`key` as one of this request's tenant."""
         return key if key is None or self.tenant is None else f"{self.tenant}/{key}"
-
-    def result_urls(self, area_url: str) -> tuple[str, ...]:
-        """The addresses below `area_url` that a result of this request may have, made of all else that it asks for.
-
-        The first is that of the request as it is. A batch gives its rows another queue after it has named their
-        results.
-        """
-        asked = [self.model_copy(update={"output": f"file:///output{self.output_suffix}", "idempotency_key": None})]
-        asked += [asked[0].model_copy(update={"priority": each}) for each in QUEUES]
-        digests = dict.fromkeys(each.digest for each in asked)
-        return tuple(f"{area_url}/results/{each[:2]}/{each}{self.output_suffix}" for each in digests)
 
     @property
     def output_suffix(self) -> str:

@@ -9,6 +9,7 @@ request alone, so a reference that is copied into another request is refused.
 The client seals before it submits, where it knows the storage. A run seals what came by another door when it starts.
 """
 
+import hashlib
 import json
 import secrets
 import tempfile
@@ -109,6 +110,27 @@ def opened(request: LipSyncRequest, vault: Vault) -> LipSyncRequest:
     return whole
 
 
+def sealed_url(url: str, vault: Vault) -> str:
+    """As `sealed`, for one address that stands for itself: that of a manifest."""
+    if not _is_secret("manifest", url):
+        return url
+    return _reference("manifest", url, Seal(_sha256(url), vault.keep({"manifest": url})))
+
+
+def opened_url(url: str, vault: Vault) -> str:
+    """As `opened`, for an address of `sealed_url`."""
+    seal = seal_of(url)
+    if seal is None:
+        return url
+    try:
+        held = vault.read(seal.name)["manifest"]
+    except (ValueError, KeyError, ObjectMissingError) as exc:
+        raise _not_opened() from exc
+    if _sha256(held) != seal.digest:
+        raise _not_opened()
+    return held
+
+
 def discard_seal(request: LipSyncRequest, vault: Vault) -> None:
     """Remove the stored secrets of a sealed request that became no job."""
     for name in {seal.name for field in _FIELDS if (seal := seal_of(getattr(request, field) or "")) is not None}:
@@ -121,7 +143,10 @@ def _secret_addresses(request: LipSyncRequest) -> dict[str, str]:
 
 
 def _is_secret(field: str, url: str) -> bool:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return True  # nobody can say what it holds
     if parts.scheme not in ("http", "https") or seal_of(url) is not None:
         return False
     # The address of a receiver of callbacks is often a secret as a whole.
@@ -134,6 +159,10 @@ def _reference(field: str, url: str, seal: Seal) -> str:
     if len(path) > _LONGEST_SHOWN:
         path = f"/output{Path(path).suffix}"
     return f"{parts.scheme}://{parts.netloc}{path}#{seal}"
+
+
+def _sha256(url: str) -> str:
+    return hashlib.sha256(url.encode()).hexdigest()
 
 
 def _not_opened() -> UrlRefusedError:

@@ -133,6 +133,7 @@ def test_the_secrets_of_a_run_that_never_starts_are_sealed_by_the_watcher(
         deployment = service.api.get("/deployments/name/lipsync/lipsync").raise_for_status().json()["id"]
         ordered = {"parameters": {"request": request}, "work_queue_name": "bulk"}
         run = service.api.post(f"/deployments/{deployment}/create_flow_run", json=ordered).raise_for_status().json()
+        assert "prefect.flow_run" in {each.partition(":")[0] for each in rows_that_hold(service, signatures(request))}
         client.cancel(UUID(run["id"]))
         wait_until(lambda: rows_that_hold(service, signatures(request)) == [])
     finally:

@@ -19,6 +19,7 @@ pytest.importorskip("boto3", reason=NOT_INSTALLED)
 from lipsync_core.errors import OptionError
 from lipsync_service.client.local_files import FileExchange, LocalFiles
 from lipsync_service.client.request import LipSyncRequest
+from lipsync_service.client.results import result_urls
 from lipsync_service.errors import ObjectMissingError, UrlRefusedError
 from lipsync_service.storage.reach import Reach
 from lipsync_service.storage.storage import Storage
@@ -32,7 +33,7 @@ OWN_WRITTEN = """
     work/renders/a.mp4 work/handovers/a.json work/tracks/a.npz work/edits/a.npy work/secrets/a.json work/a.mp4
     work/results/ab/x.mp4 work/tenants/acme/uploads/a.mp4 work/uploads/../renders/a.mp4 work/./renders/a.mp4
     x/../work/renders/a.mp4 ../lipsync/work/renders/a.mp4 ../other/a.mp4 .. a/.. ./a.mp4 a/./b.mp4 a/../../other/b.mp4
-    work//renders/a.mp4 /work/renders/a.mp4 //work/renders/a.mp4 work/renders//a.mp4 WORK/renders/a.mp4
+    work//renders//a.mp4 %2Fwork/renders/a.mp4 //work%2Frenders/a.mp4 work/renders//a.mp4 WORK/renders/a.mp4
     Work/Renders/a.mp4 work./renders/a.mp4 work../a.mp4 work%2Frenders%2Fa.mp4 work%2frenders/a.mp4
     %77ork/renders/a.mp4 %2577ork/renders/a.mp4 a/%2e%2e/work/a.mp4 a/%2E./b.mp4 %252e%252e/other/a.mp4
     a/%25252e%25252e/b.mp4 work\\renders\\a.mp4 a\\..\\work\\a.mp4 work/%72enders/a.mp4 ｗｏｒｋ/renders/a.mp4
@@ -89,8 +90,8 @@ def test_buckets_may_be_named_with_a_prefix(settings: MakeSettings) -> None:
 
 def test_a_job_reads_uploads_and_writes_the_result_of_its_own_request_alone(settings: MakeSettings) -> None:
     request = LipSyncRequest(video="s3://in/v.mp4", audio="s3://in/a.wav", output="s3://out/o.mp4")
-    mine = request.result_urls(OWN)
-    others = request.model_copy(update={"crf": 21}).result_urls(OWN)
+    mine = result_urls(request, OWN)
+    others = result_urls(request.model_copy(update={"crf": 21}), OWN)
     reach = Reach(settings(storage_url=OWN), None, mine)
     upload = f"{OWN}/uploads/ab/{DIGEST}.mp4"
     assert not refused(reach, upload, is_written=False) and refused(reach, upload, is_written=True)
@@ -105,7 +106,7 @@ def test_a_batch_that_changes_the_queue_may_still_write_the_result_that_it_has_n
     fields = {"video": "s3://in/v.mp4", "audio": "s3://in/a.wav", "output": "file:///o.mp4"}
     named = FileExchange(settings()).addressed(LipSyncRequest(**fields), LocalFiles(output=tmp_path / "o.mp4"))
     queued = named.model_copy(update={"priority": "bulk"})
-    assert named.output in queued.result_urls(settings().storage_url)
+    assert named.output in result_urls(queued, settings().storage_url)
 
 
 def test_files_of_the_services_own_folders_are_refused_below_a_root(settings: MakeSettings, tmp_path: Path) -> None:

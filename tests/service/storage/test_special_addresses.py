@@ -224,3 +224,4 @@ def test_the_list_is_not_older_than_a_year() -> None:
     said = age_warning(datetime.now(UTC).date())
     if said is not None:
         pytest.skip(said)
+    assert said is None
