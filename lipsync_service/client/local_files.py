@@ -11,9 +11,9 @@ from lipsync_core.errors import InputMissingError, LipSyncError, OptionError
 from lipsync_core.media.output import atomic_output, check_output
 from lipsync_core.media.probe import require_audio, require_video
 from lipsync_core.report import Progress
-from lipsync_service.client.field_types import is_storable
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.client.results import result_urls
+from lipsync_service.client.text_types import is_storable
 from lipsync_service.settings import Settings
 from lipsync_service.storage.reach import area_url
 from lipsync_service.storage.storage import Storage

@@ -30,7 +30,8 @@ from lipsync_core.option_specs import (
     Model,
 )
 from lipsync_core.options import JobOptions
-from lipsync_service.client.field_types import Key, Label, LabelName, Rate, Url
+from lipsync_service.client.field_types import Rate
+from lipsync_service.client.text_types import Key, Label, LabelName, Url
 from lipsync_service.names import INTERACTIVE, Priority
 from lipsync_service.storage.seals import seal_of
 from lipsync_service.tenants import TenantName

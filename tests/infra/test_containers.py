@@ -175,6 +175,15 @@ def test_compose_confines_what_is_ours() -> None:
         assert list(confinement_problems(good | lacking))
 
 
+def test_every_part_that_opens_secrets_of_jobs_reaches_the_storage() -> None:
+    """The workers, and the watcher, which opens the addresses of callbacks."""
+    needed = {"LIPSYNC_STORAGE_URL", "LIPSYNC_S3_ENDPOINT", "LIPSYNC_S3_ACCESS_KEY", "LIPSYNC_S3_SECRET_KEY"}
+    for environments, _ in (compose_doors(compose()), kubernetes_doors(resources(*MANIFESTS))):
+        parts = {name: set(each) for name, each in environments.items() if name.startswith(("watcher", "worker-"))}
+        assert len(parts) >= 3
+        assert {name: needed - each for name, each in parts.items() if needed - each and "init" not in name} == {}
+
+
 def test_only_the_watcher_can_sign_callbacks() -> None:
     services = compose()["services"].items()
     pods = {each["metadata"]["name"]: json.dumps(each) for each in resources(*MANIFESTS)}
