@@ -30,6 +30,7 @@ from uuid import UUID, uuid4
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.service_overhead import distinct_copy
+from infra.local.layout import BUCKET
 from lipsync_service.client import LipSyncRequest, open_client
 from lipsync_service.client.prefect_api import open_api
 from lipsync_service.settings import Settings
@@ -126,7 +127,7 @@ def requests_by_path(log: str) -> Counter[str]:
 
 def submitted(stack: Stack, count: int, folder: Path) -> list[UUID]:
     """Run `count` jobs with distinct videos at once, each with a caller of its own who waits; their ids."""
-    storage, url = Storage(stack.settings), f"{stack.settings.storage_url}/benchmark"
+    storage, url = Storage(stack.settings), f"s3://{BUCKET}/benchmark"
     speech, face = folder / "speech.wav", folder / "face.mp4"
     storage.put(speech, f"{url}/speech.wav")
     requests = []

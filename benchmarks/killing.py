@@ -100,10 +100,10 @@ def started() -> Iterator[Stack]:
 def submitted(settings: Settings, count: int, folder: Path) -> list[UUID]:
     """Submit the jobs, each with a video of its own, so that no result comes from a cache."""
     storage, jobs = Storage(settings), []
-    storage.put(_SPEECH, f"{_FOLDER_URL}/speech.wav")
+    storage.put_shared(_SPEECH, f"{_FOLDER_URL}/speech.wav")
     with open_api(settings) as api:
         for number in range(count):
-            storage.put(distinct_copy(_FACE, folder / f"{number}.mp4"), f"{_FOLDER_URL}/{number}.mp4")
+            storage.put_shared(distinct_copy(_FACE, folder / f"{number}.mp4"), f"{_FOLDER_URL}/{number}.mp4")
             files = {"video": f"{_FOLDER_URL}/{number}.mp4", "audio": f"{_FOLDER_URL}/speech.wav"}
             request = {**files, "output": f"{_FOLDER_URL}/{number}-out.mp4", "model": "viseme"}
             run, _ = api.create_run("lipsync/lipsync", RunOrder(f"killing-{number}", {"request": request}))
@@ -128,7 +128,7 @@ def contents(settings: Settings, count: int) -> Counter[str]:
     storage, found = Storage(settings), Counter[str]()
     for number in range(count):
         try:
-            with storage.fetch(f"{_FOLDER_URL}/{number}-out.mp4") as file:
+            with storage.fetch_shared(f"{_FOLDER_URL}/{number}-out.mp4") as file:
                 found[file.sha256] += 1
         except LipSyncError as error:
             found[error.code] += 1

@@ -23,6 +23,7 @@ from sqlalchemy import select
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from infra.local.layout import BUCKET
 from lipsync_cli.bench.figures import CpuSeconds
 from lipsync_cli.bench.inputs import InputPair, distinct_inputs
 from lipsync_cli.bench.machine import busy_cpu_s
@@ -126,7 +127,7 @@ def run_jobs(service: Service, requests: Sequence[Request]) -> Measured:
 
 
 def _uploaded(service: Service, pairs: Sequence[InputPair]) -> list[Request]:
-    storage, folder_url = Storage(service.settings), f"{service.settings.storage_url}/plan-check/{uuid4()}"
+    storage, folder_url = Storage(service.settings), f"s3://{BUCKET}/plan-check/{uuid4()}"
     requests = []
     for number, pair in enumerate(pairs):
         urls = {kind: f"{folder_url}/{path.name}" for kind, path in (("video", pair.video), ("audio", pair.audio))}

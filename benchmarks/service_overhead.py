@@ -18,6 +18,7 @@ from uuid import UUID, uuid4
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.process import run
+from infra.local.layout import BUCKET
 from lipsync_service.client.prefect_api import PrefectApi, RunOrder, RunQuery, open_api
 from lipsync_service.settings import Settings
 from lipsync_service.storage.storage import Storage
@@ -60,7 +61,7 @@ def service_s(video: Path, settings: Settings, api: PrefectApi) -> tuple[float, 
 
     The inputs are uploaded before, because a caller's upload is no part of the job.
     """
-    storage, folder_url = Storage(settings), f"{settings.storage_url}/benchmark"
+    storage, folder_url = Storage(settings), f"s3://{BUCKET}/benchmark"
     for path in (video, _SPEECH):
         storage.put(path, f"{folder_url}/{path.name}")
     request = {

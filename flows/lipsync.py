@@ -28,6 +28,7 @@ from tasks.opening import open_job
 from tasks.recorder import JobAddresses, JobRecorder
 from tasks.rendering import RenderPass, check_sound
 from tasks.run_context import run_context
+from tasks.sealed_request import HeldRequest, hold_request
 from tasks.stages import unscanned
 
 
@@ -37,13 +38,18 @@ def lipsync(request: LipSyncRequest) -> State[Any] | None:
     addresses = JobAddresses(shown_url(request.video), shown_url(request.audio), shown_url(request.output))
     try:
         settings = load_settings()
+        held = hold_request(settings, request)
         recorder = JobRecorder(settings, run_context())
-        claim = recorder.claim(addresses, request.idempotency_key, request.digest)
+        claim = recorder.claim(addresses, request.scoped_key, held.whole.digest)
         if not claim.is_new:
             return duplicate_state(claim.job_id, recorder.job(claim.job_id))
-        with recorder.recorded(), stages.translated_timeouts(), open_job(request.options(), settings) as job:
+        with (
+            recorder.recorded(),
+            stages.translated_timeouts(),
+            open_job(request.options(), settings, held.reach(settings)) as job,
+        ):
             try:
-                _run(job, request, settings, recorder)
+                _run(job, held, settings, recorder)
             finally:
                 recorder.record_stages(job.log)
                 show_timings(job.log)
@@ -53,7 +59,8 @@ def lipsync(request: LipSyncRequest) -> State[Any] | None:
     return None
 
 
-def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, recorder: JobRecorder) -> None:
+def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRecorder) -> None:
+    request = held.whole
     require_rendering(job.options, job.models, job.execution)  # before the fetch: a missing model fails at once
     set_parts = partial(recorder.set_parts, options=job.options)
     parts = None if settings.gpu_pool else load_gpu_pool_parts(job)
@@ -67,9 +74,10 @@ def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, recorder:
     log_choice("encoder", encoder.chosen, encoder.reason)
     recorder.record_stages(job.log)
     recorder.release()
-    inferred = (
-        infer_inline(job, inputs, parts) if parts else infer_on_gpu_pool(job, request, run_context().attempt, set_parts)
-    )
+    if parts:
+        inferred = infer_inline(job, inputs, parts)
+    else:
+        inferred = infer_on_gpu_pool(job, held.told, run_context().attempt, set_parts)
     del parts  # the tracker and the networks: the encoder can use their memory
     give_free_memory_back()
     render = stages.plan(

@@ -17,6 +17,7 @@ from tasks.handover import failed_state
 from tasks.opening import open_job
 from tasks.recorder import JobRecorder
 from tasks.run_context import run_context
+from tasks.sealed_request import hold_request
 
 
 @flow(name=GPU_FLOW, persist_result=False, validate_parameters=True, timeout_seconds=stages.JOB_LIMIT_S)
@@ -29,9 +30,13 @@ def lipsync_gpu(request: LipSyncRequest, attempt: int = 1) -> State[Any] | None:
     try:
         settings = load_settings()
         recorder = JobRecorder(settings, run_context(UUID(parent_id or run_id), attempt))
-        with stages.translated_timeouts(), open_job(request.options(), settings) as job:
+        held = hold_request(settings, request)
+        with (
+            stages.translated_timeouts(),
+            open_job(request.options(), settings, held.reach(settings)) as job,
+        ):
             try:
-                infer_and_hand_over(job, request, UUID(run_id))
+                infer_and_hand_over(job, held.whole, UUID(run_id))
             finally:
                 recorder.record_stages(job.log)
                 show_timings(job.log)

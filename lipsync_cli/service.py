@@ -12,6 +12,7 @@ from lipsync_cli.extra import service_extra, service_settings
 if TYPE_CHECKING:
     from lipsync_service.client.job_client import JobClient
     from lipsync_service.client.local_files import FileExchange, FileProgress, LocalFiles
+    from lipsync_service.client.request import LipSyncRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Service:
     client: "JobClient"
     files: "FileExchange"
 
-    def send(self, local: "LocalFiles", progress: "FileProgress") -> None:
+    def send(self, request: "LipSyncRequest", local: "LocalFiles", progress: "FileProgress") -> None:
         """Send the files as `FileExchange.send`, to a service that answers: where it is down, so is its storage.
 
         Raises:
@@ -30,7 +31,7 @@ class Service:
         """
         self.files.require_storage(local)
         self.client.require_service()
-        self.files.send(local, progress)
+        self.files.send(request, local, progress)
 
 
 @contextmanager

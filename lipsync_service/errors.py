@@ -5,6 +5,7 @@
     │   ├── UrlRefusedError                    URL_REFUSED
     │   ├── ObjectMissingError                 NOT_FOUND
     │   ├── AccessDeniedError                  ACCESS_DENIED
+    │   ├── TooSlowError                       LIMIT_TRANSFER_TIME
     │   └── ChecksumError                      CHECKSUM_MISMATCH
     ├── JobCrashedError               exit 8   JOB_CRASHED
     │   ├── GpuRunError                        GPU_RUN_FAILED
@@ -53,6 +54,12 @@ class AccessDeniedError(StorageError):
     """The server refuses the credentials, or a presigned address has expired."""
 
     code = "ACCESS_DENIED"
+
+
+class TooSlowError(StorageError):
+    """A server takes longer for a file than this service waits, however often it sends a byte."""
+
+    code = "LIMIT_TRANSFER_TIME"
 
 
 class ChecksumError(StorageError):

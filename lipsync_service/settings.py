@@ -13,10 +13,12 @@ from lipsync_core.errors import OptionError
 from lipsync_core.execution import Decoding, Execution, Precision, Providers
 from lipsync_core.server_address import host_and_port
 from lipsync_service.limit_settings import LimitSettings
+from lipsync_service.tenants import TenantName, TenantReach
 
 _GIB = 1 << 30
 _Names = Annotated[tuple[str, ...], NoDecode]
 _Paths = Annotated[tuple[Path, ...], NoDecode]
+_Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65_535)], ...], NoDecode]
 
 
 def _data_folder() -> Path:
@@ -43,9 +45,19 @@ class Settings(LimitSettings):
     s3_region: str = Field("us-east-1", description="The region in the signature of S3 requests.")
     s3_access_key: SecretStr | None = Field(None, description="Unset: boto3 finds the credentials in its usual way.")
     s3_secret_key: SecretStr | None = None
-    s3_buckets: _Names = Field((), description="The buckets that jobs may name; empty: all that the key opens.")
+    s3_buckets: _Names = Field(
+        (), description="What jobs may name in S3: BUCKET or BUCKET/PREFIX; empty: all that the key opens."
+    )
     http_allowed_hosts: _Names = Field(
         (), description="Hosts (NAME or NAME:PORT; .NAME for all below it) that may have addresses that are not public."
+    )
+    http_ports: _Ports = Field(
+        (80, 443), description="The ports of all other hosts; those that are allowed by name may have any."
+    )
+    tenants: Annotated[dict[TenantName, TenantReach], NoDecode] = Field(
+        default_factory=dict,
+        description='The tenants, as JSON: {"NAME": {"read": ["s3://BUCKET/PREFIX"], "write": [...]}}. Where there are '
+        "any, each request names one, and reaches no more of S3 and of folders.",
     )
     file_roots: _Paths = Field((), description="Folders whose files jobs may name with file://. Empty: none.")
     download_connections: int = Field(4, ge=1, le=32, description="Connections to one server for one file.")
@@ -122,7 +134,12 @@ class Settings(LimitSettings):
         description="The GPUs of this process; the first is measured.",
     )
 
-    @field_validator("s3_buckets", "http_allowed_hosts", "file_roots", mode="before")
+    @field_validator("tenants", mode="before")
+    @classmethod
+    def _are_json(cls, value: object) -> object:
+        return json.loads(value or "{}") if isinstance(value, str) else value
+
+    @field_validator("s3_buckets", "http_allowed_hosts", "http_ports", "file_roots", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):

@@ -1,6 +1,7 @@
 """The tasks of a bulk run: fetch a manifest, submit a job for each of its rows, show the result of each."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
@@ -10,18 +11,29 @@ from prefect.settings import get_current_settings
 from lipsync_core.errors import InputError
 from lipsync_service.client.batch import PlannedRow, SubmittedRow, plan_rows, submit_rows
 from lipsync_service.client.job_client import open_client
-from lipsync_service.client.manifest import read_manifest
+from lipsync_service.client.manifest import ManifestRow, read_manifest
 from lipsync_service.settings import Settings
+from lipsync_service.storage.reach import Reach
 from lipsync_service.storage.storage import Storage
 from tasks.artifacts import show_table
 from tasks.stages import NOT_PERSISTED, RETRIED, TRANSFER_LIMIT_S
 
 
 @task(name="fetch", task_run_name="fetch manifest", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
-def fetch_manifest(settings: Settings, manifest: str) -> tuple[PlannedRow, ...]:
-    """Fetch the manifest and check its rows."""
-    with Storage(settings).fetch(manifest) as copy:
-        return plan_rows(read_manifest(copy.path, PurePosixPath(urlsplit(manifest).path).suffix))
+def fetch_manifest(settings: Settings, manifest: str, tenant: str | None = None) -> tuple[PlannedRow, ...]:
+    """Fetch the manifest and check its rows, all of which are jobs of `tenant`."""
+    with Storage(settings, reach=Reach(settings, tenant)).fetch(manifest) as copy:
+        rows = read_manifest(copy.path, PurePosixPath(urlsplit(manifest).path).suffix)
+    return plan_rows([of_tenant(row, tenant) for row in rows])
+
+
+def of_tenant(row: ManifestRow, tenant: str | None) -> ManifestRow:
+    """The row as a job of `tenant`, or refused where it names another one."""
+    if row.request is None or row.request.tenant == tenant:
+        return row
+    if row.request.tenant is None:
+        return replace(row, request=row.request.model_copy(update={"tenant": tenant}))
+    return replace(row, request=None, faults=("tenant: it is not that of the manifest",))
 
 
 @task(name="submit", task_run_name="submit", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)

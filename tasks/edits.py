@@ -45,7 +45,7 @@ def kept_or_inferred_edits(
     conditions = heard.conditions or _listened(inference, meter.clock)
     _write_rows(path, _edits(inference, plan, conditions, meter.clock), meter.items, progress)
     meter.size_bytes = path.stat().st_size
-    job.files.put(path, url)
+    job.files.put_shared(path, url)
     return EditsReference(url, was_cached=False)
 
 

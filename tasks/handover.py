@@ -72,7 +72,7 @@ def write_handover(job: ServiceJob, run_id: UUID, handover: Handover) -> None:
     """Store the handover where the parent finds it by the child's run id."""
     path = job.folder / "handover.json"
     path.write_text(handover.model_dump_json(), encoding="utf-8")
-    job.files.put(path, _url(job, run_id))
+    job.files.put_shared(path, _url(job, run_id))
 
 
 def has_handed_over(job: ServiceJob, run_id: UUID) -> bool:

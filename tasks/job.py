@@ -53,7 +53,10 @@ class Files(Protocol):
         """Remove a file that the service itself has made."""
 
     def put(self, path: Path, url: str) -> None:
-        """Write the file at `path` to `url`, whole or not at all."""
+        """Write the file at `path` to the request's address `url`, whole or not at all."""
+
+    def put_shared(self, path: Path, url: str) -> None:
+        """As `put`, to an address in the service's own storage."""
 
     def exists(self, url: str) -> bool:
         """Whether there is a file at `url`."""

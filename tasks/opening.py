@@ -16,6 +16,7 @@ from lipsync_core.threads import no_thread_pools, threads_limited
 from lipsync_core.workspace import Workspace
 from lipsync_service.gpu_meter import open_gpu
 from lipsync_service.settings import Settings
+from lipsync_service.storage.reach import Reach
 from lipsync_service.storage.storage import Storage
 from lipsync_service.worker.capacity import threads_of_a_run
 from tasks.job import ServiceJob
@@ -23,13 +24,16 @@ from tasks.stage_log import StageLog
 
 
 @contextmanager
-def open_job(options: JobOptions, settings: Settings) -> Iterator[ServiceJob]:
+def open_job(options: JobOptions, settings: Settings, reach: Reach | None = None) -> Iterator[ServiceJob]:
     """One job. Its folder, below TMPDIR, is removed and its fetched files are released when the block ends.
+
+    `reach` is what its addresses may name, by default what those of a service without tenants may.
 
     Raises:
         DiskLimitError: the disk of its folder is nearly full.
         LipSyncError: the shared storage's settings cannot be used; or that of the block, as `ServiceJob.for_caller`.
     """
+    reach = reach or Reach(settings)
     with (
         reading_room("all" if settings.isolate else "nothing"),
         no_thread_pools(),
@@ -44,8 +48,8 @@ def open_job(options: JobOptions, settings: Settings) -> Iterator[ServiceJob]:
             options=options,
             models=ModelStore(Workspace.default().models),
             execution=settings.execution,
-            files=Storage(settings),
-            shared_url=settings.storage_url,
+            files=Storage(settings, reach=reach),
+            shared_url=reach.area_url,
             max_input_s=settings.max_duration_s,
             max_gpu_wait_s=settings.gpu_wait_s,
             folder=Path(folder),

@@ -101,7 +101,7 @@ def deliver(render: RenderPass, url: str) -> None:
     """
     files = render.job.files
     if not render.is_kept and not files.exists(render.kept_url):
-        files.put(render.output, render.kept_url)
+        files.put_shared(render.output, render.kept_url)
     files.put(render.output, url)
     with suppress(LipSyncError):  # the caller has the output; the storage's own rule for old files is left with it
         files.discard(render.kept_url)

@@ -26,7 +26,7 @@ def track_clip(
     needed_s = source_s_needed(end_s, job.options)
     clip = inference.track_pass.run(inference.inputs.video, needed_s, meter.clock, progress)
     if not clip.was_cached:
-        job.files.put(job.tracks.path(key), url)
+        job.files.put_shared(job.tracks.path(key), url)
     meter.was_cached, meter.items = clip.was_cached, 0 if clip.was_cached else len(clip.track)
     return TrackReference(key, url, end_s, clip.track.tracker, clip.was_cached)
 

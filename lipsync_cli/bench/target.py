@@ -111,7 +111,7 @@ class Target:
             fields = {"video": str(pair.video), "audio": str(pair.audio), "output": f"{uuid4()}.mp4"}
             addresses, local = split_local({**fields, "model": model, "enhance_quality": is_enhanced}, Path())
             request = exchange.addressed(LipSyncRequest.model_validate(addresses), local)
-            exchange.send(local, lambda path, progress: None)
+            exchange.send(request, local, lambda path, progress: None)
             requests.append(request)
         return requests
 

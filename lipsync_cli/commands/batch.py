@@ -98,7 +98,8 @@ def _submitted(service: Service, rows: "Sequence[PlannedRow]", retry_failed: boo
 
         def upload(row: "PlannedRow") -> None:
             show(Step(f"submitting {len(rows)} rows", 100 * len(submitted) / len(rows)))
-            service.send(row.local, lambda path, progress: show(transfer_step(path, progress)))
+            if row.request is not None:
+                service.send(row.request, row.local, lambda path, progress: show(transfer_step(path, progress)))
 
         for each in submit_rows(service.client, rows, upload, retry_failed):
             submitted.append(each)

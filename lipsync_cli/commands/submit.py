@@ -77,6 +77,7 @@ class Labels(click.ParamType[tuple[str, str]]):
     metavar="KEY",
     help="The same key and request is the same job; with another request it is refused.",
 )
+@click.option("--tenant", metavar="NAME", help="Whose job it is, on a service that has tenants.")
 @click.option(
     "--wait/--no-wait",
     "is_waiting",
@@ -144,7 +145,7 @@ def _addressed(service: Service, request: "LipSyncRequest", local: "LocalFiles",
     """The request with addresses for this machine's files, after these files were sent to the service."""
     addressed = service.files.addressed(request, local)
     with shown_steps(quiet) as show:
-        service.send(local, lambda path, progress: show(transfer_step(path, progress)))
+        service.send(addressed, local, lambda path, progress: show(transfer_step(path, progress)))
     return addressed
 
 

@@ -141,7 +141,8 @@ class CallbackSender:
         self._secret = secret.get_secret_value() if secret else None
         if self._secret is not None:
             _key(self._secret)
-        self._http = HttpClient(AddressGuard(settings.http_allowed_hosts), TIMEOUT_S, limit_s=TIMEOUT_S)
+        guard = AddressGuard(settings.http_allowed_hosts, ports=settings.http_ports)
+        self._http = HttpClient(guard, TIMEOUT_S, limit_s=TIMEOUT_S)
 
     def send(self, letter: Letter, now: datetime) -> Reply:
         """Try once."""

@@ -24,6 +24,7 @@ from lipsync_service.client.prefect_api import PrefectApi, RunOrder, RunQuery, T
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.client.retries import retried
 from lipsync_service.client.run_states import retry_command, state_types
+from lipsync_service.client.sealing import Vault, discard_seal, has_secrets, sealed
 from lipsync_service.client.waiting import HEARD_TYPES, Waiting
 from lipsync_service.errors import IdempotencyConflictError, JobMissingError, JobStateError
 from lipsync_service.names import ENCODE_TASK, GPU_FLOW, JOB_DEPLOYMENT, JOB_FLOW, PROGRESS_ARTIFACT, JobStateName
@@ -66,8 +67,10 @@ class JobClient:
     credentials. Calls about one job raise JobMissingError where the service has no such job.
     """
 
-    def __init__(self, api: PrefectApi) -> None:
+    def __init__(self, api: PrefectApi, settings: Settings | None = None) -> None:
+        """`settings` name the storage that keeps the secrets of requests; without one a job's own run seals them."""
         self._api = api
+        self._settings = settings
 
     def submit(self, request: LipSyncRequest, key: str | None = None, name: str | None = None) -> Submission:
         """Order a job. The same key and request is the same job, also where that has ended.
@@ -79,14 +82,19 @@ class JobClient:
 
         Raises:
             IdempotencyConflictError: the key belongs to a job with another request.
+            StorageError, TransientError: the storage does not take the request's secrets.
         """
+        vault = Vault(self._settings, request.tenant) if self._settings and has_secrets(request) else None
+        told = sealed(request, vault) if vault else request
         order = RunOrder(
             name=(name or PurePosixPath(urlsplit(request.output).path).stem)[:_NAME_CHARS] or "job",
-            parameters={"request": request.model_dump(mode="json")},
+            parameters={"request": told.model_dump(mode="json")},
             queue=request.priority,
-            key=key or request.idempotency_key,
+            key=request.key_of_tenant(key or request.idempotency_key),
         )
         run, is_new = self._api.create_run(JOB_DEPLOYMENT, order)
+        if vault and not is_new:
+            discard_seal(told, vault)  # the job that was there before has its own
         earlier = None if is_new else request_of(run)
         if not is_new and (earlier is None or earlier.digest != request.digest):
             message = f"the key {order.key} belongs to job {run.id}, which asks for something else"
@@ -217,8 +225,9 @@ class JobClient:
 @contextmanager
 def open_client(settings: Settings | None = None) -> Iterator[JobClient]:
     """A client of the service that `settings` name, by default those of the environment (LIPSYNC_API_URL ...)."""
-    with open_api(settings or load_settings()) as api:
-        yield JobClient(api)
+    chosen = settings or load_settings()
+    with open_api(chosen) as api:
+        yield JobClient(api, chosen if "storage_url" in chosen.model_fields_set else None)
 
 
 def _may_run_again(job: Job, crashes: dict[UUID, float]) -> bool:

@@ -13,7 +13,10 @@ from lipsync_core.media.output import atomic_output, check_output
 from lipsync_core.media.probe import require_audio, require_video
 from lipsync_core.report import Progress
 from lipsync_service.client.request import LipSyncRequest
+from lipsync_service.client.results import result_urls
+from lipsync_service.client.text_types import is_storable
 from lipsync_service.settings import Settings
+from lipsync_service.storage.reach import area_url
 from lipsync_service.storage.storage import Storage
 
 #: Receives the number of bytes of a file that were transferred, as `Storage` counts them.
@@ -63,7 +66,7 @@ def split_local(fields: Mapping[str, object], folder: Path) -> tuple[dict[str, o
     paths = {
         name: folder / text
         for name, text in texts.items()
-        if isinstance(text, str) and text and "://" not in text and "\0" not in text
+        if isinstance(text, str) and text and "://" not in text and is_storable(text)
     }
     return {**fields, **{name: path.absolute().as_uri() for name, path in paths.items()}}, LocalFiles(**paths)
 
@@ -73,9 +76,10 @@ class FileExchange:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._storage = Storage(settings.model_copy(update={"max_input_bytes": _ANY_SIZE}))  # a result may be larger
+        # The caller reads and writes by its own permission, whatever its tenant; a result may be larger than an input.
+        self._storage = Storage(settings.model_copy(update={"max_input_bytes": _ANY_SIZE, "tenants": {}}))
         self._digests: dict[Path, str] = {}
-        self._sent: set[Path] = set()
+        self._sent: set[tuple[str, Path]] = set()
 
     def addressed(self, request: LipSyncRequest, local: LocalFiles) -> LipSyncRequest:
         """The request with addresses that the service's workers can open. Nothing is sent yet.
@@ -87,12 +91,11 @@ class FileExchange:
             InputMissingError: an input cannot be read.
         """
         inputs = {name: path for name, path in (("video", local.video), ("audio", local.audio)) if path is not None}
-        addressed = request.model_copy(update={name: self._address(path) for name, path in inputs.items()})
+        area = self._area(request)
+        addressed = request.model_copy(update={name: self._address(area, path) for name, path in inputs.items()})
         if local.output is None:
             return addressed
-        asked = addressed.model_copy(update={"output": f"file:///output{addressed.output_suffix}"}).digest
-        output = f"{self._settings.storage_url}/results/{asked[:2]}/{asked}{addressed.output_suffix}"
-        return addressed.model_copy(update={"output": output})
+        return addressed.model_copy(update={"output": result_urls(addressed, area)[0]})
 
     def require_storage(self, local: LocalFiles) -> None:
         """Raise OptionError where `local` needs a storage that is shared with the service, and no setting names it."""
@@ -100,8 +103,8 @@ class FileExchange:
             remedy = "set LIPSYNC_STORAGE_URL, or give --service the file service.env that `make up` writes"
             raise OptionError("no storage is named that local files could go through", remedy)
 
-    def send(self, local: LocalFiles, progress: FileProgress) -> None:
-        """Send the inputs to their addresses, unless their content is there.
+    def send(self, request: LipSyncRequest, local: LocalFiles, progress: FileProgress) -> None:
+        """Send the inputs of the request to their addresses, unless their content is there.
 
         Raises:
             OptionError: as `require_storage`.
@@ -109,8 +112,8 @@ class FileExchange:
         """
         self.require_storage(local)
         for path in (local.video, local.audio):
-            if path is not None and path not in self._sent:
-                self._send(path, progress)
+            if path is not None:
+                self._send(self._area(request), path, progress)
 
     def download(self, address: str, path: Path, progress: FileProgress) -> None:
         """Bring a result to `path`, whole or not at all; a file with the same content stays as it is.
@@ -121,24 +124,31 @@ class FileExchange:
         """
         if path.is_file() and self._storage.holds(path, address):
             return
+        is_own = address.startswith(f"{self._settings.storage_url}/")
+        fetch = self._storage.fetch_shared if is_own else self._storage.fetch
         with (
-            self._storage.fetch(address, lambda each: progress(path, each)) as file,
+            fetch(address, lambda each: progress(path, each)) as file,
             atomic_output(path) as partial,
         ):
             shutil.copyfile(file.path, partial)
 
-    def _send(self, path: Path, progress: FileProgress) -> None:
-        address = self._address(path)
-        if not self._storage.holds(path, address):
-            self._storage.put(path, address, lambda each: progress(path, each))
-        self._sent.add(path)
+    def _area(self, request: LipSyncRequest) -> str:
+        return area_url(self._settings.storage_url, request.tenant)
 
-    def _address(self, path: Path) -> str:
+    def _send(self, area: str, path: Path, progress: FileProgress) -> None:
+        address = self._address(area, path)
+        if (area, path) in self._sent:
+            return
+        if not self._storage.holds(path, address):
+            self._storage.put_shared(path, address, lambda each: progress(path, each))
+        self._sent.add((area, path))
+
+    def _address(self, area: str, path: Path) -> str:
         if path not in self._digests:
             self._digests[path] = _sha256(path)
         digest = self._digests[path]
         suffix = path.suffix.lower() if _SUFFIX.fullmatch(path.suffix.lower()) else ""
-        return f"{self._settings.storage_url}/uploads/{digest[:2]}/{digest}{suffix}"
+        return f"{area}/uploads/{digest[:2]}/{digest}{suffix}"
 
 
 def _sha256(path: Path) -> str:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -25,6 +26,10 @@ class _Fault:
     """The reason for which a line holds no fields."""
 
     text: str
+
+
+class _TwiceError(Exception):
+    """A field that an object of JSON has twice, of which a reader would silently take the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,8 @@ def read_manifest(path: Path, suffix: str | None = None, folder: Path | None = N
         raise InputError(f"{path.name} is no manifest", "name it .csv or .jsonl")
     most = limits()
     try:
+        if not path.is_file() and path.exists():  # a pipe without a writer would wait for ever
+            raise InputError(f"the manifest {path.name} is no regular file")
         if path.stat().st_size > most.max_manifest_bytes:
             raise ManifestLimitError(f"the manifest {path.name} has more than {most.max_manifest_bytes} bytes", _SPLIT)
         lines = tuple(islice(reader(path.read_text(encoding="utf-8-sig")), most.max_manifest_rows + 1))
@@ -73,13 +80,28 @@ def _json_fields(text: str) -> Iterator[tuple[int, object]]:
         if not line.strip():
             continue
         try:
-            yield number, json.loads(line)
+            yield number, json.loads(line, object_pairs_hook=_fields)
+        except _TwiceError as exc:
+            yield number, _Fault(f"row: it has the field {exc} more than once")
         except json.JSONDecodeError as exc:
             yield number, _Fault(f"row: it is no JSON: {exc.msg} at column {exc.colno}")
+        except (ValueError, RecursionError):  # a number of thousands of digits; thousands of brackets
+            yield number, _Fault("row: it is no JSON that a request could be: too deep, or a number too long")
+
+
+def _fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _TwiceError(repr(next(name for name in names if names.count(name) > 1)))
+    return found
 
 
 def _csv_fields(text: str) -> Iterator[tuple[int, object]]:
     reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", strict=True)
+    twice = [name for name, count in Counter(reader.fieldnames or ()).items() if name and count > 1]
+    if twice:
+        raise csv.Error(f"it has the column {twice[0]!r} more than once")
     for cells in reader:
         if "" in cells:
             yield reader.line_num, _Fault("row: it has more cells than the header")
@@ -109,5 +131,11 @@ def faults_of(error: ValidationError) -> tuple[str, ...]:
     """The faults of a request, in the form of `ManifestRow.faults`."""
     found = error.errors(include_url=False, include_input=False)
     return tuple(
-        f"{'.'.join(map(str, fault['loc'])) or 'row'}: {fault['msg'].removeprefix('Value error, ')}" for fault in found
+        f"{'.'.join(map(_shown, fault['loc'])) or 'row'}: {fault['msg'].removeprefix('Value error, ')}"
+        for fault in found
     )
+
+
+def _shown(name: int | str) -> str:
+    """The name of a field, which may be anything."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(name)[:80])

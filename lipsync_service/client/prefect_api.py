@@ -135,6 +135,10 @@ class PrefectApi:
         answer = self._asked("POST", f"/flow_runs/{run_id}/set_state", {"state": state, "force": force})
         return bool(answer["status"] == "ACCEPT")
 
+    def replace_parameters(self, run_id: UUID, parameters: Mapping[str, Any]) -> None:
+        """Give the run other parameters; those that it had are forgotten."""
+        self._asked("PATCH", f"/flow_runs/{run_id}", {"parameters": parameters})
+
     def cancel(self, run_id: UUID, message: str = "") -> bool:
         """Have the run's worker stop it. Returns as `set_state`."""
         return self.set_state(run_id, "CANCELLING", "Cancelling", message)
@@ -186,7 +190,7 @@ class PrefectApi:
             message = f"the service at {self._shown} does not take this request ({status})"
             raise OptionError(message, "see that it has the version of this command")
         try:
-            return answer.raise_for_status().json()
+            return answer.raise_for_status().json() if status != HTTPStatus.NO_CONTENT else None
         except (httpx.HTTPStatusError, ValueError) as exc:
             message = f"the service at {self._shown} answers with status {status} and nothing usable"
             raise ServiceDownError(message, "see its log, and whether LIPSYNC_API_URL is Prefect's API") from exc

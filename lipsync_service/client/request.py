@@ -2,22 +2,17 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import fields
-from fractions import Fraction
 from pathlib import PurePosixPath
 from types import MappingProxyType
-from typing import Annotated, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    PlainSerializer,
-    PlainValidator,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -25,7 +20,6 @@ from pydantic import (
 from lipsync_core.errors import OptionError
 from lipsync_core.media.output import MUXERS
 from lipsync_core.option_specs import (
-    FRAME_RATE,
     MAX_FACE,
     OPTIONS,
     AudioCodec,
@@ -36,25 +30,16 @@ from lipsync_core.option_specs import (
     Model,
 )
 from lipsync_core.options import JobOptions
+from lipsync_service.client.field_types import Rate
+from lipsync_service.client.text_types import Key, Label, LabelName, Url
 from lipsync_service.names import INTERACTIVE, Priority
+from lipsync_service.storage.seals import seal_of
+from lipsync_service.tenants import TenantName
 
 _SCHEMES = ("s3", "https", "http", "file")
-_Url = Annotated[str, Field(min_length=1, max_length=4096)]
-_Label = Annotated[str, Field(max_length=1024)]
+_LONGEST_KEY = 255  # of the ledger's column
 
 
-def _to_rate(value: object) -> Fraction:
-    if not isinstance(value, Fraction) and re.fullmatch(FRAME_RATE, str(value), re.ASCII) is None:
-        raise ValueError("it is no frame rate, such as 25, 29.97 or 30000/1001")
-    return Fraction(value if isinstance(value, Fraction) else str(value))
-
-
-_Rate = Annotated[
-    Fraction,
-    PlainValidator(_to_rate),
-    PlainSerializer(str, when_used="json"),
-    WithJsonSchema({"type": "string", "pattern": f"^{FRAME_RATE}$"}),
-]
 _DEFAULTS = JobOptions()
 _NO_VALUE = object()
 #: The fields with defaults of the releases whose digests held every field. It stays as it is: the digests of kept jobs
@@ -81,19 +66,19 @@ class LipSyncRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", title="Lip-sync job", hide_input_in_errors=True)
 
-    video: _Url = Field(
+    video: Url = Field(
         title="Video",
         description="The face: s3://BUCKET/KEY, https://… or file:///… of any video or still image.",
         examples=["s3://lipsync/inputs/face.mp4"],
         json_schema_extra={"position": 0},
     )
-    audio: _Url = Field(
+    audio: Url = Field(
         title="Audio",
         description="The speech: s3://BUCKET/KEY, https://… or file:///… of any file with sound.",
         examples=["s3://lipsync/inputs/speech.wav"],
         json_schema_extra={"position": 1},
     )
-    output: _Url = Field(
+    output: Url = Field(
         title="Output",
         description="Where the result goes: s3://BUCKET/KEY, a presigned PUT address or file:///…, "
         "ending in .mp4, .m4v or .mov.",
@@ -161,7 +146,7 @@ class LipSyncRequest(BaseModel):
         description="What the video is compressed to: h264, which plays everywhere, or hevc.",
         json_schema_extra={"position": 11},
     )
-    fps: _Rate | None = Field(
+    fps: Rate | None = Field(
         None,
         title="Frames a second",
         description="Of the result, such as 25 or 30000/1001. Empty: each frame lasts as in the source.",
@@ -188,26 +173,30 @@ class LipSyncRequest(BaseModel):
         description="The queue of its work: bulk jobs run when no interactive one waits.",
         json_schema_extra={"position": 15},
     )
-    callback_url: _Url | None = Field(
+    callback_url: Url | None = Field(
         None,
         title="Callback URL",
         description="https://… that is told, signed, when the job has completed, failed or been cancelled.",
         json_schema_extra={"position": 16},
     )
-    metadata: dict[str, _Label] = Field(
+    metadata: dict[LabelName, Label] = Field(
         default_factory=dict,
         max_length=32,
         title="Metadata",
         description='Your own labels as JSON, such as {"shot": "12"}; kept with the run, given back in its callback.',
         json_schema_extra={"position": 17},
     )
-    idempotency_key: str | None = Field(
+    idempotency_key: Key | None = Field(
         None,
-        min_length=1,
-        max_length=255,
         title="Idempotency key",
         description="The same key and request is the same job; the same key with another request is refused.",
         json_schema_extra={"position": 18},
+    )
+    tenant: TenantName | None = Field(
+        None,
+        title="Tenant",
+        description="Whose job it is, on a service that has tenants: their files are kept apart.",
+        json_schema_extra={"position": 19},
     )
 
     @field_validator("video", "audio", "output")
@@ -241,7 +230,18 @@ class LipSyncRequest(BaseModel):
             self.options()
         except OptionError as exc:  # two options that do not go together
             raise ValueError(str(exc)) from exc
+        if len(self.scoped_key or "") > _LONGEST_KEY:
+            raise ValueError(f"the idempotency key and the tenant have more than {_LONGEST_KEY} characters")
         return self
+
+    @property
+    def scoped_key(self) -> str | None:
+        """The idempotency key as the service knows it: those of two tenants are never the same."""
+        return self.key_of_tenant(self.idempotency_key)
+
+    def key_of_tenant(self, key: str | None) -> str | None:
+        """`key` as one of this request's tenant."""
+        return key if key is None or self.tenant is None else f"{self.tenant}/{key}"
 
     @property
     def output_suffix(self) -> str:
@@ -253,7 +253,11 @@ class LipSyncRequest(BaseModel):
         """sha256 (hexadecimal) of the request without the idempotency key, which stands for it.
 
         Fields that hold their defaults are left out, so that a new field changes no digest of requests without it.
+        A sealed request has the digest of the whole one, as its seals say it; `opened` proves that.
         """
+        for url in (self.video, self.audio, self.output, self.callback_url or ""):
+            if (seal := seal_of(url)) is not None:
+                return seal.digest
         usual = {name: field.get_default(call_default_factory=True) for name, field in type(self).model_fields.items()}
         told = self.model_dump(mode="json", exclude={"idempotency_key"})
         asked = {name: value for name, value in told.items() if value != usual[name]}

@@ -1,27 +1,36 @@
 """The rule for hosts in a job's addresses: they must be public, or named in the settings.
 
 Jobs come from outside, and the service stands inside a network. Without this rule a job could make it fetch the
-cloud's metadata or an intranet page (server-side request forgery).
+cloud's metadata or an intranet page (server-side request forgery). Sources, targets and callbacks all pass it.
 """
 
-import ipaddress
 import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from lipsync_core.errors import TransientError
 from lipsync_service.errors import ObjectMissingError, UrlRefusedError
+from lipsync_service.storage.special_addresses import is_special, is_special_name
+from lipsync_service.storage.url import is_numeric
 
 Resolve = Callable[[str, int], Iterable[str]]
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
+WEB_PORTS = (80, 443)
+_MOST_ADDRESSES = 16  # of one name that are tried: a name server could give thousands, each a wait
 _REMEDY = "use a public address, or add the host to LIPSYNC_HTTP_ALLOWED_HOSTS"
 
 
 class AddressGuard:
     """Resolves a host's name and refuses addresses that the service must not connect to."""
 
-    def __init__(self, allowed_hosts: Iterable[str], resolve: Resolve | None = None) -> None:
+    def __init__(
+        self, allowed_hosts: Iterable[str], resolve: Resolve | None = None, ports: Iterable[int] = WEB_PORTS
+    ) -> None:
+        """`allowed_hosts` may have any address: NAME on every port, NAME:PORT on that one, .NAME all hosts below it.
+
+        `ports` are those of all other hosts.
+        """
         self._allowed = frozenset(host.lower().rstrip(".") for host in allowed_hosts)
+        self._ports = frozenset(ports)
         self._resolve = resolve or resolved_addresses
 
     def checked_addresses(self, host: str, port: int) -> tuple[str, ...]:
@@ -30,33 +39,32 @@ class AddressGuard:
         Connect to these and do not resolve the name again: a second answer could differ (DNS rebinding).
 
         Raises:
-            UrlRefusedError: an address is not public, and the settings do not name the host.
+            UrlRefusedError: an address is not public, or the port is none of the web's, and the settings do not name
+                the host. A name that only an inner network can have is not even looked up.
             ObjectMissingError: there is no such host.
             TransientError: the name server does not answer.
         """
+        is_allowed = self._is_allowed(host, port)
+        if not is_allowed:
+            self._check_name(host, port)
         addresses = tuple(self._resolve(host, port))
         if not addresses:
             raise ObjectMissingError(f"there is no host {host}", "check the address")
-        if not self._is_allowed(host, port) and not all(map(is_public, addresses)):
+        if not is_allowed and any(map(is_special, addresses)):
             raise UrlRefusedError(f"{host} leads to an address that is not public", _REMEDY)
-        return addresses
+        return addresses[:_MOST_ADDRESSES]
+
+    def _check_name(self, host: str, port: int) -> None:
+        if port not in self._ports:
+            remedy = "use the usual port, or have the service allow this one in LIPSYNC_HTTP_PORTS"
+            raise UrlRefusedError(f"the port {port} of {host} is none that jobs may use", remedy)
+        if is_special(host) if is_numeric(host) else is_special_name(host.rstrip(".")):
+            raise UrlRefusedError(f"{host} is no host of the public internet", _REMEDY)
 
     def _is_allowed(self, host: str, port: int) -> bool:
-        name = host.lower().rstrip(".")
+        name = f"[{host}]" if ":" in host else host.lower().rstrip(".")
         domains = [name[index:] for index, char in enumerate(name) if char == "."]
-        return any(each in self._allowed or f"{each}:{port}" in self._allowed for each in (name, *domains))
-
-
-def is_public(address: str) -> bool:
-    """Whether `address` belongs to the public internet, by Python's copy of IANA's special-purpose registries."""
-    parsed = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(parsed, ipaddress.IPv6Address):
-        inner = parsed.ipv4_mapped or parsed.sixtofour or _nat64(parsed)
-        if inner is not None:
-            return is_public(str(inner))
-        if parsed.teredo is not None or parsed.is_site_local:
-            return False
-    return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved
+        return any(each in self._allowed or f"{each}:{port}" in self._allowed for each in (host, name, *domains))
 
 
 def resolved_addresses(host: str, port: int) -> tuple[str, ...]:
@@ -67,10 +75,6 @@ def resolved_addresses(host: str, port: int) -> tuple[str, ...]:
         if exc.errno == socket.EAI_AGAIN:
             raise TransientError(f"the name server does not answer for {host}", "try again later") from exc
         raise ObjectMissingError(f"there is no host {host}", "check the address") from exc
-    except UnicodeError as exc:
+    except (UnicodeError, ValueError, OSError) as exc:
         raise UrlRefusedError(f"{host} is not the name of a host", "check the address") from exc
     return tuple(dict.fromkeys(str(each[4][0]) for each in found))
-
-
-def _nat64(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF) if address in _NAT64 else None

@@ -5,19 +5,24 @@ import logging
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 
 from lipsync_core.errors import DiskFullError, TransientError
 from lipsync_core.report import Progress, ProgressCallback
-from lipsync_service.errors import ChecksumError, TooLargeError
+from lipsync_service.errors import ChecksumError, TooLargeError, TooSlowError
 from lipsync_service.storage.segments import Segment, SegmentedFile, forget_segments
 from lipsync_service.storage.source import Source, SourceChangedError, SourceVersion
+from lipsync_service.storage.url import Location
 
 #: Pauses between attempts that bring no byte; an attempt that brings some starts the count again.
 PAUSES_S = (0.5, 1.0, 2.0, 4.0)
 SEGMENT_BYTES = 8 << 20
+#: Of one file, with all attempts; less than the limit of the stage that waits for it (30 minutes).
+LIMIT_S = 1500.0
 
 _READ_BYTES = 1 << 20
 _logger = logging.getLogger(__name__)
@@ -32,7 +37,10 @@ class Downloader:
         connections: int,
         pauses_s: Sequence[float] = PAUSES_S,
         segment_bytes: int = SEGMENT_BYTES,
+        limit_s: float = LIMIT_S,
     ) -> None:
+        """`limit_s` bounds one fetch with all its attempts: each that brings a byte begins the pauses anew."""
+        self._limit_s = limit_s
         self._max_bytes = max_bytes
         self._connections = connections
         self._pauses_s = tuple(pauses_s)
@@ -54,15 +62,17 @@ class Downloader:
             ChecksumError: the bytes do not have the stored checksum.
             DiskFullError: the disk has no room for the file.
             StorageError: as the source.
+            TooSlowError: the fetch takes longer than `limit_s`.
             TransientError: the connection failed once more often than there are pauses.
         """
         self.check_size(source, version.size_bytes)
         _check_room(target, version.size_bytes or 0)
+        limited = _Limited(source, time.monotonic() + self._limit_s)
         if version.takes_ranges and version.size_bytes:
             file = SegmentedFile(target, version.size_bytes, version.validator, self._segment_bytes)
-            _ParallelFetch(source, version, file, self._pauses_s, progress).run(self._connections)
+            _ParallelFetch(limited, version, file, self._pauses_s, progress).run(self._connections)
         else:
-            self._fetch_in_one(source, version, target, progress)
+            self._fetch_in_one(limited, version, target, progress)
         sha256 = _checked(source, version, target)
         forget_segments(target)
         return sha256
@@ -96,6 +106,30 @@ class Downloader:
                 progress(Progress("fetch", done_bytes, version.size_bytes))
             os.fsync(handle)
         _check_end(source, done_bytes, version.size_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Limited:
+    """A source whose bytes must all come before a moment."""
+
+    source: Source
+    end_s: float  # of time.monotonic()
+
+    @property
+    def location(self) -> Location:
+        """The file's address."""
+        return self.source.location
+
+    def version(self) -> SourceVersion:
+        """As the source's."""
+        return self.source.version()
+
+    def blocks(self, version: SourceVersion, start: int, end: int | None) -> Iterator[bytes]:
+        """As the source's; raises TooSlowError after the moment."""
+        for block in self.source.blocks(version, start, end):
+            yield block
+            if time.monotonic() > self.end_s:
+                raise TooSlowError(f"{self.location.shown}: the server takes too long", "use a faster server")
 
 
 class _ParallelFetch:

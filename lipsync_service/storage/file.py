@@ -1,5 +1,6 @@
 """Files of this machine, only below the folders that the settings name."""
 
+import errno
 import os
 import secrets
 import shutil
@@ -16,17 +17,20 @@ from lipsync_service.storage.url import Location
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a named pipe must not make the job wait
+_NO_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.ENODEV})  # links in a circle, sockets, devices without a driver
 
 
 class FileStore:
-    """Reads and writes file:// addresses below `roots`.
+    """Reads and writes file:// addresses below `roots`, and none below the folders `barred` inside of them.
 
     A link that stays below the roots is followed; one that leaves them is refused. The links are resolved first; then
-    the folders are opened one by one without following links, so that nothing changes between check and use.
+    the folders are opened one by one without following links, so that nothing changes between check and use. A barred
+    folder is known by its identity as well, under whatever name the system opens it.
     """
 
-    def __init__(self, roots: Sequence[Path]) -> None:
+    def __init__(self, roots: Sequence[Path], barred: Sequence[Path] = ()) -> None:
         self._roots = tuple(Path(os.path.realpath(root)) for root in roots)
+        self._barred = tuple(Path(os.path.realpath(each)) for each in barred)
 
     def source(self, location: Location) -> "FileSource":
         """The file at `location`; it is checked when it is opened."""
@@ -91,11 +95,11 @@ class FileStore:
     def _rooted(self, location: Location) -> tuple[Path, Path]:
         """The root above the file, and the file's path with all links resolved."""
         real = Path(os.path.realpath(location.path))
-        root = next((each for each in self._roots if each in real.parents), None)
-        if root is None:
-            remedy = "use another folder, or add this one to LIPSYNC_FILE_ROOTS"
-            raise UrlRefusedError(f"{location.shown} is outside of the folders that jobs may use", remedy)
-        return root, real
+        above = (*real.parents,)  # the nearest first: a root inside of a barred folder is one that a person has named
+        nearest = next((each for each in above if each in self._roots or each in self._barred), None)
+        if nearest is None or nearest in self._barred or real in self._barred:
+            raise _outside(location)
+        return nearest, real
 
     @contextmanager
     def _folder_of(self, location: Location, *, makes: bool) -> Iterator[tuple[int, str]]:
@@ -109,9 +113,17 @@ class FileStore:
             for part in real.relative_to(root).parts[:-1]:
                 with _read_errors(location):
                     folder = _entered(folder, part, makes=makes)
+                self._check_folder(folder, location)
             yield folder, real.name
         finally:
             os.close(folder)
+
+    def _check_folder(self, folder: int, location: Location) -> None:
+        opened = os.fstat(folder)
+        for barred in self._barred:
+            with suppress(OSError):  # it does not exist yet
+                if os.path.samestat(opened, barred.stat()):
+                    raise _outside(location)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +148,11 @@ class FileSource:
             while left > 0 and (block := file.read(min(BLOCK_BYTES, left))):
                 left -= len(block)
                 yield block
+
+
+def _outside(location: Location) -> UrlRefusedError:
+    remedy = "use another folder, or add this one to LIPSYNC_FILE_ROOTS"
+    return UrlRefusedError(f"{location.shown} is outside of the folders that jobs may use", remedy)
 
 
 def _version(handle: int) -> SourceVersion:
@@ -163,4 +180,6 @@ def _read_errors(location: Location) -> Iterator[None]:
     except PermissionError as exc:
         raise AccessDeniedError(f"{location.shown} may not be opened by this user", "check its permissions") from exc
     except OSError as exc:
+        if exc.errno in _NO_FILE:
+            raise UrlRefusedError(f"{location.shown} is not a regular file", "give the address of a file") from exc
         raise StorageError(f"{location.shown} cannot be opened: {exc.strerror}", "check the address") from exc

@@ -11,8 +11,10 @@ from lipsync_service.storage.http_client import HttpAnswer, HttpClient, check_st
 from lipsync_service.storage.source import Sent, SourceChangedError, SourceVersion
 from lipsync_service.storage.url import Location
 
-_RANGE = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)")  # RFC 9110, section 14.4; the last number is the whole size
-_PART = re.compile(r"bytes (\d+)-(\d+)/\d+")
+_SIZE = r"[0-9]{1,18}"  # no file has more bytes, and Python reads no number of thousands of digits
+_RANGE = re.compile(rf"bytes (?:{_SIZE}-{_SIZE}|\*)/({_SIZE})")  # RFC 9110, section 14.4; the last is the whole size
+_PART = re.compile(rf"bytes ({_SIZE})-{_SIZE}/({_SIZE})")
+_VALIDATOR = re.compile(r"[\x20-\x7e\x80-\xff]{1,1024}")  # it is sent back, and kept beside unfinished downloads
 
 
 class HttpStore:
@@ -59,15 +61,13 @@ class HttpSource:
         with self.client.answer("GET", self.location, {"Range": "bytes=0-0"}) as answer:
             if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 return SourceVersion(0, "", takes_ranges=False)
-            check_status(answer)
-            _check_encoding(answer)
+            _check_content(answer)
             validator = _validator(answer)
             if answer.status == HTTPStatus.PARTIAL_CONTENT:
                 whole = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
                 size_bytes = int(whole[1]) if whole else None
                 return SourceVersion(size_bytes, validator, takes_ranges=bool(whole and validator))
-            length = answer.headers.get("Content-Length", "")
-            return SourceVersion(int(length) if length.isdecimal() else None, validator, takes_ranges=False)
+            return SourceVersion(_length_bytes(answer), validator, takes_ranges=False)
 
     def blocks(self, version: SourceVersion, start: int, end: int | None) -> Iterator[bytes]:
         """Bytes `start` to `end` of this version: a server that has a newer one sends all of that instead."""
@@ -76,27 +76,51 @@ class HttpSource:
         if not whole and version.validator:
             headers["If-Range"] = version.validator
         with self.client.answer("GET", self.location, headers) as answer:
-            check_status(answer)
-            is_same = _validator(answer) == version.validator if whole else _is_part(answer, start)
+            _check_content(answer)
+            is_same = _is_whole(answer, version) if whole else _is_part(answer, start, version)
             if not is_same:
                 raise SourceChangedError(f"{self.location.shown} changed while it was read", "try again")
             yield from answer.blocks()
 
 
-def _is_part(answer: HttpAnswer, start: int) -> bool:
+def _is_whole(answer: HttpAnswer, version: SourceVersion) -> bool:
+    return answer.status == HTTPStatus.OK and _validator(answer) == version.validator
+
+
+def _is_part(answer: HttpAnswer, start: int, version: SourceVersion) -> bool:
     part = _PART.fullmatch(answer.headers.get("Content-Range", ""))
-    return answer.status == HTTPStatus.PARTIAL_CONTENT and part is not None and int(part[1]) == start
+    is_partial = answer.status == HTTPStatus.PARTIAL_CONTENT
+    return is_partial and part is not None and (int(part[1]), int(part[2])) == (start, version.size_bytes)
 
 
 def _validator(answer: HttpAnswer) -> str:
     """The answer's validator for If-Range (RFC 9110, section 13.1.5): a strong tag, or else the date."""
     tag = str(answer.headers.get("ETag", ""))
-    return tag if tag.startswith('"') else str(answer.headers.get("Last-Modified", ""))
+    given = tag if tag.startswith('"') else str(answer.headers.get("Last-Modified", ""))
+    return given if _VALIDATOR.fullmatch(given) else ""
 
 
-def _check_encoding(answer: HttpAnswer) -> None:
-    """Refuse an encoded answer: the request asks for the file's own bytes."""
-    encoding = str(answer.headers.get("Content-Encoding", "identity"))
-    if encoding != "identity":
-        message = f"{answer.location.shown} is sent with the encoding {encoding!r}"
-        raise StorageError(message, "let the server send media without an encoding")
+def _length_bytes(answer: HttpAnswer) -> int | None:
+    """The stated length; None where there is none. Two that differ, or no number, are an error (RFC 9112, 6.3)."""
+    stated = {each.strip() for value in answer.headers.get_all("Content-Length", ()) for each in value.split(",")}
+    if not stated:
+        return None
+    length = stated.pop()
+    if stated or not re.fullmatch(_SIZE, length):
+        raise StorageError(f"{answer.location.shown}: the server states no usable length", "check the address")
+    return int(length)
+
+
+def _check_content(answer: HttpAnswer) -> None:
+    """Refuse an answer without the file's own bytes, which is what the request asks for."""
+    check_status(answer)
+    if answer.status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
+        raise StorageError(f"{answer.location.shown}: the server answers {answer.status}", "check the address")
+    _length_bytes(answer)
+    for name in ("Content-Encoding", "Transfer-Encoding"):
+        plain = {"Content-Encoding": "identity", "Transfer-Encoding": "chunked"}[name]
+        for encoding in answer.headers.get_all(name, ()):
+            if encoding.strip().lower() not in (plain, ""):
+                shown = "".join(each for each in encoding[:40] if each.isprintable())
+                message = f"{answer.location.shown} is sent with the encoding {shown!r}"
+                raise StorageError(message, "let the server send media without an encoding")

@@ -5,10 +5,8 @@ goes to the very address that `AddressGuard` has allowed, not to a second look-u
 the name. The same holds for every redirect. A forward proxy is not used: it would look up names by itself.
 """
 
-import errno
 import http.client
 import importlib.metadata
-import os
 import socket
 import ssl
 import threading
@@ -20,15 +18,24 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 from lipsync_core.errors import LipSyncError, TransientError
-from lipsync_service.errors import AccessDeniedError, ObjectMissingError, StorageError, TooLargeError, UrlRefusedError
+from lipsync_service.errors import (
+    AccessDeniedError,
+    ObjectMissingError,
+    StorageError,
+    TooLargeError,
+    TooSlowError,
+    UrlRefusedError,
+)
 from lipsync_service.storage.address import AddressGuard
 from lipsync_service.storage.source import BLOCK_BYTES
-from lipsync_service.storage.url import Location, parse_url
+from lipsync_service.storage.url import Location, parse_url, shown_url
 
 TIMEOUT_S = 30.0  # the longest silence of a server
+HEAD_LIMIT_S = 60.0  # from the start of a connection to the end of the answer's headers, the sending left out
 MAX_REDIRECTS = 5
 
 _FAILURES = (OSError, http.client.HTTPException)
+_TOO_MANY_HEADERS = "got more than"  # http.client has no class of its own for these
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REDIRECTS_WITH_BODY = frozenset({307, 308})  # the others turn a PUT into a GET (RFC 9110, section 15.4)
 _FOLLOWED: dict[str, frozenset[int]] = {"PUT": _REDIRECTS_WITH_BODY, "POST": frozenset()}  # other methods: all
@@ -60,14 +67,22 @@ class HttpAnswer:
 class HttpClient:
     """Sends requests to web servers; keeps no connections.
 
-    A server may be silent for `timeout_s`; with `limit_s`, its answer must begin within that time of the connection's
-    start.
+    A server may be silent for `timeout_s`. Its answer must begin within `limit_s` of the connection's start, not
+    counting the sending of a file, and the whole exchange must end within `whole_s`: a server that sends a byte now and
+    then, or headers without an end, holds nobody.
     """
 
-    def __init__(self, guard: AddressGuard, timeout_s: float = TIMEOUT_S, limit_s: float | None = None) -> None:
+    def __init__(
+        self,
+        guard: AddressGuard,
+        timeout_s: float = TIMEOUT_S,
+        limit_s: float = HEAD_LIMIT_S,
+        whole_s: float | None = None,
+    ) -> None:
         self._guard = guard
         self._timeout_s = timeout_s
         self._limit_s = limit_s
+        self._whole_s = whole_s
         self._tls = ssl.create_default_context()
         self._agent = f"lipsync/{importlib.metadata.version('lipsync')}"
 
@@ -80,13 +95,15 @@ class HttpClient:
         Raises:
             UrlRefusedError: the address or a redirect leads to a host to which this service must not connect.
             ObjectMissingError: there is no such host.
-            StorageError: the server's certificate is not trusted.
+            StorageError: the server's certificate is not trusted, or its answer is no HTTP.
+            TooSlowError: the exchange takes longer than it may.
             TransientError: the server cannot be reached now.
         """
         shown = location.shown
         for _ in range(MAX_REDIRECTS + 1):
             with (
                 closing(self._connection(location)) as connection,
+                connection.limited_to(self._whole_s),
                 self._sent(connection, method, location, headers, upload) as response,  # it owns the socket now
             ):
                 target = _redirect(response, location, method)
@@ -114,15 +131,17 @@ class HttpClient:
         upload: Path | bytes | None,
     ) -> http.client.HTTPResponse:
         asked = {"User-Agent": self._agent, "Accept-Encoding": "identity", "Connection": "close", **headers}
-        with _connection_errors(location), connection.limited_to(self._limit_s):
-            connection.connect()
-            if not isinstance(upload, Path):
-                connection.request(method, location.path, body=upload, headers=asked)
-                return connection.getresponse()
+        with _connection_errors(location):
+            with connection.limited_to(self._limit_s):
+                connection.connect()
+                if not isinstance(upload, Path):
+                    connection.request(method, location.path, body=upload, headers=asked)
+                    return connection.getresponse()
             asked["Content-Length"] = str(upload.stat().st_size)
-            with upload.open("rb") as body:
-                with suppress(ConnectionError):  # a server that refuses may close early: its answer gives the reason
-                    connection.request(method, location.path, body=body, headers=asked)
+            with upload.open("rb") as body, suppress(ConnectionError):
+                # A server that refuses may close early: its answer gives the reason.
+                connection.request(method, location.path, body=body, headers=asked)
+            with connection.limited_to(self._limit_s):
                 return connection.getresponse()
 
 
@@ -134,6 +153,7 @@ class _CheckedConnection(http.client.HTTPConnection):
     ) -> None:
         super().__init__(location.host, location.port, timeout=timeout_s, blocksize=BLOCK_BYTES)
         self.default_port = 443 if tls is not None else 80  # the Host header leaves this port out
+        self._shown = location.shown
         self._addresses = addresses
         self._tls = tls
         self._timeout_s = timeout_s
@@ -152,7 +172,7 @@ class _CheckedConnection(http.client.HTTPConnection):
 
     @contextmanager
     def limited_to(self, limit_s: float | None) -> Iterator[None]:
-        """Cut the connection if the block takes longer, even while the server keeps sending."""
+        """Cut the connection if the block takes longer, even while the server keeps sending; raises TooSlowError."""
         if limit_s is None:
             yield
             return
@@ -161,10 +181,16 @@ class _CheckedConnection(http.client.HTTPConnection):
         timer.start()
         try:
             yield
+        except Exception as exc:
+            self._check_time(exc)
+            raise
         finally:
             timer.cancel()
-        if self._is_late:  # an answer may be only the part that came before the cut
-            raise _late()
+        self._check_time()  # an answer may be only the part that came before the cut
+
+    def _check_time(self, cause: Exception | None = None) -> None:
+        if self._is_late and not isinstance(cause, TooSlowError):
+            raise TooSlowError(f"{self._shown}: the server takes too long", "use a faster server") from cause
 
     def _cut(self) -> None:
         self._is_late = True
@@ -172,8 +198,7 @@ class _CheckedConnection(http.client.HTTPConnection):
             socket.socket.shutdown(self.sock, socket.SHUT_RDWR)  # not TLS's shutdown, which would wait for the server
 
     def _connect_to(self, address: str) -> None:
-        if self._is_late:
-            raise _late()
+        self._check_time()
         self.sock = socket.create_connection((address, self.port), self._timeout_s)
         try:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -184,10 +209,6 @@ class _CheckedConnection(http.client.HTTPConnection):
         except BaseException:
             self.close()
             raise
-
-
-def _late() -> TimeoutError:
-    return TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
 
 
 def check_status(answer: HttpAnswer) -> None:
@@ -218,7 +239,11 @@ def _redirect(response: http.client.HTTPResponse, location: Location, method: st
         return None
     target = response.headers.get("Location", "")
     url = f"{location.scheme}://{_authority(location)}{location.path}"
-    found = parse_url(urljoin(url, target))
+    try:
+        found = parse_url(urljoin(url, target))
+    except ValueError as exc:
+        remedy = "give an address that leads to the file"
+        raise UrlRefusedError(f"{location.shown} redirects to {shown_url(target)}", remedy) from exc
     if not target or found.scheme not in ("http", "https") or (location.scheme, found.scheme) == ("https", "http"):
         raise UrlRefusedError(f"{location.shown} redirects to {found.shown}", "give an address that leads to the file")
     return found
@@ -233,7 +258,7 @@ def _authority(location: Location) -> str:
 def _connection_errors(location: Location) -> Iterator[None]:
     try:
         yield
-    except _FAILURES as exc:
+    except (*_FAILURES, ValueError) as exc:
         raise _failure(location, exc) from exc
 
 
@@ -241,5 +266,8 @@ def _failure(location: Location, exc: Exception) -> LipSyncError:
     if isinstance(exc, ssl.SSLCertVerificationError):
         message = f"{location.host} shows a certificate that is not trusted here: {exc.verify_message}"
         return StorageError(message, "if a private authority signs it, name that authority's file in SSL_CERT_FILE")
+    is_senseless = isinstance(exc, ValueError | http.client.LineTooLong) or str(exc).startswith(_TOO_MANY_HEADERS)
+    if is_senseless and not isinstance(exc, OSError):
+        return StorageError(f"{location.shown}: the server's answer is no HTTP", "check the address")
     reason = (exc.strerror if isinstance(exc, OSError) else None) or type(exc).__name__
     return TransientError(f"{location.shown}: the connection failed ({reason})", _AGAIN)

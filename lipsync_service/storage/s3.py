@@ -61,7 +61,6 @@ class S3Store:
     def __init__(self, settings: Settings) -> None:
         self._client = s3_client(settings)
         weakref.finalize(self, self._client.close)  # otherwise idle connections stay open until the process ends
-        self._buckets = frozenset(settings.s3_buckets)
         self._transfer = TransferConfig(
             multipart_threshold=_PART_BYTES,
             multipart_chunksize=_PART_BYTES,
@@ -69,8 +68,7 @@ class S3Store:
         )
 
     def source(self, location: Location) -> "S3Source":
-        """The object at `location`; raises UrlRefusedError if jobs may not use the bucket."""
-        self._check_bucket(location)
+        """The object at `location`."""
         return S3Source(location, self._client)
 
     def exists(self, location: Location) -> bool:
@@ -82,12 +80,10 @@ class S3Store:
         return True
 
     def check_target(self, location: Location) -> None:
-        """Refuse a bucket that jobs may not use."""
-        self._check_bucket(location)
+        """Refuse nothing: what jobs may name is checked before (`lipsync_service.storage.reach`)."""
 
     def discard(self, location: Location) -> None:
         """Remove the object, if there is one."""
-        self._check_bucket(location)
         with s3_errors(location):
             self._client.delete_object(Bucket=location.host, Key=location.path)
 
@@ -98,7 +94,6 @@ class S3Store:
             ChecksumError: the stored object differs from the file.
             StorageError, TransientError: as `Store.put`.
         """
-        self._check_bucket(location)
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         extra: dict[str, Any] = {"ChecksumAlgorithm": "SHA256", "Metadata": {_SHA256_KEY: sha256}}
@@ -112,11 +107,6 @@ class S3Store:
         stored = S3Source(location, self._client).version()
         if stored.size_bytes != path.stat().st_size or Digest("sha256", sha256) not in stored.digests:
             raise ChecksumError(f"{location.shown} differs from the uploaded file", "another job may write there too")
-
-    def _check_bucket(self, location: Location) -> None:
-        if self._buckets and location.host not in self._buckets:
-            message = f"the bucket {location.host} is none of those that jobs may use"
-            raise UrlRefusedError(message, "use another bucket, or add this one to LIPSYNC_S3_BUCKETS")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,8 @@
 """The service's files in S3, on web servers and in folders, through one interface.
 
+`fetch`, `put` and `check_target` take the addresses of a request, within the reach of its job. The methods with `own`
+or `shared` in their names take addresses that the service itself has made.
+
 with storage.fetch("s3://inputs/face.mp4") as video, storage.fetch("https://example.com/speech.wav") as audio:
     ...  # video.path and audio.path stay on this host for the block
 storage.put(Path("out.mp4"), "https://bucket.example.com/out.mp4?X-Amz-Signature=...")
@@ -18,10 +21,11 @@ from lipsync_service.errors import ObjectMissingError, UrlRefusedError
 from lipsync_service.settings import Settings
 from lipsync_service.storage.address import AddressGuard, Resolve
 from lipsync_service.storage.cache import DownloadCache
-from lipsync_service.storage.download import Downloader
+from lipsync_service.storage.download import LIMIT_S, Downloader
 from lipsync_service.storage.file import FileStore
 from lipsync_service.storage.http import HttpStore
 from lipsync_service.storage.http_client import HttpClient
+from lipsync_service.storage.reach import Reach
 from lipsync_service.storage.source import Digest, Source, SourceVersion, Store
 from lipsync_service.storage.url import Location, parse_url, shown_url
 
@@ -50,8 +54,14 @@ def _has_digest(file: BufferedReader, digest: Digest) -> bool:
 class Storage:
     """Fetches and puts files by address, within the limits of the settings. Threads and processes may share it."""
 
-    def __init__(self, settings: Settings, resolve: Resolve | None = None) -> None:
+    def __init__(self, settings: Settings, resolve: Resolve | None = None, reach: Reach | None = None) -> None:
+        """`reach` is that of the job whose addresses are used; by default that of a service without tenants.
+
+        Raises:
+            OptionError: as `Reach`.
+        """
         self._settings = settings
+        self._reach = reach or Reach(settings)
         self._resolve = resolve
         self._cache = DownloadCache(settings.cache_dir, settings.cache_cap_bytes)
         self._inputs = Downloader(settings.max_input_bytes, settings.download_connections)
@@ -71,14 +81,30 @@ class Storage:
             OutputError: the cache cannot be written, or its disk is full (DiskFullError).
             TransientError: the file cannot be fetched now; the bytes so far are kept for the next attempt.
         """
-        with self._fetched(url, self._inputs, progress) as file:
+        location = parse_url(url)
+        store = self._job_store(location, url, is_written=False)
+        with self._fetched(location, store, self._inputs, progress) as file:
             yield file
 
     @contextmanager
-    def fetch_shared(self, url: str) -> Iterator[StoredFile]:
+    def fetch_shared(self, url: str, progress: ProgressCallback = _ignore) -> Iterator[StoredFile]:
         """As `fetch`, for a file that the service itself has made: it may be larger than an input."""
-        with self._fetched(url, self._results, _ignore) as file:
+        location = parse_url(url)
+        with self._fetched(location, self._own_store(location), self._results, progress) as file:
             yield file
+
+    def read_shared(self, url: str, limit_bytes: int) -> bytes:
+        """The content of a small file that the service itself has made, read without a copy on this host.
+
+        Raises:
+            TooLargeError: it has more than `limit_bytes`.
+            StorageError, TransientError: as `fetch`.
+        """
+        location = parse_url(url)
+        source = self._own_store(location).source(location)
+        version = source.version()
+        Downloader(limit_bytes, 1).check_size(source, version.size_bytes)
+        return b"".join(source.blocks(version, 0, None)) if version.size_bytes else b""
 
     def put(self, path: Path, url: str, progress: ProgressCallback = _ignore) -> None:
         """Copy the file `path`, whole or not at all, to `url`: s3://, file:// or an address presigned for PUT.
@@ -91,10 +117,12 @@ class Storage:
             TransientError: the file cannot be written now.
         """
         location = parse_url(url)
-        size_bytes = path.stat().st_size
-        progress(Progress("put", 0, size_bytes))
-        self._store(location).put(path, location, lambda sent: progress(Progress("put", sent, size_bytes)))
-        progress(Progress("put", size_bytes, size_bytes))
+        self._put(path, location, self._job_store(location, url, is_written=True), progress)
+
+    def put_shared(self, path: Path, url: str, progress: ProgressCallback = _ignore) -> None:
+        """As `put`, to an address in the service's own storage."""
+        location = parse_url(url)
+        self._put(path, location, self._own_store(location), progress)
 
     def check_target(self, url: str) -> None:
         """Check that jobs may `put` to `url`, before any work for it begins.
@@ -105,12 +133,12 @@ class Storage:
             TransientError: the host cannot be looked up now.
         """
         location = parse_url(url)
-        self._store(location).check_target(location)
+        self._job_store(location, url, is_written=True).check_target(location)
 
     def exists(self, url: str) -> bool:
         """Whether there is a file at `url`; raises as `fetch`, but not for a missing file."""
         location = parse_url(url)
-        return self._store(location).exists(location)
+        return self._any_store(location, url).exists(location)
 
     def holds(self, path: Path, url: str) -> bool:
         """Whether the size and checksums of the file at `url` match the file `path`; False if no checksum is known.
@@ -119,7 +147,7 @@ class Storage:
         """
         location = parse_url(url)
         try:
-            version = self._store(location).source(location).version()
+            version = self._any_store(location, url).source(location).version()
         except ObjectMissingError:
             return False
         if version.size_bytes != path.stat().st_size or not version.digests:
@@ -136,15 +164,16 @@ class Storage:
             TransientError: the file cannot be removed now.
         """
         location = parse_url(url)
-        if not url.startswith(f"{self._settings.storage_url}/"):
+        if not self._is_own(url):
             message = f"{location.shown} is not in the storage of this service"
             raise UrlRefusedError(message, "remove only files that the service has made")
-        self._store(location).discard(location)
+        self._own_store(location).discard(location)
 
     @contextmanager
-    def _fetched(self, url: str, downloader: Downloader, progress: ProgressCallback) -> Iterator[StoredFile]:
-        location = parse_url(url)
-        source = self._store(location).source(location)
+    def _fetched(
+        self, location: Location, store: Store, downloader: Downloader, progress: ProgressCallback
+    ) -> Iterator[StoredFile]:
+        source = store.source(location)
         version = source.version()
         downloader.check_size(source, version.size_bytes)
         with self._leased(source, version, downloader, progress) as file:
@@ -171,12 +200,35 @@ class Storage:
         sha256 = self._cache.remembered(key)
         return None if sha256 is None else lease.enter_context(self._cache.lease(sha256))
 
-    def _store(self, location: Location) -> Store:
+    def _put(self, path: Path, location: Location, store: Store, progress: ProgressCallback) -> None:
+        size_bytes = path.stat().st_size
+        progress(Progress("put", 0, size_bytes))
+        store.put(path, location, lambda sent: progress(Progress("put", sent, size_bytes)))
+        progress(Progress("put", size_bytes, size_bytes))
+
+    def _job_store(self, location: Location, url: str, *, is_written: bool) -> Store:
+        """The store of a request's address; raises UrlRefusedError where its job may not use that."""
+        if self._reach.is_own(url, is_written=is_written):
+            return self._own_store(location)
+        self._reach.check(location, is_written=is_written)
+        return self._store(location, self._files)
+
+    def _any_store(self, location: Location, url: str) -> Store:
+        """The store of an address that the service has made, or of a request's, for reading."""
+        return self._own_store(location) if self._is_own(url) else self._job_store(location, url, is_written=False)
+
+    def _is_own(self, url: str) -> bool:
+        return url.startswith(f"{self._settings.storage_url}/") and ".." not in url
+
+    def _own_store(self, location: Location) -> Store:
+        return self._store(location, self._own_files)
+
+    def _store(self, location: Location, files: Store) -> Store:
         match location.scheme:
             case "s3":
                 return self._s3
             case "file":
-                return self._files
+                return files
             case "http" | "https":
                 return self._web
         raise UrlRefusedError(f"{location.shown}: no storage serves {location.scheme}://", "use another address")
@@ -189,10 +241,14 @@ class Storage:
 
     @cached_property
     def _web(self) -> Store:
-        return HttpStore(HttpClient(AddressGuard(self._settings.http_allowed_hosts, self._resolve)))
+        settings = self._settings
+        guard = AddressGuard(settings.http_allowed_hosts, self._resolve, settings.http_ports)
+        return HttpStore(HttpClient(guard, whole_s=LIMIT_S))
 
     @cached_property
     def _files(self) -> Store:
-        storage = parse_url(f"{self._settings.storage_url}/contents")
-        own = (Path(storage.path).parent,) if storage.scheme == "file" else ()
-        return FileStore((*self._settings.file_roots, *own))
+        return FileStore(self._settings.file_roots, barred=self._reach.own_folders)
+
+    @cached_property
+    def _own_files(self) -> Store:
+        return FileStore(self._reach.stored_folders)

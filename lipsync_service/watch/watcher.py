@@ -25,6 +25,7 @@ from lipsync_service.settings import Settings
 from lipsync_service.watch.looks import Looks
 from lipsync_service.watch.outcomes import callback_url, crash_count, is_outcome, job_outcomes, labels, output_shown
 from lipsync_service.watch.recovery import SILENCE_LIMIT, Recovery
+from lipsync_service.watch.run_secrets import opened_callback_url, seal_parameters
 from lipsync_service.watch.service_api import WatchedApi
 
 _log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class Watcher:
     """One of the watchers of a service; any number may run."""
 
     def __init__(self, settings: Settings, service: WatchedService) -> None:
+        self._settings = settings
         self._api, self._deliveries, self._ledger = service.api, service.deliveries, service.ledger
         self._recovery = Recovery(service.api, _now)
         self._courier = Courier(service.deliveries, CallbackSender(settings), self._letter, _now)
@@ -135,6 +137,7 @@ class Watcher:
                 self._add_callbacks(run, outcomes)
                 for outcome in outcomes[-1:]:
                     self._record(run, outcome)
+                seal_parameters(run, self._api, self._settings)
                 if run.state.type in ("CANCELLED", "CRASHED") and self._leads():
                     self._recovery.cancel_children(run.id)  # its own process may have died before it could
             self._done.add((run.id, run.state.since))
@@ -182,7 +185,7 @@ class Watcher:
     def _letter(self, delivery: Delivery) -> Letter | None:
         """The letter of a delivery. Each try reads the address from the run again, so that nothing else keeps it."""
         run = self._api.run(delivery.job_id)
-        url = callback_url(run)
+        url = opened_callback_url(run, self._settings)
         outcomes = [each for each in job_outcomes(run, self._api.history(run.id)) if each.event_id == delivery.event_id]
         if url is None or not outcomes:
             return None

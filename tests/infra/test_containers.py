@@ -27,7 +27,7 @@ DOCKERFILES = sorted((ROOT / "infra/docker").glob("*.Dockerfile"))
 MANIFESTS = sorted([*K8S.glob("base/*.yaml"), *K8S.glob("overlays/*/*.yaml")])
 KUBERNETES = "1.32"
 OURS = {"lipsync-cpu", "lipsync-gpu"}  # images and pools
-SECRET_WORDS = re.compile(r"PASSWORD|SECRET|_KEY|AUTH_STRING")
+SECRET_WORDS = re.compile(r"PASSWORD|SECRET|_KEY|AUTH_STRING|API_AUTH")
 WRITTEN = ("/var/tmp", "/var/lib/lipsync/prefect")
 ENVIRONMENT_OF_OTHERS = {"LIPSYNC_SOURCE", "LIPSYNC_LAUNCHER"}  # prefect.yaml's and the launcher's
 
@@ -175,11 +175,79 @@ def test_compose_confines_what_is_ours() -> None:
         assert list(confinement_problems(good | lacking))
 
 
+def test_every_part_that_opens_secrets_of_jobs_reaches_the_storage() -> None:
+    """The workers, and the watcher, which opens the addresses of callbacks."""
+    needed = {"LIPSYNC_STORAGE_URL", "LIPSYNC_S3_ENDPOINT", "LIPSYNC_S3_ACCESS_KEY", "LIPSYNC_S3_SECRET_KEY"}
+    for environments, _ in (compose_doors(compose()), kubernetes_doors(resources(*MANIFESTS))):
+        parts = {name: set(each) for name, each in environments.items() if name.startswith(("watcher", "worker-"))}
+        assert len(parts) >= 3
+        assert {name: needed - each for name, each in parts.items() if needed - each and "init" not in name} == {}
+
+
 def test_only_the_watcher_can_sign_callbacks() -> None:
     services = compose()["services"].items()
     pods = {each["metadata"]["name"]: json.dumps(each) for each in resources(*MANIFESTS)}
     assert [name for name, part in services if "LIPSYNC_CALLBACK_SECRET" in part.get("environment", {})] == ["watcher"]
     assert [name for name, text in pods.items() if "LIPSYNC_CALLBACK_SECRET" in text] == ["watcher"]
+
+
+def door_problems(environments: dict[str, dict[str, str]], commands: dict[str, list[str]]) -> Iterator[str]:
+    """The servers of Prefect that ask nobody for a password, and the parts that could not answer one that does."""
+    for name, environment in environments.items():
+        is_server = commands[name][:2] == ["prefect", "server"]
+        asks = environment.get("PREFECT_SERVER_API_AUTH_STRING")
+        if is_server and not asks:
+            yield f"{name} asks nobody"
+        told = [environment.get(each) for each in ("PREFECT_API_AUTH_STRING", "LIPSYNC_API_AUTH")]
+        if not is_server and "LIPSYNC_API_URL" in environment and not any(told):
+            yield f"{name} has no password"
+
+
+def compose_doors(tree: Node) -> tuple[dict[str, dict[str, str]], dict[str, list[str]]]:
+    parts = {name: part for name, part in tree["services"].items() if part["image"].split(":")[0] in OURS}
+    return (
+        {name: part.get("environment", {}) for name, part in parts.items()},
+        {name: part.get("command", []) for name, part in parts.items()},
+    )
+
+
+def kubernetes_doors(found: list[Node]) -> tuple[dict[str, dict[str, str]], dict[str, list[str]]]:
+    """Of each container: its variables, those of its config maps included; a secret's are named by its key."""
+    maps = {each["metadata"]["name"]: each["data"] for each in found if each["kind"] == "ConfigMap"}
+    environments: dict[str, dict[str, str]] = {}
+    commands: dict[str, list[str]] = {}
+    for name, pod in pods(found):
+        for part in [*pod.get("initContainers", []), *pod["containers"]]:
+            if part["image"].split(":")[0] in OURS:
+                key = f"{name}/{part['name']}"
+                environments[key] = dict(
+                    pair for each in part.get("envFrom", []) for pair in maps[each["configMapRef"]["name"]].items()
+                )
+                for each in part.get("env", []):
+                    secret = each.get("valueFrom", {}).get("secretKeyRef", {}).get("key", "")
+                    environments[key][each["name"]] = each.get("value") or secret
+                commands[key] = part.get("args", [])
+    return environments, commands
+
+
+def test_the_api_and_the_ui_ask_for_a_password_in_compose_and_kubernetes() -> None:
+    """`tests/stack/test_auth.py` proves that a server with this variable does."""
+    for environments, commands in (compose_doors(compose()), kubernetes_doors(resources(*MANIFESTS))):
+        assert sum(command[:2] == ["prefect", "server"] for command in commands.values()) >= 2
+        assert list(door_problems(environments, commands)) == []
+        asked = {each["PREFECT_SERVER_API_AUTH_STRING"] for name, each in environments.items() if
+                 commands[name][:2] == ["prefect", "server"]}  # fmt: skip
+        assert asked <= {"${PREFECT_AUTH:?see .env.example}", "prefect-auth"}
+
+
+@pytest.mark.parametrize("variable", ["PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"])
+def test_the_doors_fail_when_one_is_open_or_has_no_key(variable: str) -> None:
+    for environments, commands in (compose_doors(compose()), kubernetes_doors(resources(*MANIFESTS))):
+        for environment in environments.values():
+            environment.pop(variable, None)
+            if variable == "PREFECT_API_AUTH_STRING":
+                environment.pop("LIPSYNC_API_AUTH", None)
+        assert list(door_problems(environments, commands))
 
 
 def test_settings_fails_when_a_variable_is_misspelt() -> None:
@@ -198,7 +266,8 @@ def test_compose_is_taken_by_docker_compose() -> None:
     docker = shutil.which("docker")
     if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True).returncode:
         pytest.skip("docker compose is not installed")
-    secrets = {"POSTGRES_PASSWORD": "a", "LIPSYNC_S3_ACCESS_KEY": "b", "LIPSYNC_S3_SECRET_KEY": "c"}
+    keys = {"LIPSYNC_S3_ACCESS_KEY": "b", "LIPSYNC_S3_SECRET_KEY": "c"}
+    secrets = {"POSTGRES_PASSWORD": "a", "PREFECT_AUTH": "d:e", **keys}
     command = [docker, "compose", "-f", str(COMPOSE), "--profile", "gpu", "config", "--quiet"]
     assert not subprocess.run(command, env={**os.environ, **secrets}, capture_output=True, text=True).stderr
 

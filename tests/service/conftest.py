@@ -101,7 +101,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
     module = pytest.importorskip("lipsync_service.settings", reason=NOT_INSTALLED, exc_type=ImportError)
     for name in module.Settings.model_fields:
         monkeypatch.delenv(module.variable_of(name), raising=False)
-    folders = {"storage_url": (tmp_path / "storage").as_uri(), "cache_dir": tmp_path / "cache", "spool_dir": tmp_path}
+    own = {"cache_dir": tmp_path / "cache", "spool_dir": tmp_path / "spool"}
+    folders = {"storage_url": (tmp_path / "storage").as_uri(), **own}
 
     def make(**chosen: Any) -> Any:
         return module.Settings(**{**folders, **chosen})

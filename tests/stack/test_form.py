@@ -29,7 +29,7 @@ _PAGE_LIMIT_MS = 30_000
 _JOB_LIMIT_MS = 120_000
 _PICTURE_PX = {"width": 1280, "height": 1000}
 _ENDED = re.compile("Completed|Duplicate|Failed|Crashed|Cancelled")
-_UNSET = {"face", "fps", "callback_url", "idempotency_key"}  # fields that may be empty, and are by default
+_UNSET = {"face", "fps", "callback_url", "idempotency_key", "tenant"}  # fields that may be empty, and are by default
 KeepPicture = Callable[[str], None]
 
 

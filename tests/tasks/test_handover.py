@@ -45,7 +45,7 @@ def test_a_failure_crosses_with_its_class_and_the_chosen_parts(job: Any) -> None
 def test_a_handover_fails_when_it_is_of_another_version_or_torn(job: Any, tmp_path: Path, text: str) -> None:
     run_id, path = uuid4(), tmp_path / "old.json"
     path.write_text(text)
-    job.files.put(path, job.shared(f"handovers/{run_id}.json"))
+    job.files.put_shared(path, job.shared(f"handovers/{run_id}.json"))
     with pytest.raises(GpuRunError, match="cannot be read; have the workers of both pools run the same version"):
         read_handover.fn(job, run_id)
 

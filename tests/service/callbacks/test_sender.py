@@ -273,7 +273,7 @@ def test_a_receiver_that_drips_for_ever_is_cut_off(
     sender = CallbackSender(settings(callback_secret=SECRET, http_allowed_hosts=("127.0.0.1",)))
     receiver.drips = True
     reply = sender.send(Letter(uuid4(), receiver.url(), b"{}"), NOW)
-    assert reply == Reply(error_code="TRANSIENT")
+    assert reply == Reply(error_code="LIMIT_TRANSFER_TIME") and not reply.is_refused
     assert receiver.hung_up.wait(30)
 
 

@@ -1,6 +1,7 @@
 """Manifests: the same rows from CSV and JSON lines, and every fault named by its line."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,51 @@ def test_a_manifest_fails_when_it_has_no_rows_or_another_form(tmp_path: Path, na
 def test_a_manifest_fails_when_it_is_missing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         read_manifest(tmp_path / "none.csv")
+
+
+def with_fields(more: str) -> str:
+    return json.dumps(ROW)[:-1] + f", {more}}}"
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("[" * 200_000, "too deep"),
+        ('{"a":' * 100_000, "too deep"),
+        ("1" * 6000, "a number too long"),
+        (with_fields('"crf": ' + "9" * 5000), "a number too long"),
+        (with_fields('"min_synced": NaN'), "min_synced"),
+        (with_fields('"video": "s3://in/other.mp4"'), "'video' more than once"),
+        (with_fields('"metadata": {"a": "1", "a": "2"}'), "'a' more than once"),
+        (with_fields(r'"metadata": {"a": "\ud800"}'), "metadata.a"),
+        (with_fields(r'"metadata": {"\udfff": "a"}'), "half a character"),
+        (with_fields(r'"metadata": {"a": "x\u0000"}'), "NUL"),
+        (with_fields(r'"idempotency_key": "x\u0000"'), "NUL"),
+        (with_fields(r'"b\u0000": 1'), "b\N{REPLACEMENT CHARACTER}: Extra inputs"),
+        (r'{"video": "\ud800.mp4", "audio": "a\u0000.wav", "output": "\udc80/o.mp4"}', "video: "),
+    ],
+)
+def test_a_row_fails_when_no_request_could_be_so(tmp_path: Path, line: str, fault: str) -> None:
+    bad, good = read_manifest(written(tmp_path / "m.jsonl", f"{line}\n{json.dumps(ROW)}\n"), folder=tmp_path)
+    assert bad.request is None and good.request is not None
+    assert any(fault in each for each in bad.faults) and all(each.isprintable() for each in bad.faults)
+
+
+def test_a_manifest_fails_when_a_column_is_there_twice(tmp_path: Path) -> None:
+    table = written(
+        tmp_path / "m.csv", "video,audio,video,output\ns3://a/1.mp4,s3://a/a.wav,s3://a/2.mp4,s3://o/o.mp4\n"
+    )
+    with pytest.raises(InputError, match="'video' more than once"):
+        read_manifest(table)
+
+
+def test_a_csv_row_fails_when_it_holds_a_nul(tmp_path: Path) -> None:
+    table = written(tmp_path / "m.csv", "video,audio,output\ns3://a/\0.mp4,s3://a/a.wav,s3://o/o.mp4\n")
+    [row] = read_manifest(table)
+    assert row.request is None and row.faults == ("video: it holds a NUL or half a character",)
+
+
+def test_a_manifest_fails_when_it_is_a_pipe_that_nobody_writes_to(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "m.csv")
+    with pytest.raises(InputError, match="no regular file"):
+        read_manifest(tmp_path / "m.csv")

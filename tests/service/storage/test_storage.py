@@ -166,8 +166,8 @@ def test_what_the_service_makes_may_be_larger_than_inputs_and_is_removed_when_it
         chosen |= s3_settings(server) | {"storage_url": f"s3://{request.getfixturevalue('bucket')}/jobs"}
     made = settings(**chosen)
     storage, track, url = Storage(made), make_file(tmp_path / "track", 30_000), f"{made.storage_url}/tracks/one"
-    storage.put(track, url)
-    with pytest.raises(TooLargeError), storage.fetch(url):
+    storage.put_shared(track, url)
+    with pytest.raises(UrlRefusedError), storage.fetch(url):
         pass
     with storage.fetch_shared(url) as file:
         assert file.path.read_bytes() == track.read_bytes()
