@@ -29,21 +29,25 @@ class FrameTimes:
     def __len__(self) -> int:
         return len(self._pts)
 
-    def append(self, stored: int | None) -> None:
-        """Add the next frame by its pts as stored; None if it has none."""
+    def append(self, stored: int | None, shown: int | None = None) -> None:
+        """Add the next frame by its pts as stored; None if it has none.
+
+        `shown` is the pts at which it appears, where that is another.
+        """
         if stored is None:
             self._is_guessed = True
             stored = self._stored[-1] + self._nominal_duration if self._stored else 0
+        shown = stored if shown is None else shown
         if not self._pts:
-            self._origin = stored
-        pts = stored - self._origin
+            self._origin = shown
+        pts = shown - self._origin
         if self._pts and pts <= self._pts[-1]:
             pts = self._corrected(pts)
             if stored < self._stored[-1] - self._jump_back:
-                self._origin = stored - pts
+                self._origin = shown - pts
         elif self._pts and self._jump is not None and pts > self._pts[-1] + self._jump:
             pts = self._pts[-1] + self._nominal_duration
-            self._origin = stored - pts
+            self._origin = shown - pts
         self._stored.append(stored)
         self._pts.append(pts)
 
