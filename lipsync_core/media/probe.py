@@ -27,7 +27,7 @@ from lipsync_core.media.channel_order import forget_own_orders
 from lipsync_core.media.extras import NO_EXTRAS, Extras, extras_of
 from lipsync_core.media.first_frame import first_frame
 from lipsync_core.media.hdr import HdrLight, hdr_light
-from lipsync_core.media.orientation import SAFE_CODECS, Orientation, orientation_of
+from lipsync_core.media.orientation import UNSAFE_CODECS, Orientation, orientation_of
 from lipsync_core.media.stills import converted_still, is_heif_still
 from lipsync_core.media.tracks import (
     TrackInfo,
@@ -268,7 +268,7 @@ def _video_info(
         is_still=is_image,
         extras=extras_of(container),
         says_interlaced=bool(picture and picture.interlaced_frame),
-        light=hdr_light(picture) if picture and codec.name in SAFE_CODECS else None,
+        light=hdr_light(picture) if picture and codec.name not in UNSAFE_CODECS else None,
     )
 
 
