@@ -34,6 +34,7 @@ from lipsync_core.media.tracks import (
     audio_stream,
     audio_tracks,
     frame_rate_of,
+    language_of,
     require_audio_stream,
     video_stream,
     video_tracks,
@@ -86,6 +87,7 @@ class VideoInfo:
     light: HdrLight | None = None  # that HDR pictures were made for
     extras: Extras = NO_EXTRAS  # of its file
     track: int = 0  # its number among the file's, without covers
+    language: str = ""  # as the file writes it; empty where it does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +263,7 @@ def _video_info(
         rotation_deg=turned.rotation_deg,
         is_mirrored=turned.is_mirrored,
         track=track,
+        language=language_of(stream),
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
         colour=ColourTags(
             int(shown.colorspace), int(shown.color_range), int(shown.color_primaries), int(shown.color_trc)

@@ -22,7 +22,7 @@ from lipsync_core.media.output import MUXERS, refusals
 from lipsync_core.media.probe import open_media
 from lipsync_core.media.sound import MAX_JITTER_S, AudioCut, decode_sound
 from lipsync_core.media.starts import file_starts
-from lipsync_core.media.tracks import require_audio_stream
+from lipsync_core.media.tracks import mp4_language, require_audio_stream
 from lipsync_core.option_specs import AudioCodec
 
 #: FFmpeg's decoder name -> the name to show, where they differ.
@@ -50,6 +50,7 @@ _AAC_LAYOUTS = {
     "5.1": "5.1",
     "5.1(side)": "5.1",
 }
+_AAC_MAX_CHANNELS = 6
 _FEW_CHANNELS = 3  # others are mixed to stereo up to here, to 5.1 above
 
 
@@ -116,10 +117,10 @@ def _required_copy(cut: AudioCut, container_format: str, is_any_codec: bool) -> 
     with open_media(cut.path) as source:
         stream = require_audio_stream(source, cut.path, cut.track)
         origin_s = _first_sound_s(source, stream)
-        is_plain = _plays_everywhere(stream)
-        if not is_any_codec and not is_plain:
-            raise _NotCopiedError("it is not AAC-LC")
-        lead_s = Fraction(_AAC_PRIMING, stream.codec_context.sample_rate) if is_plain else _PRIMING_S
+        is_aac_lc = _is_aac_lc(stream)
+        if not is_any_codec and not (is_aac_lc and _plays_everywhere(stream)):
+            raise _NotCopiedError("it is not AAC-LC of at most 48 kHz and 5.1")
+        lead_s = Fraction(_AAC_PRIMING, stream.codec_context.sample_rate) if is_aac_lc else _PRIMING_S
         plan = _CopyPlan(_shown_codec(stream), origin_s, lead_s)
     _require_unbroken(cut, origin_s)
     _require_storable(cut, container_format, plan)
@@ -127,6 +128,12 @@ def _required_copy(cut: AudioCut, container_format: str, is_any_codec: bool) -> 
 
 
 def _plays_everywhere(stream: AudioStream) -> bool:
+    """Whether AAC-LC has a rate and channels that every decoder has."""
+    codec = stream.codec_context
+    return codec.sample_rate in _AAC_RATES_HZ and codec.layout.nb_channels <= _AAC_MAX_CHANNELS
+
+
+def _is_aac_lc(stream: AudioStream) -> bool:
     """Whether a stream of which packets have been decoded is AAC-LC: HE-AAC may tell of itself in the packets alone.
 
     FFmpeg calls it LC until it meets high frequencies that are described, but its blocks are twice as long from the
@@ -214,8 +221,8 @@ def _padding(packet: av.Packet[AudioStream]) -> int:
 
 
 def _set_language(stream: AudioStream, cut: AudioCut) -> None:
-    language = file_starts(cut.path, audio_track=cut.track).language
-    if language and language != "und":
+    language = mp4_language(file_starts(cut.path, audio_track=cut.track).language)
+    if language:
         stream.metadata["language"] = language
 
 

@@ -23,8 +23,8 @@ _LOOKED_AT = 10_000  # packets: a minute of both, at 60 frames/s and 10 ms of so
 _LEAST_LEAD_S = Fraction(2, 1000)  # Matroska rounds to 1 ms
 _TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT (libavformat/avformat.h)
 _WITHOUT_TIMES = "avi"  # it stores no times; FFmpeg makes those of the pictures later by the delay of the B-frames
-#: Files often hold the times of decoding, of which FFmpeg makes those of display by a guess that is too early; a picture
-#: is shown as the packet is read that lets it leave the decoder.
+#: Files often hold the times of decoding, of which FFmpeg makes those of display by a guess that is too early; a
+#: picture is shown as the packet is read that lets it leave the decoder.
 _ASF = "asf"
 #: FFmpeg's encoder is late by one block, and its decoder drops two (libavcodec/wmaenc.c, wmadec.c).
 _WMA_CODECS = frozenset({"wmav1", "wmav2"})
