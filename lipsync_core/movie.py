@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from lipsync_core.timeline import Timeline
 
 _logger = logging.getLogger(__name__)
 _PROGRESS_EVERY = 5  # frames
+_PADDED_S = Fraction(1, 10)  # two blocks of AAC and a picture: a movie that differs by less is as long as the video
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def write_movie(
     spec = _picture_spec(delivered, plan)
     sound = output_sound(request.audio, plan.timeline, request.options)
     extras = plan.video.info.extras
-    kept = extras.chapters if _is_whole(request.options) else ()
+    kept = _chapters(plan, request.options)
     labels = {**request.labels, **({"title": extras.title} if extras.title else {})}
     writer, encoder = _opened(replace(request, labels=labels, chapters=kept), spec, sound, clock)
     with writer as movie:
@@ -86,9 +88,17 @@ def write_movie(
     return WrittenMovie(spec.width_px, spec.height_px, movie.audio_note, encoder, changes, dropped)
 
 
-def _is_whole(options: JobOptions) -> bool:
-    """Whether the movie is as long as the video, so that its chapters fit."""
-    return options.length == "video" and options.start_s == 0 and options.end_s is None
+def _chapters(plan: ClipPlan, options: JobOptions) -> tuple[Chapter, ...]:
+    """Those of the source, where the movie is as long as the video: codecs of sound pad its end."""
+    track, duration_s = plan.clip.track, plan.timeline.duration_s
+    video_s = track.duration_s + plan.video.lead_s
+    if options.start_s or not track.is_complete or abs(duration_s - video_s) > _PADDED_S:
+        return ()
+    return tuple(
+        replace(each, end=min(each.end, int(duration_s / each.time_base)))
+        for each in plan.video.info.extras.chapters
+        if each.start * each.time_base < duration_s
+    )
 
 
 def output_sound(audio: Path, timeline: Timeline, options: JobOptions) -> AudioCut:
@@ -177,5 +187,6 @@ def _picture_spec(delivered: Delivery, plan: ClipPlan) -> PictureSpec:
         sample_aspect_ratio=info.sample_aspect_ratio,
         rotation_deg=info.rotation_deg,
         colour=picture.colour,
+        language=info.language,
         light=info.light if picture.colour == delivered.source.colour else None,
     )

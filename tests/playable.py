@@ -2,9 +2,9 @@
 
 What is asked, and where it is said: H.264 up to High, 8 bits, 4:2:0, level 5.2, in `avc1`, and AAC-LC in `mp4a` (Apple,
 "HTTP Live Streaming authoring specification for Apple devices", 1.2 to 1.7 and 2.1; Android, "Supported media formats",
-whose devices have to decode Baseline, Main and High); HEVC Main or Main 10 in `hvc1` (Apple, the same, 1.5); the index
-in front of the data ("fast start", Apple's QuickTime file format); an edit list that skips the codec's priming alone
-(the same, "Edit atoms").
+whose devices have to decode Baseline, Main and High, and AAC-LC of 8 to 48 kHz up to 5.1); HEVC Main or Main 10 in
+`hvc1` (Apple, the same, 1.5); the index in front of the data ("fast start", Apple's QuickTime file format); an edit
+list that skips the codec's priming alone (the same, "Edit atoms").
 """
 
 import struct
@@ -51,6 +51,8 @@ def _stream_faults(path: Path) -> Iterator[str]:
             codec = stream.codec_context
             if (codec.name, codec.profile, codec.codec_tag) != ("aac", "LC", "mp4a"):
                 yield f"sound is {codec.name} {codec.profile} in {codec.codec_tag}"
+            if not 8000 <= codec.sample_rate <= 48000 or codec.layout.nb_channels > 6:
+                yield f"sound has {codec.sample_rate} Hz and {codec.layout.nb_channels} channels"
 
 
 def _file_faults(path: Path) -> Iterator[str]:

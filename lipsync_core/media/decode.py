@@ -29,6 +29,7 @@ __all__ = ["DEFAULT_BUDGET_BYTES", "SourceFrame", "decode_frames", "decode_in_or
 DEFAULT_BUDGET_BYTES = 64 << 20
 _SKIP_AHEAD_FRAMES = 64  # a shorter jump forward decodes the frames between: most seeks would land before them
 _SEEK_MARGINS = (0, 32)  # frames; if a seek lands too late, as in open groups of pictures, a second one aims earlier
+_MAX_REORDERED = 16  # pictures, in H.264 and HEVC
 _GET_IT_AGAIN = "copy or download the file again"
 
 _log = logging.getLogger(__name__)
@@ -116,7 +117,7 @@ def _in_order(
 ) -> Iterator[SourceFrame]:
     with video.stream(clock) as stream:
         reader = _FrameReader(stream)
-        if frame_pts is not None:
+        if frame_pts is not None and not stream.is_shuffled:  # else their pts as stored have to be seen
             reader.times.extend(frame_pts)
         capacity = max(1, budget_bytes // reader.picture_bytes)
         kept: list[SourceFrame] = []  # frames that the run before shares with the first block of a descending run
@@ -186,7 +187,9 @@ class _FrameReader:
         self._converter = PictureConverter(first)
         self._orientation = stream.orientation_of(first)
         self.times = FrameTimes(stream.time_base, stream.nominal_duration, may_jump=stream.may_jump)
-        self.times.append(first.pts)
+        self.times.append(first.pts, stream.shown_pts)
+        # A picture whose pts is larger by no more than this may precede the wanted one.
+        self._disorder = _MAX_REORDERED * stream.nominal_duration if stream.is_shuffled else 0
         self._ahead: av.VideoFrame | None = first  # the picture at _position, if it is already decoded
         self._position = 0  # index of the frame that is read next
         self._is_after_seek = False  # then every known frame is checked by its pts
@@ -241,7 +244,7 @@ class _FrameReader:
         has_key = False  # pictures before the first key frame may lack their references
         for picture in self._stream:
             has_key = has_key or picture.key_frame
-            if picture.pts is None or picture.pts > wanted or picture.is_corrupt:
+            if picture.pts is None or picture.pts > wanted + self._disorder or picture.is_corrupt:
                 return False
             if picture.pts == wanted:
                 self._ahead, self._position, self._is_after_seek = picture, index, True
@@ -263,16 +266,22 @@ class _FrameReader:
         """The stream's picture at the current position, checked against the frame's known pts."""
         picture = next(self._stream, None)
         if self._position == len(self.times):
+            if picture is not None and picture.pts is not None and self._stream.shown_pts is None:
+                picture = self._anew()
             if picture is not None:
-                self.times.append(picture.pts)
+                self.times.append(picture.pts, self._stream.shown_pts)
             return picture
         stored = self.times.stored(self._position)
         if self._is_after_seek and (picture is None or picture.pts != stored):
             _log.debug("%s: frame %d is not where it was, decoding from the start", self._stream.path, self._position)
-            self._stream.restart()
-            self._is_after_seek = False
-            return next(islice(self._stream, self._position, None), None)
+            return self._anew()
         return picture
+
+    def _anew(self) -> av.VideoFrame | None:
+        """The picture at the current position, decoded from the start of the file."""
+        self._stream.restart()
+        self._is_after_seek = False
+        return next(islice(self._stream, self._position, None), None)
 
 
 def _nothing_decoded(stream: PictureStream) -> UnreadableMediaError | NoVideoError:

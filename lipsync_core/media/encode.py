@@ -18,6 +18,7 @@ from lipsync_core.clock import StageClock
 from lipsync_core.errors import OutputError, RefusedOutputError
 from lipsync_core.media.hdr import HdrLight
 from lipsync_core.media.probe import ColourTags
+from lipsync_core.media.tracks import mp4_language
 from lipsync_core.option_specs import DEFAULT_PRESET
 
 ENCODE_STAGE = "encode"
@@ -36,6 +37,7 @@ class PictureSpec:
     rotation_deg: int  # counter-clockwise, as a player has to turn the picture
     colour: ColourTags
     light: HdrLight | None = None  # of HDR
+    language: str = ""  # of the picture track; empty where the source names none
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,8 @@ def _configure(stream: VideoStream, spec: PictureSpec) -> None:
     codec.color_primaries, codec.color_trc = spec.colour.primaries, spec.colour.transfer
     codec.flags |= Flags.frame_duration  # or the last picture would last as long as the nominal rate says
     stream.time_base = spec.time_base
+    if mp4_language(spec.language):
+        stream.metadata["language"] = mp4_language(spec.language)
     if spec.rotation_deg % 360:
         stream.set_display_rotation(spec.rotation_deg)
 

@@ -14,14 +14,9 @@ import av
 
 from lipsync_core.media.planes import plane_samples
 
-# PyAV 18.1 frees the text of a picture's side data twice, and the process crashes later. Decoders of images give such
-# text, with a colour profile (FFmpeg's pngdec.c); these give none.
-SAFE_CODECS = frozenset(
-    {
-        *("av1", "dnxhd", "ffv1", "h263", "h264", "hevc", "libaom-av1", "libdav1d", "libvpx", "libvpx-vp9"),
-        *("mpeg1video", "mpeg2video", "mpeg4", "prores", "rawvideo", "vp8", "vp9", "vvc"),
-    }
-)
+# PyAV 18.1 frees the text of a picture's side data twice, and the process crashes later. FFmpeg's decoder of PNG gives
+# such text, with a colour profile (pngdec.c), and no other decoder does.
+UNSAFE_CODECS = frozenset({"png", "apng"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +33,11 @@ class Orientation:
 
 
 def orientation_of(picture: av.VideoFrame, codec: str) -> Orientation:
-    """The orientation of a picture as the decoder `codec` gave it; a mirror is seen in the codecs of videos alone.
+    """The orientation of a picture as the decoder `codec` gave it; a mirror is not seen in PNG.
 
     `stills` reads images that are mirrored.
     """
-    if codec not in SAFE_CODECS:
+    if codec in UNSAFE_CODECS:
         return Orientation(picture.rotation, is_mirrored=False)
     try:
         matrix = picture.side_data.get("DISPLAYMATRIX")

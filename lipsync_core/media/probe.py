@@ -18,7 +18,7 @@ from lipsync_core.media.extras import NO_EXTRAS, Extras, extras_of
 from lipsync_core.media.first_frame import first_frame
 from lipsync_core.media.hdr import HdrLight, hdr_light
 from lipsync_core.media.opening import is_still, open_media
-from lipsync_core.media.orientation import SAFE_CODECS, Orientation, orientation_of
+from lipsync_core.media.orientation import UNSAFE_CODECS, Orientation, orientation_of
 from lipsync_core.media.stills import converted_still
 from lipsync_core.media.stream_checks import require_duration, require_frame_rate, require_pixels, unreadable_streams
 from lipsync_core.media.tracks import (
@@ -26,6 +26,7 @@ from lipsync_core.media.tracks import (
     audio_stream,
     audio_tracks,
     frame_rate_of,
+    language_of,
     require_audio_stream,
     require_no_refusal,
     video_stream,
@@ -67,6 +68,7 @@ class VideoInfo:
     light: HdrLight | None = None  # that HDR pictures were made for
     extras: Extras = NO_EXTRAS  # of its file
     track: int = 0  # its number among the file's, without covers
+    language: str = ""  # as the file writes it; empty where it does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,7 @@ def _video_info(
         rotation_deg=turned.rotation_deg,
         is_mirrored=turned.is_mirrored,
         track=track,
+        language=language_of(stream),
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
         colour=ColourTags(
             int(shown.colorspace), int(shown.color_range), int(shown.color_primaries), int(shown.color_trc)
@@ -195,7 +198,7 @@ def _video_info(
         is_still=is_image,
         extras=extras_of(container),
         says_interlaced=bool(picture and picture.interlaced_frame),
-        light=hdr_light(picture) if picture and codec.name in SAFE_CODECS else None,
+        light=hdr_light(picture) if picture and codec.name not in UNSAFE_CODECS else None,
     )
 
 

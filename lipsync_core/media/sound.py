@@ -4,19 +4,18 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from numpy.typing import NDArray
 
 from lipsync_core.errors import NoAudioError
 from lipsync_core.isolation.apart import streamed_apart
 from lipsync_core.media.channel_order import native_order, own_orders
+from lipsync_core.media.mixing import SILENT_BYTE, Survey, frame_like, mixable, surveyed
 from lipsync_core.media.opening import open_media, reading
 from lipsync_core.media.starts import FileStarts, file_starts
 from lipsync_core.media.stream_checks import require_duration
@@ -29,11 +28,6 @@ MAX_JITTER_S = Fraction(50, 1000)
 #: A longer jump is a fault of the timestamps, not a pause, and is not filled.
 MAX_GAP_S = Fraction(60)
 _SILENCE_BLOCK = 16384  # samples
-_DEFAULT_RATE_HZ = 48000
-#: Silence in 8-bit unsigned samples.
-SILENT_BYTE = 128
-#: FFmpeg's own default layout for each channel count (av_channel_layout_default), for files that name none.
-_DEFAULT_LAYOUTS = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
 #: PyAV counts the planes of a frame until a null pointer, and FFmpeg stores none behind eight: see `interleaved`.
 _UNREADABLE_PLANES = 8
 _FLOATING = ("flt", "dbl")
@@ -106,10 +100,20 @@ def flush(resampler: av.AudioResampler) -> list[av.AudioFrame]:
 def _source_frames(path: Path, track: str | None) -> Iterator[av.AudioFrame]:
     with open_media(path) as container:
         stream = require_audio_stream(container, path, track)
-        names = own_orders(container).get(stream.index, ())
-        ordered = (_in_native_order(frame, names) for frame in interleaved(_decoded(container, stream)))
-        frames = map(_with_mixable_layout, ordered)
+        frames = mixable(_ordered(container, stream), lambda: _survey(path, path.stat().st_mtime_ns, track))
         yield from _without_padding(frames, _stated_end_s(container, stream))
+
+
+def _ordered(container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:
+    """The frames of `stream`, readable and in FFmpeg's order of channels."""
+    names = own_orders(container).get(stream.index, ())
+    return (_in_native_order(frame, names) for frame in interleaved(_decoded(container, stream)))
+
+
+@lru_cache(maxsize=16)
+def _survey(path: Path, _version: int, track: str | None) -> Survey:
+    with open_media(path) as container:
+        return surveyed(_ordered(container, require_audio_stream(container, path, track)))
 
 
 def _decoded(container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:
@@ -184,45 +188,6 @@ def _in_native_order(frame: av.AudioFrame, names: Sequence[str]) -> av.AudioFram
     if frame.format.is_planar:
         return frame_like(frame, samples[places], layout)
     return frame_like(frame, samples.reshape(-1, len(names))[:, places].reshape(1, -1), layout)
-
-
-def _with_mixable_layout(frame: av.AudioFrame) -> av.AudioFrame:
-    """Give a frame a channel layout that FFmpeg can mix, if its own is none: channels without names, ambisonics."""
-    name, channels = frame.layout.name, frame.layout.nb_channels
-    if _can_be_mixed(name):
-        return frame
-    samples = frame.to_ndarray()  # (C, N) planar or (1, N * C) interleaved
-    is_ambisonic = name.startswith("ambisonic")
-    if channels <= len(_DEFAULT_LAYOUTS) and not is_ambisonic:
-        return frame_like(frame, samples, _DEFAULT_LAYOUTS[channels - 1])
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, channels).T  # (C, N)
-    # The first channel of ambisonics is the sound from all directions; the others mix to a direction.
-    one = samples[:1] if is_ambisonic else samples.mean(axis=0, keepdims=True).astype(samples.dtype)  # (1, N)
-    return frame_like(frame, one, "mono")
-
-
-@cache
-def _can_be_mixed(layout: str) -> bool:
-    """Whether FFmpeg knows how to mix the channels of `layout` to one."""
-    if layout.endswith(" channels"):  # without names
-        return False
-    frame = av.AudioFrame(format="s16", layout=layout, samples=1)
-    frame.sample_rate = _DEFAULT_RATE_HZ
-    try:
-        av.AudioResampler(format="s16", layout="mono", rate=_DEFAULT_RATE_HZ).resample(frame)
-    except av.FFmpegError:
-        return False
-    return True
-
-
-def frame_like(frame: av.AudioFrame, samples: NDArray[Any], layout: str) -> av.AudioFrame:
-    """A frame of `samples` and `layout`, with the format, rate and time of `frame`."""
-    copy = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format=frame.format.name, layout=layout)
-    copy.sample_rate = frame.sample_rate
-    copy.pts = frame.pts
-    copy.time_base = frame.time_base
-    return copy
 
 
 def _uniform(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:

@@ -29,6 +29,9 @@ _SHOWN = {"mp3float": "mp3", "libopus": "opus"}
 _AAC_BLOCK = 1024  # samples
 _AAC_PRIMING = 2112  # samples, the longest in use: Apple's encoder; FFmpeg's has 1024
 _PRIMING_S = Fraction(1, 4)  # of all other codecs: Opus wants 80 ms (RFC 7845, 4.6), MP3 of 8 kHz has 138
+#: The rates that every decoder has: Android promises 8 to 48 kHz (developer.android.com, "Supported media formats").
+AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+_AAC_MAX_CHANNELS = 6
 _TRIAL_PACKETS = 8  # a muxer may know only from a packet whether it can describe the codec
 
 
@@ -116,10 +119,10 @@ def _look(cut: AudioCut, is_any_codec: bool) -> _Looked:
             stream = require_audio_stream(source, cut.path, cut.track)
             sound = described(stream)
             origin_s = _first_sound_s(source, stream)
-            is_plain = _plays_everywhere(stream)
-            if not is_any_codec and not is_plain:
-                return _Looked(None, "it is not AAC-LC")
-            lead_s = Fraction(_AAC_PRIMING, stream.codec_context.sample_rate) if is_plain else _PRIMING_S
+            is_aac_lc = _is_aac_lc(stream)
+            if not is_any_codec and not (is_aac_lc and _plays_everywhere(stream)):
+                return _Looked(None, "it is not AAC-LC of at most 48 kHz and 5.1")
+            lead_s = Fraction(_AAC_PRIMING, stream.codec_context.sample_rate) if is_aac_lc else _PRIMING_S
         _require_unbroken(cut, origin_s)
     except NotCopiedError as exc:
         return _Looked(None, str(exc))
@@ -127,6 +130,12 @@ def _look(cut: AudioCut, is_any_codec: bool) -> _Looked:
 
 
 def _plays_everywhere(stream: AudioStream) -> bool:
+    """Whether AAC-LC has a rate and channels that every decoder has."""
+    codec = stream.codec_context
+    return codec.sample_rate in AAC_RATES_HZ and codec.layout.nb_channels <= _AAC_MAX_CHANNELS
+
+
+def _is_aac_lc(stream: AudioStream) -> bool:
     """Whether a stream of which packets have been decoded is AAC-LC: HE-AAC may tell of itself in the packets alone.
 
     FFmpeg calls it LC until it meets high frequencies that are described, but its blocks are twice as long from the

@@ -16,8 +16,9 @@ from av.container import OutputContainer
 from lipsync_core.errors import OptionError
 from lipsync_core.media.output import MUXERS, refusals
 from lipsync_core.media.sound import AudioCut, decode_sound
-from lipsync_core.media.sound_copy import CopyPlan, NotCopiedError, copied, plan_copy
+from lipsync_core.media.sound_copy import AAC_RATES_HZ, CopyPlan, NotCopiedError, copied, plan_copy
 from lipsync_core.media.starts import file_starts
+from lipsync_core.media.tracks import mp4_language
 from lipsync_core.option_specs import AudioCodec
 
 #: High, for most sound given here has been compressed once before.
@@ -25,8 +26,6 @@ _AAC_BITS_PER_CHANNEL = 112_000  # bits/s of mono and stereo
 _AAC_BITS_PER_SURROUND_CHANNEL = 80_000
 #: ISO/IEC 14496-3, 4.5.3.1: at most 6144 bits for each channel in a block of 1024 samples.
 _AAC_MAX_BITS_PER_SAMPLE = 6
-#: The rates that every decoder has: Android promises 8 to 48 kHz (developer.android.com, "Supported media formats").
-_AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 #: Layouts with a channel configuration of their own (ISO/IEC 14496-3, table 1.19) up to 5.1, where Android's promise
 #: ends. FFmpeg writes 7.1 as the configuration that the standard gives to another layout, with two more in front.
 _AAC_LAYOUTS = {
@@ -91,8 +90,8 @@ def _copy_plan(cut: AudioCut, container_format: str, codec: AudioCodec) -> CopyP
 
 
 def _set_language(stream: AudioStream, cut: AudioCut) -> None:
-    language = file_starts(cut.path, audio_track=cut.track).language
-    if language and language != "und":
+    language = mp4_language(file_starts(cut.path, audio_track=cut.track).language)
+    if language:
         stream.metadata["language"] = language
 
 
@@ -118,10 +117,10 @@ def _compressed(stream: AudioStream, frames: Iterator[av.AudioFrame]) -> Iterato
 
 def _aac_rate_hz(rate_hz: int) -> int:
     """The source's own rate if all players have it, else the next higher one, else the highest in a whole ratio."""
-    highest_hz = _AAC_RATES_HZ[-1]
+    highest_hz = AAC_RATES_HZ[-1]
     if rate_hz <= highest_hz:
-        return next(known for known in _AAC_RATES_HZ if rate_hz <= known)
-    return next((known for known in reversed(_AAC_RATES_HZ) if known >= 44100 and rate_hz % known == 0), highest_hz)
+        return next(known for known in AAC_RATES_HZ if rate_hz <= known)
+    return next((known for known in reversed(AAC_RATES_HZ) if known >= 44100 and rate_hz % known == 0), highest_hz)
 
 
 def _aac_layout(layout: av.AudioLayout) -> str:

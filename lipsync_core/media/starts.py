@@ -24,6 +24,11 @@ _LOOKED_AT = 10_000  # packets: a minute of both, at 60 frames/s and 10 ms of so
 _LEAST_LEAD_S = Fraction(2, 1000)  # Matroska rounds to 1 ms
 _TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT (libavformat/avformat.h)
 _WITHOUT_TIMES = "avi"  # it stores no times; FFmpeg makes those of the pictures later by the delay of the B-frames
+#: Files often hold the times of decoding, of which FFmpeg makes those of display by a guess that is too early; a
+#: picture is shown as the packet is read that lets it leave the decoder.
+_ASF = "asf"
+#: FFmpeg's encoder is late by one block, and its decoder drops two (libavcodec/wmaenc.c, wmadec.c).
+_WMA_CODECS = frozenset({"wmav1", "wmav2"})
 #: FFmpeg's names of the containers whose clock begins at 0, so that a sound without pictures may begin later.
 _ZERO_BASED = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
 
@@ -72,12 +77,14 @@ def _look_for_starts(path: Path, video_track: str | None, audio_track: str | Non
         language = "" if sound is None else sound.metadata.get("language", "")
         is_zero_based, jumps = container.format.name in _ZERO_BASED, may_jump(container)
         picture_s, sound_s = _first_times(container, picture, sound)
+        wma_lead_s = _wma_lead_s(sound, sound_s)
         if container.format.name == _WITHOUT_TIMES and picture is not None and picture.start_time is not None:
             picture_s = picture.start_time * (picture.time_base or Fraction(1))
     if sound_s is None:
         return FileStarts(may_jump=jumps)
     if picture_s is None:
-        return FileStarts(sound_s=_lead(sound_s) if is_zero_based else Fraction(0), language=language, may_jump=jumps)
+        lead_s = sound_s if is_zero_based else wma_lead_s
+        return FileStarts(sound_s=_lead(lead_s), language=language, may_jump=jumps)
     zero_s = min(picture_s, sound_s)
     return FileStarts(_lead(picture_s - zero_s), _lead(sound_s - zero_s), language, jumps)
 
@@ -89,6 +96,13 @@ def may_jump(container: InputContainer) -> bool:
 
 def _lead(lead_s: Fraction) -> Fraction:
     return lead_s if _LEAST_LEAD_S <= lead_s <= MAX_LEAD_S else Fraction(0)
+
+
+def _wma_lead_s(sound: AudioStream | None, first_s: Fraction | None) -> Fraction:
+    """How much of the beginning of WMA the decoder drops, beside the encoder's delay; 0 for other codecs."""
+    if sound is None or first_s is None or sound.codec_context.name not in _WMA_CODECS:
+        return Fraction(0)
+    return (first_s - (sound.start_time or 0) * (sound.time_base or Fraction(0))) / 2
 
 
 def _first_times(
@@ -104,7 +118,7 @@ def _first_times(
     for packet in islice(container.demux(wanted), _LOOKED_AT):
         index = packet.stream.index
         if index not in found:
-            found.update((index, time_s) for time_s in _first_time(packet))
+            found.update((index, time_s) for time_s in _first_time(packet, container.format.name == _ASF))
         elif _is_late(packet, found[index]):
             break  # the other stream begins too late, or is empty
         if len(found) == len(wanted):
@@ -117,7 +131,7 @@ def _is_late(packet: av.Packet[Any], first_s: Fraction | None) -> bool:
     return first_s is None or (packet.dts is not None and packet.dts * packet.time_base > first_s + MAX_LEAD_S)
 
 
-def _first_time(packet: av.Packet[Any]) -> list[Fraction | None]:
+def _first_time(packet: av.Packet[Any], is_asf: bool) -> list[Fraction | None]:
     """The time of the first frame of `packet` that has content, or None if it has no time; empty without a frame."""
     try:
         frames = packet.decode()
@@ -128,5 +142,6 @@ def _first_time(packet: av.Packet[Any]) -> list[Fraction | None]:
             continue
         if frame.pts is None or frame.time_base is None:
             return [None]
-        return [frame.pts * frame.time_base]
+        pts = max(frame.pts, frame.dts or 0) if is_asf and isinstance(frame, av.VideoFrame) else frame.pts
+        return [pts * frame.time_base]
     return []

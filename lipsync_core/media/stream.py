@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
 from fractions import Fraction
+from heapq import heappop, heappush
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +32,8 @@ _FALLBACK_RATE = Fraction(25)
 #: Up to 720p one decoding thread keeps up with all later stages, and more threads would cost 15 % more CPU.
 SMALL_PX = 1280 * 720
 _NO_PTS = -(1 << 63)  # before every pts
+#: FFmpeg's names of the containers whose files often say when a picture is decoded, and not when it is shown.
+_IN_DECODING_ORDER = frozenset({"avi", "asf", "mxf"})
 # With these decoders no picture depends on a non-reference picture, so skipping those changes no other picture.
 _SKIPPING_CODECS = frozenset({"h264", "mpeg4", "mpeg2video"})
 _HVCC_VERSION = 1
@@ -69,6 +72,8 @@ class PictureStream:
         self._pictures: Iterator[av.VideoFrame] = iter(())
         self._is_still = False
         self._damaged = 0
+        self._unshown: list[int] | None = None  # heap of the pts of a shuffled stream's packets; None after a seek
+        self._shown: int | None = None
 
     def __enter__(self) -> Self:
         self.restart()
@@ -84,7 +89,9 @@ class PictureStream:
         return self
 
     def __next__(self) -> av.VideoFrame:
-        return next(self._pictures)
+        picture = next(self._pictures)
+        self._shown = self._shown_pts_of(picture)
+        return picture
 
     @property
     def path(self) -> Path:
@@ -128,9 +135,20 @@ class PictureStream:
         rate = self._stream.guessed_rate or self._stream.average_rate or _FALLBACK_RATE
         return max(1, round(1 / (rate * self.time_base)))
 
+    @property
+    def is_shuffled(self) -> bool:
+        """The pictures' pts may not ascend, because the file gives them in the order of decoding."""
+        return self._container.format.name in _IN_DECODING_ORDER and self._stream.codec_context.has_b_frames
+
+    @property
+    def shown_pts(self) -> int | None:
+        """The pts at which the last picture is shown; None where it has none, or after a seek in a shuffled stream."""
+        return self._shown
+
     def restart(self) -> None:
         """Open the file anew and begin with its first picture."""
         self._pictures = iter(())
+        self._unshown, self._shown = [], None
         self._stack.close()
         hardware = self._open_hardware(self._has_fallback)
         self._container: InputContainer = self._stack.enter_context(open_media(self._path, hardware))
@@ -160,6 +178,7 @@ class PictureStream:
         the first key frame may be damaged.
         """
         self._pictures = iter(())
+        self._unshown = None
         if self._is_still:
             return False
         try:
@@ -169,6 +188,16 @@ class PictureStream:
             return False
         self._pictures = self._whole(self._decode(skip_before=pts))
         return True
+
+    def _shown_pts_of(self, picture: av.VideoFrame) -> int | None:
+        """Pictures come in the order of display, so the pts of the packets are theirs in ascending order."""
+        if not self.is_shuffled or picture.pts is None:
+            return picture.pts
+        if self._unshown is None:
+            return None
+        while self._shown is None and self._unshown and self._unshown[0] < picture.pts:
+            heappop(self._unshown)  # of pictures before the first that lack their references
+        return heappop(self._unshown) if self._unshown else picture.pts
 
     def _whole(self, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         return deinterlaced(pictures) if self._is_woven else pictures
@@ -181,6 +210,8 @@ class PictureStream:
                 break  # the end
             is_early = can_skip and packet.pts is not None and packet.pts < skip_before
             codec.skip_frame = "NONREF" if is_early else "DEFAULT"
+            if self._unshown is not None and packet.pts is not None and self.is_shuffled:
+                heappush(self._unshown, packet.pts)
             yield from self._decoded(packet)
         yield from self._flushed()
 

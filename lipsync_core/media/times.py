@@ -24,26 +24,35 @@ class FrameTimes:
         self._stored = array("q")
         self._pts = array("q")
         self._is_guessed = False  # the file lacks pts, so the demuxer's durations are guesses, too
+        self._missing = 0  # frames without a pts
         self._origin = 0  # stored minus corrected pts, at the last frame
 
     def __len__(self) -> int:
         return len(self._pts)
 
-    def append(self, stored: int | None) -> None:
-        """Add the next frame by its pts as stored; None if it has none."""
+    def append(self, stored: int | None, shown: int | None = None) -> None:
+        """Add the next frame by its pts as stored; None if it has none.
+
+        `shown` is the pts at which it appears, where that is another.
+        """
+        has_pts = stored is not None
         if stored is None:
             self._is_guessed = True
+            self._missing += 1
             stored = self._stored[-1] + self._nominal_duration if self._stored else 0
+        shown = stored if shown is None else shown
         if not self._pts:
-            self._origin = stored
-        pts = stored - self._origin
+            self._origin = shown
+        elif self._missing == len(self._pts) and has_pts:  # the first that has one follows those that have none
+            self._origin = shown - self._pts[-1] - self._nominal_duration
+        pts = shown - self._origin
         if self._pts and pts <= self._pts[-1]:
             pts = self._corrected(pts)
             if stored < self._stored[-1] - self._jump_back:
-                self._origin = stored - pts
+                self._origin = shown - pts
         elif self._pts and self._jump is not None and pts > self._pts[-1] + self._jump:
             pts = self._pts[-1] + self._nominal_duration
-            self._origin = stored - pts
+            self._origin = shown - pts
         self._stored.append(stored)
         self._pts.append(pts)
 

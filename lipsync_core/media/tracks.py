@@ -1,5 +1,6 @@
 """Chooses one of a file's video or audio tracks: the one that was asked for, else by the file's own marks."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -102,6 +103,18 @@ def frame_rate_of(stream: VideoStream) -> Fraction:
     return next((rate for rate in rates if rate <= MAX_FPS), rates[0] if rates else _FALLBACK_RATE)
 
 
+def language_of(stream: Stream) -> str:
+    """The language as the file writes it; empty where it does not say."""
+    language = stream.metadata.get("language", "")
+    return "" if language in _UNKNOWN else language
+
+
+def mp4_language(language: str) -> str:
+    """The code of three letters for MP4 (ISO 639-2/T) of a language as a file writes it; empty where there is none."""
+    code = _normal(language).partition("-")[0]
+    return code if re.fullmatch("[a-z]{3}", code) and code not in _UNKNOWN else ""
+
+
 def video_tracks(container: InputContainer, track: str | None = None) -> tuple[TrackInfo, ...]:
     """The video tracks of an open file, without cover images; raises as `video_stream`."""
     return _infos(_videos(container), video_stream(container, track))
@@ -136,7 +149,7 @@ def _found(streams: list[_StreamT], track: str | None, kind: str, rank: _Rank) -
     else:
         found = sorted((each for each in streams if _is_in(each, track)), key=rank)
     if not found:
-        held = ", ".join(f"{at} ({_language(each) or 'no language'})" for at, each in enumerate(streams))
+        held = ", ".join(f"{at} ({language_of(each) or 'no language'})" for at, each in enumerate(streams))
         raise OptionError(f"the file has no {kind} track {track!r}", f"it has {held}")
     return found[0]
 
@@ -155,7 +168,7 @@ def _infos(streams: Sequence[Stream], chosen: Stream | None) -> tuple[TrackInfo,
         TrackInfo(
             number=number,
             codec=stream.codec_context.name,
-            language=_language(stream),
+            language=language_of(stream),
             title=stream.metadata.get("title", ""),
             is_default=bool(stream.disposition & Disposition.default),
             is_chosen=chosen is not None and stream.index == chosen.index,
@@ -166,15 +179,10 @@ def _infos(streams: Sequence[Stream], chosen: Stream | None) -> tuple[TrackInfo,
 
 def _is_in(stream: Stream, language: str) -> bool:
     """A language without a region takes each region: de takes de-AT."""
-    wanted, given = _normal(language), _normal(_language(stream))
+    wanted, given = _normal(language), _normal(language_of(stream))
     return bool(wanted) and (wanted == given or given.startswith(f"{wanted}-"))
 
 
 def _normal(language: str) -> str:
     code, *region = language.lower().replace("_", "-").split("-")
     return "-".join([_ONE_CODE.get(code, code), *region])
-
-
-def _language(stream: Stream) -> str:
-    language = stream.metadata.get("language", "")
-    return "" if language in _UNKNOWN else language

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import av
 from av.video.format import VideoFormat
 from av.video.frame import PictureType
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from lipsync_core.media.colour import BT709, FULL, LIMITED, matrix_number
 from lipsync_core.media.planes import plane_samples
@@ -18,6 +18,8 @@ from lipsync_core.media.probe import ColourTags, VideoInfo
 
 _FORMATS = frozenset({"yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"})
 _FULL_RANGE_FORMATS = {"yuvj420p": "yuv420p", "yuvj422p": "yuv422p", "yuvj444p": "yuv444p"}
+#: Without these swscale's short cuts darken some kinds of RGB (bgr24) by half a step, and tint it.
+_EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 _CHROMA_PROBE_PX = 16
 _SAMPLINGS = {(2, 2): "420", (2, 1): "422", (1, 1): "444", (4, 1): "422", (4, 4): "420", (1, 2): "444"}
 
@@ -102,6 +104,7 @@ class PictureConverter:
             target.pix_fmt,
             dst_colorspace=Colorspace.ITU709 if is_709 else Colorspace.ITU601,
             dst_color_range=ColorRange.JPEG if target.colour.range == FULL else ColorRange.MPEG,
+            interpolation=_EXACT,
             threads=1,
         )
 
