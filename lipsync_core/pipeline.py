@@ -24,8 +24,7 @@ from lipsync_core.media.output import check_output
 from lipsync_core.media.probe import require_audio
 from lipsync_core.media.sound import AudioCut
 from lipsync_core.media.soundtrack import check_soundtrack
-from lipsync_core.media.working import working_picture
-from lipsync_core.memory import peak_resident_bytes
+from lipsync_core.memory import give_free_memory_back, peak_resident_bytes
 from lipsync_core.models.store import ModelStore
 from lipsync_core.movie import MovieRequest, WrittenMovie, enhancer_name, output_labels, write_movie
 from lipsync_core.options import JobOptions
@@ -96,7 +95,8 @@ def _run(job: _Job, loaded: JobParts | None) -> JobReport:
     with job.clock.stage("probe"):
         check_output(job.output, (job.video, job.audio))
         video = SourceVideo.probed(job.video, job.options.video_track, job.options.deinterlace)
-        video = replace(video, decoding=choose_decoder(job.execution.decoder, job.video, video.info, video.track))
+        decoding = choose_decoder(job.execution.decoder, job.video, video.info, video.track)
+        video = replace(video, decoding=decoding).reduced_for(job.options)
         require_audio(job.audio, job.options.audio_track)
         sound = AudioCut(job.audio, job.options.start_s, track=job.options.audio_track)
         check_soundtrack(sound, job.output.suffix, job.options.audio_codec)
@@ -107,6 +107,7 @@ def _run(job: _Job, loaded: JobParts | None) -> JobReport:
     track_pass = TrackPass(parts.tracker, parts.inference.generator, TrackStore(job.workspace.cache / "tracks"))
     needed_s = source_s_needed(heard.end_s, job.options)
     clip = track_pass.run(video, needed_s, job.clock, job.progress)
+    give_free_memory_back()  # of the decoder, whose blocks of other sizes the encoder cannot use
     with job.clock.stage("plan"):
         plan, conditions = _planned(job, video, clip, heard, parts.rendering.painting)
     return _report(job, parts, plan, _render(job, plan, parts, conditions, encoder))
@@ -129,8 +130,7 @@ def _planned_as_upstream(
     info = video.info
     if info.rotation_deg:
         raise OptionError(f"the video is stored turned by {info.rotation_deg} degrees", "leave out --compat")
-    picture = working_picture(info)
-    size_px = (picture.width_px, picture.height_px)
+    size_px = (video.picture.width_px, video.picture.height_px)
     planned = plan_as_upstream(clip.track, heard, info.frame_rate, size_px)
     plan = plan_clip(video, replace(clip, track=planned.track), planned.timeline, painting, min_synced)
     return plan, planned.conditions

@@ -17,15 +17,16 @@ from lipsync_core.clock import StageClock
 from lipsync_core.errors import NoVideoError, UnreadableMediaError
 from lipsync_core.media.orientation import mirror
 from lipsync_core.media.runs import Run, split_runs
-from lipsync_core.media.stream import DECODE_STAGE, PictureStream
+from lipsync_core.media.stream import DECODE_STAGE, PictureStream, Reading
 from lipsync_core.media.times import FrameTimes
 from lipsync_core.media.working import PictureConverter, copied, working_format
 
-__all__ = ["DEFAULT_BUDGET_BYTES", "SourceFrame", "decode_frames", "decode_in_order", "working_format"]
+__all__ = ["DEFAULT_BUDGET_BYTES", "Reading", "SourceFrame", "decode_frames", "decode_in_order", "working_format"]
 
 DEFAULT_BUDGET_BYTES = 64 << 20
 _SKIP_AHEAD_FRAMES = 64  # a shorter jump forward decodes the frames between: most seeks would land before them
 _SEEK_MARGINS = (0, 32)  # frames; if a seek lands too late, as in open groups of pictures, a second one aims earlier
+_AS_STORED = Reading()
 _GET_IT_AGAIN = "copy or download the file again"
 
 _log = logging.getLogger(__name__)
@@ -52,23 +53,19 @@ def decode_frames(
     path: Path,
     clock: StageClock,
     until_s: Fraction | None = None,
-    decoder: str = "cpu",
-    track: str | None = None,
-    is_woven: bool = False,
+    reading: Reading = _AS_STORED,
 ) -> Iterator[SourceFrame]:
     """The frames of `path` from the first one on, those that start before `until_s`; timed as stage "decode".
 
-    Damaged pictures are left out and logged. A still image gives one frame that lasts 1/25 s. `decoder` is one of
-    `hardware.HARDWARE`, `track` as for `tracks.video_stream`. Pictures that are woven of two fields (`is_woven`) become
-    whole ones.
+    Damaged pictures are left out and logged. A still image gives one frame that lasts 1/25 s.
 
     Raises, from the first step on:
         NoVideoError: the file holds no picture.
         UnreadableMediaError: it holds pictures of which none can be decoded.
         InputError: as `probe.probe`.
     """
-    opening = PictureStream(path, clock, decoder, track=track, is_woven=is_woven)
-    return clock.timed(DECODE_STAGE, _forwards(opening, until_s))
+    opening = PictureStream(path, clock, reading.decoder, track=reading.track, is_woven=reading.is_woven)
+    return clock.timed(DECODE_STAGE, _forwards(opening, until_s, reading.size_px))
 
 
 def decode_in_order(
@@ -77,28 +74,28 @@ def decode_in_order(
     clock: StageClock,
     budget_bytes: int = DEFAULT_BUDGET_BYTES,
     frame_pts: Sequence[int] | None = None,
-    decoder: str = "cpu",
-    track: str | None = None,
-    is_woven: bool = False,
+    reading: Reading = _AS_STORED,
 ) -> Iterator[SourceFrame]:
     """One frame for each entry of `order`, which holds indexes of source frames; timed as stage "decode".
 
     `order` may ascend, descend, jump and repeat; every picture is independent of the others, repeats included.
     `budget_bytes` bounds the pictures held for descending runs (one is always allowed). `frame_pts`, the start times
     of the frames from an earlier pass (`FaceTrack.frame_pts`), lets the first run seek; without it the frames before
-    are decoded once. `decoder`, `track` and `is_woven` are as for `decode_frames`.
+    are decoded once.
 
     Raises, from the first step on:
         UnreadableMediaError: the file has no such frame, or none that can be decoded.
         NoVideoError, InputError: as `decode_frames`.
     """
-    opening = PictureStream(path, clock, decoder, track=track, is_woven=is_woven)
-    return clock.timed(DECODE_STAGE, _in_order(opening, order, budget_bytes, frame_pts))
+    opening = PictureStream(path, clock, reading.decoder, track=reading.track, is_woven=reading.is_woven)
+    return clock.timed(DECODE_STAGE, _in_order(opening, order, budget_bytes, frame_pts, reading.size_px))
 
 
-def _forwards(opening: PictureStream, until_s: Fraction | None) -> Iterator[SourceFrame]:
+def _forwards(
+    opening: PictureStream, until_s: Fraction | None, size_px: tuple[int, int] | None
+) -> Iterator[SourceFrame]:
     with opening as stream:
-        reader = _FrameReader(stream)
+        reader = _FrameReader(stream, size_px)
         while (frame := reader.read()) is not None:
             if until_s is not None and frame.start_s >= until_s:
                 return
@@ -106,10 +103,14 @@ def _forwards(opening: PictureStream, until_s: Fraction | None) -> Iterator[Sour
 
 
 def _in_order(
-    opening: PictureStream, order: Sequence[int], budget_bytes: int, frame_pts: Sequence[int] | None
+    opening: PictureStream,
+    order: Sequence[int],
+    budget_bytes: int,
+    frame_pts: Sequence[int] | None,
+    size_px: tuple[int, int] | None,
 ) -> Iterator[SourceFrame]:
     with opening as stream:
-        reader = _FrameReader(stream)
+        reader = _FrameReader(stream, size_px)
         if frame_pts is not None:
             reader.times.extend(frame_pts)
         capacity = max(1, budget_bytes // reader.picture_bytes)
@@ -172,16 +173,17 @@ class _FrameReader:
     decoded again from the beginning.
     """
 
-    def __init__(self, stream: PictureStream) -> None:
+    def __init__(self, stream: PictureStream, size_px: tuple[int, int] | None) -> None:
         first = next(stream, None)
         if first is None:
             raise _nothing_decoded(stream)
         self._stream = stream
-        self._converter = PictureConverter(first)
+        self._converter = PictureConverter(first, size_px)
         self._orientation = stream.orientation_of(first)
         self.times = FrameTimes(stream.time_base, stream.nominal_duration, may_jump=stream.may_jump)
         self.times.append(first.pts)
-        self._ahead: av.VideoFrame | None = first  # the picture at _position, if it is already decoded
+        # The picture at _position, if it is already decoded; scaled, so that the decoder has its own large one back.
+        self._ahead: av.VideoFrame | None = self._converter.reduced(first)
         self._position = 0  # index of the frame that is read next
         self._is_after_seek = False  # then every known frame is checked by its pts
 
@@ -197,7 +199,8 @@ class _FrameReader:
         if picture is None:
             return None
         if self._position == len(self.times):
-            self._ahead = self._next_picture()  # tells how long this frame lasts
+            following = self._next_picture()  # tells how long this frame lasts
+            self._ahead = None if following is None else self._converter.reduced(following)
         pts, time_base = self.times.pts(index), self._stream.time_base
         duration = self.times.duration(index, picture.duration or 0)
         converted = self._converter.convert(picture)
@@ -237,7 +240,7 @@ class _FrameReader:
             if picture.pts is None or picture.pts > wanted or picture.is_corrupt:
                 return False
             if picture.pts == wanted:
-                self._ahead, self._position, self._is_after_seek = picture, index, True
+                self._ahead, self._position, self._is_after_seek = self._converter.reduced(picture), index, True
                 return has_key
         return False
 
