@@ -31,6 +31,7 @@ from lipsync_core.options import JobOptions
 from lipsync_core.providers import provider_account
 from lipsync_core.render import blended_frames, ordered_frames
 from lipsync_core.report import JobReport, ProgressCallback
+from lipsync_core.shortage import memory_shortage_told
 from lipsync_core.source_video import SourceVideo
 from lipsync_core.threads import no_thread_pools
 from lipsync_core.timeline import source_s_needed
@@ -87,7 +88,7 @@ def lip_sync(
         clock=StageClock(),
         progress=progress or (lambda _: None),
     )
-    with no_thread_pools():
+    with no_thread_pools(), memory_shortage_told():
         return _run(job, parts)
 
 

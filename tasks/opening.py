@@ -8,6 +8,7 @@ from pathlib import Path
 from lipsync_core.errors import LipSyncError
 from lipsync_core.models.store import ModelStore
 from lipsync_core.options import JobOptions
+from lipsync_core.shortage import memory_shortage_told
 from lipsync_core.threads import no_thread_pools, threads_limited
 from lipsync_core.workspace import Workspace
 from lipsync_service.gpu_meter import open_gpu
@@ -44,6 +45,7 @@ def open_job(options: JobOptions, settings: Settings) -> Iterator[ServiceJob]:
             leases=leases,
         )
         try:
-            yield job
+            with memory_shortage_told():
+                yield job
         except LipSyncError as error:
             raise job.for_caller(error) from error

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import av
 
-from lipsync_core.errors import DiskFullError, OutputError, RefusedOutputError
+from lipsync_core.errors import DiskFullError, LipSyncError, MemoryShortageError, OutputError, RefusedOutputError
 
 #: FFmpeg's muxer for each file ending. (By itself it takes .m4v for a raw MPEG-4 stream.)
 MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}
@@ -73,6 +73,7 @@ def output_errors(path: Path) -> Iterator[None]:
     Raises:
         DiskFullError: no room on the file system, in the quota or under the size limit.
         RefusedOutputError: a muxer or an encoder does not take what it was given.
+        MemoryShortageError: FFmpeg was refused memory.
         OutputError: any other failure to write.
     """
     try:
@@ -94,6 +95,7 @@ def refusals(doing: str) -> Iterator[None]:
 
     Raises:
         RefusedOutputError: FFmpeg reports an error.
+        MemoryShortageError: it was refused memory.
     """
     try:
         yield
@@ -105,9 +107,9 @@ def _is_refusal(exc: av.FFmpegError) -> bool:
     return exc.errno is None or exc.errno in _REFUSALS or abs(exc.errno) > _MAX_SYSTEM_ERRNO
 
 
-def _refused(doing: str, exc: av.FFmpegError) -> RefusedOutputError:
+def _refused(doing: str, exc: av.FFmpegError) -> LipSyncError:
     if exc.errno == errno.ENOMEM:
-        return RefusedOutputError(f"not enough memory to {doing}", "free some, or choose a smaller picture")
+        return MemoryShortageError(f"not enough memory to {doing}", "give it more, or choose a smaller --max-size")
     return RefusedOutputError(f"FFmpeg refuses to {doing}: {exc.strerror or exc}", "choose other options of the output")
 
 

@@ -69,7 +69,7 @@ def test_the_chosen_pictures_are_decoded(film: Path, track: str | None, is_brigh
     [(None, HIGH_HZ), ("0", LOW_HZ), ("1", HIGH_HZ), ("de", LOW_HZ), ("ger", LOW_HZ), ("DEU", LOW_HZ), ("en", HIGH_HZ)],
 )
 def test_the_chosen_sound_is_heard_and_written(film: Path, tmp_path: Path, track: str | None, hz: int) -> None:
-    heard = np.concatenate(list(SpeechReader(film, StageClock(), reading=Reading(track=track))))
+    heard = np.concatenate(list(SpeechReader(film, StageClock(), track=track)))
     assert pitch_hz(heard) == pytest.approx(hz, abs=5)
     output = tmp_path / "out.mp4"
     cut = AudioCut(film, Fraction(0), None, track)
