@@ -37,6 +37,7 @@ _MEANINGS = {
     8: ("a job of the service lost its worker, or took too long", "`lipsync jobs retry` runs it again"),
     9: ("a job of the service was cancelled", ""),
     10: ("some rows of a manifest have no output", ""),
+    11: ("memory ran out", "a smaller picture or `--max-size` needs less"),
     75: ("a download failed, or a server is down; try again", ""),
     INTERRUPTED: ("stopped by Ctrl-C; nothing is left behind (143: by SIGTERM)", "129: by a closed terminal"),
     BROKEN_PIPE: ("", "the reader of standard output closed it; nothing is said"),

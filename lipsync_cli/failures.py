@@ -13,6 +13,7 @@ from lipsync_cli.exit_statuses import BROKEN_PIPE, INTERRUPTED, INTERRUPTED_CODE
 from lipsync_cli.signals import Interrupted
 from lipsync_cli.wording import in_one_line
 from lipsync_core.errors import DiskFullError, LipSyncError, OptionError, OutputError
+from lipsync_core.shortage import shortage_behind
 
 
 def report_failure(failure: BaseException, is_debug: bool) -> int:
@@ -22,6 +23,7 @@ def report_failure(failure: BaseException, is_debug: bool) -> int:
         return BROKEN_PIPE
     if is_debug:
         traceback.print_exception(failure, file=sys.stderr)
+    failure = shortage_behind(failure) or failure
     code, text, status = _describe(failure, is_debug)
     line = in_one_line(f"lipsync: error {code}: {text}")
     click.echo("".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line), err=True)

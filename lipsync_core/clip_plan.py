@@ -11,7 +11,6 @@ from lipsync_core.enhance.alignment import five_points
 from lipsync_core.errors import FaceError
 from lipsync_core.generators.contract import Conditions, Painter, PaintingHalf
 from lipsync_core.inference import InferencePlan
-from lipsync_core.media.working import working_picture
 from lipsync_core.options import JobOptions
 from lipsync_core.render import Enhancement, RenderPlan, count_outcomes, frame_outcomes
 from lipsync_core.report import FrameCounts, Outcome
@@ -66,7 +65,7 @@ def plan_clip(
     if not clip.track.has_face[timeline.source_indexes].any():
         raise _too_few_faces(FrameCounts(0, len(timeline), 0), video.name, 0.0)
     painter = painting.painter(clip.track, clip.findings)
-    outcomes = frame_outcomes(clip.track, timeline, painter, working_picture(video.info))
+    outcomes = frame_outcomes(clip.track, timeline, painter, video.picture)
     plan = ClipPlan(video, clip, timeline, outcomes, painter)
     if not plan.counts.synced or plan.counts.synced_share < min_synced:
         raise _too_few_faces(plan.counts, video.name, min_synced)

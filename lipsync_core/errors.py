@@ -20,6 +20,7 @@
     │   ├── ModelCorruptError                  MODEL_CORRUPT
     │   ├── ModelMismatchError                 MODEL_MISMATCH
     │   └── LicenceError                       LICENCE_NOT_ACCEPTED
+    ├── MemoryShortageError           exit 11  OUT_OF_MEMORY
     └── TransientError                exit 75  TRANSIENT      (the only one worth a retry)
         ├── ModelServerDownError               MODEL_SERVER_DOWN
         └── ModelServerBusyError               MODEL_SERVER_BUSY
@@ -166,6 +167,13 @@ class LicenceError(ModelError):
     """The model's licence forbids commercial use and has not been accepted."""
 
     code = "LICENCE_NOT_ACCEPTED"
+
+
+class MemoryShortageError(LipSyncError):
+    """The process was refused memory that it needs."""
+
+    code = "OUT_OF_MEMORY"
+    exit_status = 11
 
 
 class TransientError(LipSyncError):

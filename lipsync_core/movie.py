@@ -147,9 +147,10 @@ def _writer(request: MovieRequest, spec: PictureSpec, sound: AudioCut, encoder: 
 
 def _delivery(frame: SourceFrame, plan: ClipPlan, options: JobOptions) -> Delivery:
     info, picture = plan.video.info, frame.picture
-    colour = working_picture(info).colour
-    source = WorkingPicture(picture.width, picture.height, picture.format.name, colour)
-    return delivery_of(source, info, options)
+    stored = working_picture(info)
+    source = WorkingPicture(picture.width, picture.height, picture.format.name, stored.colour)
+    is_reduced = plan.video.size_px is not None
+    return delivery_of(source, info, options, (stored.width_px, stored.height_px) if is_reduced else None)
 
 
 def _delivered(frames: Iterator[SourceFrame], delivered: Delivery, clock: StageClock) -> Iterator[av.VideoFrame]:
@@ -189,4 +190,5 @@ def _picture_spec(delivered: Delivery, plan: ClipPlan) -> PictureSpec:
         colour=picture.colour,
         language=info.language,
         light=info.light if picture.colour == delivered.source.colour else None,
+        is_still=info.is_still,
     )

@@ -25,14 +25,14 @@ from lipsync_core.media.output import check_output
 from lipsync_core.media.probe import require_audio
 from lipsync_core.media.sound import AudioCut
 from lipsync_core.media.soundtrack import check_soundtrack
-from lipsync_core.media.working import working_picture
-from lipsync_core.memory import peak_resident_bytes
+from lipsync_core.memory import give_free_memory_back, peak_resident_bytes
 from lipsync_core.models.store import ModelStore
 from lipsync_core.movie import MovieRequest, WrittenMovie, enhancer_name, output_labels, write_movie
 from lipsync_core.options import JobOptions
 from lipsync_core.providers import provider_account
 from lipsync_core.render import blended_frames, ordered_frames
 from lipsync_core.report import JobReport, ProgressCallback
+from lipsync_core.shortage import memory_shortage_told
 from lipsync_core.source_video import SourceVideo
 from lipsync_core.threads import no_thread_pools
 from lipsync_core.timeline import source_s_needed
@@ -93,7 +93,7 @@ def lip_sync(
         progress=watch.watched(progress or (lambda _: None)),
         watch=watch,
     )
-    with no_thread_pools():
+    with no_thread_pools(), memory_shortage_told():
         return _run(job, parts)
 
 
@@ -101,7 +101,8 @@ def _run(job: _Job, loaded: JobParts | None) -> JobReport:
     with job.clock.stage("probe"):
         check_output(job.output, (job.video, job.audio))
         video = SourceVideo.probed(job.video, job.options.video_track, job.options.deinterlace)
-        video = replace(video, decoding=choose_decoder(job.execution.decoder, job.video, video.info, video.track))
+        decoding = choose_decoder(job.execution.decoder, job.video, video.info, video.track)
+        video = replace(video, decoding=decoding).reduced_for(job.options)
         require_audio(job.audio, job.options.audio_track)
         sound = AudioCut(job.audio, job.options.start_s, track=job.options.audio_track)
         check_soundtrack(sound, job.output.suffix, job.options.audio_codec)
@@ -113,6 +114,7 @@ def _run(job: _Job, loaded: JobParts | None) -> JobReport:
     track_pass = TrackPass(parts.tracker, parts.inference.generator, TrackStore(job.workspace.cache / "tracks"))
     needed_s = source_s_needed(heard.end_s, job.options)
     clip = track_pass.run(video, needed_s, job.clock, job.progress)
+    give_free_memory_back()  # of the decoder, whose blocks of other sizes the encoder cannot use
     with job.clock.stage("plan"):
         plan, conditions = _planned(job, video, clip, heard, parts.rendering.painting)
     return _report(job, parts, plan, _render(job, plan, parts, conditions, encoder))
@@ -135,8 +137,7 @@ def _planned_as_upstream(
     info = video.info
     if info.rotation_deg:
         raise OptionError(f"the video is stored turned by {info.rotation_deg} degrees", "leave out --compat")
-    picture = working_picture(info)
-    size_px = (picture.width_px, picture.height_px)
+    size_px = (video.picture.width_px, video.picture.height_px)
     planned = plan_as_upstream(clip.track, heard, info.frame_rate, size_px)
     plan = plan_clip(video, replace(clip, track=planned.track), planned.timeline, painting, min_synced)
     return plan, planned.conditions

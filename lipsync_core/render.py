@@ -102,7 +102,5 @@ def ordered_frames(
         timeline.source_indexes.tolist(),
         clock,
         frame_pts=track.frame_pts.tolist(),
-        decoder=video.decoding.chosen,
-        track=video.track,
-        is_woven=video.is_woven,
+        reading=video.reading,
     )

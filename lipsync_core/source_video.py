@@ -1,16 +1,20 @@
 """A job's video with its properties, which are learned once and passed from stage to stage."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 from lipsync_core.decoder_choice import ON_CPU, DecoderChoice
 from lipsync_core.errors import InputMissingError
+from lipsync_core.media.delivery import reduced_size
 from lipsync_core.media.field_choice import needs_whole_pictures
 from lipsync_core.media.probe import VideoInfo, require_video
 from lipsync_core.media.starts import file_starts
+from lipsync_core.media.stream import Reading
+from lipsync_core.media.working import WorkingPicture, working_picture
 from lipsync_core.option_specs import Deinterlace
+from lipsync_core.options import JobOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,7 @@ class SourceVideo:
     lead_s: Fraction = Fraction(0)  # how long after the file's time 0 its first picture appears
     track: str | None = None  # as for `media.tracks.video_stream`
     is_woven: bool = False  # of two fields: its pictures are to be deinterlaced
+    size_px: tuple[int, int] | None = None  # to which its pictures are scaled while they are decoded; None: as they are
 
     @classmethod
     def probed(cls, path: Path, track: str | None = None, deinterlace: Deinterlace = "auto") -> "SourceVideo":
@@ -37,6 +42,23 @@ class SourceVideo:
         info = require_video(path, track)
         is_woven = needs_whole_pictures(path, info, deinterlace, track)
         return cls(path, info, str(path), lead_s=lead_s, track=track, is_woven=is_woven)
+
+    def reduced_for(self, options: JobOptions) -> "SourceVideo":
+        """This video, its pictures scaled at once where the movie of `options` cannot be as large: `reduced_size`."""
+        return replace(self, size_px=reduced_size(self.info, options))
+
+    @property
+    def reading(self) -> Reading:
+        """How its pictures are decoded."""
+        return Reading(self.decoding.chosen, self.track, self.is_woven, self.size_px)
+
+    @property
+    def picture(self) -> WorkingPicture:
+        """Size, format and colour of its pictures as they are worked on."""
+        picture = working_picture(self.info)
+        if self.size_px is None:
+            return picture
+        return replace(picture, width_px=self.size_px[0], height_px=self.size_px[1])
 
     def sha256(self) -> str:
         """64 hex digits over all of its bytes; the file is read where the sum is not known yet.

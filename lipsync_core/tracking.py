@@ -67,7 +67,7 @@ class TrackPass:
         if stored is not None:
             return TrackedClip(stored.track, stored.findings, was_cached=True)
         extent_s = None if needed_s is None else Fraction(EXTENT_S * max(1, ceil(needed_s / EXTENT_S)))
-        decoded = decode_frames(video.path, clock, extent_s, video.decoding.chosen, video.track, video.is_woven)
+        decoded = decode_frames(video.path, clock, extent_s, video.reading)
         frames = _announced(decoded, video.info.frame_count, progress)
         observer = self.generator.observer()
         track = self.tracker.track(frames, clock, observer)
@@ -97,6 +97,8 @@ def _reading(video: SourceVideo) -> str:
     info = video.info
     number = f"track {info.track} " if info.track else ""
     number += "deinterlaced " if video.is_woven else ""
+    if video.size_px is not None:
+        number += f"scaled {video.size_px[0]}x{video.size_px[1]} "
     return number + ("mirrored" if info.is_mirrored else "still" if info.is_still else "")
 
 

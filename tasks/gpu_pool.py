@@ -16,6 +16,7 @@ from lipsync_core.catalogue import runs_onnx
 from lipsync_core.errors import LipSyncError
 from lipsync_core.providers import provider_account
 from lipsync_core.report import Progress
+from lipsync_core.shortage import memory_shortage_told
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.client.retries import retried
 from lipsync_service.client.run_states import RunState
@@ -121,9 +122,10 @@ def infer_and_hand_over(job: ServiceJob, request: LipSyncRequest, run_id: UUID) 
     """
     chosen: ChosenParts | None = None
     try:
-        parts = load_gpu_pool_parts(job)
-        chosen = parts.chosen
-        inferred = infer_inline(job, fetch_inputs(job, request), parts)
+        with memory_shortage_told():
+            parts = load_gpu_pool_parts(job)
+            chosen = parts.chosen
+            inferred = infer_inline(job, fetch_inputs(job, request), parts)
     except LipSyncError as error:
         told = job.for_caller(error)
         write_handover(unscanned(job), run_id, unscanned(Handover(parts=chosen, failure=Failure.of(told))))

@@ -14,6 +14,7 @@ from lipsync_core.face.store import TrackStore
 from lipsync_core.generators.contract import ModelIdentity
 from lipsync_core.models.store import ModelStore
 from lipsync_core.options import JobOptions
+from lipsync_core.shortage import memory_shortage_told
 from lipsync_core.source_video import SourceVideo
 from tasks.stage_log import StageLog, StageMeter
 
@@ -92,7 +93,8 @@ class ServiceJob:
         """Measure the block as stage `name`. An error of the block names files by the caller's addresses."""
         with self.log.stage(name) as meter:
             try:
-                yield meter
+                with memory_shortage_told():
+                    yield meter
             except LipSyncError as error:
                 raise self.for_caller(error) from error
 

@@ -12,6 +12,7 @@ from lipsync_core.media.allowed import allowing
 from lipsync_core.media.output import require_room
 from lipsync_core.models.store import ModelStore
 from lipsync_core.options import JobOptions
+from lipsync_core.shortage import memory_shortage_told
 from lipsync_core.threads import no_thread_pools, threads_limited
 from lipsync_core.workspace import Workspace
 from lipsync_service.gpu_meter import open_gpu
@@ -57,6 +58,7 @@ def open_job(options: JobOptions, settings: Settings, reach: Reach | None = None
             leases=leases,
         )
         try:
-            yield job
+            with memory_shortage_told():
+                yield job
         except LipSyncError as error:
             raise job.for_caller(error) from error

@@ -95,7 +95,8 @@ def fetch_video(job: ServiceJob, url: str) -> SourceVideo:
         decoding = choose_decoder(job.execution.decoder, copy.path, info)
         lead_s = file_starts(copy.path).picture_s
         is_woven = needs_whole_pictures(copy.path, info, job.options.deinterlace)
-    return SourceVideo(copy.path, info, "the video", copy.sha256, decoding, lead_s, is_woven=is_woven)
+    video = SourceVideo(copy.path, info, "the video", copy.sha256, decoding, lead_s, is_woven=is_woven)
+    return video.reduced_for(job.options)
 
 
 @task(name="fetch", task_run_name="fetch audio", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)

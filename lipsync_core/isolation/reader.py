@@ -1,6 +1,5 @@
 """A reader: a process that answers one request about a stranger's file, confined before it opens it."""
 
-import errno
 import logging
 import os
 import pickle
@@ -15,8 +14,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import av
-
 from lipsync_core.errors import LipSyncError
 from lipsync_core.isolation.confinement import ReaderLimits, confine, renew_time
 from lipsync_core.isolation.items import Items, items_of
@@ -25,6 +22,7 @@ from lipsync_core.isolation.wire import Failure, Kind, LogLine, Message, failure
 from lipsync_core.limit_errors import MemoryLimitError
 from lipsync_core.limits import Limits, limited
 from lipsync_core.media.allowed import Allowed, allowing
+from lipsync_core.shortage import shortage_behind
 from lipsync_core.threads import codec_threads, threads_limited
 
 _ROLLUP = Path("/proc/self/smaps_rollup")
@@ -68,10 +66,8 @@ def answer(connection: socket.socket, memory: int | None) -> None:
                 reading.send_items(result, items)
     except LipSyncError as error:
         reading.say(Kind.FAILURE, packed(failure_of(error)))
-    except (MemoryError, av.FFmpegError, OSError) as error:
-        reading.say(Kind.FAILURE, packed(_failure_of_the_system(error, request.room)))
-    except Exception:
-        reading.say(Kind.FAILURE, packed(Failure("", traceback.format_exc(limit=-4), "")))
+    except Exception as error:
+        reading.say(Kind.FAILURE, packed(_unforeseen(error, request.room)))
 
 
 class _Reading:
@@ -128,8 +124,9 @@ def _function(name: str) -> Callable[..., Any]:
     return found
 
 
-def _failure_of_the_system(error: Exception, room: ReaderLimits) -> Failure:
-    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
-        mib = room.memory_bytes >> 20
-        return failure_of(MemoryLimitError(f"the file needs more than {mib} MiB to be read", "give a smaller file"))
-    return Failure("", f"{type(error).__name__}: {error}", "")
+def _unforeseen(error: Exception, room: ReaderLimits) -> Failure:
+    """The failure of an error that the function does not name: most often memory, which this process alone limits."""
+    if shortage_behind(error) is None:
+        return Failure("", traceback.format_exc(limit=-4), "")
+    mib = room.memory_bytes >> 20
+    return failure_of(MemoryLimitError(f"the file needs more than {mib} MiB to be read", "give a smaller file"))

@@ -6,7 +6,7 @@ is decoded forwards in blocks that fit a memory budget, and each block is handed
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, islice, pairwise
 from pathlib import Path
@@ -19,17 +19,18 @@ from lipsync_core.isolation.apart import streamed_apart
 from lipsync_core.media.orientation import mirror
 from lipsync_core.media.runs import Run, split_runs
 from lipsync_core.media.source_frame import SourceFrame
-from lipsync_core.media.stream import DECODE_STAGE, PictureStream
+from lipsync_core.media.stream import DECODE_STAGE, PictureStream, Reading
 from lipsync_core.media.stream_checks import require_decoded
 from lipsync_core.media.times import FrameTimes
 from lipsync_core.media.working import PictureConverter, copied, working_format
 
-__all__ = ["DEFAULT_BUDGET_BYTES", "SourceFrame", "decode_frames", "decode_in_order", "working_format"]
+__all__ = ["DEFAULT_BUDGET_BYTES", "Reading", "SourceFrame", "decode_frames", "decode_in_order", "working_format"]
 
 DEFAULT_BUDGET_BYTES = 64 << 20
 _SKIP_AHEAD_FRAMES = 64  # a shorter jump forward decodes the frames between: most seeks would land before them
 _SEEK_MARGINS = (0, 32)  # frames; if a seek lands too late, as in open groups of pictures, a second one aims earlier
 _MAX_REORDERED = 16  # pictures, in H.264 and HEVC
+_AS_STORED = Reading()
 _GET_IT_AGAIN = "copy or download the file again"
 
 _log = logging.getLogger(__name__)
@@ -39,23 +40,18 @@ def decode_frames(
     path: Path,
     clock: StageClock,
     until_s: Fraction | None = None,
-    decoder: str = "cpu",
-    track: str | None = None,
-    is_woven: bool = False,
+    reading: Reading = _AS_STORED,
 ) -> Iterator[SourceFrame]:
     """The frames of `path` from the first one on, those that start before `until_s`; timed as stage "decode".
 
-    Damaged pictures are left out and logged. A still image gives one frame that lasts 1/25 s. `decoder` is one of
-    `hardware.HARDWARE`, `track` as for `tracks.video_stream`. Pictures that are woven of two fields (`is_woven`) become
-    whole ones.
+    Damaged pictures are left out and logged. A still image gives one frame that lasts 1/25 s.
 
     Raises, from the first step on:
         NoVideoError: the file holds no picture.
         UnreadableMediaError: it holds pictures of which none can be decoded.
         InputError: as `probe.probe`; also where it turns out longer than its header says (LimitError).
     """
-    video = _Video(path, decoder, track, is_woven)
-    return clock.timed(DECODE_STAGE, _forwards(video, until_s, clock=clock))
+    return clock.timed(DECODE_STAGE, _forwards(path, until_s, reading, clock=clock))
 
 
 def decode_in_order(
@@ -64,43 +60,28 @@ def decode_in_order(
     clock: StageClock,
     budget_bytes: int = DEFAULT_BUDGET_BYTES,
     frame_pts: Sequence[int] | None = None,
-    decoder: str = "cpu",
-    track: str | None = None,
-    is_woven: bool = False,
+    reading: Reading = _AS_STORED,
 ) -> Iterator[SourceFrame]:
     """One frame for each entry of `order`, which holds indexes of source frames; timed as stage "decode".
 
     `order` may ascend, descend, jump and repeat; every picture is independent of the others, repeats included.
     `budget_bytes` bounds the pictures held for descending runs (one is always allowed). `frame_pts`, the start times
     of the frames from an earlier pass (`FaceTrack.frame_pts`), lets the first run seek; without it the frames before
-    are decoded once. `decoder`, `track` and `is_woven` are as for `decode_frames`.
+    are decoded once.
 
     Raises, from the first step on:
         UnreadableMediaError: the file has no such frame, or none that can be decoded.
         NoVideoError, InputError: as `decode_frames`.
     """
-    video = _Video(path, decoder, track, is_woven)
-    return clock.timed(DECODE_STAGE, _in_order(video, order, budget_bytes, frame_pts, clock=clock))
-
-
-@dataclass(frozen=True, slots=True)
-class _Video:
-    """What `PictureStream` opens."""
-
-    path: Path
-    decoder: str
-    track: str | None
-    is_woven: bool
-
-    def stream(self, clock: StageClock | None) -> PictureStream:
-        """Its pictures, not opened yet."""
-        return PictureStream(self.path, clock or StageClock(), self.decoder, track=self.track, is_woven=self.is_woven)
+    return clock.timed(DECODE_STAGE, _in_order(path, order, budget_bytes, frame_pts, reading, clock=clock))
 
 
 @streamed_apart
-def _forwards(video: _Video, until_s: Fraction | None, clock: StageClock | None = None) -> Iterator[SourceFrame]:
-    with video.stream(clock) as stream:
-        reader = _FrameReader(stream)
+def _forwards(
+    path: Path, until_s: Fraction | None, reading: Reading, clock: StageClock | None = None
+) -> Iterator[SourceFrame]:
+    with _stream(path, reading, clock) as stream:
+        reader = _FrameReader(stream, reading.size_px)
         while (frame := reader.read()) is not None:
             if until_s is not None and frame.start_s >= until_s:
                 return
@@ -109,14 +90,15 @@ def _forwards(video: _Video, until_s: Fraction | None, clock: StageClock | None 
 
 @streamed_apart
 def _in_order(
-    video: _Video,
+    path: Path,
     order: Sequence[int],
     budget_bytes: int,
     frame_pts: Sequence[int] | None,
+    reading: Reading,
     clock: StageClock | None = None,
 ) -> Iterator[SourceFrame]:
-    with video.stream(clock) as stream:
-        reader = _FrameReader(stream)
+    with _stream(path, reading, clock) as stream:
+        reader = _FrameReader(stream, reading.size_px)
         if frame_pts is not None and not stream.is_shuffled:  # else their pts as stored have to be seen
             reader.times.extend(frame_pts)
         capacity = max(1, budget_bytes // reader.picture_bytes)
@@ -128,6 +110,11 @@ def _in_order(
                 yield from _descending(reader, run, capacity, kept)
             else:
                 yield from _ascending(reader, run, _turning_block(run, following, capacity), kept)
+
+
+def _stream(path: Path, reading: Reading, clock: StageClock | None) -> PictureStream:
+    """The pictures of `path`, not opened yet."""
+    return PictureStream(path, clock or StageClock(), reading.decoder, track=reading.track, is_woven=reading.is_woven)
 
 
 def _turning_block(run: Run, following: Run | None, capacity: int) -> range:
@@ -179,18 +166,19 @@ class _FrameReader:
     decoded again from the beginning.
     """
 
-    def __init__(self, stream: PictureStream) -> None:
+    def __init__(self, stream: PictureStream, size_px: tuple[int, int] | None) -> None:
         first = next(stream, None)
         if first is None:
             raise _nothing_decoded(stream)
         self._stream = stream
-        self._converter = PictureConverter(first)
+        self._converter = PictureConverter(first, size_px)
         self._orientation = stream.orientation_of(first)
         self.times = FrameTimes(stream.time_base, stream.nominal_duration, may_jump=stream.may_jump)
         self.times.append(first.pts, stream.shown_pts)
         # A picture whose pts is larger by no more than this may precede the wanted one.
         self._disorder = _MAX_REORDERED * stream.nominal_duration if stream.is_shuffled else 0
-        self._ahead: av.VideoFrame | None = first  # the picture at _position, if it is already decoded
+        # The picture at _position, if it is already decoded; scaled, so that the decoder has its own large one back.
+        self._ahead: av.VideoFrame | None = self._converter.reduced(first)
         self._position = 0  # index of the frame that is read next
         self._is_after_seek = False  # then every known frame is checked by its pts
 
@@ -206,7 +194,8 @@ class _FrameReader:
         if picture is None:
             return None
         if self._position == len(self.times):
-            self._ahead = self._next_picture()  # tells how long this frame lasts
+            following = self._next_picture()  # tells how long this frame lasts
+            self._ahead = None if following is None else self._converter.reduced(following)
         pts, time_base = self.times.pts(index), self._stream.time_base
         require_decoded(index + 1, pts * time_base, str(self._stream.path))
         duration = self.times.duration(index, picture.duration or 0)
@@ -247,7 +236,7 @@ class _FrameReader:
             if picture.pts is None or picture.pts > wanted + self._disorder or picture.is_corrupt:
                 return False
             if picture.pts == wanted:
-                self._ahead, self._position, self._is_after_seek = picture, index, True
+                self._ahead, self._position, self._is_after_seek = self._converter.reduced(picture), index, True
                 return has_key
         return False
 

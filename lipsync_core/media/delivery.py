@@ -5,7 +5,7 @@ source is such a picture already, its planes stay as they are, bit for bit.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from types import MappingProxyType
 
@@ -25,6 +25,8 @@ _BLOCK_PX = 16  # the side of H.264's macroblock
 _LIMITS: Mapping[Codec, tuple[int, int]] = MappingProxyType(
     {"h264": (36_864, 2_073_600), "hevc": (8_912_896 // _BLOCK_PX**2, 1_069_547_520 // _BLOCK_PX**2)}
 )
+#: The most pixels of a movie, unless `max_size` allows more.
+LARGEST_PX = max(blocks for blocks, _ in _LIMITS.values()) * _BLOCK_PX**2
 _MAX_SIDE_PX = 4096  # the level allows twice as much; decoders in hardware do not
 
 
@@ -34,15 +36,18 @@ class Delivery:
 
     stored: str  # the source's own format, by FFmpeg's name
     is_mirrored: bool  # as stored; decoding has flipped it
-    source: WorkingPicture
+    source: WorkingPicture  # as it is worked on
     picture: WorkingPicture  # of the movie
+    full_size_px: tuple[int, int]  # (width, height) of the source before it was scaled, here or while it was decoded
 
     @property
     def changes(self) -> tuple[str, ...]:
         """What happens to every pixel, edited or not, in words; empty where nothing does."""
         own = () if keeps_planes(self.stored) else (f"{self.stored} to {self.source.pix_fmt}",)
         flipped = ("mirrored",) if self.is_mirrored else ()
-        return (*flipped, *own, *_changes(self.source, self.picture))
+        width_px, height_px = self.full_size_px
+        full = replace(self.source, width_px=width_px, height_px=height_px)
+        return (*flipped, *own, *_changes(full, self.picture))
 
 
 def delivery(info: VideoInfo, options: JobOptions) -> Delivery:
@@ -54,15 +59,35 @@ def delivery(info: VideoInfo, options: JobOptions) -> Delivery:
     return delivery_of(working_picture(info), info, options)
 
 
-def delivery_of(source: WorkingPicture, info: VideoInfo, options: JobOptions) -> Delivery:
-    """As `delivery`, for a video whose decoded pictures are such as `source`."""
+def reduced_size(info: VideoInfo, options: JobOptions) -> tuple[int, int] | None:
+    """The movie's size (width, height) where the pictures of a video are scaled to it while they are decoded.
+
+    So are those with more pixels than any level-5.2 picture has: a photo of 12 megapixels, a video in 8K. All later
+    stages then hold pictures of the movie's size. Other pictures are scaled last, or not at all (None), so that their
+    face tracks serve movies of any size; so are those of `--compat`, whose results belong to the whole picture.
+
+    Raises:
+        ValueError: FFmpeg does not know the source's pixel format.
+    """
+    source, picture = working_picture(info), delivery(info, options).picture
+    is_large = source.width_px * source.height_px > LARGEST_PX and options.compat != "upstream"
+    size_px = (picture.width_px, picture.height_px)
+    return size_px if is_large and size_px != (source.width_px, source.height_px) else None
+
+
+def delivery_of(
+    source: WorkingPicture, info: VideoInfo, options: JobOptions, full_size_px: tuple[int, int] | None = None
+) -> Delivery:
+    """As `delivery`, for a video whose decoded pictures are such as `source`, perhaps scaled from `full_size_px`."""
     width_px, height_px = _size_px(source, options.fps or info.frame_rate, options)
     pix_fmt = _pix_fmt(source, options)
     colour = source.colour
     if options.pix_fmt != "source":
         keeps_hdr = VideoFormat(pix_fmt).components[0].bits > 8
         colour = BT709_TAGS if _is_hdr(source) and not keeps_hdr else _with_range(colour, LIMITED)
-    return Delivery(info.pix_fmt, info.is_mirrored, source, WorkingPicture(width_px, height_px, pix_fmt, colour))
+    picture = WorkingPicture(width_px, height_px, pix_fmt, colour)
+    full_size_px = full_size_px or (source.width_px, source.height_px)
+    return Delivery(info.pix_fmt, info.is_mirrored, source, picture, full_size_px)
 
 
 class DeliveredPictures:

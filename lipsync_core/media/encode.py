@@ -38,6 +38,7 @@ class PictureSpec:
     colour: ColourTags
     light: HdrLight | None = None  # of HDR
     language: str = ""  # of the picture track; empty where the source names none
+    is_still: bool = False  # all are made from one image, and differ in the face alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,12 @@ class FFmpegEncoder:
         raise NotImplementedError
 
     @classmethod
+    def threading(cls, spec: PictureSpec, options: EncoderOptions) -> tuple[str, int]:
+        """FFmpeg's kind of threads, and their number; 0: as many as the encoder chooses."""
+        # Frame threads, as the ffmpeg command line has. PyAV's default, slices, costs quality and some time.
+        return "AUTO", options.threads
+
+    @classmethod
     def input_format(cls, pix_fmt: str) -> str:
         """The format in which the encoder takes pictures in `pix_fmt`: one that holds the same samples."""
         return pix_fmt
@@ -120,8 +127,7 @@ class FFmpegEncoder:
         _configure(stream, spec)
         codec.pix_fmt = cls.input_format(spec.pix_fmt)
         codec.options = cls.settings(spec, options)
-        # Frame threads, as the ffmpeg command line has. PyAV's default, slices, costs quality and some time.
-        codec.thread_type, codec.thread_count = "AUTO", options.threads
+        codec.thread_type, codec.thread_count = cls.threading(spec, options)
         if cls.codec_tag:
             codec.codec_tag = cls.codec_tag
         with clock.stage(ENCODE_STAGE), clock.adopting(ENCODE_STAGE):

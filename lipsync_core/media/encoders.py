@@ -3,6 +3,7 @@
 from __future__ import annotations  # av.Packet takes its type argument in annotations only
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -20,6 +21,9 @@ from lipsync_core.option_specs import DEFAULT_PRESET, MAX_CRF
 #: OpenCV's CV_CPU_AVX512_SKX: the parts F, CD, BW, DQ and VL, all of which x264 asks for before it uses any.
 _AVX512 = 256
 _WHOLE_WIDTH_PX = 128
+#: Of larger pictures x264 holds as few as it can: each takes it 26 MB or, as a reference, 48 at level 5.2's largest.
+_SLICED_PX, _LARGE_PX = 2560 * 1440, 3840 * 2160
+_SLICES = 4
 #: The sample entry that Apple's players want for HEVC; FFmpeg's own choice in MP4 is hev1.
 _HVC1 = "hvc1"
 #: NVENC's presets, p1 (fastest) to p7, for x264's names.
@@ -51,11 +55,23 @@ class X264Encoder(FFmpegEncoder):
     @classmethod
     def settings(cls, spec: PictureSpec, options: EncoderOptions) -> dict[str, str]:
         """See `FFmpegEncoder.settings`."""
+        lean = _lean(spec, options.preset)
         # At 10 bits crf 0 is not lossless.
-        quality = {"crf": str(options.crf)} if options.crf else {"qp": "0"}
-        params = {**_lean(options.preset), **_repeatable(spec)}
+        quality = {"crf": f"{max(options.crf - lean.finer, 1):g}"} if options.crf else {"qp": "0"}
+        params = {**lean.params, **_repeatable(spec)}
         own = {"x264-params": ":".join(f"{key}={value}" for key, value in params.items())} if params else {}
         return {"preset": options.preset, **quality, **own}
+
+    @classmethod
+    def threading(cls, spec: PictureSpec, options: EncoderOptions) -> tuple[str, int]:
+        """See `FFmpegEncoder.threading`.
+
+        Each frame thread holds pictures of its own; slices of one picture do not, and cost nothing where a picture is
+        large. Their number is the same on every machine, so that the stream is.
+        """
+        if _pixels(spec) <= _SLICED_PX:
+            return super().threading(spec, options)
+        return "SLICE", min(options.threads or _SLICES, _SLICES)
 
 
 class X265Encoder(FFmpegEncoder):
@@ -170,9 +186,34 @@ def _set_decoding_times(packets: list[av.Packet[VideoStream]]) -> None:
         packet.dts = at - delay
 
 
-def _lean(preset: str) -> Mapping[str, str]:
-    """x264's own settings for the default preset that hold fewer pictures: docs/decisions.md, "The service"."""
-    return {"bframes": "2", "b-pyramid": "none", "rc-lookahead": "7"} if preset == DEFAULT_PRESET else {}
+@dataclass(frozen=True, slots=True)
+class _Lean:
+    """x264's own settings that hold fewer pictures, and by how much crf is lowered for the same quality."""
+
+    params: Mapping[str, str]
+    finer: float = 0.0
+
+
+_AS_PRESET = _Lean({})
+_LEAN = _Lean({"bframes": "2", "b-pyramid": "none", "rc-lookahead": "7"})
+# With a shorter lookahead x264 finds less that later pictures refer to, and codes it more coarsely.
+_LEAN_LARGE = _Lean({**_LEAN.params, "rc-lookahead": "4"}, finer=1.25)
+_LEAN_STILL = _Lean({"bframes": "0", "weightp": "0", "rc-lookahead": "1"}, finer=4.0)
+
+
+def _lean(spec: PictureSpec, preset: str) -> _Lean:
+    """The settings for the default preset; others keep theirs: docs/decisions.md, "The service", "Large pictures"."""
+    if preset != DEFAULT_PRESET:
+        return _AS_PRESET
+    if _pixels(spec) <= _SLICED_PX:
+        return _LEAN
+    if spec.is_still:
+        return _LEAN_STILL
+    return _LEAN_LARGE if _pixels(spec) > _LARGE_PX else _LEAN
+
+
+def _pixels(spec: PictureSpec) -> int:
+    return spec.width_px * spec.height_px
 
 
 def _repeatable(spec: PictureSpec) -> dict[str, str]:

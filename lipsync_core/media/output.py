@@ -10,7 +10,7 @@ from pathlib import Path
 
 import av
 
-from lipsync_core.errors import DiskFullError, OutputError, RefusedOutputError
+from lipsync_core.errors import DiskFullError, LipSyncError, MemoryShortageError, OutputError, RefusedOutputError
 from lipsync_core.limit_errors import DiskLimitError, OutputLimitError
 from lipsync_core.limits import limits
 
@@ -94,6 +94,7 @@ def output_errors(path: Path) -> Iterator[None]:
     Raises:
         DiskFullError: no room on the file system, in the quota or under the size limit.
         RefusedOutputError: a muxer or an encoder does not take what it was given.
+        MemoryShortageError: FFmpeg was refused memory.
         OutputError: any other failure to write.
     """
     try:
@@ -115,6 +116,7 @@ def refusals(doing: str) -> Iterator[None]:
 
     Raises:
         RefusedOutputError: FFmpeg reports an error.
+        MemoryShortageError: it was refused memory.
     """
     try:
         yield
@@ -126,9 +128,9 @@ def _is_refusal(exc: av.FFmpegError) -> bool:
     return exc.errno is None or exc.errno in _REFUSALS or abs(exc.errno) > _MAX_SYSTEM_ERRNO
 
 
-def _refused(doing: str, exc: av.FFmpegError) -> RefusedOutputError:
+def _refused(doing: str, exc: av.FFmpegError) -> LipSyncError:
     if exc.errno == errno.ENOMEM:
-        return RefusedOutputError(f"not enough memory to {doing}", "free some, or choose a smaller picture")
+        return MemoryShortageError(f"not enough memory to {doing}", "give it more, or choose a smaller --max-size")
     return RefusedOutputError(f"FFmpeg refuses to {doing}: {exc.strerror or exc}", "choose other options of the output")
 
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from fractions import Fraction
 from heapq import heappop, heappush
 from itertools import islice
@@ -31,6 +32,8 @@ _STILL_TIME_BASE = Fraction(1, 25)
 _FALLBACK_RATE = Fraction(25)
 #: Up to 720p one decoding thread keeps up with all later stages, and more threads would cost 15 % more CPU.
 SMALL_PX = 1280 * 720
+#: Beyond 4K a picture in 8K takes 50 MB, and each frame thread holds one or two more: slices of one take none.
+_SLICED_PX = 4096 * 2304
 _NO_PTS = -(1 << 63)  # before every pts
 #: FFmpeg's names of the containers whose files often say when a picture is decoded, and not when it is shown.
 _IN_DECODING_ORDER = frozenset({"avi", "asf", "mxf"})
@@ -41,6 +44,16 @@ _HVCC_LAYERS_BYTE = 21
 _MAX_FLUSHES = 64  # at a damaged end each flush reports one error, at most one per thread; no codec has more threads
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the pictures of a video are read."""
+
+    decoder: str = "cpu"  # one of `hardware.HARDWARE`
+    track: str | None = None  # as for `tracks.video_stream`
+    is_woven: bool = False  # pictures that are woven of two fields become whole ones
+    size_px: tuple[int, int] | None = None  # (width, height) to which larger pictures are scaled at once
 
 
 class PictureStream:
@@ -71,6 +84,8 @@ class PictureStream:
         self._stack = ExitStack()
         self._pictures: Iterator[av.VideoFrame] = iter(())
         self._is_still = False
+        self._may_jump = False
+        self._codec = ""
         self._damaged = 0
         self._unshown: list[int] | None = None  # heap of the pts of a shuffled stream's packets; None after a seek
         self._shown: int | None = None
@@ -115,7 +130,7 @@ class PictureStream:
 
     def orientation_of(self, picture: av.VideoFrame) -> Orientation:
         """The orientation of one of the stream's pictures."""
-        return orientation_of(picture, self._stream.codec_context.name)
+        return orientation_of(picture, self._codec)
 
     @property
     def context_frames(self) -> int:
@@ -125,7 +140,7 @@ class PictureStream:
     @property
     def may_jump(self) -> bool:
         """The timestamps may jump where files were joined."""
-        return may_jump(self._container)
+        return self._may_jump
 
     @property
     def nominal_duration(self) -> int:
@@ -138,6 +153,8 @@ class PictureStream:
     @property
     def is_shuffled(self) -> bool:
         """The pictures' pts may not ascend, because the file gives them in the order of decoding."""
+        if self._is_still:
+            return False
         return self._container.format.name in _IN_DECODING_ORDER and self._stream.codec_context.has_b_frames
 
     @property
@@ -155,21 +172,24 @@ class PictureStream:
         stream = video_stream(self._container, self._track)
         if stream is None:
             raise NoVideoError(f"{self._path} holds no video", "give a video or an image of a face")
-        stream.thread_type = "AUTO"
+        pixels = stream.width * stream.height
+        stream.thread_type = "AUTO" if pixels <= _SLICED_PX else "SLICE"
         # A trial reads FFmpeg's log. PyAV holds the interpreter's lock while it ends a decoder's threads, and waits for
         # ever for one that logs meanwhile.
         is_trial = not self._has_fallback
-        is_single = hardware or is_trial or stream.width * stream.height <= SMALL_PX
+        is_single = hardware or is_trial or pixels <= SMALL_PX
         stream.codec_context.thread_count = 1 if is_single else codec_threads()
         with self._clock.adopting(DECODE_STAGE):
             stream.codec_context.open(strict=False)
         self._stream: VideoStream = stream
+        self._codec, self._may_jump = stream.codec_context.name, may_jump(self._container)
         self._is_still = is_still(self._container, self._path)
-        still = converted_still(self._path, stream) if self._is_still else None
-        if still is not None:
-            self._pictures = iter([still])
+        if self._is_still:
+            self._pictures = _let_go(list(self._still_pictures(stream)))
+            self._stack.close()
+            del stream, self._stream, self._container  # the decoder keeps its picture, and the file's bytes
         else:
-            self._pictures = islice(self._decode(), 1) if self._is_still else self._whole(self._decode())
+            self._pictures = self._whole(self._decode())
 
     def seek(self, pts: int) -> bool:
         """Seek to a key frame near or before `pts` (as stored); False if the file is not seekable.
@@ -199,6 +219,11 @@ class PictureStream:
             heappop(self._unshown)  # of pictures before the first that lack their references
         return heappop(self._unshown) if self._unshown else picture.pts
 
+    def _still_pictures(self, stream: VideoStream) -> Iterator[av.VideoFrame]:
+        """The one picture of an image; none where it is damaged."""
+        still = converted_still(self._path, stream)
+        return islice(self._decode(), 1) if still is None else iter([still])
+
     def _whole(self, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         return deinterlaced(pictures) if self._is_woven else pictures
 
@@ -212,7 +237,7 @@ class PictureStream:
             codec.skip_frame = "NONREF" if is_early else "DEFAULT"
             if self._unshown is not None and packet.pts is not None and self.is_shuffled:
                 heappush(self._unshown, packet.pts)
-            yield from self._decoded(packet)
+            yield from _let_go(self._decoded(packet))
         yield from self._flushed()
 
     def _decoded(self, packet: "av.Packet[VideoStream]") -> list[av.VideoFrame]:
@@ -236,6 +261,13 @@ class PictureStream:
     def _note_damage(self, where: str, exc: av.FFmpegError) -> None:
         self._damaged += 1
         _log.warning("%s: skipped a damaged picture %s: %s", self._path, where, exc.strerror)
+
+
+def _let_go(pictures: list[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    """Each picture in order, not held any longer: a large one takes much memory."""
+    pictures.reverse()
+    while pictures:
+        yield pictures.pop()
 
 
 def _can_skip_non_reference(codec: VideoCodecContext) -> bool:

@@ -5,7 +5,7 @@ with the range tagged. An odd width or height grows by one column on the right o
 neighbour, because 4:2:0 codes whole pairs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import av
 from av.video.format import VideoFormat
@@ -70,30 +70,58 @@ def working_picture(info: VideoInfo) -> WorkingPicture:
 
 
 class PictureConverter:
-    """Brings decoded pictures into the working format of the first one, and converts only if it must."""
+    """Brings decoded pictures into the working format of the first one, and converts only if it must.
 
-    def __init__(self, first: av.VideoFrame) -> None:
+    Pictures larger than `size_px` (width, height; even) are scaled to it in the same step.
+    """
+
+    def __init__(self, first: av.VideoFrame, size_px: tuple[int, int] | None = None) -> None:
         tags = ColourTags(
             int(first.colorspace), int(first.color_range), int(first.color_primaries), int(first.color_trc)
         )
         self._source = (first.format.name, first.width, first.height)
-        self.target = _target(*self._source, tags)
+        target = _target(*self._source, tags)
+        self._is_reduced = size_px is not None and size_px[0] * size_px[1] < target.width_px * target.height_px
+        if size_px is not None and self._is_reduced:
+            target = replace(target, width_px=size_px[0], height_px=size_px[1])
+        self.target = target
         self._reformatter = VideoReformatter()
 
     def convert(self, picture: av.VideoFrame) -> av.VideoFrame:
         """`picture` in the working format; the same object if it needs no conversion."""
         name, width, height = self._source
-        if (picture.format.name, picture.width, picture.height) != self._source or not keeps_planes(name):
-            picture = self._rescaled(picture, width, height)
         target = self.target
+        if self._is_reduced:
+            picture = self.reduced(picture)
+        elif (picture.format.name, picture.width, picture.height) != self._source or not keeps_planes(name):
+            picture = self._rescaled(picture, width, height)
         if (picture.format.name, picture.width, picture.height) != (target.pix_fmt, target.width_px, target.height_px):
             picture = _repacked(picture, target)
         picture.pict_type = PictureType.NONE  # the encoder chooses its own key frames
         _tag(picture, target.colour)
         return picture
 
+    def reduced(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """`picture` at the smaller size, where it is to be scaled and has not been; with its times."""
+        target = self.target
+        if not self._is_reduced or (picture.width, picture.height) == (target.width_px, target.height_px):
+            return picture
+        return self._rescaled(picture, target.width_px, target.height_px)
+
     def _rescaled(self, picture: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
         target = self.target
+        if self._is_reduced and not _has_no_chroma_planes(picture.format):
+            code_range = ColorRange.JPEG if target.colour.range == FULL else ColorRange.MPEG
+            return self._reformatter.reformat(
+                picture,
+                width,
+                height,
+                target.pix_fmt,
+                src_color_range=code_range,
+                dst_color_range=code_range,
+                interpolation="BICUBIC",
+                threads=1,
+            )
         if not _has_no_chroma_planes(picture.format):
             return self._reformatter.reformat(picture, width, height, target.pix_fmt, threads=1)
         is_709 = target.colour.matrix == BT709

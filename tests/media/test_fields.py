@@ -8,7 +8,7 @@ import pytest
 
 from lipsync_core import JobOptions, Workspace, lip_sync
 from lipsync_core.clock import StageClock
-from lipsync_core.media.decode import decode_frames
+from lipsync_core.media.decode import Reading, decode_frames
 from lipsync_core.media.field_choice import needs_whole_pictures
 from lipsync_core.media.probe import require_video
 from tests.conftest import Ffmpeg
@@ -107,7 +107,10 @@ def test_interlaced_video_may_change_its_size(face_clip: Path, tmp_path: Path, f
     path = tmp_path / "joined.ts"
     path.write_bytes(b"".join(parts))
     plain, whole = (
-        [(frame.pts, frame.picture.width) for frame in decode_frames(path, StageClock(), is_woven=is_woven)]
+        [
+            (frame.pts, frame.picture.width)
+            for frame in decode_frames(path, StageClock(), reading=Reading(is_woven=is_woven))
+        ]
         for is_woven in (False, True)
     )
     assert whole == plain

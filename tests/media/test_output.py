@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 import pytest
 
-from lipsync_core.errors import DiskFullError, OutputError, RefusedOutputError
+from lipsync_core.errors import DiskFullError, MemoryShortageError, OutputError, RefusedOutputError
 from lipsync_core.media.output import atomic_output, check_output, output_errors
 
 NOBODY = 65534
@@ -173,7 +173,6 @@ def test_errors_of_writing_get_the_names_of_this_product(
     [
         (errno.EINVAL, "refuses to write"),
         (errno.ENOSYS, "refuses to write"),
-        (errno.ENOMEM, "not enough memory to write"),
         (av.error.tag_to_code(b"INDA"), "refuses to write"),  # invalid data
         (av.error.tag_to_code(b"PAWE"), "refuses to write"),  # not implemented: patches are welcome
         (av.error.tag_to_code(b"\xf8ENC"), "refuses to write"),  # no such encoder
@@ -185,6 +184,11 @@ def test_a_refusal_of_ffmpeg_is_no_fault_of_the_folder(tmp_path: Path, number: i
         av.error.err_check(-number)
     assert failure.value.code == "OUTPUT_REFUSED"
     assert "folder" not in str(failure.value) and "permission" not in str(failure.value)
+
+
+def test_memory_that_ffmpeg_was_refused_is_neither_a_refusal_nor_a_fault_of_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(MemoryShortageError, match="not enough memory to write"), output_errors(tmp_path / "out.mp4"):
+        av.error.err_check(-errno.ENOMEM)
 
 
 def test_other_errors_pass_untranslated(tmp_path: Path) -> None:

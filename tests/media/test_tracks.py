@@ -10,7 +10,7 @@ import pytest
 from lipsync_core.audio.load import SpeechReader
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import NoVideoError, OptionError
-from lipsync_core.media.decode import decode_frames, decode_in_order
+from lipsync_core.media.decode import Reading, decode_frames, decode_in_order
 from lipsync_core.media.encode import EncoderOptions
 from lipsync_core.media.mux import MovieWriter
 from lipsync_core.media.probe import probe, require_audio, require_video
@@ -43,8 +43,11 @@ def film(tmp_path: Path, ffmpeg: Ffmpeg) -> Path:
 
 
 def brightness(path: Path, track: str | None) -> float:
-    frames = [frame.picture.to_ndarray(format="gray") for frame in decode_frames(path, StageClock(), track=track)]
-    (again,) = decode_in_order(path, [3], StageClock(), track=track)
+    frames = [
+        frame.picture.to_ndarray(format="gray")
+        for frame in decode_frames(path, StageClock(), reading=Reading(track=track))
+    ]
+    (again,) = decode_in_order(path, [3], StageClock(), reading=Reading(track=track))
     np.testing.assert_array_equal(frames[3], again.picture.to_ndarray(format="gray"))
     assert len(frames) == 25
     return float(frames[0].mean())
