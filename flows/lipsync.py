@@ -26,7 +26,7 @@ from tasks.inference import load_gpu_pool_parts
 from tasks.job import ServiceJob
 from tasks.opening import open_job
 from tasks.recorder import JobAddresses, JobRecorder
-from tasks.rendering import RenderPass, check_sound
+from tasks.rendering import RenderPass, check_sound_of
 from tasks.run_context import run_context
 from tasks.stages import unscanned
 
@@ -43,17 +43,18 @@ def lipsync(request: LipSyncRequest) -> State[Any] | None:
             return duplicate_state(claim.job_id, recorder.job(claim.job_id))
         with recorder.recorded(), stages.translated_timeouts(), open_job(request.options(), settings) as job:
             try:
-                _run(job, request, settings, recorder)
+                movie = _run(job, request, settings, recorder)
             finally:
                 recorder.record_stages(job.log)
                 show_timings(job.log)
     except LipSyncError as error:
         return failed_state(error)
-    show_output(addresses.output)
+    show_output(addresses.output, movie.account if movie else "")
     return None
 
 
-def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, recorder: JobRecorder) -> None:
+def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, recorder: JobRecorder) -> WrittenMovie | None:
+    """The movie, or None where an earlier attempt has made it."""
     require_rendering(job.options, job.models, job.execution)  # before the fetch: a missing model fails at once
     set_parts = partial(recorder.set_parts, options=job.options)
     parts = None if settings.gpu_pool else load_gpu_pool_parts(job)
@@ -62,7 +63,7 @@ def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, recorder:
     with suppress(TransientError):  # the address may work by the time of the upload
         job.files.check_target(request.output)  # before any work is done for it
     inputs = fetch_inputs(job, request)
-    check_sound(job, inputs, request.output_suffix)
+    check_sound_of(job, inputs, request.output_suffix)
     encoder = choose_encoder(job.options, delivery(inputs.video.info, job.options).picture)
     log_choice("encoder", encoder.chosen, encoder.reason)
     recorder.record_stages(job.log)
@@ -91,6 +92,7 @@ def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, recorder:
     duration_s = float(render.plan.timeline.duration_s)
     recorder.complete(render.output.stat().st_size, duration_s, inferred.track.was_cached)
     stages.upload(unscanned(render), unscanned(request.output))
+    return movie
 
 
 def _render(render: RenderPass, progress: ProgressCallback) -> WrittenMovie | None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from lipsync_core.errors import InputMissingError
-from lipsync_core.option_specs import FRAME_RATE
+from lipsync_core.option_specs import FRAME_RATE, picture_size
 from lipsync_core.workspace import Workspace
 
 _ADDRESS = r"[A-Za-z][A-Za-z0-9+.-]*://"  # the beginning of an absolute URI (RFC 3986, 3.1 and 3.2)
@@ -60,10 +60,10 @@ class PictureSize(click.ParamType[tuple[int, int]]):
         """Width and height."""
         if isinstance(value, tuple):
             return value
-        found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", str(value), re.ASCII)
-        if found is None:
-            self.fail(f"{str(value)!r} is not a size; write 1920x1080", param, ctx)
-        return int(found[1]), int(found[2])
+        try:
+            return picture_size(str(value))
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)
 
 
 class LocalFile(click.Path):

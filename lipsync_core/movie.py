@@ -21,6 +21,7 @@ from lipsync_core.media.encode import ENCODE_STAGE, PictureSpec
 from lipsync_core.media.extras import Chapter
 from lipsync_core.media.mux import MovieWriter
 from lipsync_core.media.sound import AudioCut
+from lipsync_core.media.soundtrack import check_soundtrack
 from lipsync_core.media.working import WorkingPicture, working_picture
 from lipsync_core.options import JobOptions
 from lipsync_core.report import Progress, ProgressCallback
@@ -52,6 +53,12 @@ class WrittenMovie:
     encoder: EncoderChoice  # the fallback where the one of the request did not start
     changes: tuple[str, ...]  # of every pixel, edited or not: `delivery.Delivery.changes`
     dropped: tuple[str, ...]  # what the source holds and the movie does not, such as "2 subtitle tracks"
+
+    @property
+    def account(self) -> str:
+        """What became of the picture and the sound, in one line: "picture deinterlaced, 10 to 8 bits; sound ..."."""
+        parts = {"picture": ", ".join(self.changes), "sound": self.audio_note, "dropped": ", ".join(self.dropped)}
+        return "; ".join(f"{name} {text}" for name, text in parts.items() if text)
 
 
 def write_movie(
@@ -89,6 +96,15 @@ def write_movie(
 def _is_whole(options: JobOptions) -> bool:
     """Whether the movie is as long as the video, so that its chapters fit."""
     return options.length == "video" and options.start_s == 0 and options.end_s is None
+
+
+def check_sound(audio: Path, suffix: str, options: JobOptions) -> None:
+    """Refuse an audio codec that an output, whose name ends in `suffix`, cannot have; before any work is done.
+
+    Raises:
+        OptionError: the sound cannot be copied, which was asked for.
+    """
+    check_soundtrack(AudioCut(audio, options.start_s, track=options.audio_track), suffix, options.audio_codec)
 
 
 def output_sound(audio: Path, timeline: Timeline, options: JobOptions) -> AudioCut:

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from lipsync_core.decoder_choice import ON_CPU, DecoderChoice
+from lipsync_core.decoder_choice import ON_CPU, DecoderChoice, choose_decoder
 from lipsync_core.errors import InputMissingError
+from lipsync_core.execution import Decoding
 from lipsync_core.media.field_choice import needs_whole_pictures
 from lipsync_core.media.probe import VideoInfo, require_video
 from lipsync_core.media.starts import file_starts
-from lipsync_core.option_specs import Deinterlace
+from lipsync_core.options import JobOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +28,33 @@ class SourceVideo:
     is_woven: bool = False  # of two fields: its pictures are to be deinterlaced
 
     @classmethod
-    def probed(cls, path: Path, track: str | None = None, deinterlace: Deinterlace = "auto") -> "SourceVideo":
-        """The video at `path`.
+    def probed(
+        cls,
+        path: Path,
+        options: JobOptions | None = None,
+        decoder: Decoding = "cpu",
+        info: VideoInfo | None = None,
+    ) -> "SourceVideo":
+        """The video at `path`, as a job of these options reads it.
+
+        `info` are the properties of the track that the options choose, where they are known.
 
         Raises:
+            OptionError: the file has no such track.
             InputError: as `media.probe.require_video`.
         """
-        lead_s = file_starts(path, video_track=track).picture_s
-        info = require_video(path, track)
-        is_woven = needs_whole_pictures(path, info, deinterlace, track)
-        return cls(path, info, str(path), lead_s=lead_s, track=track, is_woven=is_woven)
+        options = options or JobOptions()
+        track = options.video_track
+        info = info or require_video(path, track)
+        return cls(
+            path,
+            info,
+            str(path),
+            decoding=choose_decoder(decoder, path, info, track),
+            lead_s=file_starts(path, video_track=track).picture_s,
+            track=track,
+            is_woven=needs_whole_pictures(path, info, options.deinterlace, track),
+        )
 
     def sha256(self) -> str:
         """64 hex digits over all of its bytes; the file is read where the sum is not known yet.

@@ -71,11 +71,8 @@ class PictureConverter:
     """Brings decoded pictures into the working format of the first one, and converts only if it must."""
 
     def __init__(self, first: av.VideoFrame) -> None:
-        tags = ColourTags(
-            int(first.colorspace), int(first.color_range), int(first.color_primaries), int(first.color_trc)
-        )
         self._source = (first.format.name, first.width, first.height)
-        self.target = _target(*self._source, tags)
+        self.target = _target(*self._source, picture_of(first).colour)
         self._reformatter = VideoReformatter()
 
     def convert(self, picture: av.VideoFrame) -> av.VideoFrame:
@@ -106,13 +103,17 @@ class PictureConverter:
         )
 
 
+def picture_of(frame: av.VideoFrame) -> WorkingPicture:
+    """Size, format and colour of a decoded frame, by its own tags."""
+    tags = ColourTags(int(frame.colorspace), int(frame.color_range), int(frame.color_primaries), int(frame.color_trc))
+    return WorkingPicture(frame.width, frame.height, frame.format.name, tags)
+
+
 def copied(picture: av.VideoFrame) -> av.VideoFrame:
     """An independent copy of a picture in a working format, without its times."""
-    tags = ColourTags(
-        int(picture.colorspace), int(picture.color_range), int(picture.color_primaries), int(picture.color_trc)
-    )
-    copy = _repacked(picture, WorkingPicture(picture.width, picture.height, picture.format.name, tags))
-    _tag(copy, tags)
+    target = picture_of(picture)
+    copy = _repacked(picture, target)
+    _tag(copy, target.colour)
     return copy
 
 

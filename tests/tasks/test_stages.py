@@ -25,7 +25,6 @@ from lipsync_core.media.probe import require_video
 from lipsync_core.media.working import working_picture
 from lipsync_core.models.store import ModelStore
 from lipsync_core.report import FrameCounts, Progress
-from lipsync_core.source_video import SourceVideo
 from lipsync_core.threads import no_thread_pools
 from tests.conftest import Ffmpeg
 from tests.echo_network import write_echo
@@ -41,9 +40,9 @@ from tasks.edits import kept_or_inferred_edits
 from tasks.inference import hear, load_gpu_pool_parts, open_inference
 from tasks.job import Inferred, JobInputs, ServiceJob
 from tasks.opening import open_job
-from tasks.rendering import RenderPass, blend_frames, check_sound, deliver, encode_frames, open_render
+from tasks.rendering import RenderPass, blend_frames, check_sound_of, deliver, encode_frames, open_render
 from tasks.stage_log import StageLog
-from tasks.stages import fetch_video
+from tasks.stages import fetch_audio, fetch_video
 from tasks.tracks import track_clip
 
 SPEECH = Path(__file__).parents[2] / "demo" / "speech.wav"
@@ -108,9 +107,7 @@ class Service:
 
 
 def fetched(job: ServiceJob, video: Path, audio: Path) -> JobInputs:
-    copies = [job.hold(job.files.fetch(path.as_uri())) for path in (video, audio)]
-    source = SourceVideo(copies[0].path, require_video(copies[0].path), "the video", copies[0].sha256)
-    return JobInputs(source, copies[1])
+    return JobInputs(fetch_video.fn(job, video.as_uri()), fetch_audio.fn(job, audio.as_uri()))
 
 
 def encoder_for(job: ServiceJob, inputs: JobInputs) -> EncoderChoice:
@@ -374,9 +371,9 @@ def test_a_job_fails_before_any_work_when_the_output_cannot_hold_a_copy_of_the_s
     ffmpeg("-i", SPEECH, flac)
     with serve(simple).machine("cpu", JobOptions(audio_codec="copy")) as job:
         inputs = fetched(job, video, flac)
-        check_sound(job, inputs, ".mp4")
+        check_sound_of(job, inputs, ".mp4")
         with pytest.raises(OptionError, match="mov does not take flac") as caught:
-            check_sound(job, inputs, ".mov")
+            check_sound_of(job, inputs, ".mov")
     assert flac.as_uri() in str(caught.value)  # and not this machine's copy of it
     assert str(inputs.audio.path) not in str(caught.value)
 
