@@ -141,6 +141,7 @@ def test_the_page_holds_charts_and_table_and_refers_to_nothing(
     assert not re.search(r"url\(|@import", source)
     assert "2.50 s" in page.text and "83.3 %" in page.text
     assert HOSTILE in page.text
+    assert "What was changed in all pictures" in page.text and "deinterlaced3" in page.text.replace("\n", "")
 
 
 @starts_servers
