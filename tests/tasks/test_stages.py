@@ -246,11 +246,22 @@ def test_a_job_through_the_service_gives_the_same_frames(
 
 @pytest.fixture
 def film(clip: Path, tmp_path: Path, ffmpeg: Ffmpeg) -> Path:
-    """Two pictures of a face, of which the second is flipped, and two sounds: German, and later English speech."""
+    """Two pictures of a face, of which the second is flipped and smaller, and half a second of German and more of English."""
     path = tmp_path / "film.mkv"
     ffmpeg(
-        *("-i", clip, "-i", SPEECH, "-ss", "3", "-i", SPEECH, "-t", "0.8"),
-        *("-filter_complex", "[0:v]split[a][b];[b]hflip[c]", "-map", "[a]", "-map", "[c]", "-map", "1", "-map", "2"),
+        *("-i", clip, "-t", "0.5", "-i", SPEECH, "-ss", "3", "-i", SPEECH, "-t", "0.8"),
+        *(
+            "-filter_complex",
+            "[0:v]split[a][b];[b]hflip,scale=384:216[c]",
+            "-map",
+            "[a]",
+            "-map",
+            "[c]",
+            "-map",
+            "1",
+            "-map",
+            "2",
+        ),
         *("-c:v", "libx264", "-crf", "10", "-c:a", "pcm_s16le"),
         *("-metadata:s:a:0", "language=ger", "-metadata:s:a:1", "language=eng", path),
     )
@@ -304,11 +315,12 @@ def test_jobs_that_differ_in_a_track_or_its_reading_share_nothing_that_is_stored
 def test_the_same_track_by_number_and_by_language_is_worked_on_once(
     serve: Callable[[Path], Service], simple: Path, film: Path
 ) -> None:
-    service, options = serve(simple), JobOptions(model="viseme", end_s=Fraction(2, 5))
-    for one, other in ((None, "ger"), ("1", "en")):
-        first = service.infer(replace(options, audio_track=one), film, film)
-        again = service.infer(replace(options, audio_track=other), film, film)
+    service = serve(simple)
+    for one, other, seconds in ((None, "ger", Fraction(1, 2)), ("1", "en", Fraction(4, 5))):
+        first = service.infer(JobOptions(model="viseme", audio_track=one), film, film)
+        again = service.infer(JobOptions(model="viseme", audio_track=other), film, film)
         assert (first.edits.was_cached, again.edits.was_cached) == (False, True)
+        assert first.track.sound_end_s == again.track.sound_end_s == seconds
 
 
 @pytest.mark.parametrize("field", ["video_track", "audio_track"])
