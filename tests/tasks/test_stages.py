@@ -246,7 +246,7 @@ def test_a_job_through_the_service_gives_the_same_frames(
 
 @pytest.fixture
 def film(clip: Path, tmp_path: Path, ffmpeg: Ffmpeg) -> Path:
-    """Two pictures of a face, of which the second is flipped and smaller, and half a second of German and more of English."""
+    """Two pictures of a face, the second flipped and smaller; half a second of German and .8 s of English speech."""
     path = tmp_path / "film.mkv"
     ffmpeg(
         *("-i", clip, "-t", "0.5", "-i", SPEECH, "-ss", "3", "-i", SPEECH, "-t", "0.8"),

@@ -1,7 +1,9 @@
 """The request: the fields that it accepts and refuses, and its form."""
 
+import re
 from dataclasses import fields
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -66,6 +68,14 @@ def test_the_form_shows_every_field_in_order_with_a_title_and_a_description() ->
     assert fields["model"]["enum"] == ["auto", "viseme", "wav2lip", "wav2lip-gan"]
     assert (fields["crf"]["minimum"], fields["crf"]["maximum"]) == (0, 51)
     assert schema["required"] == ["video", "audio", "output"]
+
+
+def test_the_documentation_names_every_field() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "service.md").read_text(encoding="utf-8")
+    section = text.partition("### What a request may ask for\n")[2].partition("\n###")[0]
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    named = re.findall(r"`(\w+)`", " ".join(cells))
+    assert sorted([*named, "video", "audio", "output"]) == sorted(LipSyncRequest.model_fields)
 
 
 def test_every_option_of_a_request_reaches_the_job() -> None:
