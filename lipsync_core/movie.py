@@ -89,7 +89,7 @@ def write_movie(
         _write_pictures(pictures, plan.timeline, movie, progress)
     lost = f"{len(extras.chapters)} chapter{'s' if len(extras.chapters) > 1 else ''}"
     dropped = (*extras.others, *((lost,) if extras.chapters and not kept else ()))
-    changes = (*woven, *delivered.changes)
+    changes = (*woven, *plan.video.info.still_changes, *delivered.changes)
     return WrittenMovie(spec.width_px, spec.height_px, movie.audio_note, encoder, changes, dropped)
 
 

@@ -20,6 +20,7 @@ from lipsync_cli.ledger import open_ledger, recorded
 from lipsync_cli.progress.run import shown_progress
 from lipsync_cli.render.run_report import render_json, render_text
 from lipsync_cli.values import LocalFile, workspace_at
+from lipsync_core.errors import OutputError
 from lipsync_core.execution import Execution
 from lipsync_core.options import JobOptions
 
@@ -29,7 +30,9 @@ _FILE = LocalFile()
 @click.command(epilog="An existing OUT is replaced, at the very end and in one step; until then it is not touched.")
 @click.argument("video", type=_FILE)
 @click.argument("audio", type=_FILE)
-@click.option("-o", "--output", type=_FILE, required=True, metavar="OUT.mp4", help="Where the result goes.")
+@click.option(
+    "-o", "--output", type=LocalFile(OutputError), required=True, metavar="OUT.mp4", help="Where the result goes."
+)
 @job_option("model")
 @job_option("tracker")
 @job_option("blend")

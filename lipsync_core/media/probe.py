@@ -28,11 +28,12 @@ from lipsync_core.media.extras import NO_EXTRAS, Extras, extras_of
 from lipsync_core.media.first_frame import first_frame
 from lipsync_core.media.hdr import HdrLight, hdr_light
 from lipsync_core.media.orientation import SAFE_CODECS, Orientation, orientation_of
-from lipsync_core.media.stills import converted_still, is_heif_still
+from lipsync_core.media.stills import ConvertedStill, converted_still, is_heif_still
 from lipsync_core.media.tracks import (
     TrackInfo,
     audio_stream,
     audio_tracks,
+    codec_name,
     frame_rate_of,
     require_audio_stream,
     video_stream,
@@ -86,6 +87,7 @@ class VideoInfo:
     light: HdrLight | None = None  # that HDR pictures were made for
     extras: Extras = NO_EXTRAS  # of its file
     track: int = 0  # its number among the file's, without covers
+    still_changes: tuple[str, ...] = ()  # that reading an image has made to its pixels: `stills.ConvertedStill`
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,8 @@ def probe(path: Path, video_track: str | None = None, audio_track: str | None = 
     """
     with open_media(path) as container:
         stream = video_stream(container, video_track)
-        first = _first_picture(container, stream, path) if stream is not None else None
+        still = converted_still(path, stream) if stream is not None and is_still(container) else None
+        first = still.picture if still else first_frame(container, stream) if stream is not None else None
         tracks = video_tracks(container, video_track)
         number = next((track.number for track in tracks if track.is_chosen), 0)
         sound = audio_stream(container, audio_track)
@@ -134,7 +137,7 @@ def probe(path: Path, video_track: str | None = None, audio_track: str | None = 
             path=path,
             container=container.format.name,
             size_bytes=path.stat().st_size,
-            video=_video_info(container, stream, first, number) if stream is not None else None,
+            video=_video_info(container, stream, first, number, still) if stream is not None else None,
             audio=_audio_info(container, sound) if sound is not None else None,
             has_picture=first is not None,
             video_tracks=tracks,
@@ -240,7 +243,11 @@ def _translated(exc: av.FFmpegError, path: Path) -> InputError:
 
 
 def _video_info(
-    container: InputContainer, stream: VideoStream, first: av.VideoFrame | av.AudioFrame | None, track: int
+    container: InputContainer,
+    stream: VideoStream,
+    first: av.VideoFrame | av.AudioFrame | None,
+    track: int,
+    still: ConvertedStill | None,
 ) -> VideoInfo:
     codec = stream.codec_context
     is_image = is_still(container)
@@ -249,7 +256,7 @@ def _video_info(
     turned = orientation_of(picture, codec.name) if picture else Orientation(0, is_mirrored=False)
     shown = picture if picture and is_image else codec
     return VideoInfo(
-        codec=codec.name,
+        codec=codec_name(stream),
         width_px=shown.width,
         height_px=shown.height,
         pix_fmt=(shown.format.name if isinstance(shown, av.VideoFrame) else shown.pix_fmt) or "none",
@@ -268,6 +275,7 @@ def _video_info(
         is_still=is_image,
         extras=extras_of(container),
         says_interlaced=bool(picture and picture.interlaced_frame),
+        still_changes=still.changes if still else (),
         light=hdr_light(picture) if picture and codec.name in SAFE_CODECS else None,
     )
 
@@ -275,7 +283,7 @@ def _video_info(
 def _audio_info(container: InputContainer, stream: AudioStream) -> AudioInfo:
     codec = stream.codec_context
     return AudioInfo(
-        codec=codec.name,
+        codec=codec_name(stream),
         rate_hz=codec.sample_rate,
         channels=codec.channels,
         layout=codec.layout.name,
@@ -288,8 +296,3 @@ def _duration_s(container: InputContainer, stream: VideoStream | AudioStream) ->
     if stream.duration and stream.time_base:
         return stream.duration * stream.time_base
     return Fraction(container.duration, av.time_base) if container.duration else None
-
-
-def _first_picture(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame | av.AudioFrame | None:
-    still = converted_still(path, stream) if is_still(container) else None
-    return still or first_frame(container, stream)

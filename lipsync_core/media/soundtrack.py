@@ -22,11 +22,10 @@ from lipsync_core.media.output import MUXERS, refusals
 from lipsync_core.media.probe import open_media
 from lipsync_core.media.sound import MAX_JITTER_S, AudioCut, decode_sound
 from lipsync_core.media.starts import file_starts
-from lipsync_core.media.tracks import require_audio_stream
+from lipsync_core.media.tracks import codec_name, require_audio_stream
 from lipsync_core.option_specs import AudioCodec
 
 #: FFmpeg's decoder name -> the name to show, where they differ.
-_SHOWN = {"mp3float": "mp3", "libopus": "opus"}
 _AAC_BLOCK = 1024  # samples
 _AAC_PRIMING = 2112  # samples, the longest in use: Apple's encoder; FFmpeg's has 1024
 _PRIMING_S = Fraction(1, 4)  # of all other codecs: Opus wants 80 ms (RFC 7845, 4.6), MP3 of 8 kHz has 138
@@ -120,7 +119,7 @@ def _required_copy(cut: AudioCut, container_format: str, is_any_codec: bool) -> 
         if not is_any_codec and not is_plain:
             raise _NotCopiedError("it is not AAC-LC")
         lead_s = Fraction(_AAC_PRIMING, stream.codec_context.sample_rate) if is_plain else _PRIMING_S
-        plan = _CopyPlan(_shown_codec(stream), origin_s, lead_s)
+        plan = _CopyPlan(codec_name(stream), origin_s, lead_s)
     _require_unbroken(cut, origin_s)
     _require_storable(cut, container_format, plan)
     return plan
@@ -134,11 +133,6 @@ def _plays_everywhere(stream: AudioStream) -> bool:
     """
     codec = stream.codec_context
     return (codec.name, codec.profile) == ("aac", "LC") and codec.frame_size <= _AAC_BLOCK
-
-
-def _shown_codec(stream: AudioStream) -> str:
-    name = stream.codec_context.name
-    return _SHOWN.get(name, name)
 
 
 def _require_storable(cut: AudioCut, container_format: str, plan: _CopyPlan) -> None:
@@ -159,7 +153,7 @@ def _stored_codec(cut: AudioCut, container_format: str, plan: _CopyPlan) -> str 
         container.mux(list(islice(_copied(container, cut, plan).packets, _TRIAL_PACKETS)))
     trial.seek(0)
     with av.open(trial) as container:
-        return next(map(_shown_codec, container.streams.audio), None)
+        return next(map(codec_name, container.streams.audio), None)
 
 
 def _first_sound_s(source: InputContainer, stream: AudioStream) -> Fraction:

@@ -149,7 +149,7 @@ class PictureStream:
         self._is_still = is_still(self._container)
         still = converted_still(self._path, stream) if self._is_still else None
         if still is not None:
-            self._pictures = iter([still])
+            self._pictures = iter([still.picture])
         else:
             self._pictures = islice(self._decode(), 1) if self._is_still else self._whole(self._decode())
 

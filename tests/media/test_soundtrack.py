@@ -247,7 +247,7 @@ def test_sixteen_channels_become_a_sound_that_plays(ffmpeg: Ffmpeg, tmp_path: Pa
         ("alac.m4a", "alac", ".mp4", "alac"),
         ("alac.m4a", "alac", ".mov", "alac"),
         ("in.ogg", "libvorbis", ".mp4", "vorbis"),
-        ("in.dts", "dca", ".mp4", "dca"),
+        ("in.dts", "dca", ".mp4", "dts"),
         ("in.wav", "pcm_s16le", ".mov", "pcm_s16le"),
         ("in.wav", "pcm_mulaw", ".mov", "pcm_mulaw"),
         ("in.m4a", "aac", ".mp4", "aac"),
