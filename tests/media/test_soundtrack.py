@@ -260,7 +260,7 @@ def test_a_copy_is_one(
     ffmpeg("-i", speech, "-ar", "48000", "-ac", "2", "-c:a", codec, "-strict", "-2", source)
     check_soundtrack(AudioCut(source), ending, "copy")
     assert write_movie(output, AudioCut(source), "copy") == f"copy ({shown})"
-    assert facts(output)[0].removesuffix("float") == shown
+    assert facts(output)[0].removesuffix("float").replace("dca", "dts") == shown  # by the names of decoders
     assert abs(offset_s(heard(source, is_movie=False), heard(output))) < MAX_OFFSET_S
     if not shown.startswith("pcm"):  # MOV cuts it into pieces of another size
         assert sound_packets(output) == sound_packets(source)
