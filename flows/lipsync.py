@@ -26,7 +26,7 @@ from tasks.inference import load_gpu_pool_parts
 from tasks.job import ServiceJob
 from tasks.opening import open_job
 from tasks.recorder import JobAddresses, JobRecorder
-from tasks.rendering import RenderPass, check_sound
+from tasks.rendering import RenderPass, check_sound_of
 from tasks.run_context import run_context
 from tasks.sealed_request import HeldRequest, hold_request
 from tasks.stages import unscanned
@@ -49,17 +49,18 @@ def lipsync(request: LipSyncRequest) -> State[Any] | None:
             open_job(request.options(), settings, held.reach(settings)) as job,
         ):
             try:
-                _run(job, held, settings, recorder)
+                movie = _run(job, held, settings, recorder)
             finally:
                 recorder.record_stages(job.log)
                 show_timings(job.log)
     except LipSyncError as error:
         return failed_state(error)
-    show_output(addresses.output)
+    show_output(addresses.output, movie.account if movie else "")
     return None
 
 
-def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRecorder) -> None:
+def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRecorder) -> WrittenMovie | None:
+    """The movie, or None where an earlier attempt has made it."""
     request = held.whole
     require_rendering(job.options, job.models, job.execution)  # before the fetch: a missing model fails at once
     set_parts = partial(recorder.set_parts, options=job.options)
@@ -69,7 +70,7 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
     with suppress(TransientError):  # the address may work by the time of the upload
         job.files.check_target(request.output)  # before any work is done for it
     inputs = fetch_inputs(job, request)
-    check_sound(job, inputs, request.output_suffix)
+    check_sound_of(job, inputs, request.output_suffix)
     encoder = choose_encoder(job.options, delivery(inputs.video.info, job.options).picture)
     log_choice("encoder", encoder.chosen, encoder.reason)
     recorder.record_stages(job.log)
@@ -99,6 +100,7 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
     duration_s = float(render.plan.timeline.duration_s)
     recorder.complete(render.output.stat().st_size, duration_s, inferred.track.was_cached)
     stages.upload(unscanned(render), unscanned(request.output))
+    return movie
 
 
 def _render(render: RenderPass, progress: ProgressCallback) -> WrittenMovie | None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from lipsync_core.errors import InputMissingError
-from lipsync_core.option_specs import FRAME_RATE
+from lipsync_core.errors import InputMissingError, LipSyncError
+from lipsync_core.option_specs import FRAME_RATE, picture_size
 from lipsync_core.workspace import Workspace
 
 _ADDRESS = r"[A-Za-z][A-Za-z0-9+.-]*://"  # the beginning of an absolute URI (RFC 3986, 3.1 and 3.2)
@@ -60,26 +60,27 @@ class PictureSize(click.ParamType[tuple[int, int]]):
         """Width and height."""
         if isinstance(value, tuple):
             return value
-        found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", str(value), re.ASCII)
-        if found is None:
-            self.fail(f"{str(value)!r} is not a size; write 1920x1080", param, ctx)
-        return int(found[1]), int(found[2])
+        try:
+            return picture_size(str(value))
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)
 
 
 class LocalFile(click.Path):
     """A file of this machine; an address is refused in words of its own, as a path it would lose one of its slashes."""
 
-    def __init__(self) -> None:
+    def __init__(self, refusal: type[LipSyncError] = InputMissingError) -> None:
         super().__init__(path_type=Path)
+        self._refusal = refusal  # of an address
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path.
 
         Raises:
-            InputMissingError: the value is an address, and no file has that name.
+            LipSyncError: the value is an address, and no file has that name; of the class that refuses one.
         """
         if re.match(_ADDRESS, str(value), re.ASCII) and not os.path.lexists(value):
-            raise InputMissingError(
+            raise self._refusal(
                 f"{value} is an address, and no file of this machine", "`lipsync submit` takes addresses"
             )
         return super().convert(value, param, ctx)

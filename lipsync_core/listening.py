@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from lipsync_core.audio.load import SpeechReader
+from lipsync_core.audio.load import SoundPart, SpeechReader
 from lipsync_core.clock import StageClock
 from lipsync_core.generators.contract import Conditions, InferringHalf
 from lipsync_core.options import JobOptions
@@ -18,6 +18,11 @@ class HeardSpeech:
     end_s: Fraction  # its exact end, from the beginning of the whole result: samples are counted, headers lie
 
 
+def speech_of(audio: Path, options: JobOptions, clock: StageClock, part: SoundPart | None = None) -> SpeechReader:
+    """The part of `audio` that `options` choose: track, start and end; `part` is as for `SpeechReader`."""
+    return SpeechReader(audio, clock, options.start_s, options.end_s, part, options.audio_track)
+
+
 def listen(generator: InferringHalf, audio: Path, options: JobOptions, clock: StageClock) -> HeardSpeech:
     """Have `generator` hear the part of `audio` that `options` cut out; timed as stage "listen".
 
@@ -28,7 +33,7 @@ def listen(generator: InferringHalf, audio: Path, options: JobOptions, clock: St
         InputError: the file cannot be read.
     """
     part = generator.part_to_hear(options.start_s, options.end_s)
-    speech = SpeechReader(audio, clock, options.start_s, options.end_s, part, options.audio_track)
+    speech = speech_of(audio, options, clock, part)
     with clock.stage("listen"):
         conditions = generator.listen(speech, part)
     return HeardSpeech(conditions, options.start_s + speech.duration_s)

@@ -22,6 +22,7 @@ from lipsync_core.media.encode import ENCODE_STAGE, PictureSpec
 from lipsync_core.media.extras import Chapter
 from lipsync_core.media.mux import MovieWriter
 from lipsync_core.media.sound import AudioCut
+from lipsync_core.media.soundtrack import check_soundtrack
 from lipsync_core.media.working import WorkingPicture, working_picture
 from lipsync_core.options import JobOptions
 from lipsync_core.report import Progress, ProgressCallback
@@ -55,6 +56,12 @@ class WrittenMovie:
     changes: tuple[str, ...]  # of every pixel, edited or not: `delivery.Delivery.changes`
     dropped: tuple[str, ...]  # what the source holds and the movie does not, such as "2 subtitle tracks"
 
+    @property
+    def account(self) -> str:
+        """What became of the picture and the sound, in one line: "picture deinterlaced, 10 to 8 bits; sound ..."."""
+        parts = {"picture": ", ".join(self.changes), "sound": self.audio_note, "dropped": ", ".join(self.dropped)}
+        return "; ".join(f"{name} {text}" for name, text in parts.items() if text)
+
 
 def write_movie(
     frames: Iterator[SourceFrame],
@@ -84,7 +91,7 @@ def write_movie(
         _write_pictures(pictures, plan.timeline, movie, progress)
     lost = f"{len(extras.chapters)} chapter{'s' if len(extras.chapters) > 1 else ''}"
     dropped = (*extras.others, *((lost,) if extras.chapters and not kept else ()))
-    changes = (*woven, *delivered.changes)
+    changes = (*woven, *plan.video.info.still_changes, *delivered.changes)
     return WrittenMovie(spec.width_px, spec.height_px, movie.audio_note, encoder, changes, dropped)
 
 
@@ -99,6 +106,15 @@ def _chapters(plan: ClipPlan, options: JobOptions) -> tuple[Chapter, ...]:
         for each in plan.video.info.extras.chapters
         if each.start * each.time_base < duration_s
     )
+
+
+def check_sound(audio: Path, suffix: str, options: JobOptions) -> None:
+    """Refuse an audio codec that an output, whose name ends in `suffix`, cannot have; before any work is done.
+
+    Raises:
+        OptionError: the sound cannot be copied, which was asked for.
+    """
+    check_soundtrack(AudioCut(audio, options.start_s, track=options.audio_track), suffix, options.audio_codec)
 
 
 def output_sound(audio: Path, timeline: Timeline, options: JobOptions) -> AudioCut:

@@ -4,6 +4,7 @@ The command line's options are made from these. A service's request takes choice
 its own. Defaults are those of `JobOptions` and `Execution`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -41,7 +42,20 @@ MAX_EXPRESSION = 1.5
 MIN_SIDE_PX = 64  # of the box that a delivered picture fits in
 MIN_FPS, MAX_FPS = 1, 240
 FRAME_RATE = r"\d{1,7}(?:\.\d{1,6}|/0*[1-9]\d{0,6})?"  # a regular expression: 25, 29.97 or 30000/1001
+PICTURE_SIZE = r"\d{1,5}x\d{1,5}"  # as well: 1920x1080
 MAX_FACE = 63  # of the faces in one frame, counted from 0
+
+
+def picture_size(text: str) -> tuple[int, int]:
+    """Width and height, px, of a text such as 1920x1080.
+
+    Raises:
+        ValueError: it is no size.
+    """
+    if re.fullmatch(PICTURE_SIZE, text, re.ASCII) is None:
+        raise ValueError(f"{text!r} is not a size; write 1920x1080")
+    width, _, height = text.partition("x")
+    return int(width), int(height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +67,7 @@ class OptionSpec:
     choices: tuple[str, ...] = ()  # empty where it is no choice of names
     lowest: float | None = None  # of a number
     highest: float | None = None
+    unset: str = ""  # what the option is where no value is given, and no default is one
 
     @property
     def option(self) -> str:
@@ -77,6 +92,7 @@ class OptionSpec:
         return is_not_below and (self.highest is None or number <= self.highest)
 
 
+_OWN_CHOICE = "the file's own choice"
 _SPECS = (
     OptionSpec("model", f"Generator: auto (the best that can be used here), {listed(MODELS[1:])}.", MODELS),
     OptionSpec("tracker", f"Face tracker: {listed(TRACKERS)}.", TRACKERS),
@@ -108,7 +124,7 @@ _SPECS = (
     ),
     OptionSpec("length", "Which input the result lasts as long as.", get_args(Length)),
     OptionSpec("extend", "How a video shorter than the result goes on.", get_args(Extend)),
-    OptionSpec("face", "Whom to sync: largest, or 0 for the leftmost.", lowest=0, highest=MAX_FACE),
+    OptionSpec("face", "Whom to sync: largest, or 0 for the leftmost.", lowest=0, highest=MAX_FACE, unset="largest"),
     OptionSpec(
         "encoder",
         "What compresses the video; auto takes nvenc where this machine has it, else x264, or x265 for hevc.",
@@ -121,7 +137,11 @@ _SPECS = (
         get_args(PixFmt),
     ),
     OptionSpec("keep_depth", "Keep 10 bits and HDR, in HEVC; without it they become 8 bits and standard brightness."),
-    OptionSpec("max_size", "Scale larger pictures down to this; without it to what H.264's level 5.2 holds."),
+    OptionSpec(
+        "max_size",
+        "Scale larger pictures down to this; without it to what H.264's level 5.2 holds.",
+        unset="level 5.2's",
+    ),
     OptionSpec("crf", f"Quality on x264's scale: 0 is lossless, {MAX_CRF} the worst.", lowest=0, highest=MAX_CRF),
     OptionSpec("preset", "Speed of the encoder, by x264's names.", PRESETS),
     OptionSpec(
@@ -134,6 +154,7 @@ _SPECS = (
         "Frames a second of the result, such as 25 or 30000/1001; without it each frame lasts as in the source.",
         lowest=MIN_FPS,
         highest=MAX_FPS,
+        unset="the source's",
     ),
     OptionSpec(
         "audio_codec",
@@ -142,9 +163,13 @@ _SPECS = (
         get_args(AudioCodec),
     ),
     OptionSpec("start_s", "Where in the result to start: seconds or [HH:]MM:SS.", lowest=0),
-    OptionSpec("end_s", "Where in the result to stop."),
-    OptionSpec("video_track", "Which of VIDEO's tracks: a number from 0, or a language; `lipsync probe` lists them."),
-    OptionSpec("audio_track", "Which of AUDIO's tracks, in the same way."),
+    OptionSpec("end_s", "Where in the result to stop.", unset="its end"),
+    OptionSpec(
+        "video_track",
+        "Which of VIDEO's tracks: a number from 0, or a language; `lipsync probe` lists them.",
+        unset=_OWN_CHOICE,
+    ),
+    OptionSpec("audio_track", "Which of AUDIO's tracks, in the same way.", unset=_OWN_CHOICE),
     OptionSpec(
         "min_synced",
         "Fail when a smaller share of the frames (0 to 1) gets synced; at 0, when none does.",

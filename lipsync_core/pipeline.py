@@ -11,7 +11,6 @@ from pathlib import Path
 from lipsync_core.catalogue import JobParts, load_parts
 from lipsync_core.clip_plan import ClipPlan, lay_out, plan_clip, plan_inference, plan_rendering
 from lipsync_core.clock import StageClock
-from lipsync_core.decoder_choice import choose_decoder
 from lipsync_core.encoder_choice import EncoderChoice, choose_encoder
 from lipsync_core.errors import OptionError
 from lipsync_core.execution import Execution
@@ -23,11 +22,9 @@ from lipsync_core.listening import HeardSpeech, listen
 from lipsync_core.media.delivery import delivery
 from lipsync_core.media.output import check_output
 from lipsync_core.media.probe import require_audio
-from lipsync_core.media.sound import AudioCut
-from lipsync_core.media.soundtrack import check_soundtrack
 from lipsync_core.memory import give_free_memory_back, peak_resident_bytes
 from lipsync_core.models.store import ModelStore
-from lipsync_core.movie import MovieRequest, WrittenMovie, enhancer_name, output_labels, write_movie
+from lipsync_core.movie import MovieRequest, WrittenMovie, check_sound, enhancer_name, output_labels, write_movie
 from lipsync_core.options import JobOptions
 from lipsync_core.providers import provider_account
 from lipsync_core.render import blended_frames, ordered_frames
@@ -100,12 +97,9 @@ def lip_sync(
 def _run(job: _Job, loaded: JobParts | None) -> JobReport:
     with job.clock.stage("probe"):
         check_output(job.output, (job.video, job.audio))
-        video = SourceVideo.probed(job.video, job.options.video_track, job.options.deinterlace)
-        decoding = choose_decoder(job.execution.decoder, job.video, video.info, video.track)
-        video = replace(video, decoding=decoding).reduced_for(job.options)
+        video = SourceVideo.probed(job.video, job.options, job.execution.decoder).reduced_for(job.options)
         require_audio(job.audio, job.options.audio_track)
-        sound = AudioCut(job.audio, job.options.start_s, track=job.options.audio_track)
-        check_soundtrack(sound, job.output.suffix, job.options.audio_codec)
+        check_sound(job.audio, job.output.suffix, job.options)
         encoder = choose_encoder(job.options, delivery(video.info, job.options).picture)
     with job.clock.stage("load models"):
         parts = loaded or load_parts(job.options, ModelStore(job.workspace.models), job.execution, job.clock)

@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from lipsync_core.decoder_choice import ON_CPU, DecoderChoice
+from lipsync_core.decoder_choice import ON_CPU, DecoderChoice, choose_decoder
 from lipsync_core.errors import InputMissingError
+from lipsync_core.execution import Decoding
 from lipsync_core.media.delivery import reduced_size
 from lipsync_core.media.field_choice import needs_whole_pictures
 from lipsync_core.media.probe import VideoInfo, require_video
 from lipsync_core.media.starts import file_starts
 from lipsync_core.media.stream import Reading
 from lipsync_core.media.working import WorkingPicture, working_picture
-from lipsync_core.option_specs import Deinterlace
 from lipsync_core.options import JobOptions
 
 
@@ -32,16 +32,33 @@ class SourceVideo:
     size_px: tuple[int, int] | None = None  # to which its pictures are scaled while they are decoded; None: as they are
 
     @classmethod
-    def probed(cls, path: Path, track: str | None = None, deinterlace: Deinterlace = "auto") -> "SourceVideo":
-        """The video at `path`.
+    def probed(
+        cls,
+        path: Path,
+        options: JobOptions | None = None,
+        decoder: Decoding = "cpu",
+        info: VideoInfo | None = None,
+    ) -> "SourceVideo":
+        """The video at `path`, as a job of these options reads it.
+
+        `info` are the properties of the track that the options choose, where they are known.
 
         Raises:
+            OptionError: the file has no such track.
             InputError: as `media.probe.require_video`.
         """
-        lead_s = file_starts(path, video_track=track).picture_s
-        info = require_video(path, track)
-        is_woven = needs_whole_pictures(path, info, deinterlace, track)
-        return cls(path, info, str(path), lead_s=lead_s, track=track, is_woven=is_woven)
+        options = options or JobOptions()
+        track = options.video_track
+        info = info or require_video(path, track)
+        return cls(
+            path,
+            info,
+            str(path),
+            decoding=choose_decoder(decoder, path, info, track),
+            lead_s=file_starts(path, video_track=track).picture_s,
+            track=track,
+            is_woven=needs_whole_pictures(path, info, options.deinterlace, track),
+        )
 
     def reduced_for(self, options: JobOptions) -> "SourceVideo":
         """This video, its pictures scaled at once where the movie of `options` cannot be as large: `reduced_size`."""

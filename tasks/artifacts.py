@@ -95,10 +95,14 @@ def show_table(rows: list[dict[str, object]], key: str, description: str) -> Non
         create_table_artifact(table=rows, key=key, description=description)
 
 
-def show_output(url_shown: str) -> None:
-    """Show a link to the result. `url_shown` holds no credentials and no signature."""
+def show_output(url_shown: str, account: str) -> None:
+    """Show a link to the result, and what became of its picture and sound: an `account`, or nothing.
+
+    `url_shown` holds no credentials and no signature.
+    """
+    description = f"The result: {account}" if account else "The result"
     with _if_possible():
-        create_link_artifact(link=url_shown, link_text=url_shown, key="output", description="The result")
+        create_link_artifact(link=url_shown, link_text=url_shown, key="output", description=description)
 
 
 def show_preview(preview: Preview) -> None:
@@ -141,4 +145,6 @@ def _note(run: StageRun) -> str:
         notes.append(f"GPU {run.gpu_util:.0%} busy")
     if run.gpu_mem_bytes is not None:
         notes.append(f"{run.gpu_mem_bytes / 1e9:.1f} GB of it used")
+    if run.note:
+        notes.append(run.note)
     return ", ".join(notes)

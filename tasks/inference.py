@@ -5,12 +5,11 @@ import json
 from dataclasses import dataclass
 from fractions import Fraction
 
-from lipsync_core.audio.load import SpeechReader
 from lipsync_core.catalogue import InferenceParts, load_inference, load_tracking
 from lipsync_core.clock import StageClock
 from lipsync_core.face.track import FaceTracker
 from lipsync_core.generators.contract import Conditions
-from lipsync_core.listening import listen
+from lipsync_core.listening import listen, speech_of
 from lipsync_core.tracking import TrackPass, require_fitting
 from tasks.job import ChosenParts, JobInputs, ServiceJob
 from tasks.stage_log import StageMeter
@@ -94,17 +93,18 @@ def hear(inference: InferenceJob, meter: StageMeter) -> MeasuredSound:
 
 
 def _counted_s(inference: InferenceJob, clock: StageClock) -> Fraction:
-    options = inference.job.options
-    speech = SpeechReader(inference.inputs.audio.path, clock, options.start_s, options.end_s)
+    speech = speech_of(inference.inputs.audio.path, inference.job.options, clock)
     for _ in speech:
         continue
     return speech.duration_s
 
 
 def _edits_key(job: ServiceJob, inputs: JobInputs, parts: GpuPoolParts, track_key: str) -> str:
-    """Inputs, track, model, cut and expression, which the edits depend on, as 64 hex digits.
+    """Inputs, tracks, model, cut, rate and expression, which the edits depend on, as 64 hex digits.
 
-    The provider does not count: edits of two providers serve each other. Those of another precision do not.
+    The video's track and its deinterlacing are part of the key of the face track. The provider does not count: edits
+    of two providers serve each other. Those of another precision do not. What is as in releases without an option
+    leaves the key as it was.
     """
     options, model = job.options, parts.inference.identity
     cut = (options.length, options.extend, options.start_s, options.end_s)
@@ -119,6 +119,10 @@ def _edits_key(job: ServiceJob, inputs: JobInputs, parts: GpuPoolParts, track_ke
     ]
     if job.execution.precision != "fp32":
         depends_on.append(job.execution.precision)
-    if options.expression != 1.0:  # at 1 the key is that of releases without the option
+    if options.expression != 1.0:
         depends_on.append(f"expression {options.expression}")
+    if options.fps is not None:
+        depends_on.append(f"fps {options.fps}")
+    if inputs.audio.track:
+        depends_on.append(f"audio track {inputs.audio.track}")
     return hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()

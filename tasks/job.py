@@ -123,11 +123,20 @@ class ServiceJob:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceSound:
+    """The sound that the face is to speak."""
+
+    path: Path
+    sha256: str  # of the file's bytes, hexadecimal
+    track: int  # the number of the track that is heard, from 0
+
+
+@dataclass(frozen=True, slots=True)
 class JobInputs:
     """The two inputs, on this machine."""
 
     video: SourceVideo
-    audio: LocalCopy
+    audio: SourceSound
 
 
 @dataclass(frozen=True, slots=True)

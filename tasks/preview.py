@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from lipsync_core.media.decode import SourceFrame
 from lipsync_core.media.planes import thumbnail
 from lipsync_core.media.probe import VideoInfo
+from lipsync_core.media.tone_map import BT709_TAGS, ToneMapper, is_hdr
+from lipsync_core.media.working import WorkingPicture, picture_of
 
 MAX_SHEET_BYTES = 60_000
 _TILES = 12
@@ -26,6 +28,8 @@ _QUALITIES = (80, 65, 50, 35)  # of JPEG; the first that fits is taken
 class Preview:
     """Keeps small copies of about twelve frames, evenly spread over the result, as a player would show them.
 
+    Frames in HDR are tone-mapped, also where the result keeps it: the sheet is a JPEG.
+
     It belongs to one pass over the frames and to the thread that encodes them.
     """
 
@@ -37,6 +41,7 @@ class Preview:
         # lie in the place of a frame that was freed, and the next frame would take new memory.
         self._tiles: NDArray[np.uint8] | None = None
         self._kept = 0  # of the tiles
+        self._tone_mapper: ToneMapper | None = None
 
     def watched(self, frames: Iterator[SourceFrame]) -> Iterator[SourceFrame]:
         """Yield the output's `frames` in order, keeping small copies of the chosen ones."""
@@ -64,10 +69,24 @@ class Preview:
 
     def _as_shown(self, picture: av.VideoFrame) -> NDArray[np.uint8]:
         """(h, w, 3) uint8 RGB: `picture` with square pixels, upright, its longer side `_TILE_PX` at most."""
-        small, scale = thumbnail(picture, _TILE_PX)
+        scale = min(1.0, _TILE_PX / max(picture.width, picture.height))
+        small, _ = thumbnail(self._in_standard_range(picture, scale), _TILE_PX)
         stretched = _display_size(picture.width, picture.height, self._sample_aspect_ratio, scale)
         square = cv2.resize(small, stretched, interpolation=cv2.INTER_AREA)
         return np.ascontiguousarray(np.rot90(square, self._quarter_turns), np.uint8)
+
+    def _in_standard_range(self, picture: av.VideoFrame, scale: float) -> av.VideoFrame:
+        """`picture`, or where it is in HDR a copy of it in BT.709, `scale` times its size."""
+        source = picture_of(picture)
+        if not is_hdr(source):
+            return picture
+        if self._tone_mapper is None:
+            width_px, height_px = (max(1, round(length * scale)) for length in (picture.width, picture.height))
+            self._tone_mapper = ToneMapper(source, WorkingPicture(width_px, height_px, "yuv444p", BT709_TAGS))
+        pts = picture.pts
+        mapped = self._tone_mapper.convert(picture)
+        picture.pts = pts  # it goes on to the encoder
+        return mapped
 
 
 def evenly_spread(total: int, count: int) -> frozenset[int]:

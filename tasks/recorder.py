@@ -15,7 +15,7 @@ from lipsync_core.movie import WrittenMovie, enhancer_name
 from lipsync_core.options import JobOptions
 from lipsync_core.report import FrameCounts
 from lipsync_service.ledger.ledger import Claim, Ledger
-from lipsync_service.ledger.rows import JobRow, JobState, StageRow, state_after
+from lipsync_service.ledger.rows import JobRow, JobState, StageRow, joined, state_after
 from lipsync_service.settings import Settings
 from tasks.job import ChosenParts
 from tasks.rendering import RenderPass
@@ -108,8 +108,13 @@ class JobRecorder:
         self._frames = render.plan.counts
 
     def set_movie(self, movie: WrittenMovie) -> None:
-        """Note the encoder; where an earlier attempt has made the movie, its row has it."""
-        self._row = replace(self._row, encoder=movie.encoder.chosen)
+        """Note the encoder and the changes; where an earlier attempt has made the movie, its row has them."""
+        self._row = replace(
+            self._row,
+            encoder=movie.encoder.chosen,
+            changes=joined(movie.changes),
+            dropped=joined(movie.dropped),
+        )
 
     def complete(self, output_bytes: int, duration_s: float, track_was_cached: bool) -> None:
         """Note the output's size and length, and whether an earlier track was used."""

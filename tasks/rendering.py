@@ -16,9 +16,7 @@ from lipsync_core.encoder_choice import EncoderChoice
 from lipsync_core.errors import LipSyncError
 from lipsync_core.inference import with_edits
 from lipsync_core.media.decode import SourceFrame
-from lipsync_core.media.sound import AudioCut
-from lipsync_core.media.soundtrack import check_soundtrack
-from lipsync_core.movie import MovieRequest, WrittenMovie, output_labels, write_movie
+from lipsync_core.movie import MovieRequest, WrittenMovie, check_sound, output_labels, write_movie
 from lipsync_core.render import blended_frames, ordered_frames
 from lipsync_core.report import ProgressCallback
 from lipsync_service.errors import ObjectMissingError
@@ -81,14 +79,10 @@ def open_render(
     )
 
 
-def check_sound(job: ServiceJob, inputs: JobInputs, suffix: str) -> None:
-    """Refuse an audio codec that the output, whose name ends in `suffix`, cannot have; before any work is done.
-
-    Raises:
-        OptionError: the sound cannot be copied, which was asked for.
-    """
+def check_sound_of(job: ServiceJob, inputs: JobInputs, suffix: str) -> None:
+    """As `lipsync_core.movie.check_sound`; the error names the sound by its address."""
     try:
-        check_soundtrack(AudioCut(inputs.audio.path, job.options.start_s), suffix, job.options.audio_codec)
+        check_sound(inputs.audio.path, suffix, job.options)
     except LipSyncError as error:
         raise job.for_caller(error) from error
 
@@ -139,7 +133,7 @@ def encode_frames(render: RenderPass, meter: StageMeter, progress: ProgressCallb
         movie = write_movie(frames, plan, request, meter.clock, progress)
     finally:
         render.frames.close()
-    meter.items, meter.size_bytes = len(plan.timeline), render.output.stat().st_size
+    meter.items, meter.size_bytes, meter.note = len(plan.timeline), render.output.stat().st_size, movie.account
     return movie
 
 

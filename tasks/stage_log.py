@@ -27,6 +27,7 @@ class StageRun:
     provider: str | None  # that ran the stage's networks; None where it ran none
     served: ServingCounts | None  # what it asked of a model server; None where it asked for nothing
     finished_at: datetime
+    note: str  # on what it did, for people
     parts: tuple[StageTiming, ...]  # finer rows
 
 
@@ -38,6 +39,7 @@ class StageMeter:
         self.items = 0
         self.size_bytes: int | None = None
         self.was_cached = False
+        self.note = ""
         self.gpu = GpuUse()
 
 
@@ -80,6 +82,7 @@ def _stage_run(name: str, meter: StageMeter) -> StageRun:
         provider="+".join(sorted({part.provider for part in parts if part.provider})) or None,
         served=_together([part.served for part in parts if part.served]),
         finished_at=datetime.now(UTC),
+        note=meter.note,
         parts=parts,
     )
 

@@ -7,6 +7,7 @@ would hash the inputs, and its storage would be a second one.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
@@ -17,12 +18,9 @@ from prefect.states import Completed
 from prefect.tasks import Task
 from prefect.utilities.annotations import quote
 
-from lipsync_core.decoder_choice import choose_decoder
 from lipsync_core.encoder_choice import EncoderChoice
 from lipsync_core.errors import ModelServerBusyError, ModelServerDownError, TransientError
-from lipsync_core.media.field_choice import needs_whole_pictures
 from lipsync_core.media.probe import require_audio, video_of
-from lipsync_core.media.starts import file_starts
 from lipsync_core.movie import WrittenMovie
 from lipsync_core.report import ProgressCallback
 from lipsync_core.source_video import SourceVideo
@@ -30,7 +28,7 @@ from lipsync_service.errors import JobTimedOutError
 from lipsync_service.storage.limits import check_duration
 from tasks.edits import kept_or_inferred_edits
 from tasks.inference import InferenceJob, MeasuredSound, hear
-from tasks.job import EditsReference, Inferred, JobInputs, LocalCopy, ServiceJob, TrackReference
+from tasks.job import EditsReference, Inferred, JobInputs, LocalCopy, ServiceJob, SourceSound, TrackReference
 from tasks.rendering import RenderPass, blend_frames, deliver, encode_frames, open_render
 from tasks.run_log import leave_out_noise
 from tasks.stage_log import StageMeter
@@ -86,27 +84,26 @@ def fetch_video(job: ServiceJob, url: str) -> SourceVideo:
 
     Raises:
         TooLongError: it plays longer than the service takes.
+        OptionError: it has no such track.
         InputError: it is no media, or holds no picture.
         LipSyncError: as `lipsync_service.storage.storage.Storage.fetch`.
     """
     with job.stage("fetch video") as meter:
         copy = _fetched(job, url, meter)
-        info = video_of(check_duration(copy.path, "the video", job.max_input_s))
-        decoding = choose_decoder(job.execution.decoder, copy.path, info)
-        lead_s = file_starts(copy.path).picture_s
-        is_woven = needs_whole_pictures(copy.path, info, job.options.deinterlace)
-    video = SourceVideo(copy.path, info, "the video", copy.sha256, decoding, lead_s, is_woven=is_woven)
-    return video.reduced_for(job.options)
+        media = check_duration(copy.path, "the video", job.max_input_s, video_track=job.options.video_track)
+        video = SourceVideo.probed(copy.path, job.options, job.execution.decoder, video_of(media))
+    return replace(video, name="the video", known_sha256=copy.sha256).reduced_for(job.options)
 
 
 @task(name="fetch", task_run_name="fetch audio", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
-def fetch_audio(job: ServiceJob, url: str) -> LocalCopy:
+def fetch_audio(job: ServiceJob, url: str) -> SourceSound:
     """Bring the sound to this machine, as `fetch_video` does; raises InputError where it holds no sound."""
     with job.stage("fetch audio") as meter:
         copy = _fetched(job, url, meter)
-        check_duration(copy.path, "the audio", job.max_input_s)
-        require_audio(copy.path)
-    return copy
+        wanted = job.options.audio_track
+        media = check_duration(copy.path, "the audio", job.max_input_s, audio_track=wanted)
+        require_audio(copy.path, wanted)
+    return SourceSound(copy.path, copy.sha256, next(track.number for track in media.audio_tracks if track.is_chosen))
 
 
 def _fetched(job: ServiceJob, url: str, meter: StageMeter) -> LocalCopy:

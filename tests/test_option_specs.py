@@ -10,6 +10,7 @@ import click
 import pytest
 
 from lipsync_cli.commands.run import run
+from lipsync_cli.commands.submit import submit
 from lipsync_core import JobOptions
 from lipsync_core.choices import listed, require_choice
 from lipsync_core.errors import OptionError
@@ -56,6 +57,24 @@ def test_the_command_line_offers_the_same_options() -> None:
         assert parameter.help == OPTIONS[name].help
         if isinstance(parameter.type, click.Choice):
             assert tuple(parameter.type.choices) == OPTIONS[name].choices
+
+
+def test_the_service_offers_its_options_as_the_command_line_does() -> None:
+    local = {each.name: each.to_info_dict() for each in run.params if each.name in OPTIONS}
+    served = {each.name: each.to_info_dict() for each in submit.params if each.name in OPTIONS}
+    client = pytest.importorskip("lipsync_service.client.request", exc_type=ImportError)
+    assert set(served) == set(OPTIONS) & set(client.LipSyncRequest.model_fields)
+    shown = ("model", "enhance_quality")  # whose helps are shorter there
+    for name, option in served.items():
+        assert {**option, "help": ""} == {**local[name], "help": ""}
+        assert name in shown or option["help"] == local[name]["help"]
+
+
+def test_an_option_without_a_value_says_what_it_is_then() -> None:
+    machine = {"model_server", "model_server_wait_s"}  # they tell in their help
+    assert {name for name, default in FIELDS.items() if default is None} - machine == {
+        name for name, spec in OPTIONS.items() if spec.unset
+    }
 
 
 def test_a_command_without_options_gives_the_defaults_of_the_core() -> None:

@@ -60,6 +60,8 @@ def _track_lines(kind: str, tracks: "tuple[TrackInfo, ...]") -> list[str]:
 
 
 def _video_text(video: "VideoInfo") -> str:
+    from lipsync_core.media.tone_map import HDR_NAMES
+
     kind = "still image, " if video.is_still else ""
     parts = [f"{kind}{video.codec}, {video.width_px}x{video.height_px}, {video.pix_fmt}"]
     if not video.is_still:
@@ -69,6 +71,11 @@ def _video_text(video: "VideoInfo") -> str:
         parts.append(f"rotated by {video.rotation_deg}°")
     if video.is_mirrored:
         parts.append("mirrored")
+    parts += video.still_changes
+    if video.says_interlaced:
+        parts.append("marked as interlaced")
+    if video.colour.transfer in HDR_NAMES:
+        parts.append(f"HDR ({HDR_NAMES[video.colour.transfer]})")
     if video.sample_aspect_ratio != 1:
         parts.append(f"pixels {video.sample_aspect_ratio.numerator}:{video.sample_aspect_ratio.denominator}")
     return ", ".join(parts)
@@ -111,6 +118,8 @@ def _video_fields(video: "VideoInfo") -> dict[str, Any]:
         "duration_s": _seconds(video.duration_s),
         "rotation_deg": video.rotation_deg,
         "is_mirrored": video.is_mirrored,
+        "still_changes": list(video.still_changes),
+        "says_interlaced": video.says_interlaced,
         "sample_aspect_ratio": str(video.sample_aspect_ratio),
         "colour": {
             "matrix": colour.matrix,

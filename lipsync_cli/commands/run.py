@@ -21,9 +21,9 @@ from lipsync_cli.job_options import job_option
 from lipsync_cli.ledger import open_ledger, recorded
 from lipsync_cli.progress.run import shown_progress
 from lipsync_cli.render.run_report import render_json, render_text
-from lipsync_cli.values import FaceChoice, FrameRate, LocalFile, Moment, PictureSize, workspace_at
+from lipsync_cli.values import LocalFile, workspace_at
+from lipsync_core.errors import OutputError
 from lipsync_core.execution import Execution
-from lipsync_core.option_specs import OPTIONS, PRESETS
 from lipsync_core.options import JobOptions
 
 _FILE = LocalFile()
@@ -32,11 +32,13 @@ _FILE = LocalFile()
 @click.command(epilog="An existing OUT is replaced, at the very end and in one step; until then it is not touched.")
 @click.argument("video", type=_FILE)
 @click.argument("audio", type=_FILE)
-@click.option("-o", "--output", type=_FILE, required=True, metavar="OUT.mp4", help="Where the result goes.")
-@job_option("model", metavar="NAME")
-@job_option("tracker", metavar="NAME")
+@click.option(
+    "-o", "--output", type=LocalFile(OutputError), required=True, metavar="OUT.mp4", help="Where the result goes."
+)
+@job_option("model")
+@job_option("tracker")
 @job_option("blend")
-@job_option("expression", type=float)
+@job_option("expression")
 @job_option("enhance_quality")
 @job_option("providers")
 @job_option("precision")
@@ -46,22 +48,22 @@ _FILE = LocalFile()
 @job_option("compat")
 @job_option("length")
 @job_option("extend")
-@job_option("face", type=FaceChoice(), show_default="largest")
+@job_option("face")
 @job_option("encoder")
 @job_option("codec")
 @job_option("keep_depth")
-@job_option("pix_fmt", metavar="NAME", type=click.Choice(OPTIONS["pix_fmt"].choices))
-@job_option("max_size", type=PictureSize(), show_default="level 5.2's")
-@job_option("crf", type=int)
-@job_option("preset", type=click.Choice(PRESETS), metavar="NAME")
+@job_option("pix_fmt")
+@job_option("max_size")
+@job_option("crf")
+@job_option("preset")
 @job_option("deinterlace")
-@job_option("fps", type=FrameRate(), show_default="the source's")
+@job_option("fps")
 @job_option("audio_codec")
-@job_option("start_s", type=Moment(), default="0")
-@job_option("end_s", type=Moment(), show_default="its end")
-@job_option("video_track", metavar="N|LANGUAGE", show_default="the file's own choice")
-@job_option("audio_track", metavar="N|LANGUAGE", show_default="the file's own choice")
-@job_option("min_synced", type=float)
+@job_option("start_s")
+@job_option("end_s")
+@job_option("video_track")
+@job_option("audio_track")
+@job_option("min_synced")
 @isolate_option
 @cores_option
 @ledger_option

@@ -15,7 +15,6 @@ from lipsync_cli.progress.steps import shown_steps, transfer_step
 from lipsync_cli.render.job_table import job_fields, render_json
 from lipsync_cli.service import Service, open_service
 from lipsync_cli.signals import remaining
-from lipsync_cli.values import FaceChoice, FrameRate
 from lipsync_core.choices import listed
 from lipsync_core.errors import OptionError
 from lipsync_core.option_specs import MODELS
@@ -49,18 +48,24 @@ class Labels(click.ParamType[tuple[str, str]]):
 @click.argument("video")
 @click.argument("audio")
 @click.option("-o", "--output", required=True, metavar="OUT", help="Where the result goes: a file or an address.")
-@job_option("model", metavar="NAME", help=f"{listed(MODELS)}.")
+@job_option("model", help=f"{listed(MODELS)}.")
 @job_option("length")
 @job_option("extend")
-@job_option("face", type=FaceChoice(), show_default="largest")
-@job_option("expression", type=float)
+@job_option("face")
+@job_option("expression")
 @job_option("enhance_quality", help="Restore the new mouth with GFPGAN, at several times the cost.")
 @job_option("encoder")
 @job_option("codec")
-@job_option("crf", type=int)
-@job_option("fps", type=FrameRate(), show_default="the source's")
+@job_option("keep_depth")
+@job_option("pix_fmt")
+@job_option("max_size")
+@job_option("crf")
+@job_option("deinterlace")
+@job_option("fps")
 @job_option("audio_codec")
-@job_option("min_synced", type=float)
+@job_option("video_track")
+@job_option("audio_track")
+@job_option("min_synced")
 @click.option(
     "--priority",
     type=click.Choice(tuple(QUEUES)),
@@ -118,7 +123,7 @@ def submit(
     conclude(job, local.output, as_json, quiet, submission.is_new)
 
 
-def _request(fields: Mapping[str, object]) -> tuple["LipSyncRequest", "LocalFiles"]:
+def _request(fields: Mapping[str, Any]) -> tuple["LipSyncRequest", "LocalFiles"]:
     """The request, and those of its files that lie on this machine.
 
     Raises:
@@ -132,7 +137,7 @@ def _request(fields: Mapping[str, object]) -> tuple["LipSyncRequest", "LocalFile
         from lipsync_service.client.manifest import faults_of
         from lipsync_service.client.request import LipSyncRequest
     addresses, local = split_local(fields, Path())
-    for error in local.faults().values():
+    for error in local.faults(fields.get("video_track"), fields.get("audio_track")).values():
         raise error
     try:
         return LipSyncRequest.model_validate(addresses), local

@@ -105,7 +105,7 @@ def _facts(job: "Job", model: Mapping[str, Any] | None) -> list[tuple[str, str]]
     if request is None:
         return [*facts, ("request", "none that this version knows")]
     names = [name for name in type(request).model_fields if name in OPTIONS]
-    options = ", ".join(f"{name} {_worded(getattr(request, name))}" for name in names)
+    options = ", ".join(f"{name} {_worded(name, getattr(request, name))}" for name in names)
     lines = wrap(options, _OPTIONS_WIDTH)
     return [
         *facts,
@@ -153,9 +153,11 @@ def _list_row(job: "Job") -> tuple[str, str, str, str]:
     return str(job.id), f"{job.created_at.astimezone():%m-%d %H:%M}", job.state, outcome
 
 
-def _worded(value: object) -> str:
+def _worded(name: str, value: object) -> str:
     if value is None:
-        return "largest"
+        return OPTIONS[name].unset
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 
 

@@ -22,6 +22,7 @@ def render_html(report: TimingBreakdown) -> str:
         ]
     else:
         parts.append(section("Share of each stage", "No stage ended in this period."))
+    parts.append(section("What was changed in all pictures", _changes(report)))
     parts.append(section("Why jobs failed", _errors(report)))
     return html_page("Where the time went", period_text(report), parts)
 
@@ -54,6 +55,10 @@ def _row(line: StageLine, style: str) -> str:
     numbers = "".join(f"<td>{cell}</td>" for cell in cells)
     kind = ' class="part"' if line.part_of else ""
     return f"<tr{kind}><td>{mark}{escape(line.stage)}</td>{numbers}</tr>"
+
+
+def _changes(report: TimingBreakdown) -> str:
+    return table(("Change", "Jobs"), [(change, f"{count:,}") for change, count in report.changes])
 
 
 def _errors(report: TimingBreakdown) -> str:

@@ -69,6 +69,7 @@ def render_json(report: TimingBreakdown) -> str:
         "states": dict(report.states),
         "errors": dict(report.errors),
         "frames": dict(report.outcomes),
+        "changes": dict(report.changes),
         "total_s": report.total_s,
         "stages": [_fields(line) for line in report.lines],
         "bucket_s": report.bucket_s,
@@ -81,7 +82,7 @@ def render_json(report: TimingBreakdown) -> str:
 
 
 def fact_lines(report: TimingBreakdown) -> list[str]:
-    """The period, the jobs, the failures, the frames and the providers, one line each."""
+    """The period, the jobs, the failures, the frames, the changed pictures and the providers, one line each."""
     states = ", ".join(f"{count} {state}" for state, count in report.states)
     lines = [period_text(report), f"{report.jobs} jobs" + (f": {states}" if states else "")]
     if report.errors:
@@ -90,6 +91,8 @@ def fact_lines(report: TimingBreakdown) -> list[str]:
     if frames:
         synced = dict(report.outcomes).get("synced", 0)
         lines.append(f"{synced} of {frames} frames synced ({percent(synced / frames)})")
+    if report.changes:
+        lines.append("pictures: " + ", ".join(f"{change} ({count})" for change, count in report.changes))
     ran_on = [
         f"{line.stage} on {' and '.join(f'{provider} ({runs})' for provider, runs in line.providers)}"
         for line in report.lines

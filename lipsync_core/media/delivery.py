@@ -15,7 +15,7 @@ from av.video.reformatter import ColorRange, VideoReformatter
 
 from lipsync_core.media.colour import FULL, LIMITED
 from lipsync_core.media.probe import ColourTags, VideoInfo
-from lipsync_core.media.tone_map import BT709_TAGS, HDR_NAMES, ToneMapper
+from lipsync_core.media.tone_map import BT709_TAGS, HDR_NAMES, ToneMapper, is_hdr
 from lipsync_core.media.working import WorkingPicture, keeps_planes, working_picture
 from lipsync_core.option_specs import Codec
 from lipsync_core.options import JobOptions
@@ -84,7 +84,7 @@ def delivery_of(
     colour = source.colour
     if options.pix_fmt != "source":
         keeps_hdr = VideoFormat(pix_fmt).components[0].bits > 8
-        colour = BT709_TAGS if _is_hdr(source) and not keeps_hdr else _with_range(colour, LIMITED)
+        colour = BT709_TAGS if is_hdr(source) and not keeps_hdr else _with_range(colour, LIMITED)
     picture = WorkingPicture(width_px, height_px, pix_fmt, colour)
     full_size_px = full_size_px or (source.width_px, source.height_px)
     return Delivery(info.pix_fmt, info.is_mirrored, source, picture, full_size_px)
@@ -96,7 +96,7 @@ class DeliveredPictures:
     def __init__(self, plan: Delivery) -> None:
         self._plan = plan
         self._reformatter = VideoReformatter()
-        is_mapped = _is_hdr(plan.source) and not _is_hdr(plan.picture)
+        is_mapped = is_hdr(plan.source) and not is_hdr(plan.picture)
         self._tone_mapper = ToneMapper(plan.source, plan.picture) if is_mapped else None
 
     def convert(self, picture: av.VideoFrame) -> av.VideoFrame:
@@ -153,7 +153,7 @@ def _even(length: Fraction | int) -> int:
 
 def _changes(source: WorkingPicture, picture: WorkingPicture) -> Iterator[str]:
     before, after = VideoFormat(source.pix_fmt), VideoFormat(picture.pix_fmt)
-    if _is_hdr(source) and not _is_hdr(picture):
+    if is_hdr(source) and not is_hdr(picture):
         yield f"{HDR_NAMES[source.colour.transfer]} tone-mapped to BT.709"
     if before.components[0].bits != after.components[0].bits:
         yield f"{before.components[0].bits} to {after.components[0].bits} bits"
@@ -176,10 +176,6 @@ def _range(picture: WorkingPicture) -> ColorRange:
 
 def _range_name(picture: WorkingPicture) -> str:
     return "full" if picture.colour.range == FULL else "limited"
-
-
-def _is_hdr(picture: WorkingPicture) -> bool:
-    return picture.colour.transfer in HDR_NAMES
 
 
 def _with_range(colour: ColourTags, code_range: int) -> ColourTags:

@@ -19,12 +19,13 @@ from lipsync_core.media.first_frame import first_frame
 from lipsync_core.media.hdr import HdrLight, hdr_light
 from lipsync_core.media.opening import is_still, open_media
 from lipsync_core.media.orientation import UNSAFE_CODECS, Orientation, orientation_of
-from lipsync_core.media.stills import converted_still
+from lipsync_core.media.stills import ConvertedStill, converted_still
 from lipsync_core.media.stream_checks import require_duration, require_frame_rate, require_pixels, unreadable_streams
 from lipsync_core.media.tracks import (
     TrackInfo,
     audio_stream,
     audio_tracks,
+    codec_name,
     frame_rate_of,
     language_of,
     require_audio_stream,
@@ -69,6 +70,7 @@ class VideoInfo:
     extras: Extras = NO_EXTRAS  # of its file
     track: int = 0  # its number among the file's, without covers
     language: str = ""  # as the file writes it; empty where it does not say
+    still_changes: tuple[str, ...] = ()  # that reading an image has made to its pixels: `stills.ConvertedStill`
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,8 @@ def probe(path: Path, video_track: str | None = None, audio_track: str | None = 
     """
     with open_media(path) as container:
         stream = video_stream(container, video_track)
-        first = _first_picture(container, stream, path) if stream is not None else None
+        still = converted_still(path, stream) if stream is not None and is_still(container, path) else None
+        first = still.picture if still else first_frame(container, stream) if stream is not None else None
         tracks = video_tracks(container, video_track)
         number = next((track.number for track in tracks if track.is_chosen), 0)
         sound = audio_stream(container, audio_track)
@@ -120,7 +123,7 @@ def probe(path: Path, video_track: str | None = None, audio_track: str | None = 
             path=path,
             container=container.format.name,
             size_bytes=path.stat().st_size,
-            video=_video_info(container, stream, first, path, number) if stream is not None else None,
+            video=_video_info(container, stream, first, path, number, still) if stream is not None else None,
             audio=_audio_info(container, sound, path) if sound is not None else None,
             has_picture=first is not None,
             video_tracks=tracks,
@@ -166,7 +169,12 @@ def require_audio(path: Path, track: str | None = None) -> AudioInfo:
 
 
 def _video_info(
-    container: InputContainer, stream: VideoStream, first: av.VideoFrame | av.AudioFrame | None, path: Path, track: int
+    container: InputContainer,
+    stream: VideoStream,
+    first: av.VideoFrame | av.AudioFrame | None,
+    path: Path,
+    track: int,
+    still: ConvertedStill | None,
 ) -> VideoInfo:
     codec = stream.codec_context
     is_image = is_still(container, path)
@@ -178,7 +186,7 @@ def _video_info(
     if not is_image:
         require_frame_rate(float(frame_rate_of(stream)), f"{path} states")
     return VideoInfo(
-        codec=codec.name,
+        codec=codec_name(stream),
         width_px=shown.width,
         height_px=shown.height,
         pix_fmt=(shown.format.name if isinstance(shown, av.VideoFrame) else shown.pix_fmt) or "none",
@@ -199,13 +207,14 @@ def _video_info(
         extras=extras_of(container),
         says_interlaced=bool(picture and picture.interlaced_frame),
         light=hdr_light(picture) if picture and codec.name not in UNSAFE_CODECS else None,
+        still_changes=still.changes if still else (),
     )
 
 
 def _audio_info(container: InputContainer, stream: AudioStream, path: Path) -> AudioInfo:
     codec = stream.codec_context
     return AudioInfo(
-        codec=codec.name,
+        codec=codec_name(stream),
         rate_hz=codec.sample_rate,
         channels=codec.channels,
         layout=codec.layout.name,
@@ -223,8 +232,3 @@ def _duration_s(container: InputContainer, stream: VideoStream | AudioStream, pa
         return None
     require_duration(duration_s, str(path))
     return duration_s
-
-
-def _first_picture(container: InputContainer, stream: VideoStream, path: Path) -> av.VideoFrame | av.AudioFrame | None:
-    still = converted_still(path, stream) if is_still(container, path) else None
-    return still or first_frame(container, stream)

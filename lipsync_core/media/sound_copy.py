@@ -22,10 +22,8 @@ from lipsync_core.media.output import refusals
 from lipsync_core.media.sound import MAX_JITTER_S, AudioCut
 from lipsync_core.media.sound_description import NoEncoderError, SoundDescription, described, like_described
 from lipsync_core.media.starts import file_starts
-from lipsync_core.media.tracks import require_audio_stream
+from lipsync_core.media.tracks import codec_name, require_audio_stream
 
-#: FFmpeg's decoder name -> the name to show, where they differ.
-_SHOWN = {"mp3float": "mp3", "libopus": "opus"}
 _AAC_BLOCK = 1024  # samples
 _AAC_PRIMING = 2112  # samples, the longest in use: Apple's encoder; FFmpeg's has 1024
 _PRIMING_S = Fraction(1, 4)  # of all other codecs: Opus wants 80 ms (RFC 7845, 4.6), MP3 of 8 kHz has 138
@@ -117,7 +115,7 @@ def _look(cut: AudioCut, is_any_codec: bool) -> _Looked:
     try:
         with open_media(cut.path) as source:
             stream = require_audio_stream(source, cut.path, cut.track)
-            sound = described(stream)
+            sound, name = described(stream), codec_name(stream)
             origin_s = _first_sound_s(source, stream)
             is_aac_lc = _is_aac_lc(stream)
             if not is_any_codec and not (is_aac_lc and _plays_everywhere(stream)):
@@ -126,7 +124,7 @@ def _look(cut: AudioCut, is_any_codec: bool) -> _Looked:
         _require_unbroken(cut, origin_s)
     except NotCopiedError as exc:
         return _Looked(None, str(exc))
-    return _Looked(CopyPlan(_shown(sound.codec), origin_s, lead_s, sound))
+    return _Looked(CopyPlan(name, origin_s, lead_s, sound))
 
 
 def _plays_everywhere(stream: AudioStream) -> bool:
@@ -143,10 +141,6 @@ def _is_aac_lc(stream: AudioStream) -> bool:
     """
     codec = stream.codec_context
     return (codec.name, codec.profile) == ("aac", "LC") and codec.frame_size <= _AAC_BLOCK
-
-
-def _shown(codec: str) -> str:
-    return _SHOWN.get(codec, codec)
 
 
 def _require_storable(cut: AudioCut, container_format: str, plan: CopyPlan) -> None:
@@ -168,7 +162,7 @@ def _stored_codec(cut: AudioCut, container_format: str, plan: CopyPlan) -> str |
         container.mux(list(islice(packets, _TRIAL_PACKETS)))
     trial.seek(0)
     with av.open(trial) as container:
-        return next((_shown(each.codec_context.name) for each in container.streams.audio), None)
+        return next(map(codec_name, container.streams.audio), None)
 
 
 def _first_sound_s(source: InputContainer, stream: AudioStream) -> Fraction:

@@ -9,6 +9,7 @@ All others stay with FFmpeg, which gives their own planes.
 
 import logging
 import warnings
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,8 @@ _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1"})
 _AVIF_BRAND = b"avif"
 _ORIENTATION = 0x112  # EXIF 2.32, 4.6.4
 _MIRRORED = frozenset({2, 4, 5, 7})
+_TURNED = frozenset({3, 5, 6, 7, 8})
+_SHOWN_ORIENTATION = "original_orientation"  # of a HEIC picture, which pillow-heif gives upright
 _MODES = frozenset({"RGB", "RGBA", "P", "L", "LA", "CMYK", "YCbCr"})  # of 8 bits; FFmpeg keeps more
 _PROFILED_MODES = frozenset({"RGB", "L", "CMYK"})  # a profile is of one of these colour models
 _SAME = 2  # of 255: a profile that changes no colour by more is taken for sRGB
@@ -47,8 +50,16 @@ def is_heif_still(path: Path) -> bool:
     return _is_heif(path) or _is_avif(path)
 
 
-def converted_still(path: Path, stream: VideoStream) -> av.VideoFrame | None:
-    """The picture of the image file at `path`, upright, (H, W, 3) uint8 RGB; None where FFmpeg reads it right.
+@dataclass(frozen=True, slots=True, eq=False)
+class ConvertedStill:
+    """The picture of an image file, (H, W, 3) uint8 RGB, upright and in sRGB."""
+
+    picture: av.VideoFrame
+    changes: tuple[str, ...]  # that were made to its pixels, in words: "mirrored", "turned", "colours to sRGB"
+
+
+def converted_still(path: Path, stream: VideoStream) -> ConvertedStill | None:
+    """The picture of the image file at `path`; None where FFmpeg reads it right.
 
     `stream` is the file's own in FFmpeg; its colour tags hold where there is no profile.
 
@@ -70,13 +81,14 @@ def converted_still(path: Path, stream: VideoStream) -> av.VideoFrame | None:
         return None
 
 
-def _converted(path: Path, stream: VideoStream, must_convert: bool) -> av.VideoFrame | None:
+def _converted(path: Path, stream: VideoStream, must_convert: bool) -> ConvertedStill | None:
     # Imported here: jobs on videos need none of it.
     from PIL import ImageOps
 
     with _opened(path) as image:
         require_pixels(*image.size)
-        is_mirrored = image.getexif().get(_ORIENTATION) in _MIRRORED
+        orientation = image.getexif().get(_ORIENTATION)
+        is_mirrored = orientation in _MIRRORED
         profile: bytes | None = image.info.get("icc_profile")
         if not must_convert and (image.mode not in _MODES or not (is_mirrored or profile)):
             return None
@@ -84,9 +96,12 @@ def _converted(path: Path, stream: VideoStream, must_convert: bool) -> av.VideoF
         if in_srgb is None and not (must_convert or is_mirrored):
             return None
         upright = ImageOps.exif_transpose(in_srgb or image.convert("RGB"))
+        shown = image.info.get(_SHOWN_ORIENTATION, orientation)
     codec = stream.codec_context
     tags = (int(codec.color_primaries), int(codec.color_trc))
-    return _frame(upright, tags if in_srgb is None else (_BT709_PRIMARIES, _SRGB_TRANSFER))
+    frame = _frame(upright, tags if in_srgb is None else (_BT709_PRIMARIES, _SRGB_TRANSFER))
+    done = {"mirrored": shown in _MIRRORED, "turned": shown in _TURNED, "colours to sRGB": in_srgb is not None}
+    return ConvertedStill(frame, tuple(name for name, is_done in done.items() if is_done))
 
 
 def _frame(image: "Image", tags: tuple[int, int]) -> av.VideoFrame:

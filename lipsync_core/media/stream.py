@@ -222,7 +222,7 @@ class PictureStream:
     def _still_pictures(self, stream: VideoStream) -> Iterator[av.VideoFrame]:
         """The one picture of an image; none where it is damaged."""
         still = converted_still(self._path, stream)
-        return islice(self._decode(), 1) if still is None else iter([still])
+        return islice(self._decode(), 1) if still is None else iter([still.picture])
 
     def _whole(self, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         return deinterlaced(pictures) if self._is_woven else pictures

@@ -33,6 +33,11 @@ _TO_709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.
 _SCREEN_GAMMA = 2.4  # BT.1886
 
 
+def is_hdr(picture: WorkingPicture) -> bool:
+    """Whether the picture is in HLG or PQ."""
+    return picture.colour.transfer in HDR_NAMES
+
+
 class ToneMapper:
     """Maps the pictures of one movie."""
 

@@ -97,6 +97,11 @@ def require_no_refusal(path: Path, unreadable: Sequence[str], kind: str = "") ->
         )
 
 
+def codec_name(stream: VideoStream | AudioStream) -> str:
+    """The codec's own name, such as av1 or mp3, whatever decoder reads it (libdav1d, mp3float)."""
+    return stream.codec_context.codec.canonical_name
+
+
 def frame_rate_of(stream: VideoStream) -> Fraction:
     """The average rate, frames/s, or FFmpeg's guess where the average cannot be (raw DV: 60,000)."""
     rates = [rate for rate in (stream.average_rate, stream.guessed_rate) if rate]
@@ -163,11 +168,11 @@ def _comment_last(stream: Stream) -> tuple[bool, bool]:
     return bool(stream.disposition & _BESIDE), not stream.disposition & Disposition.default
 
 
-def _infos(streams: Sequence[Stream], chosen: Stream | None) -> tuple[TrackInfo, ...]:
+def _infos(streams: Sequence[_StreamT], chosen: _StreamT | None) -> tuple[TrackInfo, ...]:
     return tuple(
         TrackInfo(
             number=number,
-            codec=stream.codec_context.name,
+            codec=codec_name(stream),
             language=language_of(stream),
             title=stream.metadata.get("title", ""),
             is_default=bool(stream.disposition & Disposition.default),

@@ -76,11 +76,8 @@ class PictureConverter:
     """
 
     def __init__(self, first: av.VideoFrame, size_px: tuple[int, int] | None = None) -> None:
-        tags = ColourTags(
-            int(first.colorspace), int(first.color_range), int(first.color_primaries), int(first.color_trc)
-        )
         self._source = (first.format.name, first.width, first.height)
-        target = _target(*self._source, tags)
+        target = _target(*self._source, picture_of(first).colour)
         self._is_reduced = size_px is not None and size_px[0] * size_px[1] < target.width_px * target.height_px
         if size_px is not None and self._is_reduced:
             target = replace(target, width_px=size_px[0], height_px=size_px[1])
@@ -137,13 +134,17 @@ class PictureConverter:
         )
 
 
+def picture_of(frame: av.VideoFrame) -> WorkingPicture:
+    """Size, format and colour of a decoded frame, by its own tags."""
+    tags = ColourTags(int(frame.colorspace), int(frame.color_range), int(frame.color_primaries), int(frame.color_trc))
+    return WorkingPicture(frame.width, frame.height, frame.format.name, tags)
+
+
 def copied(picture: av.VideoFrame) -> av.VideoFrame:
     """An independent copy of a picture in a working format, without its times."""
-    tags = ColourTags(
-        int(picture.colorspace), int(picture.color_range), int(picture.color_primaries), int(picture.color_trc)
-    )
-    copy = _repacked(picture, WorkingPicture(picture.width, picture.height, picture.format.name, tags))
-    _tag(copy, tags)
+    target = picture_of(picture)
+    copy = _repacked(picture, target)
+    _tag(copy, target.colour)
     return copy
 
 

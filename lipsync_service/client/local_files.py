@@ -34,26 +34,30 @@ class LocalFiles:
     audio: Path | None = None
     output: Path | None = None
 
-    def faults(self) -> dict[str, LipSyncError]:
-        """The error of each file that cannot be used: the same as that of `lipsync_core.lip_sync`, before any work."""
+    def faults(self, video_track: str | None = None, audio_track: str | None = None) -> dict[str, LipSyncError]:
+        """The error of each file that cannot be used: the same as that of `lipsync_core.lip_sync`, before any work.
+
+        The tracks are those that the request chooses; the fault of a missing one has the name of its field.
+        """
         found: dict[str, LipSyncError] = {}
         with reading_room("probes"):
-            for name, check in self._checks().items():
+            for name, check in self._checks(video_track, audio_track).items():
                 try:
                     check()
                 except LipSyncError as error:
-                    found[name] = error
+                    is_of_track = isinstance(error, OptionError) and name != "output"
+                    found[f"{name}_track" if is_of_track else name] = error
         return found
 
-    def _checks(self) -> dict[str, Callable[[], object]]:
+    def _checks(self, video_track: str | None, audio_track: str | None) -> dict[str, Callable[[], object]]:
         video, audio, output = self.video, self.audio, self.output
         checks: dict[str, Callable[[], object]] = {}
         if output is not None:
             checks["output"] = lambda: check_output(output, [path for path in (video, audio) if path is not None])
         if video is not None:
-            checks["video"] = lambda: require_video(video)
+            checks["video"] = lambda: require_video(video, video_track)
         if audio is not None:
-            checks["audio"] = lambda: require_audio(audio)
+            checks["audio"] = lambda: require_audio(audio, audio_track)
         return checks
 
 

@@ -123,7 +123,8 @@ def _row(number: int, fields: object, folder: Path | None) -> ManifestRow:
     except ValidationError as exc:
         row = ManifestRow(number, None, faults_of(exc), local)
     told = {fault.partition(":")[0] for fault in row.faults}
-    wrong = tuple(f"{name}: {error.message}" for name, error in local.faults().items() if name not in told)
+    tracks = (row.request.video_track, row.request.audio_track) if row.request else (None, None)
+    wrong = tuple(f"{name}: {error.message}" for name, error in local.faults(*tracks).items() if name not in told)
     return replace(row, request=None, faults=row.faults + wrong) if wrong else row
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import PurePosixPath
 from types import MappingProxyType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -20,17 +20,18 @@ from pydantic import (
 from lipsync_core.errors import OptionError
 from lipsync_core.media.output import MUXERS
 from lipsync_core.option_specs import (
-    MAX_FACE,
     OPTIONS,
     AudioCodec,
     Codec,
+    Deinterlace,
     EncoderName,
     Extend,
     Length,
     Model,
+    PixFmt,
 )
 from lipsync_core.options import JobOptions
-from lipsync_service.client.field_types import Rate
+from lipsync_service.client.field_types import Rate, Size, Track
 from lipsync_service.client.text_types import Key, Label, LabelName, Url
 from lipsync_service.names import INTERACTIVE, Priority
 from lipsync_service.storage.seals import seal_of
@@ -38,8 +39,6 @@ from lipsync_service.tenants import TenantName
 
 _SCHEMES = ("s3", "https", "http", "file")
 _LONGEST_KEY = 255  # of the ledger's column
-
-
 _DEFAULTS = JobOptions()
 _NO_VALUE = object()
 #: The fields with defaults of the releases whose digests held every field. It stays as it is: the digests of kept jobs
@@ -61,142 +60,134 @@ _FIRST_DEFAULTS: Mapping[str, object] = MappingProxyType(
 )
 
 
+def _option(name: str, title: str, description: str) -> Any:
+    """The field of an option of a job, with its default and its range."""
+    spec = OPTIONS[name]
+    return Field(getattr(_DEFAULTS, name), ge=spec.lowest, le=spec.highest, title=title, description=description)
+
+
+def _in_order(schema: dict[str, Any]) -> None:
+    """Have Prefect's form show the fields in the order in which they are declared."""
+    for position, field in enumerate(schema["properties"].values()):
+        field["position"] = position
+
+
 class LipSyncRequest(BaseModel):
     """One lip-sync job."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", title="Lip-sync job", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", title="Lip-sync job", hide_input_in_errors=True, json_schema_extra=_in_order
+    )
 
     video: Url = Field(
         title="Video",
         description="The face: s3://BUCKET/KEY, https://… or file:///… of any video or still image.",
         examples=["s3://lipsync/inputs/face.mp4"],
-        json_schema_extra={"position": 0},
     )
     audio: Url = Field(
         title="Audio",
         description="The speech: s3://BUCKET/KEY, https://… or file:///… of any file with sound.",
         examples=["s3://lipsync/inputs/speech.wav"],
-        json_schema_extra={"position": 1},
     )
     output: Url = Field(
         title="Output",
         description="Where the result goes: s3://BUCKET/KEY, a presigned PUT address or file:///…, "
         "ending in .mp4, .m4v or .mov.",
         examples=["s3://lipsync/outputs/face.mp4"],
-        json_schema_extra={"position": 2},
     )
-    model: Model = Field(
-        _DEFAULTS.model,
-        title="Model",
-        description="Who moves the mouth; auto is the best model installed on the workers.",
-        json_schema_extra={"position": 3},
+    model: Model = _option("model", "Model", "Who moves the mouth; auto is the best model installed on the workers.")
+    length: Length = _option("length", "Length", "Which input the result lasts as long as.")
+    extend: Extend = _option("extend", "Extend", "How a video shorter than the result goes on.")
+    face: int | None = _option("face", "Face", "Whom to sync: 0 is the leftmost face. Empty: the largest.")
+    expression: float = _option(
+        "expression",
+        "Expression",
+        "How far viseme moves the mouth: 0 not at all, 1 as usual, 1.5 at most. Other models refuse any but 1.",
     )
-    length: Length = Field(
-        _DEFAULTS.length,
-        title="Length",
-        description="Which input the result lasts as long as.",
-        json_schema_extra={"position": 4},
+    enhance_quality: bool = _option(
+        "enhance_quality",
+        "Enhance quality",
+        "Restore the face with GFPGAN: several times slower.",
     )
-    extend: Extend = Field(
-        _DEFAULTS.extend,
-        title="Extend",
-        description="How a video shorter than the result goes on.",
-        json_schema_extra={"position": 5},
+    crf: int = _option("crf", "CRF", "Quality of the encoded video: 0 is lossless, 51 the worst.")
+    encoder: EncoderName = _option(
+        "encoder",
+        "Encoder",
+        "What compresses the video; auto is nvenc where the worker has it, else x264, or x265 for hevc.",
     )
-    face: int | None = Field(
-        None,
-        ge=0,
-        le=MAX_FACE,
-        title="Face",
-        description="Whom to sync: 0 is the leftmost face. Empty: the largest.",
-        json_schema_extra={"position": 6},
+    codec: Codec = _option("codec", "Codec", "What the video is compressed to: h264, which plays everywhere, or hevc.")
+    keep_depth: bool = _option(
+        "keep_depth",
+        "Keep depth",
+        "Keep 10 bits and HDR, in HEVC. Off: they become 8 bits and standard brightness.",
     )
-    expression: float = Field(
-        _DEFAULTS.expression,
-        ge=OPTIONS["expression"].lowest,
-        le=OPTIONS["expression"].highest,
-        title="Expression",
-        description="How far viseme moves the mouth: 0 not at all, 1 as usual, 1.5 at most. "
-        "Other models refuse any but 1.",
-        json_schema_extra={"position": 7},
+    pix_fmt: PixFmt = _option(
+        "pix_fmt",
+        "Pixel format",
+        "auto is yuv420p, which plays everywhere, or 10 bits in HEVC; source is what the video has; or one "
+        "of FFmpeg's.",
     )
-    enhance_quality: bool = Field(
-        False,
-        title="Enhance quality",
-        description="Restore the face with GFPGAN: several times slower.",
-        json_schema_extra={"position": 8},
+    max_size: Size | None = _option(
+        "max_size",
+        "Largest size",
+        "Scale larger pictures down to this, such as 1920x1080. Empty: to what H.264's level 5.2 holds.",
     )
-    crf: int = Field(
-        _DEFAULTS.crf,
-        ge=OPTIONS["crf"].lowest,
-        le=OPTIONS["crf"].highest,
-        title="CRF",
-        description="Quality of the encoded video: 0 is lossless, 51 the worst.",
-        json_schema_extra={"position": 9},
-    )
-    encoder: EncoderName = Field(
-        _DEFAULTS.encoder,
-        title="Encoder",
-        description="What compresses the video; auto is nvenc where the worker has it, else x264, or x265 for hevc.",
-        json_schema_extra={"position": 10},
-    )
-    codec: Codec = Field(
-        _DEFAULTS.codec,
-        title="Codec",
-        description="What the video is compressed to: h264, which plays everywhere, or hevc.",
-        json_schema_extra={"position": 11},
+    deinterlace: Deinterlace = _option(
+        "deinterlace",
+        "Deinterlace",
+        "Make whole pictures of woven fields: auto where the video is interlaced, on always, off never.",
     )
     fps: Rate | None = Field(
-        None,
+        _DEFAULTS.fps,
         title="Frames a second",
         description="Of the result, such as 25 or 30000/1001. Empty: each frame lasts as in the source.",
-        json_schema_extra={"position": 12},
     )
-    audio_codec: AudioCodec = Field(
-        _DEFAULTS.audio_codec,
-        title="Audio codec",
-        description="auto copies AAC-LC and makes AAC-LC of all other sound, which plays everywhere; aac always "
-        "encodes; copy keeps the sound as it is, where the output can hold it.",
-        json_schema_extra={"position": 13},
+    audio_codec: AudioCodec = _option(
+        "audio_codec",
+        "Audio codec",
+        "auto copies AAC-LC and makes AAC-LC of all other sound, which plays everywhere; aac always encodes; "
+        "copy keeps the sound as it is, where the output can hold it.",
     )
-    min_synced: float = Field(
-        _DEFAULTS.min_synced,
-        ge=OPTIONS["min_synced"].lowest,
-        le=OPTIONS["min_synced"].highest,
-        title="Minimum share synced",
-        description="Fail when a smaller share of the frames (0 to 1) gets synced; at 0, when none does.",
-        json_schema_extra={"position": 14},
+    video_track: Track | None = _option(
+        "video_track",
+        "Video track",
+        "Which of the video's tracks: a number from 0, or a language such as de. Empty: the file's own choice.",
+    )
+    audio_track: Track | None = _option(
+        "audio_track",
+        "Audio track",
+        "Which of the audio's tracks: a number from 0, or a language such as de. Empty: the file's own choice.",
+    )
+    min_synced: float = _option(
+        "min_synced",
+        "Minimum share synced",
+        "Fail when a smaller share of the frames (0 to 1) gets synced; at 0, when none does.",
     )
     priority: Priority = Field(
         INTERACTIVE,
         title="Priority",
         description="The queue of its work: bulk jobs run when no interactive one waits.",
-        json_schema_extra={"position": 15},
     )
     callback_url: Url | None = Field(
         None,
         title="Callback URL",
         description="https://… that is told, signed, when the job has completed, failed or been cancelled.",
-        json_schema_extra={"position": 16},
     )
     metadata: dict[LabelName, Label] = Field(
         default_factory=dict,
         max_length=32,
         title="Metadata",
         description='Your own labels as JSON, such as {"shot": "12"}; kept with the run, given back in its callback.',
-        json_schema_extra={"position": 17},
     )
     idempotency_key: Key | None = Field(
         None,
         title="Idempotency key",
         description="The same key and request is the same job; the same key with another request is refused.",
-        json_schema_extra={"position": 18},
     )
     tenant: TenantName | None = Field(
         None,
         title="Tenant",
         description="Whose job it is, on a service that has tenants: their files are kept apart.",
-        json_schema_extra={"position": 19},
     )
 
     @field_validator("video", "audio", "output")

@@ -1,7 +1,10 @@
 """Counts that both the report and the metrics take from the ledger."""
 
+from collections import Counter
+
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
+from lipsync_service.ledger.rows import parted
 from lipsync_service.ledger.tables import FrameOutcome, Job
 
 
@@ -14,6 +17,19 @@ def jobs_by_error(connection: Connection, *conditions: ColumnElement[bool]) -> t
         .order_by(func.count().desc(), Job.error_code)
     )
     return tuple((code or "", count) for code, count in connection.execute(query))
+
+
+def jobs_by_change(connection: Connection, *conditions: ColumnElement[bool]) -> tuple[tuple[str, int], ...]:
+    """Kinds of changes to pictures with the number of jobs that made each, the most frequent first.
+
+    The sizes of scaled pictures do not count: they would be a kind for each video.
+    """
+    query = select(Job.changes, func.count()).where(Job.changes != "", *conditions).group_by(Job.changes)
+    found: Counter[str] = Counter()
+    for changes, count in connection.execute(query):
+        for kind in {change.partition(" from ")[0] for change in parted(changes or "")}:
+            found[kind] += count
+    return tuple(sorted(found.items(), key=lambda entry: (-entry[1], entry[0])))
 
 
 def frames_by_outcome(connection: Connection, *conditions: ColumnElement[bool]) -> tuple[tuple[str, int], ...]:

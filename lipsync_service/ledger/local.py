@@ -13,7 +13,7 @@ from alembic.util.exc import CommandError
 from lipsync_core.report import JobReport
 from lipsync_service.ledger.database import parse_url, upgrade
 from lipsync_service.ledger.ledger import Ledger
-from lipsync_service.ledger.rows import JobAttempt, JobRow, JobState, frame_rows, stage_rows, state_after
+from lipsync_service.ledger.rows import JobAttempt, JobRow, JobState, frame_rows, joined, stage_rows, state_after
 
 POOL = "local"
 _log = logging.getLogger(__name__)
@@ -88,6 +88,8 @@ def _job_row(report: JobReport, attempt: JobAttempt) -> JobRow:
         blender=report.blender,
         enhancer=report.enhancer,
         encoder=report.encoder,
+        changes=joined(report.changes),
+        dropped=joined(report.dropped),
         version=importlib.metadata.version("lipsync"),
         track_was_cached=report.track_was_cached,
         created_at=started,

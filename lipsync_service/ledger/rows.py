@@ -69,6 +69,8 @@ class JobRow:
     blender: str | None = None
     enhancer: str | None = None
     encoder: str | None = None
+    changes: str | None = None  # of every picture before it was encoded: `joined`; "" where there was none
+    dropped: str | None = None  # what the video's file holds and the result does not: `joined`
     version: str | None = None  # of this product
     track_was_cached: bool | None = None
     created_at: datetime | None = None
@@ -84,6 +86,7 @@ class JobRow:
     table: Literal["jobs"] = "jobs"
 
 
+_BETWEEN = "; "
 _VERDICT = ("attempt", "state", "error_code", "finished_at")
 _RANKS = {JobState.ACCEPTED: 0, JobState.RUNNING: 1, JobState.COMPLETED: 2, JobState.FAILED: 2, JobState.CANCELLED: 2}
 
@@ -141,6 +144,16 @@ class FrameRow:
 
 Row = KeyRow | JobRow | StageRow | FrameRow
 _LINES: TypeAdapter[Row] = TypeAdapter(Annotated[Row, Field(discriminator="table")])
+
+
+def joined(texts: Sequence[str]) -> str:
+    """Several texts as the ledger keeps them in one column."""
+    return _BETWEEN.join(texts)
+
+
+def parted(text: str) -> list[str]:
+    """The texts of `joined`."""
+    return text.split(_BETWEEN) if text else []
 
 
 def row_to_line(row: Row) -> bytes:

@@ -82,6 +82,8 @@ class Job(Base):
     blender: Mapped[str | None]
     enhancer: Mapped[str | None]
     encoder: Mapped[str | None]
+    changes: Mapped[str | None] = mapped_column(Text)  # of every picture, "; " between them; "": none
+    dropped: Mapped[str | None] = mapped_column(Text)  # what the video's file holds and the result does not
     version: Mapped[str | None] = mapped_column(String(64))  # of this product
     track_was_cached: Mapped[bool | None]
     created_at: Mapped[datetime | None] = mapped_column(index=True)

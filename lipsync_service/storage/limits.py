@@ -9,16 +9,21 @@ from lipsync_core.media.opening import open_media
 from lipsync_core.media.probe import MediaInfo, probe
 
 
-def check_duration(path: Path, shown: str, max_duration_s: float) -> MediaInfo:
+def check_duration(
+    path: Path, shown: str, max_duration_s: float, video_track: str | None = None, audio_track: str | None = None
+) -> MediaInfo:
     """Probe `path` and check that it plays no longer than `max_duration_s`; `shown` is its name in the message.
+
+    The tracks are as for `lipsync_core.media.probe.probe`.
 
     A file without a stated duration (a raw stream, a live recording) is read up to the limit, but not decoded.
 
     Raises:
         DurationLimitError: the file plays longer.
+        OptionError: the file has no such track.
         InputError: it is no media file, as `lipsync_core.media.probe.probe`.
     """
-    info = probe(path)
+    info = probe(path, video_track, audio_track)
     stated_s = [each.duration_s for each in (info.video, info.audio) if each is not None]
     known_s = [duration_s for duration_s in stated_s if duration_s is not None]
     duration_s = max(known_s) if len(known_s) == len(stated_s) and known_s else _counted_s(path, max_duration_s)

@@ -10,6 +10,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from lipsync_core import JobOptions, Workspace, lip_sync
 from lipsync_core.errors import OptionError
@@ -91,6 +92,19 @@ def test_a_picture_that_plays_everywhere_stays_as_it_is(
     one, other = luma_frames(face_clip, 1)[0], luma_frames(output, 1)[0]
     np.testing.assert_array_equal(one[: len(one) // 4], other[: len(one) // 4])
     assert report.changes == ()
+
+
+def test_the_report_says_that_a_still_was_turned_as_it_was_read(
+    face_clip: Path, speech_wav: Path, workspace: Workspace, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    ffmpeg("-i", face_clip, "-frames:v", "1", "-vf", "transpose=cclock_flip", tmp_path / "stored.png")
+    exif = Image.Exif()
+    exif[0x112] = 5  # shown mirrored and turned
+    Image.open(tmp_path / "stored.png").save(tmp_path / "photo.jpg", exif=exif, quality=95)
+    report = lip_sync(tmp_path / "photo.jpg", speech_wav, tmp_path / "out.mp4", SHORT, workspace)
+    assert report.frames.synced == report.frames.total > 0
+    assert report.changes == ("mirrored", "turned", "rgb24 to yuv420p")
+    assert opened(tmp_path / "out.mp4")[0].width == 640
 
 
 @pytest.mark.parametrize(("transfer", "name"), [("arib-std-b67", "HLG"), ("smpte2084", "PQ")])

@@ -247,7 +247,7 @@ def test_sixteen_channels_become_a_sound_that_plays(ffmpeg: Ffmpeg, tmp_path: Pa
         ("alac.m4a", "alac", ".mp4", "alac"),
         ("alac.m4a", "alac", ".mov", "alac"),
         ("in.ogg", "libvorbis", ".mp4", "vorbis"),
-        ("in.dts", "dca", ".mp4", "dca"),
+        ("in.dts", "dca", ".mp4", "dts"),
         ("in.wav", "pcm_s16le", ".mov", "pcm_s16le"),
         ("in.wav", "pcm_mulaw", ".mov", "pcm_mulaw"),
         ("in.m4a", "aac", ".mp4", "aac"),
@@ -260,7 +260,7 @@ def test_a_copy_is_one(
     ffmpeg("-i", speech, "-ar", "48000", "-ac", "2", "-c:a", codec, "-strict", "-2", source)
     check_soundtrack(AudioCut(source), ending, "copy")
     assert write_movie(output, AudioCut(source), "copy") == f"copy ({shown})"
-    assert facts(output)[0].removesuffix("float") == shown
+    assert facts(output)[0].removesuffix("float").replace("dca", "dts") == shown  # by the names of decoders
     assert abs(offset_s(heard(source, is_movie=False), heard(output))) < MAX_OFFSET_S
     if not shown.startswith("pcm"):  # MOV cuts it into pieces of another size
         assert sound_packets(output) == sound_packets(source)

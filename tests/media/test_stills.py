@@ -62,6 +62,11 @@ def test_a_still_is_upright_whatever_its_orientation(ending: str, orientation: i
     assert psnr_db(shown(path), expected) > 30
     video = require_video(path)
     assert (video.is_still, video.is_mirrored) == (True, False)
+    turned, mirrored = orientation in (3, 5, 6, 7, 8), orientation in (2, 4, 5, 7)
+    if ending in ("heic", "avif") or mirrored:
+        assert video.still_changes == (("mirrored",) * mirrored + ("turned",) * turned)
+    else:  # players turn it
+        assert (video.still_changes, video.rotation_deg != 0) == ((), turned)
 
 
 @pytest.mark.parametrize("ending", ["heic", "avif"])
@@ -107,8 +112,9 @@ def test_a_profile_of_wide_colours_is_converted_to_srgb(ending: str, tmp_path: P
     path = tmp_path / f"wide.{ending}"
     Image.fromarray(in_display_p3(rgb)).save(path, icc_profile=display_p3_profile(), quality=95)
     assert psnr_db(shown(path), rgb) > 30
-    colour = require_video(path).colour
-    assert (colour.primaries, colour.transfer) == (1, 13)
+    video = require_video(path)
+    assert (video.colour.primaries, video.colour.transfer) == (1, 13)
+    assert video.still_changes == ("colours to sRGB",)
 
 
 @pytest.mark.parametrize("orientation", [5, 6])

@@ -29,7 +29,9 @@ _PAGE_LIMIT_MS = 30_000
 _JOB_LIMIT_MS = 120_000
 _PICTURE_PX = {"width": 1280, "height": 1000}
 _ENDED = re.compile("Completed|Duplicate|Failed|Crashed|Cancelled")
-_UNSET = {"face", "fps", "callback_url", "idempotency_key", "tenant"}  # fields that may be empty, and are by default
+#: Fields that may be empty, and are by default.
+_UNSET = {"face", "fps", "max_size", "video_track", "audio_track", "callback_url", "idempotency_key", "tenant"}
+_SWITCHES = {"enhance_quality", "keep_depth"}
 KeepPicture = Callable[[str], None]
 
 
@@ -130,17 +132,18 @@ def test_the_form_says_of_every_field_what_it_is_and_what_it_is_by_default(servi
         expect(shown).to_contain_text(str(field.description))
         if name in _UNSET:
             expect(shown).to_contain_text('Property is type "None"')
-        elif not field.is_required() and name not in ("metadata", "enhance_quality"):
+        elif name in _SWITCHES:
+            expect(shown.get_by_role("switch")).not_to_be_checked()
+        elif not field.is_required() and name != "metadata":
             value = shown.locator("button[modelvalue], input, textarea").first
             is_list = value.evaluate("element => element.tagName") == "BUTTON"
             shown_value = value.inner_text() if is_list else value.input_value()
             assert shown_value == str(field.default).removesuffix(".0"), name
-    expect(form.field("Enhance quality").get_by_role("switch")).not_to_be_checked()
 
 
 def test_the_form_offers_the_choices_of_a_field(service: "Service", page: Page) -> None:
     form = Form(page, service)
-    for name in ("model", "length", "extend", "priority"):
+    for name in ("model", "length", "extend", "pix_fmt", "deinterlace", "audio_codec", "priority"):
         field = LipSyncRequest.model_json_schema()["properties"][name]
         assert form.choices(field["title"]) == field["enum"]
 
@@ -151,6 +154,7 @@ def test_the_form_offers_the_choices_of_a_field(service: "Service", page: Page) 
         ("CRF", "99", "99 is greater than the maximum of 51"),
         ("Minimum share synced", "2", "2 is greater than the maximum of 1"),
         ("Metadata", '{"shot": 12}', "12 is not of type 'string'"),
+        ("Largest size", "large", "'large' is not valid under any of the given schemas"),
     ],
 )
 def test_the_form_fails_and_says_why_when_a_value_is_out_of_bounds(
@@ -159,6 +163,8 @@ def test_the_form_fails_and_says_why_when_a_value_is_out_of_bounds(
     form = Form(page, service)
     for required in ("Video", "Audio", "Output"):
         form.fill(required, "s3://lipsync/none.mp4")
+    if title == "Largest size":
+        form.set_kind(title, "str")
     form.fill(title, value)
     form.submit()
     expect(page.get_by_text(complaint).first).to_be_visible()
@@ -174,6 +180,8 @@ def test_a_job_from_the_form_completes_and_shows_what_it_did(
     form.fill("Output", "s3://lipsync/ui/out.mp4")
     keep_picture("ui-form.png")
     fill_what_may_be_empty(form, key)
+    form.field("Keep depth").evaluate("element => element.scrollIntoView()")
+    keep_picture("ui-form-tracks.png")
     with page.expect_response(re.compile("create_flow_run")) as answer:
         form.submit()
     run_id = answer.value.json()["id"]
@@ -183,6 +191,7 @@ def test_a_job_from_the_form_completes_and_shows_what_it_did(
     expect(badge).to_have_text("Completed")
     request = service.api.get(f"/flow_runs/{run_id}").json()["parameters"]["request"]
     assert (request["face"], request["metadata"]) == (0, {"shot": "12"})
+    assert (request["max_size"], request["keep_depth"], request["video_track"]) == ("320x180", False, "0")
     assert (request["callback_url"], request["idempotency_key"]) == (None, key)
     look_at_artifacts(page, page.url, keep_picture)
     with av.open(str(service.get("ui/out.mp4", tmp_path / "out.mp4"))) as movie:
@@ -192,6 +201,10 @@ def test_a_job_from_the_form_completes_and_shows_what_it_did(
 def fill_what_may_be_empty(form: Form, idempotency_key: str) -> None:
     form.set_kind("Face", "int")
     form.fill("Face", "0")
+    form.set_kind("Largest size", "str")
+    form.fill("Largest size", "320x180")
+    form.set_kind("Video track", "str")
+    form.fill("Video track", "0")
     form.set_kind("Callback URL", "str")  # and back: no receiver listens
     form.fill("Callback URL", "https://example.invalid/hook")
     form.set_kind("Callback URL", "None")

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from lipsync_core.clock import StageClock
 from lipsync_core.media.decode import SourceFrame, decode_frames
+from lipsync_core.media.delivery import DeliveredPictures, delivery
 from lipsync_core.media.planes import thumbnail
 from lipsync_core.media.probe import require_video
+from lipsync_core.options import JobOptions
 from tasks.preview import MAX_SHEET_BYTES, Preview, evenly_spread
 
 if TYPE_CHECKING:  # conftest.py is no module of its own
@@ -32,6 +34,11 @@ def sheet_of(path: Path, total: int) -> NDArray[np.uint8]:
     """The contact sheet of all frames of a movie, (H, W, 3) RGB."""
     preview = Preview(total, require_video(path))
     assert sum(1 for _ in preview.watched(frames_of(path))) == total
+    return read_sheet(preview)
+
+
+def read_sheet(preview: Preview) -> NDArray[np.uint8]:
+    """The contact sheet, (H, W, 3) RGB."""
     bgr = cv2.imdecode(np.frombuffer(preview.sheet(), np.uint8), cv2.IMREAD_COLOR)
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
@@ -94,6 +101,32 @@ def test_ten_bit_frames_have_their_colours(ffmpeg: "Ffmpeg", half_red: Path, tmp
     ffmpeg("-i", half_red, "-frames:v", "2", "-c:v", "libx264", "-pix_fmt", "yuv422p10le", deep)
     sheet = sheet_of(deep, 2)
     assert (colour_at(sheet, 60, 67), colour_at(sheet, 180, 67)) == (RED, GREEN)
+
+
+@pytest.mark.parametrize(("transfer", "name"), [("arib-std-b67", "HLG"), ("smpte2084", "PQ")])
+def test_frames_in_hdr_have_the_colours_of_the_standard_output(
+    transfer: str, name: str, face_clip: Path, ffmpeg: "Ffmpeg", tmp_path: Path
+) -> None:
+    source = tmp_path / "phone.mp4"
+    tags = f"setparams=color_primaries=bt2020:color_trc={transfer}:colorspace=bt2020nc:range=tv"
+    ffmpeg("-i", face_clip, "-frames:v", "1", "-vf", f"format=yuv420p10le,{tags}", "-c:v", "libx265", source)
+    info = require_video(source)
+    [frame] = frames_of(source)
+    preview = Preview(1, info)
+    pts = frame.picture.pts
+    before = frame.picture.to_ndarray()
+    preview.consider(0, frame.picture)
+    assert frame.picture.pts == pts and np.array_equal(frame.picture.to_ndarray(), before)
+    plan = delivery(info, JobOptions())
+    assert f"{name} tone-mapped to BT.709" in plan.changes
+    wanted = DeliveredPictures(plan).convert(frame.picture).to_ndarray(format="rgb24")
+    assert np.abs(blocks(read_sheet(preview)) - blocks(wanted)).mean() < 2.5
+    assert np.abs(blocks(thumbnail(frame.picture, TILE_PX)[0]) - blocks(wanted)).mean() > 15  # not decoded
+
+
+def blocks(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """(15, 20, 3) mean colours: JPEG blurs the colours of what is smaller."""
+    return cv2.resize(rgb, (20, 15), interpolation=cv2.INTER_AREA).astype(np.float64)
 
 
 def test_the_sheet_is_small_even_of_noise(ffmpeg: "Ffmpeg", tmp_path: Path) -> None:

@@ -25,7 +25,6 @@ from lipsync_core.media.probe import require_video
 from lipsync_core.media.working import working_picture
 from lipsync_core.models.store import ModelStore
 from lipsync_core.report import FrameCounts, Progress
-from lipsync_core.source_video import SourceVideo
 from lipsync_core.threads import no_thread_pools
 from tests.conftest import Ffmpeg
 from tests.echo_network import write_echo
@@ -41,9 +40,9 @@ from tasks.edits import kept_or_inferred_edits
 from tasks.inference import hear, load_gpu_pool_parts, open_inference
 from tasks.job import Inferred, JobInputs, ServiceJob
 from tasks.opening import open_job
-from tasks.rendering import RenderPass, blend_frames, check_sound, deliver, encode_frames, open_render
+from tasks.rendering import RenderPass, blend_frames, check_sound_of, deliver, encode_frames, open_render
 from tasks.stage_log import StageLog
-from tasks.stages import fetch_video
+from tasks.stages import fetch_audio, fetch_video
 from tasks.tracks import track_clip
 
 SPEECH = Path(__file__).parents[2] / "demo" / "speech.wav"
@@ -108,9 +107,7 @@ class Service:
 
 
 def fetched(job: ServiceJob, video: Path, audio: Path) -> JobInputs:
-    copies = [job.hold(job.files.fetch(path.as_uri())) for path in (video, audio)]
-    source = SourceVideo(copies[0].path, require_video(copies[0].path), "the video", copies[0].sha256)
-    return JobInputs(source, copies[1])
+    return JobInputs(fetch_video.fn(job, video.as_uri()), fetch_audio.fn(job, audio.as_uri()))
 
 
 def encoder_for(job: ServiceJob, inputs: JobInputs) -> EncoderChoice:
@@ -247,6 +244,97 @@ def test_a_job_through_the_service_gives_the_same_frames(
     assert counts.synced == counts.total > 0
 
 
+@pytest.fixture
+def film(clip: Path, tmp_path: Path, ffmpeg: Ffmpeg) -> Path:
+    """Two pictures of a face, the second flipped and smaller; half a second of German and .8 s of English speech."""
+    path = tmp_path / "film.mkv"
+    ffmpeg(
+        *("-i", clip, "-t", "0.5", "-i", SPEECH, "-ss", "3", "-i", SPEECH, "-t", "0.8"),
+        *(
+            "-filter_complex",
+            "[0:v]split[a][b];[b]hflip,scale=384:216[c]",
+            "-map",
+            "[a]",
+            "-map",
+            "[c]",
+            "-map",
+            "1",
+            "-map",
+            "2",
+        ),
+        *("-c:v", "libx264", "-crf", "10", "-c:a", "pcm_s16le"),
+        *("-metadata:s:a:0", "language=ger", "-metadata:s:a:1", "language=eng", path),
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        JobOptions(model="viseme", video_track="1", audio_track="de"),
+        JobOptions(model="viseme", video_track="0", audio_track="eng", fps=Fraction(10)),
+        JobOptions(model="viseme", deinterlace="on", audio_track="1", end_s=Fraction(1, 2)),
+        JobOptions(model="viseme", max_size=(200, 200), pix_fmt="yuv444p", end_s=Fraction(1, 2)),
+        JobOptions(model="viseme", keep_depth=True, end_s=Fraction(1, 5)),
+    ],
+    ids=["tracks", "rate", "deinterlaced", "size and format", "depth"],
+)
+def test_tracks_and_pictures_through_the_service_are_those_of_the_command_line(
+    options: JobOptions, serve: Callable[[Path], Service], simple: Path, film: Path
+) -> None:
+    counts = assert_same_as_lip_sync(serve(simple), simple, options, film, film)
+    assert counts.synced == counts.total > 0
+
+
+def test_jobs_that_differ_in_a_track_or_its_reading_share_nothing_that_is_stored(
+    serve: Callable[[Path], Service], simple: Path, film: Path, tmp_path: Path
+) -> None:
+    plain = JobOptions(model="viseme", end_s=Fraction(2, 5))
+    choices = {
+        "plain": plain,
+        "picture": replace(plain, video_track="1"),
+        "sound": replace(plain, audio_track="1"),
+        "fields": replace(plain, deinterlace="on"),
+        "rate": replace(plain, fps=Fraction(50)),
+    }
+    service = serve(simple)
+    stored, made = {}, {}
+    for name, options in choices.items():
+        stored[name] = service.infer(options, film, film)
+        service.render(options, film, film, stored[name], tmp_path / f"{name}.mp4")
+        made[name] = content(tmp_path / f"{name}.mp4")
+    assert len({each.edits.url for each in stored.values()}) == len(choices)
+    assert not any(each.edits.was_cached for each in stored.values())
+    assert {name for name, each in stored.items() if each.track.was_cached} == {"sound", "rate"}
+    for name, options in choices.items():  # what is stored of the others changes no frame and no sound
+        lip_sync(film, film, tmp_path / "local.mp4", options, Workspace(models=simple, cache=tmp_path / name))
+        assert made[name] == content(tmp_path / "local.mp4")
+        assert name == "plain" or made[name] != made["plain"]
+
+
+def test_the_same_track_by_number_and_by_language_is_worked_on_once(
+    serve: Callable[[Path], Service], simple: Path, film: Path
+) -> None:
+    service = serve(simple)
+    for one, other, seconds in ((None, "ger", Fraction(1, 2)), ("1", "en", Fraction(4, 5))):
+        first = service.infer(JobOptions(model="viseme", audio_track=one), film, film)
+        again = service.infer(JobOptions(model="viseme", audio_track=other), film, film)
+        assert (first.edits.was_cached, again.edits.was_cached) == (False, True)
+        assert first.track.sound_end_s == again.track.sound_end_s == seconds
+
+
+@pytest.mark.parametrize("field", ["video_track", "audio_track"])
+def test_a_job_fails_when_a_file_lacks_the_track_with_the_words_of_the_command_line(
+    field: str, serve: Callable[[Path], Service], simple: Path, film: Path, tmp_path: Path
+) -> None:
+    options = JobOptions(model="viseme", **{field: "fr"})
+    with serve(simple).machine("cpu", options) as job, pytest.raises(OptionError) as served:
+        fetched(job, film, film)
+    with pytest.raises(OptionError) as local:
+        lip_sync(film, film, tmp_path / "out.mp4", options, Workspace(simple, tmp_path / "local-cache"))
+    assert str(served.value) == str(local.value)
+
+
 @pytest.mark.parametrize("model", ["viseme", "wav2lip"])
 @pytest.mark.parametrize("sound_s", [0.3, 1.5])
 def test_a_job_as_long_as_the_video_gives_the_same_frames(
@@ -374,11 +462,27 @@ def test_a_job_fails_before_any_work_when_the_output_cannot_hold_a_copy_of_the_s
     ffmpeg("-i", SPEECH, flac)
     with serve(simple).machine("cpu", JobOptions(audio_codec="copy")) as job:
         inputs = fetched(job, video, flac)
-        check_sound(job, inputs, ".mp4")
+        check_sound_of(job, inputs, ".mp4")
         with pytest.raises(OptionError, match="mov does not take flac") as caught:
-            check_sound(job, inputs, ".mov")
+            check_sound_of(job, inputs, ".mov")
     assert flac.as_uri() in str(caught.value)  # and not this machine's copy of it
     assert str(inputs.audio.path) not in str(caught.value)
+
+
+def test_a_stage_tells_what_became_of_the_picture_and_the_sound(
+    serve: Callable[[Path], Service], simple: Path, film: Path, tmp_path: Path
+) -> None:
+    options = JobOptions(model="viseme", end_s=Fraction(1, 5), max_size=(200, 200), deinterlace="on")
+    service = serve(simple)
+    inferred = service.infer(options, film, film)
+    with service.machine("cpu", options) as job:
+        inputs = fetched(job, film, film)
+        render = open_render(job, inputs, inferred, encoder_for(job, inputs), uuid4(), ".mp4")
+        rendered(render)
+    [note] = [run.note for run in job.log.runs if run.stage == "encode"]
+    local = lip_sync(film, film, tmp_path / "local.mp4", options, Workspace(simple, tmp_path / "local-cache"))
+    assert local.changes == ("deinterlaced", "scaled from 512x288 to 200x112")
+    assert note == f"picture {', '.join(local.changes)}; sound {local.audio}"
 
 
 def test_all_that_fetch_learns_of_the_video_travels_with_it(

@@ -75,6 +75,15 @@ def test_a_request_that_this_version_does_not_know_is_none() -> None:
     assert "none that this version knows" in render_details(JobDetails(job("COMPLETED", colour="red"), [], []))
 
 
+def test_a_job_shows_its_options_also_those_without_a_value() -> None:
+    plain = " ".join(render_details(JobDetails(job("RUNNING"), [], [])).split())
+    assert "face largest" in plain and "fps the source's" in plain and "max_size level 5.2's" in plain
+    assert "video_track the file's own choice, audio_track the file's own choice" in plain
+    chosen = job("RUNNING", audio_track="de", max_size="640x360", keep_depth=True, fps="25")
+    told = " ".join(render_details(JobDetails(chosen, [], [])).split())
+    assert "keep_depth on" in told and "max_size 640x360" in told and "fps 25" in told and "audio_track de" in told
+
+
 def test_a_list_fits_a_terminal() -> None:
     failed = job("FAILED", "MEDIA_UNREADABLE: no media")
     text = render_list([failed, job("RUNNING")], width=80)

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from lipsync_cli.main import main
 from tests.cli.conftest import RunLipSync, write_movie
@@ -20,6 +21,35 @@ def test_probe_says_what_a_sound_holds(speech: Path, capsys: pytest.CaptureFixtu
     text = capsys.readouterr().out
     assert "video  none" in text
     assert "audio  pcm_s16le, 16000 Hz, 1 channel, 256 kb/s, 0.500 s" in text
+
+
+def test_probe_says_what_will_be_changed(ffmpeg: Ffmpeg, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pattern = ("-f", "lavfi", "-i", "testsrc2=size=128x96:rate=25", "-frames:v", "4")
+    hlg = "format=yuv420p10le,setparams=color_primaries=bt2020:color_trc=arib-std-b67:colorspace=bt2020nc"
+    ffmpeg(*pattern, "-vf", hlg, "-c:v", "libx265", tmp_path / "phone.mp4")
+    fields = ("-flags", "+ilme+ildct", "-x264-params", "tff=1")
+    ffmpeg(*pattern, "-pix_fmt", "yuv420p", "-vf", "setfield=tff", "-c:v", "libx264", *fields, tmp_path / "tape.mp4")
+    ffmpeg(*pattern, "-frames:v", "1", tmp_path / "plain.png")
+    exif = Image.Exif()
+    exif[0x112] = 5
+    Image.open(tmp_path / "plain.png").save(tmp_path / "flipped.jpg", exif=exif)
+    told = {"phone.mp4": "HDR (HLG)", "tape.mp4": "marked as interlaced", "flipped.jpg": "mirrored, turned"}
+    for name, words in told.items():
+        assert main(["probe", str(tmp_path / name)]) == 0
+        said = capsys.readouterr().out
+        assert [other in said for other in told.values()] == [other == words for other in told.values()]
+
+
+def test_probe_names_the_codec_and_not_its_decoder(
+    ffmpeg: Ffmpeg, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of AV1 it said libdav1d, of MP3 mp3float."""
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "still.avif")
+    ffmpeg("-f", "lavfi", "-i", "sine=duration=1", "-c:a", "libmp3lame", tmp_path / "tone.mp3")
+    assert main(["probe", str(tmp_path / "still.avif")]) == 0
+    assert "still image, av1, 64x64" in capsys.readouterr().out
+    assert main(["probe", str(tmp_path / "tone.mp3")]) == 0
+    assert "audio  mp3, 44100 Hz" in capsys.readouterr().out
 
 
 def test_probe_writes_json(movie: Path, capsys: pytest.CaptureFixture[str]) -> None:

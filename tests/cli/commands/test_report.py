@@ -23,7 +23,7 @@ pytest.importorskip("pydantic_settings", reason="the ledger needs the extra 'ser
 from lipsync_core.report import FrameCounts
 from lipsync_service.ledger.database import upgrade
 from lipsync_service.ledger.ledger import Ledger
-from lipsync_service.ledger.rows import JobAttempt, JobRow, JobState, Row, StageRow, frame_rows
+from lipsync_service.ledger.rows import JobAttempt, JobRow, JobState, Row, StageRow, frame_rows, joined
 from tests.cli.conftest import RunLipSync
 from tests.cli.test_ledger import gone
 
@@ -36,7 +36,8 @@ def rows() -> list[Row]:
     told: list[Row] = []
     for index in range(4):
         ended = START + timedelta(days=index)
-        job = JobRow(uuid4(), 1, JobState.COMPLETED, model="viseme/1", pool="cpu", finished_at=ended)
+        changes = joined(("deinterlaced", "10 to 8 bits")) if index else ""
+        job = JobRow(uuid4(), 1, JobState.COMPLETED, model="viseme/1", pool="cpu", finished_at=ended, changes=changes)
         track = StageRow(job.job_id, 1, "track", 0.5, 0.5, ended, was_cached=index > 1, pool="gpu")
         encode = StageRow(job.job_id, 1, "encode", 1.0 + index, 1.0, ended, items=280, pool="cpu")
         mux = StageRow(job.job_id, 1, "mux", 0.25, 0.1, ended, part_of="encode", pool="cpu")
@@ -71,6 +72,7 @@ def test_the_text_holds_the_figures_of_the_ledger(report: RunLipSync, ledger_url
     assert ["track", "0.50", "0.50", "16.7", "%", "2", "2"] in lines
     assert "5 jobs: 4 completed, 1 failed" in done.stdout
     assert "36 of 40 frames synced (90.0 %)" in done.stdout
+    assert "pictures: 10 to 8 bits (3), deinterlaced (3)" in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
 
 
@@ -81,6 +83,7 @@ def test_the_json_holds_the_same(report: RunLipSync, ledger_url: str) -> None:
     assert (encode["median_s"], encode["p95_s"], encode["runs"]) == (2.5, pytest.approx(3.85), 4)
     assert fields["total_s"] == 12.0
     assert fields["errors"] == {HOSTILE: 1}
+    assert fields["changes"] == {"10 to 8 bits": 3, "deinterlaced": 3}
 
 
 def test_the_markdown_is_a_table_that_a_name_cannot_break(report: RunLipSync, ledger_url: str) -> None:
@@ -138,6 +141,7 @@ def test_the_page_holds_charts_and_table_and_refers_to_nothing(
     assert not re.search(r"url\(|@import", source)
     assert "2.50 s" in page.text and "83.3 %" in page.text
     assert HOSTILE in page.text
+    assert "What was changed in all pictures" in page.text and "deinterlaced3" in page.text.replace("\n", "")
 
 
 @starts_servers

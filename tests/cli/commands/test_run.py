@@ -98,6 +98,15 @@ def test_run_fails_when_an_input_is_an_address(
         assert "`lipsync submit` takes addresses" in done.stderr
 
 
+def test_run_fails_when_the_output_is_an_address(
+    movie: Path, speech: Path, tmp_path: Path, lipsync: RunLipSync
+) -> None:
+    """It was called an input that does not exist."""
+    done = lipsync("run", movie.name, speech.name, "-o", "s3://bucket/out.mp4")
+    assert_refused(done, "OUTPUT_UNWRITABLE", 5, tmp_path)
+    assert "s3://bucket/out.mp4 is an address, and no file of this machine; `lipsync submit` takes" in done.stderr
+
+
 def test_run_fails_when_there_is_no_such_track(movie: Path, speech: Path, tmp_path: Path, lipsync: RunLipSync) -> None:
     for option in ("--video-track", "--audio-track"):
         done = lipsync("run", movie.name, speech.name, "-o", "out.mp4", option, "3")

@@ -94,6 +94,12 @@ def test_files_of_this_machine_fail_as_in_a_run_before_anything_is_sent(
         local, served = lipsync_here("run", *arguments), lipsync_here("submit", *arguments)
         assert served.stderr == local.stderr
         assert served.returncode == local.returncode in (3, 5)
+    for track in (("--video-track", "1"), ("--audio-track", "fr")):
+        arguments = (movie.name, speech.name, "-o", "out.mp4", *track)
+        local, served = lipsync_here("run", *arguments), lipsync_here("submit", *arguments)
+        assert served.stderr == local.stderr
+        assert "BAD_OPTION: the file has no " in served.stderr
+        assert served.returncode == local.returncode == 2
 
 
 @pytest.mark.parametrize(
@@ -102,6 +108,7 @@ def test_files_of_this_machine_fail_as_in_a_run_before_anything_is_sent(
         (("s3://in/v.mp4", "ftp://in/a.wav", "-o", "s3://out/o.mp4"), "audio: it does not begin with s3://"),
         (("s3://in/v.mp4", "s3://in/a.wav", "-o", "s3://out/o.avi"), "output: its path ends in none of .mp4"),
         ((*ADDRESSES, "--crf", "99"), "crf: Input should be less than or equal to 51"),
+        ((*ADDRESSES, "--max-size", "32x32"), "BAD_OPTION: max-size is 32x32; choose 64 pixels or more each way"),
         ((*ADDRESSES, "--encoder", "x265"), "BAD_OPTION: encoder x265 does not make h264; choose codec hevc, or auto"),
         ((*ADDRESSES, "--model", "magic"), "model: Input should be 'auto'"),
         ((*ADDRESSES, "--metadata", "show"), "'show' is not NAME=VALUE"),

@@ -9,6 +9,7 @@ import pytest
 from lipsync_core.errors import InputError
 from lipsync_service.client.batch import plan_rows
 from lipsync_service.client.manifest import read_manifest
+from tests.conftest import MakeVideo, Tone
 
 ROW = {"video": "s3://in/v.mp4", "audio": "s3://in/a.wav", "output": "s3://out/o.mp4"}
 
@@ -35,6 +36,31 @@ def test_csv_and_json_lines_say_the_same(tmp_path: Path) -> None:
     assert from_lines.request is not None
     assert keys(lines) == keys(table)
     assert (from_lines.number, from_table.number) == (1, 2)
+
+
+def test_tracks_and_pictures_are_columns_too(tmp_path: Path) -> None:
+    chosen = {"video_track": 1, "audio_track": "de", "deinterlace": "off", "keep_depth": True, "max_size": "640x360"}
+    lines = written(tmp_path / "m.jsonl", json.dumps({**ROW, **chosen, "pix_fmt": "yuv420p10le"}))
+    header = "video,audio,output,video_track,audio_track,deinterlace,keep_depth,max_size,pix_fmt"
+    cells = "s3://in/v.mp4,s3://in/a.wav,s3://out/o.mp4,1,de,off,true,640x360,yuv420p10le"
+    [from_lines], [from_table] = read_manifest(lines), read_manifest(written(tmp_path / "m.csv", f"{header}\n{cells}"))
+    assert from_lines.request is not None and from_lines.request == from_table.request
+    options = from_lines.request.options()
+    assert (options.video_track, options.audio_track, options.deinterlace) == ("1", "de", "off")
+    assert (options.keep_depth, options.max_size, options.pix_fmt) == (True, (640, 360), "yuv420p10le")
+
+
+def test_a_row_fails_when_its_file_lacks_the_track(tmp_path: Path, make_video: MakeVideo, tone: Tone) -> None:
+    make_video("v.mp4"), tone("a.wav")
+    here = {"video": "v.mp4", "audio": "a.wav", "output": "o.mp4"}
+    rows = [{**here, "video_track": 0, "audio_track": "0"}, {**here, "video_track": 3, "audio_track": "fr"}]
+    manifest = written(tmp_path / "m.jsonl", "\n".join(map(json.dumps, rows)))
+    good, bad = read_manifest(manifest, folder=tmp_path)
+    assert good.faults == ()
+    assert bad.faults == (
+        "video_track: the file has no video track '3'",
+        "audio_track: the file has no audio track 'fr'",
+    )
 
 
 def test_the_key_changes_with_the_request_and_is_the_callers_where_given(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """The request: the fields that it accepts and refuses, and its form."""
 
+import re
 from dataclasses import fields
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -33,6 +35,14 @@ def test_a_request_with_files_alone_has_the_options_of_the_command_line() -> Non
         ("expression", 1.6),
         ("min_synced", 1.1),
         ("priority", "urgent"),
+        ("pix_fmt", "rgb24"),
+        ("keep_depth", "perhaps"),
+        ("max_size", "large"),
+        ("max_size", "1920x1080x3"),
+        ("deinterlace", "maybe"),
+        ("video_track", ""),
+        ("audio_track", "x" * 65),
+        ("audio_track", 1.5),
         ("callback_url", "s3://bucket/key"),
         ("metadata", {"note": "x" * 1025}),
         ("idempotency_key", ""),
@@ -60,6 +70,14 @@ def test_the_form_shows_every_field_in_order_with_a_title_and_a_description() ->
     assert schema["required"] == ["video", "audio", "output"]
 
 
+def test_the_documentation_names_every_field() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "service.md").read_text(encoding="utf-8")
+    section = text.partition("### What a request may ask for\n")[2].partition("\n###")[0]
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    named = re.findall(r"`(\w+)`", " ".join(cells))
+    assert sorted([*named, "video", "audio", "output"]) == sorted(LipSyncRequest.model_fields)
+
+
 def test_every_option_of_a_request_reaches_the_job() -> None:
     chosen = {
         "model": "viseme",
@@ -71,8 +89,14 @@ def test_every_option_of_a_request_reaches_the_job() -> None:
         "crf": 31,
         "encoder": "x265",
         "codec": "hevc",
+        "keep_depth": True,
+        "pix_fmt": "yuv422p10le",
+        "max_size": (1920, 1080),
+        "deinterlace": "off",
         "fps": Fraction(30000, 1001),
         "audio_codec": "copy",
+        "video_track": "1",
+        "audio_track": "de",
         "min_synced": 0.25,
     }
     shared = {field.name for field in fields(JobOptions)} & set(LipSyncRequest.model_fields)
@@ -99,6 +123,10 @@ def test_a_request_has_the_digest_of_the_releases_before_a_field_was_added() -> 
     chosen = {"crf": 31, "metadata": {"a": "b"}, "priority": "bulk"}
     other = LipSyncRequest.model_validate({**_FILES, **chosen, "idempotency_key": "k"})
     assert other.digest == "8bd49349507ba4ffbebaf438942d0ddc51fd6339c67745e5ee25a3262042bd25"
+    # By a release without the fields for tracks and pictures:
+    later = {"expression": 0.5, "codec": "hevc", "fps": "30000/1001", "audio_codec": "copy", "encoder": "nvenc"}
+    chosen_later = LipSyncRequest.model_validate({**_FILES, **later, "face": 2, "crf": 31, "idempotency_key": "k"})
+    assert chosen_later.digest == "808a531737804b30f23cc31dedc67d30aae8e6cfdb81eefb0a071975b0f130f3"
 
 
 def test_defaults_that_are_named_change_no_digest() -> None:
@@ -114,6 +142,12 @@ def test_defaults_that_are_named_change_no_digest() -> None:
         ("encoder", "nvenc"),
         ("codec", "hevc"),
         ("audio_codec", "aac"),
+        ("keep_depth", True),
+        ("pix_fmt", "source"),
+        ("max_size", "640x360"),
+        ("deinterlace", "on"),
+        ("video_track", "0"),
+        ("audio_track", "0"),
         ("crf", 21),
         ("expression", 0.9),
         ("face", 0),
@@ -137,3 +171,23 @@ def test_a_frame_rate_is_exact(value: object, rate: Fraction) -> None:
 def test_a_request_fails_when_its_frame_rate_is_none(value: object) -> None:
     with pytest.raises(ValidationError, match="frame"):
         LipSyncRequest.model_validate({**_FILES, "fps": value})
+
+
+@pytest.mark.parametrize("value", ["1280x720", (1280, 720)])
+def test_a_size_is_read_and_sent_on_as_it_is(value: object) -> None:
+    request = LipSyncRequest.model_validate({**_FILES, "max_size": value})
+    assert request.options().max_size == (1280, 720)
+    assert request.model_dump(mode="json")["max_size"] == "1280x720"
+    assert LipSyncRequest.model_validate_json(request.model_dump_json()) == request
+
+
+@pytest.mark.parametrize("value", ["32x32", "0x0", (640, "a"), [640, 360], "640X360", ""])
+def test_a_request_fails_when_its_size_is_none(value: object) -> None:
+    with pytest.raises(ValidationError, match=r"no size|max-size is \d+x\d+; choose 64 pixels or more"):
+        LipSyncRequest.model_validate({**_FILES, "max_size": value})
+
+
+def test_a_track_may_be_written_as_a_number() -> None:
+    requests = [LipSyncRequest.model_validate({**_FILES, "audio_track": track}) for track in (1, "1")]
+    assert requests[0].options().audio_track == "1"
+    assert requests[0].digest == requests[1].digest

@@ -51,6 +51,8 @@ def report(tmp_path: Path) -> JobReport:
         "wall_s": 3.0,
         "cpu_s": 5.0,
         "peak_rss_bytes": 200 << 20,
+        "changes": ("deinterlaced", "scaled from 8000x6000 to 3542x2656"),
+        "dropped": ("2 subtitle tracks",),
     }
     known = JobReport.__dataclass_fields__
     others = {name: None for name in known if name not in names and name not in facts}
@@ -67,6 +69,7 @@ def test_a_report_is_entered_whole_into_a_ledger_made_on_the_spot(report: JobRep
         "viseme/1",
         True,
     )
+    assert (job.changes, job.dropped) == ("deinterlaced; scaled from 8000x6000 to 3542x2656", "2 subtitle tracks")
     assert job.finished_at is not None and job.started_at is not None
     assert (job.finished_at - job.started_at).total_seconds() == pytest.approx(report.wall_s)
     with open_engine(where.database_url).connect() as connection:

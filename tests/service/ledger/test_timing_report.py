@@ -20,6 +20,12 @@ from lipsync_service.ledger.timing_report import ReportFilter, StageLine, Timing
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 JOBS = 23
+CHANGES = (
+    "deinterlaced; 10 to 8 bits",
+    "10 to 8 bits; scaled from 8000x6000 to 3542x2656",
+    "scaled from 4000x2250 to 1280x720; mirrored",
+    "10 to 8 bits",
+)
 CACHED = 5  # jobs whose track was there already
 
 
@@ -55,7 +61,10 @@ def rows_of_a_day(seconds: dict[str, np.ndarray]) -> list[Row]:
     for index in range(JOBS):
         ended = START + timedelta(hours=index)
         model = "wav2lip/1" if index < 2 else "viseme/1"
-        job = JobRow(uuid4(), 1, JobState.COMPLETED, model=model, pool="cpu", finished_at=ended)
+        changes = CHANGES[index] if index < len(CHANGES) else ""
+        job = JobRow(
+            uuid4(), 1, JobState.COMPLETED, model=model, pool="cpu", finished_at=ended, changes=changes, dropped=""
+        )
         rows = [
             StageRow(
                 job.job_id,
@@ -111,6 +120,7 @@ def test_jobs_errors_and_frames_are_counted(filled: str) -> None:
         ("passed_no_face", JOBS),
         ("synced", 9 * JOBS),
     )
+    assert report.changes == (("10 to 8 bits", 3), ("scaled", 2), ("deinterlaced", 1), ("mirrored", 1))
     assert (report.first, report.last) == (START, START + timedelta(hours=JOBS - 1))
 
 
