@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from lipsync_core.errors import OptionError
 from lipsync_core.execution import Decoding, Execution, Precision, Providers
 from lipsync_core.server_address import host_and_port
+from lipsync_service.keeping import Keeping
 
 _GIB = 1 << 30
 _Names = Annotated[tuple[str, ...], NoDecode]
@@ -22,7 +23,7 @@ def _data_folder() -> Path:
     return platformdirs.user_data_path("lipsync", appauthor=False)
 
 
-class Settings(BaseSettings):
+class Settings(Keeping, BaseSettings):
     """One frozen object; `Settings()` reads the variables LIPSYNC_STORAGE_URL, LIPSYNC_S3_ENDPOINT and so on.
 
     `variable_of` names the variable of each field.
@@ -140,6 +141,8 @@ class Settings(BaseSettings):
         "source",
         "cores",
         "worker_limit",
+        "keep_results_days",
+        "keep_ledger_days",
         mode="before",
     )
     @classmethod

@@ -10,6 +10,7 @@ from lipsync_core.models.store import ModelStore
 from lipsync_core.options import JobOptions
 from lipsync_core.threads import no_thread_pools, threads_limited
 from lipsync_core.workspace import Workspace
+from lipsync_service.cleaning.host import JOB_FOLDER, clean_host_seldom
 from lipsync_service.gpu_meter import open_gpu
 from lipsync_service.settings import Settings
 from lipsync_service.storage.storage import Storage
@@ -28,7 +29,7 @@ def open_job(options: JobOptions, settings: Settings) -> Iterator[ServiceJob]:
     with (
         no_thread_pools(),
         threads_limited(threads_of_a_run(settings)),
-        tempfile.TemporaryDirectory(prefix="lipsync-job-") as folder,
+        tempfile.TemporaryDirectory(prefix=JOB_FOLDER) as folder,
         ExitStack() as leases,
     ):
         job = ServiceJob(
@@ -47,3 +48,5 @@ def open_job(options: JobOptions, settings: Settings) -> Iterator[ServiceJob]:
             yield job
         except LipSyncError as error:
             raise job.for_caller(error) from error
+        finally:
+            clean_host_seldom(settings)

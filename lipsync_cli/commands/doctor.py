@@ -92,6 +92,8 @@ def _checks(workspace: Workspace, home: Path | None, model_server: str | None) -
         yield _folder_check(name, folder)
     yield _room_check(workspace.cache)
     yield Check("processors", True, str(os.cpu_count()))
+    if is_installed("pydantic-settings"):
+        yield from _keeping_checks()
 
 
 def _package_checks() -> Iterator[Check]:
@@ -220,6 +222,19 @@ def _room_check(folder: Path) -> Check:
     if free_bytes >= _LEAST_FREE_BYTES:
         return Check("disk", True, detail)
     return Check("disk", False, detail, f"du -sh {shlex.quote(str(folder))}  # and remove files that are not needed")
+
+
+def _keeping_checks() -> Iterator[Check]:
+    """For how long the service of these settings keeps what grows; `lipsync gc` removes the rest."""
+    from lipsync_cli.extra import service_settings
+
+    try:
+        settings = service_settings("lipsync doctor")
+    except LipSyncError as exc:
+        yield Check("kept", True, f"not known: {exc.message}")  # `lipsync run` uses none of these settings
+        return
+    for kind, words in settings.described():
+        yield Check(f"kept {kind}", True, words)
 
 
 def _existing_ancestor(folder: Path) -> Path:

@@ -127,7 +127,7 @@ class FileExchange:
 
     def _send(self, path: Path, progress: FileProgress) -> None:
         address = self._address(path)
-        if not self._storage.holds(path, address):
+        if not (self._storage.take(address) and self._storage.holds(path, address)):
             self._storage.put(path, address, lambda each: progress(path, each))
         self._sent.add(path)
 

@@ -22,8 +22,10 @@ from lipsync_service.storage.download import Downloader
 from lipsync_service.storage.file import FileStore
 from lipsync_service.storage.http import HttpStore
 from lipsync_service.storage.http_client import HttpClient
+from lipsync_service.storage.shelf import Shelf, shelf_of
 from lipsync_service.storage.source import Digest, Source, SourceVersion, Store
 from lipsync_service.storage.url import Location, parse_url, shown_url
+from lipsync_service.storage.use import take
 
 __all__ = ["Storage", "StoredFile", "shown_url"]
 
@@ -112,6 +114,19 @@ class Storage:
         location = parse_url(url)
         return self._store(location).exists(location)
 
+    def take(self, url: str) -> bool:
+        """Whether there is a file at `url`, in the service's own storage; if so it stays for the caller's job.
+
+        `lipsync gc` removes files that nobody has used for long: whoever is about to use one that others made asks
+        here, and not `exists`.
+
+        Raises:
+            UrlRefusedError: the address is not in the service's own storage.
+            StorageError, TransientError: as `fetch`.
+        """
+        self._require_own(url)
+        return take(self._shelf, url.removeprefix(f"{self._settings.storage_url}/"))
+
     def holds(self, path: Path, url: str) -> bool:
         """Whether the size and checksums of the file at `url` match the file `path`; False if no checksum is known.
 
@@ -135,11 +150,14 @@ class Storage:
             StorageError: the file cannot be removed.
             TransientError: the file cannot be removed now.
         """
+        self._require_own(url)
         location = parse_url(url)
-        if not url.startswith(f"{self._settings.storage_url}/"):
-            message = f"{location.shown} is not in the storage of this service"
-            raise UrlRefusedError(message, "remove only files that the service has made")
         self._store(location).discard(location)
+
+    def _require_own(self, url: str) -> None:
+        if not url.startswith(f"{self._settings.storage_url}/"):
+            message = f"{shown_url(url)} is not in the storage of this service"
+            raise UrlRefusedError(message, "name only files that the service has made")
 
     @contextmanager
     def _fetched(self, url: str, downloader: Downloader, progress: ProgressCallback) -> Iterator[StoredFile]:
@@ -190,6 +208,10 @@ class Storage:
     @cached_property
     def _web(self) -> Store:
         return HttpStore(HttpClient(AddressGuard(self._settings.http_allowed_hosts, self._resolve)))
+
+    @cached_property
+    def _shelf(self) -> Shelf:
+        return shelf_of(self._settings)
 
     @cached_property
     def _files(self) -> Store:
