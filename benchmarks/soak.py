@@ -7,8 +7,9 @@ service is looked at: memory, file descriptors and threads of each part, the byt
 cache, its spool, its logs, its databases and their rows, and what jobs leave in the folder for temporary files.
 
 What is kept for days would only grow within an hour. So after each look time passes: ended runs and events of Prefect
-are dated back beyond their retention, its vacuum runs every few seconds, and `lipsync gc` gets ages of seconds.
-With --keep none of this is done, and the slopes say what a job leaves behind.
+are dated back beyond their retention, its vacuum runs every few seconds, and the deployment lipsync-gc, with ages of
+seconds, is run. With --keep none of this is done, and the slopes say what a job leaves behind. Ctrl-C ends the soak
+after the present round.
 
 A thing is flat if the line through its values after the first --warm jobs (Theil and Sen: the median of the slopes of
 all pairs) rises by no more in a hundred jobs than the larger of one percent of its median and the floor of its kind.
@@ -17,6 +18,7 @@ all pairs) rises by no more in a hundred jobs than the larger of one percent of 
 import argparse
 import json
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -27,6 +29,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
 from pathlib import Path
+from threading import Event
+from uuid import uuid4
 
 import av
 import psycopg
@@ -40,10 +44,12 @@ from benchmarks.service_overhead import distinct_copy  # noqa: E402
 from lipsync_cli.bench.load import Callers  # noqa: E402
 from lipsync_cli.bench.own_stack import OwnStack, own_stack  # noqa: E402
 from lipsync_cli.bench.parts import LocalParts  # noqa: E402
+from lipsync_service.client.local_files import FileExchange, LocalFiles  # noqa: E402
+from lipsync_service.client.prefect_api import RunOrder, open_api  # noqa: E402
 from lipsync_service.client.request import LipSyncRequest  # noqa: E402
 from lipsync_service.deploy.retention import RUNS_KEPT_DAYS  # noqa: E402
+from lipsync_service.names import GC_DEPLOYMENT  # noqa: E402
 from lipsync_service.storage.s3 import s3_client  # noqa: E402
-from lipsync_service.storage.storage import Storage  # noqa: E402
 
 _WIDTH, _HEIGHT = 320, 180
 _SECONDS = 1.0
@@ -52,9 +58,8 @@ _SHARE = 0.01  # of the median, per hundred jobs
 _MB = 1_000_000
 #: What a hundred jobs may add at least, by the first word of a thing's name.
 _FLOORS = {"memory": 1.0, "descriptors": 1.0, "threads": 0.5, "disk": 1.0, "rows": 50.0, "objects": 10.0, "files": 1.0}
-#: Rows that the service keeps for ever, by intention.
-_KEPT = ("rows ledger", "disk ledger")
 _SETTLE_S = 3.0
+_DAY_S = 86_400
 _YOUNG_S = 20.0  # what is younger stays as it is
 _VACUUM_S = 5
 _SHARED = "shared buffers"  # PostgreSQL's cache of its files: it grows up to its setting, and no further
@@ -82,10 +87,8 @@ class Trend:
 
     @property
     def verdict(self) -> str:
-        """`flat`, `kept` where it grows by intention, or `GROWS`."""
-        if self.slope <= self.limit:
-            return "flat"
-        return "kept" if self.name.startswith(_KEPT) else "GROWS"
+        """`flat` or `GROWS`."""
+        return "flat" if self.slope <= self.limit else "GROWS"
 
 
 def small_video(source: Path, path: Path) -> None:
@@ -231,26 +234,25 @@ def table(found: Sequence[Trend]) -> str:
 
 
 class Inputs:
-    """The inputs of the jobs, in the service's storage."""
+    """The inputs of the jobs, sent as `lipsync submit` sends them: results come to the service's storage as well."""
 
     def __init__(self, soaked: Soaked, folder: Path) -> None:
-        self._storage = Storage(soaked.settings)
-        self._url = soaked.settings.storage_url
+        self._settings = soaked.settings
         self._folder = folder
         prepared(folder, _SECONDS)
         small_video(folder / "face.mp4", folder / "small.mp4")
 
-    def requests(self, first: int, count: int) -> list[LipSyncRequest]:
-        """Put `count` videos of their own, as `lipsync submit` does, and name the jobs for them."""
-        speech = f"{self._url}/uploads/soak/speech.wav"
-        self._storage.put(self._folder / "speech.wav", speech)
+    def requests(self, count: int) -> list[LipSyncRequest]:
+        """Send `count` videos of their own."""
         found = []
-        for number in range(first, first + count):
-            copy = distinct_copy(self._folder / "small.mp4", self._folder / "copy.mp4")
-            video = f"{self._url}/uploads/soak/{number}.mp4"
-            self._storage.put(copy, video)
-            output = f"{self._url}/results/soak/{number}.mp4"
-            found.append(LipSyncRequest(video=video, audio=speech, output=output, model="viseme"))
+        files = FileExchange(self._settings)  # each round is another caller: time has passed since the last one
+        for number in range(count):
+            video = distinct_copy(self._folder / "small.mp4", self._folder / f"{number}-{uuid4()}.mp4")
+            local = LocalFiles(video, self._folder / "speech.wav", self._folder / "out.mp4")
+            paths = {"video": video.as_uri(), "audio": "file:///speech.wav", "output": "file:///out.mp4"}
+            found.append(files.addressed(LipSyncRequest(**paths, model="viseme"), local))
+            files.send(local, lambda path, progress: None)
+            video.unlink()
         return found
 
 
@@ -259,9 +261,12 @@ def soak(soaked: Soaked, inputs: Inputs, given: argparse.Namespace) -> tuple[lis
     callers = Callers(soaked.settings)
     samples, failures, done = [soaked.sample(0)], list[str](), 0
     end_s = time.monotonic() + 60 * given.minutes
-    while done < given.jobs and time.monotonic() < end_s:
+    is_stopped = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: is_stopped.set())
+    while done < given.jobs and time.monotonic() < end_s and not is_stopped.is_set():
         count = min(given.every, given.jobs - done)
-        sent = callers.send(inputs.requests(done, count), given.at_once)
+        sent = callers.send(inputs.requests(count), given.at_once)
         done += count
         failures += [f"{error.code}: {error}" for error in sent.errors]
         samples.append(soaked.sample(done))
@@ -281,7 +286,13 @@ def soak(soaked: Soaked, inputs: Inputs, given: argparse.Namespace) -> tuple[lis
 
 
 def collect(soaked: Soaked) -> None:
-    """Run `lipsync gc` with ages of seconds."""
+    """Have the service clean itself, as it does each day."""
+    with open_api(soaked.settings) as api:
+        run, _ = api.create_run(GC_DEPLOYMENT, RunOrder("soak", {}))
+        while not (run := api.run(run.id)).state.is_final:
+            time.sleep(1.0)
+    if run.state.type != "COMPLETED":
+        raise SystemExit(f"the cleaning ended as {run.state.name}: {run.state.message}")
 
 
 def write_samples(path: Path, samples: Sequence[Sample], failures: Sequence[str]) -> None:
@@ -295,7 +306,10 @@ def soaked_service(first_port: int) -> Iterator[Soaked]:
     """A service of its own, with its temporary files in a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="lipsync-soak-", ignore_cleanup_errors=True) as name:
         temporary = Path(name)
+        ages = ("UPLOADS", "TRACKS", "EDITS", "RENDERS", "HANDOVERS", "RESULTS", "LEDGER")
+        os.environ |= {f"LIPSYNC_KEEP_{name}_DAYS": str(_YOUNG_S / _DAY_S) for name in ages}
         os.environ |= {
+            "LIPSYNC_KEEP_IN_USE_HOURS": str(_YOUNG_S / 3600),
             "PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": str(_VACUUM_S),
             "PREFECT_SERVER_SERVICES_DB_VACUUM_ORPHAN_CLEANUP_LOOP_SECONDS": str(_VACUUM_S),
             "LIPSYNC_CACHE_CAP_BYTES": "16MB",
@@ -330,7 +344,7 @@ def main() -> None:
     )
     print(table(found))
     print(
-        f"\n{len(found) - len(growing)} of {len(found)} are flat or kept by intention"
+        f"\n{len(found) - len(growing)} of {len(found)} are flat"
         + (f"; these grow: {'; '.join(growing)}" if growing else "")
     )
 

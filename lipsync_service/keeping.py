@@ -27,6 +27,9 @@ FOLDERS: Final[Mapping[str, str]] = MappingProxyType(
 #: The folders whose files can be made or sent again; the quota holds for them together.
 SPARE: Final = ("uploads", "tracks", "edits")
 
+#: The folders whose files a running job finds by what they hold, so that nobody else knows which ones are its own.
+FOUND: Final = ("tracks", "edits", "handovers")
+
 
 class Keeping(BaseModel):
     """The ages, in days since the last use, after which something may be removed; None: never."""

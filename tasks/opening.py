@@ -1,16 +1,14 @@
 """Opens a job on this machine: its shared values, its folder and its limits on threads."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from lipsync_core.errors import LipSyncError
 from lipsync_core.models.store import ModelStore
 from lipsync_core.options import JobOptions
 from lipsync_core.threads import no_thread_pools, threads_limited
 from lipsync_core.workspace import Workspace
-from lipsync_service.cleaning.host import JOB_FOLDER, clean_host_seldom
+from lipsync_service.cleaning.host import clean_host_seldom, job_folder
 from lipsync_service.gpu_meter import open_gpu
 from lipsync_service.settings import Settings
 from lipsync_service.storage.storage import Storage
@@ -29,7 +27,7 @@ def open_job(options: JobOptions, settings: Settings) -> Iterator[ServiceJob]:
     with (
         no_thread_pools(),
         threads_limited(threads_of_a_run(settings)),
-        tempfile.TemporaryDirectory(prefix=JOB_FOLDER) as folder,
+        job_folder() as folder,
         ExitStack() as leases,
     ):
         job = ServiceJob(
@@ -40,7 +38,7 @@ def open_job(options: JobOptions, settings: Settings) -> Iterator[ServiceJob]:
             shared_url=settings.storage_url,
             max_input_s=settings.max_duration_s,
             max_gpu_wait_s=settings.gpu_wait_s,
-            folder=Path(folder),
+            folder=folder,
             log=StageLog(open_gpu(settings.visible_gpus)),
             leases=leases,
         )

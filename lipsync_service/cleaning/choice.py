@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from lipsync_service.cleaning.holders import Holders
-from lipsync_service.keeping import SPARE, Keeping
+from lipsync_service.keeping import FOUND, SPARE, Keeping
 from lipsync_service.storage.shelf import KeptObject
 from lipsync_service.storage.use import FRESH
 
@@ -35,11 +35,11 @@ class Rules:
     def is_in_use(self, kept: Kept) -> bool:
         """A job may be using the file, or be about to.
 
-        A run names its inputs, and its own id is in the names of its movie and its handover. A face track or edits it
-        finds by their contents; so all that was used since the first of the runs at work began may be in use.
+        A run names its inputs, and its own id is in the name of its movie. A face track, edits and the handover of a
+        child it finds; so all of these that were used since the first of the runs at work began may be in use.
         """
         since = self.holders.since
-        if since is not None and kept.used_at >= since - FRESH:
+        if kept.folder in FOUND and since is not None and kept.used_at >= since - FRESH:
             return True
         return kept.used_at >= self.now - self.keeping.in_use or self.holders.hold(kept.object.name)
 

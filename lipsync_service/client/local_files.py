@@ -3,6 +3,7 @@
 import hashlib
 import re
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from lipsync_service.storage.storage import Storage
 FileProgress = Callable[[Path, Progress], None]
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 _ANY_SIZE = 1 << 62
+_SENT_FOR_S = 600.0  # then a file that was sent is looked for again: the service may have removed it as unused
 _FILE_FIELDS = ("video", "audio", "output")
 
 
@@ -73,7 +75,7 @@ class FileExchange:
         self._settings = settings
         self._storage = Storage(settings.model_copy(update={"max_input_bytes": _ANY_SIZE}))  # a result may be larger
         self._digests: dict[Path, str] = {}
-        self._sent: set[Path] = set()
+        self._sent_at_s: dict[Path, float] = {}  # time.monotonic()
 
     def addressed(self, request: LipSyncRequest, local: LocalFiles) -> LipSyncRequest:
         """The request with addresses that the service's workers can open. Nothing is sent yet.
@@ -107,7 +109,7 @@ class FileExchange:
         """
         self.require_storage(local)
         for path in (local.video, local.audio):
-            if path is not None and path not in self._sent:
+            if path is not None and time.monotonic() - self._sent_at_s.get(path, float("-inf")) > _SENT_FOR_S:
                 self._send(path, progress)
 
     def download(self, address: str, path: Path, progress: FileProgress) -> None:
@@ -129,7 +131,7 @@ class FileExchange:
         address = self._address(path)
         if not (self._storage.take(address) and self._storage.holds(path, address)):
             self._storage.put(path, address, lambda each: progress(path, each))
-        self._sent.add(path)
+        self._sent_at_s[path] = time.monotonic()
 
     def _address(self, path: Path) -> str:
         if path not in self._digests:

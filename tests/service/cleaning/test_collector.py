@@ -9,14 +9,13 @@ from uuid import uuid4
 
 import pytest
 
-from tests.service.cleaning.conftest import AgedShelf
-
 from lipsync_service.cleaning.collector import UNFINISHED, Cleaned, Collector
 from lipsync_service.cleaning.holders import Holders
 from lipsync_service.settings import Settings
 from lipsync_service.storage import use
 from lipsync_service.storage.shelf import S3Shelf
 from lipsync_service.storage.storage import Storage
+from tests.service.cleaning.conftest import AgedShelf
 
 NOBODY = Holders(frozenset(), frozenset(), None)
 DAY = timedelta(days=1)
@@ -117,11 +116,12 @@ def test_what_a_waiting_job_names_stays_and_is_counted(shelf: AgedShelf) -> None
 
 
 def test_what_was_used_since_the_longest_job_began_stays(shelf: AgedShelf) -> None:
-    shelf.put("edits/before.npy", 12 * DAY)
-    shelf.put("edits/in-the-middle.npy", 10 * DAY)
-    at_work = Holders(frozenset(), frozenset(), datetime.now(UTC) - 11 * DAY)
+    for folder in ("uploads", "tracks", "edits", "handovers"):
+        shelf.put(f"{folder}/before.bin", 42 * DAY)
+        shelf.put(f"{folder}/in-the-middle.bin", 40 * DAY)
+    at_work = Holders(frozenset(), frozenset(), datetime.now(UTC) - 41 * DAY)
     assert collected(shelf, at_work)["edits"].in_use == 1
-    assert shelf.names() == {"edits/in-the-middle.npy"}
+    assert shelf.names() == {f"{folder}/in-the-middle.bin" for folder in ("tracks", "edits", "handovers")}
     collected(shelf)
     assert shelf.names() == set()
 
