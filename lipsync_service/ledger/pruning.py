@@ -9,7 +9,8 @@ from lipsync_service.ledger.database import open_engine, reading, writing
 from lipsync_service.ledger.rows import JobState
 from lipsync_service.ledger.tables import Base, CallbackDelivery, IdempotencyKey, Job
 
-_AT_ONCE = 1000
+#: The rows that one transaction removes at most.
+AT_ONCE = 1000
 _ENDED = (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)
 
 
@@ -49,9 +50,9 @@ class LedgerPruner:
         [key] = table.__mapper__.primary_key
         total = 0
         while True:
-            some = select(key).where(which).limit(_AT_ONCE)
+            some = select(key).where(which).limit(AT_ONCE)
             with writing(self._engine) as connection:
                 count = connection.execute(delete(table).where(key.in_(some))).rowcount
             total += count
-            if count < _AT_ONCE:
+            if count < AT_ONCE:
                 return total

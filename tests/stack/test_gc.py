@@ -86,7 +86,7 @@ def test_the_service_cleans_itself_and_leaves_what_jobs_use(
     state = {"type": "SCHEDULED", "name": "Scheduled", "state_details": {"scheduled_time": due}}
     body = {"parameters": {"request": waits}, "state": state}
     waiting = service.api.post(f"/deployments/{found['id']}/create_flow_run", json=body).raise_for_status().json()["id"]
-    of_waiting = {waits[name].partition("/work/")[2] for name in ("video", "audio")}
+    of_waiting = {waits[name].removeprefix(f"{settings.storage_url}/") for name in ("video", "audio")}
     assert of_waiting <= names(service)
 
     ffmpeg("-stream_loop", "30", "-i", speech, "-t", "20", tmp_path / "long.wav")

@@ -13,7 +13,7 @@ from lipsync_service.cleaning.collector import UNFINISHED, Cleaned, Collector
 from lipsync_service.cleaning.holders import Holders
 from lipsync_service.settings import Settings
 from lipsync_service.storage import use
-from lipsync_service.storage.shelf import S3Shelf
+from lipsync_service.storage.s3 import s3_client
 from lipsync_service.storage.storage import Storage
 from tests.service.cleaning.conftest import AgedShelf
 
@@ -242,13 +242,15 @@ def test_a_collector_that_took_too_long_removes_nothing(shelf: AgedShelf, monkey
 
 
 def unfinished_upload(shelf: AgedShelf, tmp_path: Path) -> None:
-    if isinstance(shelf.real, S3Shelf):
-        client, bucket = shelf.real._client, shelf.real._bucket
+    url = shelf.settings.storage_url
+    if url.startswith("s3://"):
+        client, bucket = s3_client(shelf.settings), url.split("/")[2]
         begun = client.create_multipart_upload(Bucket=bucket, Key="work/renders/half.mp4")
         client.upload_part(
             Bucket=bucket, Key="work/renders/half.mp4", UploadId=begun["UploadId"], PartNumber=1, Body=b"x" * 1234
         )
         client.create_multipart_upload(Bucket=bucket, Key="workshop/not-ours.mp4")
+        client.close()
     else:
         folder = tmp_path / "storage" / "renders"
         folder.mkdir(parents=True)

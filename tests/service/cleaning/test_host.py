@@ -113,3 +113,4 @@ def test_each_host_cleans_itself_a_few_times_a_day(temporary: Path, settings: Ma
 def test_a_host_whose_cache_cannot_be_written_fails_no_job(tmp_path: Path, settings: MakeSettings) -> None:
     (tmp_path / "file").write_text("")
     clean_host_seldom(settings(cache_dir=tmp_path / "file" / "cache"))
+    assert (tmp_path / "file").read_text() == ""

@@ -86,7 +86,7 @@ def test_callbacks_that_are_over_go_and_those_to_be_sent_stay(url: str) -> None:
 
 
 def test_more_rows_than_one_transaction_takes_all_go(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lipsync_service.ledger.pruning._AT_ONCE", 2)
+    monkeypatch.setattr("lipsync_service.ledger.pruning.AT_ONCE", 2)
     ledger = Ledger(url, tmp_path / "spool")
     for number in range(5):
         told(ledger, JobState.COMPLETED, LIMIT - timedelta(hours=1), str(number))
