@@ -50,9 +50,11 @@ def write_stdout(text: str) -> None:
 
 def write_file(path: Path, text: str, remedy: str) -> None:
     """Write `text` to the file `path`, whole or not at all. Raises OutputError, with `remedy`, where it cannot be."""
-    target = path.resolve()
+    target = Path(os.path.realpath(path))  # resolve() raises an error of its own where links lead in a circle
     part = target.with_name(f"{target.name}.partial")
     try:
+        with suppress(FileNotFoundError):
+            path.stat()  # fails where links lead in a circle
         if path.exists() and not path.is_file():  # a pipe, or /dev/null
             path.write_text(text, encoding="utf-8")
             return

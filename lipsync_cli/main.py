@@ -10,6 +10,7 @@ import click
 from lipsync_cli.commands.batch import batch
 from lipsync_cli.commands.bench import bench
 from lipsync_cli.commands.doctor import doctor
+from lipsync_cli.commands.gc import gc
 from lipsync_cli.commands.jobs import jobs
 from lipsync_cli.commands.models import models
 from lipsync_cli.commands.plan import plan
@@ -62,7 +63,7 @@ def cli(ctx: click.Context) -> None:
         write_stdout(ctx.get_help())
 
 
-for command in (run, submit, batch, jobs, probe, models, report, plan, bench, doctor):
+for command in (run, submit, batch, jobs, probe, models, report, plan, bench, gc, doctor):
     cli.add_command(command)
 
 

@@ -7,10 +7,12 @@ from typing import Final, Literal, get_args
 JOB_FLOW: Final = "lipsync"
 GPU_FLOW: Final = "lipsync-gpu"
 BULK_FLOW: Final = "lipsync-bulk"
+GC_FLOW: Final = "lipsync-gc"
 
 #: FLOW/DEPLOYMENT, as `prefect.yaml` registers them.
 JOB_DEPLOYMENT: Final = f"{JOB_FLOW}/lipsync"
 GPU_DEPLOYMENT: Final = f"{GPU_FLOW}/lipsync-gpu"
+GC_DEPLOYMENT: Final = f"{GC_FLOW}/lipsync-gc"
 
 CPU_POOL: Final = "lipsync-cpu"
 GPU_POOL: Final = "lipsync-gpu"
@@ -35,6 +37,7 @@ WORKERS_PATH: Final = "/work_pools/{work_pool_name}/workers/filter"
 PROGRESS_ARTIFACT: Final = "progress"
 TIMINGS_ARTIFACT: Final = "timing-breakdown"
 PARTS_ARTIFACT: Final = "parts"
+CLEANED_ARTIFACT: Final = "cleaned"
 #: The row of the parts' table that names the model.
 MODEL_PART: Final = "model"
 

@@ -12,6 +12,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from lipsync_core.errors import OptionError
 from lipsync_core.execution import Decoding, Execution, Precision, Providers
 from lipsync_core.server_address import host_and_port
+from lipsync_service.keeping import Keeping
 from lipsync_service.limit_settings import LimitSettings
 from lipsync_service.tenants import TenantName, TenantReach
 
@@ -25,7 +26,7 @@ def _data_folder() -> Path:
     return platformdirs.user_data_path("lipsync", appauthor=False)
 
 
-class Settings(LimitSettings):
+class Settings(LimitSettings, Keeping):
     """One frozen object; `Settings()` reads the variables LIPSYNC_STORAGE_URL, LIPSYNC_S3_ENDPOINT and so on.
 
     `variable_of` names the variable of each field.
@@ -159,6 +160,8 @@ class Settings(LimitSettings):
         "source",
         "cores",
         "worker_limit",
+        "keep_results_days",
+        "keep_ledger_days",
         mode="before",
     )
     @classmethod

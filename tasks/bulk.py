@@ -39,11 +39,11 @@ def of_tenant(row: ManifestRow, tenant: str | None) -> ManifestRow:
 @task(name="submit", task_run_name="submit", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
 def submit_manifest(settings: Settings, rows: tuple[PlannedRow, ...], retry_failed: bool) -> list[SubmittedRow]:
     """Submit the rows that are not jobs yet; a retry goes on where the last try stopped."""
-    with open_client(_of_this_run(settings)) as client:
+    with open_client(of_this_run(settings)) as client:
         return list(submit_rows(client, rows, _nothing_to_upload, retry_failed))
 
 
-def _of_this_run(settings: Settings) -> Settings:
+def of_this_run(settings: Settings) -> Settings:
     """The settings with the Prefect API of the present run."""
     api = get_current_settings().api
     return settings.model_copy(update={"api_url": api.url or settings.api_url, "api_auth": api.auth_string})

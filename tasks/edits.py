@@ -35,7 +35,7 @@ def kept_or_inferred_edits(
         TransientError: the shared storage does not answer.
     """
     job, url = inference.job, inference.edits_url
-    meter.was_cached = job.files.exists(url)
+    meter.was_cached = job.files.take(url)
     if meter.was_cached:
         return EditsReference(url, was_cached=True)
     painting = inference.parts.inference.painting

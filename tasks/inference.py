@@ -85,7 +85,7 @@ def hear(inference: InferenceJob, meter: StageMeter) -> MeasuredSound:
     """
     job, generator = inference.job, inference.parts.inference.generator
     audio = inference.inputs.audio.path
-    meter.was_cached = job.files.exists(inference.edits_url)
+    meter.was_cached = job.files.take(inference.edits_url)
     if meter.was_cached:
         return MeasuredSound(job.options.start_s + _counted_s(inference, meter.clock), None)
     heard = listen(generator, audio, job.options, meter.clock)

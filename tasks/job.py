@@ -62,6 +62,9 @@ class Files(Protocol):
     def exists(self, url: str) -> bool:
         """Whether there is a file at `url`."""
 
+    def take(self, url: str) -> bool:
+        """As `exists`, for a file that an earlier job may have made: it then stays for as long as a job may take."""
+
     def check_target(self, url: str) -> None:
         """Make sure that jobs may `put` to `url`, before any work is done for it."""
 

@@ -1,9 +1,7 @@
 """Opens a job on this machine: its shared values, its folder and its limits on threads."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from lipsync_core.errors import LipSyncError
 from lipsync_core.isolation.room import reading_room
@@ -15,6 +13,7 @@ from lipsync_core.options import JobOptions
 from lipsync_core.shortage import memory_shortage_told
 from lipsync_core.threads import no_thread_pools, threads_limited
 from lipsync_core.workspace import Workspace
+from lipsync_service.cleaning.host import clean_host_seldom, job_folder
 from lipsync_service.gpu_meter import open_gpu
 from lipsync_service.settings import Settings
 from lipsync_service.storage.reach import Reach
@@ -41,10 +40,10 @@ def open_job(options: JobOptions, settings: Settings, reach: Reach | None = None
         threads_limited(threads_of_a_run(settings)),
         limited(settings.limits),
         allowing(settings.allowed),
-        tempfile.TemporaryDirectory(prefix="lipsync-job-") as folder,
+        job_folder() as folder,
         ExitStack() as leases,
     ):
-        require_room(Path(folder))
+        require_room(folder)
         job = ServiceJob(
             options=options,
             models=ModelStore(Workspace.default().models),
@@ -53,7 +52,7 @@ def open_job(options: JobOptions, settings: Settings, reach: Reach | None = None
             shared_url=reach.area_url,
             max_input_s=settings.max_duration_s,
             max_gpu_wait_s=settings.gpu_wait_s,
-            folder=Path(folder),
+            folder=folder,
             log=StageLog(open_gpu(settings.visible_gpus)),
             leases=leases,
         )
@@ -62,3 +61,5 @@ def open_job(options: JobOptions, settings: Settings, reach: Reach | None = None
                 yield job
         except LipSyncError as error:
             raise job.for_caller(error) from error
+        finally:
+            clean_host_seldom(settings)

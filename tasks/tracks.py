@@ -47,7 +47,7 @@ def read_clip(job: ServiceJob, reference: TrackReference) -> TrackedClip:
 def _bring(job: ServiceJob, key: str, url: str) -> None:
     """Copy the shared track into the job's own store, where there is one and the job has none."""
     kept = job.tracks.path(key)
-    if kept.exists() or not job.files.exists(url):
+    if kept.exists() or not job.files.take(url):
         return
     kept.parent.mkdir(parents=True, exist_ok=True)
     with job.files.fetch_shared(url) as shared:

@@ -16,6 +16,7 @@ from infra.local.process import Service, ServiceFolder
 
 NAME = "s3"
 _REGION = "us-east-1"
+_MEMORY_LIMIT = "128MiB"  # of Go's heap, from which on it collects garbage more often; the server itself sets none
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ def start_objects(layout: Layout, services: ServiceFolder, environment: dict[str
     keys = read_keys(layout.s3_keys)
     layout.objects.mkdir(parents=True, exist_ok=True)
     client = s3_client(layout, keys)
-    service = Service(NAME, _command(layout), environment, lambda: _answers(client), port=layout.s3_port)
+    limited = {"GOMEMLIMIT": _MEMORY_LIMIT, **environment}
+    service = Service(NAME, _command(layout), limited, lambda: _answers(client), port=layout.s3_port)
     services.start(service, layout.root)
     try:
         client.head_bucket(Bucket=BUCKET)

@@ -33,6 +33,16 @@ class Moment:
     requests: int  # that run: a worker of the CPU pool has one command for each
 
 
+@dataclass(frozen=True, slots=True)
+class PartSize:
+    """One part of the service with its children, at one moment; of the launcher, without the runs that it forked."""
+
+    private_bytes: int  # proportional set size without shared memory segments
+    shared_bytes: int  # the part's share of these: PostgreSQL's buffers
+    descriptors: int
+    threads: int
+
+
 class LocalParts:
     """The processes of the service whose files lie below `root`; they may come and go."""
 
@@ -79,6 +89,14 @@ class LocalParts:
                 runs, jobs = runs + below, jobs + below + _pss_bytes(head)
             requests += len(children.get(head.pid, ())) if name.startswith(_CPU_WORKER) else 0
         return Moment(others_bytes + jobs, runs, jobs, requests)
+
+    def sizes(self) -> dict[str, PartSize]:
+        """Each part's size by the name of its record, such as `prefect-server`; one that ends meanwhile is smaller."""
+        children = _children()
+        return {
+            name: _size([head] if name == _LAUNCHER else [head, *_descendants(head.pid, children)])
+            for name, head in self._heads()
+        }
 
     def wait_for_runs(self) -> None:
         """Wait until the forked runs have ended, 20 s at most: a run ends a moment after its job."""
@@ -148,3 +166,18 @@ def _pss_bytes(process: psutil.Process) -> int:
         return int(process.memory_full_info().pss)
     except psutil.Error:  # it has ended
         return 0
+
+
+def _size(processes: list[psutil.Process]) -> PartSize:
+    private = shared = descriptors = threads = 0
+    for process in processes:
+        try:
+            text = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
+            descriptors, threads = descriptors + process.num_fds(), threads + process.num_threads()
+        except (OSError, psutil.Error):  # it has ended
+            continue
+        kilobytes = dict(line.split()[:2] for line in text.splitlines()[1:])
+        segments = int(kilobytes.get("Pss_Shmem:", 0))
+        shared += segments * 1024
+        private += (int(kilobytes["Pss:"]) - segments) * 1024
+    return PartSize(private, shared, descriptors, threads)

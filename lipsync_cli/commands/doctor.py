@@ -94,6 +94,8 @@ def _checks(workspace: Workspace, home: Path | None, model_server: str | None) -
     yield _room_check(workspace.cache)
     yield Check("processors", True, str(os.cpu_count()))
     yield from _limit_checks()
+    if is_installed("pydantic-settings"):
+        yield from _keeping_checks()
 
 
 def _package_checks() -> Iterator[Check]:
@@ -255,6 +257,19 @@ def _limit_checks() -> Iterator[Check]:
         yield Check(f"limit {each.name}", True, f"{number} {each.metadata['help']}; {variable_of(each.name)}")
     yield Check("formats read", True, f"{', '.join(lists.demuxers)}; LIPSYNC_ALLOW_DEMUXERS adds some")
     yield Check("codecs read", True, f"{', '.join(lists.decoders)}; LIPSYNC_ALLOW_DECODERS adds some")
+
+
+def _keeping_checks() -> Iterator[Check]:
+    """For how long the service of these settings keeps what grows; `lipsync gc` removes the rest."""
+    from lipsync_cli.extra import service_settings
+
+    try:
+        settings = service_settings("lipsync doctor")
+    except LipSyncError as exc:
+        yield Check("kept", True, f"not known: {exc.message}")  # `lipsync run` uses none of these settings
+        return
+    for kind, words in settings.described():
+        yield Check(f"kept {kind}", True, words)
 
 
 def _existing_ancestor(folder: Path) -> Path:

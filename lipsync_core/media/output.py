@@ -37,6 +37,8 @@ def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
             raise OutputError(f"output {path} {ending}", f"choose one of {', '.join(MUXERS)}")
         if not path.parent.is_dir():
             raise OutputError(f"the folder {path.parent} does not exist", "create it, or choose another output")
+        if _is_loop(path):
+            raise OutputError(f"output {path} is a link that leads back to itself", "choose another name")
         if path.is_dir():
             raise OutputError(f"output {path} is a directory", "add a file name")
         if path.exists():
@@ -132,6 +134,14 @@ def _refused(doing: str, exc: av.FFmpegError) -> LipSyncError:
     if exc.errno == errno.ENOMEM:
         return MemoryShortageError(f"not enough memory to {doing}", "give it more, or choose a smaller --max-size")
     return RefusedOutputError(f"FFmpeg refuses to {doing}: {exc.strerror or exc}", "choose other options of the output")
+
+
+def _is_loop(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError as exc:
+        return exc.errno == errno.ELOOP
+    return False
 
 
 def _check_existing(path: Path, inputs: Iterable[Path]) -> None:

@@ -1,5 +1,6 @@
 """Jobs from the rows of one manifest: rows that ask for the same job are found, and each job is submitted once."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -112,7 +113,7 @@ def _compared(row: PlannedRow, earlier: PlannedRow | None, outputs: dict[str, in
 
 def _output(row: PlannedRow) -> str:
     if row.local.output is not None:
-        return str(row.local.output.resolve())
+        return os.path.realpath(row.local.output)
     return row.request.output if row.request else ""
 
 

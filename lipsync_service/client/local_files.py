@@ -3,6 +3,7 @@
 import hashlib
 import re
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from lipsync_service.storage.storage import Storage
 FileProgress = Callable[[Path, Progress], None]
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 _ANY_SIZE = 1 << 62
+_SENT_FOR_S = 600.0  # then a file that was sent is looked for again: the service may have removed it as unused
 _FILE_FIELDS = ("video", "audio", "output")
 
 
@@ -83,7 +85,7 @@ class FileExchange:
         # The caller reads and writes by its own permission, whatever its tenant; a result may be larger than an input.
         self._storage = Storage(settings.model_copy(update={"max_input_bytes": _ANY_SIZE, "tenants": {}}))
         self._digests: dict[Path, str] = {}
-        self._sent: set[tuple[str, Path]] = set()
+        self._sent_at_s: dict[tuple[str, Path], float] = {}  # time.monotonic()
 
     def addressed(self, request: LipSyncRequest, local: LocalFiles) -> LipSyncRequest:
         """The request with addresses that the service's workers can open. Nothing is sent yet.
@@ -140,12 +142,12 @@ class FileExchange:
         return area_url(self._settings.storage_url, request.tenant)
 
     def _send(self, area: str, path: Path, progress: FileProgress) -> None:
-        address = self._address(area, path)
-        if (area, path) in self._sent:
+        if time.monotonic() - self._sent_at_s.get((area, path), float("-inf")) <= _SENT_FOR_S:
             return
-        if not self._storage.holds(path, address):
+        address = self._address(area, path)
+        if not (self._storage.take(address) and self._storage.holds(path, address)):
             self._storage.put_shared(path, address, lambda each: progress(path, each))
-        self._sent.add((area, path))
+        self._sent_at_s[area, path] = time.monotonic()
 
     def _address(self, area: str, path: Path) -> str:
         if path not in self._digests:

@@ -39,6 +39,7 @@ class FlowRun:
     started_at: datetime | None
     finished_at: datetime | None
     ran_s: float  # of all attempts together
+    due_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class RunQuery:
     flow: str
     state_types: Sequence[str] | None = None
     due_after: datetime | None = None
+    due_until: datetime | None = None
     ended_after: datetime | None = None
     parent_ids: Sequence[UUID] | None = None
     ids: Sequence[UUID] | None = None
@@ -221,8 +223,9 @@ def _filter(query: RunQuery) -> dict[str, Any]:
     runs: dict[str, Any] = {}
     if query.state_types is not None:
         runs["state"] = {"type": {"any_": list(query.state_types)}}
-    if query.due_after is not None:
-        runs["expected_start_time"] = {"after_": query.due_after.isoformat()}
+    due = {"after_": query.due_after, "before_": query.due_until}  # Prefect's own bounds are inclusive
+    if any(due.values()):
+        runs["expected_start_time"] = {name: moment.isoformat() for name, moment in due.items() if moment}
     if query.ended_after is not None:
         runs["end_time"] = {"after_": query.ended_after.isoformat()}
     if query.parent_ids is not None:
@@ -250,6 +253,7 @@ def _flow_run(row: Mapping[str, Any]) -> FlowRun:
         started_at=_time(row["start_time"]),
         finished_at=_time(row["end_time"]),
         ran_s=row["total_run_time"],
+        due_at=_time(row.get("expected_start_time")),
     )
 
 

@@ -109,6 +109,19 @@ class DownloadCache:
             return None
         return text if _SHA256.fullmatch(text) else None
 
+    def forget_abandoned(self, latest_s: float, is_dry: bool = False) -> Iterator[int]:
+        """Remove unfinished downloads that nobody has gone on with since `latest_s` (time.time()), and stale locks.
+
+        Yields the size of each; in a dry run nothing is removed. What is in use stays, however old it is.
+        """
+        for path in self._folder.glob("arriving/*"):
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                continue
+            if status.st_mtime < latest_s and path.suffix != ".done" and (is_dry or _removed(path)):
+                yield status.st_blocks * _BLOCK_BYTES
+
     def _evict_if_full(self, added_bytes: int = 0) -> None:
         """Evict where the cache may be above its cap; `added_bytes` were admitted just now. The caller holds the lock.
 

@@ -26,8 +26,10 @@ from lipsync_service.storage.file import FileStore
 from lipsync_service.storage.http import HttpStore
 from lipsync_service.storage.http_client import HttpClient
 from lipsync_service.storage.reach import Reach
+from lipsync_service.storage.shelf import Shelf, shelf_of
 from lipsync_service.storage.source import Digest, Source, SourceVersion, Store
 from lipsync_service.storage.url import Location, parse_url, shown_url
+from lipsync_service.storage.use import take
 
 __all__ = ["Storage", "StoredFile", "shown_url"]
 
@@ -140,6 +142,19 @@ class Storage:
         location = parse_url(url)
         return self._any_store(location, url).exists(location)
 
+    def take(self, url: str) -> bool:
+        """Whether there is a file at `url`, in the service's own storage; if so it stays for the caller's job.
+
+        `lipsync gc` removes files that nobody has used for long: whoever is about to use one that others made asks
+        here, and not `exists`.
+
+        Raises:
+            UrlRefusedError: the address is not in the service's own storage.
+            StorageError, TransientError: as `fetch`.
+        """
+        self._require_own(url)
+        return take(self._shelf, url.removeprefix(f"{self._settings.storage_url}/"))
+
     def holds(self, path: Path, url: str) -> bool:
         """Whether the size and checksums of the file at `url` match the file `path`; False if no checksum is known.
 
@@ -163,11 +178,14 @@ class Storage:
             StorageError: the file cannot be removed.
             TransientError: the file cannot be removed now.
         """
+        self._require_own(url)
         location = parse_url(url)
-        if not self._is_own(url):
-            message = f"{location.shown} is not in the storage of this service"
-            raise UrlRefusedError(message, "remove only files that the service has made")
         self._own_store(location).discard(location)
+
+    def _require_own(self, url: str) -> None:
+        if not self._is_own(url):
+            message = f"{shown_url(url)} is not in the storage of this service"
+            raise UrlRefusedError(message, "name only files that the service has made")
 
     @contextmanager
     def _fetched(
@@ -244,6 +262,10 @@ class Storage:
         settings = self._settings
         guard = AddressGuard(settings.http_allowed_hosts, self._resolve, settings.http_ports)
         return HttpStore(HttpClient(guard, whole_s=LIMIT_S))
+
+    @cached_property
+    def _shelf(self) -> Shelf:
+        return shelf_of(self._settings)
 
     @cached_property
     def _files(self) -> Store:

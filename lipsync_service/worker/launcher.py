@@ -44,6 +44,7 @@ _PRELOADED = (
     "flows.lipsync",
     "flows.lipsync_gpu",
     "flows.lipsync_bulk",
+    "flows.lipsync_gc",
     "lipsync_core.pipeline",
     "lipsync_core.face.mediapipe",
     "lipsync_core.generators.viseme.generator",

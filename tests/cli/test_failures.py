@@ -75,3 +75,11 @@ def test_a_file_is_written_through_a_link_and_to_a_device(tmp_path: Path) -> Non
     assert link.is_symlink() and target.read_text() == "new"
     write_file(Path("/dev/null"), "gone", "")
     assert Path("/dev/null").is_char_device()
+
+
+def test_a_loop_of_links_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    loop = tmp_path / "page.html"
+    loop.symlink_to(loop)
+    with pytest.raises(OutputError, match=f"{loop} cannot be written"):
+        write_file(loop, "new", "choose another")
+    assert loop.is_symlink() and list(tmp_path.iterdir()) == [loop]

@@ -124,6 +124,15 @@ def test_check_fails_when_this_user_may_not_write(ordinary_user: Path, name: str
     assert failure.value.remedy
 
 
+def test_check_fails_when_the_output_is_a_loop_of_links(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").symlink_to("b.mp4")
+    (tmp_path / "b.mp4").symlink_to("a.mp4")
+    with pytest.raises(OutputError, match="leads back to itself"):
+        check_output(tmp_path / "a.mp4")
+    (tmp_path / "c.mp4").symlink_to("not-there-yet.mp4")
+    check_output(tmp_path / "c.mp4")
+
+
 @pytest.mark.parametrize("how", ["same", "hardlink", "symlink"])
 def test_check_fails_when_the_output_is_an_input(tmp_path: Path, how: str) -> None:
     source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"

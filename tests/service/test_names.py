@@ -38,12 +38,17 @@ def test_each_module_of_flows_declares_one_flow_by_its_name(module: str) -> None
         if isinstance(value, Flow) and value.fn.__module__ == declared.__name__
     ]
     assert [flow.name for flow in flows] == [module.replace("_", "-")]
-    assert flows[0].name in (names.JOB_FLOW, names.GPU_FLOW, names.BULK_FLOW)
+    assert flows[0].name in (names.JOB_FLOW, names.GPU_FLOW, names.BULK_FLOW, names.GC_FLOW)
 
 
 def test_the_deployments_are_those_that_callers_and_the_parent_ask_for() -> None:
     registered = {f"{flow_at(each['entrypoint']).name}/{each['name']}" for each in DEPLOYMENTS}
-    assert registered == {names.JOB_DEPLOYMENT, names.GPU_DEPLOYMENT, f"{names.BULK_FLOW}/lipsync-bulk"}
+    assert registered == {
+        names.JOB_DEPLOYMENT,
+        names.GPU_DEPLOYMENT,
+        f"{names.BULK_FLOW}/lipsync-bulk",
+        names.GC_DEPLOYMENT,
+    }
 
 
 def test_every_deployment_runs_on_a_pool_and_a_queue_that_are_made() -> None:
@@ -52,6 +57,7 @@ def test_every_deployment_runs_on_a_pool_and_a_queue_that_are_made() -> None:
         names.JOB_FLOW: names.CPU_POOL,
         names.GPU_FLOW: names.GPU_POOL,
         names.BULK_FLOW: names.CPU_POOL,
+        names.GC_FLOW: names.CPU_POOL,
     }
     assert {pool["work_queue_name"] for pool in pools.values()} <= set(names.QUEUES)
 

@@ -109,3 +109,11 @@ def test_a_batch_fails_when_the_service_is_down(
     done = lipsync_here("batch", "rows.csv", "--quiet")
     assert (done.returncode, done.stdout) == (75, "")
     assert done.stderr.startswith("lipsync: error SERVICE_UNAVAILABLE: ") and done.stderr.count("\n") == 1
+
+
+def test_an_output_that_is_a_loop_of_links_is_a_fault_of_its_row(manifest: Path, lipsync_here: RunLipSync) -> None:
+    (manifest.parent / "loop.mp4").symlink_to("loop.mp4")
+    manifest.write_text(HEADER + "face.mp4,speech.wav,loop.mp4,,,\n")
+    done = lipsync_here("batch", "rows/rows.csv", "--dry-run")
+    assert done.returncode == 3
+    assert ["2", "output", "output rows/loop.mp4 is a link that leads back to itself"] in cells(done.stdout)

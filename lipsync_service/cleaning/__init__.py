@@ -1,0 +1,1 @@
+"""What grows with every job, and is removed when its time is over: `lipsync gc`."""
