@@ -22,7 +22,7 @@ from lipsync_service.storage.download import Downloader
 from lipsync_service.storage.file import FileStore
 from lipsync_service.storage.http import HttpStore
 from lipsync_service.storage.http_client import HttpClient
-from lipsync_service.storage.source import Digest, Source, SourceVersion, Store
+from lipsync_service.storage.source import Digest, MayWrite, Source, SourceVersion, Store
 from lipsync_service.storage.url import Location, parse_url, shown_url
 
 __all__ = ["Storage", "StoredFile", "shown_url"]
@@ -80,10 +80,13 @@ class Storage:
         with self._fetched(url, self._results, _ignore) as file:
             yield file
 
-    def put(self, path: Path, url: str, progress: ProgressCallback = _ignore) -> None:
+    def put(
+        self, path: Path, url: str, progress: ProgressCallback = _ignore, may_write: MayWrite | None = None
+    ) -> None:
         """Copy the file `path`, whole or not at all, to `url`: s3://, file:// or an address presigned for PUT.
 
-        Progress counts bytes, under the name `put`.
+        Progress counts bytes, under the name `put`. `may_write` is asked at the last moment and raises where the file
+        must not be written any more; on S3, a file that comes to `url` after that moment is not replaced either.
 
         Raises:
             UrlRefusedError: the address is malformed, or jobs may not write there.
@@ -93,7 +96,8 @@ class Storage:
         location = parse_url(url)
         size_bytes = path.stat().st_size
         progress(Progress("put", 0, size_bytes))
-        self._store(location).put(path, location, lambda sent: progress(Progress("put", sent, size_bytes)))
+        store = self._store(location)
+        store.put(path, location, lambda sent: progress(Progress("put", sent, size_bytes)), may_write)
         progress(Progress("put", size_bytes, size_bytes))
 
     def check_target(self, url: str) -> None:
