@@ -14,6 +14,7 @@ from lipsync_service.gpu_meter import open_gpu
 from lipsync_service.settings import Settings
 from lipsync_service.storage.storage import Storage
 from lipsync_service.worker.capacity import threads_of_a_run
+from lipsync_service.worker.job_folders import folder_prefix
 from tasks.job import ServiceJob
 from tasks.stage_log import StageLog
 
@@ -28,7 +29,7 @@ def open_job(options: JobOptions, settings: Settings) -> Iterator[ServiceJob]:
     with (
         no_thread_pools(),
         threads_limited(threads_of_a_run(settings)),
-        tempfile.TemporaryDirectory(prefix="lipsync-job-") as folder,
+        tempfile.TemporaryDirectory(prefix=folder_prefix()) as folder,
         ExitStack() as leases,
     ):
         job = ServiceJob(

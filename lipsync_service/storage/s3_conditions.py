@@ -1,7 +1,7 @@
 """Conditional writes to S3: an object is replaced only while it is the one that was there before.
 
-boto3's managed transfer takes no condition, so it is added to the request that gives an object its name: `PutObject`, or
-the last one of an upload in parts. Amazon's server, MinIO and SeaweedFS keep conditions.
+boto3's managed transfer takes no condition, so it is added to the request that gives an object its name: `PutObject`,
+or the last one of an upload in parts. Amazon's server, MinIO and SeaweedFS keep conditions.
 """
 
 from collections.abc import Callable, Iterator

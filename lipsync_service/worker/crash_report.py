@@ -1,7 +1,7 @@
 """Whether a worker may report that a process of its has died: the run may have gone on without that process.
 
-Prefect's worker (3.8.8) reports a death twice: at once, over a new connection, where the report is lost while the server
-is down; and seconds or a minute later, when the run's next attempt may be at work.
+Prefect's worker (3.8.8) reports a death twice: at once, over a new connection, where the report is lost while the
+server is down; and seconds or a minute later, when the run's next attempt may be at work.
 """
 
 from collections.abc import Awaitable, Callable

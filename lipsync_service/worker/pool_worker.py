@@ -43,7 +43,7 @@ from lipsync_service.worker.cancelling import CANCELLING_RUNS
 from lipsync_service.worker.crash_report import may_report
 from lipsync_service.worker.due_runs import DueRuns, spread_s
 from lipsync_service.worker.run_events import RunEvent, run_events
-from lipsync_service.worker.run_processes import WorkSeen, end_process
+from lipsync_service.worker.run_processes import WorkSeen, end_process, process_of
 from lipsync_service.worker.trim_worker import remembered, trim_worker
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ async def follow(events: AsyncIterator[RunEvent | None], due: DueRuns, client: "
         elif event.is_cancelling:
             CANCELLING_RUNS.tell(event.run_id)
         elif event.is_crashed:
-            if event.run_id in CANCELLING_RUNS.under_way:
+            if process_of(event.run_id) is not None:  # also of a worker of this host that was killed
                 await _end_unwanted(client, [event.run_id])
         else:
             CANCELLING_RUNS.forget(event.run_id)

@@ -20,7 +20,7 @@ pytest.importorskip("promql_parser", reason="promql-parser comes with the extra 
 
 from prometheus_client import CollectorRegistry, generate_latest  # noqa: E402
 
-from lipsync_service.names import BULK, CPU_POOL, GPU_POOL, INTERACTIVE  # noqa: E402
+from lipsync_service.names import BULK, CPU_POOL, GPU_POOL, INTERACTIVE, MOST_JOBS  # noqa: E402
 from lipsync_service.settings import Settings  # noqa: E402
 from lipsync_service.watch.metrics import ServiceCollector  # noqa: E402
 from lipsync_service.watch.service_api import open_watched_api  # noqa: E402
