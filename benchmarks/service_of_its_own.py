@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,16 +40,22 @@ class BrokenService:
     """A service on this machine, whose parts are killed and started again."""
 
     layout: Layout
-    has_gpu_pool: bool = False
+    environment: Mapping[str, str]  # of all parts, beside the present one
 
-    def run(self, command_name: str) -> None:
+    @property
+    def temporary(self) -> Path:
+        """The folder of its parts' temporary files."""
+        return self.layout.root / "tmp"
+
+    def run(self, *order: str) -> None:
         """Run a command of the local stack: `up` starts all parts that do not run, `down` stops all."""
         options = ("--root", str(self.layout.root), "--first-port", str(self.layout.first_port))
-        command = [sys.executable, "-m", "infra.local", *options, command_name]
-        environment = {**os.environ, "LIPSYNC_GPU_POOL": GPU_POOL if self.has_gpu_pool else ""}
+        command = [sys.executable, "-m", "infra.local", *options, *order]
+        self.temporary.mkdir(parents=True, exist_ok=True)
+        environment = {**os.environ, **self.environment, "TMPDIR": str(self.temporary)}
         done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300)
         if done.returncode:
-            raise RuntimeError(f"{command_name} failed: {done.stdout}{done.stderr}")
+            raise RuntimeError(f"{order} failed: {done.stdout}{done.stderr}")
 
     def settings(self) -> Settings:
         """The settings of a caller."""
@@ -91,13 +97,14 @@ def signalled(pid: int | None, number: int) -> bool:
 
 
 @contextmanager
-def started(first_port: int, *, has_gpu_pool: bool = False) -> Iterator[BrokenService]:
-    """A service that runs for the block, and is removed with its data."""
+def started(first_port: int, *, has_gpu_pool: bool = False, **environment: str) -> Iterator[BrokenService]:
+    """A service that runs for the block, its parts with this environment, and is removed with its data."""
     with (
         tempfile.TemporaryDirectory(prefix="lipsync-broken-", ignore_cleanup_errors=True) as folder,
         ExitStack() as end,
     ):
-        service = BrokenService(Layout(REPOSITORY, Path(folder) / "stack", first_port), has_gpu_pool)
+        pool = {"LIPSYNC_GPU_POOL": GPU_POOL if has_gpu_pool else ""}
+        service = BrokenService(Layout(REPOSITORY, Path(folder) / "stack", first_port), {**pool, **environment})
         end.callback(service.run, "down")
         service.run("up")
         yield service
@@ -108,15 +115,17 @@ def output_url(number: int) -> str:
     return f"{_FOLDER_URL}/{number}-out.mp4"
 
 
-def submitted(settings: Settings, numbers: Sequence[int]) -> list[UUID]:
+def submitted(
+    settings: Settings, numbers: Sequence[int], video: Path = _FACE, audio: Path = _SPEECH, **options: str
+) -> list[UUID]:
     """Submit the jobs, each with a video of its own, so that no result comes from a cache."""
     storage, jobs = Storage(settings), []
-    storage.put(_SPEECH, f"{_FOLDER_URL}/speech.wav")
+    storage.put(audio, f"{_FOLDER_URL}/speech.wav")
     with open_watched_api(settings, _CALL_S) as api, tempfile.TemporaryDirectory() as folder:
         for number in numbers:
-            storage.put(distinct_copy(_FACE, Path(folder) / f"{number}.mp4"), f"{_FOLDER_URL}/{number}.mp4")
+            storage.put(distinct_copy(video, Path(folder) / f"{number}.mp4"), f"{_FOLDER_URL}/{number}.mp4")
             files = {"video": f"{_FOLDER_URL}/{number}.mp4", "audio": f"{_FOLDER_URL}/speech.wav"}
-            request = {**files, "output": output_url(number), "model": "viseme"}
+            request = {**files, "output": output_url(number), "model": "viseme", **options}
             run, _ = api.create_run("lipsync/lipsync", RunOrder(f"broken-{number}", {"request": request}))
             jobs.append(run.id)
     return jobs
