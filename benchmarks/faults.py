@@ -2,13 +2,13 @@
 
 `kill`: `kill -9` of a run in each of its stages, of the job's own run and of its part on the GPU pool. `pause`: a run
 and its worker are stopped by a signal, as with a host that hangs, for longer than their heartbeats may be missing;
-another worker does the job, and then they come back. `parts`: each server of the service, and the watcher, is stopped
+another worker does the job, and then they come back. `cancel`: a job is cancelled in both pools. `parts`: each server of the service, and the watcher, is stopped
 and started again while jobs are at work. For the model server see `benchmarks/model_server_faults.py`.
 
 It starts a service of its own and removes it. The exit status is 1 where a job was lost, ran twice to its end, had its
 result overwritten, or left something.
 
-    python benchmarks/faults.py [--times 5] [--jobs 20] [kill] [pause] [parts]
+    python benchmarks/faults.py [--times 5] [--jobs 20] [kill] [cancel] [pause] [parts]
 """
 
 import argparse
@@ -63,6 +63,7 @@ class Case:
     """One kind of fault."""
 
     fault: str
+    ends: str = "COMPLETED"  # the state that its jobs are to end in
     times: int = 0
     lost: int = 0
     doubled: int = 0
@@ -135,6 +136,23 @@ class Faults:
             self._check(case, [number], [job])
             case.times += 1
             self._service.run("up")  # one worker again
+        return case
+
+    def cancel(self, stage: str, of: str) -> Case:
+        """Cancel a job in the stage; the time is that until no process works for it."""
+        case = Case(f"cancel, {stage}, {of}", ends="CANCELLED")
+        while case.times < self._times and case.missed < 3 * self._times:
+            [number], [job] = self._submit(1)
+            if self._reached(job, stage, of) is None:
+                case.missed += 1
+                continue
+            with open_watched_api(self._settings, 30.0) as api:
+                api.cancel(job)
+            cancelled_s = time.monotonic()
+            _wait_until(lambda: not self._service.run_pids(), _LIMIT_S)
+            case.resumed_s.append(time.monotonic() - cancelled_s)
+            self._check(case, [number], [job])
+            case.times += 1
         return case
 
     def part(self, name: str, jobs: int) -> Case:
@@ -222,12 +240,14 @@ class Faults:
         case.held_slots += len(held)
 
     def _judge(self, case: Case, number: int, run: FlowRun) -> None:
-        if run.state.type != "COMPLETED":
+        if run.state.type != case.ends:
             case.lost += 1
             print(account(self._settings, run), file=sys.stderr)
             return
         with open_watched_api(self._settings, 30.0) as api:
-            case.doubled += sum(state.type == "COMPLETED" for state in api.history(run.id)) > 1
+            case.doubled += sum(state.type == case.ends for state in api.history(run.id)) > 1
+        if case.ends != "COMPLETED":
+            return
         try:
             self._version(number)
         except Exception as exc:
@@ -301,6 +321,8 @@ _KILLED = [("fetch", "child"), ("track", "child"), ("infer", "child")] + [
 def _cases(faults: Faults, kinds: list[str], jobs: int) -> Iterator[Case]:
     if "kill" in kinds:
         yield from (faults.kill(stage, of) for stage, of in _KILLED)
+    if "cancel" in kinds:
+        yield from (faults.cancel(stage, of) for stage, of in (("track", "child"), ("encode", "parent")))
     if "pause" in kinds:
         yield faults.pause()
     if "parts" in kinds:
@@ -310,7 +332,9 @@ def _cases(faults: Faults, kinds: list[str], jobs: int) -> Iterator[Case]:
 def main() -> int:
     """Print the table, a row as soon as it is known."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kinds", nargs="*", metavar="kill|pause|parts", default=["kill", "pause", "parts"])
+    parser.add_argument(
+        "kinds", nargs="*", metavar="kill|cancel|pause|parts", default=["kill", "cancel", "pause", "parts"]
+    )
     parser.add_argument("--times", type=int, default=5, help="of each fault")
     parser.add_argument("--jobs", type=int, default=20, help="while a part is stopped")
     parser.add_argument("--first-port", type=int, default=14_200)
