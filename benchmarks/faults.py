@@ -2,8 +2,9 @@
 
 `kill`: `kill -9` of a run in each of its stages, of the job's own run and of its part on the GPU pool. `pause`: a run
 and its worker are stopped by a signal, as with a host that hangs, for longer than their heartbeats may be missing;
-another worker does the job, and then they come back. `cancel`: a job is cancelled in both pools. `parts`: each server of the service, and the watcher, is stopped
-and started again while jobs are at work. For the model server see `benchmarks/model_server_faults.py`.
+another worker does the job, and then they come back. `cancel`: a job is cancelled in both pools. `parts`: each server
+of the service, and the watcher, is stopped and started again while jobs are at work. For the model server see
+`benchmarks/model_server_faults.py`.
 
 It starts a service of its own and removes it. The exit status is 1 where a job was lost, ran twice to its end, had its
 result overwritten, or left something.

@@ -20,11 +20,11 @@ class Server:
     """Has one run, in a state with this id; does not answer at first."""
 
     def __init__(self, state_id: UUID, failures: int = 0) -> None:
-        self._state_id, self._failures = state_id, failures
+        self._state_id, self.failures = state_id, failures
 
     def read(self, run_id: UUID) -> FlowRun:
-        self._failures -= 1
-        if self._failures >= 0:
+        self.failures -= 1
+        if self.failures >= 0:
             raise httpx.ConnectError("away")
         return FlowRun(id=run_id, flow_id=uuid4(), state_id=self._state_id, state=Running())
 
@@ -36,7 +36,9 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_attempt_has_its_job_while_the_run_is_in_its_state() -> None:
     token = uuid4()
-    Fence(uuid4(), token, Server(token, failures=3).read).check()
+    server = Server(token, failures=3)
+    Fence(uuid4(), token, server.read).check()
+    assert server.failures < 0  # it has asked until it was answered
 
 
 def test_an_attempt_is_refused_when_the_run_has_another_state() -> None:
