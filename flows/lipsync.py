@@ -95,7 +95,9 @@ def _run(job: ServiceJob, request: LipSyncRequest, settings: Settings, recorder:
         show_preview(render.preview)
     duration_s = float(render.plan.timeline.duration_s)
     recorder.complete(render.output.stat().st_size, duration_s, inferred.track.was_cached)
-    stages.upload(unscanned(render), unscanned(request.output), unscanned(present_fence().check))
+    fence = present_fence()
+    stages.upload(unscanned(render), unscanned(request.output), unscanned(fence.check))
+    fence.confirm()  # before the end is recorded
 
 
 def _render(render: RenderPass, progress: ProgressCallback) -> WrittenMovie | None:

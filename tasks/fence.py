@@ -5,8 +5,9 @@ attempt began with is its token: whatever ended the attempt for the service (a c
 a cancellation, an end) gave the run another state.
 """
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -20,14 +21,18 @@ from lipsync_service.client.retries import retried
 from lipsync_service.errors import SupersededError
 from tasks.child_run import RETRY_S, SERVER_LIMIT_S, is_away
 
+#: A job is given to another attempt after 90 s of silence at the earliest, so an answer is good for a while.
+_GOOD_FOR_S = 10.0
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Fence:
     """The hold of one attempt on its job."""
 
     run_id: UUID
     token: UUID | None  # the id of the state that the attempt runs in
     read: Callable[[UUID], FlowRun]  # asks Prefect for the run
+    held_at_s: float = field(default=float("-inf"), init=False)  # the time.monotonic() of the last answer
 
     def check(self) -> None:
         """Make sure that the attempt still has its job, before something that others see.
@@ -36,6 +41,7 @@ class Fence:
             SupersededError: it does not.
             TransientError: Prefect's server does not answer.
         """
+        asked_at_s = time.monotonic()
         try:
             run = retried(partial(self.read, self.run_id), is_away, SERVER_LIMIT_S, RETRY_S)
         except Exception as exc:
@@ -45,7 +51,13 @@ class Fence:
         if run.state_id != self.token:
             now = run.state.name if run.state else "without a state"
             message = f"the job has gone on without this attempt: its run is {now}"
-            raise SupersededError(message, "nothing was delivered by it; see the job's later attempts")
+            raise SupersededError(message, "it ends without a word; see the job's later attempts")
+        self.held_at_s = asked_at_s
+
+    def confirm(self) -> None:
+        """As `check`, unless the attempt had its job a moment ago; a paused process has had no such moment."""
+        if time.monotonic() > self.held_at_s + _GOOD_FOR_S:
+            self.check()
 
 
 def present_fence() -> Fence:

@@ -14,19 +14,20 @@ from lipsync_core.errors import TransientError
 from lipsync_service.errors import SupersededError
 from tasks import fence as fences
 from tasks.fence import Fence
+from tests.hand_clock import HandClock
 
 
 class Server:
     """Has one run, in a state with this id; does not answer at first."""
 
     def __init__(self, state_id: UUID, failures: int = 0) -> None:
-        self._state_id, self.failures = state_id, failures
+        self.state_id, self.failures = state_id, failures
 
     def read(self, run_id: UUID) -> FlowRun:
         self.failures -= 1
         if self.failures >= 0:
             raise httpx.ConnectError("away")
-        return FlowRun(id=run_id, flow_id=uuid4(), state_id=self._state_id, state=Running())
+        return FlowRun(id=run_id, flow_id=uuid4(), state_id=self.state_id, state=Running())
 
 
 @pytest.fixture(autouse=True)
@@ -51,3 +52,18 @@ def test_an_attempt_waits_when_nobody_says_whether_it_goes_on(monkeypatch: pytes
     monkeypatch.setattr(fences, "SERVER_LIMIT_S", 0.0)
     with pytest.raises(TransientError):
         Fence(uuid4(), uuid4(), Server(uuid4(), failures=10**9).read).check()
+
+
+def test_an_answer_is_good_for_a_moment_and_not_for_a_paused_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = HandClock()
+    monkeypatch.setattr(fences, "time", clock)
+    token = uuid4()
+    server = Server(token)
+    fence = Fence(uuid4(), token, server.read)
+    fence.check()
+    server.state_id = uuid4()
+    clock.wait(9)
+    fence.confirm()  # asks nobody
+    clock.wait(2)
+    with pytest.raises(SupersededError):
+        fence.confirm()
