@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.conftest import Ffmpeg
     from tests.stack.conftest import Json, Service
 
-LIMIT_S = 120.0
+LIMIT_S = 240.0
 OUTPUT = "outputs/fault.mp4"
 
 
@@ -102,24 +102,27 @@ def test_a_paused_attempt_that_comes_back_changes_nothing(
     run_id = service.start(job)
     paused = at_work(service, run_id, "encode")
     worker = service.process(claimant(service, paused))
-    os.kill(worker, signal.SIGSTOP)
-    os.kill(paused, signal.SIGSTOP)
-    set_state(service, run_id, "CRASHED")  # which the watcher does after 90 s of silence
-    wait_until(lambda: state_of(service, run_id) == "COMPLETED")
-    note = tmp_path / "newer"
-    note.write_text("what the caller has put there since")
-    service.put(note, OUTPUT)
-    rows = "SELECT count(*) FROM stage_timings WHERE job_id = %s AND attempt = 1 AND stage = 'upload'"
-    states = history(service, run_id)
-
-    os.kill(paused, signal.SIGCONT)
-    os.kill(worker, signal.SIGCONT)
+    try:
+        for each in (worker, paused):
+            os.kill(each, signal.SIGSTOP)
+        # The watcher does so after 90 s of silence and a crash; at a crash another worker of this host would kill it.
+        set_state(service, run_id, "SCHEDULED")
+        wait_until(lambda: state_of(service, run_id) == "COMPLETED")
+        note = tmp_path / "newer"
+        note.write_text("what the caller has put there since")
+        service.put(note, OUTPUT)
+        states = history(service, run_id)
+        assert states.count("RUNNING") == 2 and Path(f"/proc/{paused}").exists()
+    finally:
+        for each in (worker, paused):
+            os.kill(each, signal.SIGCONT)
     wait_until(lambda: not Path(f"/proc/{paused}").exists())
     assert service.get(OUTPUT, tmp_path / "now").read_text() == note.read_text()
     assert history(service, run_id) == states
     assert service.ledger("SELECT state, attempt FROM jobs WHERE id = %s", run_id) == [("completed", 2)]
-    service.wait_for_log(run_id, "SUPERSEDED")
-    assert service.ledger(rows, run_id) in ([(0,)], [(1,)])  # it measured the stage that it was refused in, or not
+    service.wait_for_log(run_id, "gone on without this attempt")
+    frames = "SELECT count(DISTINCT attempt) FROM frame_outcomes WHERE job_id = %s"
+    assert service.ledger(frames, run_id) == [(1,)]
 
 
 def test_cancelling_stops_both_pools_and_frees_their_slots(service: "Service", job: "Json", one_at_once: None) -> None:
