@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from lipsync_core.errors import LipSyncError
 from lipsync_service.callbacks.sender import JobOutcome
 from lipsync_service.client.prefect_api import FlowRun
-from lipsync_service.client.run_states import RunState
+from lipsync_service.client.run_states import RunState, retry_command
 from lipsync_service.errors import JobCancelledError, JobCrashedError, PoisonJobError
 from lipsync_service.ledger.rows import JobState
 from lipsync_service.storage.storage import shown_url
@@ -49,10 +50,9 @@ class Crashes:
     before_work: int  # no attempt had begun: its process was lost on its way, or could not be started
     was_cancelled: bool = False  # it was to be stopped when it crashed last
 
-    @property
-    def verdict(self) -> LipSyncError | None:
+    def verdict(self, job_id: UUID) -> LipSyncError | None:
         """The error that ends the job for good; None where it is to be started again."""
-        again = "look at its worker's memory and log before you run it again"
+        again = f"see the log and the memory of its workers, then run it again: {retry_command(job_id)}"
         if self.at_work >= MAX_CRASHES:
             return PoisonJobError(f"the job's process vanished {self.at_work} times while it was at work", again)
         if self.before_work >= MAX_LOST_STARTS:

@@ -40,7 +40,7 @@ class Recovery:
                 crashed.id, "CANCELLED", "Cancelled", "Its process vanished while it stopped", force=True
             )
             return
-        verdict = crashes.verdict
+        verdict = crashes.verdict(crashed.id)
         if verdict is not None:
             self._api.set_state(crashed.id, "FAILED", "Failed", coded_message(verdict), force=True)
             _log.warning("job %s crashed: not started again: %s", crashed.id, verdict.code)
