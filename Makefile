@@ -6,6 +6,7 @@
 # make torch  adds the extra that imports PyTorch checkpoints; with it, make test proves the neural path as well
 # make triton adds the server of models (NVIDIA Triton) in an environment of its own; with it, make test proves that path
 # make bench  the figures of the README, as ratios
+# make faults breaks a service of its own, again and again, and counts what became of the jobs (hours)
 # make clean  removes what the targets above made (make distclean: the virtual environment as well)
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ TRITON := .venv-triton
 PINS := pyproject.toml constraints.txt
 MODELS := mediapipe-face speech-encoder
 
-.PHONY: demo test test-fast check up down torch triton bench models clean distclean
+.PHONY: demo test test-fast check up down torch triton bench faults models clean distclean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -51,7 +52,10 @@ torch: $(VENV)/.installed-torch
 triton: $(TRITON)/.installed
 
 bench: $(VENV)/.installed models demo/face.mp4
-	set -e; for script in $$(grep -l __main__ benchmarks/*.py); do $(BIN)/python "$$script"; done
+	set -e; for script in $$(grep -l __main__ benchmarks/*.py | grep -v faults.py); do $(BIN)/python "$$script"; done
+
+faults: $(VENV)/.installed models demo/face.mp4
+	$(BIN)/python benchmarks/faults.py
 
 models: | $(VENV)/.installed-demo
 	@set -e; for model in $(MODELS); do $(BIN)/lipsync models pull --quiet $$model; done

@@ -6,6 +6,7 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.exceptions import Abort
 
 from lipsync_core.catalogue import require_rendering
 from lipsync_core.encoder_choice import choose_encoder
@@ -15,11 +16,13 @@ from lipsync_core.memory import give_free_memory_back
 from lipsync_core.movie import WrittenMovie
 from lipsync_core.report import ProgressCallback
 from lipsync_service.client.request import LipSyncRequest
+from lipsync_service.errors import SupersededError
 from lipsync_service.names import JOB_FLOW
 from lipsync_service.settings import Settings, load_settings
 from lipsync_service.storage.storage import shown_url
 from tasks import stages
 from tasks.artifacts import ShownProgress, log_choice, show_output, show_preview, show_timings
+from tasks.fence import present_fence
 from tasks.gpu_pool import fetch_inputs, infer_inline, infer_on_gpu_pool
 from tasks.handover import duplicate_state, failed_state
 from tasks.inference import load_gpu_pool_parts
@@ -53,6 +56,8 @@ def lipsync(request: LipSyncRequest) -> State[Any] | None:
             finally:
                 recorder.record_stages(job.log)
                 show_timings(job.log)
+    except SupersededError as error:  # another attempt has the job, and tells how it ends
+        raise Abort(str(error)) from error
     except LipSyncError as error:
         return failed_state(error)
     show_output(addresses.output, movie.account if movie else "")
@@ -99,7 +104,9 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
         show_preview(render.preview)
     duration_s = float(render.plan.timeline.duration_s)
     recorder.complete(render.output.stat().st_size, duration_s, inferred.track.was_cached)
-    stages.upload(unscanned(render), unscanned(request.output))
+    fence = present_fence()
+    stages.upload(unscanned(render), unscanned(request.output), unscanned(fence.check))
+    fence.confirm()  # before the end is recorded
     return movie
 
 

@@ -9,7 +9,9 @@
     │   └── ChecksumError                      CHECKSUM_MISMATCH
     ├── JobCrashedError               exit 8   JOB_CRASHED
     │   ├── GpuRunError                        GPU_RUN_FAILED
-    │   └── JobTimedOutError                   JOB_TIMED_OUT
+    │   ├── JobTimedOutError                   JOB_TIMED_OUT
+    │   ├── PoisonJobError                     POISON
+    │   └── SupersededError                    SUPERSEDED
     ├── JobCancelledError             exit 9   JOB_CANCELLED
     ├── BatchIncompleteError          exit 10  BATCH_INCOMPLETE
     ├── OptionError                   exit 2   BAD_OPTION
@@ -85,6 +87,18 @@ class JobTimedOutError(JobCrashedError):
     """The job, or one of its stages, reached its time limit."""
 
     code = "JOB_TIMED_OUT"
+
+
+class PoisonJobError(JobCrashedError):
+    """The job's process, or its worker, vanished each time that the job was at work: it is not started again."""
+
+    code = "POISON"
+
+
+class SupersededError(JobCrashedError):
+    """This attempt no longer has its job: another one has begun, or the job has ended. It must change nothing."""
+
+    code = "SUPERSEDED"
 
 
 class JobCancelledError(LipSyncError):

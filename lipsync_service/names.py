@@ -17,6 +17,9 @@ GC_DEPLOYMENT: Final = f"{GC_FLOW}/lipsync-gc"
 CPU_POOL: Final = "lipsync-cpu"
 GPU_POOL: Final = "lipsync-gpu"
 
+#: Jobs at work at once, over all hosts.
+MOST_JOBS: Final = 32
+
 #: The queue that a job waits in.
 Priority = Literal["interactive", "bulk"]
 INTERACTIVE: Final = "interactive"

@@ -1,7 +1,7 @@
 """The values that the stages of one job share in one process, and the references that they pass on."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -53,11 +53,11 @@ class Files(Protocol):
     def discard(self, url: str) -> None:
         """Remove a file that the service itself has made."""
 
-    def put(self, path: Path, url: str) -> None:
-        """Write the file at `path` to the request's address `url`, whole or not at all."""
+    def put(self, path: Path, url: str, *, may_write: Callable[[], None] | None = None) -> None:
+        """Write the file at `path` to the request's address `url`, whole or not at all; `may_write` is asked last."""
 
     def put_shared(self, path: Path, url: str) -> None:
-        """As `put`, to an address in the service's own storage."""
+        """Write the file at `path` to `url` in the service's own storage."""
 
     def exists(self, url: str) -> bool:
         """Whether there is a file at `url`."""

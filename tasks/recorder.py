@@ -14,6 +14,7 @@ from lipsync_core.memory import peak_resident_bytes
 from lipsync_core.movie import WrittenMovie, enhancer_name
 from lipsync_core.options import JobOptions
 from lipsync_core.report import FrameCounts
+from lipsync_service.errors import SupersededError
 from lipsync_service.ledger.ledger import Claim, Ledger
 from lipsync_service.ledger.rows import JobRow, JobState, StageRow, joined, state_after
 from lipsync_service.settings import Settings
@@ -79,11 +80,16 @@ class JobRecorder:
 
     @contextmanager
     def recorded(self) -> Iterator["JobRecorder"]:
-        """Record the job's start, and its end as the block ends: completed, failed with a code, or cancelled."""
+        """Record the job's start, and its end as the block ends: completed, failed with a code, or cancelled.
+
+        The end of an attempt that is no longer the job's is not recorded.
+        """
         self._row = replace(self._row, started_at=self._started_at)
         self._ledger.job_started(self._row)
         try:
             yield self
+        except SupersededError:  # the job's row is that of another attempt
+            raise
         except BaseException as failure:
             self._finish(*state_after(failure))
             raise

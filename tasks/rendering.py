@@ -20,6 +20,7 @@ from lipsync_core.movie import MovieRequest, WrittenMovie, check_sound, output_l
 from lipsync_core.render import blended_frames, ordered_frames
 from lipsync_core.report import ProgressCallback
 from lipsync_service.errors import ObjectMissingError
+from lipsync_service.storage.source import MayWrite
 from tasks.channel import Channel
 from tasks.edits import open_edits
 from tasks.job import Inferred, JobInputs, LocalCopy, ServiceJob
@@ -87,8 +88,8 @@ def check_sound_of(job: ServiceJob, inputs: JobInputs, suffix: str) -> None:
         raise job.for_caller(error) from error
 
 
-def deliver(render: RenderPass, url: str) -> None:
-    """Keep the output, upload it to `url`, then discard the kept copy.
+def deliver(render: RenderPass, url: str, may_write: MayWrite | None = None) -> None:
+    """Keep the output, upload it to `url`, then discard the kept copy. `may_write` is asked as `Storage.put` does.
 
     Raises:
         LipSyncError: as `Storage.put`; the output is kept then, if the shared storage answers.
@@ -96,7 +97,7 @@ def deliver(render: RenderPass, url: str) -> None:
     files = render.job.files
     if not render.is_kept and not files.exists(render.kept_url):
         files.put_shared(render.output, render.kept_url)
-    files.put(render.output, url)
+    files.put(render.output, url, may_write=may_write)
     with suppress(LipSyncError):  # the caller has the output; the storage's own rule for old files is left with it
         files.discard(render.kept_url)
 

@@ -26,6 +26,7 @@ from lipsync_core.report import ProgressCallback
 from lipsync_core.source_video import SourceVideo
 from lipsync_service.errors import JobTimedOutError
 from lipsync_service.storage.limits import check_duration
+from lipsync_service.storage.source import MayWrite
 from tasks.edits import kept_or_inferred_edits
 from tasks.inference import InferenceJob, MeasuredSound, hear
 from tasks.job import EditsReference, Inferred, JobInputs, LocalCopy, ServiceJob, SourceSound, TrackReference
@@ -170,10 +171,10 @@ def encode(render: RenderPass, progress: ProgressCallback) -> WrittenMovie | Non
 
 
 @task(name="upload", task_run_name="upload", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
-def upload(render: RenderPass, url: str) -> None:
-    """Upload the result to the caller's address."""
+def upload(render: RenderPass, url: str, may_write: MayWrite) -> None:
+    """Upload the result to the caller's address, unless the job has gone on without this attempt: SupersededError."""
     with render.job.stage("upload") as meter:
-        deliver(render, url)
+        deliver(render, url, may_write)
         meter.items, meter.size_bytes = 1, render.output.stat().st_size
 
 

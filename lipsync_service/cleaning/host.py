@@ -13,9 +13,9 @@ from pathlib import Path
 from lipsync_service.cleaning.collector import Cleaned, counted
 from lipsync_service.settings import Settings
 from lipsync_service.storage.cache import DownloadCache
+from lipsync_service.worker.job_folders import PREFIX, folder_prefix
 
 _log = logging.getLogger(__name__)
-_JOB_FOLDER = "lipsync-job-"
 _NEW_S = 600.0  # since the last change; a folder is locked a moment after it is made
 JOB_FOLDERS, DOWNLOADS = "job folders here", "unfinished downloads here"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -29,7 +29,7 @@ def job_folder() -> Iterator[Path]:
 
     It is locked meanwhile: if this process is killed, its folder is known to be nobody's.
     """
-    with tempfile.TemporaryDirectory(prefix=_JOB_FOLDER) as name:
+    with tempfile.TemporaryDirectory(prefix=folder_prefix()) as name:
         handle = os.open(name, _FOLDER)
         try:
             fcntl.flock(handle, fcntl.LOCK_SH)
@@ -41,7 +41,7 @@ def job_folder() -> Iterator[Path]:
 def clean_host(settings: Settings, is_dry: bool = False) -> list[Cleaned]:
     """Remove what processes of this host have left that are gone; in a dry run only say so."""
     folders = Cleaned(JOB_FOLDERS)
-    for folder in Path(tempfile.gettempdir()).glob(f"{_JOB_FOLDER}*"):
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with suppress(FileNotFoundError, NotADirectoryError):  # its job has just ended
             size_bytes, touched_s = _contents(folder)
             is_left = touched_s < time.time() - _NEW_S and _is_nobodys(folder)

@@ -1,1 +1,1 @@
-"""One-time set-up of a service: schema, bucket, work pools, deployments, automation."""
+"""One-time set-up of a service: schema, bucket, work pools, deployments."""

@@ -1,7 +1,6 @@
 """Prepares a service for jobs: `python -m lipsync_service.deploy.prepare`, once for each release.
 
-It makes or updates the ledger's schema, the bucket, the work pools, the deployments, and the automation that notices
-runs without heartbeats.
+It makes or updates the ledger's schema, the bucket, the work pools and the deployments.
 """
 
 import subprocess
@@ -13,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from prefect.client.orchestration import get_client
 
 from lipsync_core.errors import LipSyncError
-from lipsync_service.deploy.automation import ensure_automation
+from lipsync_service.deploy.automation import drop_automation
 from lipsync_service.deploy.pools import ensure_pools
 from lipsync_service.ledger.database import upgrade
 from lipsync_service.settings import Settings, load_settings, require_source
@@ -57,7 +56,7 @@ def main() -> str | None:
         return f"error: the bucket of {settings.storage_url}: {exc}"
     with get_client(sync_client=True) as client:
         ensure_pools(client)
-        ensure_automation(client)
+        drop_automation(client)
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
     status = subprocess.run(command, cwd=settings.source, timeout=_DEPLOY_LIMIT_S).returncode  # noqa: S603 - our own command
     return f"error: `prefect deploy --all` ended with status {status}" if status else None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lipsync_core.media.output import output_errors
 from lipsync_service.errors import AccessDeniedError, ObjectMissingError, StorageError, UrlRefusedError
-from lipsync_service.storage.source import BLOCK_BYTES, Sent, SourceChangedError, SourceVersion
+from lipsync_service.storage.source import BLOCK_BYTES, MayWrite, Sent, SourceChangedError, SourceVersion
 from lipsync_service.storage.url import Location
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -57,8 +57,8 @@ class FileStore:
         ):
             os.unlink(name, dir_fd=folder)
 
-    def put(self, path: Path, location: Location, sent: Sent) -> None:
-        """Copy `path` to `location`, which changes in one step; missing folders are made."""
+    def put(self, path: Path, location: Location, sent: Sent, may_write: MayWrite | None = None) -> None:
+        """Copy `path` to `location`, which changes in one step after `may_write`; missing folders are made."""
         with path.open("rb") as source, self._folder_of(location, makes=True) as (folder, name):
             partial = f".{secrets.token_hex(8)}.partial"
             with output_errors(Path(location.path)):
@@ -68,6 +68,8 @@ class FileStore:
                         shutil.copyfileobj(source, target, BLOCK_BYTES)
                         target.flush()
                         os.fsync(target.fileno())
+                    if may_write is not None:
+                        may_write()
                     os.replace(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
                 except BaseException:
                     os.unlink(partial, dir_fd=folder)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lipsync_service.errors import ObjectMissingError, StorageError, UrlRefusedError
 from lipsync_service.storage.http_client import HttpAnswer, HttpClient, check_status
-from lipsync_service.storage.source import Sent, SourceChangedError, SourceVersion
+from lipsync_service.storage.source import MayWrite, Sent, SourceChangedError, SourceVersion
 from lipsync_service.storage.url import Location
 
 _SIZE = r"[0-9]{1,18}"  # no file has more bytes, and Python reads no number of thousands of digits
@@ -43,8 +43,13 @@ class HttpStore:
         """Raise UrlRefusedError: the service stores none of its own files on web servers."""
         raise UrlRefusedError(f"{location.shown} cannot be removed", "remove only files that the service has made")
 
-    def put(self, path: Path, location: Location, sent: Sent) -> None:
-        """Send the file with PUT, as presigned addresses expect; the server stores it whole or not at all."""
+    def put(self, path: Path, location: Location, sent: Sent, may_write: MayWrite | None = None) -> None:
+        """Send the file with PUT, as presigned addresses expect; the server stores it whole or not at all.
+
+        A PUT that is under way cannot be called back: `may_write` is asked before it begins.
+        """
+        if may_write is not None:
+            may_write()
         with self._client.answer("PUT", location, {}, upload=path) as answer:
             check_status(answer)
 

@@ -42,7 +42,8 @@ from lipsync_service.errors import (
     UrlRefusedError,
 )
 from lipsync_service.settings import Settings
-from lipsync_service.storage.source import BLOCK_BYTES, Digest, Sent, SourceChangedError, SourceVersion
+from lipsync_service.storage.s3_conditions import ConditionUnknownError, GuardedWrites
+from lipsync_service.storage.source import BLOCK_BYTES, Digest, MayWrite, Sent, SourceChangedError, SourceVersion
 from lipsync_service.storage.url import Location
 
 _PART_BYTES = 8 << 20  # S3 takes parts from 5 MiB
@@ -51,6 +52,8 @@ _MD5_TAG = re.compile(r'"([0-9a-f]{32})"')  # the tag of an object that was stor
 _MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "NotFound"})
 _DENIED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "RequestExpired"})
 _BUSY = frozenset({"SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "BadDigest", "OperationAborted"})
+#: A server that died has forgotten an upload in parts, or another writer is at the same object: begin again.
+_BEGIN_AGAIN = frozenset({"NoSuchUpload", "InvalidPart", "IncompleteBody", "ConditionalRequestConflict"})
 _MAKING_A_CLIENT = threading.Lock()  # only one thread at a time may use a session; many may use a client
 _UNREACHABLE = (HTTPClientError, BotoConnectionError, IncompleteReadError)
 
@@ -61,6 +64,7 @@ class S3Store:
     def __init__(self, settings: Settings) -> None:
         self._client = s3_client(settings)
         weakref.finalize(self, self._client.close)  # otherwise idle connections stay open until the process ends
+        self._writes = GuardedWrites(self._client)
         self._transfer = TransferConfig(
             multipart_threshold=_PART_BYTES,
             multipart_chunksize=_PART_BYTES,
@@ -87,8 +91,10 @@ class S3Store:
         with s3_errors(location):
             self._client.delete_object(Bucket=location.host, Key=location.path)
 
-    def put(self, path: Path, location: Location, sent: Sent) -> None:
+    def put(self, path: Path, location: Location, sent: Sent, may_write: MayWrite | None = None) -> None:
         """Upload `path`, a large file in parts, each part with its sha256; then check the stored object.
+
+        With `may_write` the upload replaces only the object that was there before it was asked.
 
         Raises:
             ChecksumError: the stored object differs from the file.
@@ -100,13 +106,16 @@ class S3Store:
         media_type, _ = mimetypes.guess_type(location.path)
         if media_type:  # a browser plays the result only with its type
             extra["ContentType"] = media_type
-        with s3_errors(location):
+        with self._writes.guarded(location, may_write, self._tag), s3_errors(location):
             self._client.upload_file(
                 str(path), location.host, location.path, ExtraArgs=extra, Callback=_adder(sent), Config=self._transfer
             )
         stored = S3Source(location, self._client).version()
         if stored.size_bytes != path.stat().st_size or Digest("sha256", sha256) not in stored.digests:
             raise ChecksumError(f"{location.shown} differs from the uploaded file", "another job may write there too")
+
+    def _tag(self, location: Location) -> str:
+        return S3Source(location, self._client).version().validator
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +243,13 @@ def _refusal(location: Location, exc: ClientError | None) -> LipSyncError:
     code = str(exc.response.get("Error", {}).get("Code", ""))
     status = int(exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     said = f"{location.shown}: the S3 server answers {code or status}"
-    if code in _BUSY or status in (0, HTTPStatus.TOO_MANY_REQUESTS) or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if code == "NotImplemented":
+        return ConditionUnknownError(said, "use a server that can do this")
+    if (
+        code in _BUSY | _BEGIN_AGAIN
+        or status in (0, HTTPStatus.TOO_MANY_REQUESTS)
+        or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    ):
         return TransientError(said, "try again later")
     if code in _DENIED or status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return AccessDeniedError(said, "check the key and its permissions")

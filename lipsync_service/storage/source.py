@@ -10,12 +10,18 @@ from lipsync_service.storage.url import Location
 
 #: A callback that takes the number of bytes sent so far.
 Sent = Callable[[int], None]
+#: Asks, at the last moment before a file gets its name, whether the writer may still write; raises where it may not.
+MayWrite = Callable[[], None]
 #: The size of one read.
 BLOCK_BYTES = 1 << 17
 
 
 class SourceChangedError(TransientError):
     """The file was replaced while it was being read; another attempt reads the new one."""
+
+
+class TargetChangedError(TransientError):
+    """Another file came to the address while this one was on its way there, and stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +81,13 @@ class Store(Protocol):
     def discard(self, location: Location) -> None:
         """Remove the file at `location`, if there is one; raises as `put`."""
 
-    def put(self, path: Path, location: Location, sent: Sent) -> None:
+    def put(self, path: Path, location: Location, sent: Sent, may_write: MayWrite | None = None) -> None:
         """Copy the file `path` to `location`: whole, or not at all.
 
+        Where the store can, it refuses the file if another one has come to `location` since `may_write` was asked.
+
         Raises:
+            TargetChangedError: so it is; another attempt asks `may_write` again.
             StorageError: the store does not accept the file.
             TransientError: the store cannot be written now.
         """

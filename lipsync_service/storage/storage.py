@@ -27,7 +27,7 @@ from lipsync_service.storage.http import HttpStore
 from lipsync_service.storage.http_client import HttpClient
 from lipsync_service.storage.reach import Reach
 from lipsync_service.storage.shelf import Shelf, shelf_of
-from lipsync_service.storage.source import Digest, Source, SourceVersion, Store
+from lipsync_service.storage.source import Digest, MayWrite, Source, SourceVersion, Store
 from lipsync_service.storage.url import Location, parse_url, shown_url
 from lipsync_service.storage.use import take
 
@@ -108,10 +108,13 @@ class Storage:
         Downloader(limit_bytes, 1).check_size(source, version.size_bytes)
         return b"".join(source.blocks(version, 0, None)) if version.size_bytes else b""
 
-    def put(self, path: Path, url: str, progress: ProgressCallback = _ignore) -> None:
+    def put(
+        self, path: Path, url: str, progress: ProgressCallback = _ignore, may_write: MayWrite | None = None
+    ) -> None:
         """Copy the file `path`, whole or not at all, to `url`: s3://, file:// or an address presigned for PUT.
 
-        Progress counts bytes, under the name `put`.
+        Progress counts bytes, under the name `put`. `may_write` is asked at the last moment and raises where the file
+        must not be written any more; on S3, a file that comes to `url` after that moment is not replaced either.
 
         Raises:
             UrlRefusedError: the address is malformed, or jobs may not write there.
@@ -119,7 +122,7 @@ class Storage:
             TransientError: the file cannot be written now.
         """
         location = parse_url(url)
-        self._put(path, location, self._job_store(location, url, is_written=True), progress)
+        self._put(path, location, self._job_store(location, url, is_written=True), progress, may_write)
 
     def put_shared(self, path: Path, url: str, progress: ProgressCallback = _ignore) -> None:
         """As `put`, to an address in the service's own storage."""
@@ -218,10 +221,17 @@ class Storage:
         sha256 = self._cache.remembered(key)
         return None if sha256 is None else lease.enter_context(self._cache.lease(sha256))
 
-    def _put(self, path: Path, location: Location, store: Store, progress: ProgressCallback) -> None:
+    def _put(
+        self,
+        path: Path,
+        location: Location,
+        store: Store,
+        progress: ProgressCallback,
+        may_write: MayWrite | None = None,
+    ) -> None:
         size_bytes = path.stat().st_size
         progress(Progress("put", 0, size_bytes))
-        store.put(path, location, lambda sent: progress(Progress("put", sent, size_bytes)))
+        store.put(path, location, lambda sent: progress(Progress("put", sent, size_bytes)), may_write)
         progress(Progress("put", size_bytes, size_bytes))
 
     def _job_store(self, location: Location, url: str, *, is_written: bool) -> Store:

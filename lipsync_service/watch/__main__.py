@@ -1,4 +1,4 @@
-"""The watcher: `python -m lipsync_service.watch` runs until it is stopped; `register` sets up Prefect's automation.
+"""The watcher: `python -m lipsync_service.watch` runs until it is stopped.
 
 It reads the same settings as the workers (LIPSYNC_DATABASE_URL, LIPSYNC_API_URL, LIPSYNC_CALLBACK_SECRET ...) and keeps
 no data of its own. It may be stopped and started at any time, and several may run.
@@ -29,17 +29,6 @@ def main(context: click.Context) -> None:
     """Report ended jobs to their callers, restart jobs whose worker vanished, and serve figures."""
     if context.invoked_subcommand is None:
         watch(load_settings())
-
-
-@main.command()
-def register() -> None:
-    """Have Prefect mark silent runs as crashed: run it once for each release; repeating it does no harm."""
-    from prefect.client.orchestration import get_client  # its import takes seconds, and only this command needs it
-
-    from lipsync_service.deploy.automation import ensure_automation
-
-    with get_client(sync_client=True) as client:
-        ensure_automation(client)
 
 
 def watch(settings: Settings) -> None:

@@ -1,48 +1,80 @@
 """The outcomes of a job's attempts, read from the states of its run."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
+from lipsync_core.errors import LipSyncError
 from lipsync_service.callbacks.sender import JobOutcome
 from lipsync_service.client.prefect_api import FlowRun
 from lipsync_service.client.run_states import RunState, retry_command
-from lipsync_service.errors import JobCancelledError, JobCrashedError
+from lipsync_service.errors import JobCancelledError, JobCrashedError, PoisonJobError
 from lipsync_service.ledger.rows import JobState
 from lipsync_service.storage.storage import shown_url
 
-#: After this many crashes a job stays crashed.
+#: After this many crashes at work a job is not started again: it may be what kills its worker.
 MAX_CRASHES = 3
+#: After this many crashes before any work a job is not started again: no worker can start it.
+MAX_LOST_STARTS = 10
 
 _NO_CODE = "the job failed by an error without a code; see the job's log"  # the error may quote secrets
 
 
 def job_outcomes(run: FlowRun, history: Sequence[RunState]) -> list[JobOutcome]:
-    """The outcomes of all ended attempts, in order; a crash that another attempt follows is no outcome.
+    """The outcomes of all ended attempts, in order. A crash is none: the watcher starts the job again, or fails it.
 
     Raises nothing. A run that is a `Duplicate` of another job has no outcome of its own.
     """
     outcomes: list[JobOutcome] = []
-    attempt, crashes, started_at = 0, 0, None
+    attempt, started_at = 0, None
     for state in history:
         if state.type == "RUNNING":
             attempt, started_at = attempt + 1, state.since
-        crashes += state.type == "CRASHED"
-        if is_outcome(state, crashes):
+        if is_outcome(state):
             outcomes.append(_outcome(run, state, max(1, attempt), started_at))
     return outcomes
 
 
-def is_outcome(state: RunState, crashes: int) -> bool:
-    """Whether a job that has crashed `crashes` times stays in this state, unless a caller retries it."""
-    if state.is_duplicate:
-        return False
-    return state.is_final and (state.type != "CRASHED" or crashes >= MAX_CRASHES)
+def is_outcome(state: RunState) -> bool:
+    """Whether a job stays in this state, unless a caller retries it."""
+    return state.is_final and state.type != "CRASHED" and not state.is_duplicate
 
 
-def crash_count(history: Sequence[RunState]) -> int:
-    """The number of the run's crashes."""
-    return sum(state.type == "CRASHED" for state in history)
+@dataclass(frozen=True, slots=True)
+class Crashes:
+    """The crashes of a job since it was last ended, or begun."""
+
+    at_work: int
+    before_work: int  # no attempt had begun: its process was lost on its way, or could not be started
+    was_cancelled: bool = False  # it was to be stopped when it crashed last
+
+    def verdict(self, job_id: UUID) -> LipSyncError | None:
+        """The error that ends the job for good; None where it is to be started again."""
+        again = f"see the log and the memory of its workers, then run it again: {retry_command(job_id)}"
+        if self.at_work >= MAX_CRASHES:
+            return PoisonJobError(f"the job's process vanished {self.at_work} times while it was at work", again)
+        if self.before_work >= MAX_LOST_STARTS:
+            return JobCrashedError(f"the job's process could not be started, {self.before_work} times", again)
+        return None
+
+
+def crashes_of(history: Sequence[RunState]) -> Crashes:
+    """The crashes in the states of a run. A caller who runs an ended job again gives it new chances.
+
+    A run that waits for a worker cannot crash, so such a state (a report that came late) is no crash.
+    """
+    before, at_work, before_work, was_cancelled = "", 0, 0, False
+    for state in history:
+        if is_outcome(state):
+            at_work = before_work = 0
+        elif state.type == "CRASHED":
+            at_work += before == "RUNNING"
+            was_cancelled = before == "CANCELLING"
+            before_work += before == "PENDING"
+        before = state.type
+    return Crashes(at_work, before_work, was_cancelled)
 
 
 def callback_url(run: FlowRun) -> str | None:
@@ -74,7 +106,7 @@ def _text(value: object) -> str | None:
 
 
 def _outcome(run: FlowRun, state: RunState, attempt: int, started_at: datetime | None) -> JobOutcome:
-    code, message = _error(run, state)
+    code, message = _error(state)
     return JobOutcome(
         run.id,
         attempt,
@@ -87,11 +119,8 @@ def _outcome(run: FlowRun, state: RunState, attempt: int, started_at: datetime |
     )
 
 
-def _error(run: FlowRun, state: RunState) -> tuple[str | None, str | None]:
+def _error(state: RunState) -> tuple[str | None, str | None]:
     failure = state.failure
     if failure is None or failure.code == JobCancelledError.code:
         return None, None
-    if failure.code == JobCrashedError.code and not failure.words:
-        again = f"run it again: {retry_command(run.id)}"
-        return failure.code, f"the job's process vanished {MAX_CRASHES} times; {again}"
     return failure.code, failure.words or _NO_CODE

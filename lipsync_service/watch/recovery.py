@@ -6,16 +6,17 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from lipsync_service.client.prefect_api import FlowRun, RunQuery
+from lipsync_service.client.run_states import coded_message
 from lipsync_service.names import GPU_FLOW, JOB_FLOW
-from lipsync_service.watch.outcomes import MAX_CRASHES
+from lipsync_service.watch.outcomes import MAX_CRASHES, Crashes
 from lipsync_service.watch.service_api import WatchedApi
 
 _log = logging.getLogger(__name__)
 #: A run that stays about to start, or about to stop, for this long has lost its worker.
 _STALE = timedelta(seconds=120)
-#: Six heartbeats. Prefect's automation acts after three, unless it was registered, or the server was down, during that
-#: time.
-SILENCE_LIMIT = timedelta(seconds=180)
+#: Three heartbeats.
+SILENCE_LIMIT = timedelta(seconds=90)
+_MOST_RUNS = 10_000
 _UNFINISHED = ("SCHEDULED", "PENDING", "RUNNING", "PAUSED")
 
 
@@ -29,13 +30,23 @@ class Recovery:
         self._api = api
         self._now = now
 
-    def retry(self, crashed: FlowRun, crashes: int) -> None:
-        """Start another attempt of the job, which reuses its kept results, and cancel its children."""
+    def settle(self, crashed: FlowRun, crashes: Crashes) -> None:
+        """Start another attempt of the job, which reuses its kept results, or fail it for good; cancel its children."""
         self.cancel_children(crashed.id)
         if self._api.run(crashed.id).state != crashed.state:
             return
-        message = f"Its process vanished; started again after {crashes} of at most {MAX_CRASHES} crashes"
-        is_taken = self._api.retry(crashed.id, message)
+        if crashes.was_cancelled:
+            self._api.set_state(
+                crashed.id, "CANCELLED", "Cancelled", "Its process vanished while it stopped", force=True
+            )
+            return
+        verdict = crashes.verdict(crashed.id)
+        if verdict is not None:
+            self._api.set_state(crashed.id, "FAILED", "Failed", coded_message(verdict), force=True)
+            _log.warning("job %s crashed: not started again: %s", crashed.id, verdict.code)
+            return
+        count = f"{crashes.at_work} of at most {MAX_CRASHES} crashes at work"
+        is_taken = self._api.retry(crashed.id, f"Its process vanished; started again after {count}")
         _log.warning(
             "job %s crashed: %s", crashed.id, "started again" if is_taken else "Prefect does not start it again"
         )
@@ -59,12 +70,16 @@ class Recovery:
     def mark_silent(self) -> None:
         """Mark runs as crashed that have stopped sending heartbeats, or have never sent one.
 
-        Runs of our workers send them (`lipsync_service.worker.pool_worker`); other runs are left alone.
+        Runs of our workers send them, and their workers for those that are too busy
+        (`lipsync_service.worker.vouching`); other runs are left alone.
         """
+        latest = self._now() - SILENCE_LIMIT
         for flow in (JOB_FLOW, GPU_FLOW):
-            for run in self._api.runs(RunQuery(flow, ("RUNNING",))):
-                heard_at = self._api.last_heartbeat(run.id) or run.state.since
-                if run.queue is None or max(heard_at, run.state.since) > self._now() - SILENCE_LIMIT:
+            runs = self._api.runs(RunQuery(flow, ("RUNNING",), limit=_MOST_RUNS))
+            old = [run for run in runs if run.queue is not None and run.state.since < latest]
+            heard = self._api.heard_since([run.id for run in old], latest) if old else set()
+            for run in old:
+                if run.id in heard or self._api.run(run.id).state != run.state:
                     continue
                 if self._api.set_state(run.id, "CRASHED", "Crashed", "It fell silent: its worker has vanished"):
                     _log.warning("run %s of %s fell silent: marked as crashed", run.id, flow)

@@ -11,6 +11,11 @@ from lipsync_service.client.prefect_api import PrefectApi, connected, token_of
 from lipsync_service.client.run_states import RunState
 from lipsync_service.settings import Settings
 
+#: The name of the events by which a run tells that it is alive.
+HEARTBEAT = "prefect.flow-run.heartbeat"
+_ID = "prefect.resource.id"
+_IDS_AT_ONCE = 50
+
 
 @dataclass(frozen=True, slots=True)
 class QueueName:
@@ -32,11 +37,23 @@ class WatchedApi(PrefectApi):
         ]
         return sorted(states, key=lambda state: state.since)
 
-    def last_heartbeat(self, run_id: UUID) -> datetime | None:
-        """The time of the run's last heartbeat; None where it has sent none."""
-        wanted = {"event": {"name": ["prefect.flow-run.heartbeat"]}, "resource": {"id": [f"prefect.flow-run.{run_id}"]}}
-        found = self._asked("POST", "/events/filter", {"filter": {**wanted, "order": "DESC"}, "limit": 1})["events"]
-        return datetime.fromisoformat(found[0]["occurred"]) if found else None
+    def heard_since(self, run_ids: Sequence[UUID], since: datetime) -> set[UUID]:
+        """Those of the runs that have sent a heartbeat since then, or whose workers have for them."""
+        heard: set[UUID] = set()
+        for first in range(0, len(run_ids), _IDS_AT_ONCE):
+            left = {f"prefect.flow-run.{run_id}": run_id for run_id in run_ids[first : first + _IDS_AT_ONCE]}
+            while left:  # a page of events may be all of one run
+                wanted = {
+                    "event": {"name": [HEARTBEAT]},
+                    "resource": {"id": list(left)},
+                    "occurred": {"since": since.isoformat()},
+                    "order": "DESC",
+                }
+                events = self._asked("POST", "/events/filter", {"filter": wanted, "limit": _IDS_AT_ONCE})["events"]
+                if not events:
+                    break
+                heard |= {left.pop(name) for event in events if (name := event["resource"][_ID]) in left}
+        return heard
 
     def queues(self, pool: str) -> list[QueueName]:
         """The queues of a pool. Raises JobMissingError where there is no such pool."""

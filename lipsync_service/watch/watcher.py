@@ -23,7 +23,7 @@ from lipsync_service.ledger.rows import JobRow
 from lipsync_service.names import JOB_FLOW
 from lipsync_service.settings import Settings
 from lipsync_service.watch.looks import Looks
-from lipsync_service.watch.outcomes import callback_url, crash_count, is_outcome, job_outcomes, labels, output_shown
+from lipsync_service.watch.outcomes import callback_url, crashes_of, job_outcomes, labels, output_shown
 from lipsync_service.watch.recovery import SILENCE_LIMIT, Recovery
 from lipsync_service.watch.run_secrets import opened_callback_url, seal_parameters
 from lipsync_service.watch.service_api import WatchedApi
@@ -31,6 +31,7 @@ from lipsync_service.watch.service_api import WatchedApi
 _log = logging.getLogger(__name__)
 _ROUND_S = 1.0  # between two rounds
 _SWEEP = timedelta(seconds=60)  # between two looks further back, for runs that ended while a part was down
+_LISTEN = timedelta(seconds=20)  # between two looks for silent runs
 _LOOK_BACK = timedelta(seconds=60)
 _SWEEP_BACK = timedelta(hours=2)
 _FIRST_BACK = timedelta(hours=24)  # a service that was down overnight goes on with its jobs
@@ -61,7 +62,7 @@ class Watcher:
         self._recovery = Recovery(service.api, _now)
         self._courier = Courier(service.deliveries, CallbackSender(settings), self._letter, _now)
         self._id = uuid4()
-        self._next_sweep = _now()
+        self._next_sweep = self._next_silence = _now()
         self._swept_at = _now() - _FIRST_BACK
         self._done: set[tuple[UUID, datetime]] = set()  # runs that were handled, with the time of their state
         self._failures: dict[str, str] = {}
@@ -99,8 +100,11 @@ class Watcher:
             for run in self._ended(now, is_sweep):
                 self._handle(run)
             if is_sweep:
-                self._sweep(now - (well_since or now))
+                self._sweep()
                 self._swept_at = now
+            if now >= self._next_silence:
+                self._mark_silent(now - (well_since or now))
+                self._next_silence = now + _LISTEN
             self._next_sweep = now + _SWEEP if is_sweep else planned
             self._well_since = well_since or now
         self._send_callbacks()
@@ -126,36 +130,34 @@ class Watcher:
         with self._logged(f"job {run.id}", TransientError):
             is_plain = run.attempt <= 1 and run.state.type != "CRASHED"
             history = [run.state] if is_plain else self._api.history(run.id)
-            crashes = crash_count(history)
-            if run.state.type == "CRASHED" and not is_outcome(run.state, crashes):
+            if run.state.type == "CRASHED":
                 if _now() < run.state.since + _SETTLING or not self._leads():
                     self._is_settled = False
                     return
-                self._recovery.retry(run, crashes)
+                self._recovery.settle(run, crashes_of(history))
             else:
                 outcomes = job_outcomes(run, history)
                 self._add_callbacks(run, outcomes)
                 for outcome in outcomes[-1:]:
                     self._record(run, outcome)
                 seal_parameters(run, self._api, self._settings)
-                if run.state.type in ("CANCELLED", "CRASHED") and self._leads():
+                if run.state.type == "CANCELLED" and self._leads():
                     self._recovery.cancel_children(run.id)  # its own process may have died before it could
             self._done.add((run.id, run.state.since))
 
-    def _sweep(self, well_for: timedelta) -> None:
-        """Report earlier attempts of restarted jobs, free stuck runs, and write ledger rows that wait on this host.
+    def _mark_silent(self, well_for: timedelta) -> None:
+        """Mark silent runs, where the server has answered for long enough: while it is down, a well run is silent."""
+        if well_for > SILENCE_LIMIT and self._leads():
+            self._recovery.mark_silent()
 
-        A run that is silent while the server is down may be well, so silent runs are marked only after the server has
-        answered for long enough.
-        """
+    def _sweep(self) -> None:
+        """Report earlier attempts of restarted jobs, free stuck runs, and write ledger rows that wait on this host."""
         for run in self._api.runs(RunQuery(JOB_FLOW, ("SCHEDULED", "PENDING", "RUNNING"), limit=_MOST_RUNS)):
             if run.attempt > (run.state.type == "RUNNING"):
                 with self._logged(f"job {run.id}", TransientError):
                     self._add_callbacks(run, job_outcomes(run, self._api.history(run.id)))
         if self._leads():
             self._recovery.free_stale()
-            if well_for > SILENCE_LIMIT:
-                self._recovery.mark_silent()
             self._deliveries.prune(_now())
         self._ledger.replay()
 

@@ -24,6 +24,11 @@ class CancellingRuns:
         """The runs that are under way and were not told yet."""
         return self._calls.keys() - self._told
 
+    @property
+    def under_way(self) -> set[UUID]:
+        """The runs whose processes this process has started."""
+        return set(self._calls)
+
     def add(self, run_id: UUID, on_cancelling: Callable[[UUID], None]) -> None:
         """Note that the process of a run has started; it may have been cancelled a moment before."""
         self._calls[run_id] = on_cancelling

@@ -1,4 +1,4 @@
-"""Prefect's engine as forked runs use it: without seven parts that cost every run, or end it, and serve none.
+"""Prefect's engine as forked runs use it: fenced, and without seven parts that cost or end runs and serve none.
 
 All are names in modules of Prefect 3.8.8, and none has a setting. `tests/service/worker/test_engine.py` fails where
 another version of Prefect has no such names.
@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from types import ModuleType, SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 from prefect import flow_engine, results, task_engine
@@ -29,6 +29,7 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from lipsync_service.names import BULK_FLOW, GC_FLOW, GPU_FLOW, JOB_FLOW
+from lipsync_service.worker.last_word import LastWord, Propose
 
 #: The flows by name, as the modules that the launcher has imported. Without it each run asks the server for its
 #: deployment, to learn the same.
@@ -78,6 +79,8 @@ def trim_engine() -> None:
 
     The question for the server's default storage of results: no run persists any.
 
+    One part is added: before a run's end is reported, `LastWord` asks whether the run is still this process's.
+
     Beside that it builds the validators of the models that every run uses, which Prefect builds at their first use.
     """
     for (module, name), part in _parts().items():
@@ -104,6 +107,7 @@ def _parts() -> dict[tuple[ModuleType | type, str], Any]:
     shared = {"create_default_context": cache(ssl.create_default_context)}
     return {
         (flow_engine, "observe_flow_run_suspension"): _not_observed,
+        (flow_engine, "propose_state_sync"): LastWord(cast("Propose", vars(flow_engine).get("propose_state_sync"))),
         (flow_engine, "_send_heartbeats"): partial(heartbeats, join_on_exit=False),
         (orchestration, "ssl"): SimpleNamespace(**{**vars(ssl), **shared}),
         (Console, "on_broken_pipe"): lambda _console: None,

@@ -7,6 +7,7 @@ import sys
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
+from uuid import UUID
 
 from prefect.context import refresh_global_settings_context
 from prefect.events.worker import EventsWorker
@@ -14,7 +15,9 @@ from prefect.logging.handlers import APILogWorker
 
 from lipsync_core.isolation.room import prepared_room
 from lipsync_service.worker.engine import run_engine
+from lipsync_service.worker.run_processes import name_process
 
+_RUN_ID = "PREFECT__FLOW_RUN_ID"
 LAST_LINES_S = 5.0  # how long a run that is told to end may take to send the last lines of its log
 
 
@@ -35,6 +38,8 @@ class ForkedRun:
         with prepared_room():
             os.environ.clear()
             os.environ.update(self.environment)
+            with suppress(KeyError, ValueError, OSError):  # a process without its run's name is only not vouched for
+                name_process(UUID(self.environment[_RUN_ID]))
             if not self.has_settings:
                 refresh_global_settings_context()
             os.chdir(self.folder)

@@ -31,6 +31,7 @@ from lipsync_core.workspace import Workspace
 from lipsync_service.storage import s3
 from lipsync_service.worker.engine import trim_engine
 from lipsync_service.worker.forked_run import ForkedRun, run_to_its_end
+from lipsync_service.worker.job_folders import remove_abandoned, remove_folders
 from lipsync_service.worker.launch import LENGTH, STATUS
 
 #: Imported before the first run: Prefect's engine, the flows with all their imports, and the modules they import late,
@@ -177,6 +178,7 @@ class Launcher:
             ended, status = os.waitpid(pid, os.WNOHANG)
             if not ended:
                 continue
+            remove_folders(pid)  # it may have been killed
             connection = self._connections.pop(pid)
             self._ending.pop(pid, None)
             with suppress(KeyError):
@@ -249,6 +251,7 @@ def _open_models_beforehand() -> None:
 def main() -> None:
     """Run until the process is told to stop."""
     path = Path(sys.argv[1])
+    remove_abandoned()
     give_memory_back()  # the forks inherit it, and have a dozen threads each
     _preload()
     run_to_its_end(Launcher(listen(path)).serve())

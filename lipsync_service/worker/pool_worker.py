@@ -20,10 +20,11 @@ import random
 import sys
 import time
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import anyio
 import httpx
@@ -39,8 +40,10 @@ from lipsync_core.errors import OptionError
 from lipsync_service.names import WORKERS_PATH
 from lipsync_service.settings import load_settings, require_source
 from lipsync_service.worker.cancelling import CANCELLING_RUNS
+from lipsync_service.worker.crash_report import may_report
 from lipsync_service.worker.due_runs import DueRuns, spread_s
 from lipsync_service.worker.run_events import RunEvent, run_events
+from lipsync_service.worker.run_processes import WorkSeen, end_process, process_of
 from lipsync_service.worker.trim_worker import remembered, trim_worker
 
 if TYPE_CHECKING:
@@ -68,6 +71,7 @@ _RUN_SETTINGS: Final = {
     "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "5",
 }
 _COUNT_EVERY_S = 300.0
+_VOUCH_S = 30.0  # as often as a run sends its own heartbeats
 _BUSY_DELAY_S = 0.2  # for a full worker: of several, those with free slots come first
 
 _log = logging.getLogger(__name__)
@@ -79,28 +83,61 @@ async def follow(events: AsyncIterator[RunEvent | None], due: DueRuns, client: "
         if event is None:
             CANCELLING_RUNS.forget()  # a run that has another state since then must not be cancelled
             due.ring()
-            await _find_cancelling(client)
+            await _end_unwanted(client, CANCELLING_RUNS.under_way)
         elif event.is_cancelling:
             CANCELLING_RUNS.tell(event.run_id)
+        elif event.is_crashed:
+            if process_of(event.run_id) is not None:  # also of a worker of this host that was killed
+                await _end_unwanted(client, [event.run_id])
         else:
             CANCELLING_RUNS.forget(event.run_id)
             (due.add if event.is_due else due.discard)(event.run_id)
 
 
-async def _find_cancelling(client: "PrefectClient") -> None:
-    """Ask which of the runs under way are to be cancelled: their events may have been missed."""
-    ids = list(CANCELLING_RUNS.untold)
-    if not ids:
+async def _end_unwanted(client: "PrefectClient", run_ids: Collection[UUID]) -> None:
+    """Ask which of the runs under way are to end, and end them: the events that say so may have been missed.
+
+    A run that counts as crashed has a process that hangs, or was paused. The watcher starts the run again, and this
+    worker's slot must not be held by what is left of it.
+    """
+    if not run_ids:
         return
-    state = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CANCELLING]))
-    chosen = FlowRunFilter(id=FlowRunFilterId(any_=ids), state=state)
+    states = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CANCELLING, StateType.CRASHED]))
+    chosen = FlowRunFilter(id=FlowRunFilterId(any_=list(run_ids)), state=states)
     try:
         runs = await client.read_flow_runs(flow_run_filter=chosen)
     except httpx.HTTPError as exc:  # asked again once the stream is open, or has failed again
-        _log.info("not known which runs are to be cancelled: %s", exc)
+        _log.info("not known which runs are to end: %s", exc)
         return
     for run in runs:
-        CANCELLING_RUNS.tell(run.id)
+        if run.state_type is StateType.CANCELLING:
+            CANCELLING_RUNS.tell(run.id)
+        elif end_process(run.id):
+            _log.warning("the run %s counts as crashed: its process was ended", run.id)
+
+
+async def vouch(client: "PrefectClient", seen: WorkSeen) -> None:
+    """Send a heartbeat for each run of this process that is at work.
+
+    A run sends its own from a thread, which may come late: its processor is busy, its interpreter's lock is held, or
+    the stream of its events is being opened again.
+    """
+    now = datetime.now(UTC).isoformat()
+    events = [
+        {
+            "id": str(uuid4()),
+            "occurred": now,
+            "event": "prefect.flow-run.heartbeat",
+            "resource": {"prefect.resource.id": f"prefect.flow-run.{run_id}"},
+        }
+        for run_id in seen.at_work(CANCELLING_RUNS.under_way)
+    ]
+    if not events:
+        return
+    try:
+        await client.request("POST", "/events", json=events)
+    except httpx.HTTPError as exc:
+        _log.info("no heartbeats were sent: %s", exc)
 
 
 with warnings.catch_warnings():
@@ -117,6 +154,7 @@ with warnings.catch_warnings():
             self._is_listening = False
             self._others = 0  # workers of the same pool
             self._next_count_s = 0.0
+            self._seen_at_work = WorkSeen()
 
         async def setup(self) -> None:
             """Prepare the worker, with a client that asks for a run's deployment and flow less than twice a run."""
@@ -131,7 +169,7 @@ with warnings.catch_warnings():
                 return
             if not self._is_listening:
                 self._is_listening = True
-                for service in (self._listen, self._due.serve):
+                for service in (self._listen, self._due.serve, self._vouch):
                     self._runs_task_group.start_soon(self._until_teardown, service)
             if time.monotonic() >= self._next_count_s:
                 await self._count_others()
@@ -143,6 +181,11 @@ with warnings.catch_warnings():
 
         async def _listen(self) -> None:
             await follow(run_events(self.work_pool.id), self._due, self.client)
+
+        async def _vouch(self) -> None:
+            while True:
+                await anyio.sleep(_VOUCH_S)
+                await vouch(self.client, self._seen_at_work)
 
         async def _count_others(self) -> None:
             """Count the pool's other workers, which hear of the same runs."""
@@ -202,6 +245,11 @@ with warnings.catch_warnings():
             submitted = await super()._submit_scheduled_flow_runs(free)
             self._has_left_some = not self._seen <= {run.id for run in submitted}
             return submitted
+
+        async def _propose_crashed_state(self, flow_run: "FlowRun", message: str, client: Any = None) -> None:
+            """Report a crash, unless the run has gone on since: Prefect's worker reports each one twice."""
+            if await may_report(self.client.read_flow_run, flow_run):
+                await super()._propose_crashed_state(flow_run, message, client)
 
         async def _propose_submitting_state(self, flow_run: "FlowRun") -> None:
             """Leave out a state between Pending and Running, on a run's way to its first task."""

@@ -19,7 +19,7 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 30.0
 
 @dataclass(frozen=True, slots=True)
 class RunEvent:
-    """A run became due, is no longer due, or is to be cancelled."""
+    """A run became due, is no longer due, is to be cancelled, or counts as crashed."""
 
     run_id: UUID
     state_type: str
@@ -33,6 +33,11 @@ class RunEvent:
     def is_cancelling(self) -> bool:
         """Its worker has to end its process."""
         return self.state_type == "CANCELLING"
+
+    @property
+    def is_crashed(self) -> bool:
+        """It goes on without its process, if there still is one."""
+        return self.state_type == "CRASHED"
 
 
 async def run_events(pool_id: UUID) -> AsyncIterator[RunEvent | None]:
@@ -58,11 +63,11 @@ async def run_events(pool_id: UUID) -> AsyncIterator[RunEvent | None]:
 
 
 def _filter(pool_id: UUID) -> EventFilter:
-    """Only state changes of this pool's runs that make them due, take them, or are to end them.
+    """Only state changes of this pool's runs that make them due, take them, or end their processes.
 
     By type: the names of such states differ.
     """
-    states = ResourceSpecification({_STATE_TYPE: ["SCHEDULED", "PENDING", "CANCELLING", "CANCELLED"]})
+    states = ResourceSpecification({_STATE_TYPE: ["SCHEDULED", "PENDING", "CANCELLING", "CANCELLED", "CRASHED"]})
     return EventFilter(
         resource=EventResourceFilter(id_prefix=[_RUN], labels=states),
         related=EventRelatedFilter(id=[f"prefect.work-pool.{pool_id}"]),

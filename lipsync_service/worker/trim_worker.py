@@ -1,4 +1,4 @@
-"""Prefect's process worker without needless costs of each run: questions asked twice, and two streams of events.
+"""Prefect's process worker without needless costs (questions asked twice, two streams for each run) and a fault.
 
 `tests/service/worker/test_trim_worker.py` fails where another version of Prefect (this is 3.8.8) has no such names.
 """
@@ -8,10 +8,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol, Self, TypeVar
 from uuid import UUID
 
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.runner import _flow_run_executor as executor
 from prefect.runner._event_emitter import EventEmitter
+from prefect.runner._state_proposer import StateProposer
 
 from lipsync_service.worker.cancelling import SharedCancellingObserver
+from lipsync_service.worker.crash_report import may_report
 
 #: For how long a deployment or flow is not asked for again, s: its change reaches the runs that start after that.
 _KNOWN_FOR_S: Final = 10.0
@@ -36,7 +39,21 @@ class LateEventEmitter(EventEmitter):
             await emitter.emit_flow_run_cancelled(*arguments, **named)
 
 
-_PARTS: Final = {"EventEmitter": LateEventEmitter, "FlowRunCancellingObserver": SharedCancellingObserver}
+class OwnStateProposer(StateProposer):
+    """Reports the crash of the process that this worker has started, and not that of a later attempt."""
+
+    async def propose_crashed(self, flow_run: FlowRun, message: str) -> State[Any] | None:
+        """Report the crash, unless the run has gone on since."""
+        if await may_report(self._client.read_flow_run, flow_run):
+            return await super().propose_crashed(flow_run, message)
+        return None
+
+
+_PARTS: Final = {
+    "EventEmitter": LateEventEmitter,
+    "FlowRunCancellingObserver": SharedCancellingObserver,
+    "StateProposer": OwnStateProposer,
+}
 
 
 def trim_worker() -> None:

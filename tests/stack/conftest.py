@@ -114,7 +114,7 @@ class Service:
         return psycopg.connect(host=socket_folder, user="postgres", dbname=name)
 
     def stack(self, order: str) -> str:
-        """Run `up` or `down` on the very stack that the tests use."""
+        """Run `up` or `down`, with options, on the very stack that the tests use."""
         return local_stack(self.layout, order)
 
     def processes(self) -> dict[str, int]:
@@ -212,7 +212,7 @@ def speech(ffmpeg: Ffmpeg, speech_wav: Path, tmp_path_factory: pytest.TempPathFa
 def local_stack(layout: Layout, order: str, variables: Mapping[str, str] = MappingProxyType({})) -> str:
     """Run `python -m infra.local` and return its output."""
     options = ("--root", str(layout.root), "--first-port", str(layout.first_port))
-    command = [sys.executable, "-m", "infra.local", *options, order]
+    command = [sys.executable, "-m", "infra.local", *options, *order.split()]
     limits = {
         "LIPSYNC_GPU_POOL": GPU_POOL,  # also on a machine without a GPU, so that the tests use both pools
         "LIPSYNC_MAX_DURATION_S": str(MAX_INPUT_S),

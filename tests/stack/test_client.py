@@ -183,8 +183,9 @@ def test_a_job_that_crashed_is_waited_for_unless_it_stays_so(
 ) -> None:
     once, often = (client.submit(wanted()).job_id for _ in range(2))
     for job_id in (once, often, often, often):
-        state = {"state": {"type": "CRASHED", "name": "Crashed", "message": "the worker\nvanished"}, "force": True}
-        service.api.post(f"/flow_runs/{job_id}/set_state", json=state).raise_for_status()
+        for type_ in ("RUNNING", "CRASHED"):
+            state = {"state": {"type": type_, "name": type_.title(), "message": "the worker\nvanished"}, "force": True}
+            service.api.post(f"/flow_runs/{job_id}/set_state", json=state).raise_for_status()
     assert (client.job(often).state, client.job(often).error_code) == ("failed", "JOB_CRASHED")
     seen = set()
     for jobs in client.watch([once, often], 0.5):
@@ -193,7 +194,7 @@ def test_a_job_that_crashed_is_waited_for_unless_it_stays_so(
             client.cancel(once)
     assert seen == {(once, "failed"), (once, "scheduled"), (once, "cancelled"), (often, "failed")}
     line = error_line(lipsync("jobs", "wait", str(often), status=8))
-    assert "the worker vanished" in line and f"lipsync jobs retry {often}" in line
+    assert "POISON: the job's process vanished 3 times" in line and f"lipsync jobs retry {often}" in line
 
 
 @pytest.mark.usefixtures("bulk_is_held")

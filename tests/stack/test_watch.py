@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import pytest
+from prefect.client.orchestration import SyncPrefectClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from lipsync_service.deploy.automation import NAME
+from lipsync_service.deploy.automation import NAME, drop_automation
 from lipsync_service.settings import Settings
 from lipsync_service.watch.recovery import SILENCE_LIMIT, Recovery
 from lipsync_service.watch.service_api import open_watched_api
@@ -226,19 +227,20 @@ def test_a_job_that_is_cancelled_before_it_starts_is_told_of_and_entered(
     wait_until(lambda: service.ledger("SELECT state FROM jobs WHERE id = %s", run_id) == [("cancelled",)])
 
 
-def test_a_job_that_crashes_for_the_third_time_has_failed(
+def test_a_job_that_kills_its_process_three_times_ends_for_good(
     service: "Service", watcher: OwnWatcher, receiver: Receiver
 ) -> None:
     run_id = waiting_run(service, {**MISSING, "callback_url": receiver.url()})
     for crash in (1, 2, 3):
+        set_state(service, run_id, {"type": "RUNNING", "name": "Running"})
         set_state(service, run_id, {"type": "CRASHED", "name": "Crashed"})
         if crash < 3:
             set_state(service, run_id, later())
     [told] = told_of(receiver, run_id)
-    assert (told.event["event"], told.event["error"]["code"]) == ("job.failed", "JOB_CRASHED")
+    assert (told.event["event"], told.event["error"]["code"]) == ("job.failed", "POISON")
     query = "SELECT state, error_code FROM jobs WHERE id = %s"
-    wait_until(lambda: service.ledger(query, run_id) == [("failed", "JOB_CRASHED")])
-    assert state_of(service, run_id)["type"] == "CRASHED"
+    wait_until(lambda: service.ledger(query, run_id) == [("failed", "POISON")])
+    assert state_of(service, run_id)["type"] == "FAILED"
 
 
 def test_a_callback_is_refused_when_its_host_is_not_allowed(
@@ -278,17 +280,18 @@ def test_a_run_is_marked_as_crashed_when_it_sends_no_heartbeat(service: "Service
     for run_id in runs:
         set_state(service, run_id, {"type": "RUNNING", "name": "Running"})
     time.sleep(3)
+    heard_at = datetime.now(UTC)
     event = {
         "id": str(uuid4()),
-        "occurred": datetime.now(UTC).isoformat(),
+        "occurred": heard_at.isoformat(),
         "event": "prefect.flow-run.heartbeat",
         "resource": {"prefect.resource.id": f"prefect.flow-run.{beating}"},
     }
     service.api.post("/events", json=[event]).raise_for_status()
     with open_watched_api(Settings(api_url=service.layout.api_url), 20.0) as api:
-        wait_until(lambda: api.last_heartbeat(UUID(beating)) is not None)
-        heard_at, began_at = api.last_heartbeat(UUID(beating)), api.run(UUID(never)).state.since
-        assert heard_at is not None
+        began_at = api.run(UUID(never)).state.since
+        both = [UUID(beating), UUID(never)]
+        wait_until(lambda: api.heard_since(both, heard_at - timedelta(seconds=1)) == {UUID(beating)})
         crashed = []
         for moment in (began_at, began_at + timedelta(seconds=2), heard_at + timedelta(seconds=2)):
             Recovery(api, lambda now=moment: now + SILENCE_LIMIT - timedelta(seconds=1)).mark_silent()
@@ -298,16 +301,15 @@ def test_a_run_is_marked_as_crashed_when_it_sends_no_heartbeat(service: "Service
         set_state(service, run_id, {"type": "CANCELLED", "name": "Cancelled"})
 
 
-def test_the_automation_is_there_once_however_often_it_is_registered(
-    service: "Service", own_watcher: OwnWatcher
-) -> None:
-    command = [sys.executable, "-m", "lipsync_service.watch", "register"]
-    subprocess.run(command, cwd=SOURCE, env=own_watcher.environment, check=True, timeout=60)
+def test_the_automation_of_earlier_releases_is_removed(service: "Service") -> None:
+    """It marked runs as crashed that waited for a worker."""
+    trigger = {"type": "event", "posture": "Reactive", "threshold": 1, "within": 0, "expect": ["nothing.at.all"]}
+    automation = {"name": NAME, "trigger": trigger, "actions": [{"type": "do-nothing"}]}
+    service.api.post("/automations/", json=automation).raise_for_status()
+    with SyncPrefectClient(service.layout.api_url) as client:
+        drop_automation(client)
     body = {"automations": {"name": {"any_": [NAME]}}}
-    [found] = service.api.post("/automations/filter", json=body).raise_for_status().json()
-    assert found["enabled"]
-    assert found["trigger"]["within"] == 90
-    assert found["actions"][0]["state"] == "CRASHED"
+    assert service.api.post("/automations/filter", json=body).raise_for_status().json() == []
 
 
 def test_the_figures_tell_of_both_parts_and_of_every_queue(service: "Service", watcher: OwnWatcher) -> None:

@@ -24,11 +24,13 @@ from lipsync_core.limit_errors import DurationLimitError
 from lipsync_service.errors import (
     ObjectMissingError,
     StorageError,
+    SupersededError,
     TooLargeError,
     UrlRefusedError,
 )
 from lipsync_service.storage.file import FileStore
 from lipsync_service.storage.limits import check_duration
+from lipsync_service.storage.source import TargetChangedError
 from lipsync_service.storage.storage import Storage
 from lipsync_service.storage.url import parse_url
 
@@ -321,3 +323,40 @@ def test_what_is_held_is_told_by_its_checksum(s3_server: S3Server, bucket: str, 
     assert storage.holds(path, f"s3://{bucket}/held")
     assert not storage.holds(other, f"s3://{bucket}/held")
     assert not storage.holds(path, f"s3://{bucket}/missing")
+
+
+@pytest.mark.parametrize("place", PLACES, indirect=True)
+@pytest.mark.parametrize("size_bytes", [5_000, 9 << 20], ids=lambda size: f"{size}B")
+def test_a_writer_that_may_no_longer_write_leaves_what_is_there(place: Place, tmp_path: Path, size_bytes: int) -> None:
+    delivered, late = make_file(tmp_path / "a", 9_000, seed=1), make_file(tmp_path / "b", size_bytes, seed=2)
+    place.storage.put(delivered, place.url("out"), may_write=lambda: None)
+
+    def refused() -> None:
+        raise SupersededError("the job has gone on")
+
+    with pytest.raises(SupersededError):
+        place.storage.put(late, place.url("out"), may_write=refused)
+    with place.storage.fetch(place.url("out")) as file:
+        assert file.path.read_bytes() == delivered.read_bytes()
+    assert not [path.name for path in tmp_path.rglob("*.partial")]
+
+
+@pytest.mark.parametrize("place", [pytest.param("s3", marks=starts_servers)], indirect=True)
+@pytest.mark.parametrize("size_bytes", [5_000, 9 << 20], ids=lambda size: f"{size}B")
+@pytest.mark.parametrize("was_there", [False, True], ids=["nothing", "a file"])
+def test_a_file_that_comes_after_the_last_question_is_not_replaced(
+    place: Place, tmp_path: Path, size_bytes: int, was_there: bool
+) -> None:
+    """As where the writer is paused between its question and its upload."""
+    url, other = place.url("out"), Storage(place.settings)
+    first, delivered, late = (make_file(tmp_path / f"{seed}", size_bytes, seed) for seed in (1, 2, 3))
+    if was_there:
+        place.storage.put(first, url)
+    with pytest.raises(TargetChangedError):
+        place.storage.put(late, url, may_write=lambda: other.put(delivered, url))
+    with place.storage.fetch(url) as file:
+        assert file.path.read_bytes() == delivered.read_bytes()
+    place.storage.put(late, url, may_write=lambda: None)  # the writer asks again, and may
+    with place.storage.fetch(url) as file:
+        assert file.path.read_bytes() == late.read_bytes()
+    place.storage.put(first, url)  # without a question, as ever

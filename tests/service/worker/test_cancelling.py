@@ -1,6 +1,8 @@
 """Runs of a worker are told that they are to be cancelled: each once, by the worker's one stream or by its question."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -11,12 +13,14 @@ import pytest
 
 pytest.importorskip("prefect", reason="the extra service is not installed")
 
+from prefect.client.schemas.objects import StateType
 from prefect.runner import _flow_run_executor as executor
 
 from lipsync_service.worker.cancelling import CANCELLING_RUNS, CancellingRuns, SharedCancellingObserver
 from lipsync_service.worker.due_runs import DueRuns
 from lipsync_service.worker.pool_worker import follow
 from lipsync_service.worker.run_events import RunEvent
+from tests.service.worker.test_run_processes import named_process
 
 CANCELLING = "CANCELLING"
 
@@ -90,13 +94,15 @@ class Server:
         self._cancelling = cancelling
         self._failures = failures
         self.asked: list[set[UUID]] = []
+        self.crashed: list[UUID] = []
 
     async def read_flow_runs(self, *, flow_run_filter: Any) -> list[SimpleNamespace]:
         self.asked.append(set(flow_run_filter.id.any_))
-        assert [each.value for each in flow_run_filter.state.type.any_] == [CANCELLING]
+        assert [each.value for each in flow_run_filter.state.type.any_] == [CANCELLING, "CRASHED"]
         if len(self.asked) <= self._failures:
             raise httpx.ConnectError("away")
-        return [SimpleNamespace(id=each) for each in self._cancelling]
+        cancelling = [SimpleNamespace(id=each, state_type=StateType.CANCELLING) for each in self._cancelling]
+        return cancelling + [SimpleNamespace(id=each, state_type=StateType.CRASHED) for each in self.crashed]
 
 
 async def no_poll() -> set[UUID]:
@@ -141,7 +147,7 @@ def test_what_the_stream_missed_is_asked_for(
     server = Server(run_ids[:1], failures=1)
     listened([None, None, None], server)
     assert told == [run_ids[0]]
-    assert server.asked == [set(run_ids), set(run_ids), {run_ids[1]}]
+    assert server.asked == [set(run_ids)] * 3  # also the one that was told: it may count as crashed by now
 
 
 def test_nothing_is_asked_where_no_run_is_under_way() -> None:
@@ -156,3 +162,16 @@ def test_prefects_executor_uses_the_observer_as_it_is_replaced() -> None:
     for constant in executor.FlowRunExecutorContext.__aenter__.__code__.co_consts:
         names |= set(getattr(constant, "co_names", ()))
     assert {"add_in_flight_flow_run_id", "remove_in_flight_flow_run_id"} <= names
+
+
+def test_the_paused_process_of_a_run_that_counts_as_crashed_is_ended_and_no_other(run_ids: list[UUID]) -> None:
+    with named_process(run_ids[0]) as hanging, named_process(run_ids[1]) as other:
+        os.kill(hanging.pid, signal.SIGSTOP)
+        server = Server([])
+        listened([RunEvent(run_ids[0], "CRASHED")], server)  # by the time of the question it has begun again
+        assert hanging.poll() is None
+        server.crashed = [run_ids[0]]
+        listened([RunEvent(run_ids[0], "CRASHED"), RunEvent(uuid4(), "CRASHED")], server)
+        assert hanging.wait(timeout=30) == -signal.SIGKILL
+        assert other.poll() is None
+        assert server.asked == [{run_ids[0]}] * 2  # for a run without a process here nobody is asked
