@@ -80,10 +80,8 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
     log_choice("encoder", encoder.chosen, encoder.reason)
     recorder.record_stages(job.log)
     recorder.release()
-    if parts:
-        inferred = infer_inline(job, inputs, parts)
-    else:
-        inferred = infer_on_gpu_pool(job, held.told, run_context().attempt, set_parts)
+    attempt = run_context().attempt
+    inferred = infer_inline(job, inputs, parts) if parts else infer_on_gpu_pool(job, held.told, attempt, set_parts)
     del parts  # the tracker and the networks: the encoder can use their memory
     give_free_memory_back()
     render = stages.plan(
@@ -98,16 +96,21 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
     movie = _render(render, ShownProgress())
     if movie:
         recorder.set_movie(movie)
-        if movie.encoder != encoder:
-            log_choice("encoder", movie.encoder.chosen, movie.encoder.reason)
+    if movie and movie.encoder != encoder:
+        log_choice("encoder", movie.encoder.chosen, movie.encoder.reason)
     if settings.preview and not render.is_kept:  # an earlier attempt has shown the preview
         show_preview(render.preview)
     duration_s = float(render.plan.timeline.duration_s)
     recorder.complete(render.output.stat().st_size, duration_s, inferred.track.was_cached)
-    fence = present_fence()
-    stages.upload(unscanned(render), unscanned(request.output), unscanned(fence.check))
-    fence.confirm()  # before the end is recorded
+    _deliver(render, request.output)
     return movie
+
+
+def _deliver(render: RenderPass, url: str) -> None:
+    """Upload the result, unless another attempt has the job by now."""
+    fence = present_fence()
+    stages.upload(unscanned(render), unscanned(url), unscanned(fence.check))
+    fence.confirm()  # before the end is recorded
 
 
 def _render(render: RenderPass, progress: ProgressCallback) -> WrittenMovie | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from lipsync_core.isolation.usage import all_cpu_s, thread_cpu_s
+from lipsync_core.readers_usage import all_cpu_s, thread_cpu_s
 from lipsync_core.serving_counts import NOTHING, ServingCounts, thread_counts
 
 _T = TypeVar("_T")

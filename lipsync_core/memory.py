@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from lipsync_core.isolation.usage import largest_bytes
+from lipsync_core.readers_usage import largest_bytes
 
 _STATUS = Path("/proc/self/status")
 # mallopt(3): the parameters' numbers in glibc's malloc.h.

@@ -34,6 +34,8 @@ class LimitSettings(BaseSettings):
     max_job_s: float = Field(_DEFAULTS.max_job_s, gt=0)
     max_job_cpu_s: float = Field(_DEFAULTS.max_job_cpu_s, gt=0)
     max_job_memory_bytes: ByteSize = Field(ByteSize(_DEFAULTS.max_job_memory_bytes), gt=0)
+    max_reading_memory_bytes: ByteSize = Field(ByteSize(_DEFAULTS.max_reading_memory_bytes), gt=0)
+    max_reading_cpu_s: int = Field(_DEFAULTS.max_reading_cpu_s, gt=0)
     allow_demuxers: str = Field("", description="Formats that are read beside those of docs/limits.md: FFmpeg's names.")
     allow_decoders: str = Field("", description="Codecs that are read beside those of docs/limits.md: FFmpeg's names.")
 

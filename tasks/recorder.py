@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from lipsync_core.catalogue import choose_blender
-from lipsync_core.isolation.usage import all_cpu_s
 from lipsync_core.memory import peak_resident_bytes
 from lipsync_core.movie import WrittenMovie, enhancer_name
 from lipsync_core.options import JobOptions
+from lipsync_core.readers_usage import all_cpu_s
 from lipsync_core.report import FrameCounts
 from lipsync_service.errors import SupersededError
 from lipsync_service.ledger.ledger import Claim, Ledger

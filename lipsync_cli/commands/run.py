@@ -22,6 +22,7 @@ from lipsync_cli.ledger import open_ledger, recorded
 from lipsync_cli.progress.run import shown_progress
 from lipsync_cli.render.run_report import render_json, render_text
 from lipsync_cli.values import LocalFile, workspace_at
+from lipsync_core.apart import Scope
 from lipsync_core.errors import OutputError
 from lipsync_core.execution import Execution
 from lipsync_core.options import JobOptions
@@ -75,7 +76,6 @@ def run(
     audio: Path,
     output: Path,
     home: Path | None,
-    isolate: bool,
     threads: int | None,
     ledger: str | None,
     as_json: bool,
@@ -91,23 +91,28 @@ def run(
     Names that begin with a dash go behind two dashes:
       lipsync run -o out.mp4 -- -a.mp4 -b.wav
     """
+    scope: Scope = "all" if chosen.pop("isolate") else "probes"
     execution = Execution(**{field.name: chosen.pop(field.name) for field in fields(Execution)})
     options = JobOptions(**chosen)
     account = None if ledger is None else open_ledger(ledger)
-    from lipsync_core.memory import give_memory_back
-    from lipsync_core.shortage import require_room
-
-    require_room()
-    give_memory_back()  # before codecs and libraries start their threads
+    _prepare_memory()
     from lipsync_core.isolation.room import reading_room
     from lipsync_core.pipeline import lip_sync
     from lipsync_core.threads import threads_limited
 
-    room = reading_room("all" if isolate else "probes")
-    with rules_of_reading(), room, threads_limited(threads), shown_progress(quiet) as progress:
+    with rules_of_reading(), reading_room(scope), threads_limited(threads), shown_progress(quiet) as progress:
         job = partial(lip_sync, video, audio, output, options, workspace_at(home), progress, execution=execution)
         report = job() if account is None else recorded(account, video, audio, job)
     if as_json:
         write_stdout(render_json(report))
     elif not quiet:
         write_stdout(render_text(report))
+
+
+def _prepare_memory() -> None:
+    """Look whether there is enough, before codecs and libraries are loaded and start their threads."""
+    from lipsync_core.memory import give_memory_back
+    from lipsync_core.shortage import require_room
+
+    require_room()
+    give_memory_back()

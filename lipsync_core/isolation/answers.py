@@ -5,8 +5,8 @@ import signal
 import socket
 from collections.abc import Iterator
 
+from lipsync_core import readers_usage as usage
 from lipsync_core.errors import LipSyncError, TransientError, UnreadableMediaError
-from lipsync_core.isolation import usage
 from lipsync_core.isolation.confinement import ReaderLimits
 from lipsync_core.isolation.wire import BrokenWireError, Failure, Kind, LogLine, Message, error_of, receive, unpacked
 from lipsync_core.limit_errors import CpuLimitError, TimeLimitError

@@ -1,7 +1,7 @@
 """What confines the readers of this machine."""
 
+from lipsync_core.apart import read_apart
 from lipsync_core.isolation import reader
-from lipsync_core.isolation.apart import read_apart
 
 
 @read_apart

@@ -14,10 +14,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from lipsync_core import apart
+from lipsync_core.apart import Scope
 from lipsync_core.errors import TransientError
-from lipsync_core.isolation import apart
 from lipsync_core.isolation.answers import Answers
-from lipsync_core.isolation.apart import Scope
 from lipsync_core.isolation.confinement import ReaderLimits
 from lipsync_core.isolation.desk import become_desk
 from lipsync_core.isolation.items import has_pictures, items_of

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import av
 
+from lipsync_core.apart import streamed_apart
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import NoVideoError, UnreadableMediaError
-from lipsync_core.isolation.apart import streamed_apart
 from lipsync_core.media.orientation import mirror
 from lipsync_core.media.runs import Run, split_runs
 from lipsync_core.media.source_frame import SourceFrame

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from lipsync_core.apart import read_apart
 from lipsync_core.clock import StageClock
-from lipsync_core.isolation.apart import read_apart
 from lipsync_core.media.fields import is_woven, may_be_woven
 from lipsync_core.media.probe import VideoInfo
 from lipsync_core.media.stream import PictureStream

@@ -7,13 +7,14 @@ from pathlib import Path
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
+from lipsync_core.apart import read_apart
 from lipsync_core.errors import (
     NoAudioError,
     NoVideoError,
 )
-from lipsync_core.isolation.apart import read_apart
 from lipsync_core.media.extras import NO_EXTRAS, Extras, extras_of
 from lipsync_core.media.first_frame import first_frame
 from lipsync_core.media.hdr import HdrLight, hdr_light
@@ -182,9 +183,7 @@ def _video_info(
     picture = first if isinstance(first, av.VideoFrame) else None
     turned = orientation_of(picture, codec.name) if picture else Orientation(0, is_mirrored=False)
     shown = picture if picture and is_image else codec
-    require_pixels(shown.width, shown.height)
-    if not is_image:
-        require_frame_rate(float(frame_rate_of(stream)), f"{path} states")
+    _require_moderate(stream, shown, path)
     return VideoInfo(
         codec=codec_name(stream),
         width_px=shown.width,
@@ -209,6 +208,13 @@ def _video_info(
         light=hdr_light(picture) if picture and codec.name not in UNSAFE_CODECS else None,
         still_changes=still.changes if still else (),
     )
+
+
+def _require_moderate(stream: VideoStream, shown: av.VideoFrame | VideoCodecContext, path: Path) -> None:
+    """Raise LimitError where a picture, or a video's rate of them, is beyond its limit."""
+    require_pixels(shown.width, shown.height)
+    if not isinstance(shown, av.VideoFrame):
+        require_frame_rate(float(frame_rate_of(stream)), f"{path} states")
 
 
 def _audio_info(container: InputContainer, stream: AudioStream, path: Path) -> AudioInfo:

@@ -12,8 +12,8 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
+from lipsync_core.apart import streamed_apart
 from lipsync_core.errors import NoAudioError
-from lipsync_core.isolation.apart import streamed_apart
 from lipsync_core.media.channel_order import native_order, own_orders
 from lipsync_core.media.mixing import SILENT_BYTE, Survey, frame_like, mixable, surveyed
 from lipsync_core.media.opening import open_media, reading

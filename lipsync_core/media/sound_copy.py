@@ -14,8 +14,8 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 
+from lipsync_core.apart import read_apart, reads_all_apart, streamed_apart
 from lipsync_core.errors import RefusedOutputError
-from lipsync_core.isolation.apart import read_apart, reads_all_apart, streamed_apart
 from lipsync_core.media.ffmpeg_log import error_log, reasons
 from lipsync_core.media.opening import open_media
 from lipsync_core.media.output import refusals

@@ -14,7 +14,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from lipsync_core.isolation.apart import read_apart
+from lipsync_core.apart import read_apart
 from lipsync_core.media.opening import is_still, open_media
 from lipsync_core.media.tracks import audio_stream, video_stream
 

@@ -3,7 +3,7 @@
 from fractions import Fraction
 from pathlib import Path
 
-from lipsync_core.isolation.apart import read_apart
+from lipsync_core.apart import read_apart
 from lipsync_core.limit_errors import DurationLimitError
 from lipsync_core.media.opening import open_media
 from lipsync_core.media.probe import MediaInfo, probe

@@ -6,12 +6,15 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from lipsync_core.apart import read_apart, streamed_apart
 from lipsync_core.errors import NoVideoError
-from lipsync_core.isolation.apart import read_apart, streamed_apart
+
+_TEMPORARY = Path(tempfile.gettempdir())
 
 
 def outcome(name: str) -> str:
@@ -147,7 +150,7 @@ def _fork() -> None:
 
 
 def _write_new_file() -> None:
-    Path("/tmp/written-by-a-reader").write_text("here")
+    (_TEMPORARY / "written-by-a-reader").write_text("here")
 
 
 def _write_old_file() -> None:
@@ -160,7 +163,7 @@ def _remove_file() -> None:
 
 
 def _list_folder() -> None:
-    list(Path("/tmp").iterdir())
+    list(_TEMPORARY.iterdir())
 
 
 def _signal_parent() -> None:

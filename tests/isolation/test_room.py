@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from lipsync_core import apart
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import LipSyncError, NoVideoError, TransientError, UnreadableMediaError
-from lipsync_core.isolation import apart
 from lipsync_core.isolation.confinement import ReaderLimits
 from lipsync_core.isolation.room import prepared_room, reading_room
 from lipsync_core.limit_errors import CpuLimitError, MemoryLimitError, TimeLimitError

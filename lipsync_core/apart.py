@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
-
-if TYPE_CHECKING:
-    from lipsync_core.isolation.room import ReadingRoom
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar
 
 #: What is done apart: nothing; probes, whose work is small; or all reading, decoding included.
 Scope = Literal["nothing", "probes", "all"]
@@ -16,12 +13,25 @@ Scope = Literal["nothing", "probes", "all"]
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-_room: ReadingRoom | None = None
+
+class Room(Protocol):
+    """Does functions in other processes; `lipsync_core.isolation.room` has the one."""
+
+    def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """What `function` returns."""
+
+    def stream(
+        self, function: Callable[..., Iterator[Any]], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Iterator[Any]:
+        """What `function` yields."""
+
+
+_room: Room | None = None
 _scope: Scope = "nothing"
 
 
 @contextmanager
-def entered(room: ReadingRoom, scope: Scope) -> Iterator[None]:
+def entered(room: Room, scope: Scope) -> Iterator[None]:
     """Have `room` do the marked functions of `scope` in the block, for all threads."""
     global _room, _scope
     before = _room, _scope
