@@ -100,7 +100,10 @@ def audio_tracks(container: InputContainer, track: str | None = None) -> tuple[T
 
 
 def _videos(container: InputContainer) -> list[VideoStream]:
-    return [stream for stream in container.streams.video if not Disposition(stream.disposition) & _COVER]
+    """Without covers; the tiles of a picture, which FFmpeg shows as streams, are one track."""
+    found = [stream for stream in container.streams.video if not Disposition(stream.disposition) & _COVER]
+    whole = [stream for stream in found if not Disposition(stream.disposition) & Disposition.dependent]
+    return whole or found[:1]
 
 
 def _chosen(streams: list[_StreamT], track: str | None, kind: str, rank: _Rank) -> _StreamT | None:
