@@ -67,7 +67,7 @@ class OptionSpec:
     choices: tuple[str, ...] = ()  # empty where it is no choice of names
     lowest: float | None = None  # of a number
     highest: float | None = None
-    unset: str = ""  # what the option is where no value is given, and no default is one
+    unset: str = ""  # of an option without a default: what no value means
 
     @property
     def option(self) -> str:

@@ -131,8 +131,11 @@ def audio_tracks(container: InputContainer, track: str | None = None) -> tuple[T
 
 
 def _videos(container: InputContainer) -> list[VideoStream]:
-    found = (each for each in container.streams.video if not Disposition(each.disposition) & _COVER)
-    return [stream for stream in found if is_readable(stream)]
+    """Without covers; the tiles of a picture, which FFmpeg shows as streams, are one track."""
+    shown = (each for each in container.streams.video if not Disposition(each.disposition) & _COVER)
+    found = [stream for stream in shown if is_readable(stream)]
+    whole = [stream for stream in found if not Disposition(stream.disposition) & Disposition.dependent]
+    return whole or found[:1]
 
 
 def _sounds(container: InputContainer) -> list[AudioStream]:

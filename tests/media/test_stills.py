@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
 from lipsync_core.clock import StageClock
-from lipsync_core.errors import UnreadableMediaError
+from lipsync_core.errors import OptionError, UnreadableMediaError
 from lipsync_core.media.decode import decode_frames, decode_in_order
-from lipsync_core.media.probe import require_video
+from lipsync_core.media.probe import probe, require_video
 from tests.media.display_p3 import display_p3_profile, in_display_p3
 from tests.media.heic_tiles import write_tiled_heic
 from tests.shared_files import ROOT
@@ -86,6 +86,9 @@ def test_a_heic_picture_in_tiles_is_read_whole(rotations: int, tmp_path: Path) -
     path, rgb = tmp_path / "phone.heic", corners(600, 410)
     write_tiled_heic(path, rgb, rotations)
     assert psnr_db(shown(path), np.rot90(rgb, rotations)) > 30
+    assert len(probe(path).video_tracks) == 1  # each tile was one
+    with pytest.raises(OptionError, match="no video track '1'"):
+        require_video(path, "1")
 
 
 def test_a_sequence_of_avif_pictures_is_a_video(tmp_path: Path) -> None:

@@ -104,15 +104,19 @@ def test_a_job_fails_when_a_file_lacks_the_track_with_the_line_of_the_command_li
 def test_a_film_whose_picture_begins_late_keeps_its_distance(
     service: "Service", lipsync: CommandLine, ffmpeg: "Ffmpeg", face_clip: Path, speech_wav: Path, workspace: Workspace
 ) -> None:
-    """Dubbed with its own sound, and with that sound cut out of it by a tool."""
+    """Dubbed with its own sound, from an address of the web, and with that sound cut out of it by a tool."""
     film, cut = lipsync.folder / "late.mp4", lipsync.folder / "cut.m4a"
     ffmpeg(
         *("-itsoffset", "0.852", "-i", face_clip, "-itsoffset", "0.008", "-i", speech_wav, "-map", "0:v", "-map", "1"),
         *("-t", "2", "-c:v", "libx264", "-c:a", "aac", film),
     )
     ffmpeg("-i", film, "-vn", "-c", "copy", "-copyts", cut)
-    for audio in (film, cut):
-        lipsync("submit", film.name, audio.name, "-o", "remote.mp4")
+    service.put(film, "tracks/late.mp4")
+    address = service.presigned("GET", "tracks/late.mp4")
+    refused = error_line(lipsync("run", address, cut.name, "-o", "remote.mp4", status=3))
+    assert f"{address} is an address" in refused and "`lipsync submit` takes addresses" in refused
+    for audio, sent in ((film, address), (cut, cut.name)):
+        lipsync("submit", film.name, sent, "-o", "remote.mp4")
         lip_sync(film, audio, lipsync.folder / "local.mp4", workspace=workspace)
         assert_equal_frames(lipsync.folder / "remote.mp4", lipsync.folder / "local.mp4")
         assert sound_of(lipsync.folder / "remote.mp4") == sound_of(lipsync.folder / "local.mp4")
