@@ -13,6 +13,7 @@ from tests.service.conftest import NOT_INSTALLED
 pytest.importorskip("pydantic_settings", reason=NOT_INSTALLED)
 
 from lipsync_core.errors import LipSyncError
+from lipsync_service.errors import TooSlowError
 from lipsync_service.storage.address import AddressGuard
 from lipsync_service.storage.download import Downloader
 from lipsync_service.storage.http import HttpStore
@@ -177,3 +178,36 @@ def test_an_upload_to_a_server_that_misbehaves_ends_with_a_stable_code(tmp_path:
                 ends[name] = error.code
     assert set(ends.values()) <= {REFUSED, FAILED, SLOW, AGAIN, LARGE}
     assert ends["headers in drops"] == ends["continue without an end"] == SLOW
+
+
+@pytest.mark.parametrize(
+    ("lie", "code"),
+    [
+        (headed(b"Content-Length: 1", b"Content-Encoding: gzip"), FAILED),
+        (headed(b"Content-Length: 1", b"Content-Length: 2"), FAILED),
+        (headed(b"Content-Length: " + b"9" * 5000), FAILED),
+        (once(b"HTTP/1.1 204 No Content\r\n\r\n"), FAILED),
+        (headed(b"Content-Range: bytes 0-0/1", status=PART), AGAIN),
+        (headed(b'ETag: "other"', b"Content-Length: 1"), AGAIN),
+        (headed(b"Content-Length: 1"), None),
+    ],
+)
+def test_a_server_that_lies_only_when_the_content_is_asked_for(tmp_path: Path, lie: Answer, code: str | None) -> None:
+    answers = iter([headed(b"Content-Length: 1")])  # and the lie after it
+    with raw_server(lambda: next(answers, lie)()) as url:
+        assert fetched(url, tmp_path / "a.mp4") == code
+
+
+def test_headers_have_a_limit_of_their_own() -> None:
+    """These come to an end, long after it; without a limit they would be taken."""
+
+    def answer() -> Iterator[bytes]:
+        yield OK
+        for _ in range(40):
+            threading.Event().wait(LIMIT_S / 10)
+            yield b"a: b\r\n"
+        yield b"\r\nx"
+
+    client = HttpClient(AddressGuard(["127.0.0.1"]), timeout_s=30, limit_s=LIMIT_S)
+    with raw_server(answer) as url, pytest.raises(TooSlowError), client.answer("GET", parse_url(url), {}):
+        pass
