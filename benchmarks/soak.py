@@ -312,7 +312,7 @@ def soaked_service(first_port: int) -> Iterator[Soaked]:
             "LIPSYNC_KEEP_IN_USE_HOURS": str(_YOUNG_S / 3600),
             "PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": str(_VACUUM_S),
             "PREFECT_SERVER_SERVICES_DB_VACUUM_ORPHAN_CLEANUP_LOOP_SECONDS": str(_VACUUM_S),
-            "LIPSYNC_CACHE_CAP_BYTES": "16MB",
+            "LIPSYNC_CACHE_CAP_BYTES": "3MB",
             "LIPSYNC_GPU_POOL": "",
         }
         with own_stack(_REPOSITORY, first_port) as stack:
