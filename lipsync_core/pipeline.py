@@ -103,7 +103,7 @@ def _run(job: _Job, loaded: JobParts | None) -> JobReport:
         video = SourceVideo.probed(job.video, job.options.video_track, job.options.deinterlace)
         video = replace(video, decoding=choose_decoder(job.execution.decoder, job.video, video.info, video.track))
         require_audio(job.audio, job.options.audio_track)
-        sound = AudioCut(job.audio, job.options.start_s, track=job.options.audio_track)
+        sound = AudioCut(job.audio, job.options.start_s, job.options.end_s, job.options.audio_track)
         check_soundtrack(sound, job.output.suffix, job.options.audio_codec)
         encoder = choose_encoder(job.options, delivery(video.info, job.options).picture)
     with job.clock.stage("load models"):

@@ -88,7 +88,8 @@ def check_sound(job: ServiceJob, inputs: JobInputs, suffix: str) -> None:
         OptionError: the sound cannot be copied, which was asked for.
     """
     try:
-        check_soundtrack(AudioCut(inputs.audio.path, job.options.start_s), suffix, job.options.audio_codec)
+        cut = AudioCut(inputs.audio.path, job.options.start_s, job.options.end_s)
+        check_soundtrack(cut, suffix, job.options.audio_codec)
     except LipSyncError as error:
         raise job.for_caller(error) from error
 

@@ -185,6 +185,8 @@ def _require_unbroken(cut: AudioCut, origin_s: Fraction) -> None:
         if packet.pts is None or duration_s == 0:
             raise _NotCopiedError("its packets have no times")
         start_s = packet.pts * packet.time_base
+        if cut.end_s is not None and start_s - origin_s >= cut.end_s:
+            return  # what follows is not copied
         if packet.is_corrupt or (packet.is_discard and start_s >= origin_s):
             raise _NotCopiedError(f"it is damaged at {float(start_s):.3f} s")
         if end_s is not None and abs(start_s - end_s) > MAX_JITTER_S:
