@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import struct
 import zlib
 from collections.abc import Callable, Mapping
@@ -122,6 +123,11 @@ def elsewhere(path: Path) -> object:
     return path.write_bytes(movie(trak(samples, reference=alias), brand=b"qt  ") + box(b"mdat", bytes(8)))
 
 
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as opened:
+        opened.bind(os.fspath(path))
+
+
 _HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{}\n#EXT-X-ENDLIST\n"
 _CONCAT = "ffconcat version 1.0\nfile {}\n"
 _REFUSED = "MEDIA_REFUSED"
@@ -184,7 +190,8 @@ BOMBS = (
     Case("runs.mov", "LIMIT_INDEX", data(
         movie(trak(table(raw_sound(), 0x7FFFFFFF, 2, delta=1, in_chunk=0xFFFFFFF0), kind=b"soun"))), is_sound=True),
     Case("fragment.mp4", "LIMIT_INDEX", data(fragment(50 * _MILLION))),
-    Case("boxes.mp4", "LIMIT_INDEX", data(box(b"ftyp", b"isom", bytes(4)) + box(b"free") * 600_000)),
+    Case("boxes.mp4", "LIMIT_INDEX", data(box(b"ftyp", b"isom", bytes(4)) + box(b"free") * 300_000),
+         variables={"LIPSYNC_MAX_INDEX_ENTRIES": "1000000"}),
     Case("edits.mp4", "LIMIT_INDEX", data(edited(20_000, 20_000))),
     Case("squeezed.mov", "LIMIT_METADATA", data(squeezed(0x7FFFFFFF))),
     Case("text.png", "LIMIT_METADATA", data(png((b"zTXt", b"k\0\0" + bomb())))),
@@ -217,6 +224,7 @@ MACHINE = (
     Case("memory.y4m", "LIMIT_MEMORY", data(y4m("25:1")), "", variables={"LIPSYNC_MAX_JOB_MEMORY_BYTES": "1"}),
 )
 SPECIAL = (
+    Case("socket", "NOT_A_FILE", _socket),
     Case("pipe", "NOT_A_FILE", os.mkfifo),
     Case("folder.mp4", "NOT_A_FILE", Path.mkdir),
     Case("loop.mp4", "FILE_NOT_FOUND", lambda path: path.symlink_to(path)),
