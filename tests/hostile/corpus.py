@@ -63,6 +63,23 @@ def short_flac(content: bytes) -> bytes:
     return content[:at] + (head & ~((1 << 36) - 1) | 16000).to_bytes(8) + content[at + 8 :]
 
 
+def short_matroska(content: bytes) -> bytes:
+    """A Matroska file that says it plays for 100 ms: its Duration, and the tags of its tracks."""
+    at = content.index(b"\x44\x89\x88") + 3
+    return (content[:at] + struct.pack(">d", 100.0) + content[at + 8 :]).replace(b"00:00:00.4", b"00:00:00.1")
+
+
+def short_mp3(content: bytes) -> bytes:
+    """An MP3 whose first frame says that there are two more."""
+    at = next(content.index(name) for name in (b"Xing", b"Info") if name in content)
+    return content[: at + 8] + numbers(2) + content[at + 12 :]
+
+
+def large(content: bytes, width: int, height: int, form: str) -> bytes:
+    """The content with each pair of 64 and 48, written as `form`, made `width` and `height`."""
+    return content.replace(struct.pack(form, 64, 48), struct.pack(form, width, height))
+
+
 def long_flac(path: Path) -> None:
     """A minute of silence that says it is a second."""
     import av
@@ -177,13 +194,17 @@ RATES = (
         "many.y4m", "LIMIT_FRAMES", data(y4m("25:1", 60, (16, 16))), "", variables={"LIPSYNC_MAX_FRAMES": "50"}
     ),
 )  # fmt: skip
+_FIFTH = {"LIPSYNC_MAX_DURATION_S": "0.2"}  # the fuzzer's media last .4 s
 LENGTHS = (
     Case(
         "second.flac", "LIMIT_DURATION", long_flac, "", is_sound=True, variables={"LIPSYNC_MAX_DURATION_S": "20"},
         label="a minute of FLAC that says it is a second",
     ),
-    Case("hours.flac", "LIMIT_DURATION", like("sound.flac"), is_sound=True,
-         variables={"LIPSYNC_MAX_DURATION_S": "0.1"}),
+    Case("short.mka", "LIMIT_DURATION", like("ffv1.mkv", short_matroska), "", is_sound=True, variables=_FIFTH),
+    Case("short.mkv", "LIMIT_DURATION", like("ffv1.mkv", short_matroska), "", variables=_FIFTH,
+         options=("--length", "video")),
+    Case("short.mp3", "LIMIT_DURATION", like("sound.mp3", short_mp3), "", is_sound=True, variables=_FIFTH),
+    Case("plain.flac", "LIMIT_DURATION", like("sound.flac"), is_sound=True, variables=_FIFTH),
 )  # fmt: skip
 BOMBS = (
     Case("samples.mp4", "LIMIT_INDEX", data(movie(trak(table(raw_video(), 50 * _MILLION, 1))))),
@@ -199,6 +220,9 @@ BOMBS = (
     Case("words.png", "LIMIT_METADATA", data(png((b"iTXt", b"k\0\1\0\0\0" + bomb())))),
     Case("large.png", "LIMIT_PIXELS", data(png(size=(16000, 16000)))),
     Case("large.jpg", "LIMIT_PIXELS", like("still.jpg", large_jpeg)),
+    Case("large.gif", "LIMIT_PIXELS", like("loop.gif", lambda content: large(content, 60000, 60000, "<HH"))),
+    Case("large.bmp", "LIMIT_PIXELS", like("still.bmp", lambda content: large(content, 60000, 60000, "<ii"))),
+    Case("large.mov", "LIMIT_PIXELS", like("prores.mov", lambda content: large(content, 60000, 60000, ">HH"))),
     Case("tag.mp3", "LIMIT_METADATA", lambda path: path.write_bytes(
         id3([(b"TIT2", 100 * _MIB, bomb(100 * _MIB))]) + (path.parent.parent / "seeds/sound.mp3").read_bytes()),
         is_sound=True),
