@@ -5,6 +5,7 @@
 # make up     starts the service on this machine: PostgreSQL, S3, Prefect, two workers (docs/service.md); make down stops it
 # make torch  adds the extra that imports PyTorch checkpoints; with it, make test proves the neural path as well
 # make triton adds the server of models (NVIDIA Triton) in an environment of its own; with it, make test proves that path
+# make fuzz   3,000 mutated media files, each read in a guarded child; goes on where it was stopped (.fuzz.json)
 # make bench  the figures of the README, as ratios
 # make faults breaks a service of its own, again and again, and counts what became of the jobs (hours)
 # make clean  removes what the targets above made (make distclean: the virtual environment as well)
@@ -16,7 +17,7 @@ TRITON := .venv-triton
 PINS := pyproject.toml constraints.txt
 MODELS := mediapipe-face speech-encoder
 
-.PHONY: demo test test-fast check up down torch triton bench faults models clean distclean
+.PHONY: demo test test-fast fuzz check up down torch triton bench faults models clean distclean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -33,6 +34,9 @@ test: $(VENV)/.installed models
 
 test-fast: $(VENV)/.installed models
 	$(BIN)/python -m pytest -n 3 -m "not servers"
+
+fuzz: $(VENV)/.installed models
+	$(BIN)/python -m tests.hostile.fuzzing --cases 3000 --state .fuzz.json --folder .fuzz
 
 check: $(VENV)/.installed models
 	$(BIN)/python -m mypy
@@ -91,7 +95,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 clean:
-	rm -rf build demo/*.mp4 .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build demo/*.mp4 .fuzz .fuzz.json .mypy_cache .pytest_cache .ruff_cache
 
 distclean: clean
 	rm -rf $(VENV) $(TRITON) *.egg-info

@@ -1,23 +1,25 @@
 """The errors of limits, one for each kind: `lipsync_core.limits` has the numbers.
 
-InputError                        exit 3   INPUT_INVALID
-└── LimitError                             LIMIT_EXCEEDED
-    ├── BytesLimitError                LIMIT_BYTES
-    ├── DurationLimitError             LIMIT_DURATION
-    ├── PixelLimitError                LIMIT_PIXELS
-    ├── FrameLimitError                LIMIT_FRAMES
-    ├── FrameRateLimitError            LIMIT_FRAME_RATE
-    ├── StreamLimitError               LIMIT_STREAMS
-    ├── ChannelLimitError              LIMIT_CHANNELS
-    ├── SampleRateLimitError           LIMIT_SAMPLE_RATE
-    ├── IndexLimitError                LIMIT_INDEX
-    ├── MetadataLimitError             LIMIT_METADATA
-    ├── ManifestLimitError             LIMIT_MANIFEST
-    ├── OutputLimitError               LIMIT_OUTPUT
-    ├── DiskLimitError                 LIMIT_DISK
-    ├── TimeLimitError                 LIMIT_TIME
-    ├── CpuLimitError                  LIMIT_CPU
-    └── MemoryLimitError               LIMIT_MEMORY
+    InputError                        exit 3   INPUT_INVALID
+    └── LimitError                             LIMIT_EXCEEDED
+        ├── BytesLimitError                LIMIT_BYTES
+        ├── DurationLimitError             LIMIT_DURATION
+        ├── PixelLimitError                LIMIT_PIXELS
+        ├── FrameLimitError                LIMIT_FRAMES
+        ├── FrameRateLimitError            LIMIT_FRAME_RATE
+        ├── StreamLimitError               LIMIT_STREAMS
+        ├── ChannelLimitError              LIMIT_CHANNELS
+        ├── SampleRateLimitError           LIMIT_SAMPLE_RATE
+        ├── IndexLimitError                LIMIT_INDEX
+        ├── MetadataLimitError             LIMIT_METADATA
+        ├── ManifestLimitError             LIMIT_MANIFEST
+        ├── OutputLimitError               LIMIT_OUTPUT
+        ├── DiskLimitError                 LIMIT_DISK
+        ├── TimeLimitError                 LIMIT_TIME
+        ├── CpuLimitError                  LIMIT_CPU
+        └── MemoryLimitError               LIMIT_MEMORY
+
+`lipsync_service.errors.TooLargeError` is another name of the first.
 """
 
 from lipsync_core.errors import LimitError

@@ -33,7 +33,7 @@ class Limits:
     max_input_bytes: int = _limit(4 * _GIB, "size of an input that the service fetches (LIMIT_BYTES)")
     max_duration_s: float = _limit(_DAY_S, "duration of an input, as decoded (LIMIT_DURATION)")
     max_pixels: int = _limit(64_000_000, "pixels of a picture (LIMIT_PIXELS)")
-    max_frames: int = _limit(1_000_000, "frames of a video and of a result (LIMIT_FRAMES)")
+    max_frames: int = _limit(3_000_000, "frames of a video and of a result (LIMIT_FRAMES)")
     max_frame_rate: int = _limit(1000, "frames a second (LIMIT_FRAME_RATE)")
     max_streams: int = _limit(100, "streams of a file (LIMIT_STREAMS)")
     max_channels: int = _limit(32, "channels of a sound (LIMIT_CHANNELS)")

@@ -114,7 +114,8 @@ def check_sound(audio: Path, suffix: str, options: JobOptions) -> None:
     Raises:
         OptionError: the sound cannot be copied, which was asked for.
     """
-    check_soundtrack(AudioCut(audio, options.start_s, track=options.audio_track), suffix, options.audio_codec)
+    cut = AudioCut(audio, options.start_s, options.end_s, options.audio_track)
+    check_soundtrack(cut, suffix, options.audio_codec)
 
 
 def output_sound(audio: Path, timeline: Timeline, options: JobOptions) -> AudioCut:

@@ -30,6 +30,12 @@ What becomes of each kind of input, by default. `tests/test_formats.py` runs eac
 output, plays it in Chromium, and writes this table (`WRITE_FORMATS=1`); the checks that stand for Apple's and
 Android's players, with their sources, are in `tests/playable.py`.
 
+Read are, by FFmpeg's names and by a file's content alone: MP4 and QuickTime (`mov`), Matroska and WebM (`matroska`),
+`avi`, `asf` (WMV, WMA), `flv`, `mpegts`, `mpeg` (program streams), `mxf`, `dv`, `ivf`, bare streams (`mpegvideo`,
+`m4v`, `h264`, `hevc`, `obu`, `mjpeg`), `yuv4mpegpipe`, `gif`, `apng`; `wav`, `w64`, `aiff`, `au`, `caf`, `flac`, `mp3`,
+`aac`, `ac3`, `eac3`, `dts`, `amr`, `ogg`, `ape`, `tta`, `wv`; of images PNG, JPEG, WebP, BMP, TIFF, HEIC and AVIF. The
+codecs are those of such files (`lipsync doctor` lists them). All else is `MEDIA_REFUSED`: [limits.md](limits.md).
+
 | input | size and format | rate | sound | what was changed |
 |---|---|---|---|---|
 """

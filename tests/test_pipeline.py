@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -280,8 +281,9 @@ def test_a_job_opens_its_files_no_more_often_than_it_has_passes_over_them(
     video, sound = (Path(shutil.copy(path, tmp_path / f"new-{path.name}")) for path in (face_clip, speech_wav))
     opened, open_media = Counter[str](), av.open
 
-    def counted(file: str, *arguments: object, **options: object) -> object:
-        opened[Path(str(file)).name] += 1
+    def counted(file: str, *arguments: object, **options: Any) -> object:
+        descriptor = options.get("options", {}).get("fd")
+        opened[Path(str(file)).name if descriptor is None else Path(f"/proc/self/fd/{descriptor}").readlink().name] += 1
         return open_media(file, *arguments, **options)  # type: ignore[call-overload]
 
     monkeypatch.setattr(av, "open", counted)

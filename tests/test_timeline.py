@@ -6,6 +6,8 @@ import pytest
 
 from lipsync_core.errors import OptionError
 from lipsync_core.face.track import FaceTrack
+from lipsync_core.limit_errors import FrameLimitError, FrameRateLimitError
+from lipsync_core.limits import Limits, limited
 from lipsync_core.options import JobOptions
 from lipsync_core.timeline import Timeline, plan_timeline, source_s_needed
 
@@ -260,3 +262,20 @@ def test_a_rate_neither_loses_nor_repeats_frames_of_the_same_rate(rate: Fraction
     track = track_of([round(90000 / rate)] * 700, Fraction(1, 90000), score=1.0)
     timeline = plan_timeline(track, Fraction(10), JobOptions(fps=rate))
     assert shown(timeline) == list(range(ceil(10 * rate)))
+
+
+def test_a_timeline_fails_when_it_would_have_too_many_frames() -> None:
+    with limited(Limits(max_frames=50)), pytest.raises(FrameLimitError, match="the result has more than 50 frames"):
+        plan_timeline(track_of([1]), Fraction(3), JobOptions())
+    with limited(Limits(max_frames=50)), pytest.raises(FrameLimitError):
+        plan_timeline(track_of([1] * 9), Fraction(3), JobOptions(fps=Fraction(100)))
+    with limited(Limits(max_frames=50)), pytest.raises(FrameLimitError):
+        plan_timeline(track_of([100], score=1.0), Fraction(3), JobOptions())  # a face that is held is cut into pieces
+    with limited(Limits(max_frames=75)):
+        assert len(plan_timeline(track_of([1]), Fraction(3), JobOptions())) == 75
+
+
+def test_a_timeline_fails_when_it_would_have_too_many_frames_a_second() -> None:
+    with pytest.raises(FrameRateLimitError, match="more than 1000"):
+        plan_timeline(track_of([1, 1, 1], Fraction(1, 10**9)), Fraction(1, 10**5), JobOptions())
+    assert len(plan_timeline(track_of([1], Fraction(1, 1000)), Fraction(1), JobOptions())) == 1000

@@ -13,7 +13,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync_core.media.mixing import SILENT_BYTE, frame_like
+from lipsync_core.media.mixing import SILENT_BYTE
+from lipsync_core.media.sound_frames import frame_like
 
 #: The sum of left and right, beside the difference, below which they count as inverse: a correlation below -.82. Wide
 #: stereo of music stays above -.5.

@@ -9,6 +9,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync_core.media.sound_frames import frame_like
+
 #: Silence in 8-bit unsigned samples.
 SILENT_BYTE = 128
 _RATE_HZ = 48000
@@ -57,15 +59,6 @@ def surveyed(frames: Iterable[av.AudioFrame]) -> Survey:
         inside += float(energies.sum()) - float(energies[lost].sum())
     gain = min(1.0, channel_peak / sum_peak) if sum_peak else 1.0
     return Survey(gain, inside * _MUCH < outside)
-
-
-def frame_like(frame: av.AudioFrame, samples: NDArray[Any], layout: str) -> av.AudioFrame:
-    """A frame of `samples` and `layout`, with the format, rate and time of `frame`."""
-    copy = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format=frame.format.name, layout=layout)
-    copy.sample_rate = frame.sample_rate
-    copy.pts = frame.pts
-    copy.time_base = frame.time_base
-    return copy
 
 
 def _with_mixable_layout(frame: av.AudioFrame, survey: Callable[[], Survey]) -> av.AudioFrame:

@@ -9,6 +9,7 @@ import errno
 import os
 import re
 import stat
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,6 +42,7 @@ _IMAGES = "_pipe"  # FFmpeg's demuxers of one image each end in this
 _MAX_SAMPLES = 4_000_000  # of one block of sound; the longest of any codec has 1.2 million (Monkey's Audio)
 _PLAYLIST = b"#EXTM3U"  # RFC 8216, 4.3.1.1; FFmpeg knows one by its name alone
 _PROBED = re.compile(r"Format (\S+) probed")
+_passed: deque[tuple[int, int, int, int, Limits]] = deque(maxlen=16)  # versions of files whose structure is checked
 #: What FFmpeg's wrapper raises where a file holds a number that it does not expect.
 _LIBRARY_ERRORS = (ValueError, ArithmeticError, AttributeError, TypeError, RuntimeError, LookupError)
 
@@ -95,7 +97,9 @@ def _readable(path: Path) -> Iterator[BinaryIO]:
         raise InputMissingError(f"{path} may not be read by this user", "check its permissions") from exc
     except IsADirectoryError as exc:
         raise NotAFileError(f"{path} is a directory", "give a media file") from exc
-    except (OSError, ValueError) as exc:  # a name too long, a loop of links, a socket, a zero byte
+    except (OSError, ValueError) as exc:  # a socket, a name too long, a loop of links, a zero byte
+        if isinstance(exc, OSError) and exc.errno == errno.ENXIO:
+            raise NotAFileError(f"{path} is not a regular file", "give a media file") from exc
         reason = exc.strerror if isinstance(exc, OSError) else str(exc)
         raise InputMissingError(f"{str(path)!r} cannot be opened: {reason}", "check the name and permissions") from exc
     with file:
@@ -110,9 +114,10 @@ def _readable(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _opened(file: BinaryIO, path: Path, hardware: HWAccel | None) -> Iterator[InputContainer]:
-    size_bytes, present = os.fstat(file.fileno()).st_size, limits()
+    status, present = os.fstat(file.fileno()), limits()
+    size_bytes = status.st_size
     try:
-        check_structure(file, size_bytes, present)
+        _check_once(file, status, present)
         container = _open(file, present, hardware)
     except av.FFmpegError as exc:
         raise _refusal(exc, file, path, present) or _translated(exc, path) from exc
@@ -123,6 +128,14 @@ def _opened(file: BinaryIO, path: Path, hardware: HWAccel | None) -> Iterator[In
     with container:
         _prepare(container, path, size_bytes, present)
         yield container
+
+
+def _check_once(file: BinaryIO, status: os.stat_result, present: Limits) -> None:
+    """Check the structure of a file; a job opens each of its files several times."""
+    version = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, present)
+    if version not in _passed:
+        check_structure(file, status.st_size, present)
+        _passed.append(version)
 
 
 def _open(file: BinaryIO, present: Limits, hardware: HWAccel | None) -> InputContainer:

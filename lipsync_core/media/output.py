@@ -124,6 +124,8 @@ def refusals(doing: str) -> Iterator[None]:
         yield
     except av.FFmpegError as exc:
         raise _refused(doing, exc) from exc
+    except ValueError as exc:  # PyAV's own check of what a container takes
+        raise RefusedOutputError(f"FFmpeg refuses to {doing}: {exc}", "choose other options of the output") from exc
 
 
 def _is_refusal(exc: av.FFmpegError) -> bool:

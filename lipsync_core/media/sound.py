@@ -1,10 +1,11 @@
 """Decoded sound as samples without gaps, for both the speech analysis and the output's audio."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -15,8 +16,10 @@ from av.container import InputContainer
 from lipsync_core.apart import streamed_apart
 from lipsync_core.errors import NoAudioError
 from lipsync_core.media.channel_order import native_order, own_orders
-from lipsync_core.media.mixing import SILENT_BYTE, Survey, frame_like, mixable, surveyed
+from lipsync_core.media.mixing import SILENT_BYTE, Survey, mixable, surveyed
 from lipsync_core.media.opening import open_media, reading
+from lipsync_core.media.sound_frames import frame_like, with_finite_samples
+from lipsync_core.media.sound_seek import WORTH_S, place_of, skip_to
 from lipsync_core.media.starts import FileStarts, file_starts
 from lipsync_core.media.stream_checks import require_duration
 from lipsync_core.media.times import JUMP_S
@@ -30,8 +33,6 @@ MAX_GAP_S = Fraction(60)
 _SILENCE_BLOCK = 16384  # samples
 #: PyAV counts the planes of a frame until a null pointer, and FFmpeg stores none behind eight: see `interleaved`.
 _UNREADABLE_PLANES = 8
-_FLOATING = ("flt", "dbl")
-_LOUDEST = 1000.0  # times full scale; more is no sound
 _MP4_FORMAT = "mov,mp4,m4a,3gp,3g2,mj2"  # the name of FFmpeg's demuxer
 
 _log = logging.getLogger(__name__)
@@ -82,8 +83,14 @@ def _decoded_part(cut: AudioCut, starts: FileStarts) -> Iterator[av.AudioFrame]:
 
 def _part(cut: AudioCut, starts: FileStarts) -> Iterator[av.AudioFrame]:
     max_gap_s = JUMP_S if starts.may_jump else MAX_GAP_S
-    frames = map(_with_finite_samples, _source_frames(cut.path, cut.track))
-    return _trimmed(_gapless(_uniform(frames), starts.sound_s, max_gap_s), cut)
+    if cut.start_s >= WORTH_S:
+        skipped = _uniform(_source_frames(cut, is_skipping=True))
+        first = next(skipped, None)
+        place = place_of(first, cut.start_s)
+        if first is not None and place:
+            return _trimmed(_gapless(chain((first,), skipped), Fraction(0), max_gap_s, place), cut, place)
+        skipped.close()
+    return _trimmed(_gapless(_uniform(_source_frames(cut)), starts.sound_s, max_gap_s), cut)
 
 
 def no_sound_in(cut: AudioCut) -> NoAudioError:
@@ -97,17 +104,22 @@ def flush(resampler: av.AudioResampler) -> list[av.AudioFrame]:
     return [frame for frame in resampler.resample(None) if frame is not None]
 
 
-def _source_frames(path: Path, track: str | None) -> Iterator[av.AudioFrame]:
-    with open_media(path) as container:
-        stream = require_audio_stream(container, path, track)
-        frames = mixable(_ordered(container, stream), lambda: _survey(path, path.stat().st_mtime_ns, track))
+def _source_frames(cut: AudioCut, is_skipping: bool = False) -> Iterator[av.AudioFrame]:
+    """The frames of the file; with `is_skipping` from a little before the cut on, or none where that is not exact."""
+    with open_media(cut.path) as container:
+        stream = require_audio_stream(container, cut.path, cut.track)
+        if is_skipping and not skip_to(container, stream, cut.start_s):
+            return
+        version = cut.path.stat().st_mtime_ns
+        frames = mixable(_ordered(container, stream), lambda: _survey(cut.path, version, cut.track))
         yield from _without_padding(frames, _stated_end_s(container, stream))
 
 
 def _ordered(container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:
     """The frames of `stream`, readable and in FFmpeg's order of channels."""
     names = own_orders(container).get(stream.index, ())
-    return (_in_native_order(frame, names) for frame in interleaved(_decoded(container, stream)))
+    ordered = (_in_native_order(frame, names) for frame in interleaved(_decoded(container, stream)))
+    return map(with_finite_samples, ordered)
 
 
 @lru_cache(maxsize=16)
@@ -168,16 +180,6 @@ def interleaved(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
         yield from resampler.resample(frame)  # a change of format alone holds nothing back
 
 
-def _with_finite_samples(frame: av.AudioFrame) -> av.AudioFrame:
-    """`frame` without the numbers that no sound has, which would spread through all that is computed of it."""
-    if not frame.format.name.startswith(_FLOATING):
-        return frame
-    samples = frame.to_ndarray()
-    if np.abs(samples).max(initial=0) < _LOUDEST:  # false for what is no number
-        return frame
-    return frame_like(frame, np.nan_to_num(samples, nan=0.0).clip(-1.0, 1.0), frame.layout.name)
-
-
 def _in_native_order(frame: av.AudioFrame, names: Sequence[str]) -> av.AudioFrame:
     """`frame` in FFmpeg's order of channels, where its file has an order of its own: `names`."""
     order = native_order(names)
@@ -190,7 +192,7 @@ def _in_native_order(frame: av.AudioFrame, names: Sequence[str]) -> av.AudioFram
     return frame_like(frame, samples.reshape(-1, len(names))[:, places].reshape(1, -1), layout)
 
 
-def _uniform(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
+def _uniform(frames: Iterable[av.AudioFrame]) -> Generator[av.AudioFrame]:
     """Convert each frame to the format of the first one (broadcasts switch from stereo to 5.1 in the middle)."""
     wanted: tuple[str, str, int] | None = None
     current: tuple[str, str, int] | None = None
@@ -206,10 +208,14 @@ def _uniform(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
     yield from flush(resampler)
 
 
-def _gapless(frames: Iterable[av.AudioFrame], lead_s: Fraction, max_gap_s: Fraction) -> Iterator[av.AudioFrame]:
-    """Fill `lead_s` before the first sample, and the holes that the timestamps leave, with silence."""
+def _gapless(
+    frames: Iterable[av.AudioFrame], lead_s: Fraction, max_gap_s: Fraction, count: int = 0
+) -> Iterator[av.AudioFrame]:
+    """Fill `lead_s` before the first sample, and the holes that the timestamps leave, with silence.
+
+    `count` samples lie before the first frame.
+    """
     anchor_s: Fraction | None = None  # the stream's time at sample 0
-    count = 0
     for frame in frames:
         if not count and lead_s:
             count = round(lead_s * frame.sample_rate)
@@ -238,9 +244,8 @@ def _silence(like: av.AudioFrame, count: int) -> Iterator[av.AudioFrame]:
         yield frame_like(like, np.full(shape, value, dtype), like.layout.name)
 
 
-def _trimmed(frames: Iterable[av.AudioFrame], cut: AudioCut) -> Iterator[av.AudioFrame]:
-    """Keep the samples inside `cut` and count pts from its start."""
-    position = 0
+def _trimmed(frames: Iterable[av.AudioFrame], cut: AudioCut, position: int = 0) -> Iterator[av.AudioFrame]:
+    """Keep the samples inside `cut` and count pts from its start; the first frame begins with sample `position`."""
     for frame in frames:
         rate = frame.sample_rate
         start, end = cut.samples(rate)

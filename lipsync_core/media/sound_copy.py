@@ -187,6 +187,8 @@ def _require_unbroken(cut: AudioCut, origin_s: Fraction) -> None:
         start_s = packet.start_s
         if start_s is None or packet.duration_s == 0:
             raise NotCopiedError("its packets have no times")
+        if cut.end_s is not None and start_s - origin_s >= cut.end_s:
+            return  # what follows is not copied
         if packet.is_corrupt or (packet.is_discarded and start_s >= origin_s):
             raise NotCopiedError(f"it is damaged at {float(start_s):.3f} s")
         if end_s is not None and abs(start_s - end_s) > MAX_JITTER_S:

@@ -34,6 +34,7 @@ _TURNED = frozenset({3, 5, 6, 7, 8})
 _SHOWN_ORIENTATION = "original_orientation"  # of a HEIC picture, which pillow-heif gives upright
 _MODES = frozenset({"RGB", "RGBA", "P", "L", "LA", "CMYK", "YCbCr"})  # of 8 bits; FFmpeg keeps more
 _PROFILED_MODES = frozenset({"RGB", "L", "CMYK"})  # a profile is of one of these colour models
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")  # others of Pillow's run programs, as EPS does
 _SAME = 2  # of 255: a profile that changes no colour by more is taken for sRGB
 _LATTICE = 9  # values of each channel that are tried
 _BT709_PRIMARIES, _SRGB_TRANSFER = 1, 13  # ITU-T H.273
@@ -118,7 +119,7 @@ def _opened(path: Path) -> "Image":
         return HeifImageFile(path)  # type: ignore[no-untyped-call]
     from PIL import Image
 
-    return Image.open(path)
+    return Image.open(path, formats=_FORMATS)
 
 
 def _in_srgb(image: "Image", profile: bytes) -> "Image | None":

@@ -2,7 +2,8 @@
 
 FFmpeg builds the whole index of an MP4 in memory and inflates the texts and profiles of a PNG or an ID3 tag without a
 limit. So their sizes are added up here first, from their headers alone. Layouts: ISO/IEC 14496-12 (boxes), Apple's
-QuickTime File Format ("cmov"), PNG 1.2, ITU-T T.81 (JPEG), ID3 2.3 and 2.4.
+QuickTime File Format ("cmov"), PNG 1.2, ITU-T T.81 (JPEG), GIF 89a, BMP,
+WebP, ID3 2.3 and 2.4.
 """
 
 import struct
@@ -16,12 +17,13 @@ from lipsync_core.limits import Limits
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
+_BMP_HEADERS = frozenset(size.to_bytes(4, "little") for size in (40, 52, 56, 108, 124))
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the markers that state a size (ITU-T T.81, table B.1)
 _SCAN = 0xDA
 _FIRST_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp", b"sidx", b"moof", b"pnot"})
 _PARENTS = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf", b"cmov", b"edts", b"mvex"})
 _MAX_DEPTH = 10
-_BOX_WEIGHT = 10  # entries: what it costs to look at a box
+_BOX_WEIGHT = 4  # entries: what it costs to look at a box
 _TABLE_BYTES = 1 << 16  # of a table of runs that is read at once
 _USUAL_EDITS = 100  # of a track; programs write a few, each of another part of it
 _CHUNK_SAMPLES = 512  # of sound without packets that FFmpeg joins to one entry, at least
@@ -34,11 +36,12 @@ def check_structure(file: BinaryIO, size_bytes: int, limits: Limits) -> None:
     Raises:
         IndexLimitError: its index has more entries.
         MetadataLimitError: its compressed headers, texts and profiles have more bytes.
-        PixelLimitError: it is a PNG or a JPEG with more pixels.
+        PixelLimitError: it is a picture with more pixels.
         OSError: it cannot be read.
     """
     file.seek(0)
-    head = file.read(16)
+    head = file.read(32).ljust(32, b"\0")
+    _require_pixels(*_stated_size(head), limits)
     if head.startswith(_PNG):
         _check_png(file, size_bytes, limits)
     elif head.startswith(_JPEG):
@@ -140,6 +143,18 @@ class _Boxes:
         most = self._limits.max_index_entries
         if self._entries + self._looked_at * _BOX_WEIGHT > most:
             raise IndexLimitError(f"its index unfolds to more than {most} entries", "write the file anew")
+
+
+def _stated_size(head: bytes) -> tuple[int, int]:
+    """Width and height by the first bytes of a GIF, a BMP or a WebP picture; 0 for all else."""
+    if head.startswith(b"GIF8"):
+        return struct.unpack_from("<HH", head, 6)
+    if head.startswith(b"BM") and head[14:18] in _BMP_HEADERS:
+        width, height = struct.unpack_from("<ii", head, 18)
+        return abs(width), abs(height)  # a height below zero is of rows from the top
+    if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X":
+        return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
+    return 0, 0
 
 
 def _check_png(file: BinaryIO, size_bytes: int, limits: Limits) -> None:

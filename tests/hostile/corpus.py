@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import struct
 import zlib
 from collections.abc import Callable, Mapping
@@ -60,6 +61,23 @@ def short_flac(content: bytes) -> bytes:
     at = 8 + 10
     head = int.from_bytes(content[at : at + 8])
     return content[:at] + (head & ~((1 << 36) - 1) | 16000).to_bytes(8) + content[at + 8 :]
+
+
+def short_matroska(content: bytes) -> bytes:
+    """A Matroska file that says it plays for 100 ms: its Duration, and the tags of its tracks."""
+    at = content.index(b"\x44\x89\x88") + 3
+    return (content[:at] + struct.pack(">d", 100.0) + content[at + 8 :]).replace(b"00:00:00.4", b"00:00:00.1")
+
+
+def short_mp3(content: bytes) -> bytes:
+    """An MP3 whose first frame says that there are two more."""
+    at = next(content.index(name) for name in (b"Xing", b"Info") if name in content)
+    return content[: at + 8] + numbers(2) + content[at + 12 :]
+
+
+def large(content: bytes, width: int, height: int, form: str) -> bytes:
+    """The content with each pair of 64 and 48, written as `form`, made `width` and `height`."""
+    return content.replace(struct.pack(form, 64, 48), struct.pack(form, width, height))
 
 
 def long_flac(path: Path) -> None:
@@ -122,6 +140,11 @@ def elsewhere(path: Path) -> object:
     return path.write_bytes(movie(trak(samples, reference=alias), brand=b"qt  ") + box(b"mdat", bytes(8)))
 
 
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as opened:
+        opened.bind(os.fspath(path))
+
+
 _HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{}\n#EXT-X-ENDLIST\n"
 _CONCAT = "ffconcat version 1.0\nfile {}\n"
 _REFUSED = "MEDIA_REFUSED"
@@ -171,20 +194,25 @@ RATES = (
         "many.y4m", "LIMIT_FRAMES", data(y4m("25:1", 60, (16, 16))), "", variables={"LIPSYNC_MAX_FRAMES": "50"}
     ),
 )  # fmt: skip
+_FIFTH = {"LIPSYNC_MAX_DURATION_S": "0.2"}  # the fuzzer's media last .4 s
 LENGTHS = (
     Case(
         "second.flac", "LIMIT_DURATION", long_flac, "", is_sound=True, variables={"LIPSYNC_MAX_DURATION_S": "20"},
         label="a minute of FLAC that says it is a second",
     ),
-    Case("hours.flac", "LIMIT_DURATION", like("sound.flac"), is_sound=True,
-         variables={"LIPSYNC_MAX_DURATION_S": "0.1"}),
+    Case("short.mka", "LIMIT_DURATION", like("ffv1.mkv", short_matroska), "", is_sound=True, variables=_FIFTH),
+    Case("short.mkv", "LIMIT_DURATION", like("ffv1.mkv", short_matroska), "", variables=_FIFTH,
+         options=("--length", "video")),
+    Case("short.mp3", "LIMIT_DURATION", like("sound.mp3", short_mp3), "", is_sound=True, variables=_FIFTH),
+    Case("plain.flac", "LIMIT_DURATION", like("sound.flac"), is_sound=True, variables=_FIFTH),
 )  # fmt: skip
 BOMBS = (
     Case("samples.mp4", "LIMIT_INDEX", data(movie(trak(table(raw_video(), 50 * _MILLION, 1))))),
     Case("runs.mov", "LIMIT_INDEX", data(
         movie(trak(table(raw_sound(), 0x7FFFFFFF, 2, delta=1, in_chunk=0xFFFFFFF0), kind=b"soun"))), is_sound=True),
     Case("fragment.mp4", "LIMIT_INDEX", data(fragment(50 * _MILLION))),
-    Case("boxes.mp4", "LIMIT_INDEX", data(box(b"ftyp", b"isom", bytes(4)) + box(b"free") * 600_000)),
+    Case("boxes.mp4", "LIMIT_INDEX", data(box(b"ftyp", b"isom", bytes(4)) + box(b"free") * 300_000),
+         variables={"LIPSYNC_MAX_INDEX_ENTRIES": "1000000"}),
     Case("edits.mp4", "LIMIT_INDEX", data(edited(20_000, 20_000))),
     Case("squeezed.mov", "LIMIT_METADATA", data(squeezed(0x7FFFFFFF))),
     Case("text.png", "LIMIT_METADATA", data(png((b"zTXt", b"k\0\0" + bomb())))),
@@ -192,6 +220,9 @@ BOMBS = (
     Case("words.png", "LIMIT_METADATA", data(png((b"iTXt", b"k\0\1\0\0\0" + bomb())))),
     Case("large.png", "LIMIT_PIXELS", data(png(size=(16000, 16000)))),
     Case("large.jpg", "LIMIT_PIXELS", like("still.jpg", large_jpeg)),
+    Case("large.gif", "LIMIT_PIXELS", like("loop.gif", lambda content: large(content, 60000, 60000, "<HH"))),
+    Case("large.bmp", "LIMIT_PIXELS", like("still.bmp", lambda content: large(content, 60000, 60000, "<ii"))),
+    Case("large.mov", "LIMIT_PIXELS", like("prores.mov", lambda content: large(content, 60000, 60000, ">HH"))),
     Case("tag.mp3", "LIMIT_METADATA", lambda path: path.write_bytes(
         id3([(b"TIT2", 100 * _MIB, bomb(100 * _MIB))]) + (path.parent.parent / "seeds/sound.mp3").read_bytes()),
         is_sound=True),
@@ -217,6 +248,7 @@ MACHINE = (
     Case("memory.y4m", "LIMIT_MEMORY", data(y4m("25:1")), "", variables={"LIPSYNC_MAX_JOB_MEMORY_BYTES": "1"}),
 )
 SPECIAL = (
+    Case("socket", "NOT_A_FILE", _socket),
     Case("pipe", "NOT_A_FILE", os.mkfifo),
     Case("folder.mp4", "NOT_A_FILE", Path.mkdir),
     Case("loop.mp4", "FILE_NOT_FOUND", lambda path: path.symlink_to(path)),

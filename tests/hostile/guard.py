@@ -153,6 +153,7 @@ def memory_bytes(name: str) -> int:
 def main() -> None:
     import lipsync_core.catalogue
     import lipsync_core.pipeline  # noqa: F401 - the children have it
+    import tests.hostile.faulty
     import tests.hostile.fuzzing  # noqa: F401
 
     answers = os.fdopen(os.dup(1), "w")

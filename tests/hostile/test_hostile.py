@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 import re
+import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +14,10 @@ import pytest
 
 from tests.hostile import seeds
 from tests.hostile.corpus import BAIT, CASES, Case
+from tests.hostile.fuzzing import fault, fuzz, mutant
 from tests.hostile.guard import Guard, Outcome
 
+MUTANTS = 300
 MORE_MEMORY = 300 << 20  # bytes that no hostile file may take, beside those of the imported product
 
 
@@ -69,3 +74,30 @@ def clear(folder: Path) -> None:
     for each in sorted(folder.rglob("*"), reverse=True):
         each.rmdir() if each.is_dir() and not each.is_symlink() else each.unlink()
     folder.rmdir()
+
+
+def test_mutants_of_every_container_end_in_one_line(media: Path) -> None:
+    """Each of the 300 reads as itself or is refused; `make fuzz` tries 3,000."""
+    codes: Counter[str] = Counter()
+    faults = fuzz(media.parent, seed=12, first=0, cases=MUTANTS, say=lambda _, found: codes.update([found]))
+    assert not faults, "\n".join(faults)
+    assert codes.total() == MUTANTS
+    assert codes["MEDIA_UNREADABLE"] > 30 and codes[""] > 10  # they are neither all broken nor all whole
+
+
+def test_a_mutant_is_the_same_wherever_it_is_made() -> None:
+    content = bytes(range(256)) * 8
+    first, again, other = (mutant(content, random.Random(f"3/{number}")) for number in (7, 7, 8))
+    assert first == again != other
+
+
+def test_the_guard_sees_crashes_memory_and_leftovers(guard: Guard, tmp_path: Path) -> None:
+    call = "tests.hostile.faulty:misbehave"
+    crash = guard.run(["crash"], tmp_path, call)
+    assert crash.status == -signal.SIGSEGV and "ended with -11" in fault(crash, tmp_path, [])
+    greedy = guard.run(["memory"], tmp_path, call)
+    assert "took" in fault(greedy, tmp_path, [])
+    fails = guard.run(["raise"], tmp_path, call)
+    assert fails.status == 99 and "ended with 99" in fault(fails, tmp_path, [])
+    left = guard.run(["leave"], tmp_path, call)
+    assert fault(left, tmp_path, []) == "left ['left']"
