@@ -1,5 +1,6 @@
 """A whole job: fetch both inputs, track and infer, blend and encode in one pass, upload."""
 
+import logging
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -9,7 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import Abort
 
 from lipsync_core.catalogue import require_rendering
-from lipsync_core.encoder_choice import choose_encoder
+from lipsync_core.encoder_choice import EncoderChoice, choose_encoder
 from lipsync_core.errors import LipSyncError, TransientError
 from lipsync_core.media.delivery import delivery
 from lipsync_core.memory import give_free_memory_back
@@ -26,13 +27,16 @@ from tasks.fence import present_fence
 from tasks.gpu_pool import fetch_inputs, infer_inline, infer_on_gpu_pool
 from tasks.handover import duplicate_state, failed_state
 from tasks.inference import load_gpu_pool_parts
-from tasks.job import ServiceJob
+from tasks.job import Inferred, JobInputs, ServiceJob
 from tasks.opening import open_job
 from tasks.recorder import JobAddresses, JobRecorder
 from tasks.rendering import RenderPass, check_sound_of
 from tasks.run_context import run_context
 from tasks.sealed_request import HeldRequest, hold_request
 from tasks.stages import unscanned
+
+_log = logging.getLogger(__name__)
+_RENDER_TRIES = 3
 
 
 @flow(name=JOB_FLOW, persist_result=False, validate_parameters=True, timeout_seconds=stages.JOB_LIMIT_S)
@@ -84,16 +88,8 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
     inferred = infer_inline(job, inputs, parts) if parts else infer_on_gpu_pool(job, held.told, attempt, set_parts)
     del parts  # the tracker and the networks: the encoder can use their memory
     give_free_memory_back()
-    render = stages.plan(
-        unscanned(job),
-        unscanned(inputs),
-        unscanned(inferred),
-        unscanned(encoder),
-        run_context().job_id,
-        request.output_suffix,
-    )
+    render, movie = _rendered(job, inputs, inferred, encoder, request.output_suffix)
     recorder.set_render(render)
-    movie = _render(render, ShownProgress())
     if movie:
         recorder.set_movie(movie)
     if movie and movie.encoder != encoder:
@@ -104,6 +100,22 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
     recorder.complete(render.output.stat().st_size, duration_s, inferred.track.was_cached)
     _deliver(render, request.output)
     return movie
+
+
+def _rendered(
+    job: ServiceJob, inputs: JobInputs, inferred: Inferred, encoder: EncoderChoice, suffix: str
+) -> tuple[RenderPass, WrittenMovie | None]:
+    """The pass over the frames, done anew where a process that reads the inputs for it was killed."""
+    for tries_left in reversed(range(_RENDER_TRIES)):
+        values = (unscanned(job), unscanned(inputs), unscanned(inferred), unscanned(encoder))
+        render = stages.plan(*values, run_context().job_id, suffix)
+        try:
+            return render, _render(render, ShownProgress())
+        except TransientError as error:
+            if not tries_left:
+                raise
+            _log.warning("the frames are rendered once more: %s", error)
+    raise AssertionError("the last try returns or raises")
 
 
 def _deliver(render: RenderPass, url: str) -> None:

@@ -8,7 +8,17 @@ from collections.abc import Iterator
 from lipsync_core import readers_usage as usage
 from lipsync_core.errors import LipSyncError, TransientError, UnreadableMediaError
 from lipsync_core.isolation.confinement import ReaderLimits
-from lipsync_core.isolation.wire import BrokenWireError, Failure, Kind, LogLine, Message, error_of, receive, unpacked
+from lipsync_core.isolation.wire import (
+    BrokenWireError,
+    EndedWireError,
+    Failure,
+    Kind,
+    LogLine,
+    Message,
+    error_of,
+    receive,
+    unpacked,
+)
 from lipsync_core.limit_errors import CpuLimitError, TimeLimitError
 
 _OUR_LOGGERS = "lipsync_core"
@@ -69,8 +79,10 @@ class Answers:
         except BlockingIOError as exc:
             waited_s = self._room.wait_s
             raise TimeLimitError(f"{self._shown}: nothing was read for {waited_s:g} s", _GET_ANOTHER) from exc
-        except (BrokenWireError, OSError) as exc:
+        except BrokenWireError as exc:
             raise self.broken() from exc
+        except (EndedWireError, OSError) as exc:  # a reader's own end is told by the desk, so that has ended, too
+            raise self._killed() from exc
         used_ns = max(0, message.cpu_ns - self._cpu_ns)
         self._cpu_ns += used_ns
         usage.add_cpu(used_ns / _NS)
@@ -88,9 +100,12 @@ class Answers:
             cpu_s = self._room.cpu_s
             return CpuLimitError(f"{self._shown} takes more than {cpu_s} s of a processor to be read", _GET_ANOTHER)
         if status == -signal.SIGKILL:
-            return TransientError(f"the process that read {self._shown} was killed", "try again; is there memory?")
+            return self._killed()
         how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
         return UnreadableMediaError(f"{self._shown} ended the process that read it ({how})", _GET_ANOTHER)
+
+    def _killed(self) -> LipSyncError:
+        return TransientError(f"the process that read {self._shown} was killed", "try again; is there memory?")
 
     def broken(self) -> LipSyncError:
         """The error of a reader that says what none says."""

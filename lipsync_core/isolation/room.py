@@ -3,6 +3,7 @@
 `reading_room` opens one for a block. Its desk is forked then, so open it early: before threads start.
 """
 
+import logging
 import os
 import pickle
 import socket
@@ -16,7 +17,6 @@ from typing import Any
 
 from lipsync_core import apart
 from lipsync_core.apart import Scope
-from lipsync_core.errors import TransientError
 from lipsync_core.isolation.answers import Answers
 from lipsync_core.isolation.confinement import ReaderLimits
 from lipsync_core.isolation.desk import become_desk
@@ -31,6 +31,8 @@ from lipsync_core.threads import codec_threads
 _TIMEVAL = struct.Struct("@ll")
 _REQUEST = b"r"
 
+_log = logging.getLogger(__name__)
+
 
 class ReadingRoom:
     """A desk that forks readers on request. Threads may ask at the same time."""
@@ -38,6 +40,9 @@ class ReadingRoom:
     def __init__(self, room: ReaderLimits | None = None) -> None:
         self._room = room
         self._lock = threading.Lock()
+        self._open_desk()
+
+    def _open_desk(self) -> None:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._desk = os.fork()
         if self._desk == 0:
@@ -86,18 +91,25 @@ class ReadingRoom:
         connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(request.room.wait_s))
-            with theirs, self._lock:
-                descriptors = [theirs.fileno(), *([] if memory is None else [memory.descriptor])]
-                try:
-                    socket.send_fds(self._requests, [_REQUEST], descriptors)
-                except OSError as exc:
-                    raise TransientError("the process that reads files has ended", "try again") from exc
+            with theirs:
+                self._hand_over([theirs.fileno(), *([] if memory is None else [memory.descriptor])])
             send(connection, Message(Kind.VALUE, 0, pickle.dumps(request)))
             answers = Answers(connection, ", ".join(map(str, request.files)) or "a file", request.room)
             try:
                 yield answers
             except BrokenWireError as exc:
                 raise answers.broken() from exc
+
+    def _hand_over(self, descriptors: list[int]) -> None:
+        """Give the desk a request's descriptors; a desk that was killed gives way to another."""
+        with self._lock:
+            try:
+                socket.send_fds(self._requests, [_REQUEST], descriptors)
+            except OSError:
+                _log.warning("the process that starts readers was killed; there is another one now")
+                self.close()
+                self._open_desk()
+                socket.send_fds(self._requests, [_REQUEST], descriptors)
 
 
 @contextmanager

@@ -62,7 +62,11 @@ class Message:
 
 
 class BrokenWireError(Exception):
-    """The other side has ended, or says what no reader says."""
+    """The other side says what no reader says."""
+
+
+class EndedWireError(Exception):
+    """The other side has ended without a last word."""
 
 
 def send(connection: socket.socket, message: Message) -> None:
@@ -74,7 +78,8 @@ def receive(connection: socket.socket) -> Message:
     """Wait for a message.
 
     Raises:
-        BrokenWireError: the other side is gone, or has sent none.
+        BrokenWireError: it is no message.
+        EndedWireError: the other side is gone.
         BlockingIOError: it was silent for as long as the socket waits.
     """
     kind, cpu_ns, length = _HEAD.unpack(_exactly(connection, _HEAD.size))
@@ -88,7 +93,7 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
     while len(data) < count:  # a signal came, or the other side went
         more = connection.recv(count - len(data), socket.MSG_WAITALL)
         if not more:
-            raise BrokenWireError("the other side has ended")
+            raise EndedWireError("the other side has ended")
         data += more
     return data
 

@@ -114,6 +114,17 @@ def test_a_reader_that_is_killed_from_outside_is_worth_another_try(given: Path, 
         list(numbers)
 
 
+def test_a_desk_that_is_killed_gives_way_to_another(given: Path, room: None) -> None:
+    numbers = misdeeds.count(given, 10**6)
+    reader = next(numbers)
+    desk = int(Path(f"/proc/{reader}/stat").read_text().split()[3])
+    os.kill(desk, signal.SIGKILL)
+    with pytest.raises(TransientError, match="was killed"):
+        list(numbers)
+    wait_until_gone(reader)
+    assert misdeeds.process_of(given) not in (os.getpid(), reader)
+
+
 def test_errors_cross_with_their_code_and_their_remedy(given: Path, room: None) -> None:
     with pytest.raises(NoVideoError) as caught:
         misdeeds.fail(given)

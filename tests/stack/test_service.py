@@ -1,9 +1,11 @@
 """Whole jobs through the real service: started over REST, read through the API, compared with the command line's."""
 
 import json
+import os
+import signal
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ import av
 import pytest
 
 from infra.local.layout import BUCKET
+from lipsync_core.options import JobOptions
 from lipsync_core.pipeline import lip_sync
 from lipsync_core.workspace import Workspace
 from tests.encoder_stand_ins import nvenc_works
@@ -176,30 +179,60 @@ def test_a_job_fails_when_an_input_plays_for_too_long(
 def test_inputs_are_decoded_by_processes_that_can_do_nothing_else(service: "Service", face: Path, speech: Path) -> None:
     video, audio = service.put(face, "inputs/apart.mp4"), service.put(speech, "inputs/apart.wav")
     seen: set[str] = set()
-    is_over = threading.Event()
-
-    def watch() -> None:
-        while not is_over.wait(0.002):
-            seen.update(confined_readers_of("/cache/"))
-
-    watching = threading.Thread(target=watch)
-    watching.start()
-    try:
+    with watching(lambda: seen.update(file for _, file in confined_readers())):
         run = service.run({"video": video, "audio": audio, "output": "s3://lipsync/outputs/apart.mp4"})
-    finally:
-        is_over.set()
-        watching.join()
     assert run["state"]["name"] == "Completed", service.logs(run["id"])
     assert len(seen) >= 2  # the video and the sound
 
 
-def confined_readers_of(part: str) -> Iterator[str]:
-    """The files with `part` in their path that processes under a filter of system calls have open just now."""
+def test_a_job_outlives_the_processes_that_read_its_inputs(
+    service: "Service", face: Path, speech: Path, tmp_path: Path, workspace: Workspace
+) -> None:
+    video, audio = service.put(face, "inputs/killed.mp4"), service.put(speech, "inputs/killed.wav")
+    killed: set[int] = set()
+
+    def kill_one_more() -> None:
+        stages = len(killed)  # one for each of the first stages, and one while frames are blended
+        for process, _ in list(confined_readers()):
+            if stages < 3 and process not in killed:
+                killed.add(process)
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+                return
+
+    with watching(kill_one_more):
+        run = service.run({"video": video, "audio": audio, "output": "s3://lipsync/outputs/killed.mp4", "crf": 30})
+    assert len(killed) == 3
+    assert run["state"]["name"] == "Completed", service.logs(run["id"])
+    lip_sync(face, speech, tmp_path / "local.mp4", JobOptions(crf=30), workspace)
+    assert_equal_frames(service.get("outputs/killed.mp4", tmp_path / "killed.mp4"), tmp_path / "local.mp4")
+
+
+@contextmanager
+def watching(look: Callable[[], None]) -> Iterator[None]:
+    """Call `look` again and again during the block."""
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(0.002):
+            look()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def confined_readers() -> Iterator[tuple[int, str]]:
+    """Each copy of an input that a process under a filter of system calls has open just now, with the process."""
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended
             if "\nSeccomp:\t2\n" in (process / "status").read_text():
                 names = [str(each.readlink()) for each in (process / "fd").iterdir()]
-                yield from (name for name in names if part in name)
+                yield from ((int(process.name), name) for name in names if "/cache/" in name)
 
 
 def test_a_job_makes_hevc_and_ledger_and_log_name_the_encoder(
