@@ -260,3 +260,11 @@ def test_a_rate_neither_loses_nor_repeats_frames_of_the_same_rate(rate: Fraction
     track = track_of([round(90000 / rate)] * 700, Fraction(1, 90000), score=1.0)
     timeline = plan_timeline(track, Fraction(10), JobOptions(fps=rate))
     assert shown(timeline) == list(range(ceil(10 * rate)))
+
+
+def test_a_late_picture_adds_no_frame_to_a_result_as_long_as_the_video() -> None:
+    # A lead of 3.4 units became 3, and the result was thought to be .4 units longer than the frames.
+    options = JobOptions(length="video")
+    timeline = plan_timeline(track_of([1] * 5), Fraction(1), options, Fraction(34, 250))
+    assert shown(timeline) == [0, 1, 2, 3, 4]
+    assert timeline.pts.tolist() == [0, 4, 5, 6, 7]

@@ -68,7 +68,7 @@ def audio_stream(container: InputContainer, track: str | None = None) -> AudioSt
     Raises:
         OptionError: the file has no such track.
     """
-    return _chosen(list(container.streams.audio), track, "audio", _comment_last)
+    return _chosen(_sounds(container), track, "audio", _comment_last)
 
 
 def require_audio_stream(container: InputContainer, path: Path, track: str | None = None) -> AudioStream:
@@ -104,11 +104,21 @@ def video_tracks(container: InputContainer, track: str | None = None) -> tuple[T
 
 def audio_tracks(container: InputContainer, track: str | None = None) -> tuple[TrackInfo, ...]:
     """The audio tracks of an open file; raises as `audio_stream`."""
-    return _infos(container.streams.audio, audio_stream(container, track))
+    return _infos(_sounds(container), audio_stream(container, track))
 
 
 def _videos(container: InputContainer) -> list[VideoStream]:
-    return [stream for stream in container.streams.video if not Disposition(stream.disposition) & _COVER]
+    streams = [stream for stream in container.streams.video if not Disposition(stream.disposition) & _COVER]
+    return [stream for stream in streams if _has_decoder(stream)]
+
+
+def _sounds(container: InputContainer) -> list[AudioStream]:
+    return [stream for stream in container.streams.audio if _has_decoder(stream)]
+
+
+def _has_decoder(stream: Stream) -> bool:
+    """Whether PyAV's FFmpeg decodes the stream; it has no JPEG XL, for instance. PyAV's stubs know no stream without."""
+    return bool(stream.codec_context)
 
 
 def _chosen(streams: list[_StreamT], track: str | None, kind: str, rank: _Rank) -> _StreamT | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _LAME = ("8000", "16000", "22050", "32000", "44100", "48000")
 _ALL = (*_LAME, "96000")
-_TRIED = ("8000", "16000", "22050", "44100", "48000", "96000")
+_TRIED = ("8000", "22050", "44100", "48000", "96000")
 _WIDE = tuple(CHANNELS)
 _NARROW = ("mono", "stereo", "right")
 #: For each kind the ending, FFmpeg's options, its rates in Hz and its channels.
