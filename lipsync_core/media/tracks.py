@@ -117,7 +117,7 @@ def _sounds(container: InputContainer) -> list[AudioStream]:
 
 
 def _has_decoder(stream: Stream) -> bool:
-    """Whether PyAV's FFmpeg decodes the stream; it has no JPEG XL, for instance. PyAV's stubs know no stream without."""
+    """Whether PyAV's FFmpeg decodes the stream: it has no JPEG XL, for instance. (PyAV's stubs say it always does.)"""
     return bool(stream.codec_context)
 
 
