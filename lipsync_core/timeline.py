@@ -100,14 +100,15 @@ def plan_timeline(
         raise ValueError("a timeline needs at least one frame")
     if options.length == "audio" and audio_duration_s <= 0:
         raise ValueError(f"audio of {audio_duration_s} s")
-    wanted_s = audio_duration_s if options.length == "audio" else track.duration_s + lead_s
+    lead = round(lead_s / track.time_base)  # in whole units, or the video would seem to be too short for itself
+    wanted_s = audio_duration_s if options.length == "audio" else track.duration_s + lead * track.time_base
     if options.start_s >= wanted_s:
         raise OptionError(
             f"start ({float(options.start_s):g} s) is after the end of the result ({float(wanted_s):g} s)",
             "choose an earlier start",
         )
     end_s = wanted_s if options.end_s is None else min(wanted_s, options.end_s)
-    shown = _shown_until(track, ceil(end_s / track.time_base), options.extend, round(lead_s / track.time_base))
+    shown = _shown_until(track, ceil(end_s / track.time_base), options.extend, lead)
     if options.fps is None:
         return _with_own_times(shown, track, end_s, options.start_s)
     regular = _at_rate(shown, track.time_base, options.fps, ceil(end_s * options.fps))

@@ -5,7 +5,6 @@
 
 from __future__ import annotations  # conftest.py is no module of its own
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,27 +17,13 @@ from playwright.sync_api import Browser
 from lipsync_core import JobOptions, Workspace, lip_sync
 from tests.browsers import open_browser
 from tests.conftest import Ffmpeg
+from tests.format_table import check_row
 from tests.media.test_soundtrack_players import played
 from tests.playable import faults
 from tests.servers import starts_servers
-from tests.shared_files import ROOT
 
 pytestmark = starts_servers
-TABLE = ROOT / "docs" / "formats.md"
-HEAD = """# Formats
-What becomes of each kind of input, by default. `tests/test_formats.py` runs each line as a whole job on the re-opened
-output, plays it in Chromium, and writes this table (`WRITE_FORMATS=1`); the checks that stand for Apple's and
-Android's players, with their sources, are in `tests/playable.py`.
-
-Read are, by FFmpeg's names and by a file's content alone: MP4 and QuickTime (`mov`), Matroska and WebM (`matroska`),
-`avi`, `asf` (WMV, WMA), `flv`, `mpegts`, `mpeg` (program streams), `mxf`, `dv`, `ivf`, bare streams (`mpegvideo`,
-`m4v`, `h264`, `hevc`, `obu`, `mjpeg`), `yuv4mpegpipe`, `gif`, `apng`; `wav`, `w64`, `aiff`, `au`, `caf`, `flac`, `mp3`,
-`aac`, `ac3`, `eac3`, `dts`, `amr`, `ogg`, `ape`, `tta`, `wv`; of images PNG, JPEG, WebP, BMP, TIFF, HEIC and AVIF. The
-codecs are those of such files (`lipsync doctor` lists them). All else is `MEDIA_REFUSED`: [limits.md](limits.md).
-
-| input | size and format | rate | sound | what was changed |
-|---|---|---|---|---|
-"""
+SECTION = "Whole jobs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +90,7 @@ CASES = (
     Case("PCM, 7.1", "wide.mkv", X264, ("-c:a", "pcm_s16le", "-ac", "8")),
     Case("PCM, 8 kHz, 8 bits", "phone.avi", ("-c:v", "mpeg4"), ("-c:a", "pcm_u8", "-ar", "8000", "-ac", "1")),
 )
+ORDER = [case.label for case in CASES]
 
 
 @pytest.fixture(scope="module")
@@ -123,8 +109,8 @@ def made(case: Case, face_clip: Path, speech: Path, folder: Path, ffmpeg: Ffmpeg
     return path
 
 
-def line(case: Case, output: Path, changes: tuple[str, ...]) -> str:
-    """The row of the table, from the re-opened output."""
+def movie_cells(output: Path) -> tuple[str, str, str]:
+    """Size and format, rate, and sound of a movie, as the table has them, from the re-opened file."""
     with av.open(str(output)) as container:
         video, sound = container.streams.video[0], container.streams.audio[0]
         codec, heard = video.codec_context, sound.codec_context
@@ -132,7 +118,7 @@ def line(case: Case, output: Path, changes: tuple[str, ...]) -> str:
         rate = Fraction(len(pts) - 1) / (pts[-1] - pts[0])
         picture = f"{codec.width}x{codec.height} {codec.profile} {codec.pix_fmt}, level {codec.level / 10:g}"
         said = f"AAC-{heard.profile}, {heard.layout.name}, {heard.sample_rate / 1000:g} kHz"
-    return f"| {case.label} | {picture} | {float(rate):.3g} | {said} | {'; '.join(changes) or '–'} |"
+    return picture, f"{float(rate):.3g}", said
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -152,8 +138,5 @@ def test_what_becomes_of_an_input_is_what_the_table_says(
     assert faults(output) == []
     seconds, picture_bytes, sound_bytes = played(browser, output)
     assert seconds > 0 and picture_bytes > 0 and sound_bytes > 0
-    row = line(case, output, report.changes)
-    if os.environ.get("WRITE_FORMATS"):
-        text = HEAD if case is CASES[0] else TABLE.read_text(encoding="utf-8")
-        TABLE.write_text(f"{text}{row}\n", encoding="utf-8")
-    assert row in TABLE.read_text(encoding="utf-8").splitlines()
+    changed = "; ".join(report.changes) or "–"
+    check_row(SECTION, f"| {case.label} | {' | '.join(movie_cells(output))} | {changed} |", ORDER)

@@ -279,3 +279,11 @@ def test_a_timeline_fails_when_it_would_have_too_many_frames_a_second() -> None:
     with pytest.raises(FrameRateLimitError, match="more than 1000"):
         plan_timeline(track_of([1, 1, 1], Fraction(1, 10**9)), Fraction(1, 10**5), JobOptions())
     assert len(plan_timeline(track_of([1], Fraction(1, 1000)), Fraction(1), JobOptions())) == 1000
+
+
+def test_a_late_picture_adds_no_frame_to_a_result_as_long_as_the_video() -> None:
+    # A lead of 3.4 units became 3, and the result was thought to be .4 units longer than the frames.
+    options = JobOptions(length="video")
+    timeline = plan_timeline(track_of([1] * 5), Fraction(1), options, Fraction(34, 250))
+    assert shown(timeline) == [0, 1, 2, 3, 4]
+    assert timeline.pts.tolist() == [0, 4, 5, 6, 7]

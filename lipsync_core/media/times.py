@@ -8,7 +8,9 @@ import numpy as np
 
 #: In a format whose timestamps may jump, a longer step forward is a jump, as FFmpeg has it.
 JUMP_S = Fraction(10)
-_JUMP_BACK_S = 1  # timestamps that fall back by more than this were reset; a smaller step is a frame out of order
+_JUMP_BACK_S = Fraction(
+    1, 2
+)  # timestamps that fall back by more than this were reset; a smaller step is a frame out of order
 
 
 class FrameTimes:

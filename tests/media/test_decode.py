@@ -357,3 +357,33 @@ def _destroy_packets(path: Path, indexes: range) -> None:
     for at, size in packets[indexes.start : indexes.stop]:
         content[at : at + size] = bytes(size)
     path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["shuffled.avi", "shuffled.mxf", "shuffled.wmv"])
+def test_pictures_whose_file_says_when_they_are_decoded_come_in_order(name: str, make_video: MakeVideo) -> None:
+    """The pts of H.264 with B-frames in these containers jump back and forth; a job sought and found other pictures."""
+    path = make_video(name, "-bf", "3", "-g", "20", "-crf", "1", frames=60)
+    frames = list(decode_frames(path, StageClock()))
+    raw = [frame.picture.to_ndarray() for frame in frames]
+    times_s = [float(frame.start_s) for frame in frames]
+    np.testing.assert_allclose(times_s, np.arange(len(frames)) / 25, atol=1e-6)
+    with av.open(str(path)) as container:
+        stored = [frame.pts for frame in container.decode(video=0)]
+        assert stored != sorted(stored)  # or the file proves nothing
+    order = [*range(30, 50), *range(48, 5, -1), 17, 17, 55, 3]
+    pts = [frame.pts for frame in frames]
+    found = decode_in_order(path, order, StageClock(), budget_bytes=1 << 18, frame_pts=pts)
+    for index, frame in zip(order, found, strict=True):
+        assert (frame.index, frame.pts) == (index, frames[index].pts)
+        np.testing.assert_array_equal(frame.picture.to_ndarray(), raw[index])
+
+
+def test_bgr_becomes_yuv_without_a_tint(make_video: MakeVideo) -> None:
+    # swscale's short cut for bgr24 made each plane darker by half a step.
+    path = make_video("raw.avi", pix_fmt="bgr24", codec="rawvideo", frames=2, size="320x240")
+    with av.open(str(path)) as container:
+        rgb = next(container.decode(video=0)).to_ndarray(format="rgb24").astype(float)
+    (first, *_) = decode_frames(path, StageClock())
+    luma = plane_samples(first.picture, 0).astype(float)
+    wanted = 16 + rgb @ np.array([0.299, 0.587, 0.114]) * 219 / 255
+    assert np.abs(luma - wanted).max() < 0.6

@@ -91,3 +91,25 @@ def test_the_language_of_the_sound_is_kept(
     lip_sync(face_clip, sound, output, JobOptions(), workspace)
     with av.open(str(output)) as container:
         assert container.streams.audio[0].metadata["language"] in ("deu", "ger")
+
+
+@pytest.mark.parametrize(("written", "kept"), [("deu", "deu"), ("ger", "deu"), ("en", "eng"), ("de-AT", "deu")])
+def test_the_language_of_the_picture_is_kept(
+    written: str, kept: str, face_clip: Path, speech_wav: Path, workspace: Workspace, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    video, output = tmp_path / "in.mkv", tmp_path / "out.mp4"
+    ffmpeg("-i", face_clip, "-t", "0.2", "-c", "copy", "-metadata:s:v:0", f"language={written}", video)
+    lip_sync(video, speech_wav, output, JobOptions(end_s=Fraction(1, 5)), workspace)
+    with av.open(str(output)) as container:
+        assert container.streams.video[0].metadata["language"] == kept
+
+
+def test_chapters_are_kept_where_only_the_padding_of_the_sound_makes_the_result_longer(
+    film: Path, speech_wav: Path, workspace: Workspace, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    sound, output = tmp_path / "in.aac", tmp_path / "out.mp4"
+    ffmpeg("-i", speech_wav, "-t", "1", "-c:a", "aac", sound)  # pads to 1.088 s
+    report = lip_sync(film, sound, output, JobOptions(), workspace)
+    assert report.duration_s > 1
+    assert chapters(output) == [("First", 0.0, 0.4), ("Second", 0.4, 1.0)]
+    assert report.dropped == ("1 subtitle track", "timecode")

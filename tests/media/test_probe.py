@@ -186,3 +186,11 @@ def _fails(error: type[LipSyncError], message: str, read: Callable[[Path], objec
         read(path)
     assert "\n" not in str(caught.value)
     assert caught.value.remedy
+
+
+def test_a_picture_that_no_decoder_reads_is_refused(make_video: MakeVideo) -> None:
+    # It ended in an AttributeError.
+    path = make_video("still.jxl", codec="libjxl", pix_fmt="rgb24", frames=1)
+    assert probe(path).video_tracks == ()
+    with pytest.raises(NoVideoError):
+        require_video(path)

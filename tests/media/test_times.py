@@ -63,3 +63,26 @@ def test_a_jump_ahead_is_a_splice_only_where_timestamps_may_jump() -> None:
         times.append(pts)
     assert starts(times) == [0, 40, 80, 120, 9040]
     assert [times.stored(index) for index in range(5)] == list(stored)
+
+
+def test_frames_without_a_pts_lie_before_the_first_that_has_one() -> None:
+    # They were guessed from 0 on, and those that followed were squeezed into steps of one unit.
+    times = FrameTimes(Fraction(1, 1000), 40)
+    for stored in (None, None, None, 20, 60, 100):
+        times.append(stored)
+    assert [times.pts(at) for at in range(6)] == [0, 40, 80, 120, 160, 200]
+
+
+def test_the_time_of_display_counts_where_it_is_not_that_of_the_file() -> None:
+    times = FrameTimes(Fraction(1, 25), 1)
+    for stored, shown in ((1, 1), (2, 2), (4, 3), (5, 4), (3, 5)):
+        times.append(stored, shown)
+    assert [times.pts(at) for at in range(5)] == [0, 1, 2, 3, 4]
+    assert [times.stored(at) for at in range(5)] == [1, 2, 4, 5, 3]
+
+
+def test_a_clock_that_was_reset_by_less_than_a_second_goes_on_too() -> None:
+    times = FrameTimes(Fraction(1, 25), 1)
+    for stored in (*range(20), *range(4)):
+        times.append(stored)
+    assert [times.pts(at) for at in range(24)] == list(range(24))
