@@ -1,6 +1,7 @@
 """`lipsync submit`: one job for the service, from files of this machine or from addresses."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from lipsync_cli.render.job_table import job_fields, render_json
 from lipsync_cli.service import Service, open_service
 from lipsync_cli.signals import remaining
 from lipsync_core.choices import listed
-from lipsync_core.errors import OptionError
+from lipsync_core.errors import LipSyncError, OptionError
 from lipsync_core.option_specs import MODELS
 from lipsync_service.names import INTERACTIVE, QUEUES
 
@@ -120,6 +121,8 @@ def submit(
             return
         say(f"job {submission.job_id} {state}", quiet)
         job = wait_for_job(service, submission.job_id, local.output, quiet)
+    if job.error is not None:
+        job = replace(job, error=_by_name(job.error, addressed, local))
     conclude(job, local.output, as_json, quiet, submission.is_new)
 
 
@@ -152,6 +155,16 @@ def _addressed(service: Service, request: "LipSyncRequest", local: "LocalFiles",
     with shown_steps(quiet) as show:
         service.send(addressed, local, lambda path, progress: show(transfer_step(path, progress)))
     return addressed
+
+
+def _by_name(error: LipSyncError, addressed: "LipSyncRequest", local: "LocalFiles") -> LipSyncError:
+    """`error` with the names of this machine's files in place of the addresses that they were sent to."""
+    message = error.message
+    for name in ("video", "audio", "output"):
+        path = getattr(local, name)
+        if path is not None:
+            message = message.replace(getattr(addressed, name), str(path))
+    return type(error)(message, error.remedy)
 
 
 def _write_id(service: Service, submission: "Submission", as_json: bool) -> None:

@@ -3,12 +3,14 @@
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from textwrap import wrap
 
 from lipsync_cli.render.markdown import escaped
 from lipsync_cli.wording import iso
 from lipsync_service.ledger.timing_report import StageLine, TimingBreakdown
 
 SCHEMA = "lipsync.timing/1"
+_WIDTH = 80  # of a terminal
 _HEADINGS = ("stage", "median s", "p95 s", "% of total", "runs", "cached")
 
 
@@ -30,15 +32,16 @@ class _Cells:
 
 def render_text(report: TimingBreakdown) -> str:
     """The facts, then the table, about 80 columns wide."""
+    facts = [part for line in fact_lines(report) for part in wrap(line, _WIDTH, subsequent_indent="  ")]
     if not report.lines:
-        return "\n".join([*fact_lines(report), "no stage ended in this period"])
+        return "\n".join([*facts, "no stage ended in this period"])
     rows = [_cells(line) for line in report.lines]
     width = max(len(_HEADINGS[0]), *(len(row.stage) for row in rows))
     header = _text_row(_HEADINGS[0], _HEADINGS[1:], width)
     table = [_text_row(row.stage, row.numbers, width) for row in rows]
     total = _text_row("total", (f"{report.total_s:.2f} s of wall time in all stages",), width)
     rule = "-" * len(header)
-    return "\n".join([*fact_lines(report), "", header, rule, *table, rule, total])
+    return "\n".join([*facts, "", header, rule, *table, rule, total])
 
 
 def render_markdown(report: TimingBreakdown) -> str:

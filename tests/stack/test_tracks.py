@@ -101,6 +101,17 @@ def test_a_job_fails_when_a_file_lacks_the_track_with_the_line_of_the_command_li
     assert error_line(late) == error_line(early) == error_line(local)
 
 
+def test_a_failed_job_names_a_file_of_this_machine_as_the_command_line_does(
+    lipsync: CommandLine, film: Path, ffmpeg: "Ffmpeg", speech_wav: Path
+) -> None:
+    """It named the address in the service's storage that the file had been sent to."""
+    ffmpeg("-i", speech_wav, "-t", "1", lipsync.folder / "speech.flac")
+    asked = (film.name, "speech.flac", "-o", "out.mov", "--audio-codec", "copy")
+    local, served = lipsync("run", *asked, status=2), lipsync("submit", *asked, status=2)
+    assert error_line(local).startswith("lipsync: error BAD_OPTION: audio-codec copy does not go with speech.flac: ")
+    assert error_line(served) == error_line(local)
+
+
 def test_a_film_whose_picture_begins_late_keeps_its_distance(
     service: "Service", lipsync: CommandLine, ffmpeg: "Ffmpeg", face_clip: Path, speech_wav: Path, workspace: Workspace
 ) -> None:

@@ -36,7 +36,7 @@ def rows() -> list[Row]:
     told: list[Row] = []
     for index in range(4):
         ended = START + timedelta(days=index)
-        changes = joined(("deinterlaced", "10 to 8 bits")) if index else ""
+        changes = joined(("deinterlaced", "10 to 8 bits", "4:2:2 to 4:2:0", "mirrored", "turned")) if index else ""
         job = JobRow(uuid4(), 1, JobState.COMPLETED, model="viseme/1", pool="cpu", finished_at=ended, changes=changes)
         track = StageRow(job.job_id, 1, "track", 0.5, 0.5, ended, was_cached=index > 1, pool="gpu")
         encode = StageRow(job.job_id, 1, "encode", 1.0 + index, 1.0, ended, items=280, pool="cpu")
@@ -72,7 +72,8 @@ def test_the_text_holds_the_figures_of_the_ledger(report: RunLipSync, ledger_url
     assert ["track", "0.50", "0.50", "16.7", "%", "2", "2"] in lines
     assert "5 jobs: 4 completed, 1 failed" in done.stdout
     assert "36 of 40 frames synced (90.0 %)" in done.stdout
-    assert "pictures: 10 to 8 bits (3), deinterlaced (3)" in done.stdout
+    told = "pictures: 10 to 8 bits (3), 4:2:2 to 4:2:0 (3), deinterlaced (3), mirrored (3), turned (3)"
+    assert told in " ".join(done.stdout.split())
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
 
 
@@ -83,7 +84,9 @@ def test_the_json_holds_the_same(report: RunLipSync, ledger_url: str) -> None:
     assert (encode["median_s"], encode["p95_s"], encode["runs"]) == (2.5, pytest.approx(3.85), 4)
     assert fields["total_s"] == 12.0
     assert fields["errors"] == {HOSTILE: 1}
-    assert fields["changes"] == {"10 to 8 bits": 3, "deinterlaced": 3}
+    assert fields["changes"] == dict.fromkeys(
+        ("10 to 8 bits", "4:2:2 to 4:2:0", "deinterlaced", "mirrored", "turned"), 3
+    )
 
 
 def test_the_markdown_is_a_table_that_a_name_cannot_break(report: RunLipSync, ledger_url: str) -> None:
