@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from lipsync_core.errors import InputError
+from lipsync_core.limit_errors import ManifestLimitError
+from lipsync_core.limits import Limits, limited
 from lipsync_service.client.batch import plan_rows
 from lipsync_service.client.manifest import read_manifest
 
@@ -70,3 +72,14 @@ def test_a_manifest_fails_when_it_has_no_rows_or_another_form(tmp_path: Path, na
 def test_a_manifest_fails_when_it_is_missing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         read_manifest(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [(Limits(max_manifest_rows=2), "more than 2 rows"), (Limits(max_manifest_bytes=200), "more than 200 bytes")],
+)
+def test_a_manifest_fails_when_it_is_too_long(limits: Limits, said: str, tmp_path: Path) -> None:
+    path = written(tmp_path / "m.jsonl", f"{json.dumps(ROW)}\n" * 3)
+    assert len(read_manifest(path)) == 3
+    with limited(limits), pytest.raises(ManifestLimitError, match=said):
+        read_manifest(path)
