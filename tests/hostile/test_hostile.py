@@ -76,6 +76,16 @@ def clear(folder: Path) -> None:
     folder.rmdir()
 
 
+def test_every_medium_that_is_mutated_is_read_whole(guard: Guard, media: Path, tmp_path: Path) -> None:
+    said = {}
+    for path in seeds.make(media):
+        outcome = guard.run([str(path)], tmp_path, "tests.hostile.fuzzing:read_all")
+        assert outcome.status in (0, 3), outcome.err
+        said[path.name] = {line.split()[0] for line in outcome.out.splitlines()}
+    lacking = {"NO_VIDEO", "NO_AUDIO"}
+    assert {name: codes for name, codes in said.items() if not codes < lacking} == {}
+
+
 def test_mutants_of_every_container_end_in_one_line(media: Path) -> None:
     """Each of the 300 reads as itself or is refused; `make fuzz` tries 3,000."""
     codes: Counter[str] = Counter()
