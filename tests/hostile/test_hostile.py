@@ -57,7 +57,7 @@ def test_a_hostile_file_ends_in_one_line(case: Case, guard: Guard, media: Path, 
         path = work / case.name
         case.make(path)
         before = listing(work)
-        good = media / "plain.y4m" if case.is_sound else speech_wav
+        good = media / "still.png" if case.is_sound else speech_wav
         pair = [str(good), str(path)] if case.is_sound else [str(path), str(good)]
         given = {"TMPDIR": str(work), "XDG_CACHE_HOME": str(media.parent / "cache"), **case.variables}
         probed = guard.run(["probe", "--", str(path)], work, **given)

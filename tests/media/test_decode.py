@@ -13,6 +13,8 @@ import pytest
 
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import InputMissingError, NoVideoError, TruncatedMediaError, UnreadableMediaError
+from lipsync_core.limit_errors import DurationLimitError, FrameLimitError
+from lipsync_core.limits import Limits, limited
 from lipsync_core.media.decode import SourceFrame, decode_frames, decode_in_order, working_format
 from lipsync_core.media.planes import Box, plane_samples, read_region, write_region
 from lipsync_core.media.probe import require_video
@@ -357,3 +359,13 @@ def _destroy_packets(path: Path, indexes: range) -> None:
     for at, size in packets[indexes.start : indexes.stop]:
         content[at : at + size] = bytes(size)
     path.write_bytes(content)
+
+
+def test_decoding_ends_at_the_limits_whatever_the_header_says(make_video: MakeVideo) -> None:
+    path = make_video("long.mkv", frames=50)
+    with limited(Limits(max_frames=30)), pytest.raises(FrameLimitError, match="more than 30 frames"):
+        list(decode_frames(path, StageClock()))
+    with limited(Limits(max_duration_s=1.1)), pytest.raises(DurationLimitError, match=r"longer than 1\.1 s"):
+        list(decode_frames(path, StageClock()))
+    with limited(Limits(max_duration_s=1.1)):
+        assert len(list(decode_frames(path, StageClock(), Fraction(1)))) == 25
