@@ -9,7 +9,6 @@ import errno
 import os
 import re
 import stat
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -42,7 +41,8 @@ _IMAGES = "_pipe"  # FFmpeg's demuxers of one image each end in this
 _MAX_SAMPLES = 4_000_000  # of one block of sound; the longest of any codec has 1.2 million (Monkey's Audio)
 _PLAYLIST = b"#EXTM3U"  # RFC 8216, 4.3.1.1; FFmpeg knows one by its name alone
 _PROBED = re.compile(r"Format (\S+) probed")
-_passed: deque[tuple[int, int, int, int, Limits]] = deque(maxlen=16)  # versions of files whose structure is checked
+_passed: dict[tuple[int, int, int, int, Limits], None] = {}  # versions of files whose structure is checked
+_MOST_PASSED = 64
 #: What FFmpeg's wrapper raises where a file holds a number that it does not expect.
 _LIBRARY_ERRORS = (ValueError, ArithmeticError, AttributeError, TypeError, RuntimeError, LookupError)
 
@@ -135,7 +135,9 @@ def _check_once(file: BinaryIO, status: os.stat_result, present: Limits) -> None
     version = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, present)
     if version not in _passed:
         check_structure(file, status.st_size, present)
-        _passed.append(version)
+        if len(_passed) >= _MOST_PASSED:
+            _passed.clear()
+        _passed[version] = None
 
 
 def _open(file: BinaryIO, present: Limits, hardware: HWAccel | None) -> InputContainer:

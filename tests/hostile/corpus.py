@@ -69,6 +69,22 @@ def short_matroska(content: bytes) -> bytes:
     return (content[:at] + struct.pack(">d", 100.0) + content[at + 8 :]).replace(b"00:00:00.4", b"00:00:00.1")
 
 
+def long_matroska(path: Path) -> None:
+    """Twelve seconds of video that say they are a tenth of one."""
+    import av
+    import numpy as np
+
+    with av.open(str(path), "w", format="matroska") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width = stream.height = 16
+        stream.pix_fmt = "yuv420p"
+        for number in range(300):
+            picture = av.VideoFrame.from_ndarray(np.full((24, 16), number % 200, np.uint8), format="yuv420p")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    path.write_bytes(short_matroska(path.read_bytes()).replace(b"00:00:12.0", b"00:00:00.1"))
+
+
 def short_mp3(content: bytes) -> bytes:
     """An MP3 whose first frame says that there are two more."""
     at = next(content.index(name) for name in (b"Xing", b"Info") if name in content)
@@ -201,7 +217,7 @@ LENGTHS = (
         label="a minute of FLAC that says it is a second",
     ),
     Case("short.mka", "LIMIT_DURATION", like("ffv1.mkv", short_matroska), "", is_sound=True, variables=_FIFTH),
-    Case("short.mkv", "LIMIT_DURATION", like("ffv1.mkv", short_matroska), "", variables=_FIFTH,
+    Case("long.mkv", "LIMIT_DURATION", long_matroska, "", variables={"LIPSYNC_MAX_DURATION_S": "9.5"},
          options=("--length", "video")),
     Case("short.mp3", "LIMIT_DURATION", like("sound.mp3", short_mp3), "", is_sound=True, variables=_FIFTH),
     Case("plain.flac", "LIMIT_DURATION", like("sound.flac"), is_sound=True, variables=_FIFTH),

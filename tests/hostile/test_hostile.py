@@ -57,7 +57,7 @@ def test_a_hostile_file_ends_in_one_line(case: Case, guard: Guard, media: Path, 
         path = work / case.name
         case.make(path)
         before = listing(work)
-        good = media / "plain.y4m" if case.is_sound else speech_wav
+        good = media / "still.png" if case.is_sound else speech_wav
         pair = [str(good), str(path)] if case.is_sound else [str(path), str(good)]
         given = {"TMPDIR": str(work), "XDG_CACHE_HOME": str(media.parent / "cache"), **case.variables}
         probed = guard.run(["probe", "--", str(path)], work, **given)
@@ -74,6 +74,16 @@ def clear(folder: Path) -> None:
     for each in sorted(folder.rglob("*"), reverse=True):
         each.rmdir() if each.is_dir() and not each.is_symlink() else each.unlink()
     folder.rmdir()
+
+
+def test_every_medium_that_is_mutated_is_read_whole(guard: Guard, media: Path, tmp_path: Path) -> None:
+    said = {}
+    for path in seeds.make(media):
+        outcome = guard.run([str(path)], tmp_path, "tests.hostile.fuzzing:read_all")
+        assert outcome.status in (0, 3), outcome.err
+        said[path.name] = {line.split()[0] for line in outcome.out.splitlines()}
+    lacking = {"NO_VIDEO", "NO_AUDIO"}
+    assert {name: codes for name, codes in said.items() if not codes < lacking} == {}
 
 
 def test_mutants_of_every_container_end_in_one_line(media: Path) -> None:

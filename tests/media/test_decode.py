@@ -13,6 +13,8 @@ import pytest
 
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import InputMissingError, NoVideoError, TruncatedMediaError, UnreadableMediaError
+from lipsync_core.limit_errors import DurationLimitError, FrameLimitError
+from lipsync_core.limits import Limits, limited
 from lipsync_core.media.decode import SourceFrame, decode_frames, decode_in_order, working_format
 from lipsync_core.media.planes import Box, plane_samples, read_region, write_region
 from lipsync_core.media.probe import require_video
@@ -387,3 +389,13 @@ def test_bgr_becomes_yuv_without_a_tint(make_video: MakeVideo) -> None:
     luma = plane_samples(first.picture, 0).astype(float)
     wanted = 16 + rgb @ np.array([0.299, 0.587, 0.114]) * 219 / 255
     assert np.abs(luma - wanted).max() < 0.6
+
+
+def test_decoding_ends_at_the_limits_whatever_the_header_says(make_video: MakeVideo) -> None:
+    path = make_video("long.mkv", frames=50)
+    with limited(Limits(max_frames=30)), pytest.raises(FrameLimitError, match="more than 30 frames"):
+        list(decode_frames(path, StageClock()))
+    with limited(Limits(max_duration_s=1.1)), pytest.raises(DurationLimitError, match=r"longer than 1\.1 s"):
+        list(decode_frames(path, StageClock()))
+    with limited(Limits(max_duration_s=1.1)):
+        assert len(list(decode_frames(path, StageClock(), Fraction(1)))) == 25

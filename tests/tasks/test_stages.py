@@ -21,7 +21,10 @@ from lipsync_core.encoder_choice import EncoderChoice, choose_encoder
 from lipsync_core.errors import FaceError, ModelMissingError, OptionError, OutputError
 from lipsync_core.execution import Execution
 from lipsync_core.install import ModelInstaller
-from lipsync_core.media.probe import require_video
+from lipsync_core.limit_errors import DiskLimitError, SampleRateLimitError
+from lipsync_core.limits import limits
+from lipsync_core.media.allowed import allowed
+from lipsync_core.media.probe import require_audio, require_video
 from lipsync_core.media.working import working_picture
 from lipsync_core.models.store import ModelStore
 from lipsync_core.report import FrameCounts, Progress
@@ -441,6 +444,17 @@ def test_a_job_fails_when_its_worker_lacks_a_model_and_names_no_folder_of_the_wo
     assert str(caught.value).startswith("model file mediapipe-face/")
     assert caught.value.remedy == "on the workers of the service, run: lipsync models pull mediapipe-face"
     assert str(tmp_path / "home") in caplog.text
+
+
+def test_a_job_of_the_service_has_the_limits_of_its_settings(settings: MakeSettings, audio: Path) -> None:
+    chosen = settings(max_sample_rate_hz=5000, allow_demuxers="nut")
+    with open_job(JobOptions(), chosen) as job, pytest.raises(SampleRateLimitError, match="not 4000 to 5000"):
+        assert job.max_input_s == limits().max_duration_s == 3600
+        assert "nut" in allowed().demuxers
+        require_audio(audio)
+    assert require_audio(audio)
+    with pytest.raises(DiskLimitError), open_job(JobOptions(), settings(min_free_bytes=1 << 62)):
+        pass
 
 
 def test_rendering_fails_when_the_stored_edits_are_of_another_job(

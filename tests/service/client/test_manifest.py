@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from lipsync_core.errors import InputError
+from lipsync_core.limit_errors import ManifestLimitError
+from lipsync_core.limits import Limits, limited
 from lipsync_service.client.batch import plan_rows
 from lipsync_service.client.manifest import read_manifest
 from tests.conftest import MakeVideo, Tone
@@ -145,3 +147,14 @@ def test_a_manifest_fails_when_it_is_a_pipe_that_nobody_writes_to(tmp_path: Path
     os.mkfifo(tmp_path / "m.csv")
     with pytest.raises(InputError, match="no regular file"):
         read_manifest(tmp_path / "m.csv")
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [(Limits(max_manifest_rows=2), "more than 2 rows"), (Limits(max_manifest_bytes=200), "more than 200 bytes")],
+)
+def test_a_manifest_fails_when_it_is_too_long(limits: Limits, said: str, tmp_path: Path) -> None:
+    path = written(tmp_path / "m.jsonl", f"{json.dumps(ROW)}\n" * 3)
+    assert len(read_manifest(path)) == 3
+    with limited(limits), pytest.raises(ManifestLimitError, match=said):
+        read_manifest(path)
