@@ -1,7 +1,6 @@
 """The peak memory of this process, and what keeps its memory from growing."""
 
 import ctypes
-import gc
 import logging
 import re
 import resource
@@ -60,17 +59,6 @@ def give_free_memory_back() -> None:
     trim = _glibc("malloc_trim")
     if trim is not None:
         trim(0)
-
-
-def collect_garbage_sooner() -> None:
-    """Leave all objects that are there now out of Python's garbage collection; call it when all is imported.
-
-    Python looks at its old objects only when those that have grown old since are a quarter of them. A process with
-    half a million imported objects therefore keeps tens of megabytes of garbage (objects that refer to each other)
-    until it looks for the first time. Without the imported ones the look is cheap, and comes early.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def _glibc(name: str) -> Callable[..., int] | None:

@@ -65,30 +65,3 @@ print(held, resident() - before)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     held, left = map(int, done.stdout.split())
     assert held > 32 * 2**20 and left < 8 * 2**20
-
-
-def test_garbage_is_collected_though_a_million_imported_objects_stay() -> None:
-    code = """
-import gc, sys, weakref
-from lipsync_core.memory import collect_garbage_sooner
-class Knot:
-    def __init__(self):
-        self.me = self  # only the garbage collector frees it
-imported = [[] for _ in range(1_000_000)]
-gc.collect()
-if sys.argv[1] == "sooner":
-    collect_garbage_sooner()
-old = []
-for _ in range(100):  # each knot is old before it becomes garbage
-    knots = [Knot() for _ in range(1_000)]
-    old = [weakref.ref(knot) for knot in knots] + old
-    for _ in range(40):
-        young = [[] for _ in range(1_000)]
-    del knots
-print(sum(ref() is not None for ref in old))
-"""
-    left = {
-        way: int(subprocess.run([sys.executable, "-c", code, way], capture_output=True, text=True, check=True).stdout)
-        for way in ("sooner", "as ever")
-    }
-    assert left["sooner"] < left["as ever"] / 2

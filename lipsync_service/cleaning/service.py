@@ -59,11 +59,10 @@ def clean(settings: Settings, is_dry: bool) -> Cleaning:
 
 def _clean_ledger(settings: Settings, is_dry: bool) -> list[Cleaned]:
     pruner = LedgerPruner(settings.database_url.get_secret_value())
-    cleaned = [Cleaned(CALLBACKS, removed=pruner.callbacks(_now() - KEPT, is_dry))]
+    pruned = {CALLBACKS: pruner.callbacks(_now() - KEPT, is_dry)}
     if settings.keep_ledger_days is not None:
-        before = _now() - timedelta(days=settings.keep_ledger_days)
-        cleaned.append(Cleaned(JOBS, removed=pruner.jobs(before, is_dry)))
-    return cleaned
+        pruned[JOBS] = pruner.jobs(_now() - timedelta(days=settings.keep_ledger_days), is_dry)
+    return [Cleaned(kind, removed=each.removed, kept=each.left) for kind, each in pruned.items()]
 
 
 def _now() -> datetime:

@@ -11,7 +11,6 @@ import sys
 import click
 
 from lipsync_core.errors import LipSyncError
-from lipsync_core.memory import collect_garbage_sooner
 from lipsync_service.callbacks.deliveries import Deliveries
 from lipsync_service.ledger.ledger import Ledger
 from lipsync_service.settings import Settings, load_settings
@@ -50,7 +49,6 @@ def watch(settings: Settings) -> None:
             signal.signal(number, lambda *_: watcher.stop())
         collector = ServiceCollector(url, scraped, lambda: watcher.last_round_at)
         serve_metrics(collector, settings.metrics_host, settings.metrics_port)
-        collect_garbage_sooner()
         _log.info("watching; figures at http://%s:%d/metrics", settings.metrics_host, settings.metrics_port)
         watcher.run()
 

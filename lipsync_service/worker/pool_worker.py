@@ -37,7 +37,6 @@ from prefect.states import Cancelled
 from prefect.workers.process import ProcessWorker
 
 from lipsync_core.errors import OptionError
-from lipsync_core.memory import collect_garbage_sooner
 from lipsync_service.names import WORKERS_PATH
 from lipsync_service.settings import load_settings, require_source
 from lipsync_service.worker.cancelling import CANCELLING_RUNS
@@ -279,5 +278,4 @@ if __name__ == "__main__":
         os.environ.setdefault(name, value)
     refresh_global_settings_context()  # Prefect has read its settings when it was imported
     trim_worker()
-    collect_garbage_sooner()
     app()

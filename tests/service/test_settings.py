@@ -1,3 +1,4 @@
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,21 @@ def test_an_empty_provider_is_the_default(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("LIPSYNC_PROVIDERS", "")
     monkeypatch.setenv("LIPSYNC_PRECISION", "")
     assert load_settings().execution == Execution()
+
+
+def test_the_ages_of_what_is_kept_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIPSYNC_KEEP_EDITS_DAYS", "0.5")
+    monkeypatch.setenv("LIPSYNC_KEEP_RESULTS_DAYS", "")
+    monkeypatch.setenv("LIPSYNC_KEEP_LEDGER_DAYS", "400")
+    kept = load_settings()
+    assert kept.kept_for("edits") == timedelta(hours=12)
+    assert kept.kept_for("results") is None
+    assert kept.keep_ledger_days == 400
+    assert kept.in_use > timedelta(days=1)  # a job may take a day
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "soon"])
+def test_an_age_that_is_none_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIPSYNC_KEEP_TRACKS_DAYS", value)
+    with pytest.raises(OptionError, match="LIPSYNC_KEEP_TRACKS_DAYS"):
+        load_settings()

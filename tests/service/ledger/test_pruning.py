@@ -16,7 +16,7 @@ from lipsync_service.callbacks.deliveries import Deliveries
 from lipsync_service.callbacks.sender import JobOutcome, Reply
 from lipsync_service.ledger.database import open_engine, upgrade
 from lipsync_service.ledger.ledger import Ledger
-from lipsync_service.ledger.pruning import LedgerPruner
+from lipsync_service.ledger.pruning import LedgerPruner, Pruned
 from lipsync_service.ledger.rows import JobAttempt, JobRow, JobState, StageRow, frame_rows
 from lipsync_service.ledger.tables import Base
 
@@ -59,9 +59,9 @@ def test_ended_jobs_go_with_their_stages_frames_and_keys_and_all_others_stay(url
     tables = ("jobs", "stage_timings", "frame_outcomes", "idempotency_keys")
     before = {table: count(url, table) for table in tables}
     pruner = LedgerPruner(url)
-    assert pruner.jobs(LIMIT, is_dry=True) == 2
+    assert pruner.jobs(LIMIT, is_dry=True) == Pruned(removed=2, left=2)
     assert {table: count(url, table) for table in tables} == before
-    assert pruner.jobs(LIMIT, is_dry=False) == 2
+    assert pruner.jobs(LIMIT, is_dry=False) == Pruned(removed=2, left=2)
     assert [ledger.job(each) is None for each in (*old, *stay)] == [True, True, False, False]
     assert {table: count(url, table) for table in tables} == {table: rows // 2 for table, rows in before.items()}
     again = replace(JobRow(uuid4(), 1, JobState.ACCEPTED, request_digest="b" * 64), idempotency_key="completed")
@@ -79,9 +79,9 @@ def test_callbacks_that_are_over_go_and_those_to_be_sent_stay(url: str) -> None:
         assert claimed is not None
         deliveries.record(claimed, Reply(status=200), moment)
     pruner = LedgerPruner(url)
-    assert pruner.callbacks(LIMIT, is_dry=True) == 1
+    assert pruner.callbacks(LIMIT, is_dry=True) == Pruned(removed=1, left=2)
     assert count(url, "callback_deliveries") == 3
-    assert pruner.callbacks(LIMIT, is_dry=False) == 1
+    assert pruner.callbacks(LIMIT, is_dry=False) == Pruned(removed=1, left=2)
     assert count(url, "callback_deliveries") == 2
 
 
@@ -90,5 +90,5 @@ def test_more_rows_than_one_transaction_takes_all_go(url: str, tmp_path: Path, m
     ledger = Ledger(url, tmp_path / "spool")
     for number in range(5):
         told(ledger, JobState.COMPLETED, LIMIT - timedelta(hours=1), str(number))
-    assert LedgerPruner(url).jobs(LIMIT, is_dry=False) == 5
+    assert LedgerPruner(url).jobs(LIMIT, is_dry=False) == Pruned(removed=5, left=0)
     assert count(url, "jobs") == count(url, "idempotency_keys") == 0
