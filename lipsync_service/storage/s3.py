@@ -256,7 +256,7 @@ def _refusal(location: Location, exc: ClientError | None) -> LipSyncError:
     if code == "NotImplemented":
         return ConditionUnknownError(said, "use a server that can do this")
     if (
-        code in _BUSY
+        code in _BUSY | _BEGIN_AGAIN
         or status in (0, HTTPStatus.TOO_MANY_REQUESTS)
         or status >= HTTPStatus.INTERNAL_SERVER_ERROR
     ):
