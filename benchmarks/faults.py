@@ -138,7 +138,7 @@ class Faults:
             case.overwritten += self._version(number) != delivered
             self._check(case, [number], [job])
             case.times += 1
-            elsewhere.terminate()
+            elsewhere.kill()  # unshare passes no other signal on
             elsewhere.wait()
         return case
 

@@ -1,6 +1,7 @@
 """A service that a benchmark may break: its parts and runs by their processes, its jobs, and what became of them."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -15,6 +16,8 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
+import httpx
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
@@ -26,7 +29,7 @@ from lipsync_service.client.prefect_api import FlowRun, RunOrder  # noqa: E402
 from lipsync_service.names import GPU_POOL  # noqa: E402
 from lipsync_service.settings import Settings  # noqa: E402
 from lipsync_service.storage.storage import Storage  # noqa: E402
-from lipsync_service.watch.service_api import WatchedApi, open_watched_api  # noqa: E402
+from lipsync_service.watch.service_api import open_watched_api  # noqa: E402
 
 _SPEECH, _FACE = (REPOSITORY / "demo" / name for name in ("speech.wav", "face.mp4"))
 _FOLDER_URL = f"s3://{BUCKET}/broken"
@@ -160,12 +163,14 @@ def account(settings: Settings, run: FlowRun) -> str:
     with open_watched_api(settings, _CALL_S) as api:
         lines = [f"{run.name} ({run.id}): {run.state.type} at attempt {run.attempt}: {run.state.message}"]
         lines += [f"  {_clock(state.since)} {state.name}: {state.message}" for state in api.history(run.id)]
-        return "\n".join((*lines, *_errors(api, run.id)))
+    return "\n".join((*lines, *_errors(settings, run.id)))
 
 
-def _errors(api: WatchedApi, run_id: UUID) -> Iterator[str]:
-    wanted = {"flow_run_id": {"any_": [str(run_id)]}, "level": {"ge_": 30}}
-    for line in api._asked("POST", "/logs/filter", {"logs": wanted, "sort": "TIMESTAMP_ASC"}):
+def _errors(settings: Settings, run_id: UUID) -> Iterator[str]:
+    wanted = {"flow_run_id": {"any_": [str(run_id)]}, "level": {"ge_": logging.WARNING}}
+    body = {"logs": wanted, "sort": "TIMESTAMP_ASC"}
+    answer = httpx.post(f"{settings.api_url}/logs/filter", json=body, timeout=_CALL_S, trust_env=False)
+    for line in answer.raise_for_status().json():
         yield f"  {_clock(datetime.fromisoformat(line['timestamp']))} log: {line['message']}"
 
 

@@ -19,7 +19,7 @@ from lipsync_core.media.decode import SourceFrame
 from lipsync_core.movie import MovieRequest, WrittenMovie, check_sound, output_labels, write_movie
 from lipsync_core.render import blended_frames, ordered_frames
 from lipsync_core.report import ProgressCallback
-from lipsync_service.errors import ObjectMissingError
+from lipsync_service.errors import ObjectMissingError, SupersededError
 from lipsync_service.storage.source import MayWrite
 from tasks.channel import Channel
 from tasks.edits import open_edits
@@ -95,9 +95,15 @@ def deliver(render: RenderPass, url: str, may_write: MayWrite | None = None) -> 
         LipSyncError: as `Storage.put`; the output is kept then, if the shared storage answers.
     """
     files = render.job.files
-    if not render.is_kept and not files.exists(render.kept_url):
+    is_first = not render.is_kept and not files.exists(render.kept_url)
+    if is_first:
         files.put_shared(render.output, render.kept_url)
-    files.put(render.output, url, may_write=may_write)
+    try:
+        files.put(render.output, url, may_write=may_write)
+    except SupersededError:
+        if is_first:  # no later attempt waits for it: the job has gone on, and may have ended
+            files.discard(render.kept_url)
+        raise
     with suppress(LipSyncError):  # the caller has the output; the storage's own rule for old files is left with it
         files.discard(render.kept_url)
 

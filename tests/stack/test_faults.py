@@ -120,7 +120,7 @@ def test_a_paused_attempt_that_comes_back_changes_nothing(
     assert service.get(OUTPUT, tmp_path / "now").read_text() == note.read_text()
     assert history(service, run_id) == states
     assert service.ledger("SELECT state, attempt FROM jobs WHERE id = %s", run_id) == [("completed", 2)]
-    service.wait_for_log(run_id, "gone on without this attempt")
+    service.wait_for_log(run_id, "the job has gone on without this attempt")
     frames = "SELECT count(DISTINCT attempt) FROM frame_outcomes WHERE job_id = %s"
     assert service.ledger(frames, run_id) == [(1,)]
 

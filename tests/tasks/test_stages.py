@@ -35,7 +35,7 @@ from tests.scaling_network import write_scaling_network
 from tests.wav2lip_weights import home_with, imported_wav2lip, needs_torch
 
 pytest.importorskip("pydantic_settings", reason="the extra service is not installed")
-from lipsync_service.errors import ChecksumError, UrlRefusedError
+from lipsync_service.errors import ChecksumError, SupersededError, UrlRefusedError
 from lipsync_service.settings import Settings
 from lipsync_service.storage.storage import Storage
 from tasks.channel import ChannelClosedError
@@ -45,7 +45,7 @@ from tasks.job import Inferred, JobInputs, ServiceJob
 from tasks.opening import open_job
 from tasks.rendering import RenderPass, blend_frames, check_sound_of, deliver, encode_frames, open_render
 from tasks.stage_log import StageLog
-from tasks.stages import fetch_audio, fetch_video
+from tasks.stages import fetch_audio, fetch_video, upload
 from tasks.tracks import track_clip
 
 SPEECH = Path(__file__).parents[2] / "demo" / "speech.wav"
@@ -394,6 +394,28 @@ def test_a_job_that_dies_on_the_way_to_its_target_renders_nothing_twice(
         assert not job.files.exists(again.kept_url)
         assert not open_render(job, inputs, inferred, encoder_for(job, inputs), job_id, ".mp4").is_kept
         assert not open_render(job, inputs, inferred, encoder_for(job, inputs), uuid4(), ".mp4").is_kept
+
+
+def test_an_attempt_whose_job_has_gone_on_delivers_nothing_and_leaves_nothing(
+    serve: Callable[[Path], Service], simple: Path, video: Path, audio: Path, tmp_path: Path
+) -> None:
+    service, options, out = serve(simple), JobOptions(model="viseme", end_s=Fraction(3, 10)), tmp_path / "out.mp4"
+    out.write_text("what another attempt has delivered")
+    inferred = service.infer(options, video, audio)
+
+    def refused() -> None:
+        raise SupersededError("the job has gone on")
+
+    with service.machine("cpu", options) as job:
+        inputs = fetched(job, video, audio)
+        late = open_render(job, inputs, inferred, encoder_for(job, inputs), uuid4(), ".mp4")
+        rendered(late)
+        with pytest.raises(SupersededError):
+            upload.fn(late, out.as_uri(), refused)
+        assert out.read_text() == "what another attempt has delivered"
+        assert not job.files.exists(late.kept_url)
+        upload.fn(late, out.as_uri(), lambda: None)
+        assert out.read_bytes() == late.output.read_bytes()
 
 
 def test_only_what_depends_on_a_change_is_done_again(

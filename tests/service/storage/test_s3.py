@@ -4,7 +4,9 @@ import hashlib
 import random
 import socket
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,8 +17,10 @@ pytest.importorskip("pydantic_settings", reason=NOT_INSTALLED)
 pytest.importorskip("boto3", reason=NOT_INSTALLED)
 
 from lipsync_core.errors import TransientError
+from lipsync_core.report import Progress
 from lipsync_service.errors import AccessDeniedError, ChecksumError, ObjectMissingError, UrlRefusedError
 from lipsync_service.storage.s3 import S3Store
+from lipsync_service.storage.s3_conditions import ConditionUnknownError, GuardedWrites
 from lipsync_service.storage.source import SourceChangedError
 from lipsync_service.storage.storage import Storage
 from lipsync_service.storage.url import parse_url
@@ -153,3 +157,40 @@ def test_no_log_holds_what_gives_access(
     assert caplog.records
     for secret in (s3_server.secret_key, s3_server.access_key, "Signature", "Authorization"):
         assert secret not in caplog.text
+
+
+def test_an_upload_that_the_server_has_forgotten_is_begun_again(
+    storage: Storage, s3_server: S3Server, bucket: str, tmp_path: Path
+) -> None:
+    """As where the server was killed meanwhile: it knows no such upload, which is no missing file of the job's."""
+    path = tmp_path / "movie.mp4"
+    path.write_bytes(CONTENT)
+    client = s3_server.client()
+
+    def forget(progress: Progress) -> None:
+        if progress.done:
+            for each in client.list_multipart_uploads(Bucket=bucket).get("Uploads", []):
+                client.abort_multipart_upload(Bucket=bucket, Key=each["Key"], UploadId=each["UploadId"])
+
+    with closing(client), pytest.raises(TransientError):
+        storage.put(path, f"s3://{bucket}/movie.mp4", forget)
+    storage.put(path, f"s3://{bucket}/movie.mp4")
+    assert storage.holds(path, f"s3://{bucket}/movie.mp4")
+
+
+def test_a_server_without_conditions_gets_the_next_upload_without_one() -> None:
+    location, conditions = parse_url("s3://bucket/key"), list[dict[str, str]]()
+    handlers = list[Callable[..., None]]()
+    events = SimpleNamespace(register=lambda _name, handler: handlers.append(handler))
+    writes = GuardedWrites(SimpleNamespace(meta=SimpleNamespace(events=events)))
+    for number in (1, 2):
+        try:
+            with writes.guarded(location, lambda: None, lambda _: "tag"):
+                params = {"Bucket": "bucket", "Key": "key"}
+                handlers[0](params=params)
+                conditions.append({name: value for name, value in params.items() if name.startswith("If")})
+                if number == 1:
+                    raise ConditionUnknownError("the server answers NotImplemented")
+        except TransientError:
+            assert number == 1
+    assert conditions == [{"IfMatch": "tag"}, {}]
