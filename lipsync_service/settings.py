@@ -61,6 +61,9 @@ class Settings(LimitSettings, Keeping):
         "any, each request names one, and reaches no more of S3 and of folders.",
     )
     file_roots: _Paths = Field((), description="Folders whose files jobs may name with file://. Empty: none.")
+    max_transfer_s: float = Field(
+        1500.0, gt=0, description="The longest time for one file to or from a web server, with all attempts."
+    )
     download_connections: int = Field(4, ge=1, le=32, description="Connections to one server for one file.")
 
     source: Path | None = Field(

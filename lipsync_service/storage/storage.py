@@ -12,7 +12,7 @@ import dataclasses
 import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from io import BufferedReader
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from lipsync_service.errors import ObjectMissingError, UrlRefusedError
 from lipsync_service.settings import Settings
 from lipsync_service.storage.address import AddressGuard, Resolve
 from lipsync_service.storage.cache import DownloadCache
-from lipsync_service.storage.download import LIMIT_S, Downloader
+from lipsync_service.storage.download import Downloader
 from lipsync_service.storage.file import FileStore
 from lipsync_service.storage.http import HttpStore
 from lipsync_service.storage.http_client import HttpClient
@@ -66,8 +66,8 @@ class Storage:
         self._reach = reach or Reach(settings)
         self._resolve = resolve
         self._cache = DownloadCache(settings.cache_dir, settings.cache_cap_bytes)
-        self._inputs = Downloader(settings.max_input_bytes, settings.download_connections)
-        self._results = Downloader(None, settings.download_connections)
+        limited = partial(Downloader, connections=settings.download_connections, limit_s=settings.max_transfer_s)
+        self._inputs, self._results = limited(settings.max_input_bytes), limited(None)
 
     @contextmanager
     def fetch(self, url: str, progress: ProgressCallback = _ignore) -> Iterator[StoredFile]:
@@ -271,7 +271,7 @@ class Storage:
     def _web(self) -> Store:
         settings = self._settings
         guard = AddressGuard(settings.http_allowed_hosts, self._resolve, settings.http_ports)
-        return HttpStore(HttpClient(guard, whole_s=LIMIT_S))
+        return HttpStore(HttpClient(guard, whole_s=settings.max_transfer_s))
 
     @cached_property
     def _shelf(self) -> Shelf:

@@ -92,3 +92,13 @@ def test_up_fails_before_anything_starts_when_another_program_has_a_port(offset:
         with pytest.raises(OptionError, match=f"another program listens on port {first_port + offset}, which "):
             stack.up()
     assert not (tmp_path / "stack").exists()
+
+
+def test_the_stack_asks_its_server_with_the_password_of_the_environment(tmp_path: Path) -> None:
+    from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
+
+    stack = Stack(Layout(ROOT, tmp_path / "stack", 15_490), say=print)
+    with temporary_settings({PREFECT_API_AUTH_STRING: "caller:sesame"}), stack._client() as client:
+        assert client._client.headers["authorization"] == "Basic Y2FsbGVyOnNlc2FtZQ=="
+    with temporary_settings(restore_defaults={PREFECT_API_AUTH_STRING}), stack._client() as client:
+        assert "authorization" not in client._client.headers

@@ -248,7 +248,8 @@ def test_a_callback_is_refused_when_its_host_is_not_allowed(
 ) -> None:
     run = service.run({**MISSING, "callback_url": receiver.url().replace("127.0.0.1", "localhost")})
     wait_until(lambda: delivery(service, run["id"]) == (1, None, "URL_REFUSED", True))
-    assert receiver.told == []
+    # A watcher of an earlier test may have been killed before it recorded an answer, so that its event comes again.
+    assert [told for told in receiver.told if told.event["job_id"] == run["id"]] == []
 
 
 def test_runs_that_no_worker_starts_or_ends_are_freed_and_others_are_left_alone(service: "Service") -> None:

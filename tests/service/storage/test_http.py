@@ -14,7 +14,14 @@ from tests.service.storage.web_store import Page, WebStore
 pytest.importorskip("pydantic_settings", reason=NOT_INSTALLED)
 
 from lipsync_core.errors import TransientError
-from lipsync_service.errors import AccessDeniedError, ObjectMissingError, StorageError, TooLargeError, UrlRefusedError
+from lipsync_service.errors import (
+    AccessDeniedError,
+    ObjectMissingError,
+    StorageError,
+    TooLargeError,
+    TooSlowError,
+    UrlRefusedError,
+)
 from lipsync_service.storage.address import AddressGuard
 from lipsync_service.storage.download import Downloader
 from lipsync_service.storage.http import HttpStore
@@ -270,6 +277,15 @@ def test_fetching_fails_when_nobody_listens(settings: MakeSettings) -> None:
         Storage(settings(http_allowed_hosts=("127.0.0.1",))).fetch("http://127.0.0.1:9/"),
     ):
         pass
+
+
+def test_fetching_fails_when_the_server_is_too_slow_for_the_settings(web: WebStore, settings: MakeSettings) -> None:
+    """It would bring all of it, in two seconds."""
+    web.pages["/a"] = Page(CONTENT * 2, takes_ranges=False, pause_s=0.07)
+    storage = Storage(settings(http_allowed_hosts=("127.0.0.1",), max_transfer_s=0.5))
+    with pytest.raises(TooSlowError) as caught, storage.fetch(web.url("/a")):
+        pass
+    assert caught.value.code == "LIMIT_TRANSFER_TIME"
 
 
 def test_fetching_fails_when_there_is_no_such_host(settings: MakeSettings) -> None:
