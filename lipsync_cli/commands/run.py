@@ -89,9 +89,9 @@ def run(
     options = JobOptions(**chosen)
     account = None if ledger is None else open_ledger(ledger)
     from lipsync_core.memory import give_memory_back
-    from lipsync_core.shortage import require_room
+    from lipsync_core.shortage import require_room_for_libraries
 
-    require_room()
+    require_room_for_libraries()
     give_memory_back()  # before codecs and libraries start their threads
     from lipsync_core.pipeline import lip_sync
     from lipsync_core.threads import threads_limited

@@ -59,6 +59,8 @@ def converted_still(path: Path, stream: VideoStream) -> av.VideoFrame | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large pictures and of EXIF data with faults
             return _converted(path, stream, must_convert)
+    except MemoryError:  # FFmpeg would show it, with other colours or mirrored
+        raise
     except Exception as exc:  # Pillow's decoders raise OSError, SyntaxError, ValueError, EOFError, struct.error ...
         if must_convert:
             raise UnreadableMediaError(f"{path} cannot be read as a picture ({exc})", "save it as a JPEG") from exc
