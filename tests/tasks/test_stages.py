@@ -393,16 +393,13 @@ def test_all_that_fetch_learns_of_the_video_travels_with_it(
         assert source.sha256() == source.known_sha256
 
 
-def test_a_stage_fails_with_a_code_when_memory_runs_out(service: Service) -> None:
-    with (
-        service.machine("cpu", JobOptions()) as job,
-        pytest.raises(MemoryShortageError, match="memory ran out") as failure,
-        job.stage("blend"),
-    ):
-        np.empty(1 << 60, np.uint8)
+def test_a_stage_fails_with_a_code_when_memory_runs_out(settings: MakeSettings) -> None:
+    with open_job(JobOptions(), settings()) as job:
+        with pytest.raises(MemoryShortageError, match="memory ran out") as failure, job.stage("blend"):
+            np.empty(1 << 60, np.uint8)
     assert failure.value.code == "OUT_OF_MEMORY"
 
 
-def test_a_job_fails_with_a_code_when_memory_runs_out_between_its_stages(make_settings: MakeSettings) -> None:
-    with pytest.raises(MemoryShortageError, match="memory ran out"), open_job(JobOptions(), make_settings()):
+def test_a_job_fails_with_a_code_when_memory_runs_out_between_its_stages(settings: MakeSettings) -> None:
+    with pytest.raises(MemoryShortageError, match="memory ran out"), open_job(JobOptions(), settings()):
         av.error.err_check(-errno.ENOMEM)
