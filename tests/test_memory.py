@@ -79,9 +79,9 @@ def test_a_photo_of_12_megapixels_speaks_in_little_memory(
     large = ("-vf", "scale=4000:3000,noise=alls=6", "-pix_fmt", "yuvj420p", "-q:v", "3")
     ffmpeg("-i", face_clip, "-frames:v", "1", *large, photo)
     code = "import sys; from lipsync_cli.main import main; sys.exit(main())"
-    job = ("run", photo, speech_wav, "-o", tmp_path / "out.mp4", "--end", "1", "--json", "--cores", "2")
+    job = ("run", photo, speech_wav, "-o", tmp_path / "out.mp4", "--end", "1", "--json", "--threads", "2")
     command = [sys.executable, "-c", code, *map(str, job)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     report = json.loads(done.stdout)
     assert report["peak_rss_bytes"] < 540 * 2**20
-    assert report["changes"][-1].startswith("scaled from 4000x3000 to 35")
+    assert report["output"]["changes"][-1].startswith("scaled from 4000x3000 to 35")
