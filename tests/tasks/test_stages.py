@@ -394,9 +394,12 @@ def test_all_that_fetch_learns_of_the_video_travels_with_it(
 
 
 def test_a_stage_fails_with_a_code_when_memory_runs_out(settings: MakeSettings) -> None:
-    with open_job(JobOptions(), settings()) as job:
-        with pytest.raises(MemoryShortageError, match="memory ran out") as failure, job.stage("blend"):
-            np.empty(1 << 60, np.uint8)
+    with (
+        open_job(JobOptions(), settings()) as job,
+        pytest.raises(MemoryShortageError, match="memory ran out") as failure,
+        job.stage("blend"),
+    ):
+        np.empty(1 << 60, np.uint8)
     assert failure.value.code == "OUT_OF_MEMORY"
 
 
