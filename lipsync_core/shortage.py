@@ -22,14 +22,14 @@ _OF_A_GPU = re.compile(r"\bcuda|cudnn|cublas|\bgpu\b", re.IGNORECASE)
 _VAGUE = (RuntimeError, SystemError, ImportError)
 _VAGUE_MODULES = ("av", "cv2", "onnxruntime")
 #: A process whose address space came closer to its limit than this was refused memory: encoders and decoders ask for
-#: that much at once, and x264 reports only that it failed.
-_NEAR_BYTES = 128 << 20
+#: so much at once. x264 reports only that it failed, and FFmpeg's decoders that the data are invalid.
+_NEAR_BYTES = 64 << 20
 #: Of address space: what NumPy, OpenCV, FFmpeg and LiteRT take before a job begins, and their threads for each core.
 #: The smallest job on two cores reaches 760 MB.
 _LIBRARIES_BYTES, _CORE_BYTES = 600 << 20, 60 << 20
 
 
-def require_room() -> None:
+def require_room_for_libraries() -> None:
     """Make sure that this process may take the memory that libraries need; call it before they are imported.
 
     Where they are refused memory meanwhile, OpenCV crashes, and OpenBLAS interrupts or ends the process.
@@ -37,9 +37,22 @@ def require_room() -> None:
     Raises:
         MemoryShortageError: its limit is too low for any job.
     """
+    require_room(_LIBRARIES_BYTES + _CORE_BYTES * usable_cores())
+
+
+def is_limited() -> bool:
+    """Whether this process may be refused memory by a limit of its own."""
+    return _limit_bytes() is not None
+
+
+def require_room(needed_bytes: int) -> None:
+    """Make sure that this process may take so much more memory, for a library that crashes or hangs where it may not.
+
+    Raises:
+        MemoryShortageError: its limit is too low.
+    """
     limit = _limit_bytes()
-    needed = _LIBRARIES_BYTES + _CORE_BYTES * usable_cores()
-    if limit is not None and limit - _address_space("VmSize") < needed:
+    if limit is not None and limit - _address_space("VmSize") < needed_bytes:
         raise _shortage(limit)
 
 

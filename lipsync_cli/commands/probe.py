@@ -24,9 +24,9 @@ SCHEMA = "lipsync.probe/1"
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 def probe(file: Path, as_json: bool) -> None:
     """Say what FILE holds: container, video, audio."""
-    from lipsync_core.shortage import require_room
+    from lipsync_core.shortage import require_room_for_libraries
 
-    require_room()
+    require_room_for_libraries()
     from lipsync_core.isolation.room import reading_room
     from lipsync_core.media.probe import probe as probe_media
 

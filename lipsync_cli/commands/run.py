@@ -112,7 +112,7 @@ def run(
 def _prepare_memory() -> None:
     """Look whether there is enough, before codecs and libraries are loaded and start their threads."""
     from lipsync_core.memory import give_memory_back
-    from lipsync_core.shortage import require_room
+    from lipsync_core.shortage import require_room_for_libraries
 
-    require_room()
+    require_room_for_libraries()
     give_memory_back()

@@ -3,12 +3,14 @@
 from __future__ import annotations  # av.Packet takes its type argument in annotations only
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import av
 import cv2
+from av.container import OutputContainer
 from av.video.format import VideoFormat
 from av.video.stream import VideoStream
 
@@ -16,7 +18,9 @@ from lipsync_core.clock import StageClock
 from lipsync_core.errors import OptionError, OutputError
 from lipsync_core.media.encode import Encoder, EncoderOptions, FFmpegEncoder, PictureSpec
 from lipsync_core.media.hdr import HdrLight
+from lipsync_core.native_stderr import held_stderr
 from lipsync_core.option_specs import DEFAULT_PRESET, MAX_CRF
+from lipsync_core.shortage import is_limited, require_room
 
 #: OpenCV's CV_CPU_AVX512_SKX: the parts F, CD, BW, DQ and VL, all of which x264 asks for before it uses any.
 _AVX512 = 256
@@ -24,6 +28,8 @@ _WHOLE_WIDTH_PX = 128
 #: Of larger pictures x264 holds as few as it can: each takes it 26 MB or, as a reference, 48 at level 5.2's largest.
 _SLICED_PX, _LARGE_PX = 2560 * 1440, 3840 * 2160
 _SLICES = 4
+#: The address space of x265's threads, and the pictures that it may come to hold.
+_X265_BYTES, _X265_PICTURES = 256 << 20, 64
 #: The sample entry that Apple's players want for HEVC; FFmpeg's own choice in MP4 is hev1.
 _HVC1 = "hvc1"
 #: NVENC's presets, p1 (fastest) to p7, for x264's names.
@@ -73,6 +79,17 @@ class X264Encoder(FFmpegEncoder):
             return super().threading(spec, options)
         return "SLICE", min(options.threads or _SLICES, _SLICES)
 
+    @classmethod
+    def open(cls, container: OutputContainer, spec: PictureSpec, options: EncoderOptions, clock: StageClock) -> Self:
+        """See `Encoder.open`."""
+        with _quiet():
+            return super().open(container, spec, options, clock)
+
+    def encode(self, picture: av.VideoFrame, pts: int, duration: int) -> list[av.Packet[VideoStream]]:
+        """See `Encoder.encode`."""
+        with _quiet():
+            return super().encode(picture, pts, duration)
+
 
 class X265Encoder(FFmpegEncoder):
     """HEVC by libx265 on the CPU."""
@@ -84,6 +101,17 @@ class X265Encoder(FFmpegEncoder):
     def __init__(self, stream: VideoStream, spec: PictureSpec, clock: StageClock) -> None:
         super().__init__(stream, spec, clock)
         self._has_begun = False  # a packet is out
+
+    @classmethod
+    def open(cls, container: OutputContainer, spec: PictureSpec, options: EncoderOptions, clock: StageClock) -> Self:
+        """See `Encoder.open`. Where a thread of x265 does not start, its opening never ends: memory is asked for first.
+
+        Raises:
+            MemoryShortageError: it would not suffice.
+        """
+        picture_bytes = _pixels(spec) * VideoFormat(spec.pix_fmt).padded_bits_per_pixel // 8
+        require_room(_X265_BYTES + _X265_PICTURES * picture_bytes)
+        return super().open(container, spec, options, clock)
 
     @classmethod
     def settings(cls, spec: PictureSpec, options: EncoderOptions) -> dict[str, str]:
@@ -184,6 +212,13 @@ def _set_decoding_times(packets: list[av.Packet[VideoStream]]) -> None:
     delay = max((at - pts for at, pts in zip(ascending, shown, strict=True)), default=0)
     for packet, at in zip(packets, ascending, strict=True):
         packet.dts = at - delay
+
+
+def _quiet() -> AbstractContextManager[object]:
+    """Hold back the line that x264 writes on standard error where it is refused memory; the error tells it."""
+    if not is_limited():
+        return nullcontext()
+    return held_stderr(lambda line: line.startswith("x264 [error]: malloc"))
 
 
 @dataclass(frozen=True, slots=True)

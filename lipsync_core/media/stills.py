@@ -75,6 +75,8 @@ def converted_still(path: Path, stream: VideoStream) -> ConvertedStill | None:
             return _converted(path, stream, must_convert)
     except LimitError as exc:
         raise type(exc)(f"{path}: {exc.message}", exc.remedy) from exc
+    except MemoryError:  # FFmpeg would show it, with other colours or mirrored
+        raise
     except Exception as exc:  # Pillow's decoders raise OSError, SyntaxError, ValueError, EOFError, struct.error ...
         if must_convert:
             raise UnreadableMediaError(f"{path} cannot be read as a picture ({exc})", "save it as a JPEG") from exc

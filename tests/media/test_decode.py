@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -15,7 +16,7 @@ from lipsync_core.clock import StageClock
 from lipsync_core.errors import InputMissingError, NoVideoError, TruncatedMediaError, UnreadableMediaError
 from lipsync_core.limit_errors import DurationLimitError, FrameLimitError
 from lipsync_core.limits import Limits, limited
-from lipsync_core.media.decode import SourceFrame, decode_frames, decode_in_order, working_format
+from lipsync_core.media.decode import Reading, SourceFrame, decode_frames, decode_in_order, working_format
 from lipsync_core.media.planes import Box, plane_samples, read_region, write_region
 from lipsync_core.media.probe import require_video
 from lipsync_core.media.working import working_picture
@@ -399,3 +400,33 @@ def test_decoding_ends_at_the_limits_whatever_the_header_says(make_video: MakeVi
         list(decode_frames(path, StageClock()))
     with limited(Limits(max_duration_s=1.1)):
         assert len(list(decode_frames(path, StageClock(), Fraction(1)))) == 25
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "working"), [("yuv420p", "yuv420p"), ("yuvj422p", "yuv422p"), ("rgb24", "yuv420p")]
+)
+def test_pictures_that_are_too_large_are_scaled_in_any_order_and_keep_their_times(
+    make_video: MakeVideo, pix_fmt: str, working: str
+) -> None:
+    codec = "png" if pix_fmt == "rgb24" else "mjpeg" if "j" in pix_fmt else "libx264"
+    path = make_video("large.mov", frames=40, size="321x241", pix_fmt=pix_fmt, codec=codec)
+    small = Reading(size_px=(160, 120))
+    plain, scaled = (list(decode_frames(path, StageClock(), reading=reading)) for reading in (Reading(), small))
+    assert [(frame.index, frame.pts, frame.duration) for frame in plain] == [
+        (frame.index, frame.pts, frame.duration) for frame in scaled
+    ]
+    for before, after in zip(plain, scaled, strict=True):
+        assert (after.picture.format.name, after.picture.width, after.picture.height) == (working, 160, 120)
+        assert int(after.picture.color_range) == int(before.picture.color_range)
+        luma = cv2.resize(plane_samples(before.picture, 0), (160, 120), interpolation=cv2.INTER_AREA)
+        assert np.abs(luma.astype(int) - plane_samples(after.picture, 0)).mean() < 4
+    order = [*range(20), *range(18, 3, -1), 30, 30, 39]
+    found = seen(decode_in_order(path, order, StageClock(), 8 * 160 * 120 * 2, reading=small))
+    assert found == [seen(scaled)[index] for index in order]
+
+
+def test_a_smaller_picture_is_not_scaled_up(make_video: MakeVideo) -> None:
+    path = make_video(frames=3)
+    assert seen(decode_frames(path, StageClock(), reading=Reading(size_px=(320, 240)))) == seen(
+        decode_frames(path, StageClock())
+    )

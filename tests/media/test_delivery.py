@@ -14,7 +14,7 @@ from PIL import Image
 
 from lipsync_core import JobOptions, Workspace, lip_sync
 from lipsync_core.errors import OptionError
-from lipsync_core.media.delivery import Delivery, delivery, delivery_of
+from lipsync_core.media.delivery import Delivery, delivery, delivery_of, reduced_size
 from lipsync_core.media.hdr import hdr_light
 from lipsync_core.media.probe import ColourTags, require_video
 from lipsync_core.media.tone_map import tone_mapped
@@ -258,3 +258,38 @@ def test_hevc_keeps_to_its_own_level_5_2(size: tuple[int, int], rate: int, deliv
     assert picture.width_px * picture.height_px <= 8_912_896
     assert picture.width_px * picture.height_px * rate <= 1_069_547_520
     assert delivered((3840, 2160), 120, codec="hevc").changes == ()
+
+
+@pytest.mark.parametrize(
+    ("size", "chosen", "reduced"),
+    [
+        ((4000, 3000), {}, (3542, 2656)),
+        ((7680, 4320), {}, (4096, 2304)),
+        ((4000, 3000), {"max_size": (1280, 1280)}, (1280, 960)),
+        ((4000, 3000), {"max_size": (9000, 9000)}, None),  # as large as it is
+        ((3840, 2160), {"max_size": (1280, 720)}, None),  # its face track serves every size
+        ((3840, 2160), {}, None),
+        ((640, 360), {}, None),
+    ],
+)
+def test_a_picture_that_no_movie_holds_is_scaled_while_it_is_decoded(
+    face_clip: Path, size: tuple[int, int], chosen: dict[str, Any], reduced: tuple[int, int] | None
+) -> None:
+    info = replace(require_video(face_clip), width_px=size[0], height_px=size[1])
+    options = JobOptions(**chosen)
+    assert reduced_size(info, options) == reduced
+    wanted = delivery(info, options).picture
+    assert reduced is None or reduced == (wanted.width_px, wanted.height_px)
+
+
+def test_a_large_picture_is_scaled_once_and_looks_as_if_scaled_at_the_end(
+    face_clip: Path, speech_wav: Path, workspace: Workspace, ffmpeg: Ffmpeg, tmp_path: Path
+) -> None:
+    photo, scaled, out = tmp_path / "photo.png", tmp_path / "scaled.png", tmp_path / "out.mp4"
+    ffmpeg("-i", face_clip, "-frames:v", "1", "-vf", "scale=3888:2592", photo)
+    report = lip_sync(photo, speech_wav, out, JobOptions(end_s=Fraction(1, 10), crf=4), workspace)
+    size = (report.width_px, report.height_px)
+    assert report.changes == ("rgb24 to yuv420p", f"scaled from 3888x2592 to {size[0]}x{size[1]}")
+    assert opened(out)[0].width == size[0] < 3888
+    ffmpeg("-i", photo, "-vf", f"scale={size[0]}:{size[1]}:flags=lanczos", scaled)
+    assert psnr_above_the_mouth(out, scaled) > 42

@@ -407,3 +407,40 @@ def test_the_pictures_do_not_depend_on_the_number_of_threads(tmp_path: Path, nam
             container.mux(opened.flush())
         found[count] = [frame.to_ndarray() for frame in decoded(path)]
     assert all(np.array_equal(found[1], found[count]) for count in (2, 4))
+
+
+def large(width_px: int, height_px: int, is_still: bool = False) -> PictureSpec:
+    plain = PictureSpec(width_px, height_px, "yuv420p", Fraction(1, 25), Fraction(25), Fraction(1), 0, BT709_LIMITED)
+    return replace(plain, is_still=is_still)
+
+
+def stream_of(of: PictureSpec, path: Path, count: int) -> tuple[int, int]:
+    """Encode `count` pictures by default: how many were given before the first packet, and the first one's slices."""
+    given, first = 0, b""
+    with av.open(str(path), "w") as container:
+        opened = find_encoder("x264").open(container, of, compression(JobOptions(), "x264"), StageClock())
+        for index in range(count):
+            packets = opened.encode(picture(index, "yuv420p", of.width_px, of.height_px), index, 1)
+            if packets and not given:
+                given, first = index + 1, bytes(packets[0])
+            container.mux(packets)
+        container.mux(opened.flush())
+    return given, len(coded_slices(first))
+
+
+def coded_slices(packet: bytes) -> list[int]:
+    """The types of the slices in a packet of H.264 as x264 gives it (ITU-T H.264, annex B)."""
+    kinds = [unit[0] & 31 for unit in packet.split(b"\0\0\1")[1:]]
+    return [kind for kind in kinds if kind in (1, 5)]
+
+
+@pytest.mark.parametrize(
+    ("of", "most_given", "slices"),
+    [(large(1280, 720), 9, 1), (large(4096, 2304), 6, 4), (large(4096, 2304, is_still=True), 3, 4)],
+)
+def test_of_large_pictures_x264_holds_few_and_threads_by_slices(
+    tmp_path: Path, of: PictureSpec, most_given: int, slices: int
+) -> None:
+    given, found = stream_of(of, tmp_path / "out.mp4", 16)
+    assert 0 < given <= most_given + (0 if slices > 1 else 8)  # frame threads hold one more each
+    assert found == slices

@@ -1,5 +1,6 @@
 """The service's stages without Prefect: two machines that share only a folder make the same movie as `lip_sync`."""
 
+import errno
 import hashlib
 import wave
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ import pytest
 from demo.make_face_clip import make_face_clip
 from lipsync_core import JobOptions, Workspace, lip_sync
 from lipsync_core.encoder_choice import EncoderChoice, choose_encoder
-from lipsync_core.errors import FaceError, ModelMissingError, OptionError, OutputError
+from lipsync_core.errors import FaceError, MemoryShortageError, ModelMissingError, OptionError, OutputError
 from lipsync_core.execution import Execution
 from lipsync_core.install import ModelInstaller
 from lipsync_core.limit_errors import DiskLimitError, SampleRateLimitError
@@ -530,3 +531,18 @@ def test_all_that_fetch_learns_of_the_video_travels_with_it(
         assert source.info == require_video(video)
         source.path.unlink()  # the sum is known, so nothing has to be read for it
         assert source.sha256() == source.known_sha256
+
+
+def test_a_stage_fails_with_a_code_when_memory_runs_out(settings: MakeSettings) -> None:
+    with (
+        open_job(JobOptions(), settings()) as job,
+        pytest.raises(MemoryShortageError, match="memory ran out") as failure,
+        job.stage("blend"),
+    ):
+        np.empty(1 << 60, np.uint8)
+    assert failure.value.code == "OUT_OF_MEMORY"
+
+
+def test_a_job_fails_with_a_code_when_memory_runs_out_between_its_stages(settings: MakeSettings) -> None:
+    with pytest.raises(MemoryShortageError, match="memory ran out"), open_job(JobOptions(), settings()):
+        av.error.err_check(-errno.ENOMEM)
