@@ -128,7 +128,7 @@ class Stack:
         return _answers(f"{self.layout.api_url}/health")
 
     def _register(self, environment: dict[str, str]) -> None:
-        with self._client() as client:
+        with self.client() as client:
             ensure_pools(client)
             drop_automation(client)
         command = [*_prefect(), "--no-prompt", "deploy", "--all"]
@@ -146,7 +146,7 @@ class Stack:
             log.write_text(done.stdout + done.stderr, encoding="utf-8")
             raise StackError("the deployments are not registered", f"see {log}")
 
-    def _client(self) -> SyncPrefectClient:
+    def client(self) -> SyncPrefectClient:
         """A client of the stack's server, with the password of PREFECT_API_AUTH_STRING where it asks for one."""
         auth = get_current_settings().api.auth_string
         return SyncPrefectClient(self.layout.api_url, auth_string=auth.get_secret_value() if auth else None)
@@ -177,7 +177,7 @@ class Stack:
 
     def _worker(self, name: str, pool: str, environment: dict[str, str]) -> Service:
         def is_online() -> bool:
-            with self._client() as client:
+            with self.client() as client:
                 workers = client.request("POST", WORKERS_PATH, path_params={"work_pool_name": pool}, json={}).json()
             return any(worker["name"] == name and worker["status"] == "ONLINE" for worker in workers)
 

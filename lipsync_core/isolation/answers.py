@@ -1,6 +1,7 @@
 """The answers of one reader, as its asker receives them."""
 
 import logging
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -90,8 +91,9 @@ class Answers:
 
     def _error(self, failure: Failure) -> LipSyncError:
         if not failure.name:
-            _log.error("a reader of %s failed: %s", self._shown, failure.message)
-            return LipSyncError(f"{self._shown} cannot be read: {failure.message.strip().splitlines()[-1]}")
+            traced = os.fsdecode(failure.message).strip()
+            _log.error("a reader of %s failed: %s", self._shown, traced)
+            return LipSyncError(f"{self._shown} cannot be read: {traced.splitlines()[-1]}")
         return error_of(failure)
 
     def _ended(self, status: int) -> LipSyncError:
@@ -115,4 +117,4 @@ class Answers:
 def _relay(line: LogLine) -> None:
     """Log a reader's line here, if it is from a logger of this package."""
     if line.logger.split(".")[0] == _OUR_LOGGERS:
-        logging.getLogger(line.logger).log(line.level, "%s", line.text)
+        logging.getLogger(line.logger).log(line.level, "%s", os.fsdecode(line.text))

@@ -49,8 +49,8 @@ def _ruleset(libc: ctypes.CDLL, version: int) -> int:
 
 
 def _rights(files: Iterable[Path], folders: Iterable[Path]) -> Iterator[tuple[Path, int]]:
-    for path in files:
-        yield path, _READ_FILE
+    for path in files:  # what turns out to be a folder may be opened, which tells that it is one, and nothing in it
+        yield path, _READ_DIR if path.is_dir() else _READ_FILE
     for path in folders:
         yield path, _READ_FILE | _READ_DIR
 

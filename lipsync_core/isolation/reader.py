@@ -115,7 +115,7 @@ class _Forwarding(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send the line."""
-        self._reading.say(Kind.LOG, packed(LogLine(record.name, record.levelno, record.getMessage())))
+        self._reading.say(Kind.LOG, packed(LogLine(record.name, record.levelno, os.fsencode(record.getMessage()))))
 
 
 def _function(name: str) -> Callable[..., Any]:
@@ -127,6 +127,6 @@ def _function(name: str) -> Callable[..., Any]:
 def _unforeseen(error: Exception, room: ReaderLimits) -> Failure:
     """The failure of an error that the function does not name: most often memory, which this process alone limits."""
     if shortage_behind(error) is None:
-        return Failure("", traceback.format_exc(limit=-4), "")
+        return Failure("", os.fsencode(traceback.format_exc(limit=-4)), b"")
     mib = room.memory_bytes >> 20
     return failure_of(MemoryLimitError(f"the file needs more than {mib} MiB to be read", "give a smaller file"))

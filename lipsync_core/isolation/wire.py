@@ -4,6 +4,7 @@ The reader may have been taken over by the file that it reads. So its messages a
 that the function promises (msgspec); nothing of them is ever unpickled.
 """
 
+import os
 import socket
 import struct
 from collections.abc import Callable
@@ -36,11 +37,11 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error as its class's name and its two texts."""
+    """An error as its class's name and its two texts, which may name files: as the system has such names."""
 
     name: str
-    message: str
-    remedy: str
+    message: bytes
+    remedy: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class LogLine:
 
     logger: str
     level: int
-    text: str
+    text: bytes  # as the system has names of files
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +123,13 @@ def returned_by(function: Callable[..., Any]) -> Any:
 
 def failure_of(error: LipSyncError) -> Failure:
     """`error` as it crosses."""
-    return Failure(type(error).__name__, error.message, error.remedy)
+    return Failure(type(error).__name__, os.fsencode(error.message), os.fsencode(error.remedy))
 
 
 def error_of(failure: Failure) -> LipSyncError:
     """The error that `failure` describes; one without a class of that name is a plain LipSyncError."""
-    return _errors_by_name().get(failure.name, LipSyncError)(failure.message, failure.remedy)
+    kind = _errors_by_name().get(failure.name, LipSyncError)
+    return kind(os.fsdecode(failure.message), os.fsdecode(failure.remedy))
 
 
 @cache
@@ -145,7 +147,7 @@ def _simplified(value: object) -> object:
     if isinstance(value, Fraction):
         return (value.numerator, value.denominator)
     if isinstance(value, Path):
-        return str(value)
+        return os.fsencode(value)  # a name need not be text
     raise NotImplementedError(f"{type(value)} does not cross")
 
 
@@ -157,6 +159,6 @@ def _restored(kind: type, value: object) -> object:
         and all(isinstance(each, int) for each in value)
     ):
         return Fraction(*value)
-    if issubclass(kind, Path) and isinstance(value, str):
-        return Path(value)
+    if issubclass(kind, Path) and isinstance(value, bytes):
+        return Path(os.fsdecode(value))
     raise ValueError(f"no {kind}")

@@ -73,6 +73,8 @@ def decode_in_order(
         UnreadableMediaError: the file has no such frame, or none that can be decoded.
         NoVideoError, InputError: as `decode_frames`.
     """
+    if min(order, default=0) < 0:
+        raise ValueError(f"frame index {min(order)} is negative")
     return clock.timed(DECODE_STAGE, _in_order(path, order, budget_bytes, frame_pts, reading, clock=clock))
 
 

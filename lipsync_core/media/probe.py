@@ -183,7 +183,8 @@ def _video_info(
     picture = first if isinstance(first, av.VideoFrame) else None
     turned = orientation_of(picture, codec.name) if picture else Orientation(0, is_mirrored=False)
     shown = picture if picture and is_image else codec
-    _require_moderate(stream, shown, path)
+    if first is not None:
+        _require_moderate(stream, shown, path)
     return VideoInfo(
         codec=codec_name(stream),
         width_px=shown.width,

@@ -76,12 +76,12 @@ def plan_copy(cut: AudioCut, container_format: str, is_any_codec: bool) -> CopyP
     """
     if cut.start_s != 0:
         raise NotCopiedError("packets cannot be cut, and the result starts later than the sound")
-    if file_starts(cut.path, audio_track=cut.track).sound_s:
-        raise NotCopiedError("it begins later than the picture, and silence has to be put before it")
     looked = _look(cut, is_any_codec)
     if looked.plan is None:
         raise NotCopiedError(looked.reason)
     _require_storable(cut, container_format, looked.plan)
+    if file_starts(cut.path, audio_track=cut.track).sound_s:
+        raise NotCopiedError("it begins later than the picture, and silence has to be put before it")
     return looked.plan
 
 

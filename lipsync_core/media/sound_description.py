@@ -78,8 +78,7 @@ def _silence(codec: str, rate_hz: int, layout: str, sample_format: str) -> bytes
             samples = np.zeros((1, _SILENT_SAMPLES * av.AudioLayout(layout).nb_channels), np.int16)
             frame = av.AudioFrame.from_ndarray(samples, format="s16", layout=layout)
             frame.sample_rate = rate_hz
-            for packets in (stream.encode(frame), stream.encode(None)):
-                container.mux(packets)
+            container.mux([*stream.encode(frame), *stream.encode(None)][0])  # the others would only need times
     except UnknownCodecError as exc:
         raise NoEncoderError(f"this FFmpeg does not write {codec}") from exc
     return file.getvalue()

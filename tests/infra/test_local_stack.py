@@ -4,7 +4,11 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -94,11 +98,31 @@ def test_up_fails_before_anything_starts_when_another_program_has_a_port(offset:
     assert not (tmp_path / "stack").exists()
 
 
+class Listener(BaseHTTPRequestHandler):
+    """Answers all that is asked, and keeps with which password."""
+
+    passwords: ClassVar[list[str | None]] = []
+
+    def do_GET(self) -> None:
+        self.passwords.append(self.headers["Authorization"])
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
 def test_the_stack_asks_its_server_with_the_password_of_the_environment(tmp_path: Path) -> None:
     from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
 
-    stack = Stack(Layout(ROOT, tmp_path / "stack", 15_490), say=print)
-    with temporary_settings({PREFECT_API_AUTH_STRING: "caller:sesame"}), stack._client() as client:
-        assert client._client.headers["authorization"] == "Basic Y2FsbGVyOnNlc2FtZQ=="
-    with temporary_settings(restore_defaults={PREFECT_API_AUTH_STRING}), stack._client() as client:
-        assert "authorization" not in client._client.headers
+    Listener.passwords.clear()
+    with HTTPServer((LOOPBACK, 0), Listener) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        stack = Stack(Layout(ROOT, tmp_path / "stack", server.server_port), say=print)
+        with temporary_settings({PREFECT_API_AUTH_STRING: "caller:sesame"}), stack.client() as client:
+            assert client.api_healthcheck() is None
+        with temporary_settings(restore_defaults={PREFECT_API_AUTH_STRING}), stack.client() as client:
+            assert client.api_healthcheck() is None
+        server.shutdown()
+    assert Listener.passwords == ["Basic Y2FsbGVyOnNlc2FtZQ==", None]

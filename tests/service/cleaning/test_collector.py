@@ -274,12 +274,14 @@ def test_a_callers_upload_that_is_there_already_is_used_from_now_on(
     shelf: AgedShelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from lipsync_service.client.local_files import FileExchange, LocalFiles
+    from lipsync_service.client.request import LipSyncRequest
 
     path = tmp_path / "face.mp4"
     path.write_bytes(b"a video")
+    request = LipSyncRequest(video=path.as_uri(), audio="https://files.test/a.wav", output="s3://b/o.mp4")
     monkeypatch.setattr(use, "FRESH", timedelta(seconds=-1))  # all files count as old
     for _ in range(2):
-        FileExchange(shelf.settings).send(LocalFiles(video=path), lambda path, progress: None)
+        FileExchange(shelf.settings).send(request, LocalFiles(video=path), lambda path, progress: None)
     [upload] = [name for name in shelf.names() if name.startswith("uploads/")]
     assert f"uses/{upload}" in shelf.names()
 

@@ -90,7 +90,7 @@ def redirect(target: bytes) -> Answer:
 REFUSED, FAILED, LARGE, SLOW, AGAIN = (
     "URL_REFUSED",
     "STORAGE_FAILED",
-    "TOO_LARGE",
+    "LIMIT_BYTES",
     "LIMIT_TRANSFER_TIME",
     "TRANSIENT",
 )
