@@ -10,13 +10,18 @@ import pytest
 
 pytest.importorskip("prefect", reason="the extra service is not installed")
 
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
+
 from infra.local.layout import LOOPBACK, Layout
-from infra.local.stack import Stack, gpu_pool
+from infra.local.stack import Stack, gpu_pool, server_client
 from lipsync_cli.bench.own_stack import free_first_port
 from lipsync_core.errors import OptionError
 from lipsync_service.gpu_meter import GpuSample
 from lipsync_service.names import GPU_POOL
+from tests.service.storage.web_store import WebStore
 from tests.shared_files import ROOT
+from tests.web import serving
 
 
 @pytest.mark.parametrize(
@@ -94,11 +99,11 @@ def test_up_fails_before_anything_starts_when_another_program_has_a_port(offset:
     assert not (tmp_path / "stack").exists()
 
 
-def test_the_stack_asks_its_server_with_the_password_of_the_environment(tmp_path: Path) -> None:
-    from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
-
-    stack = Stack(Layout(ROOT, tmp_path / "stack", 15_490), say=print)
-    with temporary_settings({PREFECT_API_AUTH_STRING: "caller:sesame"}), stack._client() as client:
-        assert client._client.headers["authorization"] == "Basic Y2FsbGVyOnNlc2FtZQ=="
-    with temporary_settings(restore_defaults={PREFECT_API_AUTH_STRING}), stack._client() as client:
-        assert "authorization" not in client._client.headers
+@pytest.mark.parametrize(("password", "sent"), [("caller:sesame", {"Basic Y2FsbGVyOnNlc2FtZQ=="}), (None, {None})])
+def test_the_stack_asks_its_server_with_the_password_of_the_environment(password: str | None, sent: set[str]) -> None:
+    server, chosen = WebStore(), {} if password is None else {PREFECT_API_AUTH_STRING: password}
+    unset = set() if password else {PREFECT_API_AUTH_STRING}
+    with serving(server), temporary_settings(chosen, restore_defaults=unset):
+        with server_client(server.url("/api")) as client, pytest.raises(PrefectHTTPStatusError):
+            client.request("GET", "/health")  # this server knows no page
+        assert {headers.get("Authorization") for _, _, headers in server.requests} == sent
