@@ -20,7 +20,7 @@ from infra.local.postgres import DatabaseUrls, start_postgres, stop_postgres
 from infra.local.process import Service, ServiceFolder, StackError, is_taken, require_free
 from infra.local.secret import kept_secret
 from lipsync_core.errors import OptionError, OutputError
-from lipsync_service.deploy.automation import drop_automation
+from lipsync_service.deploy.automation import ensure_automation
 from lipsync_service.deploy.pools import ensure_pools
 from lipsync_service.deploy.retention import RETENTION
 from lipsync_service.deploy.server_settings import SERVER_SETTINGS
@@ -128,9 +128,9 @@ class Stack:
         return _answers(f"{self.layout.api_url}/health")
 
     def _register(self, environment: dict[str, str]) -> None:
-        with self.client() as client:
+        with server_client(self.layout.api_url) as client:
             ensure_pools(client)
-            drop_automation(client)
+            ensure_automation(client)
         command = [*_prefect(), "--no-prompt", "deploy", "--all"]
         done = subprocess.run(  # noqa: S603 - the stack's own command
             command,
@@ -145,11 +145,6 @@ class Stack:
             log = self.services.log_path("deployments")
             log.write_text(done.stdout + done.stderr, encoding="utf-8")
             raise StackError("the deployments are not registered", f"see {log}")
-
-    def client(self) -> SyncPrefectClient:
-        """A client of the stack's server, with the password of PREFECT_API_AUTH_STRING where it asks for one."""
-        auth = get_current_settings().api.auth_string
-        return SyncPrefectClient(self.layout.api_url, auth_string=auth.get_secret_value() if auth else None)
 
     def _start_launcher(self, environment: dict[str, str]) -> None:
         path = self.layout.launcher
@@ -177,12 +172,18 @@ class Stack:
 
     def _worker(self, name: str, pool: str, environment: dict[str, str]) -> Service:
         def is_online() -> bool:
-            with self.client() as client:
+            with server_client(self.layout.api_url) as client:
                 workers = client.request("POST", WORKERS_PATH, path_params={"work_pool_name": pool}, json={}).json()
             return any(worker["name"] == name and worker["status"] == "ONLINE" for worker in workers)
 
         command = [*worker_command(pool), "--name", name, "--limit", str(_limit(pool))]
         return Service(name, command, environment, is_online)
+
+
+def server_client(api_url: str) -> SyncPrefectClient:
+    """A client of the stack's server, with the password of PREFECT_API_AUTH_STRING where it asks for one."""
+    auth = get_current_settings().api.auth_string
+    return SyncPrefectClient(api_url, auth_string=auth.get_secret_value() if auth else None)
 
 
 def gpu_pool() -> str | None:

@@ -4,23 +4,24 @@ import os
 import socket
 import subprocess
 import sys
-import threading
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
 pytest.importorskip("prefect", reason="the extra service is not installed")
 
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
+
 from infra.local.layout import LOOPBACK, Layout
-from infra.local.stack import Stack, gpu_pool
+from infra.local.stack import Stack, gpu_pool, server_client
 from lipsync_cli.bench.own_stack import free_first_port
 from lipsync_core.errors import OptionError
 from lipsync_service.gpu_meter import GpuSample
 from lipsync_service.names import GPU_POOL
+from tests.service.storage.web_store import WebStore
 from tests.shared_files import ROOT
+from tests.web import serving
 
 
 @pytest.mark.parametrize(
@@ -98,31 +99,11 @@ def test_up_fails_before_anything_starts_when_another_program_has_a_port(offset:
     assert not (tmp_path / "stack").exists()
 
 
-class Listener(BaseHTTPRequestHandler):
-    """Answers all that is asked, and keeps with which password."""
-
-    passwords: ClassVar[list[str | None]] = []
-
-    def do_GET(self) -> None:
-        self.passwords.append(self.headers["Authorization"])
-        self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-def test_the_stack_asks_its_server_with_the_password_of_the_environment(tmp_path: Path) -> None:
-    from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
-
-    Listener.passwords.clear()
-    with HTTPServer((LOOPBACK, 0), Listener) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        stack = Stack(Layout(ROOT, tmp_path / "stack", server.server_port), say=print)
-        with temporary_settings({PREFECT_API_AUTH_STRING: "caller:sesame"}), stack.client() as client:
-            assert client.api_healthcheck() is None
-        with temporary_settings(restore_defaults={PREFECT_API_AUTH_STRING}), stack.client() as client:
-            assert client.api_healthcheck() is None
-        server.shutdown()
-    assert Listener.passwords == ["Basic Y2FsbGVyOnNlc2FtZQ==", None]
+@pytest.mark.parametrize(("password", "sent"), [("caller:sesame", {"Basic Y2FsbGVyOnNlc2FtZQ=="}), (None, {None})])
+def test_the_stack_asks_its_server_with_the_password_of_the_environment(password: str | None, sent: set[str]) -> None:
+    server, chosen = WebStore(), {} if password is None else {PREFECT_API_AUTH_STRING: password}
+    unset = set() if password else {PREFECT_API_AUTH_STRING}
+    with serving(server), temporary_settings(chosen, restore_defaults=unset):
+        with server_client(server.url("/api")) as client, pytest.raises(PrefectHTTPStatusError):
+            client.request("GET", "/health")  # this server knows no page
+        assert {headers.get("Authorization") for _, _, headers in server.requests} == sent
