@@ -10,7 +10,6 @@ from pathlib import Path
 import grpc
 import pytest
 
-from lipsync_cli.main import main
 from lipsync_core.errors import LicenceError, ModelMismatchError, ModelMissingError
 from lipsync_core.execution import Execution
 from lipsync_core.model_source import check_server, usable_model
@@ -156,16 +155,25 @@ def test_a_worker_without_a_gpu_proves_its_model_server(
     assert "MODEL_MISSING" in done.stderr
 
 
-def test_doctor_asks_the_model_server(
-    echo_home: Path, server: StandInServer, address: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["doctor", "--json", "--home", str(echo_home), "--model-server", address]) == 0
-    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+def doctor(home: Path, address: str, *options: str) -> tuple[int, str]:
+    """Exit status and output of the command in a process of its own: gRPC's threads of this one survive no fork."""
+    command = "import sys; from lipsync_cli.main import main; sys.exit(main())"
+    arguments = ["doctor", *options, "--home", str(home), "--model-server", address]
+    done = subprocess.run([sys.executable, "-c", command, *arguments], capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout
+
+
+def test_doctor_asks_the_model_server(echo_home: Path, server: StandInServer, address: str) -> None:
+    status, output = doctor(echo_home, address, "--json")
+    assert status == 0
+    checks = {check["name"]: check for check in json.loads(output)["checks"]}
     assert checks["model server"]["is_ok"] and "wav2lip" in checks["model server"]["detail"]
     server.configs["wav2lip"].parameters["lipsync_precision"].string_value = "fp16"
-    assert main(["doctor", "--home", str(echo_home), "--model-server", address]) == 0
-    assert f"wav2lip answer at {address}, in fp16" in capsys.readouterr().out
+    status, output = doctor(echo_home, address)
+    assert status == 0
+    assert f"wav2lip answer at {address}, in fp16" in output
     server.configs["wav2lip"].parameters.clear()
-    assert main(["doctor", "--json", "--home", str(echo_home), "--model-server", address]) == 1
-    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+    status, output = doctor(echo_home, address, "--json")
+    assert status == 1
+    checks = {check["name"]: check for check in json.loads(output)["checks"]}
     assert "does not say what it is" in checks["model server"]["detail"]
