@@ -32,15 +32,18 @@ def open_ledger(url: str) -> "LocalLedger":
     return LocalLedger.beside(url, settings.spool_dir)
 
 
-def known_ledger(command: str, database: str | None) -> str:
-    """The address of the ledger to read: `database`, or that of the environment, of `make up` here, or the user's own.
+def known_ledger(command: str, database: str | None, service_file: Path | None = None) -> str:
+    """The address of the ledger to use: `database`, or that of the environment, of `make up` here, or the user's own.
+
+    `make up` writes it beside `service_file`, by default below the present folder.
 
     Raises:
         OptionError: a setting cannot be used, or the extra `service` is not installed.
     """
     if database is not None:
         return database
-    file = _SERVICE_FILE if _SERVICE_FILE.is_file() else None
+    beside = _SERVICE_FILE if service_file is None else service_file.with_name(_SERVICE_FILE.name)
+    file = beside if beside.is_file() else None
     return service_settings(command, file).database_url.get_secret_value()
 
 

@@ -38,7 +38,7 @@ def gc(dry_run: bool, as_json: bool, database: str | None, service_file: Path | 
     if service_file is None and SERVICE_FILE.is_file():
         service_file = SERVICE_FILE
     settings = service_settings(_COMMAND, service_file)
-    ledger = SecretStr(known_ledger(_COMMAND, database))
+    ledger = SecretStr(known_ledger(_COMMAND, database, service_file))
     cleaning = clean(settings.model_copy(update={"database_url": ledger}), dry_run)
     write_stdout(json.dumps(cleaning.fields(), indent=2) if as_json else _text(cleaning))
 

@@ -10,6 +10,7 @@ from lipsync_service.cleaning.collector import Cleaned, Collector
 from lipsync_service.cleaning.holders import read_holders
 from lipsync_service.cleaning.host import clean_host
 from lipsync_service.client.prefect_api import open_api
+from lipsync_service.ledger.database import sqlite_path
 from lipsync_service.ledger.pruning import LedgerPruner
 from lipsync_service.settings import Settings
 from lipsync_service.storage.shelf import shelf_of
@@ -58,6 +59,9 @@ def clean(settings: Settings, is_dry: bool) -> Cleaning:
 
 
 def _clean_ledger(settings: Settings, is_dry: bool) -> list[Cleaned]:
+    path = sqlite_path(settings.database_url.get_secret_value())
+    if path is not None and not path.is_file():  # this caller does not know the service's ledger
+        return []
     pruner = LedgerPruner(settings.database_url.get_secret_value())
     pruned = {CALLBACKS: pruner.callbacks(_now() - KEPT, is_dry)}
     if settings.keep_ledger_days is not None:

@@ -102,3 +102,24 @@ def test_doctor_tells_for_how_long_things_are_kept(
     said = {each["name"]: each["detail"] for each in json.loads(capsys.readouterr().out)["checks"]}
     assert (said["kept tracks"], said["kept results"]) == ("3.5 days", "for ever")
     assert said["kept uploads+tracks+edits"] == "5.0GiB together"
+
+
+def test_the_ledger_lies_beside_the_file_that_names_the_service(
+    storage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("LIPSYNC_DATABASE_URL")
+    (tmp_path / "stack").mkdir()
+    (tmp_path / "stack" / "service.env").write_text("")
+    line = f"LIPSYNC_DATABASE_URL=sqlite:///{tmp_path / 'ledger.sqlite'}\n"
+    (tmp_path / "stack" / "ledger.env").write_text(line)
+    assert main(["gc", "--json", "--service", str(tmp_path / "stack" / "service.env")]) == 0
+    assert "callbacks in the ledger" in {each["kind"] for each in json.loads(capsys.readouterr().out)["kinds"]}
+
+
+def test_a_caller_who_knows_no_ledger_cleans_the_rest_and_makes_none(
+    storage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LIPSYNC_DATABASE_URL", f"sqlite:///{tmp_path / 'none.sqlite'}")
+    assert main(["gc"]) == 0
+    assert "ledger" not in capsys.readouterr().out
+    assert not (tmp_path / "none.sqlite").exists() and not (storage / "tracks" / "old.npz").exists()
