@@ -183,7 +183,9 @@ class Faults:
         numbers, ids = self._submit(jobs)
         for _ in range(self._times):
             time.sleep(_AWAY_S)
-            signalled(self._service.pid(_PARTS[name]), signal.SIGINT if name == "PostgreSQL" else signal.SIGTERM)
+            pid = self._service.pid(_PARTS[name])
+            signalled(pid, signal.SIGINT if name == "PostgreSQL" else signal.SIGTERM)
+            _wait_until(lambda pid=pid: not Path(f"/proc/{pid}").exists(), _SETTLE_S)  # SeaweedFS takes 18 s
             case.times += 1
             time.sleep(_AWAY_S)
             self._service.run("up")
