@@ -112,8 +112,6 @@ def _copy_plan(cut: AudioCut, container_format: str, codec: AudioCodec) -> _Copy
 def _required_copy(cut: AudioCut, container_format: str, is_any_codec: bool) -> _CopyPlan:
     if cut.start_s != 0:
         raise _NotCopiedError("packets cannot be cut, and the result starts later than the sound")
-    if file_starts(cut.path, audio_track=cut.track).sound_s:
-        raise _NotCopiedError("it begins later than the picture, and silence has to be put before it")
     with open_media(cut.path) as source:
         stream = require_audio_stream(source, cut.path, cut.track)
         origin_s = _first_sound_s(source, stream)
@@ -124,6 +122,8 @@ def _required_copy(cut: AudioCut, container_format: str, is_any_codec: bool) -> 
         plan = _CopyPlan(_shown_codec(stream), origin_s, lead_s)
     _require_unbroken(cut, origin_s)
     _require_storable(cut, container_format, plan)
+    if file_starts(cut.path, audio_track=cut.track).sound_s:
+        raise _NotCopiedError("it begins later than the picture, and silence has to be put before it")
     return plan
 
 
