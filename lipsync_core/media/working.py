@@ -101,7 +101,8 @@ class PictureConverter:
     def reduced(self, picture: av.VideoFrame) -> av.VideoFrame:
         """`picture` at the smaller size, where it is to be scaled and has not been; with its times."""
         target = self.target
-        if not self._is_reduced or (picture.width, picture.height) == (target.width_px, target.height_px):
+        wanted = (target.pix_fmt, target.width_px, target.height_px)
+        if not self._is_reduced or (picture.format.name, picture.width, picture.height) == wanted:
             return picture
         return self._rescaled(picture, target.width_px, target.height_px)
 
