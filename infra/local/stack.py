@@ -20,7 +20,7 @@ from infra.local.postgres import DatabaseUrls, start_postgres, stop_postgres
 from infra.local.process import Service, ServiceFolder, StackError, is_taken, require_free
 from infra.local.secret import kept_secret
 from lipsync_core.errors import OptionError, OutputError
-from lipsync_service.deploy.automation import ensure_automation
+from lipsync_service.deploy.automation import drop_automation
 from lipsync_service.deploy.pools import ensure_pools
 from lipsync_service.deploy.retention import RETENTION
 from lipsync_service.deploy.server_settings import SERVER_SETTINGS
@@ -130,7 +130,7 @@ class Stack:
     def _register(self, environment: dict[str, str]) -> None:
         with server_client(self.layout.api_url) as client:
             ensure_pools(client)
-            ensure_automation(client)
+            drop_automation(client)
         command = [*_prefect(), "--no-prompt", "deploy", "--all"]
         done = subprocess.run(  # noqa: S603 - the stack's own command
             command,
