@@ -170,7 +170,7 @@ def _video_info(
     turned = orientation_of(picture, codec.name) if picture else Orientation(0, is_mirrored=False)
     shown = picture if picture and is_image else codec
     require_pixels(shown.width, shown.height)
-    if not is_image:
+    if picture and not is_image:
         require_frame_rate(float(frame_rate_of(stream)), f"{path} states")
     return VideoInfo(
         codec=codec.name,
