@@ -183,8 +183,7 @@ def _video_info(
     picture = first if isinstance(first, av.VideoFrame) else None
     turned = orientation_of(picture, codec.name) if picture else Orientation(0, is_mirrored=False)
     shown = picture if picture and is_image else codec
-    if first is not None:
-        _require_moderate(stream, shown, path)
+    _require_moderate(stream, shown, path, has_picture=picture is not None)
     return VideoInfo(
         codec=codec_name(stream),
         width_px=shown.width,
@@ -211,10 +210,12 @@ def _video_info(
     )
 
 
-def _require_moderate(stream: VideoStream, shown: av.VideoFrame | VideoCodecContext, path: Path) -> None:
+def _require_moderate(
+    stream: VideoStream, shown: av.VideoFrame | VideoCodecContext, path: Path, *, has_picture: bool
+) -> None:
     """Raise LimitError where a picture, or a video's rate of them, is beyond its limit."""
     require_pixels(shown.width, shown.height)
-    if not isinstance(shown, av.VideoFrame):
+    if has_picture and not isinstance(shown, av.VideoFrame):
         require_frame_rate(float(frame_rate_of(stream)), f"{path} states")
 
 
