@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
@@ -44,6 +44,7 @@ from benchmarks.service_overhead import distinct_copy  # noqa: E402
 from lipsync_cli.bench.load import Callers  # noqa: E402
 from lipsync_cli.bench.own_stack import OwnStack, own_stack  # noqa: E402
 from lipsync_cli.bench.parts import LocalParts  # noqa: E402
+from lipsync_core.errors import TransientError  # noqa: E402
 from lipsync_service.client.local_files import FileExchange, LocalFiles  # noqa: E402
 from lipsync_service.client.prefect_api import RunOrder, open_api  # noqa: E402
 from lipsync_service.client.request import LipSyncRequest  # noqa: E402
@@ -272,7 +273,8 @@ def soak(soaked: Soaked, inputs: Inputs, given: argparse.Namespace) -> tuple[lis
         samples.append(soaked.sample(done))
         if not given.keep:
             soaked.pass_time()
-            collect(soaked)
+            with suppress(TransientError):  # a server that is too busy now: the next round cleans
+                collect(soaked)
         memory = sum(value for name, value in samples[-1].values.items() if name.startswith("memory"))
         mean_s = statistics.mean(sent.request_s) if sent.request_s else float("nan")
         print(
