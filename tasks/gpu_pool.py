@@ -89,7 +89,7 @@ def _ended_child(job: ServiceJob, request: LipSyncRequest, attempt: int, number:
 
 
 def _handed_over(job: ServiceJob, child: _Child, set_parts: SetParts) -> Inferred:
-    handover = read_handover(unscanned(job), child.id)
+    handover = read_handover(unscanned(job), child.id, was_seen=child.state is None)
     if handover.chosen_parts is not None:
         set_parts(handover.chosen_parts)
     return inferred_by(child.id, handover, _run_state(child.state))

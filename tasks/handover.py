@@ -15,7 +15,7 @@ from lipsync_service.errors import GpuRunError, ObjectMissingError
 from lipsync_service.ledger.rows import JobRow, JobState
 from lipsync_service.names import DUPLICATE
 from tasks.job import ChosenParts, Inferred, ServiceJob
-from tasks.stages import NOT_PERSISTED, RETRIED, TRANSFER_LIMIT_S
+from tasks.stages import NOT_PERSISTED, RETRIED, TRANSFER_LIMIT_S, NotThereNowError
 
 
 class Failure(BaseModel):
@@ -81,17 +81,20 @@ def has_handed_over(job: ServiceJob, run_id: UUID) -> bool:
 
 
 @task(name="take over", task_run_name="take over", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
-def read_handover(job: ServiceJob, run_id: UUID) -> Handover:
+def read_handover(job: ServiceJob, run_id: UUID, was_seen: bool = False) -> Handover:
     """The handover of the child `run_id`; an empty one where the child wrote none.
 
     Raises:
+        NotThereNowError: it is not there, and was seen before.
         GpuRunError: it is of another version, or damaged.
         TransientError: the shared storage does not answer.
     """
     try:
         with job.files.fetch_shared(_url(job, run_id)) as copy:
             return Handover.model_validate_json(Path(copy.path).read_bytes())
-    except ObjectMissingError:
+    except ObjectMissingError as exc:
+        if was_seen:
+            raise NotThereNowError(exc.message, exc.remedy) from exc
         return Handover()
     except ValidationError as exc:
         message = f"the handover of the run {run_id} on the GPU pool cannot be read"

@@ -24,7 +24,7 @@ from lipsync_core.media.probe import require_audio, video_of
 from lipsync_core.movie import WrittenMovie
 from lipsync_core.report import ProgressCallback
 from lipsync_core.source_video import SourceVideo
-from lipsync_service.errors import JobTimedOutError
+from lipsync_service.errors import JobTimedOutError, ObjectMissingError
 from lipsync_service.storage.limits import check_duration
 from lipsync_service.storage.source import MayWrite
 from tasks.edits import kept_or_inferred_edits
@@ -40,6 +40,10 @@ _MINUTE_S = 60
 JOB_LIMIT_S = 24 * 60 * _MINUTE_S  # of all waits and stages together
 TRANSFER_LIMIT_S = 30 * _MINUTE_S
 _COMPUTE_LIMIT_S = 6 * 60 * _MINUTE_S
+
+
+class NotThereNowError(ObjectMissingError, TransientError):
+    """The track or the edits that this job has just kept are not there: an S3 server that stops or starts says so."""
 
 
 def unscanned(argument: _T) -> _T:
@@ -145,7 +149,10 @@ def plan(
 ) -> RenderPass:
     """Lay out the output, and fetch all that the pass over its frames needs."""
     with job.stage("plan"):
-        return open_render(job, inputs, inferred, encoder, job_id, suffix)
+        try:
+            return open_render(job, inputs, inferred, encoder, job_id, suffix)
+        except ObjectMissingError as exc:
+            raise NotThereNowError(exc.message, exc.remedy) from exc
 
 
 # Neither half of the streaming pass can be retried alone, and neither uses the network.

@@ -10,10 +10,10 @@ import pytest
 
 pytest.importorskip("prefect", reason="the extra service is not installed")
 
-from lipsync_core.errors import OptionError
+from lipsync_core.errors import OptionError, TransientError
 from lipsync_core.generators.contract import ModelIdentity
 from lipsync_service.client.run_states import RunState
-from lipsync_service.errors import GpuRunError
+from lipsync_service.errors import GpuRunError, ObjectMissingError
 from lipsync_service.storage.storage import Storage
 from tasks.handover import Failure, Handover, inferred_by, read_handover, write_handover
 from tasks.job import ChosenParts
@@ -59,3 +59,14 @@ def test_a_child_that_could_not_write_its_handover_fails_with_the_code_of_its_st
         inferred_by(run_id, handover, RunState("FAILED", "Failed", message, datetime.now(UTC)))
     with pytest.raises(GpuRunError, match="ended without a result"):
         inferred_by(run_id, handover, RunState("CRASHED", "Crashed", "its process vanished", datetime.now(UTC)))
+
+
+def test_a_handover_that_was_seen_and_is_not_there_is_looked_for_again() -> None:
+    class Files:
+        def fetch_shared(self, url: str) -> None:
+            raise ObjectMissingError(f"there is no {url}")
+
+    job: Any = SimpleNamespace(files=Files(), shared=lambda name: name)
+    assert read_handover.fn(job, uuid4()).inferred is None
+    with pytest.raises(TransientError):
+        read_handover.fn(job, uuid4(), was_seen=True)

@@ -19,7 +19,14 @@ import pytest
 from demo.make_face_clip import make_face_clip
 from lipsync_core import JobOptions, Workspace, lip_sync
 from lipsync_core.encoder_choice import EncoderChoice, choose_encoder
-from lipsync_core.errors import FaceError, MemoryShortageError, ModelMissingError, OptionError, OutputError
+from lipsync_core.errors import (
+    FaceError,
+    MemoryShortageError,
+    ModelMissingError,
+    OptionError,
+    OutputError,
+    TransientError,
+)
 from lipsync_core.execution import Execution
 from lipsync_core.install import ModelInstaller
 from lipsync_core.limit_errors import DiskLimitError, SampleRateLimitError
@@ -46,7 +53,7 @@ from tasks.job import Inferred, JobInputs, ServiceJob
 from tasks.opening import open_job
 from tasks.rendering import RenderPass, blend_frames, check_sound_of, deliver, encode_frames, open_render
 from tasks.stage_log import StageLog
-from tasks.stages import fetch_audio, fetch_video, upload
+from tasks.stages import fetch_audio, fetch_video, plan, upload
 from tasks.tracks import track_clip
 
 SPEECH = Path(__file__).parents[2] / "demo" / "speech.wav"
@@ -395,6 +402,20 @@ def test_a_job_that_dies_on_the_way_to_its_target_renders_nothing_twice(
         assert not job.files.exists(again.kept_url)
         assert not open_render(job, inputs, inferred, encoder_for(job, inputs), job_id, ".mp4").is_kept
         assert not open_render(job, inputs, inferred, encoder_for(job, inputs), uuid4(), ".mp4").is_kept
+
+
+def test_a_track_that_is_not_there_for_a_moment_is_looked_for_again(
+    serve: Callable[[Path], Service], simple: Path, video: Path, audio: Path
+) -> None:
+    """As `benchmarks/faults.py` saw it: the S3 server was being stopped, and a job failed at once."""
+    service, options = serve(simple), JobOptions(model="viseme", end_s=Fraction(3, 10))
+    inferred = service.infer(options, video, audio)
+    with service.machine("cpu", options) as job:
+        inputs = fetched(job, video, audio)
+        job.files.discard(inferred.track.url)
+        with pytest.raises(TransientError) as caught:
+            plan.fn(job, inputs, inferred, encoder_for(job, inputs), uuid4(), ".mp4")
+        assert caught.value.code == "NOT_FOUND"
 
 
 def test_an_attempt_whose_job_has_gone_on_delivers_nothing_and_leaves_nothing(
