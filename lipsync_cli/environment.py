@@ -66,6 +66,14 @@ isolate_option = click.option(
 )
 
 
+def start_no_blas_threads() -> None:
+    """Have OpenBLAS, which is not loaded yet, start no threads of its own.
+
+    A job uses none. They would spin for some 30 ms each when NumPy is imported, and again after each fork.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def is_debug() -> bool:
     """LIPSYNC_DEBUG is set, and not to 0."""
     return os.environ.get("LIPSYNC_DEBUG", "0") not in ("", "0")

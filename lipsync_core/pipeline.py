@@ -108,7 +108,8 @@ def _run(job: _Job, loaded: JobParts | None) -> JobReport:
     track_pass = TrackPass(parts.tracker, parts.inference.generator, TrackStore(job.workspace.cache / "tracks"))
     needed_s = source_s_needed(heard.end_s, job.options)
     clip = track_pass.run(video, needed_s, job.clock, job.progress)
-    give_free_memory_back()  # of the decoder, whose blocks of other sizes the encoder cannot use
+    if video.size_px is not None:
+        give_free_memory_back()  # of the decoder, whose large blocks of other sizes the encoder cannot use
     with job.clock.stage("plan"):
         plan, conditions = _planned(job, video, clip, heard, parts.rendering.painting)
     return _report(job, parts, plan, _render(job, plan, parts, conditions, encoder))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lipsync_cli.environment import rules_of_reading
+from lipsync_cli.environment import rules_of_reading, start_no_blas_threads
 from lipsync_cli.failures import write_stdout
 from lipsync_cli.values import LocalFile
 
@@ -24,6 +24,7 @@ SCHEMA = "lipsync.probe/1"
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 def probe(file: Path, as_json: bool) -> None:
     """Say what FILE holds: container, video, audio."""
+    start_no_blas_threads()
     from lipsync_core.shortage import require_room_for_libraries
 
     require_room_for_libraries()

@@ -1,5 +1,6 @@
 """`lipsync run`: does one job on this machine, from a video and a sound file to a movie."""
 
+from contextlib import ExitStack
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from lipsync_cli.environment import (
     model_server_option,
     model_server_wait_option,
     rules_of_reading,
+    start_no_blas_threads,
 )
 from lipsync_cli.failures import write_stdout
 from lipsync_cli.job_options import job_option
@@ -95,12 +97,16 @@ def run(
     execution = Execution(**{field.name: chosen.pop(field.name) for field in fields(Execution)})
     options = JobOptions(**chosen)
     account = None if ledger is None else open_ledger(ledger)
-    _prepare_memory()
+    _prepare_process()
     from lipsync_core.isolation.room import reading_room
-    from lipsync_core.pipeline import lip_sync
-    from lipsync_core.threads import threads_limited
 
-    with rules_of_reading(), reading_room(scope), threads_limited(threads), shown_progress(quiet) as progress:
+    # The room first: what is loaded before is copied, page by page, where either side of its fork writes to it.
+    with rules_of_reading(), reading_room(scope), ExitStack() as stack:
+        from lipsync_core.pipeline import lip_sync
+        from lipsync_core.threads import threads_limited
+
+        stack.enter_context(threads_limited(threads))
+        progress = stack.enter_context(shown_progress(quiet))
         job = partial(lip_sync, video, audio, output, options, workspace_at(home), progress, execution=execution)
         report = job() if account is None else recorded(account, video, audio, job)
     if as_json:
@@ -109,8 +115,9 @@ def run(
         write_stdout(render_text(report))
 
 
-def _prepare_memory() -> None:
-    """Look whether there is enough, before codecs and libraries are loaded and start their threads."""
+def _prepare_process() -> None:
+    """Look whether there is enough memory, before codecs and libraries are loaded and start their threads."""
+    start_no_blas_threads()
     from lipsync_core.memory import give_memory_back
     from lipsync_core.shortage import require_room_for_libraries
 

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,10 @@ from lipsync_core.threads import codec_threads
 
 _TIMEVAL = struct.Struct("@ll")
 _REQUEST = b"r"
+#: The modules of the functions that readers do: each reader would import them otherwise.
+_READ_BY = tuple(
+    f"lipsync_core.media.{name}" for name in ("probe", "starts", "field_choice", "decode", "sound", "sound_copy")
+)
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +48,8 @@ class ReadingRoom:
         self._open_desk()
 
     def _open_desk(self) -> None:
+        for module in _READ_BY:
+            import_module(module)
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._desk = os.fork()
         if self._desk == 0:
