@@ -251,8 +251,9 @@ class Inputs:
             video = distinct_copy(self._folder / "small.mp4", self._folder / f"{number}-{uuid4()}.mp4")
             local = LocalFiles(video, self._folder / "speech.wav", self._folder / "out.mp4")
             paths = {"video": video.as_uri(), "audio": "file:///speech.wav", "output": "file:///out.mp4"}
-            found.append(files.addressed(LipSyncRequest(**paths, model="viseme"), local))
-            files.send(local, lambda path, progress: None)
+            request = files.addressed(LipSyncRequest(**paths, model="viseme"), local)
+            found.append(request)
+            files.send(request, local, lambda path, progress: None)
             video.unlink()
         return found
 

@@ -48,7 +48,8 @@ def renew_time(limits: ReaderLimits) -> None:
     """Give this process `limits.cpu_s` of CPU time from now on; SIGXCPU ends it then."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + 1 + limits.cpu_s, hard))
+    until_s = int(used.ru_utime + used.ru_stime) + 1 + limits.cpu_s
+    resource.setrlimit(resource.RLIMIT_CPU, (until_s if hard == resource.RLIM_INFINITY else min(until_s, hard), hard))
 
 
 def _limit(which: int, most: int) -> None:

@@ -16,7 +16,7 @@ from av.video.reformatter import ColorRange, VideoReformatter
 from lipsync_core.media.colour import FULL, LIMITED
 from lipsync_core.media.probe import ColourTags, VideoInfo
 from lipsync_core.media.tone_map import BT709_TAGS, HDR_NAMES, ToneMapper, is_hdr
-from lipsync_core.media.working import WorkingPicture, keeps_planes, working_picture
+from lipsync_core.media.working import WorkingPicture, copied, keeps_planes, working_picture
 from lipsync_core.option_specs import Codec
 from lipsync_core.options import JobOptions
 
@@ -100,12 +100,18 @@ class DeliveredPictures:
         self._tone_mapper = ToneMapper(plan.source, plan.picture) if is_mapped else None
 
     def convert(self, picture: av.VideoFrame) -> av.VideoFrame:
-        """`picture` as it is delivered, perhaps without its times."""
+        """`picture` as it is delivered, perhaps without its times.
+
+        FFmpeg scales chroma by the place that a decoder states for it, and only pictures straight from one state any:
+        without the copy a frame that is shown again, or was read apart, would get other chroma than its twin.
+        """
         source, wanted = self._plan.source, self._plan.picture
+        plain = copied(picture)
+        plain.pts, plain.time_base = picture.pts, picture.time_base
         if self._tone_mapper is not None:
-            return self._tone_mapper.convert(picture)
+            return self._tone_mapper.convert(plain)
         converted = self._reformatter.reformat(
-            picture,
+            plain,
             wanted.width_px,
             wanted.height_px,
             wanted.pix_fmt,

@@ -60,10 +60,10 @@ def _starts(path: Path) -> None:
 
 def _see(path: Path) -> None:
     video = SourceVideo.probed(path)
-    decoded = decode_frames(path, StageClock(), track=video.track, is_woven=video.is_woven)
+    decoded = decode_frames(path, StageClock(), reading=video.reading)
     pts = [frame.pts for frame in islice(decoded, MOST_FRAMES)]
     order = [*range(len(pts) - 1, -1, -1), *range(0, len(pts), 3)]
-    for _ in decode_in_order(path, order[:MOST_FRAMES], StageClock(), frame_pts=pts, is_woven=video.is_woven):
+    for _ in decode_in_order(path, order[:MOST_FRAMES], StageClock(), frame_pts=pts, reading=video.reading):
         pass
 
 

@@ -39,7 +39,7 @@ def write_untouched(video: Path, audio: Path, output: Path, options: JobOptions 
 def _without_face(source: SourceVideo, clock: StageClock) -> FaceTrack:
     frames = [
         (frame.pts, frame.duration, frame.time_base)
-        for frame in decode_frames(source.path, clock, track=source.track, is_woven=source.is_woven)
+        for frame in decode_frames(source.path, clock, reading=source.reading)
     ]
     count = len(frames)
     return FaceTrack(

@@ -44,7 +44,7 @@ def sent(settings: Settings, video: Path, audio: Path, output: Path) -> "Json":
     files, local = FileExchange(settings), LocalFiles(video, audio, output)
     paths = {"video": video.as_uri(), "audio": audio.as_uri(), "output": output.as_uri()}
     request = files.addressed(LipSyncRequest(**paths), local)
-    files.send(local, lambda path, progress: None)
+    files.send(request, local, lambda path, progress: None)
     return request.model_dump(mode="json")
 
 
