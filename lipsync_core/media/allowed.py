@@ -19,13 +19,13 @@ _DEMUXERS = (
     *("mpegvideo", "m4v", "h264", "hevc", "obu", "mjpeg", "yuv4mpegpipe", "gif", "apng"),
     *("wav", "w64", "aiff", "au", "caf", "flac", "mp3", "aac", "ac3", "eac3", "dts", "amr", "amrnb", "amrwb", "ogg"),
     *("ape", "tta", "wv"),
-    *("png_pipe", "jpeg_pipe", "webp_pipe", "bmp_pipe", "tiff_pipe"),
+    *("png_pipe", "jpeg_pipe", "webp_pipe", "bmp_pipe", "tiff_pipe", "j2k_pipe", "pbm_pipe", "pgm_pipe", "ppm_pipe"),
 )
 _VIDEO_DECODERS = (
     *("h264", "hevc", "vvc", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "prores", "dnxhd", "dvvideo", "h263"),
     *("vp8", "vp9", "libvpx", "libvpx-vp9", "av1", "libdav1d", "theora", "ffv1", "huffyuv", "ffvhuff"),
     *("utvideo", "rawvideo", "v210", "v410", "r210", "cfhd", "flv", "wmv1", "wmv2", "wmv3", "vc1", "msmpeg4"),
-    *("msmpeg4v1", "msmpeg4v2", "qtrle", "png", "apng", "gif", "webp", "bmp", "tiff"),
+    *("msmpeg4v1", "msmpeg4v2", "qtrle", "png", "apng", "gif", "webp", "bmp", "tiff", "jpeg2000", "pbm", "pgm", "ppm"),
 )
 _AUDIO_DECODERS = (
     *(

@@ -20,6 +20,7 @@ from lipsync_core.media.first_frame import first_frame
 from lipsync_core.media.hdr import HdrLight, hdr_light
 from lipsync_core.media.opening import is_still, open_media
 from lipsync_core.media.orientation import UNSAFE_CODECS, Orientation, orientation_of
+from lipsync_core.media.starts import may_jump
 from lipsync_core.media.stills import ConvertedStill, converted_still
 from lipsync_core.media.stream_checks import require_duration, require_frame_rate, require_pixels, unreadable_streams
 from lipsync_core.media.tracks import (
@@ -215,7 +216,8 @@ def _require_moderate(
 ) -> None:
     """Raise LimitError where a picture, or a video's rate of them, is beyond its limit."""
     require_pixels(shown.width, shown.height)
-    if has_picture and not isinstance(shown, av.VideoFrame):
+    # Where timestamps may jump, a file states no rate, and FFmpeg guesses a high one for uneven times.
+    if has_picture and not isinstance(shown, av.VideoFrame) and not may_jump(stream.container):
         require_frame_rate(float(frame_rate_of(stream)), f"{path} states")
 
 

@@ -42,7 +42,7 @@ class SoundDescription:
 def described(stream: AudioStream) -> SoundDescription:
     """The description of `stream`, nothing of which has been decoded yet."""
     codec = stream.codec_context
-    sample_format = codec.format.name
+    sample_format = codec.format.name if codec.format else ""  # of a stream that is broken from its start
     return SoundDescription(
         codec.name, codec.sample_rate, codec.layout.name, sample_format, codec.bit_rate, codec.extradata
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 import av
 from av.audio.stream import AudioStream
-from av.container import InputContainer
+from av.container import Container, InputContainer
 from av.video.stream import VideoStream
 
 from lipsync_core.apart import read_apart
@@ -89,7 +89,7 @@ def _look_for_starts(path: Path, video_track: str | None, audio_track: str | Non
     return FileStarts(_lead(picture_s - zero_s), _lead(sound_s - zero_s), language, jumps)
 
 
-def may_jump(container: InputContainer) -> bool:
+def may_jump(container: Container) -> bool:
     """Whether the timestamps of the container's format may jump where files were joined, as in transport streams."""
     return bool(container.format.flags & _TS_DISCONT)
 

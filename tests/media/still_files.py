@@ -29,7 +29,6 @@ KINDS: Mapping[str, tuple[str, dict[str, Any], Sequence[str], bool]] = {
     "TIFF, LZW": ("tiff", {"compression": "tiff_lzw"}, ("RGB", "L"), False),
     "BMP": ("bmp", {}, ("RGB", "L", "P"), False),
     "JPEG 2000": ("jp2", {}, ("RGB", "L"), False),
-    "TGA": ("tga", {}, ("RGB", "RGBA", "L"), False),
     "PPM": ("ppm", {}, ("RGB", "L"), False),
 }
 _SIZES = {"128x96": (128, 96), "127x95": (127, 95)}
