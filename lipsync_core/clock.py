@@ -61,10 +61,10 @@ class StageClock:
         self._stages: dict[str, _Stage] = {}
         self._running: list[_Stage] = []
         self._wall_mark = time.perf_counter()
-        self._cpu_mark = _thread_cpu_s()
+        self._cpu_mark, self._readers_mark = time.thread_time(), thread_cpu_s()
         self._served_mark = thread_counts()
         self._started_wall = self._wall_mark
-        self._started_cpu = _process_cpu_s()
+        self._started_cpu, self._started_readers = time.process_time(), all_cpu_s()
         self._owner = threading.get_ident()
 
     @contextmanager
@@ -140,25 +140,17 @@ class StageClock:
     @property
     def cpu_s(self) -> float:
         """CPU seconds of the whole process, and of its readers, since the clock was made."""
-        return _process_cpu_s() - self._started_cpu
+        return time.process_time() - self._started_cpu + (all_cpu_s() - self._started_readers)
 
     def _charge(self) -> None:
-        wall, cpu, served = time.perf_counter(), _thread_cpu_s(), thread_counts()
+        wall, cpu, served = time.perf_counter(), time.thread_time(), thread_counts()
+        readers = thread_cpu_s()
         if self._running:
             self._running[-1].wall_s += wall - self._wall_mark
-            self._running[-1].cpu_s += cpu - self._cpu_mark
+            self._running[-1].cpu_s += cpu - self._cpu_mark + (readers - self._readers_mark)
             if served is not self._served_mark:
                 self._running[-1].served += served.since(self._served_mark)
-        self._wall_mark, self._cpu_mark, self._served_mark = wall, cpu, served
-
-
-def _thread_cpu_s() -> float:
-    """Of this thread and of the readers that worked for it."""
-    return time.thread_time() + thread_cpu_s()
-
-
-def _process_cpu_s() -> float:
-    return time.process_time() + all_cpu_s()
+        self._wall_mark, self._cpu_mark, self._readers_mark, self._served_mark = wall, cpu, readers, served
 
 
 def _thread_ids() -> set[int]:
