@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import wraps
 from typing import Any, Literal, ParamSpec, Protocol, TypeVar
+
+from lipsync_core.in_force import InForce
 
 #: What is done apart: nothing; probes, whose work is small; or all reading, decoding included.
 Scope = Literal["nothing", "probes", "all"]
@@ -26,31 +28,22 @@ class Room(Protocol):
         """What `function` yields."""
 
 
-_room: Room | None = None
-_scope: Scope = "nothing"
+_in_force: InForce[tuple[Room | None, Scope]] = InForce((None, "nothing"))
 
 
-@contextmanager
-def entered(room: Room, scope: Scope) -> Iterator[None]:
+def entered(room: Room, scope: Scope) -> AbstractContextManager[None]:
     """Have `room` do the marked functions of `scope` in the block, for all threads."""
-    global _room, _scope
-    before = _room, _scope
-    _room, _scope = room, scope
-    try:
-        yield
-    finally:
-        _room, _scope = before
+    return _in_force.changed((room, scope))
 
 
 def reads_all_apart() -> bool:
     """Whether this process itself opens no stranger's file."""
-    return _room is not None and _scope == "all"
+    return _in_force.value[1] == "all"
 
 
 def leave() -> None:
     """In a reader: do everything here."""
-    global _room, _scope
-    _room, _scope = None, "nothing"
+    _in_force.value = None, "nothing"
 
 
 def read_apart(function: Callable[_P, _T]) -> Callable[_P, _T]:
@@ -58,9 +51,10 @@ def read_apart(function: Callable[_P, _T]) -> Callable[_P, _T]:
 
     @wraps(function)
     def called(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        if _room is None or _scope == "nothing":
+        room, _ = _in_force.value
+        if room is None:
             return function(*args, **kwargs)
-        value: _T = _room.call(function, args, kwargs)
+        value: _T = room.call(function, args, kwargs)
         return value
 
     return called
@@ -74,9 +68,10 @@ def streamed_apart(function: Callable[_P, Iterator[_T]]) -> Callable[_P, Iterato
 
     @wraps(function)
     def called(*args: _P.args, **kwargs: _P.kwargs) -> Iterator[_T]:
-        if _room is None or not reads_all_apart():
+        room, scope = _in_force.value
+        if room is None or scope != "all":
             return function(*args, **kwargs)
         crossing: dict[str, Any] = {name: value for name, value in kwargs.items() if name != "clock"}
-        return _room.stream(function, args, crossing)
+        return room.stream(function, args, crossing)
 
     return called

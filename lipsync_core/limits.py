@@ -4,12 +4,13 @@ They belong to the process, not to the job: whoever runs the machine sets them (
 reads files asks for them here. Each check stands before the expensive part of its work.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from lipsync_core.errors import OptionError
+from lipsync_core.in_force import InForce
 
 #: The start of the names of their environment variables: LIPSYNC_MAX_PIXELS sets `max_pixels`.
 PREFIX = "LIPSYNC_"
@@ -79,21 +80,15 @@ def limits_of(variables: Mapping[str, str]) -> Limits:
 
 def limits() -> Limits:
     """The limits that are in force in this process."""
-    return _in_force
+    return _in_force.value
 
 
-@contextmanager
-def limited(to: Limits) -> Iterator[None]:
+def limited(to: Limits) -> AbstractContextManager[None]:
     """Put the limits `to` in force for the block, in all threads."""
-    global _in_force
-    before, _in_force = _in_force, to
-    try:
-        yield
-    finally:
-        _in_force = before
+    return _in_force.changed(to)
 
 
-_in_force = Limits()
+_in_force = InForce(Limits())
 
 
 def _number(variable: str, text: str, is_whole: bool) -> Any:

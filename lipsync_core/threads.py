@@ -7,9 +7,10 @@ from functools import cache
 import cv2
 from threadpoolctl import ThreadpoolController
 
+from lipsync_core.in_force import InForce
 from lipsync_core.machine import allowed_cores, usable_cores
 
-_share: int | None = None  # of this process, as `threads_limited` sets it
+_share: InForce[int | None] = InForce(None)  # of this process, as `threads_limited` sets it
 
 
 @contextmanager
@@ -41,18 +42,13 @@ def threads_limited(count: int | None) -> Iterator[None]:
     A process that shares its machine with others like it calls it. x264 promises equal
     pictures for equal numbers only, though those of natural clips were equal with 1 to 4 threads.
     """
-    global _share
-    before = _share
-    _share = before if count is None else max(1, count)
-    try:
+    with _share.changed(_share.value if count is None else max(1, count)):
         yield
-    finally:
-        _share = before
 
 
 def network_threads() -> int:
     """The threads of one network: this process's share, by default one for each usable core."""
-    return _share or usable_cores()
+    return _share.value or usable_cores()
 
 
 def codec_threads() -> int:
@@ -60,4 +56,4 @@ def codec_threads() -> int:
 
     A codec's own choice follows the machine's cores and knows no quota, so a quota is named here.
     """
-    return _share or (usable_cores() if usable_cores() < allowed_cores() else 0)
+    return _share.value or (usable_cores() if usable_cores() < allowed_cores() else 0)

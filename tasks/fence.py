@@ -14,12 +14,12 @@ from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
-from prefect.context import FlowRunContext
 
 from lipsync_core.errors import TransientError
 from lipsync_service.client.retries import retried
 from lipsync_service.errors import SupersededError
 from tasks.child_run import RETRY_S, SERVER_LIMIT_S, is_away
+from tasks.run_context import present_run
 
 #: A job is given to another attempt after 90 s of silence at the earliest, so an answer is good for a while.
 _GOOD_FOR_S = 10.0
@@ -66,10 +66,7 @@ def present_fence() -> Fence:
     Raises:
         RuntimeError: no flow run is active.
     """
-    context = FlowRunContext.get()
-    run = context.flow_run if context else None
-    if run is None:
-        raise RuntimeError("no flow run is active")
+    run = present_run()
     return Fence(run.id, run.state_id, _read)
 
 

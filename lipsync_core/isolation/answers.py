@@ -1,7 +1,6 @@
 """The answers of one reader, as its asker receives them."""
 
 import logging
-import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from lipsync_core.isolation.wire import (
     LogLine,
     Message,
     error_of,
+    one_line,
     receive,
     unpacked,
 )
@@ -44,7 +44,9 @@ class Answers:
         Raises:
             LipSyncError: the function's own error, or that of a reader that has ended.
         """
-        return next(self._of(Kind.VALUE)).payload
+        for message in self._of(Kind.VALUE):
+            return message.payload
+        raise self.broken()
 
     def items(self) -> Iterator[bytes]:
         """Each item; raises as `value`."""
@@ -91,9 +93,9 @@ class Answers:
 
     def _error(self, failure: Failure) -> LipSyncError:
         if not failure.name:
-            traced = os.fsdecode(failure.message).strip()
-            _log.error("a reader of %s failed: %s", self._shown, traced)
-            return LipSyncError(f"{self._shown} cannot be read: {traced.splitlines()[-1]}")
+            traced = [one_line(line) for line in failure.message.strip().splitlines()] or [""]
+            _log.error("a reader of %s failed: %s", self._shown, "\n".join(traced))
+            return LipSyncError(f"{self._shown} cannot be read: {traced[-1]}")
         return error_of(failure)
 
     def _ended(self, status: int) -> LipSyncError:
@@ -103,7 +105,8 @@ class Answers:
             return CpuLimitError(f"{self._shown} takes more than {cpu_s} s of a processor to be read", _GET_ANOTHER)
         if status == -signal.SIGKILL:
             return self._killed()
-        how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        names = {number.value: number.name for number in signal.Signals}
+        how = names.get(-status, f"exit status {status}")
         return UnreadableMediaError(f"{self._shown} ended the process that read it ({how})", _GET_ANOTHER)
 
     def _killed(self) -> LipSyncError:
@@ -117,4 +120,4 @@ class Answers:
 def _relay(line: LogLine) -> None:
     """Log a reader's line here, if it is from a logger of this package."""
     if line.logger.split(".")[0] == _OUR_LOGGERS:
-        logging.getLogger(line.logger).log(line.level, "%s", os.fsdecode(line.text))
+        logging.getLogger(line.logger).log(line.level, "%s", one_line(line.text))

@@ -85,17 +85,15 @@ class _Frames(Items):
         super().__init__(take)
         self._memory = memory
         memory.release = self._take
-        self._is_first = True
 
     @property
     def has_room(self) -> bool:
-        return self._is_first or bool(self._memory.free)
+        return self._memory.has_room
 
     def make_room(self, taken: bytes) -> None:
         self._memory.free.extend(taken)
 
     def pack(self, item: SourceFrame) -> bytes:
-        self._is_first = False
         return self._memory.pack(item)
 
     def unpack(self, data: bytes) -> SourceFrame:

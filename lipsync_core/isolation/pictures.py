@@ -71,6 +71,11 @@ class SharedPictures:
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         return cls(descriptor)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a frame may be packed; how many fit is known from the first one on."""
+        return not self._slot_bytes or bool(self.free)
+
     def close(self) -> None:
         """Let the memory go with the last frame that uses it."""
         self.release = lambda _: None

@@ -22,6 +22,8 @@ from lipsync_core.errors import LipSyncError
 
 _HEAD = struct.Struct("<BQI")  # kind, nanoseconds of CPU so far, bytes that follow
 _MAX_BYTES = 256 << 20
+_MOST_CHARS = 4000
+_UNDECODED = frozenset(map(chr, range(0xDC80, 0xDD00)))  # surrogateescape, PEP 383
 
 
 class Kind(IntEnum):
@@ -129,7 +131,17 @@ def failure_of(error: LipSyncError) -> Failure:
 def error_of(failure: Failure) -> LipSyncError:
     """The error that `failure` describes; one without a class of that name is a plain LipSyncError."""
     kind = _errors_by_name().get(failure.name, LipSyncError)
-    return kind(os.fsdecode(failure.message), os.fsdecode(failure.remedy))
+    return kind(one_line(failure.message), one_line(failure.remedy))
+
+
+def one_line(text: bytes) -> str:
+    """A reader's text without what would begin another line, or move the terminal's cursor; bounded in length."""
+    return "".join(map(_shown, os.fsdecode(text)[:_MOST_CHARS]))
+
+
+def _shown(char: str) -> str:
+    is_of_a_name = char in _UNDECODED  # a name of a file need not be text
+    return char if char.isprintable() or is_of_a_name else " "
 
 
 @cache

@@ -6,12 +6,12 @@ have; `Allowed.with_more` adds to it. No protocol but FFmpeg's `fd` is open: a f
 so its name is never an address, and nothing in it can open a second file.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 
 from lipsync_core.errors import OptionError
+from lipsync_core.in_force import InForce
 
 #: FFmpeg's name of each demuxer, in families of one maker or use.
 _DEMUXERS = (
@@ -101,21 +101,15 @@ class Allowed:
 
 def allowed() -> Allowed:
     """The lists that are in force in this process."""
-    return _in_force
+    return _in_force.value
 
 
-@contextmanager
-def allowing(lists: Allowed) -> Iterator[None]:
+def allowing(lists: Allowed) -> AbstractContextManager[None]:
     """Put `lists` in force for the block, in all threads."""
-    global _in_force
-    before, _in_force = _in_force, lists
-    try:
-        yield
-    finally:
-        _in_force = before
+    return _in_force.changed(lists)
 
 
-_in_force = Allowed()
+_in_force = InForce(Allowed())
 
 
 def _names(text: str) -> tuple[str, ...]:

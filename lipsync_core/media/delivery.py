@@ -96,6 +96,7 @@ class DeliveredPictures:
     def __init__(self, plan: Delivery) -> None:
         self._plan = plan
         self._reformatter = VideoReformatter()
+        self._scales_chroma = _chroma_size(plan.source) != _chroma_size(plan.picture)
         is_mapped = is_hdr(plan.source) and not is_hdr(plan.picture)
         self._tone_mapper = ToneMapper(plan.source, plan.picture) if is_mapped else None
 
@@ -103,11 +104,13 @@ class DeliveredPictures:
         """`picture` as it is delivered, perhaps without its times.
 
         FFmpeg scales chroma by the place that a decoder states for it, and only pictures straight from one state any:
-        without the copy a frame that is shown again, or was read apart, would get other chroma than its twin.
+        without a copy a frame that is shown again, or was read apart, would get other chroma than its twin.
         """
         source, wanted = self._plan.source, self._plan.picture
-        plain = copied(picture)
-        plain.pts, plain.time_base = picture.pts, picture.time_base
+        plain = picture
+        if self._scales_chroma:
+            plain = copied(picture)
+            plain.pts, plain.time_base = picture.pts, picture.time_base
         if self._tone_mapper is not None:
             return self._tone_mapper.convert(plain)
         converted = self._reformatter.reformat(
@@ -124,6 +127,11 @@ class DeliveredPictures:
         converted.colorspace, converted.color_range = colour.matrix, colour.range
         converted.color_primaries, converted.color_trc = colour.primaries, colour.transfer
         return converted
+
+
+def _chroma_size(picture: WorkingPicture) -> tuple[int, int]:
+    pix_fmt = VideoFormat(picture.pix_fmt, picture.width_px, picture.height_px)
+    return pix_fmt.chroma_width(), pix_fmt.chroma_height()
 
 
 def _pix_fmt(source: WorkingPicture, options: JobOptions) -> str:

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from lipsync_core.apart import read_apart, streamed_apart
 from lipsync_core.errors import NoVideoError
+from lipsync_core.isolation.wire import Kind, Message, packed, send
 
 _TEMPORARY = Path(tempfile.gettempdir())
 
@@ -90,6 +92,34 @@ def stumble(path: Path) -> int:
 def lie(path: Path) -> int:
     """Return what the annotation does not promise."""
     return f"no number of {path}"  # type: ignore[return-value]
+
+
+@read_apart
+def forge(path: Path) -> int:
+    """Say more than one line, and what moves the cursor of a terminal."""
+    logging.getLogger("lipsync_core.media").warning("one\ntwo")
+    del path
+    raise NoVideoError("no video\nlipsync: error FORGED: by a file \x1b[2J", "give one")
+
+
+@read_apart
+def end_at_once(path: Path) -> int:
+    """Say that all items were sent, where one value is asked for, in the place of an answer."""
+    connection = socket.socket(fileno=_connection_of(path))
+    send(connection, Message(Kind.END, 0, packed(0)))
+    os._exit(0)
+
+
+def _connection_of(_: Path) -> int:
+    """The descriptor of the reader's connection: the one socket that it has."""
+    return next(each for each in range(3, 64) if _is_socket(each))
+
+
+def _is_socket(descriptor: int) -> bool:
+    try:
+        return stat.S_ISSOCK(os.fstat(descriptor).st_mode)
+    except OSError:
+        return False
 
 
 @read_apart

@@ -158,13 +158,15 @@ def test_errors_are_the_same(tmp_path: Path, content: bytes) -> None:
     assert here == apart
 
 
-@pytest.mark.parametrize("audio_codec", ["auto", "aac", "copy"])
+@pytest.mark.parametrize(
+    "chosen", [{}, {"audio_codec": "aac"}, {"audio_codec": "copy"}, {"max_size": (320, 180)}], ids=str
+)
 def test_a_movie_is_the_same_to_the_byte(
-    face_clip: Path, speech_wav: Path, workspace: Workspace, ffmpeg: Ffmpeg, tmp_path: Path, audio_codec: Any
+    face_clip: Path, speech_wav: Path, workspace: Workspace, ffmpeg: Ffmpeg, tmp_path: Path, chosen: dict[str, Any]
 ) -> None:
     sound = tmp_path / "speech.m4a"
     ffmpeg("-i", speech_wav, "-t", "1", "-c:a", "aac", sound)
-    options = JobOptions(audio_codec=audio_codec, preset="ultrafast")
+    options = JobOptions(**chosen, preset="ultrafast")
 
     def made() -> bytes:
         lip_sync(face_clip, sound, tmp_path / "out.mp4", options, workspace)

@@ -20,6 +20,7 @@ from lipsync_core.isolation.room import prepared_room, reading_room
 from lipsync_core.limit_errors import CpuLimitError, MemoryLimitError, TimeLimitError
 from tests.isolation import misdeeds
 from tests.test_architecture import ROOT
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="readers need Linux")
 PATIENCE_S = 60.0
@@ -51,10 +52,7 @@ def open_descriptors() -> set[str]:
 
 
 def wait_until_gone(process: int) -> None:
-    until_s = time.monotonic() + PATIENCE_S
-    while is_there(process):
-        assert time.monotonic() < until_s, f"{process} is still there"
-        time.sleep(0.01)
+    wait_until(lambda: not is_there(process), PATIENCE_S)
 
 
 @pytest.mark.parametrize("deed", misdeeds.DEEDS)
@@ -150,6 +148,20 @@ def test_a_reader_that_lies_about_its_type_is_found_out(given: Path, room: None)
         misdeeds.lie(given)
 
 
+def test_what_a_reader_says_is_one_line_whatever_it_holds(
+    given: Path, room: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(NoVideoError) as caught:
+        misdeeds.forge(given)
+    assert str(caught.value) == "no video lipsync: error FORGED: by a file  [2J; give one"
+    assert [record.getMessage() for record in caplog.records] == ["one two"]
+
+
+def test_a_reader_that_answers_with_no_value_is_found_out(given: Path, room: None) -> None:
+    with pytest.raises(UnreadableMediaError, match="what no reader says"):
+        misdeeds.end_at_once(given)
+
+
 def test_lines_of_the_log_cross_if_they_are_ours(given: Path, room: None, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         misdeeds.log(given)
@@ -195,10 +207,7 @@ with reading_room("all"):
 """
     asker = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
     try:
-        until_s = time.monotonic() + PATIENCE_S
-        while not told.exists():
-            assert asker.poll() is None and time.monotonic() < until_s
-            time.sleep(0.02)
+        wait_until(lambda: told.exists() or asker.poll() is not None, PATIENCE_S)
         reader, desk = map(int, told.read_text().split())
         assert is_there(reader) and is_there(desk)
     finally:

@@ -4,7 +4,6 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +11,13 @@ from typing import TYPE_CHECKING
 import av
 import pytest
 
+from tests.waiting import wait_until
+
 if TYPE_CHECKING:
     from tests.conftest import Ffmpeg
     from tests.stack.conftest import Json, Service
 
 SPEECH_S, RATE = 12, 25
-LIMIT_S = 120.0
 CANCELLED = "Flow run was cancelled."
 SILENCE_S = 180.0  # 90 s without a heartbeat, and some for a loaded machine
 
@@ -48,13 +48,6 @@ def forked_runs(service: "Service") -> set[int]:
     launcher = service.process("launcher")
     children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
     return {int(pid) for pid in children}
-
-
-def wait_until(is_so: Callable[[], bool], limit_s: float = LIMIT_S) -> None:
-    deadline = time.monotonic() + limit_s
-    while not is_so():
-        assert time.monotonic() < deadline, f"not so after {limit_s} s"
-        time.sleep(0.1)
 
 
 def working(service: "Service", run_id: str, task: str) -> int:
@@ -127,6 +120,7 @@ def test_a_run_that_is_cancelled_while_its_process_starts_does_not_stay_cancelli
         cancel(service, run_id)
         run_ids.append(run_id)
     wait_until(lambda: {state_of(service, run_id) for run_id in run_ids} == {"CANCELLED"}, limit_s=60.0)
+    assert [state_of(service, run_id) for run_id in run_ids] == ["CANCELLED"] * 4
 
 
 def test_a_job_is_run_again_at_once_and_its_worker_lives(service: "Service") -> None:
