@@ -39,6 +39,7 @@ from benchmarks.service_of_its_own import (
     started,
     submitted,
 )
+from benchmarks.stage_signs import SIGNS
 from demo.make_face_clip import make_face_clip
 from infra.local.layout import BUCKET
 from infra.local.objects import read_keys, s3_client
@@ -198,9 +199,7 @@ class Faults:
 
     def _reached(self, job: UUID, stage: str, of: str) -> int | None:
         """Wait for the stage; the process that is in it, or None where the job was too fast."""
-        is_there = {"fetch": _fetches, "track": _tracks, "infer": _infers, "blend": _blends, "encode": _encodes}.get(
-            stage
-        )
+        is_there = SIGNS.get(stage)
         end_s, child = time.monotonic() + _STAGE_LIMIT_S, None
         while time.monotonic() < end_s:
             if of == "child" and child is None:
@@ -287,38 +286,6 @@ class Faults:
         uploads = self._s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
         folders = [path.name for path in self._service.temporary.glob("lipsync-job-*")]
         return [*folders, *self._kept(), *(each["Key"] for each in uploads), *map(str, self._service.run_pids())]
-
-
-def _fetches(folder: Path | None, _pid: int) -> bool:
-    return folder is not None
-
-
-def _tracks(folder: Path | None, pid: int) -> bool:
-    """It decodes the video, which it opens for a moment before, to look at it."""
-    if folder is None or not _reads_video(pid):
-        return False
-    time.sleep(0.1)
-    return _reads_video(pid) and not (folder / "edits.npy").exists()
-
-
-def _reads_video(pid: int) -> bool:
-    try:
-        files = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()]
-        return any("/cache/contents/" in file and Path(file).read_bytes()[4:8] == b"ftyp" for file in files)
-    except OSError:
-        return False
-
-
-def _infers(folder: Path | None, _pid: int) -> bool:
-    return folder is not None and (folder / "edits.npy").exists()
-
-
-def _blends(folder: Path | None, _pid: int) -> bool:
-    return folder is not None and any(folder.glob("output*"))
-
-
-def _encodes(folder: Path | None, _pid: int) -> bool:
-    return folder is not None and any(path.stat().st_size > 0 for path in folder.glob("output*"))
 
 
 def _wait_until(is_so: Callable[[], bool], limit_s: float) -> None:

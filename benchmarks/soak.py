@@ -25,9 +25,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from fractions import Fraction
-from itertools import combinations
 from pathlib import Path
 from threading import Event
 from uuid import uuid4
@@ -41,6 +39,7 @@ sys.path.insert(0, str(_REPOSITORY))
 
 from benchmarks.control_plane import prepared  # noqa: E402
 from benchmarks.service_overhead import distinct_copy  # noqa: E402
+from benchmarks.trends import Sample, table, trends  # noqa: E402
 from lipsync_cli.bench.load import Callers  # noqa: E402
 from lipsync_cli.bench.own_stack import OwnStack, own_stack  # noqa: E402
 from lipsync_cli.bench.parts import LocalParts  # noqa: E402
@@ -54,42 +53,12 @@ from lipsync_service.storage.s3 import s3_client  # noqa: E402
 
 _WIDTH, _HEIGHT = 320, 180
 _SECONDS = 1.0
-_PER_JOBS = 100
-_SHARE = 0.01  # of the median, per hundred jobs
 _MB = 1_000_000
-#: What a hundred jobs may add at least, by the first word of a thing's name.
-_FLOORS = {"memory": 1.0, "descriptors": 1.0, "threads": 0.5, "disk": 1.0, "rows": 50.0, "objects": 10.0, "files": 1.0}
 _SETTLE_S = 3.0
 _DAY_S = 86_400
 _YOUNG_S = 20.0  # what is younger stays as it is
 _VACUUM_S = 5
 _SHARED = "shared buffers"  # PostgreSQL's cache of its files: it grows up to its setting, and no further
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """The service after a number of jobs: sizes in MB, or counts, by name."""
-
-    jobs: int
-    elapsed_s: float
-    values: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Trend:
-    """One thing after the first jobs."""
-
-    name: str
-    first: float
-    last: float
-    slope: float  # per hundred jobs
-    late_slope: float  # of the second half alone
-    limit: float  # per hundred jobs
-
-    @property
-    def verdict(self) -> str:
-        """`flat` or `GROWS`."""
-        return "flat" if self.slope <= self.limit else "GROWS"
 
 
 def small_video(source: Path, path: Path) -> None:
@@ -200,38 +169,6 @@ def _size_bytes(folder: Path) -> int:
             continue
         total += status.st_blocks * 512
     return total
-
-
-def trends(samples: Sequence[Sample], warm: int) -> list[Trend]:
-    """The trend of everything that was ever there, from the first sample after `warm` jobs on."""
-    late = [sample for sample in samples if sample.jobs >= warm]
-    names = dict.fromkeys(name for sample in samples for name in sample.values)
-    found = []
-    for name in names:
-        points = [(sample.jobs, sample.values.get(name, 0.0)) for sample in late]
-        values = [value for _, value in points]
-        floor = _FLOORS[name.split()[0]]
-        limit = max(floor, _SHARE * statistics.median(values))
-        half = points[len(points) // 2 :]
-        found.append(Trend(name, values[0], values[-1], slope_of(points), slope_of(half), limit))
-    return found
-
-
-def slope_of(points: Sequence[tuple[int, float]]) -> float:
-    """The median of the slopes of all pairs, per hundred jobs (Theil 1950, Sen 1968); 0 for a single point."""
-    slopes = [(y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in combinations(points, 2)]
-    return _PER_JOBS * statistics.median(slopes) if slopes else 0.0
-
-
-def table(found: Sequence[Trend]) -> str:
-    """The trends as Markdown."""
-    lines = ["| what | first | last | per 100 jobs | second half | limit | |", "|---|---|---|---|---|---|---|"]
-    lines += [
-        f"| {each.name} | {each.first:.1f} | {each.last:.1f} | {each.slope:+.2f} | {each.late_slope:+.2f} "
-        f"| {each.limit:.2f} | {each.verdict} |"
-        for each in found
-    ]
-    return "\n".join(lines)
 
 
 class Inputs:

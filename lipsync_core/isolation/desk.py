@@ -23,7 +23,8 @@ Read = Callable[[socket.socket, int | None], None]
 _LEFT_TO_THE_ASKER = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _MOST_DESCRIPTORS = 2
 _PR_SET_PDEATHSIG = 1
-_DESCRIPTORS = Path("/proc/self/fd")
+_DESCRIPTORS, _NAME = Path("/proc/self/fd"), Path("/proc/self/comm")
+_DESK_NAME, _READER_NAME = "lipsync-desk", "lipsync-reader"
 
 
 class Desk:
@@ -85,6 +86,7 @@ class Desk:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != desk:
                 os._exit(1)
+            _NAME.write_text(_READER_NAME)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for _, other in self._readers.values():
@@ -112,6 +114,7 @@ class Desk:
 def become_desk(requests: socket.socket, read: Read) -> NoReturn:
     """Be the desk in a process that was forked for it. Keep no descriptor of the asker but `requests`."""
     try:
+        _NAME.write_text(_DESK_NAME)  # a run's own name is looked for
         kept = requests.fileno()
         nothing = os.open(os.devnull, os.O_RDWR)
         for standard in range(3):

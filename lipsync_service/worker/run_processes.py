@@ -38,6 +38,15 @@ def end_process(run_id: UUID) -> bool:
     return False
 
 
+def processes_below(pid: int) -> Iterator[int]:
+    """The children of a process, and theirs."""
+    with suppress(*_GONE):
+        for thread in (_PROC / str(pid) / "task").iterdir():
+            for child in map(int, (thread / "children").read_text(encoding="ascii").split()):
+                yield child
+                yield from processes_below(child)
+
+
 class WorkSeen:
     """Tells from the outside which runs are at work: no part of the run itself has to get a processor for it."""
 
@@ -60,7 +69,7 @@ class WorkSeen:
 class _Look:
     """A process at one moment."""
 
-    ticks: int  # of CPU time, of all its threads
+    ticks: int  # of CPU time, of all its threads and of the readers below it
     is_runnable: bool  # one of its threads runs, or waits for a processor
     is_stopped: bool  # by a signal, or dead
 
@@ -69,6 +78,9 @@ def _look(pid: int) -> _Look | None:
     """The process at this moment; None where it has ended."""
     try:
         state, ticks = _stat(_PROC / str(pid) / "stat")
+        for each in processes_below(pid):  # it waits while they read its inputs
+            with suppress(*_GONE):
+                ticks += _stat(_PROC / str(each) / "stat")[1]
         states = [_stat(path / "stat")[0] for path in (_PROC / str(pid) / "task").iterdir()]
     except _GONE:
         return None
@@ -76,9 +88,9 @@ def _look(pid: int) -> _Look | None:
 
 
 def _stat(path: Path) -> tuple[str, int]:
-    """State, and ticks in user and kernel mode: proc(5), fields 3, 14 and 15."""
+    """State, and ticks in user and kernel mode, those of children that have ended too: proc(5), fields 3, 14 to 17."""
     fields = path.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-    return fields[0], int(fields[11]) + int(fields[12])
+    return fields[0], sum(map(int, fields[11:15]))
 
 
 def _pids(run_ids: Collection[UUID]) -> dict[UUID, int]:

@@ -3,7 +3,7 @@
 import pytest
 
 pytest.importorskip("prefect", reason="the service needs the extra 'service'")
-from benchmarks.soak import Sample, slope_of, table, trends
+from benchmarks.trends import Sample, slope_of, table, trends
 
 
 def samples(name: str, values: list[float], every: int = 20) -> list[Sample]:

@@ -123,6 +123,14 @@ def test_a_desk_that_is_killed_gives_way_to_another(given: Path, room: None) -> 
     assert misdeeds.process_of(given) not in (os.getpid(), reader)
 
 
+def test_desk_and_reader_are_known_by_name(given: Path, room: None) -> None:
+    numbers = misdeeds.count(given, 10**6)
+    reader = next(numbers)
+    desk = Path(f"/proc/{reader}/stat").read_text().split()[3]
+    assert Path(f"/proc/{reader}/comm").read_text() == "lipsync-reader\n"
+    assert Path(f"/proc/{desk}/comm").read_text() == "lipsync-desk\n"
+
+
 def test_errors_cross_with_their_code_and_their_remedy(given: Path, room: None) -> None:
     with pytest.raises(NoVideoError) as caught:
         misdeeds.fail(given)

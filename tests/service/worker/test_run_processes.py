@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,7 +18,9 @@ pytest.importorskip("prefect", reason="the extra service is not installed")
 
 from lipsync_service.worker.cancelling import CANCELLING_RUNS
 from lipsync_service.worker.pool_worker import vouch
-from lipsync_service.worker.run_processes import WorkSeen, end_process, process_of
+from lipsync_service.worker.run_processes import WorkSeen, end_process, process_of, processes_below
+from tests.shared_files import ROOT
+from tests.waiting import wait_until
 
 _NAMED = """
 import sys, uuid
@@ -71,8 +73,7 @@ def test_a_busy_run_is_seen_at_work_and_one_that_is_paused_or_waits_is_not() -> 
             assert time.monotonic() < deadline
         assert found == {busy}
         os.kill(process.pid, signal.SIGSTOP)
-        while "T" not in Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0]:
-            assert time.monotonic() < deadline
+        wait_until(lambda: is_stopped(process.pid))
         assert seen.at_work([busy, idle, gone]) == set()
         os.kill(process.pid, signal.SIGCONT)
         while seen.at_work([busy]) != {busy}:
@@ -89,6 +90,46 @@ class Server:
         assert (method, path) == ("POST", "/events")
         assert {each["event"] for each in json} == {"prefect.flow-run.heartbeat"}
         self.runs += [each["resource"]["prefect.resource.id"] for each in json]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="readers need Linux")
+def test_a_run_that_waits_for_its_reader_is_seen_at_work(tmp_path: Path) -> None:
+    run_id, given = uuid4(), tmp_path / "given.txt"
+    given.write_text("given")
+    program = f"""
+import uuid
+from pathlib import Path
+from lipsync_core.isolation.room import reading_room
+from lipsync_service.worker.run_processes import name_process
+from tests.isolation import misdeeds
+with reading_room("all"):
+    name_process(uuid.UUID({str(run_id)!r}))
+    misdeeds.spin(Path({str(given)!r}))
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
+    try:
+        wait_until(lambda: process_of(run_id) == process.pid)
+        wait_until(lambda: [*names_below(process.pid)][-1:] == ["lipsync-reader"])
+        seen = WorkSeen()
+        for _ in range(3):
+            seen.at_work([run_id])
+            wait_until(lambda: seen.at_work([run_id]) == {run_id})
+        os.kill(process.pid, signal.SIGSTOP)
+        wait_until(lambda: is_stopped(process.pid))
+        assert seen.at_work([run_id]) == set()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def names_below(pid: int) -> Iterator[str]:
+    for each in processes_below(pid):
+        with suppress(FileNotFoundError):
+            yield Path(f"/proc/{each}/comm").read_text().strip()
 
 
 def test_a_worker_sends_the_heartbeat_of_a_run_that_is_too_busy_and_not_of_a_paused_one() -> None:
