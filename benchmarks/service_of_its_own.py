@@ -64,7 +64,11 @@ class BrokenService:
         """The settings of a caller."""
         keys = read_keys(self.layout.s3_keys)
         access = {"s3_access_key": keys.access_key, "s3_secret_key": keys.secret_key}
-        urls = {"api_url": self.layout.api_url, "s3_endpoint": self.layout.s3_url, "storage_url": _FOLDER_URL}
+        urls = {
+            "api_url": self.layout.api_url,
+            "s3_endpoint": self.layout.s3_url,
+            "storage_url": self.layout.storage_url,
+        }
         return Settings.model_validate({**access, **urls, "cache_dir": self.layout.root / "caller"})
 
     def kill(self, part: str) -> bool:
