@@ -22,13 +22,14 @@ def track_clip(
         TransientError: the shared storage does not answer.
     """
     job, key, url = inference.job, inference.track_key, inference.track_url
-    _bring(job, key, url)
+    is_shared = _bring(job, key, url)
     needed_s = source_s_needed(end_s, job.options)
     clip = inference.track_pass.run(inference.inputs.video, needed_s, meter.clock, progress)
-    if not clip.was_cached:
+    was_cached = is_shared and clip.was_cached
+    if not was_cached:  # the job's own store also holds what an earlier try made and could not share
         job.files.put_shared(job.tracks.path(key), url)
     meter.was_cached, meter.items = clip.was_cached, 0 if clip.was_cached else len(clip.track)
-    return TrackReference(key, url, end_s, clip.track.tracker, clip.was_cached)
+    return TrackReference(key, url, end_s, clip.track.tracker, was_cached)
 
 
 def read_clip(job: ServiceJob, reference: TrackReference) -> TrackedClip:
@@ -37,18 +38,21 @@ def read_clip(job: ServiceJob, reference: TrackReference) -> TrackedClip:
     Raises:
         ObjectMissingError: it is no longer kept.
     """
-    _bring(job, reference.key, reference.url)
+    if not job.tracks.path(reference.key).exists():
+        _bring(job, reference.key, reference.url)
     stored = job.tracks.find(reference.key, source_s_needed(reference.sound_end_s, job.options))
     if stored is None:
         raise ObjectMissingError(f"the face track {reference.key} is no longer kept", "run the job again")
     return TrackedClip(stored.track, stored.findings, was_cached=reference.was_cached)
 
 
-def _bring(job: ServiceJob, key: str, url: str) -> None:
-    """Copy the shared track into the job's own store, where there is one and the job has none."""
+def _bring(job: ServiceJob, key: str, url: str) -> bool:
+    """Copy the shared track into the job's own store, unless the job has one; returns whether there is a shared one."""
     kept = job.tracks.path(key)
-    if kept.exists() or not job.files.take(url):
-        return
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with job.files.fetch_shared(url) as shared:
-        shutil.copyfile(shared.path, kept)
+    if not job.files.take(url):
+        return False
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with job.files.fetch_shared(url) as shared:
+            shutil.copyfile(shared.path, kept)
+    return True

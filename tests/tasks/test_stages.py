@@ -54,7 +54,7 @@ from tasks.opening import open_job
 from tasks.rendering import RenderPass, blend_frames, check_sound_of, deliver, encode_frames, open_render
 from tasks.stage_log import StageLog
 from tasks.stages import fetch_audio, fetch_video, plan, upload
-from tasks.tracks import track_clip
+from tasks.tracks import read_clip, track_clip
 
 SPEECH = Path(__file__).parents[2] / "demo" / "speech.wav"
 FRAMES = 24  # of the clip, 0.8 s
@@ -253,6 +253,29 @@ def test_a_job_through_the_service_gives_the_same_frames(
 ) -> None:
     counts = assert_same_as_lip_sync(serve(simple), simple, options, video, audio)
     assert counts.synced == counts.total > 0
+
+
+def test_a_track_that_could_not_be_kept_at_first_is_kept_by_the_next_try(
+    serve: Callable[[Path], Service], simple: Path, video: Path, audio: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options, service, keep = JobOptions(model="viseme"), serve(simple), Storage.put_shared
+    with service.machine("gpu", options, is_inferring=True) as job:
+        inference = open_inference(job, fetched(job, video, audio), load_gpu_pool_parts(job))
+        with job.log.stage("listen") as meter:
+            heard = hear(inference, meter)
+        monkeypatch.setattr(Storage, "put_shared", stopping)
+        with pytest.raises(TransientError), job.log.stage("track") as meter:
+            track_clip(inference, heard.end_s, meter, ignore)
+        monkeypatch.setattr(Storage, "put_shared", keep)
+        with job.log.stage("track") as meter:
+            track = track_clip(inference, heard.end_s, meter, ignore)
+        assert not track.was_cached
+    with service.machine("cpu", options) as job:
+        assert len(read_clip(job, track).track) == FRAMES
+
+
+def stopping(*_: object) -> None:
+    raise TransientError("the S3 server stops", "wait")
 
 
 @pytest.fixture
