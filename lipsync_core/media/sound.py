@@ -1,5 +1,7 @@
 """Decoded sound as samples without gaps, for both the speech analysis and the output's audio."""
 
+from __future__ import annotations  # av.Packet takes its type argument in annotations only
+
 import logging
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,30 +9,25 @@ from fractions import Fraction
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
+from typing import cast
 
 import av
-import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from lipsync_core.apart import streamed_apart
 from lipsync_core.errors import NoAudioError
 from lipsync_core.media.channel_order import native_order, own_orders
-from lipsync_core.media.mixing import SILENT_BYTE, Survey, mixable, surveyed
+from lipsync_core.media.mixing import Survey, mixable, surveyed
 from lipsync_core.media.opening import open_media, reading
 from lipsync_core.media.sound_frames import frame_like, with_finite_samples
+from lipsync_core.media.sound_gaps import MAX_GAP_S, gapless
 from lipsync_core.media.sound_seek import WORTH_S, place_of, skip_to
 from lipsync_core.media.starts import FileStarts, file_starts
 from lipsync_core.media.stream_checks import require_duration
 from lipsync_core.media.times import JUMP_S
 from lipsync_core.media.tracks import require_audio_stream
 
-#: If the timestamps run ahead of the samples by more than this, sound is missing. A smaller difference is
-#: jitter: Matroska rounds to 1 ms, transport streams and phone recordings wobble by a frame (20 to 40 ms).
-MAX_JITTER_S = Fraction(50, 1000)
-#: A longer jump is a fault of the timestamps, not a pause, and is not filled.
-MAX_GAP_S = Fraction(60)
-_SILENCE_BLOCK = 16384  # samples
 #: PyAV counts the planes of a frame until a null pointer, and FFmpeg stores none behind eight: see `interleaved`.
 _UNREADABLE_PLANES = 8
 _MP4_FORMAT = "mov,mp4,m4a,3gp,3g2,mj2"  # the name of FFmpeg's demuxer
@@ -88,9 +85,9 @@ def _part(cut: AudioCut, starts: FileStarts) -> Iterator[av.AudioFrame]:
         first = next(skipped, None)
         place = place_of(first, cut.start_s)
         if first is not None and place:
-            return _trimmed(_gapless(chain((first,), skipped), Fraction(0), max_gap_s, place), cut, place)
+            return _trimmed(gapless(chain((first,), skipped), Fraction(0), max_gap_s, place), cut, place)
         skipped.close()
-    return _trimmed(_gapless(_uniform(_source_frames(cut)), starts.sound_s, max_gap_s), cut)
+    return _trimmed(gapless(_uniform(_source_frames(cut)), starts.sound_s, max_gap_s), cut)
 
 
 def no_sound_in(cut: AudioCut) -> NoAudioError:
@@ -129,13 +126,34 @@ def _survey(path: Path, _version: int, track: str | None) -> Survey:
 
 
 def _decoded(container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:
-    for packet in container.demux(stream):
+    for packet in _undropped(container.demux(stream)):
         try:
             frames = packet.decode()
         except av.FFmpegError as exc:
             _log.debug("%s: skipped a damaged audio packet at %s: %s", container.name, packet.pts, exc)
             continue
         yield from (frame for frame in frames if frame.samples > 0)
+
+
+def _undropped(packets: Iterable[av.Packet[AudioStream]]) -> Iterator[av.Packet[AudioStream]]:
+    """`packets`, without the mark of those that decoders drop for a time that is not later than the one before.
+
+    FFmpeg's MP4s with a fragment for each frame state every other time one packet too late, and its demuxer then marks
+    the packet after it: half of the sound. What an edit list leaves out has the mark as well, but ascending times.
+    """
+    last: int | None = None
+    for packet in packets:
+        is_repeated = packet.dts is not None and last is not None and packet.dts <= last
+        last = packet.dts
+        if not (packet.is_discard and is_repeated):
+            yield packet
+            continue
+        copy = cast("av.Packet[AudioStream]", av.Packet(bytes(packet)))
+        copy.stream, copy.time_base = packet.stream, packet.time_base
+        copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
+        for side_data in packet.iter_sidedata():
+            copy.set_sidedata(side_data)
+        yield copy
 
 
 def _stated_end_s(container: InputContainer, stream: AudioStream) -> Fraction | None:
@@ -206,42 +224,6 @@ def _uniform(frames: Iterable[av.AudioFrame]) -> Generator[av.AudioFrame]:
             current = shape
         yield from resampler.resample(frame) if shape != wanted else (frame,)
     yield from flush(resampler)
-
-
-def _gapless(
-    frames: Iterable[av.AudioFrame], lead_s: Fraction, max_gap_s: Fraction, count: int = 0
-) -> Iterator[av.AudioFrame]:
-    """Fill `lead_s` before the first sample, and the holes that the timestamps leave, with silence.
-
-    `count` samples lie before the first frame.
-    """
-    anchor_s: Fraction | None = None  # the stream's time at sample 0
-    for frame in frames:
-        if not count and lead_s:
-            count = round(lead_s * frame.sample_rate)
-            yield from _silence(frame, count)
-        if frame.pts is not None and frame.time_base is not None:
-            time_s = frame.pts * frame.time_base
-            anchor_s = time_s - Fraction(count, frame.sample_rate) if anchor_s is None else anchor_s
-            gap_s = time_s - anchor_s - Fraction(count, frame.sample_rate)
-            if MAX_JITTER_S < gap_s <= max_gap_s:
-                missing = round(gap_s * frame.sample_rate)
-                count += missing
-                yield from _silence(frame, missing)
-            elif abs(gap_s) > MAX_JITTER_S:
-                anchor_s += gap_s
-        count += frame.samples
-        yield frame
-
-
-def _silence(like: av.AudioFrame, count: int) -> Iterator[av.AudioFrame]:
-    channels = like.layout.nb_channels
-    value = SILENT_BYTE if like.format.name.startswith("u8") else 0
-    dtype = like.to_ndarray().dtype
-    for first in range(0, count, _SILENCE_BLOCK):
-        length = min(_SILENCE_BLOCK, count - first)
-        shape = (channels, length) if like.format.is_planar else (1, length * channels)
-        yield frame_like(like, np.full(shape, value, dtype), like.layout.name)
 
 
 def _trimmed(frames: Iterable[av.AudioFrame], cut: AudioCut, position: int = 0) -> Iterator[av.AudioFrame]:

@@ -19,8 +19,9 @@ from lipsync_core.errors import RefusedOutputError
 from lipsync_core.media.ffmpeg_log import error_log, reasons
 from lipsync_core.media.opening import open_media
 from lipsync_core.media.output import refusals
-from lipsync_core.media.sound import MAX_JITTER_S, AudioCut
+from lipsync_core.media.sound import AudioCut
 from lipsync_core.media.sound_description import NoEncoderError, SoundDescription, described, like_described
+from lipsync_core.media.sound_gaps import MAX_JITTER_S
 from lipsync_core.media.starts import file_starts
 from lipsync_core.media.tracks import codec_name, require_audio_stream
 

@@ -130,3 +130,24 @@ def test_the_first_channel_of_ambisonics_is_the_sound_from_all_sides(ffmpeg: Ffm
     assert layout == "mono"
     assert abs(found_hz - 300) < MAX_FREQUENCY_ERROR_HZ
     assert speech_level(source) > 1000
+
+
+@pytest.mark.parametrize("rate_hz", [44100, 48000])
+def test_a_fragment_for_each_frame_loses_no_sound_and_puts_no_silence_into_it(
+    ffmpeg: Ffmpeg, tmp_path: Path, rate_hz: int
+) -> None:
+    """Its times are wrong by a frame again and again, and FFmpeg's demuxer has the decoder drop what comes then."""
+    source = tmp_path / "in.mp4"
+    ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=size=128x96:rate=25:duration=2"),
+        *("-f", "lavfi", "-i", f"sine=frequency=500:sample_rate={rate_hz}:duration=2", "-c:v", "libx264", "-bf", "0"),
+        *("-c:a", "aac", "-movflags", "frag_every_frame+empty_moov", source),
+    )
+    rows = np.concatenate([channel_rows(frame) for frame in decode_sound(AudioCut(source))], axis=1)[0]
+    assert 2 * rate_hz <= rows.size <= 2.1 * rate_hz
+    turned = rows * np.exp(-2j * np.pi * 500 * np.arange(rows.size) / rate_hz)
+    block = rate_hz // 100  # five periods
+    blocks = turned[4 * 1024 : 2 * rate_hz - 1024]
+    phasors = blocks[: blocks.size // block * block].reshape(-1, block).mean(axis=1)
+    assert np.abs(phasors).min() > 0.8 * np.abs(phasors).max()  # no block is silent
+    assert np.abs(np.angle(phasors / phasors[0])).max() < 0.2  # and none follows another of another time
