@@ -1,14 +1,19 @@
 """The first frame of a stream."""
 
+from itertools import islice
+
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+#: Packets: a minute of a picture and its sound, at 60 frames/s and 10 ms of sound. A file may state millions of them.
+LOOKED_AT = 10_000
+
 
 def first_frame(container: InputContainer, stream: VideoStream | AudioStream) -> av.VideoFrame | av.AudioFrame | None:
-    """The first frame that decodes, or None."""
-    for packet in container.demux(stream):
+    """The first frame that decodes, of the first `LOOKED_AT` packets, or None."""
+    for packet in islice(container.demux(stream), LOOKED_AT):
         try:
             frame = next(iter(packet.decode()), None)
         except av.error.InvalidDataError:

@@ -24,7 +24,7 @@ from lipsync_core.media.sound_frames import frame_like, with_finite_samples
 from lipsync_core.media.sound_gaps import MAX_GAP_S, gapless
 from lipsync_core.media.sound_seek import WORTH_S, place_of, skip_to
 from lipsync_core.media.starts import FileStarts, file_starts
-from lipsync_core.media.stream_checks import require_duration
+from lipsync_core.media.stream_checks import require_duration, require_sound
 from lipsync_core.media.times import JUMP_S
 from lipsync_core.media.tracks import require_audio_stream
 
@@ -132,7 +132,10 @@ def _decoded(container: InputContainer, stream: AudioStream) -> Iterator[av.Audi
         except av.FFmpegError as exc:
             _log.debug("%s: skipped a damaged audio packet at %s: %s", container.name, packet.pts, exc)
             continue
-        yield from (frame for frame in frames if frame.samples > 0)
+        for frame in frames:
+            require_sound(frame.layout.nb_channels, frame.sample_rate)  # each frame of FLAC states its own rate
+            if frame.samples > 0:
+                yield frame
 
 
 def _undropped(packets: Iterable[av.Packet[AudioStream]]) -> Iterator[av.Packet[AudioStream]]:

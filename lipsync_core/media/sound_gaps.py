@@ -16,7 +16,7 @@ MAX_JITTER_S = Fraction(50, 1000)
 #: A longer jump is a fault of the timestamps, not a pause, and is not filled.
 MAX_GAP_S = Fraction(60)
 _SILENCE_BLOCK = 16384  # samples
-_AHEAD_S = Fraction(2)  # in which a gap has to last
+_AHEAD_S, _AHEAD_FRAMES = Fraction(2), 512  # in which a gap has to last
 
 
 def gapless(
@@ -28,49 +28,59 @@ def gapless(
     """
     anchor_s: Fraction | None = None  # the stream's time at sample 0
     source, ahead = iter(frames), deque[av.AudioFrame]()
+    passing = 0  # frames whose gap is known not to last
     while frame := ahead.popleft() if ahead else next(source, None):
         if not count and lead_s:
             count = round(lead_s * frame.sample_rate)
             yield from _silence(frame, count)
-        if frame.pts is not None and frame.time_base is not None:
-            time_s = frame.pts * frame.time_base
+        time_s = _time_s(frame)
+        if time_s is not None:
             anchor_s = time_s - Fraction(count, frame.sample_rate) if anchor_s is None else anchor_s
             gap_s = time_s - anchor_s - Fraction(count, frame.sample_rate)
             if MAX_JITTER_S < gap_s <= max_gap_s:
-                _look_ahead(source, ahead)
-                lasting_s = _lasting_gap_s(gap_s, time_s, (frame, *ahead))
-                if lasting_s > MAX_JITTER_S:
-                    missing = round(lasting_s * frame.sample_rate)
+                if not passing:
+                    gap_s, passing = _lasting_gap(gap_s, frame, source, ahead)
+                    missing = round(gap_s * frame.sample_rate)
                     count += missing
                     yield from _silence(frame, missing)
             elif abs(gap_s) > MAX_JITTER_S:
                 anchor_s += gap_s
+        passing = max(0, passing - 1)
         count += frame.samples
         yield frame
 
 
-def _look_ahead(source: Iterator[av.AudioFrame], ahead: deque[av.AudioFrame]) -> None:
-    """Take frames from `source` until `ahead` holds `_AHEAD_S`."""
-    while sum(Fraction(frame.samples, frame.sample_rate) for frame in ahead) < _AHEAD_S:
-        following = next(source, None)
-        if following is None:
-            return
-        ahead.append(following)
+def _lasting_gap(
+    gap_s: Fraction, first: av.AudioFrame, source: Iterator[av.AudioFrame], ahead: deque[av.AudioFrame]
+) -> tuple[Fraction, int]:
+    """What is left of a gap before `first` in all of the frames after it, and 0; 0 and their number where it passes.
 
-
-def _lasting_gap_s(gap_s: Fraction, time_s: Fraction, frames: Iterable[av.AudioFrame]) -> Fraction:
-    """What is left of a gap before the first of `frames`, at `time_s`, in all of them.
-
-    FFmpeg's MP4s with a fragment for each frame state most times a frame too late, and some rightly.
+    It passes with the first frame that is in time again. FFmpeg's MP4s with a fragment for each frame state most times
+    a frame too late, and some rightly. The frames are taken from `source` and left in `ahead`.
     """
-    least_s, expected_s = gap_s, time_s
-    for frame in frames:
-        if frame.pts is not None and frame.time_base is not None:
-            left_s = gap_s + frame.pts * frame.time_base - expected_s
-            if left_s >= -MAX_JITTER_S:  # else the times were set back
+    least_s, start_s, expected_s = gap_s, _time_s(first), Fraction(first.samples, first.sample_rate)
+    for number in range(_AHEAD_FRAMES):
+        if expected_s >= _AHEAD_S:
+            break
+        if number == len(ahead):
+            following = next(source, None)
+            if following is None:
+                break
+            ahead.append(following)
+        frame = ahead[number]
+        time_s = _time_s(frame)
+        if start_s is not None and time_s is not None:
+            left_s = gap_s + time_s - start_s - expected_s
+            if abs(left_s) <= MAX_JITTER_S:
+                return Fraction(0), number + 1
+            if left_s > 0:  # else the times were set back
                 least_s = min(least_s, left_s)
         expected_s += Fraction(frame.samples, frame.sample_rate)
-    return least_s
+    return least_s, 0
+
+
+def _time_s(frame: av.AudioFrame) -> Fraction | None:
+    return None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
 
 
 def _silence(like: av.AudioFrame, count: int) -> Iterator[av.AudioFrame]:

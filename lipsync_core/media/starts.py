@@ -15,12 +15,12 @@ from av.container import Container, InputContainer
 from av.video.stream import VideoStream
 
 from lipsync_core.apart import read_apart
+from lipsync_core.media.first_frame import LOOKED_AT
 from lipsync_core.media.opening import is_still, open_media
 from lipsync_core.media.tracks import audio_stream, video_stream
 
 #: A longer lead is a fault of the timestamps, and none is taken.
 MAX_LEAD_S = Fraction(60)
-_LOOKED_AT = 10_000  # packets: a minute of both, at 60 frames/s and 10 ms of sound
 _LEAST_LEAD_S = Fraction(2, 1000)  # Matroska rounds to 1 ms
 _TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT (libavformat/avformat.h)
 _WITHOUT_TIMES = "avi"  # it stores no times; FFmpeg makes those of the pictures later by the delay of the B-frames
@@ -115,7 +115,7 @@ def _first_times(
     found: dict[int, Fraction | None] = {}
     for stream in wanted:
         stream.codec_context.thread_count = 1  # more threads would hold the first frame back
-    for packet in islice(container.demux(wanted), _LOOKED_AT):
+    for packet in islice(container.demux(wanted), LOOKED_AT):
         index = packet.stream.index
         if index not in found:
             found.update((index, time_s) for time_s in _first_time(packet, container.format.name == _ASF))

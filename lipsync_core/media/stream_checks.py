@@ -41,7 +41,7 @@ def require_within_limits(stream: VideoStream | AudioStream) -> None:
     if isinstance(stream, VideoStream):
         require_pixels(stream.width, stream.height)
     else:
-        _require_sound(stream)
+        require_sound(stream.codec_context.layout.nb_channels, stream.codec_context.sample_rate)
 
 
 def require_pixels(width_px: int, height_px: int) -> None:
@@ -49,6 +49,21 @@ def require_pixels(width_px: int, height_px: int) -> None:
     most = limits().max_pixels
     if width_px * height_px > most:
         raise PixelLimitError(f"the picture has {width_px}x{height_px} pixels, more than {most}", "scale it down")
+
+
+def require_sound(channels: int, rate_hz: int) -> None:
+    """Raise ChannelLimitError or SampleRateLimitError where a sound, or a frame of it, is beyond a limit."""
+    present = limits()
+    if channels > present.max_channels:
+        raise ChannelLimitError(
+            f"the sound has {channels} channels, more than {present.max_channels}", "mix it to fewer channels"
+        )
+    if not present.min_sample_rate_hz <= rate_hz <= present.max_sample_rate_hz:
+        raise SampleRateLimitError(
+            f"the sound has {rate_hz} samples a second, not {present.min_sample_rate_hz} to "
+            f"{present.max_sample_rate_hz}",
+            "convert it to 48000",
+        )
 
 
 def require_duration(duration_s: Fraction, name: str) -> None:
@@ -94,21 +109,6 @@ def require_frame_rate(frames: float, stated: str) -> None:
     if frames > most:
         raise FrameRateLimitError(
             f"{stated} {frames:.6g} frames a second, more than {most}", "convert it to fewer frames a second"
-        )
-
-
-def _require_sound(stream: AudioStream) -> None:
-    codec, present = stream.codec_context, limits()
-    channels, rate_hz = codec.layout.nb_channels, codec.sample_rate
-    if channels > present.max_channels:
-        raise ChannelLimitError(
-            f"the sound has {channels} channels, more than {present.max_channels}", "mix it to fewer channels"
-        )
-    if not present.min_sample_rate_hz <= rate_hz <= present.max_sample_rate_hz:
-        raise SampleRateLimitError(
-            f"the sound has {rate_hz} samples a second, not {present.min_sample_rate_hz} to "
-            f"{present.max_sample_rate_hz}",
-            "convert it to 48000",
         )
 
 

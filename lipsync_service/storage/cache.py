@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from lipsync_service.storage.segments import forget_segments
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BLOCK_BYTES = 512  # the unit of st_blocks, independent of the file system's own blocks (POSIX)
 _LOOK_EVERY_S = 60.0  # at all files, which takes .1 ms each; between two looks, what is admitted is added up
+_MOST_SOURCES = 100  # of one content: jobs whose edits are equal keep them at an address each
 _logger = logging.getLogger(__name__)
 
 
@@ -186,10 +188,22 @@ class DownloadCache:
                 yield _Entry(status.st_mtime_ns, status.st_blocks * _BLOCK_BYTES, path)
 
     def _forget_sources(self) -> None:
-        for path in self._folder.glob("sources/*"):
+        """Remove the notes of contents that are gone, and of the others all but the latest."""
+        named = Counter[str]()
+        for path in sorted(self._folder.glob("sources/*"), key=_noted_at_ns, reverse=True):
             sha256 = self.remembered(path.name)
-            if sha256 is not None and not self._content(sha256).exists():
+            if sha256 is None:
+                continue
+            named[sha256] += 1
+            if named[sha256] > _MOST_SOURCES or not self._content(sha256).exists():
                 path.unlink(missing_ok=True)
+
+
+def _noted_at_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0  # a note that has just been replaced
 
 
 @contextmanager

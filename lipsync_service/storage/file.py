@@ -45,8 +45,10 @@ class FileStore:
             return False
 
     def check_target(self, location: Location) -> None:
-        """Refuse an address outside of the roots."""
-        self._rooted(location)
+        """Refuse an address outside of the roots, or of what is no regular file."""
+        _, real = self._rooted(location)
+        with suppress(OSError):  # there is nothing, or the job says more when it writes
+            _require_regular(real.lstat(), location)
 
     def discard(self, location: Location) -> None:
         """Remove the file, if there is one."""
@@ -58,8 +60,14 @@ class FileStore:
             os.unlink(name, dir_fd=folder)
 
     def put(self, path: Path, location: Location, sent: Sent, may_write: MayWrite | None = None) -> None:
-        """Copy `path` to `location`, which changes in one step after `may_write`; missing folders are made."""
+        """Copy `path` to `location`, which changes in one step after `may_write`; missing folders are made.
+
+        Raises:
+            UrlRefusedError: it is outside of the roots, or there is a folder, pipe, socket or device.
+        """
         with path.open("rb") as source, self._folder_of(location, makes=True) as (folder, name):
+            with suppress(FileNotFoundError):
+                _require_regular(os.lstat(name, dir_fd=folder), location)
             partial = f".{secrets.token_hex(8)}.partial"
             with output_errors(Path(location.path)):
                 handle = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=folder)
@@ -88,8 +96,7 @@ class FileStore:
             with _read_errors(location):
                 handle = os.open(name, _READ, dir_fd=folder)
             try:
-                if not stat.S_ISREG(os.fstat(handle).st_mode):
-                    raise UrlRefusedError(f"{location.shown} is not a regular file", "give the address of a file")
+                _require_regular(os.fstat(handle), location)
                 yield handle
             finally:
                 os.close(handle)
@@ -150,6 +157,11 @@ class FileSource:
             while left > 0 and (block := file.read(min(BLOCK_BYTES, left))):
                 left -= len(block)
                 yield block
+
+
+def _require_regular(status: os.stat_result, location: Location) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise UrlRefusedError(f"{location.shown} is not a regular file", "give the address of a file")
 
 
 def _outside(location: Location) -> UrlRefusedError:

@@ -111,6 +111,31 @@ def long_flac(path: Path) -> None:
     path.write_bytes(short_flac(path.read_bytes()))
 
 
+def uneven_flac() -> bytes:
+    """A FLAC of 48 kHz with one block of 4096 samples at 1 Hz: more than an hour, 197 million samples at 48 kHz.
+
+    Each frame (RFC 9639, 9) has a block size and a rate of 16 bits behind its header, and one constant subframe.
+    """
+    frames = []
+    for number in range(25):
+        rate = 1 if number == 12 else 48000
+        head = b"\xff\xf8\x7d\x08" + struct.pack(">BHH", number, 4095, rate)
+        head += bytes([_crc(head, 8, 0x07)])
+        body = head + b"\0" + struct.pack(">h", 1000)
+        frames.append(body + struct.pack(">H", _crc(body, 16, 0x8005)))
+    stream_info = struct.pack(">HH", 16, 65535) + bytes(6) + (48000 << 44 | 15 << 36).to_bytes(8, "big") + bytes(16)
+    return b"fLaC" + b"\x80" + len(stream_info).to_bytes(3, "big") + stream_info + b"".join(frames)
+
+
+def _crc(content: bytes, bits: int, polynomial: int) -> int:
+    value, top, mask = 0, 1 << bits - 1, (1 << bits) - 1
+    for byte in content:
+        value ^= byte << bits - 8
+        for _ in range(8):
+            value = (value << 1 ^ (polynomial if value & top else 0)) & mask
+    return value
+
+
 def raw_movie(count: int, delta: int, timescale: int = 1000, *, tracks: int = 1, more: bytes = b"") -> bytes:
     """A MOV of `count` raw pictures of 4x4, each `delta` units long."""
     one = trak(table(raw_video(), count, 48, delta), timescale=timescale, duration=count * delta)
@@ -252,6 +277,7 @@ SOUNDS = (
     Case("double.wav", _REFUSED, data(wav(_TONE, bits=64)), is_sound=True),
     Case("hertz.wav", "LIMIT_SAMPLE_RATE", data(wav(_TONE[:8000], rate=1)), is_sound=True),
     Case("giga.wav", "LIMIT_SAMPLE_RATE", data(wav(_TONE, rate=2**31 - 1)), is_sound=True),
+    Case("uneven.flac", "LIMIT_SAMPLE_RATE", data(uneven_flac()), "", is_sound=True),
     Case("wide.wav", "LIMIT_CHANNELS", data(wav(bytes(255 * 2 * 800), channels=255)), is_sound=True),
     Case("nan.wav", "NO_FACE", data(wav(struct.pack("<f", float("nan")) * 16000, code=3, bits=32)), "", is_sound=True),
     Case("huge.wav", "NO_FACE", data(wav(struct.pack("<d", 1e300) * 16000, code=3, bits=64)), "", is_sound=True),

@@ -165,6 +165,19 @@ def test_a_key_whose_content_is_gone_is_forgotten(cache: DownloadCache, tmp_path
     assert cache.remembered("key-of-a") is None and cache.remembered("never") is None
 
 
+def test_of_a_content_that_stays_only_the_latest_keys_are_remembered(cache: DownloadCache, tmp_path: Path) -> None:
+    kept = add(cache, "a")
+    for number in range(150):
+        cache.remember(f"key-{number}", kept)
+        os.utime(tmp_path / "cache" / "sources" / f"key-{number}", (number, number))
+    with cache.lease(kept):
+        for name in "bcde":
+            add(cache, name)
+    assert {path.name for path in (tmp_path / "cache" / "sources").iterdir()} == {
+        f"key-{number}" for number in range(50, 150)
+    }
+
+
 def test_a_damaged_note_is_no_note(cache: DownloadCache, tmp_path: Path) -> None:
     cache.remember("key", "f" * 64)
     (tmp_path / "cache" / "sources" / "key").write_bytes(b"../../etc/passwd\xff")

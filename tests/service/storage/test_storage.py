@@ -3,6 +3,7 @@
 import hashlib
 import os
 import random
+import socket
 import threading
 import traceback
 from collections.abc import Callable
@@ -256,6 +257,21 @@ def test_fetching_fails_when_a_file_is_a_pipe_or_a_folder(settings: MakeSettings
     for name in ("pipe", "folder"):
         with pytest.raises(UrlRefusedError), storage.fetch(f"file://{tmp_path}/{name}"):
             pass
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "folder"])
+def test_putting_replaces_nothing_but_a_file(settings: MakeSettings, tmp_path: Path, kind: str) -> None:
+    target = tmp_path / kind
+    with socket.socket(socket.AF_UNIX) as bound:
+        {"pipe": os.mkfifo, "socket": lambda path: bound.bind(str(path)), "folder": os.mkdir}[kind](target)
+    before = target.lstat()
+    storage = Storage(settings(file_roots=(tmp_path,)))
+    with pytest.raises(UrlRefusedError, match="not a regular file"):
+        storage.check_target(target.as_uri())
+    with pytest.raises(UrlRefusedError, match="not a regular file"):
+        storage.put(make_file(tmp_path / "source", 10), target.as_uri())
+    assert os.path.samestat(before, target.lstat())
+    assert not list(tmp_path.glob(".*.partial"))
 
 
 def test_putting_leaves_nothing_when_the_folder_cannot_be_written(settings: MakeSettings, tmp_path: Path) -> None:
