@@ -139,6 +139,7 @@ def test_a_worker_sends_the_heartbeat_of_a_run_that_is_too_busy_and_not_of_a_pau
     client: Any = server
     with named_process(busy, "busy") as process, named_process(paused, "busy") as stopped:
         os.kill(stopped.pid, signal.SIGSTOP)
+        wait_until(lambda: is_stopped(stopped.pid))  # on a busy machine it goes on for a moment
         for run_id in (busy, paused):
             CANCELLING_RUNS.add(run_id, lambda _: None)
         try:
