@@ -33,8 +33,8 @@ from lipsync_core.media.allowed import allowed
 from lipsync_core.media.channel_order import forget_own_orders
 from lipsync_core.media.ffmpeg_log import log_of, reasons
 from lipsync_core.media.stills import is_heif_still
-from lipsync_core.media.structure import check_structure
 from lipsync_core.media.truncation import is_missing_index, is_missing_samples
+from lipsync_core.structure.check import check_structure
 
 _GET_A_WHOLE_FILE = "copy or download the file again"
 _IMAGES = "_pipe"  # FFmpeg's demuxers of one image each end in this

@@ -5,55 +5,15 @@ from __future__ import annotations
 import os
 import socket
 import struct
-import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.hostile.boxes import box, full, id3, movie, numbers, png, raw_sound, raw_video, table, trak, wav, y4m
+from tests.hostile.bombs import BOMBS
+from tests.hostile.boxes import numbers, wav, y4m
+from tests.hostile.case import Case, data, like
+from tests.hostile.movies import BAIT, elsewhere, raw_movie, with_alien_sound
 
-BAIT = "bait.mp4"  # a pipe: whoever opens it to read waits until the guard ends it
-_MIB = 1 << 20
 _TONE = struct.pack("<h", 3000) * 8000
 _MILLION = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One file that is given as the video or the sound of a job."""
-
-    name: str  # of the file, and of the test
-    code: str  # of `lipsync run`
-    make: Callable[[Path], object]
-    probed: str | None = None  # the code of `lipsync probe` where it is another; "" for none
-    is_sound: bool = False
-    variables: Mapping[str, str] = field(default_factory=dict)
-    options: tuple[str, ...] = ()
-    label: str = ""
-
-    def __str__(self) -> str:
-        return self.label or self.name
-
-
-def data(content: bytes | str) -> Callable[[Path], object]:
-    """Makes a file with this content."""
-    as_bytes = content.encode() if isinstance(content, str) else content
-    return lambda path: path.write_bytes(as_bytes)
-
-
-def like(seed: str, change: Callable[[bytes], bytes] = lambda content: content) -> Callable[[Path], object]:
-    """Makes a file like one of the fuzzer's, changed."""
-    return lambda path: path.write_bytes(change((path.parent.parent / "seeds" / seed).read_bytes()))
-
-
-def bomb(size: int = 200_000_000) -> bytes:
-    return zlib.compress(b"a" * size)
-
-
-def large_jpeg(content: bytes) -> bytes:
-    """The header of a small JPEG with 16000 x 16000 in its frame."""
-    at = content.index(b"\xff\xc0")
-    return content[: at + 5] + struct.pack(">HH", 16000, 16000) + content[at + 9 :]
 
 
 def short_flac(content: bytes) -> bytes:
@@ -89,11 +49,6 @@ def short_mp3(content: bytes) -> bytes:
     """An MP3 whose first frame says that there are two more."""
     at = next(content.index(name) for name in (b"Xing", b"Info") if name in content)
     return content[: at + 8] + numbers(2) + content[at + 12 :]
-
-
-def large(content: bytes, width: int, height: int, form: str) -> bytes:
-    """The content with each pair of 64 and 48, written as `form`, made `width` and `height`."""
-    return content.replace(struct.pack(form, 64, 48), struct.pack(form, width, height))
 
 
 def long_flac(path: Path) -> None:
@@ -134,51 +89,6 @@ def _crc(content: bytes, bits: int, polynomial: int) -> int:
         for _ in range(8):
             value = (value << 1 ^ (polynomial if value & top else 0)) & mask
     return value
-
-
-def raw_movie(count: int, delta: int, timescale: int = 1000, *, tracks: int = 1, more: bytes = b"") -> bytes:
-    """A MOV of `count` raw pictures of 4x4, each `delta` units long."""
-    one = trak(table(raw_video(), count, 48, delta), timescale=timescale, duration=count * delta)
-    head = movie(*([one] * tracks), more=more, brand=b"qt  ")
-    # The only chunk begins where the content of "mdat" does: the offset is written once the head's size is known.
-    head = head.replace(full(b"stco", numbers(1, 40)), full(b"stco", numbers(1, len(head) + 8)))
-    return head + box(b"mdat", b"\x80" * 48 * min(count, 2000))
-
-
-def with_alien_sound() -> bytes:
-    """A movie with a second track, of sound in a format that nobody knows."""
-    entry = bytes(6) + b"\0\1" + bytes(8) + struct.pack(">HHHHI", 1, 16, 0, 0, 48000 << 16)
-    sound = full(b"stsd", numbers(1), box(b"zzzz", entry))
-    return raw_movie(3, 40, more=trak(table(sound, 1, 4), number=2, kind=b"soun"))
-
-
-def edited(samples: int, edits: int) -> bytes:
-    """A movie of which each of its `edits` shows all samples."""
-    edit_list = box(b"edts", full(b"elst", numbers(edits), numbers(1000, 0, 0x10000) * edits))
-    track = trak(table(raw_video(), samples, 1))
-    return movie(box(b"trak", track[8:], edit_list))
-
-
-def fragment(count: int) -> bytes:
-    """A movie fragment of `count` samples without a byte for each."""
-    run = full(b"trun", numbers(count))
-    return movie(trak(table(raw_video(), 0, 0)), more=box(b"mvex", full(b"trex", numbers(1, 1, 40, 0, 0)))) + box(
-        b"moof", full(b"mfhd", numbers(1)), box(b"traf", box(b"tfhd", numbers(0x18, 1, 40, 0)), run)
-    )
-
-
-def squeezed(size: int) -> bytes:
-    """A MOV whose header is compressed, and says that it unfolds to `size` bytes."""
-    inner = box(b"dcom", b"zlib") + box(b"cmvd", numbers(size), zlib.compress(bytes(1000)))
-    return box(b"ftyp", b"qt  ", bytes(4)) + box(b"moov", box(b"cmov", inner)) + box(b"mdat", bytes(8))
-
-
-def elsewhere(path: Path) -> object:
-    """A MOV whose samples lie in another file, by an absolute path, as QuickTime's reference movies have it."""
-    target = str(path.parent / BAIT).encode()
-    alias = box(b"alis", numbers(0), bytes(150) + struct.pack(">hH", 2, len(target)) + target + b"\xff\xff\0\0")
-    samples = table(raw_video(), 3, 48)
-    return path.write_bytes(movie(trak(samples, reference=alias), brand=b"qt  ") + box(b"mdat", bytes(8)))
 
 
 def _socket(path: Path) -> None:
@@ -246,28 +156,6 @@ LENGTHS = (
          options=("--length", "video")),
     Case("short.mp3", "LIMIT_DURATION", like("sound.mp3", short_mp3), "", is_sound=True, variables=_FIFTH),
     Case("plain.flac", "LIMIT_DURATION", like("sound.flac"), is_sound=True, variables=_FIFTH),
-)  # fmt: skip
-BOMBS = (
-    Case("samples.mp4", "LIMIT_INDEX", data(movie(trak(table(raw_video(), 50 * _MILLION, 1))))),
-    Case("runs.mov", "LIMIT_INDEX", data(
-        movie(trak(table(raw_sound(), 0x7FFFFFFF, 2, delta=1, in_chunk=0xFFFFFFF0), kind=b"soun"))), is_sound=True),
-    Case("fragment.mp4", "LIMIT_INDEX", data(fragment(50 * _MILLION))),
-    Case("boxes.mp4", "LIMIT_INDEX", data(box(b"ftyp", b"isom", bytes(4)) + box(b"free") * 300_000),
-         variables={"LIPSYNC_MAX_INDEX_ENTRIES": "1000000"}),
-    Case("edits.mp4", "LIMIT_INDEX", data(edited(20_000, 20_000))),
-    Case("squeezed.mov", "LIMIT_METADATA", data(squeezed(0x7FFFFFFF))),
-    Case("text.png", "LIMIT_METADATA", data(png((b"zTXt", b"k\0\0" + bomb())))),
-    Case("profile.png", "LIMIT_METADATA", data(png((b"iCCP", b"k\0\0" + bomb())))),
-    Case("words.png", "LIMIT_METADATA", data(png((b"iTXt", b"k\0\1\0\0\0" + bomb())))),
-    Case("large.png", "LIMIT_PIXELS", data(png(size=(16000, 16000)))),
-    Case("large.jpg", "LIMIT_PIXELS", like("still.jpg", large_jpeg)),
-    Case("large.gif", "LIMIT_PIXELS", like("loop.gif", lambda content: large(content, 60000, 60000, "<HH"))),
-    Case("large.bmp", "LIMIT_PIXELS", like("still.bmp", lambda content: large(content, 60000, 60000, "<ii"))),
-    Case("large.mov", "LIMIT_PIXELS", like("prores.mov", lambda content: large(content, 60000, 60000, ">HH"))),
-    Case("tag.mp3", "LIMIT_METADATA", lambda path: path.write_bytes(
-        id3([(b"TIT2", 100 * _MIB, bomb(100 * _MIB))]) + (path.parent.parent / "seeds/sound.mp3").read_bytes()),
-        is_sound=True),
-    Case("tracks.mov", "LIMIT_STREAMS", data(raw_movie(3, 40, tracks=1000))),
 )  # fmt: skip
 SOUNDS = (
     Case("alien.wav", _REFUSED, data(wav(_TONE, code=0xFFFF)), is_sound=True),

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.hostile import seeds
-from tests.hostile.corpus import BAIT, CASES, Case
+from tests.hostile.case import Case
+from tests.hostile.corpus import CASES
 from tests.hostile.fuzzing import fault, fuzz, mutant
 from tests.hostile.guard import Guard, Outcome
+from tests.hostile.movies import BAIT
 
 MUTANTS = 300
 MORE_MEMORY = 300 << 20  # bytes that no hostile file may take, beside those of the imported product

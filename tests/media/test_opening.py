@@ -15,9 +15,9 @@ from lipsync_core.limits import Limits
 from lipsync_core.media.allowed import Allowed, allowing
 from lipsync_core.media.probe import probe, require_audio, video_of
 from lipsync_core.media.sound import AudioCut, decode_sound
-from lipsync_core.media.structure import check_structure
+from lipsync_core.structure.check import check_structure
 from tests.hostile.boxes import box, full, id3, movie, numbers, png, raw_sound, raw_video, table, trak, wav
-from tests.hostile.corpus import with_alien_sound
+from tests.hostile.movies import with_alien_sound
 
 if TYPE_CHECKING:
     from tests.conftest import Ffmpeg

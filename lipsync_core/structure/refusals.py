@@ -1,0 +1,18 @@
+"""The two refusals that several kinds of files share."""
+
+from lipsync_core.limit_errors import MetadataLimitError, PixelLimitError
+from lipsync_core.limits import Limits
+
+
+def require_pixels(width: int, height: int, limits: Limits) -> None:
+    """Raise PixelLimitError where a picture of this size has too many pixels."""
+    if width * height > limits.max_pixels:
+        raise PixelLimitError(f"it has {width}x{height} pixels, more than {limits.max_pixels}", "scale it down")
+
+
+def require_metadata(unfolded: int, limits: Limits) -> None:
+    """Raise MetadataLimitError where `unfolded` bytes of headers are too many."""
+    if unfolded > limits.max_metadata_bytes:
+        raise MetadataLimitError(
+            f"its compressed headers unfold to more than {limits.max_metadata_bytes} bytes", "save the file anew"
+        )

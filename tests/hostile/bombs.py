@@ -1,0 +1,52 @@
+"""Small files that unfold to much: indexes, compressed texts, sizes of pictures, numbers of streams."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+from tests.hostile.boxes import box, id3, movie, png, raw_sound, raw_video, table, trak
+from tests.hostile.case import Case, data, like
+from tests.hostile.movies import edited, fragment, raw_movie, squeezed
+
+_MIB = 1 << 20
+_MILLION = 1_000_000
+
+
+def bomb(size: int = 200_000_000) -> bytes:
+    return zlib.compress(b"a" * size)
+
+
+def large_jpeg(content: bytes) -> bytes:
+    """The header of a small JPEG with 16000 x 16000 in its frame."""
+    at = content.index(b"\xff\xc0")
+    return content[: at + 5] + struct.pack(">HH", 16000, 16000) + content[at + 9 :]
+
+
+def large(content: bytes, width: int, height: int, form: str) -> bytes:
+    """The content with each pair of 64 and 48, written as `form`, made `width` and `height`."""
+    return content.replace(struct.pack(form, 64, 48), struct.pack(form, width, height))
+
+
+BOMBS = (
+    Case("samples.mp4", "LIMIT_INDEX", data(movie(trak(table(raw_video(), 50 * _MILLION, 1))))),
+    Case("runs.mov", "LIMIT_INDEX", data(
+        movie(trak(table(raw_sound(), 0x7FFFFFFF, 2, delta=1, in_chunk=0xFFFFFFF0), kind=b"soun"))), is_sound=True),
+    Case("fragment.mp4", "LIMIT_INDEX", data(fragment(50 * _MILLION))),
+    Case("boxes.mp4", "LIMIT_INDEX", data(box(b"ftyp", b"isom", bytes(4)) + box(b"free") * 300_000),
+         variables={"LIPSYNC_MAX_INDEX_ENTRIES": "1000000"}),
+    Case("edits.mp4", "LIMIT_INDEX", data(edited(20_000, 20_000))),
+    Case("squeezed.mov", "LIMIT_METADATA", data(squeezed(0x7FFFFFFF))),
+    Case("text.png", "LIMIT_METADATA", data(png((b"zTXt", b"k\0\0" + bomb())))),
+    Case("profile.png", "LIMIT_METADATA", data(png((b"iCCP", b"k\0\0" + bomb())))),
+    Case("words.png", "LIMIT_METADATA", data(png((b"iTXt", b"k\0\1\0\0\0" + bomb())))),
+    Case("large.png", "LIMIT_PIXELS", data(png(size=(16000, 16000)))),
+    Case("large.jpg", "LIMIT_PIXELS", like("still.jpg", large_jpeg)),
+    Case("large.gif", "LIMIT_PIXELS", like("loop.gif", lambda content: large(content, 60000, 60000, "<HH"))),
+    Case("large.bmp", "LIMIT_PIXELS", like("still.bmp", lambda content: large(content, 60000, 60000, "<ii"))),
+    Case("large.mov", "LIMIT_PIXELS", like("prores.mov", lambda content: large(content, 60000, 60000, ">HH"))),
+    Case("tag.mp3", "LIMIT_METADATA", lambda path: path.write_bytes(
+        id3([(b"TIT2", 100 * _MIB, bomb(100 * _MIB))]) + (path.parent.parent / "seeds/sound.mp3").read_bytes()),
+        is_sound=True),
+    Case("tracks.mov", "LIMIT_STREAMS", data(raw_movie(3, 40, tracks=1000))),
+)  # fmt: skip
