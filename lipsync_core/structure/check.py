@@ -7,7 +7,7 @@ limit. So their sizes are added up here first, from their headers alone.
 from typing import BinaryIO
 
 from lipsync_core.limits import Limits
-from lipsync_core.structure.boxes import FIRST_BOXES, Boxes
+from lipsync_core.structure.index import Index
 from lipsync_core.structure.pictures import JPEG, PNG, check_jpeg, check_png, stated_size
 from lipsync_core.structure.refusals import require_pixels
 from lipsync_core.structure.tags import ID3, check_id3
@@ -31,5 +31,5 @@ def check_structure(file: BinaryIO, size_bytes: int, limits: Limits) -> None:
         check_jpeg(file, limits)
     elif head.startswith(ID3):
         check_id3(file, limits)
-    elif head[4:8] in FIRST_BOXES:
-        Boxes(file, limits).check(0, size_bytes)
+    else:
+        Index(limits).add_file(file, size_bytes)  # other files have few bytes that look like boxes

@@ -27,10 +27,11 @@ def with_alien_sound() -> bytes:
     return raw_movie(3, 40, more=trak(table(sound, 1, 4), number=2, kind=b"soun"))
 
 
-def edited(samples: int, edits: int) -> bytes:
-    """A movie of which each of its `edits` shows all samples."""
-    edit_list = box(b"edts", full(b"elst", numbers(edits), numbers(1000, 0, 0x10000) * edits))
-    track = trak(table(raw_video(), samples, 1))
+def edited(samples: int, edits: int, *, start: int = 0, duration: int | None = None, more: bytes = b"") -> bytes:
+    """A movie of which each of its `edits` shows all samples, or those of a part in units of a 40th of one."""
+    shown = numbers(samples * 40 if duration is None else duration, start, 0x10000)
+    edit_list = box(b"edts", full(b"elst", numbers(edits), shown * edits))
+    track = trak(table(raw_video(), samples, 1) + more)
     return movie(box(b"trak", track[8:], edit_list))
 
 
@@ -40,6 +41,14 @@ def fragment(count: int) -> bytes:
     return movie(trak(table(raw_video(), 0, 0)), more=box(b"mvex", full(b"trex", numbers(1, 1, 40, 0, 0)))) + box(
         b"moof", full(b"mfhd", numbers(1)), box(b"traf", box(b"tfhd", numbers(0x18, 1, 40, 0)), run)
     )
+
+
+def chaptered(count: int) -> bytes:
+    """A MOV of three pictures, with a track of `count` chapters."""
+    texts = full(b"stsd", numbers(1), box(b"text", bytes(6) + b"\0\1" + bytes(44)))
+    reference = box(b"tref", box(b"chap", numbers(2)))
+    video, chapters = trak(table(raw_video(), 3, 48)), trak(table(texts, count, 2), number=2, kind=b"text")
+    return movie(box(b"trak", video[8:], reference), chapters, brand=b"qt  ") + box(b"mdat", bytes(2 * count))
 
 
 def squeezed(size: int) -> bytes:

@@ -84,7 +84,7 @@ def test_an_hour_of_plain_sound_in_a_mov_is_within_the_limits(tmp_path: Path) ->
 
 def test_samples_are_counted_over_all_tracks(tmp_path: Path) -> None:
     one = trak(table(raw_video(), 40, 1))
-    entries = 2 * 40 + 4 * (3 + 2 * 14)  # a look at a box counts four
+    entries = 2 * 40 + 4 * (3 + 2 * 15)  # a look at a box counts four
     check(tmp_path / "two.mp4", movie(one, one), Limits(max_index_entries=entries))
     with pytest.raises(IndexLimitError, match=f"more than {entries - 1} entries"):
         check(tmp_path / "two.mp4", movie(one, one), Limits(max_index_entries=entries - 1))
