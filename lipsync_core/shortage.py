@@ -79,6 +79,17 @@ def shortage_behind(exc: BaseException) -> MemoryShortageError | None:
     return _shortage(limit)
 
 
+def require_no_shortage(exc: BaseException) -> None:
+    """Make sure that `exc` is what it says: a decoder that is refused memory calls the data invalid, too.
+
+    Raises:
+        MemoryShortageError: a shortage of memory is behind it.
+    """
+    shortage = shortage_behind(exc)
+    if shortage is not None:
+        raise shortage from exc
+
+
 def _shortage(limit: int | None) -> MemoryShortageError:
     limited = "" if limit is None else f" within this process's limit of {limit >> 20} MiB"
     return MemoryShortageError(

@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from lipsync_core.errors import LipSyncError
+from lipsync_core.errors import LimitError, LipSyncError
 from lipsync_core.isolation.confinement import ReaderLimits, confine, renew_time
 from lipsync_core.isolation.items import Items, items_of
 from lipsync_core.isolation.pictures import SharedPictures
@@ -64,10 +64,8 @@ def answer(connection: socket.socket, memory: int | None) -> None:
                 reading.say(Kind.VALUE, packed(result))
             else:
                 reading.send_items(result, items)
-    except LipSyncError as error:
-        reading.say(Kind.FAILURE, packed(failure_of(error)))
     except Exception as error:
-        reading.say(Kind.FAILURE, packed(_unforeseen(error, request.room)))
+        reading.say(Kind.FAILURE, packed(_failure(error, request.room)))
 
 
 class _Reading:
@@ -124,9 +122,11 @@ def _function(name: str) -> Callable[..., Any]:
     return found
 
 
-def _unforeseen(error: Exception, room: ReaderLimits) -> Failure:
-    """The failure of an error that the function does not name: most often memory, which this process alone limits."""
-    if shortage_behind(error) is None:
-        return Failure("", os.fsencode(traceback.format_exc(limit=-4)), b"")
-    mib = room.memory_bytes >> 20
-    return failure_of(MemoryLimitError(f"the file needs more than {mib} MiB to be read", "give a smaller file"))
+def _failure(error: Exception, room: ReaderLimits) -> Failure:
+    """The failure of an error. Behind many is a shortage of memory, which this process alone limits."""
+    if not isinstance(error, LimitError) and shortage_behind(error) is not None:
+        mib = room.memory_bytes >> 20
+        return failure_of(MemoryLimitError(f"the file needs more than {mib} MiB to be read", "give a smaller file"))
+    if isinstance(error, LipSyncError):
+        return failure_of(error)
+    return Failure("", os.fsencode(traceback.format_exc(limit=-4)), b"")

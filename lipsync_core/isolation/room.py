@@ -6,6 +6,7 @@
 import logging
 import os
 import pickle
+import signal
 import socket
 import struct
 import sys
@@ -58,9 +59,10 @@ class ReadingRoom:
         theirs.close()
 
     def close(self) -> None:
-        """End the desk and all its readers."""
+        """End the desk, whatever it does; the kernel ends its readers with it."""
         self._requests.close()
-        with suppress(ChildProcessError):
+        with suppress(ProcessLookupError, ChildProcessError):  # someone else has waited for it
+            os.kill(self._desk, signal.SIGKILL)
             os.waitpid(self._desk, 0)
 
     def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

@@ -7,6 +7,8 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from lipsync_core.shortage import require_no_shortage
+
 #: Packets: a minute of a picture and its sound, at 60 frames/s and 10 ms of sound. A file may state millions of them.
 LOOKED_AT = 10_000
 
@@ -16,7 +18,8 @@ def first_frame(container: InputContainer, stream: VideoStream | AudioStream) ->
     for packet in islice(container.demux(stream), LOOKED_AT):
         try:
             frame = next(iter(packet.decode()), None)
-        except av.error.InvalidDataError:
+        except av.error.InvalidDataError as exc:
+            require_no_shortage(exc)
             continue  # a damaged packet; a later one may decode
         if isinstance(frame, av.VideoFrame | av.AudioFrame):
             return frame

@@ -34,6 +34,7 @@ from lipsync_core.media.channel_order import forget_own_orders
 from lipsync_core.media.ffmpeg_log import log_of, reasons
 from lipsync_core.media.stills import is_heif_still
 from lipsync_core.media.truncation import is_missing_index, is_missing_samples
+from lipsync_core.shortage import shortage_behind
 from lipsync_core.structure.check import check_structure
 
 _GET_A_WHOLE_FILE = "copy or download the file again"
@@ -196,7 +197,7 @@ def _unreadable(path: Path, exc: Exception) -> UnreadableMediaError:
 
 
 def _translated(exc: av.FFmpegError | MemoryError, path: Path) -> InputError:
-    if not isinstance(exc, av.FFmpegError) or exc.errno == errno.ENOMEM:
+    if isinstance(exc, MemoryError) or shortage_behind(exc) is not None:  # no memory, or no thread
         return MemoryLimitError(f"{path} takes more memory than there is for it", "give a smaller file")
     if is_missing_index(path):
         return TruncatedMediaError(f"{path} is cut off: its index is missing or incomplete", _GET_A_WHOLE_FILE)

@@ -27,9 +27,11 @@ from lipsync_core.media.starts import FileStarts, file_starts
 from lipsync_core.media.stream_checks import require_duration, require_sound
 from lipsync_core.media.times import JUMP_S
 from lipsync_core.media.tracks import require_audio_stream
+from lipsync_core.shortage import require_no_shortage
 
 #: PyAV counts the planes of a frame until a null pointer, and FFmpeg stores none behind eight: see `interleaved`.
 _UNREADABLE_PLANES = 8
+_MOST_RESAMPLED = 1 << 20  # samples that are made of one frame at once, which may state a 190th of the wanted rate
 _MP4_FORMAT = "mov,mp4,m4a,3gp,3g2,mj2"  # the name of FFmpeg's demuxer
 
 _log = logging.getLogger(__name__)
@@ -130,6 +132,7 @@ def _decoded(container: InputContainer, stream: AudioStream) -> Iterator[av.Audi
         try:
             frames = packet.decode()
         except av.FFmpegError as exc:
+            require_no_shortage(exc)  # else its sound would be missing
             _log.debug("%s: skipped a damaged audio packet at %s: %s", container.name, packet.pts, exc)
             continue
         for frame in frames:
@@ -225,8 +228,25 @@ def _uniform(frames: Iterable[av.AudioFrame]) -> Generator[av.AudioFrame]:
             yield from flush(resampler)
             resampler = av.AudioResampler(*wanted)
             current = shape
-        yield from resampler.resample(frame) if shape != wanted else (frame,)
+        if shape == wanted:
+            yield frame
+            continue
+        for piece in _pieces(frame, wanted[2]):
+            yield from resampler.resample(piece)
     yield from flush(resampler)
+
+
+def _pieces(frame: av.AudioFrame, rate_hz: int) -> Iterator[av.AudioFrame]:
+    """`frame` in parts of which each becomes a bounded number of samples at `rate_hz`."""
+    count = max(1, _MOST_RESAMPLED * frame.sample_rate // rate_hz)
+    if frame.samples <= count:
+        yield frame
+        return
+    for first in range(0, frame.samples, count):
+        piece = _slice(frame, first, min(first + count, frame.samples))
+        if frame.pts is not None and frame.time_base is not None:
+            piece.pts = frame.pts + round(Fraction(first, frame.sample_rate) / frame.time_base)
+        yield piece
 
 
 def _trimmed(frames: Iterable[av.AudioFrame], cut: AudioCut, position: int = 0) -> Iterator[av.AudioFrame]:

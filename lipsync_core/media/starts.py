@@ -18,6 +18,7 @@ from lipsync_core.apart import read_apart
 from lipsync_core.media.first_frame import LOOKED_AT
 from lipsync_core.media.opening import is_still, open_media
 from lipsync_core.media.tracks import audio_stream, video_stream
+from lipsync_core.shortage import require_no_shortage
 
 #: A longer lead is a fault of the timestamps, and none is taken.
 MAX_LEAD_S = Fraction(60)
@@ -135,7 +136,8 @@ def _first_time(packet: av.Packet[Any], is_asf: bool) -> list[Fraction | None]:
     """The time of the first frame of `packet` that has content, or None if it has no time; empty without a frame."""
     try:
         frames = packet.decode()
-    except av.FFmpegError:
+    except av.FFmpegError as exc:
+        require_no_shortage(exc)
         return []
     for frame in frames:
         if isinstance(frame, av.AudioFrame) and not frame.samples:

@@ -25,7 +25,7 @@ from lipsync_core.media.orientation import Orientation, orientation_of
 from lipsync_core.media.starts import may_jump
 from lipsync_core.media.stills import converted_still
 from lipsync_core.media.tracks import video_stream
-from lipsync_core.shortage import shortage_behind
+from lipsync_core.shortage import require_no_shortage
 from lipsync_core.threads import codec_threads
 
 DECODE_STAGE = "decode"
@@ -260,9 +260,7 @@ class PictureStream:
                 return
 
     def _note_damage(self, where: str, exc: av.FFmpegError) -> None:
-        shortage = shortage_behind(exc)  # decoders call that invalid data, too, and the picture would be missing
-        if shortage is not None:
-            raise shortage from exc
+        require_no_shortage(exc)  # else the picture would be missing
         self._damaged += 1
         _log.warning("%s: skipped a damaged picture %s: %s", self._path, where, exc.strerror)
 

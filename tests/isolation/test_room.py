@@ -19,6 +19,7 @@ from lipsync_core.isolation.confinement import ReaderLimits
 from lipsync_core.isolation.room import prepared_room, reading_room
 from lipsync_core.limit_errors import CpuLimitError, MemoryLimitError, TimeLimitError
 from tests.isolation import misdeeds
+from tests.processes import is_there, readers_of
 from tests.test_architecture import ROOT
 from tests.waiting import wait_until
 
@@ -38,13 +39,6 @@ def given(tmp_path: Path) -> Path:
 def room() -> Iterator[None]:
     with reading_room("all"):
         yield
-
-
-def is_there(process: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
-    except FileNotFoundError:
-        return False
 
 
 def open_descriptors() -> set[str]:
@@ -205,6 +199,7 @@ import os, sys, time
 from pathlib import Path
 from lipsync_core.isolation.room import reading_room
 from tests.isolation import misdeeds
+from tests.processes import is_there, readers_of
 with reading_room("all"):
     numbers = misdeeds.count(Path({str(given)!r}), 10**9)
     reader = next(numbers)
@@ -223,6 +218,18 @@ with reading_room("all"):
         asker.wait()
     wait_until_gone(reader)
     wait_until_gone(desk)
+
+
+def test_a_room_ends_though_its_desk_and_reader_do_not_answer(given: Path) -> None:
+    with reading_room("all"):
+        numbers = misdeeds.count(given, 10**9)
+        reader = next(numbers)
+        both = readers_of(os.getpid())
+        assert reader in both and len(both) == 2
+        for process in both:
+            os.kill(process, signal.SIGSTOP)
+    for process in both:
+        wait_until_gone(process)
 
 
 def test_processor_time_of_readers_is_charged_to_the_stage_that_waits(given: Path, room: None) -> None:

@@ -18,6 +18,7 @@ from lipsync_service.watch.recovery import SILENCE_LIMIT, Recovery
 from lipsync_service.watch.service_api import open_watched_api
 from lipsync_service.worker.run_processes import process_of
 from tests import waiting
+from tests.processes import is_there, readers_of
 
 if TYPE_CHECKING:
     from tests.conftest import Ffmpeg
@@ -121,14 +122,21 @@ def test_a_paused_attempt_that_comes_back_changes_nothing(
     assert service.ledger(frames, run_id) == [(1,)]
 
 
-def test_cancelling_stops_both_pools_and_frees_their_slots(service: "Service", job: "Json", one_at_once: None) -> None:
+@pytest.mark.parametrize("answering", [True, False], ids=["at work", "without an answer of their readers"])
+def test_cancelling_stops_both_pools_and_frees_their_slots(
+    service: "Service", job: "Json", one_at_once: None, answering: bool
+) -> None:
     run_id = service.start(job)
     wait_until(lambda: [child["state"]["type"] for child in service.children(run_id)] == ["RUNNING"])
     [child] = service.children(run_id)
-    pids = [process_of(UUID(each)) for each in (run_id, child["id"])]
-    assert all(pids)
+    pids = [pid for each in (run_id, child["id"]) if (pid := process_of(UUID(each)))]
+    assert len(pids) == 2
+    wait_until(lambda: len(readers_of(pids[1])) > 1)
+    readers = [reader for pid in pids for reader in readers_of(pid)]
+    for reader in () if answering else readers:
+        os.kill(reader, signal.SIGSTOP)
     set_state(service, run_id, "CANCELLING")
-    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), limit_s=30.0)  # 1 to 3 s on quiet cores
+    wait_until(lambda: not any(map(is_there, [*pids, *readers])), limit_s=30.0)  # 1 to 5 s on quiet cores
     wait_until(lambda: (state_of(service, run_id), state_of(service, child["id"])) == ("CANCELLED", "CANCELLED"))
     wait_until(lambda: service.ledger("SELECT state FROM jobs WHERE id = %s", run_id) == [("cancelled",)])
     missing = {**job, "video": f"s3://{BUCKET}/none.mp4"}

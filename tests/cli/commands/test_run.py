@@ -1,9 +1,11 @@
 """`lipsync run` from end to end: the real command, real media, and the files left on the disk."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,9 @@ import pytest
 
 from tests.cli.conftest import LIPSYNC, SPEECH, RunLipSync, write_movie, write_wave
 from tests.conftest import Ffmpeg
+from tests.processes import is_there, readers_of
 from tests.text_tables import words
+from tests.waiting import wait_until
 
 
 def write_truncated_movie(path: Path) -> None:
@@ -220,3 +224,23 @@ def test_a_stopped_run_leaves_nothing_behind(
     assert (tmp_path / "out.mp4").read_text() == "an older result"
     left = [path for path in (home / "cache").rglob("*") if path.is_file() and path.suffix != ".npz"]
     assert left == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="readers need Linux")
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_is_stopped_though_its_readers_do_not_answer(
+    signum: signal.Signals, face_clip: Path, home: Path, tmp_path: Path
+) -> None:
+    command = [LIPSYNC, "run", face_clip, SPEECH, "-o", "out.mp4", "--home", home, "--isolate"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stderr is not None
+        assert any(line.startswith("track") for line in iter(child.stderr.readline, ""))
+        readers = readers_of(child.pid)
+        assert readers
+        for process in readers:
+            os.kill(process, signal.SIGSTOP)
+        child.send_signal(signum)
+        child.communicate(timeout=60)
+    assert child.returncode == 128 + signum
+    assert list(tmp_path.iterdir()) == []
+    wait_until(lambda: not any(is_there(process) for process in readers))
