@@ -67,15 +67,15 @@ def long_flac(path: Path) -> None:
     path.write_bytes(short_flac(path.read_bytes()))
 
 
-def uneven_flac() -> bytes:
+def uneven_flac(odd_hz: int = 1, odd_samples: int = 4096) -> bytes:
     """A FLAC of 48 kHz with one block of 4096 samples at 1 Hz: more than an hour, 197 million samples at 48 kHz.
 
     Each frame (RFC 9639, 9) has a block size and a rate of 16 bits behind its header, and one constant subframe.
     """
     frames = []
     for number in range(25):
-        rate = 1 if number == 12 else 48000
-        head = b"\xff\xf8\x7d\x08" + struct.pack(">BHH", number, 4095, rate)
+        rate, samples = (odd_hz, odd_samples) if number == 12 else (48000, 4096)
+        head = b"\xff\xf8\x7d\x08" + struct.pack(">BHH", number, samples - 1, rate)
         head += bytes([_crc(head, 8, 0x07)])
         body = head + b"\0" + struct.pack(">h", 1000)
         frames.append(body + struct.pack(">H", _crc(body, 16, 0x8005)))
