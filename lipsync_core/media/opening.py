@@ -32,6 +32,7 @@ from lipsync_core.limits import Limits, limits
 from lipsync_core.media.allowed import allowed
 from lipsync_core.media.channel_order import forget_own_orders
 from lipsync_core.media.ffmpeg_log import log_of, reasons
+from lipsync_core.media.opening_room import opening_room
 from lipsync_core.media.stills import is_heif_still
 from lipsync_core.media.truncation import is_missing_index, is_missing_samples
 from lipsync_core.shortage import shortage_behind
@@ -152,7 +153,8 @@ def _open(file: BinaryIO, present: Limits, hardware: HWAccel | None) -> InputCon
         "max_streams": str(present.max_streams),
         **_codec_options(present),
     }
-    return av.open("fd:", options=options, metadata_errors="replace", hwaccel=hardware)
+    with opening_room(present):
+        return av.open("fd:", options=options, metadata_errors="replace", hwaccel=hardware)
 
 
 def _codec_options(present: Limits) -> dict[str, str]:
