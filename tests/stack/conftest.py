@@ -155,7 +155,7 @@ class Service:
         return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def service(tmp_path_factory: pytest.TempPathFactory, model_store: object) -> Iterator[Service]:
     """The whole local stack, started once for all tests by the command that `make up` runs, and stopped after them."""
     with running_stack(tmp_path_factory.mktemp("stack")) as service:
