@@ -27,10 +27,12 @@ class Service:
 
         Raises:
             ServiceDownError: it does not answer.
+            OptionError: it does not know the request's tenant.
             LipSyncError: as `FileExchange.send`.
         """
         self.files.require_storage(local)
         self.client.require_service()
+        self.client.require_tenant(request.tenant)
         self.files.send(request, local, progress)
 
 

@@ -23,12 +23,23 @@ from lipsync_service.client.job import Job, job_of, request_of
 from lipsync_service.client.prefect_api import PrefectApi, RunOrder, RunQuery, TaskRun, open_api
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.client.retries import retried
+from lipsync_service.client.rules import WorkerRules, rules_from
 from lipsync_service.client.run_states import retry_command, state_types
 from lipsync_service.client.sealing import Vault, discard_seal, has_secrets, sealed
 from lipsync_service.client.waiting import HEARD_TYPES, Waiting
 from lipsync_service.errors import IdempotencyConflictError, JobMissingError, JobStateError
-from lipsync_service.names import ENCODE_TASK, GPU_FLOW, JOB_DEPLOYMENT, JOB_FLOW, PROGRESS_ARTIFACT, JobStateName
+from lipsync_service.names import (
+    CPU_POOL,
+    ENCODE_TASK,
+    GPU_FLOW,
+    JOB_DEPLOYMENT,
+    JOB_FLOW,
+    PROGRESS_ARTIFACT,
+    JobStateName,
+    rules_variable,
+)
 from lipsync_service.settings import Settings, load_settings
+from lipsync_service.tenants import require_tenant
 
 _IDS_AT_ONCE = 200
 _OUTAGE_S = 60.0  # how long a caller waits for a service that does not answer
@@ -71,6 +82,8 @@ class JobClient:
         """`settings` name the storage that keeps the secrets of requests; without one a job's own run seals them."""
         self._api = api
         self._settings = settings
+        self._rules: WorkerRules | None = None  # of the CPU pool, asked for once
+        self._has_asked = False
 
     def submit(self, request: LipSyncRequest, key: str | None = None, name: str | None = None) -> Submission:
         """Order a job. The same key and request is the same job, also where that has ended.
@@ -104,6 +117,17 @@ class JobClient:
     def require_service(self) -> None:
         """See that the service answers and takes jobs, before files are sent to its storage. `submit` asks no more."""
         self._api.deployment(JOB_DEPLOYMENT)
+
+    def require_tenant(self, tenant: str | None) -> None:
+        """Raise OptionError where the service is known not to take jobs of `tenant`, before its files are sent."""
+        if not self._has_asked:
+            self._rules, self._has_asked = self.rules(CPU_POOL), True
+        if self._rules is not None and self._rules.tenants is not None:
+            require_tenant(tenant, self._rules.tenants)
+
+    def rules(self, pool: str) -> WorkerRules | None:
+        """The limits and the tenants of the pool's workers, as the last one that started has told them."""
+        return rules_from(self._api.variable(rules_variable(pool)))
 
     def job(self, job_id: UUID) -> Job:
         """The job as it is now."""
