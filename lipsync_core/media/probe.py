@@ -122,7 +122,9 @@ def probe(path: Path, video_track: str | None = None, audio_track: str | None = 
         unreadable = unreadable_streams(container)
         if stream is not None and first is None and not (stream.width and stream.height):
             if sound is None:
-                raise UnreadableMediaError(f"{path} has a video without a size", _GET_A_WHOLE_FILE)
+                raise UnreadableMediaError(
+                    f"{path} has a video without a size, of which no picture decodes", _GET_A_WHOLE_FILE
+                )
             unreadable, stream = (*unreadable, f"video stream {stream.index}: it has no size"), None
         if stream is None and sound is None:
             require_no_refusal(path, unreadable)

@@ -42,9 +42,10 @@ def check_png(file: BinaryIO, size_bytes: int, limits: Limits) -> None:
 
 
 def _unfolded(name: bytes, file: BinaryIO, length: int, limits: Limits, before: int) -> int:
-    """The bytes of one text or profile, whose chunk has `length` bytes here."""
-    require_metadata(length, limits)  # it has them at least
-    return _inflated(_compressed(name, file.read(length)), limits.max_metadata_bytes - before)
+    """The bytes of one text or profile, whose chunk has `length` bytes here; more than may be for a longer chunk."""
+    most = limits.max_metadata_bytes
+    data = _compressed(name, file.read(min(length, most + 1)))
+    return length if data and length > most else _inflated(data, most - before)
 
 
 def _compressed(name: bytes, chunk: bytes) -> bytes:
