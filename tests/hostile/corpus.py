@@ -187,4 +187,16 @@ SPECIAL = (
     Case("loop.mp4", "FILE_NOT_FOUND", lambda path: path.symlink_to(path)),
     Case("zero.mp4", "MEDIA_UNREADABLE", Path.touch),
 )
-CASES = (*PLAYLISTS, *NAMES, *RATES, *LENGTHS, *BOMBS, *INDEX_BOMBS, *PICTURE_BOMBS, *TAG_BOMBS, *SOUNDS, *MACHINE, *SPECIAL)
+CASES = (
+    *PLAYLISTS,
+    *NAMES,
+    *RATES,
+    *LENGTHS,
+    *BOMBS,
+    *INDEX_BOMBS,
+    *PICTURE_BOMBS,
+    *TAG_BOMBS,
+    *SOUNDS,
+    *MACHINE,
+    *SPECIAL,
+)
