@@ -29,7 +29,7 @@ from lipsync_core.errors import (
 )
 from lipsync_core.limit_errors import MemoryLimitError, StreamLimitError
 from lipsync_core.limits import Limits, limits
-from lipsync_core.media.allowed import allowed
+from lipsync_core.media.allowed import allowed, is_allowable
 from lipsync_core.media.channel_order import forget_own_orders
 from lipsync_core.media.ffmpeg_log import log_of, reasons
 from lipsync_core.media.stills import is_heif_still
@@ -37,11 +37,12 @@ from lipsync_core.media.truncation import is_missing_index, is_missing_samples
 from lipsync_core.shortage import shortage_behind
 from lipsync_core.structure.check import check_structure
 
+_GIVE_MEDIA = "give the media themselves, in one file"
 _GET_A_WHOLE_FILE = "copy or download the file again"
 _IMAGES = "_pipe"  # FFmpeg's demuxers of one image each end in this
 _MAX_SAMPLES = 4_000_000  # of one block of sound; the longest of any codec has 1.2 million (Monkey's Audio)
 _PLAYLIST = b"#EXTM3U"  # RFC 8216, 4.3.1.1; FFmpeg knows one by its name alone
-_PROBED = re.compile(r"Format (\S+) probed")
+_PROBED = re.compile(r"Format (\S+) (probed|detected)")  # detected: with a low score, such as of a text
 _passed: dict[tuple[int, int, int, int, Limits], None] = {}  # versions of files whose structure is checked
 _MOST_PASSED = 64
 #: What FFmpeg's wrapper raises where a file holds a number that it does not expect.
@@ -77,6 +78,8 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except (av.FFmpegError, MemoryError) as exc:
         raise _translated(exc, path) from exc
+    except LimitError as exc:
+        raise _named(exc, path) from exc
     except (ValueError, ArithmeticError) as exc:  # of a number that the file states
         raise _unreadable(path, exc) from exc
 
@@ -123,7 +126,7 @@ def _opened(file: BinaryIO, path: Path, hardware: HWAccel | None) -> Iterator[In
     except av.FFmpegError as exc:
         raise _refusal(exc, file, path, present) or _translated(exc, path) from exc
     except LimitError as exc:
-        raise type(exc)(f"{path}: {exc.message}", exc.remedy) from exc
+        raise _named(exc, path) from exc
     except (*_LIBRARY_ERRORS, OSError) as exc:
         raise _unreadable(path, exc) from exc
     with container:
@@ -176,20 +179,35 @@ def _refusal(exc: av.FFmpegError, file: BinaryIO, path: Path, present: Limits) -
     """The error that says which of our rules FFmpeg has applied; it only logs that, so the file is opened again."""
     file.seek(0)
     if file.read(len(_PLAYLIST)) == _PLAYLIST:
-        return RefusedMediaError(f"{path} is a playlist, and names other files", "give the file that it names")
+        return RefusedMediaError(f"{path} is a playlist, and names other files", _GIVE_MEDIA)
     if exc.errno not in (errno.EINVAL, errno.ENOMEM):
         return None
     with log_of(av.logging.DEBUG if exc.errno == errno.EINVAL else av.logging.ERROR) as lines, suppress(av.FFmpegError):
         _open(file, present, None).close()
     said = reasons(lines)
     if "not on whitelist" in said:
-        found = _PROBED.search(said)
-        name = found[1] if found else "another"
-        remedy = "convert it to MP4 or WAV; LIPSYNC_ALLOW_DEMUXERS allows more formats"
-        return RefusedMediaError(f"{path} is of FFmpeg's format {name!r}, which is not read here", remedy)
+        return _refused_format(path, _PROBED.search(said))
     if "max_streams" in said:
-        return StreamLimitError(f"{path} has more than {present.max_streams} streams", "keep those that are needed")
+        return StreamLimitError(f"{path} has more than {present.max_streams} streams", "keep only the one to be read")
     return None
+
+
+def _refused_format(path: Path, found: re.Match[str] | None) -> RefusedMediaError:
+    if found is None:
+        return RefusedMediaError(f"{path} is of a format that is not read here", "convert it to MP4 or WAV")
+    name = found[1]
+    if not is_allowable(name):
+        return RefusedMediaError(f"{path} names other files or addresses, and is none itself ({name})", _GIVE_MEDIA)
+    if found[2] == "detected":
+        message = f"{path} is hardly media: to FFmpeg it looks most like {name}, which is not read here"
+        return RefusedMediaError(message, f"give a media file; if it is {name}, LIPSYNC_ALLOW_DEMUXERS allows that")
+    remedy = "convert it to MP4 or WAV; LIPSYNC_ALLOW_DEMUXERS allows more formats"
+    return RefusedMediaError(f"{path} is of FFmpeg's format {name!r}, which is not read here", remedy)
+
+
+def _named(exc: LimitError, path: Path) -> LimitError:
+    """The error of a check that knows no file ("its ..."), with the file's name."""
+    return type(exc)(f"{path}: {exc.message}", exc.remedy) if exc.message.startswith(("it ", "its ")) else exc
 
 
 def _unreadable(path: Path, exc: Exception) -> UnreadableMediaError:
