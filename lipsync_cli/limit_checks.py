@@ -1,13 +1,12 @@
 """The limits in `lipsync doctor`: this command's own, and those of the workers of the service that it is told of."""
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lipsync_cli.check import Check
-from lipsync_cli.environment import SERVICE_FILE, rules_of_reading
+from lipsync_cli.environment import is_service_named, rules_of_reading
 from lipsync_core.errors import LipSyncError
 from lipsync_core.packages import is_installed
 
@@ -44,7 +43,7 @@ def worker_checks(service_file: Path | None) -> Iterator[Check]:
 
     A service that does not answer is no fault of this machine.
     """
-    if service_file is None and not SERVICE_FILE.is_file() and "LIPSYNC_API_URL" not in os.environ:
+    if service_file is None and not is_service_named():
         return
     from lipsync_cli.service import open_service
 

@@ -27,12 +27,12 @@ class Service:
 
         Raises:
             ServiceDownError: it does not answer.
-            OptionError: it does not know the request's tenant.
+            OptionError, UrlRefusedError: as `JobClient.require_taken`.
             LipSyncError: as `FileExchange.send`.
         """
         self.files.require_storage(local)
         self.client.require_service()
-        self.client.require_tenant(request.tenant)
+        self.client.require_taken(request)
         self.files.send(request, local, progress)
 
 

@@ -17,10 +17,10 @@ from typing import Any, get_args
 import click
 
 from lipsync_cli.check import Check
+from lipsync_cli.commands.file_check import check_file
 from lipsync_cli.environment import home_option, model_server_option, service_option
 from lipsync_cli.exit_statuses import SUCCESS
 from lipsync_cli.failures import write_stdout
-from lipsync_cli.file_check import check_file
 from lipsync_cli.limit_checks import limit_checks, worker_checks
 from lipsync_cli.values import LocalFile, workspace_at
 from lipsync_core.errors import LipSyncError, ModelMismatchError

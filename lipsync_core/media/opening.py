@@ -30,7 +30,7 @@ from lipsync_core.errors import (
 )
 from lipsync_core.limit_errors import MemoryLimitError, StreamLimitError
 from lipsync_core.limits import Limits, limits
-from lipsync_core.media.allowed import allowed
+from lipsync_core.media.allowed import allowed, is_allowable
 from lipsync_core.media.channel_order import forget_own_orders
 from lipsync_core.media.decoding import codec_options, require_no_refused_size
 from lipsync_core.media.ffmpeg_log import log_of, reasons
@@ -41,10 +41,11 @@ from lipsync_core.shortage import shortage_behind
 from lipsync_core.structure.check import check_structure
 from lipsync_core.structure.packets import UNFOLDING_CODECS
 
+_GIVE_MEDIA = "give the media themselves, in one file"
 _GET_A_WHOLE_FILE = "copy or download the file again"
 _IMAGES = "_pipe"  # FFmpeg's demuxers of one image each end in this
 _PLAYLIST = b"#EXTM3U"  # RFC 8216, 4.3.1.1; FFmpeg knows one by its name alone
-_PROBED = re.compile(r"Format (\S+) probed")
+_PROBED = re.compile(r"Format (\S+) (probed|detected)")  # detected: with a low score, such as of a text
 _passed: dict[tuple[int, int, int, int, Limits], None] = {}  # versions of files whose structure is checked
 _MOST_PASSED = 64
 #: What FFmpeg's wrapper raises where a file holds a number that it does not expect.
@@ -80,6 +81,8 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except (av.FFmpegError, MemoryError) as exc:
         raise _translated(exc, path) from exc
+    except LimitError as exc:
+        raise _named(exc, path) from exc
     except (ValueError, ArithmeticError) as exc:  # of a number that the file states
         raise _unreadable(path, exc) from exc
 
@@ -124,7 +127,7 @@ def _opened(file: BinaryIO, path: Path, hardware: HWAccel | None) -> Iterator[In
         _check_once(file, status, present)
         container = _open_whole(file, path, present, hardware)
     except LimitError as exc:
-        raise type(exc)(f"{path}: {exc.message}", exc.remedy) from exc
+        raise _named(exc, path) from exc
     except (*_LIBRARY_ERRORS, OSError) as exc:
         raise _unreadable(path, exc) from exc
     with container:
@@ -193,17 +196,14 @@ def _refusal(exc: av.FFmpegError, file: BinaryIO, path: Path, present: Limits) -
     """The error that says which of our rules FFmpeg has applied; it only logs that, so the file is opened again."""
     file.seek(0)
     if file.read(len(_PLAYLIST)) == _PLAYLIST:
-        return RefusedMediaError(f"{path} is a playlist, and names other files", "give the file that it names")
+        return RefusedMediaError(f"{path} is a playlist, and names other files", _GIVE_MEDIA)
     if not isinstance(exc, av.error.InvalidDataError) and exc.errno not in (errno.EINVAL, errno.ENOMEM):
         return None
     said = _opening_log(file, present, av.logging.DEBUG if exc.errno == errno.EINVAL else av.logging.ERROR)
     if "Format not on whitelist" in said:  # for a codec it says so too, and goes on without it
-        found = _PROBED.search(said)
-        name = found[1] if found else "another"
-        remedy = "convert it to MP4 or WAV; LIPSYNC_ALLOW_DEMUXERS allows more formats"
-        return RefusedMediaError(f"{path} is of FFmpeg's format {name!r}, which is not read here", remedy)
+        return _refused_format(path, _PROBED.search(said))
     if "max_streams" in said:
-        return StreamLimitError(f"{path} has more than {present.max_streams} streams", "keep those that are needed")
+        return StreamLimitError(f"{path} has more than {present.max_streams} streams", "keep only the one to be read")
     return None
 
 
@@ -213,6 +213,24 @@ def _opening_log(file: BinaryIO, present: Limits, level: int) -> str:
         _open(file, present, None).close()
     require_no_refused_size([text for _, _, text in lines], present)
     return reasons(lines)
+
+
+def _refused_format(path: Path, found: re.Match[str] | None) -> RefusedMediaError:
+    if found is None:
+        return RefusedMediaError(f"{path} is of a format that is not read here", "convert it to MP4 or WAV")
+    name = found[1]
+    if not is_allowable(name):
+        return RefusedMediaError(f"{path} names other files or addresses, and is none itself ({name})", _GIVE_MEDIA)
+    if found[2] == "detected":
+        message = f"{path} is hardly media: to FFmpeg it looks most like {name}, which is not read here"
+        return RefusedMediaError(message, f"give a media file; if it is {name}, LIPSYNC_ALLOW_DEMUXERS allows that")
+    remedy = "convert it to MP4 or WAV; LIPSYNC_ALLOW_DEMUXERS allows more formats"
+    return RefusedMediaError(f"{path} is of FFmpeg's format {name!r}, which is not read here", remedy)
+
+
+def _named(exc: LimitError, path: Path) -> LimitError:
+    """The error with the file's name, which some checks do not know."""
+    return exc if str(path) in exc.message else type(exc)(f"{path}: {exc.message}", exc.remedy)
 
 
 def _unreadable(path: Path, exc: Exception) -> UnreadableMediaError:

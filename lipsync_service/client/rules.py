@@ -16,6 +16,8 @@ class WorkerRules(BaseModel):
     host: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
     since: datetime
     limits: dict[Annotated[str, Field(pattern=r"^[a-z_]{1,64}$")], float]
+    http_ports: tuple[int, ...]
+    http_allowed_addresses: tuple[str, ...]  # those of the allowed hosts that are addresses and no names
     tenants: tuple[TenantName, ...] | None  # None: too many to tell
 
 

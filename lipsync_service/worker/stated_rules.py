@@ -12,11 +12,12 @@ from prefect.exceptions import PrefectException
 
 from lipsync_service.names import rules_variable
 from lipsync_service.settings import Settings
+from lipsync_service.storage.url import is_numeric
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
 
-_MOST_TENANTS = 50  # Prefect keeps 5000 characters of a variable
+_MOST_NAMED = 50  # Prefect keeps 5000 characters of a variable
 
 _log = logging.getLogger(__name__)
 
@@ -27,8 +28,15 @@ def rules_of(settings: Settings) -> dict[str, Any]:
         "host": socket.gethostname()[:64],
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
         "limits": asdict(settings.limits),
-        "tenants": sorted(settings.tenants) if len(settings.tenants) <= _MOST_TENANTS else None,
+        "http_ports": list(settings.http_ports),
+        "http_allowed_addresses": [each for each in settings.http_allowed_hosts if _is_address(each)][:_MOST_NAMED],
+        "tenants": sorted(settings.tenants) if len(settings.tenants) <= _MOST_NAMED else None,
     }
+
+
+def _is_address(host: str) -> bool:
+    """Whether an entry of LIPSYNC_HTTP_ALLOWED_HOSTS is an address, perhaps with a port; names are told to nobody."""
+    return "[" in host or is_numeric(host.partition(":")[0])
 
 
 async def state_rules(client: "PrefectClient", pool: str, settings: Settings) -> None:

@@ -23,6 +23,7 @@ from infra.local.objects import read_keys, s3_client
 from lipsync_cli.bench.own_stack import free_first_port
 from lipsync_service.names import GPU_POOL
 from tests.conftest import Ffmpeg
+from tests.receiver import CALLED
 from tests.servers import about_to_start
 
 _SOURCE = Path(__file__).resolve().parents[2]
@@ -217,7 +218,7 @@ def local_stack(layout: Layout, order: str, variables: Mapping[str, str] = Mappi
     limits = {
         "LIPSYNC_GPU_POOL": GPU_POOL,  # also on a machine without a GPU, so that the tests use both pools
         "LIPSYNC_MAX_DURATION_S": str(MAX_INPUT_S),
-        "LIPSYNC_HTTP_ALLOWED_HOSTS": f"{LOOPBACK}:{layout.s3_port}",  # for the tests of presigned addresses
+        "LIPSYNC_HTTP_ALLOWED_HOSTS": f"{LOOPBACK}:{layout.s3_port},{CALLED}",  # for the tests of presigned addresses
         "PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": "5",  # for the tests of old runs
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ORPHAN_CLEANUP_LOOP_SECONDS": "5",
     }

@@ -14,7 +14,6 @@ from lipsync_service.errors import GpuRunError, JobTimedOutError
 from lipsync_service.names import CPU_POOL, GPU_POOL
 from tasks.child_run import finished_run
 from tasks.stages import translated_timeouts
-from tests.stack.conftest import MAX_INPUT_S
 
 if TYPE_CHECKING:
     from tests.stack.conftest import Service
@@ -58,7 +57,7 @@ def test_doctor_shows_the_limits_of_the_workers_that_run(
     main(["doctor", "--json", "--service", str(service.layout.root / FILE_NAME)])
     checks = {each["name"]: each["detail"] for each in json.loads(capsys.readouterr().out)["checks"]}
     for pool in (CPU_POOL, GPU_POOL):
-        assert checks[f"limits of {pool}"].endswith(f": the defaults, but max_duration_s {MAX_INPUT_S}")
+        assert checks[f"limits of {pool}"].endswith(": the defaults, but max_duration_s 300")
 
 
 def test_a_stage_that_takes_too_long_fails_with_a_code() -> None:

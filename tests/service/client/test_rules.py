@@ -15,9 +15,12 @@ pytest.importorskip("prefect", reason="the extra service is not installed")
 from prefect.client.schemas.actions import VariableCreate, VariableUpdate
 
 from lipsync_cli.main import main
+from lipsync_core.errors import OptionError
+from lipsync_service.client import LipSyncRequest, open_client
 from lipsync_service.client.rules import rules_from
+from lipsync_service.errors import ServiceDownError
 from lipsync_service.names import rules_variable
-from lipsync_service.settings import Settings, variable_of
+from lipsync_service.settings import Settings, load_settings, variable_of
 from lipsync_service.worker.stated_rules import rules_of, state_rules
 from tests.cli.conftest import write_movie, write_wave
 
@@ -132,6 +135,47 @@ def test_doctor_says_how_to_see_the_limits_where_the_service_does_not_tell_them(
     told = doctor(capsys, "--service", "down.env")["limits of workers"]
     assert told["is_ok"] and "does not answer" in told["detail"] and "on their host" in told["detail"]
     assert not any(name.startswith("limits of lipsync") for name in doctor(capsys))
+
+
+@pytest.mark.parametrize(
+    ("url", "is_refused"),
+    [
+        ("http://127.0.0.1/hook", True),
+        ("http://169.254.169.254/latest/meta-data", True),
+        ("https://[fd00:ec2::254]/hook", True),
+        ("http://2130706433/hook", True),
+        ("http://8.8.8.8:6379/hook", True),
+        ("http://10.1.2.3:8080/hook", False),  # the service allows this one
+        ("http://10.1.2.3:8081/hook", True),
+        ("https://8.8.8.8/hook", False),
+        ("https://inside.corp/hook", False),  # a name is left to the watcher, which looks it up
+    ],
+)
+def test_a_callback_to_an_address_that_is_never_called_is_refused_before_anything_is_sent(
+    url: str, is_refused: bool, prefect: Prefect, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    allowed = ("10.1.2.3:8080", "private.name.example")
+    told = prefect.variables[rules_variable("lipsync-cpu")] = rules_of(Settings(http_allowed_hosts=allowed))
+    assert "private.name" not in json.dumps(told)
+    write_movie(tmp_path / "v.mp4"), write_wave(tmp_path / "a.wav")
+    command = ["submit", "v.mp4", "a.wav", "-o", "out.mp4", "--service", "service.env", "--callback-url", url]
+    assert main(command) == (7 if is_refused else 75)  # this server takes no order
+    assert ("URL_REFUSED" in capsys.readouterr().err) is is_refused
+    assert (tmp_path / "storage").exists() is not is_refused
+    assert any("create_flow_run" in path for path in prefect.asked) is not is_refused
+
+
+def test_no_order_holds_a_text_that_the_services_database_cannot_keep(prefect: Prefect, tmp_path: Path) -> None:
+    """Prefect's server answers it with 503, as if it were down."""
+    request = LipSyncRequest(video="s3://in/v.mp4", audio="s3://in/a.wav", output="s3://out/o.mp4")
+    with open_client(load_settings(tmp_path / "service.env")) as client:
+        for key in ("a\0b", "\udcff"):
+            with pytest.raises(OptionError, match="the key holds a NUL or half a character"):
+                client.submit(request, key=key)
+        assert not any("create_flow_run" in path for path in prefect.asked)
+        with pytest.raises(ServiceDownError, match="status 500"):  # it was sent, though the file's name is no text
+            client.submit(request, name="\udcff-\0")
+    assert any("create_flow_run" in path for path in prefect.asked)
 
 
 @pytest.mark.parametrize(
