@@ -11,9 +11,11 @@ from lipsync_core.errors import LimitError
 from lipsync_core.limit_errors import PixelLimitError
 from lipsync_core.limits import Limits, limits
 from lipsync_core.media.ffmpeg_log import error_log
-from lipsync_core.structure.packets import UNFOLDING_CODECS, check_packet
+from lipsync_core.structure.packets import CHECKED_CODECS, check_packet
 
 _REFUSED_SIZE = re.compile(r"Picture size (\d{1,12})x(\d{1,12}) ")
+#: What FFmpeg raises where it refuses the size of a picture, and where a packet is damaged.
+SIZE_ERRORS = (av.error.InvalidDataError, av.error.ArgumentError)
 _TRIED_AGAIN = 8  # a damaged film may have a million
 _MAX_SAMPLES = 4_000_000  # of one block of sound; the longest of any codec has 1.2 million (Monkey's Audio)
 
@@ -31,7 +33,7 @@ def decoded(packet: "av.Packet[Any]") -> list[av.VideoFrame | av.AudioFrame]:
         av.FFmpegError: it is damaged.
     """
     codec = packet.stream.codec_context.name
-    if codec in UNFOLDING_CODECS and packet.size:
+    if codec in CHECKED_CODECS and packet.size:
         try:
             check_packet(codec, bytes(packet), limits())
         except LimitError as exc:

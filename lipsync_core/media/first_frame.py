@@ -7,7 +7,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from lipsync_core.media.decoding import DamagedPackets, decoded
+from lipsync_core.media.decoding import SIZE_ERRORS, DamagedPackets, decoded
 from lipsync_core.shortage import require_no_shortage
 
 #: Packets: a minute of a picture and its sound, at 60 frames/s and 10 ms of sound. A file may state millions of them.
@@ -20,9 +20,11 @@ def first_frame(container: InputContainer, stream: VideoStream | AudioStream) ->
     for packet in islice(container.demux(stream), LOOKED_AT):
         try:
             frame = next(iter(decoded(packet)), None)
-        except av.error.InvalidDataError as exc:
+        except SIZE_ERRORS as exc:
             require_no_shortage(exc)
             damaged.note(packet)
+            if not isinstance(exc, av.error.InvalidDataError):
+                raise
             continue  # a later one may decode
         if isinstance(frame, av.VideoFrame | av.AudioFrame):
             return frame

@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import NoVideoError
-from lipsync_core.media.decoding import DamagedPackets, decoded
+from lipsync_core.media.decoding import SIZE_ERRORS, DamagedPackets, decoded
 from lipsync_core.media.fields import CONTEXT_FRAMES, deinterlaced
 from lipsync_core.media.hardware import HARDWARE
 from lipsync_core.media.opening import is_still, open_media
@@ -249,10 +249,12 @@ class PictureStream:
             if packet.is_keyframe:
                 self._key_packet = packet
             return [frame for frame in decoded(packet) if isinstance(frame, av.VideoFrame)]
-        except av.error.InvalidDataError as exc:
-            self._note_damage(f"near pts {packet.pts}", exc)
+        except SIZE_ERRORS as exc:
             for each in {packet, self._key_packet or packet}:
                 self._damaged_packets.note(each)
+            if not isinstance(exc, av.error.InvalidDataError):
+                raise
+            self._note_damage(f"near pts {packet.pts}", exc)
             return []
 
     def _flushed(self) -> Iterator[av.VideoFrame]:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from lipsync_core.limits import Limits
 from lipsync_core.structure.codestream import check_codestream
+from lipsync_core.structure.pictures import check_jpeg_packet
 from lipsync_core.structure.png import check_png
 
 
@@ -20,10 +21,12 @@ def _check_png(data: bytes, limits: Limits) -> None:
 
 
 _CHECKS: Mapping[str, Callable[[bytes, Limits], None]] = MappingProxyType(
-    {"png": _check_png, "apng": _check_png, "jpeg2000": check_codestream}
+    {"png": _check_png, "apng": _check_png, "jpeg2000": check_codestream, "mjpeg": check_jpeg_packet}
 )
 #: FFmpeg's names of the decoders whose packets are looked at one by one.
-UNFOLDING_CODECS = frozenset(_CHECKS)
+CHECKED_CODECS = frozenset(_CHECKS)
+#: Those of them that it does not get while it opens a file. A JPEG takes no more memory than its size says.
+UNFOLDING_CODECS = CHECKED_CODECS - {"mjpeg"}
 
 
 def check_packet(codec: str, data: bytes, limits: Limits) -> None:

@@ -6,6 +6,7 @@ Layouts: ITU-T T.81 (JPEG), GIF 89a, BMP, WebP.
 import struct
 from typing import BinaryIO
 
+from lipsync_core.limit_errors import IndexLimitError
 from lipsync_core.limits import Limits
 from lipsync_core.structure.refusals import require_pixels
 
@@ -13,6 +14,9 @@ JPEG = b"\xff\xd8\xff"
 _BMP_HEADERS = frozenset(size.to_bytes(4, "little") for size in (40, 52, 56, 108, 124))
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the markers that state a size (ITU-T T.81, table B.1)
 _SCAN = 0xDA
+_SCAN_MARKER = bytes([0xFF, _SCAN])
+_MOST_SCANS = 500  # of one picture; usual programs write 10, and a few bytes of one cost the time of all its blocks
+_READ_AT_ONCE = 1 << 20
 
 
 def stated_size(head: bytes) -> tuple[int, int]:
@@ -28,7 +32,33 @@ def stated_size(head: bytes) -> tuple[int, int]:
 
 
 def check_jpeg(file: BinaryIO, limits: Limits) -> None:
-    """Check the size of a JPEG by its frame headers."""
+    """Check the size of a JPEG by its frame headers, and the number of its scans.
+
+    Raises:
+        PixelLimitError, IndexLimitError: they are beyond a limit.
+    """
+    _check_size(file, limits)
+    file.seek(0)
+    scans, data = 0, file.read(_READ_AT_ONCE)
+    while data:
+        parts = data.split(b"\xff\xd8\xff")  # FFmpeg begins a picture there
+        for number, part in enumerate(parts):
+            scans = part.count(_SCAN_MARKER) + (0 if number else scans)
+            _require_scans(scans)
+        data = file.read(_READ_AT_ONCE)
+
+
+def check_jpeg_packet(data: bytes, limits: Limits) -> None:
+    """Check the number of scans in a packet of a JPEG; `limits` has the size, which FFmpeg compares itself."""
+    _require_scans(data.count(_SCAN_MARKER))
+
+
+def _require_scans(scans: int) -> None:
+    if scans > _MOST_SCANS:
+        raise IndexLimitError(f"it has a picture of more than {_MOST_SCANS} scans", "save the picture anew")
+
+
+def _check_size(file: BinaryIO, limits: Limits) -> None:
     start = 2
     while True:
         file.seek(start)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 
 from tests.hostile.bombs import bomb
@@ -28,7 +29,7 @@ def film(codec: str, *pictures: bytes) -> Callable[[Path], object]:
         with av.open(str(path), "w") as container:
             stream = container.add_stream(codec, rate=25)
             stream.width = stream.height = 64
-            stream.pix_fmt = "rgb24"
+            stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "rgb24"
             for number, picture in enumerate(pictures):
                 packet = av.Packet(picture)
                 packet.stream, packet.time_base = stream, Fraction(1, 25)
@@ -128,6 +129,60 @@ def jp2(codes: bytes) -> bytes:
     return box(b"jP  ", b"\r\n\x87\n") + kind + box(b"jp2h", head) + box(b"jp2c", codes)
 
 
+def large_webp(content: bytes) -> bytes:
+    """The picture in a WebP, lossy or not, made as large as one may be."""
+    at = content.find(b"\x9d\x01\x2a")
+    if at >= 0:
+        return content[: at + 3] + struct.pack("<HH", 16383, 16383) + content[at + 7 :]
+    at = content.index(b"VP8L") + 9
+    return content[:at] + (16382 | 16382 << 14).to_bytes(4, "little") + content[at + 4 :]
+
+
+def tiff(*fields: tuple[int, int, int]) -> bytes:
+    """A grey TIFF with these fields: tag, count, value."""
+    usual = {258: (1, 8), 259: (1, 1), 262: (1, 1), 273: (1, 8), 277: (1, 1), 278: (1, 64), 279: (1, 64)}
+    stated = usual | {tag: (count, value) for tag, count, value in fields}
+    entries = b"".join(struct.pack("<HHII", tag, 4, *stated[tag]) for tag in sorted(stated))
+    return b"II*\0" + struct.pack("<I", 5008) + bytes(5000) + struct.pack("<H", len(stated)) + entries + bytes(4)
+
+
+OS2_BMP = b"BM" + struct.pack("<IHHI", 5000, 0, 0, 26) + struct.pack("<IHHHH", 12, 60000, 60000, 1, 24) + bytes(5000)
+
+
+def heif(brand: bytes) -> bytes:
+    """A HEIC or an AVIF of 60000x60000."""
+    size = box(b"iprp", box(b"ipco", full(b"ispe", numbers(60000, 60000))))
+    handler = full(b"hdlr", bytes(4), b"pict", bytes(13))
+    return box(b"ftyp", brand, bytes(4), b"mif1", brand) + full(b"meta", handler, full(b"pitm", b"\0\1"), size)
+
+
+def elementary(content: bytes) -> bytes:
+    """The MPEG-2 video in a program stream whose packets of video are all whole."""
+    import av
+
+    with av.open(BytesIO(content)) as container:
+        return b"".join(bytes(packet) for packet in container.demux(video=0))
+
+
+def large_mpeg2(content: bytes) -> bytes:
+    """The same of 14000x14000: 12 bits of each side in the sequence's header, 2 in its extension."""
+    low, high = 14000 & 0xFFF, 14000 >> 12
+    at = content.find(b"\0\0\1\xb3")
+    while at >= 0:
+        extension = content.index(b"\0\0\1\xb5", at) + 4
+        bits = int.from_bytes(content[extension : extension + 4]) & ~(15 << 13) | high << 15 | high << 13
+        content = content[: at + 4] + (low << 12 | low).to_bytes(3) + content[at + 7 :]
+        content = content[:extension] + bits.to_bytes(4) + content[extension + 4 :]
+        at = content.find(b"\0\0\1\xb3", at + 4)
+    return content
+
+
+def scans(content: bytes) -> bytes:
+    """A JPEG with its last scan a thousand times."""
+    at = content.rindex(b"\xff\xda")
+    return content[:at] + content[at:-2] * 1000 + content[-2:]
+
+
 _BLOCKS = codestream(7900, 7900, block=4)
 PICTURE_BOMBS = (
     *(
@@ -152,4 +207,24 @@ PICTURE_BOMBS = (
     Case("layers.j2k", "LIMIT_INDEX", data(codestream(512, 512, precinct=2, layers=65535))),
     Case("tiles.j2k", "LIMIT_INDEX", data(codestream(1000, 1000, tile=(4, 4)))),
     Case("large.j2k", "LIMIT_PIXELS", data(codestream(16000, 16000))),
+    *(
+        Case(f"large.{name}", "LIMIT_PIXELS", data(head + bytes(5000)))
+        for name, head in (
+            ("ppm", b"P6\n60000 60000\n255\n"), ("pgm", b"P5\n60000 60000\n255\n"), ("pbm", b"P4\n60000 60000\n"),
+        )
+    ),
+    Case("none.ppm", "MEDIA_UNREADABLE", data(b"P6\n0 0\n255\n" + bytes(5000))),
+    Case("none.png", "MEDIA_UNREADABLE", data(png(size=(0, 0)))),
+    Case("large.webp", "LIMIT_PIXELS", like("still.webp", large_webp)),
+    Case("large.tiff", "LIMIT_PIXELS", data(tiff((256, 1, 60000), (257, 1, 60000)))),
+    Case("count.tiff", "NO_FACE", data(tiff((256, 1, 64), (257, 1, 64), (273, 1 << 30, 8))), probed=""),
+    Case("os2.bmp", "LIMIT_PIXELS", data(OS2_BMP)),
+    Case("large.heic", "LIMIT_PIXELS", data(heif(b"heic"))),
+    Case("large.avif", "LIMIT_PIXELS", data(heif(b"avif"))),
+    Case("large.m2v", "LIMIT_PIXELS", like("mpeg2.mpg", lambda content: large_mpeg2(elementary(content)))),
+    Case("grows.m2v", "LIMIT_PIXELS", like("mpeg2.mpg", lambda content: (
+        elementary(content) + large_mpeg2(elementary(content)))), probed=""),
+    Case("scans.jpg", "LIMIT_INDEX", like("still.jpg", scans)),
+    Case("scans.avi", "LIMIT_INDEX", lambda path: film("mjpeg", scans(
+        (path.parent.parent / "seeds/still.jpg").read_bytes()))(path)),
 )  # fmt: skip
