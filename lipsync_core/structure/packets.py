@@ -1,9 +1,10 @@
 """Looks at a packet of a picture before FFmpeg decodes it.
 
 Some codecs of still pictures unfold what a packet holds without a limit, in whatever container it lies: PNG its texts,
-JPEG 2000 its code blocks. FFmpeg decodes the first packets as it opens a file, covers of music included, where nobody
-can look at them first. So it opens files without a decoder for these codecs, and needs none: a container states sizes
-and times, and what it does not state the first decoded picture tells.
+JPEG 2000 its code blocks. FFmpeg gives the first packets to a decoder as it opens a file, covers of music included,
+where nobody can look at them first; how much of them it reads there is up to each version. So it opens files without a
+decoder for these codecs, and needs none: a container states sizes and times, and what it does not state the first
+decoded picture tells.
 """
 
 from collections.abc import Callable, Mapping
