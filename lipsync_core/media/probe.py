@@ -16,9 +16,11 @@ from lipsync_core.errors import (
     NoVideoError,
     UnreadableMediaError,
 )
+from lipsync_core.limit_errors import DurationLimitError
 from lipsync_core.media.extras import NO_EXTRAS, Extras, extras_of
 from lipsync_core.media.first_frame import first_frame
 from lipsync_core.media.hdr import HdrLight, hdr_light
+from lipsync_core.media.joins import clock_of
 from lipsync_core.media.opening import is_still, open_media
 from lipsync_core.media.orientation import UNSAFE_CODECS, Orientation, orientation_of
 from lipsync_core.media.starts import may_jump
@@ -247,5 +249,10 @@ def _duration_s(container: InputContainer, stream: VideoStream | AudioStream, pa
         duration_s = Fraction(container.duration, av.time_base)
     else:
         return None
-    require_duration(duration_s, str(path))
+    try:
+        require_duration(duration_s, str(path))
+    except DurationLimitError:
+        if clock_of(path, container).jumps:  # it was taken from several clocks; what is decoded counts
+            return None
+        raise
     return duration_s

@@ -18,10 +18,11 @@ from av.container import InputContainer
 from lipsync_core.apart import streamed_apart
 from lipsync_core.errors import NoAudioError
 from lipsync_core.media.channel_order import native_order, own_orders
+from lipsync_core.media.joins import clock_of
 from lipsync_core.media.mixing import Survey, mixable, surveyed
 from lipsync_core.media.opening import open_media, reading
-from lipsync_core.media.sound_frames import frame_like, with_finite_samples
-from lipsync_core.media.sound_gaps import MAX_GAP_S, gapless
+from lipsync_core.media.sound_frames import frame_like, part_of, with_finite_samples
+from lipsync_core.media.sound_gaps import JOINED_JITTER_S, MAX_GAP_S, MAX_JITTER_S, gapless, without_overlaps
 from lipsync_core.media.sound_seek import WORTH_S, place_of, skip_to
 from lipsync_core.media.starts import FileStarts, file_starts
 from lipsync_core.media.stream_checks import require_duration, require_sound
@@ -89,7 +90,11 @@ def _part(cut: AudioCut, starts: FileStarts) -> Iterator[av.AudioFrame]:
         if first is not None and place:
             return _trimmed(gapless(chain((first,), skipped), Fraction(0), max_gap_s, place), cut, place)
         skipped.close()
-    return _trimmed(gapless(_uniform(_source_frames(cut)), starts.sound_s, max_gap_s), cut)
+    frames: Iterator[av.AudioFrame] = _uniform(_source_frames(cut))
+    if starts.may_be_joined:
+        frames = without_overlaps(frames)
+    jitter_s = JOINED_JITTER_S if starts.is_joined else MAX_JITTER_S
+    return _trimmed(gapless(frames, starts.sound_s, max_gap_s, jitter_s=jitter_s), cut)
 
 
 def no_sound_in(cut: AudioCut) -> NoAudioError:
@@ -110,25 +115,27 @@ def _source_frames(cut: AudioCut, is_skipping: bool = False) -> Iterator[av.Audi
         if is_skipping and not skip_to(container, stream, cut.start_s):
             return
         version = cut.path.stat().st_mtime_ns
-        frames = mixable(_ordered(container, stream), lambda: _survey(cut.path, version, cut.track))
+        frames = mixable(_ordered(container, stream, cut.path), lambda: _survey(cut.path, version, cut.track))
         yield from _without_padding(frames, _stated_end_s(container, stream))
 
 
-def _ordered(container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:
+def _ordered(container: InputContainer, stream: AudioStream, path: Path) -> Iterator[av.AudioFrame]:
     """The frames of `stream`, readable and in FFmpeg's order of channels."""
     names = own_orders(container).get(stream.index, ())
-    ordered = (_in_native_order(frame, names) for frame in interleaved(_decoded(container, stream)))
+    ordered = (_in_native_order(frame, names) for frame in interleaved(_decoded(container, stream, path)))
     return map(with_finite_samples, ordered)
 
 
 @lru_cache(maxsize=16)
 def _survey(path: Path, _version: int, track: str | None) -> Survey:
     with open_media(path) as container:
-        return surveyed(_ordered(container, require_audio_stream(container, path, track)))
+        return surveyed(_ordered(container, require_audio_stream(container, path, track), path))
 
 
-def _decoded(container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:
+def _decoded(container: InputContainer, stream: AudioStream, path: Path) -> Iterator[av.AudioFrame]:
+    clock = clock_of(path, container)
     for packet in _undropped(container.demux(stream)):
+        clock.mend(packet)
         try:
             frames = packet.decode()
         except av.FFmpegError as exc:
@@ -181,7 +188,7 @@ def _without_padding(frames: Iterable[av.AudioFrame], end_s: Fraction | None) ->
     if end_s is not None and last.pts is not None and last.time_base is not None:
         kept = round((end_s - last.pts * last.time_base) * last.sample_rate)
         if 0 < kept < last.samples:  # else the index does not describe this frame (fragmented files)
-            last = _slice(last, 0, kept)
+            last = part_of(last, 0, kept)
     yield last
 
 
@@ -243,7 +250,7 @@ def _pieces(frame: av.AudioFrame, rate_hz: int) -> Iterator[av.AudioFrame]:
         yield frame
         return
     for first in range(0, frame.samples, count):
-        piece = _slice(frame, first, min(first + count, frame.samples))
+        piece = part_of(frame, first, min(first + count, frame.samples))
         if frame.pts is not None and frame.time_base is not None:
             piece.pts = frame.pts + round(Fraction(first, frame.sample_rate) / frame.time_base)
         yield piece
@@ -262,13 +269,7 @@ def _trimmed(frames: Iterable[av.AudioFrame], cut: AudioCut, position: int = 0) 
         require_duration(Fraction(position, rate), str(cut.path))
         if first >= last:
             continue
-        piece = frame if (first, last) == (0, frame.samples) else _slice(frame, first, last)
+        piece = frame if (first, last) == (0, frame.samples) else part_of(frame, first, last)
         piece.pts = position - frame.samples + first - start
         piece.time_base = Fraction(1, rate)
         yield piece
-
-
-def _slice(frame: av.AudioFrame, first: int, last: int) -> av.AudioFrame:
-    samples = frame.to_ndarray()
-    width = 1 if frame.format.is_planar else frame.layout.nb_channels
-    return frame_like(frame, samples[:, first * width : last * width], frame.layout.name)

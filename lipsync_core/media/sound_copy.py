@@ -81,7 +81,10 @@ def plan_copy(cut: AudioCut, container_format: str, is_any_codec: bool) -> CopyP
     if looked.plan is None:
         raise NotCopiedError(looked.reason)
     _require_storable(cut, container_format, looked.plan)
-    if file_starts(cut.path, audio_track=cut.track).sound_s:
+    starts = file_starts(cut.path, audio_track=cut.track)
+    if starts.is_joined:
+        raise NotCopiedError("its file was joined of several, each with a clock of its own")
+    if starts.sound_s:
         raise NotCopiedError("it begins later than the picture, and silence has to be put before it")
     return looked.plan
 

@@ -19,6 +19,13 @@ def frame_like(frame: av.AudioFrame, samples: NDArray[Any], layout: str) -> av.A
     return copy
 
 
+def part_of(frame: av.AudioFrame, first: int, last: int) -> av.AudioFrame:
+    """The samples [first, last) of `frame`, with its time."""
+    samples = frame.to_ndarray()
+    width = 1 if frame.format.is_planar else frame.layout.nb_channels
+    return frame_like(frame, samples[:, first * width : last * width], frame.layout.name)
+
+
 def with_finite_samples(frame: av.AudioFrame) -> av.AudioFrame:
     """`frame` without the numbers that no sound has, which would spread through all that is computed of it."""
     if not frame.format.name.startswith(_FLOATING):

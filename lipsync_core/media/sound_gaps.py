@@ -3,28 +3,37 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import pairwise
 
 import av
 import numpy as np
 
 from lipsync_core.media.mixing import SILENT_BYTE
-from lipsync_core.media.sound_frames import frame_like
+from lipsync_core.media.sound_frames import frame_like, part_of
 
 #: If the timestamps run ahead of the samples by more than this, sound is missing. A smaller difference is
 #: jitter: Matroska rounds to 1 ms, transport streams and phone recordings wobble by a frame (20 to 40 ms).
 MAX_JITTER_S = Fraction(50, 1000)
+#: The same in a file that was joined of several: what is missing at each join adds up.
+JOINED_JITTER_S = Fraction(5, 1000)
 #: A longer jump is a fault of the timestamps, not a pause, and is not filled.
 MAX_GAP_S = Fraction(60)
+_MIN_OVERLAP_S, _MAX_OVERLAP_S = Fraction(3, 1000), Fraction(1)
+_OVERLAP_FRAMES = 8  # behind the first that overlaps, which have to follow it
 _SILENCE_BLOCK = 16384  # samples
 _AHEAD_S, _AHEAD_FRAMES = Fraction(2), 512  # in which a gap has to last
 
 
 def gapless(
-    frames: Iterable[av.AudioFrame], lead_s: Fraction, max_gap_s: Fraction, count: int = 0
+    frames: Iterable[av.AudioFrame],
+    lead_s: Fraction,
+    max_gap_s: Fraction,
+    count: int = 0,
+    jitter_s: Fraction = MAX_JITTER_S,
 ) -> Iterator[av.AudioFrame]:
     """Fill `lead_s` before the first sample, and the holes that the timestamps leave, with silence.
 
-    `count` samples lie before the first frame.
+    `count` samples lie before the first frame. A hole up to `jitter_s` is none.
     """
     anchor_s: Fraction | None = None  # the stream's time at sample 0
     source, ahead = iter(frames), deque[av.AudioFrame]()
@@ -37,21 +46,69 @@ def gapless(
         if time_s is not None:
             anchor_s = time_s - Fraction(count, frame.sample_rate) if anchor_s is None else anchor_s
             gap_s = time_s - anchor_s - Fraction(count, frame.sample_rate)
-            if MAX_JITTER_S < gap_s <= max_gap_s:
+            if jitter_s < gap_s <= max_gap_s:
                 if not passing:
-                    gap_s, passing = _lasting_gap(gap_s, frame, source, ahead)
+                    gap_s, passing = _lasting_gap(gap_s, frame, source, ahead, jitter_s)
                     missing = round(gap_s * frame.sample_rate)
                     count += missing
                     yield from _silence(frame, missing)
-            elif abs(gap_s) > MAX_JITTER_S:
+            elif abs(gap_s) > jitter_s:
                 anchor_s += gap_s
         passing = max(0, passing - 1)
         count += frame.samples
         yield frame
 
 
+def without_overlaps(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
+    """`frames` without samples at times at which there was sound already, where that lasts.
+
+    Joined parts overlap: each codec pads the end of its part, and begins the next one with its priming.
+    """
+    source, ahead = iter(frames), deque[av.AudioFrame]()
+    end_s: Fraction | None = None  # of the sound so far
+    while frame := ahead.popleft() if ahead else next(source, None):
+        time_s, length_s = _time_s(frame), Fraction(frame.samples, frame.sample_rate)
+        over_s = Fraction(0) if end_s is None or time_s is None else end_s - time_s
+        if _MIN_OVERLAP_S < over_s <= _MAX_OVERLAP_S and _lasts(frame, source, ahead):
+            dropped = min(frame.samples, round(over_s * frame.sample_rate))
+            if dropped == frame.samples:
+                continue
+            frame = part_of(frame, dropped, frame.samples)
+            time_s, length_s = end_s, Fraction(frame.samples, frame.sample_rate)
+            _set_time(frame, time_s)
+        if time_s is not None:
+            end_s = time_s + length_s
+        elif end_s is not None:
+            end_s += length_s
+        yield frame
+
+
+def _lasts(first: av.AudioFrame, source: Iterator[av.AudioFrame], ahead: deque[av.AudioFrame]) -> bool:
+    """Whether the frames behind `first` follow it in time, so that it is not `first` alone whose time is wrong."""
+    while len(ahead) < _OVERLAP_FRAMES and (following := next(source, None)) is not None:
+        ahead.append(following)
+    due_s = _time_s(first)
+    for before, frame in pairwise((first, *ahead)):
+        time_s = _time_s(frame)
+        if due_s is None or time_s is None:
+            return False
+        due_s += Fraction(before.samples, before.sample_rate)
+        if abs(time_s - due_s) > _MIN_OVERLAP_S:
+            return False
+    return True
+
+
+def _set_time(frame: av.AudioFrame, time_s: Fraction | None) -> None:
+    if time_s is not None and frame.time_base is not None:
+        frame.pts = round(time_s / frame.time_base)
+
+
 def _lasting_gap(
-    gap_s: Fraction, first: av.AudioFrame, source: Iterator[av.AudioFrame], ahead: deque[av.AudioFrame]
+    gap_s: Fraction,
+    first: av.AudioFrame,
+    source: Iterator[av.AudioFrame],
+    ahead: deque[av.AudioFrame],
+    jitter_s: Fraction,
 ) -> tuple[Fraction, int]:
     """What is left of a gap before `first` in all of the frames after it, and 0; 0 and their number where it passes.
 
@@ -71,7 +128,7 @@ def _lasting_gap(
         time_s = _time_s(frame)
         if start_s is not None and time_s is not None:
             left_s = gap_s + time_s - start_s - expected_s
-            if abs(left_s) <= MAX_JITTER_S:
+            if abs(left_s) <= jitter_s:
                 return Fraction(0), number + 1
             if left_s > 0:  # else the times were set back
                 least_s = min(least_s, left_s)

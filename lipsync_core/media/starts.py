@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 from lipsync_core.apart import read_apart
 from lipsync_core.media.decoding import decoded
 from lipsync_core.media.first_frame import LOOKED_AT
+from lipsync_core.media.joins import JOINABLE, clock_of
 from lipsync_core.media.opening import is_still, open_media
 from lipsync_core.media.tracks import audio_stream, video_stream
 from lipsync_core.shortage import require_no_shortage
@@ -47,6 +48,8 @@ class FileStarts:
     sound_s: Fraction = Fraction(0)
     language: str = ""  # of its sound, as the file writes it
     may_jump: bool = False  # the timestamps of its format may jump where files were joined, as in transport streams
+    may_be_joined: bool = False  # byte by byte, and
+    is_joined: bool = False  # it is: `joins` mends its times
 
 
 def file_starts(path: Path, video_track: str | None = None, audio_track: str | None = None) -> FileStarts:
@@ -78,17 +81,18 @@ def _look_for_starts(path: Path, video_track: str | None, audio_track: str | Non
         sound = audio_stream(container, audio_track)
         language = "" if sound is None else sound.metadata.get("language", "")
         is_zero_based, jumps = container.format.name in _ZERO_BASED, may_jump(container)
+        joined = (container.format.name in JOINABLE, clock_of(path, container).jumps)
         picture_s, sound_s = _first_times(container, picture, sound)
         wma_lead_s = _wma_lead_s(sound, sound_s)
         if container.format.name == _WITHOUT_TIMES and picture is not None and picture.start_time is not None:
             picture_s = picture.start_time * (picture.time_base or Fraction(1))
     if sound_s is None:
-        return FileStarts(may_jump=jumps)
+        return FileStarts(Fraction(0), Fraction(0), "", jumps, *joined)
     if picture_s is None:
         lead_s = sound_s if is_zero_based else wma_lead_s
-        return FileStarts(sound_s=_lead(lead_s), language=language, may_jump=jumps)
+        return FileStarts(Fraction(0), _lead(lead_s), language, jumps, *joined)
     zero_s = min(picture_s, sound_s)
-    return FileStarts(_lead(picture_s - zero_s), _lead(sound_s - zero_s), language, jumps)
+    return FileStarts(_lead(picture_s - zero_s), _lead(sound_s - zero_s), language, jumps, *joined)
 
 
 def may_jump(container: Container) -> bool:

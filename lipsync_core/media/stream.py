@@ -21,6 +21,7 @@ from lipsync_core.errors import NoVideoError
 from lipsync_core.media.decoding import SIZE_ERRORS, DamagedPackets, decoded
 from lipsync_core.media.fields import CONTEXT_FRAMES, deinterlaced
 from lipsync_core.media.hardware import HARDWARE
+from lipsync_core.media.joins import clock_of
 from lipsync_core.media.opening import is_still, open_media
 from lipsync_core.media.orientation import Orientation, orientation_of
 from lipsync_core.media.starts import may_jump
@@ -186,6 +187,7 @@ class PictureStream:
         with self._clock.adopting(DECODE_STAGE):
             stream.codec_context.open(strict=False)
         self._stream: VideoStream = stream
+        self._file_clock = clock_of(self._path, self._container)
         self._codec, self._may_jump = stream.codec_context.name, may_jump(self._container)
         self._is_still = is_still(self._container, self._path)
         if self._is_still:
@@ -203,7 +205,7 @@ class PictureStream:
         """
         self._pictures = iter(())
         self._unshown = None
-        if self._is_still:
+        if self._is_still or self._file_clock.jumps:
             return False
         try:
             self._container.seek(pts, stream=self._stream)
@@ -237,6 +239,7 @@ class PictureStream:
         for packet in self._container.demux(self._stream):
             if not packet.size:
                 break  # the end
+            self._file_clock.mend(packet)
             is_early = can_skip and packet.pts is not None and packet.pts < skip_before
             codec.skip_frame = "NONREF" if is_early else "DEFAULT"
             if self._unshown is not None and packet.pts is not None and self.is_shuffled:
