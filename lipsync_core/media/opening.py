@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import av
+from av.audio.codeccontext import AudioCodecContext
+from av.codec.context import CodecContext
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
 
 from lipsync_core.errors import (
     InputError,
@@ -35,7 +38,7 @@ from lipsync_core.media.ffmpeg_log import log_of, reasons
 from lipsync_core.media.opening_room import opening_room
 from lipsync_core.media.stills import is_heif_still
 from lipsync_core.media.truncation import is_missing_index, is_missing_samples
-from lipsync_core.shortage import shortage_behind
+from lipsync_core.shortage import require_no_shortage, shortage_behind
 from lipsync_core.structure.check import check_structure
 
 _GET_A_WHOLE_FILE = "copy or download the file again"
@@ -120,9 +123,10 @@ def _opened(file: BinaryIO, path: Path, hardware: HWAccel | None) -> Iterator[In
     size_bytes = status.st_size
     try:
         _check_once(file, status, present)
-        container = _open(file, present, hardware)
+        with opening_room(present):
+            container = _open_or_refuse(file, path, present, hardware)
     except av.FFmpegError as exc:
-        raise _refusal(exc, file, path, present) or _translated(exc, path) from exc
+        raise _translated(exc, path) from exc
     except LimitError as exc:
         raise type(exc)(f"{path}: {exc.message}", exc.remedy) from exc
     except (*_LIBRARY_ERRORS, OSError) as exc:
@@ -142,6 +146,26 @@ def _check_once(file: BinaryIO, status: os.stat_result, present: Limits) -> None
         _passed[version] = None
 
 
+def _open_or_refuse(file: BinaryIO, path: Path, present: Limits, hardware: HWAccel | None) -> InputContainer:
+    try:
+        container = _open(file, present, hardware)
+    except av.FFmpegError as exc:
+        refusal = _refusal(exc, file, path, present)
+        if refusal is None:
+            raise
+        raise refusal from exc
+    _require_known_streams(container)
+    return container
+
+
+def _is_known(codec: CodecContext | None) -> bool:
+    if isinstance(codec, VideoCodecContext):
+        return codec.pix_fmt is not None
+    if isinstance(codec, AudioCodecContext):
+        return codec.layout is not None and codec.layout.nb_channels > 0 and codec.sample_rate > 0
+    return True  # FFmpeg has no decoder for it
+
+
 def _open(file: BinaryIO, present: Limits, hardware: HWAccel | None) -> InputContainer:
     os.lseek(file.fileno(), 0, os.SEEK_SET)  # FFmpeg's copy of the descriptor begins where this one stands
     lists = allowed()
@@ -153,8 +177,18 @@ def _open(file: BinaryIO, present: Limits, hardware: HWAccel | None) -> InputCon
         "max_streams": str(present.max_streams),
         **_codec_options(present),
     }
-    with opening_room(present):
-        return av.open("fd:", options=options, metadata_errors="replace", hwaccel=hardware)
+    return av.open("fd:", options=options, metadata_errors="replace", hwaccel=hardware)
+
+
+def _require_known_streams(container: InputContainer) -> None:
+    """FFmpeg opens a file, too, whose decoders it could not open: such a stream would be missing.
+
+    Raises:
+        MemoryShortageError: a shortage of memory is behind it.
+    """
+    streams = (*container.streams.audio, *container.streams.video)
+    if not all(_is_known(each.codec_context) for each in streams):
+        require_no_shortage(RuntimeError("a stream is not known"))
 
 
 def _codec_options(present: Limits) -> dict[str, str]:
@@ -190,7 +224,7 @@ def _refusal(exc: av.FFmpegError, file: BinaryIO, path: Path, present: Limits) -
         remedy = "convert it to MP4 or WAV; LIPSYNC_ALLOW_DEMUXERS allows more formats"
         return RefusedMediaError(f"{path} is of FFmpeg's format {name!r}, which is not read here", remedy)
     if "max_streams" in said:
-        return StreamLimitError(f"{path} has more than {present.max_streams} streams", "keep those that are needed")
+        return StreamLimitError(f"it has more than {present.max_streams} streams", "keep those that are needed")
     return None
 
 
