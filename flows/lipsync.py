@@ -20,6 +20,7 @@ from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.errors import SupersededError
 from lipsync_service.names import JOB_FLOW
 from lipsync_service.settings import Settings, load_settings
+from lipsync_service.storage.address import AddressGuard
 from lipsync_service.storage.storage import shown_url
 from tasks import stages
 from tasks.artifacts import ShownProgress, log_choice, show_output, show_preview, show_timings
@@ -76,6 +77,8 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
     parts = None if settings.gpu_pool else load_gpu_pool_parts(job)
     if parts:
         set_parts(parts.chosen)
+    if request.callback_url is not None:
+        AddressGuard(settings.http_allowed_hosts, ports=settings.http_ports).check_literal(request.callback_url)
     with suppress(TransientError):  # the address may work by the time of the upload
         job.files.check_target(request.output)  # before any work is done for it
     inputs = fetch_inputs(job, request)

@@ -74,6 +74,11 @@ def start_no_blas_threads() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
+def is_service_named() -> bool:
+    """Whether the environment or `make up` in the present folder says where the service is."""
+    return "LIPSYNC_API_URL" in os.environ or SERVICE_FILE.is_file()
+
+
 def is_debug() -> bool:
     """LIPSYNC_DEBUG is set, and not to 0."""
     return os.environ.get("LIPSYNC_DEBUG", "0") not in ("", "0")

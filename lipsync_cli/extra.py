@@ -28,7 +28,7 @@ _PACKAGES = frozenset(
 
 
 @contextmanager
-def service_extra(command: str) -> Iterator[None]:
+def service_extra(command: str, remedy: str = "install it with: pip install 'lipsync[service]'") -> Iterator[None]:
     """Guard the imports of a command, such as "lipsync report".
 
     Raises:
@@ -39,7 +39,6 @@ def service_extra(command: str) -> Iterator[None]:
     except ModuleNotFoundError as exc:
         if exc.name is None or exc.name.partition(".")[0] not in _PACKAGES:
             raise
-        remedy = "install it with: pip install 'lipsync[service]'"
         raise OptionError(f"{command} needs the extra 'service'", remedy) from exc
 
 

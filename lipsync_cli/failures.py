@@ -12,7 +12,7 @@ import click
 from lipsync_cli.exit_statuses import BROKEN_PIPE, INTERRUPTED, INTERRUPTED_CODE
 from lipsync_cli.signals import Interrupted
 from lipsync_cli.wording import in_one_line
-from lipsync_core.errors import DiskFullError, LipSyncError, OptionError, OutputError
+from lipsync_core.errors import DiskFullError, LipSyncError, OptionError, OutputError, shortened
 from lipsync_core.shortage import shortage_behind
 
 
@@ -75,7 +75,7 @@ def _describe(failure: BaseException, is_debug: bool) -> tuple[str, str, int]:
             command = failure.ctx.command_path if failure.ctx else "lipsync"
             # Click's message for a missing command is the whole page of help.
             is_bare = isinstance(failure, click.exceptions.NoArgsIsHelpError)
-            fault = "a command is missing" if is_bare else failure.format_message().rstrip(".")
+            fault = "a command is missing" if is_bare else shortened(failure.format_message()).rstrip(".")
             return OptionError.code, f"{fault}; see: {command} --help", OptionError.exit_status
         case Interrupted():
             return INTERRUPTED_CODE, f"{failure}; {failure.remains}", failure.exit_status
@@ -84,7 +84,7 @@ def _describe(failure: BaseException, is_debug: bool) -> tuple[str, str, int]:
         case OSError() if failure.errno == errno.ENOSPC:
             return DiskFullError.code, f"{failure}; free some space", DiskFullError.exit_status
     advice = "see the traceback above" if is_debug else "run again with --debug for the traceback"
-    return LipSyncError.code, f"{type(failure).__name__}: {failure}; {advice}", LipSyncError.exit_status
+    return LipSyncError.code, f"{type(failure).__name__}: {shortened(str(failure))}; {advice}", LipSyncError.exit_status
 
 
 def _discard_stdout() -> None:

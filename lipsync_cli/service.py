@@ -27,10 +27,12 @@ class Service:
 
         Raises:
             ServiceDownError: it does not answer.
+            OptionError, UrlRefusedError: as `JobClient.require_taken`.
             LipSyncError: as `FileExchange.send`.
         """
         self.files.require_storage(local)
         self.client.require_service()
+        self.client.require_taken(request)
         self.files.send(request, local, progress)
 
 

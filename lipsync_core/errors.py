@@ -28,23 +28,29 @@
 Exit 130 (INTERRUPTED) belongs to Ctrl-C and is raised by the command line, not from here.
 """
 
+import re
 from collections.abc import Iterator
 from typing import ClassVar
+
+_LONG_PART = re.compile(r"'[^']{300,}'|\S{301,}")  # longer than any address of the service's own
+_SHOWN = 50  # characters of each end of one
+_LONGEST = 1000
 
 
 class LipSyncError(Exception):
     """A failure with a stable code.
 
-    The message is one line that names the fault; `remedy` names the user's way to mend it.
+    The message is one line that names the fault; `remedy` names the user's way to mend it. What they repeat of a
+    caller's texts is `shortened`.
     """
 
     code: ClassVar[str] = "INTERNAL"
     exit_status: ClassVar[int] = 1
 
     def __init__(self, message: str, remedy: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.remedy = remedy
+        self.message = shortened(message)
+        self.remedy = shortened(remedy)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message}; {self.remedy}" if self.remedy else self.message
@@ -193,6 +199,12 @@ class ModelServerBusyError(TransientError):
     """The queue of the model server was full for as long as a caller waits."""
 
     code = "MODEL_SERVER_BUSY"
+
+
+def shortened(text: str) -> str:
+    """A text for people: without the middle of long words (addresses, paths) and quotations, nor of the whole."""
+    text = _LONG_PART.sub(lambda part: f"{part[0][:_SHOWN]}…{part[0][-_SHOWN:]}", text)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}…{text[1 - _LONGEST // 2 :]}"
 
 
 def error_of(code: str, message: str, remedy: str = "") -> LipSyncError:

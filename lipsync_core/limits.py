@@ -4,9 +4,11 @@ They belong to the process, not to the job: whoever runs the machine sets them (
 reads files asks for them here. Each check stands before the expensive part of its work.
 """
 
+import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields, replace
+from decimal import Decimal
 from typing import Any
 
 from lipsync_core.errors import OptionError
@@ -14,8 +16,16 @@ from lipsync_core.in_force import InForce
 
 #: The start of the names of their environment variables: LIPSYNC_MAX_PIXELS sets `max_pixels`.
 PREFIX = "LIPSYNC_"
-_KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
-_UNITS = {"KIB": _KIB, "MIB": _MIB, "GIB": _GIB, "KB": 10**3, "MB": 10**6, "GB": 10**9, "B": 1}
+_MIB, _GIB = 1 << 20, 1 << 30
+_UNITS = {
+    **dict.fromkeys(("", "B"), 1),
+    **{name: 1000**power for power, name in enumerate(("KB", "MB", "GB", "TB"), 1)},
+    **{name: 1024**power for power, name in enumerate(("KIB", "MIB", "GIB", "TIB"), 1)},
+}
+_NUMBER = re.compile(r"(\+?[0-9]+(?:_[0-9]+)*\.?[0-9]*(?:[eE][+-]?[0-9]{1,4})?) *([A-Za-z]*)")
+_LEAST_S = Decimal("0.001")
+_MOST = (1 << 63) - 1
+_MOST_COUNTED = (1 << 31) - 1  # FFmpeg takes no larger numbers of pixels and streams
 _DAY_S = 86_400
 
 
@@ -66,17 +76,41 @@ def variable_of(name: str) -> str:
 
 
 def limits_of(variables: Mapping[str, str]) -> Limits:
-    """The limits that environment `variables` set; the others have their defaults. Sizes may have a unit: 4GiB.
+    """The limits that environment `variables` set; the others have their defaults.
 
     Raises:
-        OptionError: a variable holds no positive number.
+        OptionError: a variable holds no number that `limit_of` takes.
     """
-    chosen = {
-        each.name: _number(variable_of(each.name), text, each.type is int)
-        for each in fields(Limits)
-        if (text := variables.get(variable_of(each.name), "").strip())
-    }
+    chosen: dict[str, Any] = {}
+    for each in fields(Limits):
+        text = variables.get(variable_of(each.name), "")
+        try:
+            if text.strip():
+                chosen[each.name] = limit_of(each.name, text)
+        except ValueError as exc:
+            raise OptionError(f"{variable_of(each.name)} cannot be used: {exc}", "change it or unset it") from exc
     return replace(Limits(), **chosen)
+
+
+def limit_of(name: str, text: str) -> float:
+    """The number that `text` means for the limit `name`: 5, 1e6, 0.5 of seconds alone, 4GiB of bytes alone.
+
+    Raises:
+        ValueError: it means none, or one that the limit cannot be.
+    """
+    if name.endswith("_bytes"):
+        return size_bytes(text)
+    number = _number(text, {"": 1})
+    if next(each.type is float for each in fields(Limits) if each.name == name):
+        return float(_within(number, _LEAST_S, _MOST))
+    if number != number.to_integral_value():
+        raise ValueError(f"{_shown(text)} is no whole number")
+    return int(_within(number, Decimal(1), _MOST_COUNTED))
+
+
+def size_bytes(text: str) -> int:
+    """The bytes that `text` means: 4096, 4KiB or 1.5 GB. Raises ValueError as `limit_of`."""
+    return int(_within(_number(text, _UNITS), Decimal(1), _MOST))
 
 
 def limits() -> Limits:
@@ -92,13 +126,20 @@ def limited(to: Limits) -> AbstractContextManager[None]:
 _in_force = InForce(Limits())
 
 
-def _number(variable: str, text: str, is_whole: bool) -> Any:
-    digits = text.rstrip("BbGgIiKkMm ")
-    unit = text[len(digits) :].strip().upper()
-    try:
-        if "_bytes" not in variable.lower() and unit:
-            raise ValueError(unit)
-        number = float(digits) * _UNITS[unit or "B"]
-        return int(number) if is_whole else number
-    except (ValueError, KeyError, OverflowError) as exc:
-        raise OptionError(f"{variable} is {text[:40]!r}, no number", "change it or unset it") from exc
+def _number(text: str, units: Mapping[str, int]) -> Decimal:
+    found = _NUMBER.fullmatch(text.strip())
+    unit = units.get(found[2].upper()) if found else None
+    if found is None or unit is None:
+        known = ", alone or with a unit: B, KB, MB, GB, TB, KiB, MiB, GiB or TiB" if len(units) > 1 else ""
+        raise ValueError(f"{_shown(text)} is no number above 0{known}")
+    return Decimal(found[1]) * unit
+
+
+def _within(number: Decimal, least: Decimal, most: int) -> Decimal:
+    if not least <= number <= most:
+        raise ValueError(f"it is not from {least} to {most}")
+    return number
+
+
+def _shown(text: str) -> str:
+    return repr(text.strip()[:40])

@@ -10,6 +10,8 @@ from typing import Final
 
 from pydantic import BaseModel, ByteSize, Field
 
+from lipsync_service.sizes import Size
+
 _GIB = 1 << 30
 _LONGEST_DAYS = 36_500
 #: The folders of the storage that are cleaned, with the setting of their age.
@@ -55,7 +57,7 @@ class Keeping(BaseModel):
     keep_ledger_days: float | None = Field(
         None, gt=0, le=_LONGEST_DAYS, description="How long the ledger keeps ended jobs with their keys."
     )
-    keep_bytes: ByteSize = Field(
+    keep_bytes: Size = Field(
         ByteSize(200 * _GIB), gt=0, description="What uploads, tracks and edits may take together."
     )
     keep_in_use_hours: float = Field(

@@ -2,10 +2,10 @@
 
 from dataclasses import fields
 
-from pydantic import ByteSize, Field
+from pydantic import ByteSize, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings
 
-from lipsync_core.limits import Limits
+from lipsync_core.limits import Limits, limit_of
 from lipsync_core.media.allowed import Allowed
 
 _DEFAULTS = Limits()
@@ -40,6 +40,14 @@ class LimitSettings(BaseSettings):
     max_opening_cpu_s: int = Field(_DEFAULTS.max_opening_cpu_s, gt=0)
     allow_demuxers: str = Field("", description="Formats that are read beside those of docs/limits.md: FFmpeg's names.")
     allow_decoders: str = Field("", description="Codecs that are read beside those of docs/limits.md: FFmpeg's names.")
+
+    @field_validator(*(each.name for each in fields(Limits)), mode="before")
+    @classmethod
+    def _means_the_same_as_for_the_command(cls, value: object, info: ValidationInfo) -> object:
+        if not isinstance(value, str):
+            return value
+        name = info.field_name or ""
+        return limit_of(name, value) if value.strip() else cls.model_fields[name].default
 
     @property
     def limits(self) -> Limits:

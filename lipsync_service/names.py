@@ -36,6 +36,9 @@ JOB_STATES: Final[tuple[JobStateName, ...]] = get_args(JobStateName)
 #: The path of Prefect's API that lists the workers of a pool.
 WORKERS_PATH: Final = "/work_pools/{work_pool_name}/workers/filter"
 
+#: The start of the names of Prefect's variables that tell callers the workers' limits.
+_RULES: Final = "lipsync_rules_"
+
 #: The keys of the artifacts that runs show and callers read.
 PROGRESS_ARTIFACT: Final = "progress"
 TIMINGS_ARTIFACT: Final = "timing-breakdown"
@@ -46,3 +49,8 @@ MODEL_PART: Final = "model"
 
 #: The task whose progress is that of the job's frames.
 ENCODE_TASK: Final = "encode"
+
+
+def rules_variable(pool: str) -> str:
+    """The name of Prefect's variable that tells callers the limits of a pool's workers."""
+    return f"{_RULES}{pool.replace('-', '_')}"

@@ -14,6 +14,7 @@ from lipsync_core.execution import Decoding, Execution, Precision, Providers
 from lipsync_core.server_address import host_and_port
 from lipsync_service.keeping import Keeping
 from lipsync_service.limit_settings import LimitSettings
+from lipsync_service.sizes import Size
 from lipsync_service.tenants import TenantName, TenantReach
 
 _GIB = 1 << 30
@@ -73,7 +74,7 @@ class Settings(LimitSettings, Keeping):
         default_factory=lambda: platformdirs.user_cache_path("lipsync", appauthor=False) / "inputs",
         description="This host's copies of inputs and intermediate results.",
     )
-    cache_cap_bytes: ByteSize = Field(ByteSize(20 * _GIB), gt=0, description="The greatest total size of these copies.")
+    cache_cap_bytes: Size = Field(ByteSize(20 * _GIB), gt=0, description="The greatest total size of these copies.")
 
     database_url: SecretStr = Field(
         default_factory=lambda: SecretStr(f"sqlite:///{_data_folder() / 'ledger.sqlite'}"),

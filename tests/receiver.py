@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+#: Where the whole service of the tests may call receivers: another address than that of its own parts.
+CALLED = "127.0.0.2"
+
 
 @dataclass(frozen=True)
 class Told:
@@ -31,8 +34,8 @@ class Receiver(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        super().__init__((address, 0), _Handler)
         self.told: list[Told] = []
         self.answered = 0
         self.answers: list[int] = []
@@ -43,7 +46,7 @@ class Receiver(ThreadingHTTPServer):
 
     @property
     def host(self) -> str:
-        return f"127.0.0.1:{self.server_address[1]}"
+        return f"{self.server_address[0]!s}:{self.server_address[1]}"
 
     def url(self, path: str = "/hook") -> str:
         return f"http://{self.host}{path}"

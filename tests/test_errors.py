@@ -8,7 +8,7 @@ import pytest
 
 import lipsync_core.errors
 import lipsync_service.errors
-from lipsync_core.errors import LipSyncError, NoVideoError, error_classes, error_of
+from lipsync_core.errors import LipSyncError, NoVideoError, OptionError, error_classes, error_of, shortened
 from lipsync_core.limit_errors import DurationLimitError
 
 _DRAWN = re.compile(
@@ -80,3 +80,17 @@ def test_a_code_gives_its_class_again(kind: type[LipSyncError]) -> None:
 def test_a_code_of_another_version_stays_in_the_message() -> None:
     error = error_of("FROM_ANOTHER_VERSION", "it failed", "wait")
     assert (type(error), str(error)) == (LipSyncError, "FROM_ANOTHER_VERSION: it failed; wait")
+
+
+@pytest.mark.parametrize("value", ["x" * 3_000_000, "a b " * 1_000_000, "\n" * 10**6], ids=["word", "words", "lines"])
+def test_a_message_repeats_no_megabytes_of_the_callers_text(value: str) -> None:
+    error = OptionError(f"the file has no video track {value!r}", f"choose another than {value}")
+    assert error.message.startswith("the file has no video track '") and error.message.endswith("'")
+    assert len(error.message) <= 150 and len(str(error)) <= 1200
+    assert error.args == (error.message,)
+    assert type(error)(error.message).message == error.message  # it is cut once
+
+
+def test_a_message_keeps_addresses_and_paths_of_the_usual_length() -> None:
+    text = f"s3://bucket/{'folder/' * 20}{'0' * 64}.mp4 is not there, and {'some words ' * 40}"
+    assert shortened(text) == text

@@ -26,7 +26,12 @@ from tests.test_errors import declared, drawn
         ("LIPSYNC_MAX_OUTPUT_BYTES", "3GiB", "max_output_bytes", 3 << 30),
         ("LIPSYNC_MAX_OUTPUT_BYTES", "1.5 MB", "max_output_bytes", 1_500_000),
         ("LIPSYNC_MAX_OUTPUT_BYTES", "77", "max_output_bytes", 77),
+        ("LIPSYNC_MAX_OUTPUT_BYTES", "2TiB", "max_output_bytes", 2 << 40),
+        ("LIPSYNC_MAX_OUTPUT_BYTES", "2 tb", "max_output_bytes", 2 * 10**12),
+        ("LIPSYNC_MAX_OUTPUT_BYTES", "9007199254740993", "max_output_bytes", 9007199254740993),
         ("LIPSYNC_MAX_DURATION_S", "0.5", "max_duration_s", 0.5),
+        ("LIPSYNC_MAX_PIXELS", "1e6", "max_pixels", 1_000_000),
+        ("LIPSYNC_MAX_PIXELS", "5_000", "max_pixels", 5000),
         ("LIPSYNC_MAX_PIXELS", " 12 ", "max_pixels", 12),
         ("LIPSYNC_MAX_PIXELS", "", "max_pixels", Limits().max_pixels),
     ],
@@ -35,10 +40,38 @@ def test_a_variable_sets_its_limit_alone(variable: str, text: str, name: str, nu
     assert limits_of({variable: text}) == replace(Limits(), **{name: number})
 
 
-@pytest.mark.parametrize("text", ["many", "-1", "0", "nan", "1e999", "3 MiB", "1,5", "0x10"])
-def test_a_variable_fails_when_it_is_no_positive_number(text: str) -> None:
-    with pytest.raises(OptionError, match=r"^LIPSYNC_MAX_PIXELS is "):
-        limits_of({"LIPSYNC_MAX_PIXELS": text})
+REFUSED = (
+    *(f"PIXELS={text}" for text in ("many", "-1", "0", "nan", "inf", "1e400", "3 MiB", "1,5", "0x10", "0.5", "1e10")),
+    *(f"OUTPUT_BYTES={text}" for text in ("4G", "4 Gbit", "0.5", "1e400", "-1", "GiB", "1PB", "5__", "nan")),
+    *(f"DURATION_S={text}" for text in ("inf", "nan", "1e400", "1e-400", "-1", "0", "5s", "\u0665")),
+)
+
+
+@pytest.mark.parametrize("pair", REFUSED)
+def test_a_variable_fails_when_the_limit_cannot_be_its_number(pair: str) -> None:
+    name, _, text = pair.partition("=")
+    with pytest.raises(OptionError, match=rf"^LIPSYNC_MAX_{name} cannot be used: "):
+        limits_of({f"LIPSYNC_MAX_{name}": text})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [pair.partition("=")[2] for pair in REFUSED]
+    + ["1e6", "1TiB", "4GiB", "4 gib", " 5 ", "5_000", "1.5", "1.5 MB", "+7", "7.", "", " ", "3e2"],
+)
+@pytest.mark.parametrize("name", ["max_pixels", "max_output_bytes", "max_job_s", "max_reading_cpu_s"])
+def test_a_variable_means_the_same_for_the_command_and_for_the_service(
+    name: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = pytest.importorskip("lipsync_service.settings", exc_type=ImportError, reason=NOT_INSTALLED)
+    monkeypatch.setenv(variable_of(name), text)
+    read: list[object] = []
+    for reader in (lambda: limits_of({variable_of(name): text}), lambda: settings.load_settings().limits):
+        try:
+            read.append(getattr(reader(), name))
+        except OptionError as error:
+            read.append(str(error))
+    assert read[0] == read[1]
 
 
 def test_limits_hold_for_their_block_alone(speech_wav: Path) -> None:

@@ -10,16 +10,19 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import click
 
-from lipsync_cli.environment import home_option, model_server_option, rules_of_reading
+from lipsync_cli.check import Check
+from lipsync_cli.commands.file_check import check_file
+from lipsync_cli.environment import home_option, model_server_option, service_option
 from lipsync_cli.exit_statuses import SUCCESS
 from lipsync_cli.failures import write_stdout
-from lipsync_cli.values import workspace_at
+from lipsync_cli.limit_checks import limit_checks, worker_checks
+from lipsync_cli.values import LocalFile, workspace_at
 from lipsync_core.errors import LipSyncError, ModelMismatchError
 from lipsync_core.packages import is_installed
 from lipsync_core.workspace import Workspace
@@ -38,35 +41,35 @@ _GB = 1_000_000_000
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """The state of one requirement of a job."""
-
-    name: str
-    is_ok: bool
-    detail: str
-    remedy: str = ""  # the command that mends a fault
-
-
 @click.command()
+@click.argument("file", type=LocalFile(), required=False)
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 @model_server_option
+@service_option
 @home_option
 @click.pass_context
-def doctor(ctx: click.Context, as_json: bool, model_server: str | None, home: Path | None) -> None:
-    """Say what is installed, what is missing and how to mend it.
+def doctor(
+    ctx: click.Context,
+    file: Path | None,
+    as_json: bool,
+    model_server: str | None,
+    service_file: Path | None,
+    home: Path | None,
+) -> None:
+    """Say what is installed, what is missing and how to mend it; with FILE, also whether FILE is read here.
 
-    The exit status is 0 only if a job can run.
+    The exit status is 0 only if a job can run, and FILE is read.
     """
-    checks = tuple(_checks(workspace_at(home), home, model_server))
+    checks = (*_checks(workspace_at(home), home, model_server), *worker_checks(service_file))
     can_run = all(check.is_ok for check in checks)
+    looked = check_file(file) if file is not None else None
     if as_json:
-        fields = {"schema": SCHEMA, "can_run": can_run, "checks": [asdict(check) for check in checks]}
-        write_stdout(json.dumps(fields, indent=2))
+        fields: dict[str, Any] = {"schema": SCHEMA, "can_run": can_run, "checks": [asdict(check) for check in checks]}
+        write_stdout(json.dumps(fields | ({"file": asdict(looked)} if looked else {}), indent=2))
     else:
         verdict = "A job can run." if can_run else "A job cannot run yet: mend the faults marked MISSING."
-        write_stdout("\n".join([*map(_text, checks), verdict]))
-    ctx.exit(SUCCESS if can_run else LipSyncError.exit_status)
+        write_stdout("\n".join([*map(_text, checks), verdict, *(looked.lines() if looked else ())]))
+    ctx.exit(SUCCESS if can_run and (looked is None or looked.is_read) else LipSyncError.exit_status)
 
 
 def _text(check: Check) -> str:
@@ -93,7 +96,7 @@ def _checks(workspace: Workspace, home: Path | None, model_server: str | None) -
         yield _folder_check(name, folder)
     yield _room_check(workspace.cache)
     yield Check("processors", True, str(os.cpu_count()))
-    yield from _limit_checks()
+    yield from limit_checks()
     if is_installed("pydantic-settings"):
         yield from _keeping_checks()
 
@@ -239,24 +242,6 @@ def _room_check(folder: Path) -> Check:
     if free_bytes >= _LEAST_FREE_BYTES:
         return Check("disk", True, detail)
     return Check("disk", False, detail, f"du -sh {shlex.quote(str(folder))}  # and remove files that are not needed")
-
-
-def _limit_checks() -> Iterator[Check]:
-    """The limits of `lipsync run` here, and the formats that it reads."""
-    from lipsync_core.limits import Limits, limits, variable_of
-    from lipsync_core.media.allowed import allowed
-
-    try:
-        with rules_of_reading():
-            present, lists = limits(), allowed()
-    except LipSyncError as exc:
-        yield Check("limits", False, exc.message, f"unset {exc.message.split()[0].rstrip(':')}")
-        return
-    for each in fields(Limits):
-        number = getattr(present, each.name)
-        yield Check(f"limit {each.name}", True, f"{number} {each.metadata['help']}; {variable_of(each.name)}")
-    yield Check("formats read", True, f"{', '.join(lists.demuxers)}; LIPSYNC_ALLOW_DEMUXERS adds some")
-    yield Check("codecs read", True, f"{', '.join(lists.decoders)}; LIPSYNC_ALLOW_DECODERS adds some")
 
 
 def _keeping_checks() -> Iterator[Check]:

@@ -24,6 +24,12 @@ SCHEMA = "lipsync.probe/1"
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 def probe(file: Path, as_json: bool) -> None:
     """Say what FILE holds: container, video, audio."""
+    info = probed(file)
+    write_stdout(json.dumps(_fields(info), indent=2) if as_json else described(info))
+
+
+def probed(file: Path) -> "MediaInfo":
+    """The file's properties, by the limits and lists of the environment; raises as `lipsync_core.media.probe.probe`."""
     start_no_blas_threads()
     from lipsync_core.shortage import require_room_for_libraries
 
@@ -32,12 +38,12 @@ def probe(file: Path, as_json: bool) -> None:
     from lipsync_core.media.probe import probe as probe_media
 
     with rules_of_reading(), reading_room("probes"):
-        info = probe_media(file)
-    write_stdout(json.dumps(_fields(info), indent=2) if as_json else "\n".join(_lines(info)))
+        return probe_media(file)
 
 
-def _lines(info: "MediaInfo") -> list[str]:
-    return [
+def described(info: "MediaInfo") -> str:
+    """The same in lines of text."""
+    lines = [
         f"file   {info.path}",
         f"       {info.container}, {info.size_bytes} bytes",
         f"video  {_video_text(info.video) if info.video else 'none'}",
@@ -46,6 +52,7 @@ def _lines(info: "MediaInfo") -> list[str]:
         *_track_lines("audio", info.audio_tracks),
         *(f"unread {each}" for each in info.unreadable),
     ]
+    return "\n".join(lines)
 
 
 def _track_lines(kind: str, tracks: "tuple[TrackInfo, ...]") -> list[str]:

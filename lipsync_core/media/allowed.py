@@ -69,11 +69,6 @@ class Allowed:
         """As FFmpeg's option of this name takes it."""
         return ",".join(self.demuxers)
 
-    @cached_property
-    def codec_whitelist(self) -> str:
-        """As FFmpeg's option of this name takes it."""
-        return ",".join(self.decoders)
-
     def decodes(self, codec: str) -> bool:
         """Whether FFmpeg's decoder `codec` is one of these."""
         return codec in self.decoders
@@ -90,13 +85,18 @@ class Allowed:
 
         more_demuxers, more_decoders = _names(demuxers), _names(decoders)
         for name in more_demuxers:
-            if name in _NEVER or name not in av.formats_available:
-                why = "opens other files" if name in _NEVER else "is no demuxer of this FFmpeg"
+            if not is_allowable(name) or name not in av.formats_available:
+                why = "opens other files" if not is_allowable(name) else "is no demuxer of this FFmpeg"
                 raise OptionError(f"LIPSYNC_ALLOW_DEMUXERS: {name[:40]!r} {why}", "take it out")
         for name in more_decoders:
             if name not in av.codecs_available:
                 raise OptionError(f"LIPSYNC_ALLOW_DECODERS: FFmpeg has no decoder {name[:40]!r}", "take it out")
         return Allowed(self.demuxers + more_demuxers, self.decoders + more_decoders)
+
+
+def is_allowable(demuxer: str) -> bool:
+    """Whether a setting may add FFmpeg's format `demuxer`: not where it opens other files."""
+    return demuxer not in _NEVER
 
 
 def allowed() -> Allowed:

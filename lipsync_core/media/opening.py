@@ -20,6 +20,7 @@ from av.codec.context import CodecContext
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
 
 from lipsync_core.errors import (
     InputError,
@@ -32,20 +33,22 @@ from lipsync_core.errors import (
 )
 from lipsync_core.limit_errors import MemoryLimitError, StreamLimitError
 from lipsync_core.limits import Limits, limits
-from lipsync_core.media.allowed import allowed
+from lipsync_core.media.allowed import allowed, is_allowable
 from lipsync_core.media.channel_order import forget_own_orders
+from lipsync_core.media.decoding import codec_options, require_no_refused_size
 from lipsync_core.media.ffmpeg_log import log_of, reasons
 from lipsync_core.media.opening_room import opening_room
 from lipsync_core.media.stills import is_heif_still
 from lipsync_core.media.truncation import is_missing_index, is_missing_samples
 from lipsync_core.shortage import require_no_shortage, shortage_behind
 from lipsync_core.structure.check import check_structure
+from lipsync_core.structure.packets import UNFOLDING_CODECS
 
+_GIVE_MEDIA = "give the media themselves, in one file"
 _GET_A_WHOLE_FILE = "copy or download the file again"
 _IMAGES = "_pipe"  # FFmpeg's demuxers of one image each end in this
-_MAX_SAMPLES = 4_000_000  # of one block of sound; the longest of any codec has 1.2 million (Monkey's Audio)
 _PLAYLIST = b"#EXTM3U"  # RFC 8216, 4.3.1.1; FFmpeg knows one by its name alone
-_PROBED = re.compile(r"Format (\S+) probed")
+_PROBED = re.compile(r"Format (\S+) (probed|detected)")  # detected: with a low score, such as of a text
 _passed: dict[tuple[int, int, int, int, Limits], None] = {}  # versions of files whose structure is checked
 _MOST_PASSED = 64
 #: What FFmpeg's wrapper raises where a file holds a number that it does not expect.
@@ -81,6 +84,8 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except (av.FFmpegError, MemoryError) as exc:
         raise _translated(exc, path) from exc
+    except LimitError as exc:
+        raise _named(exc, path) from exc
     except (ValueError, ArithmeticError) as exc:  # of a number that the file states
         raise _unreadable(path, exc) from exc
 
@@ -124,11 +129,11 @@ def _opened(file: BinaryIO, path: Path, hardware: HWAccel | None) -> Iterator[In
     try:
         _check_once(file, status, present)
         with opening_room(present):
-            container = _open_or_refuse(file, path, present, hardware)
+            container = _open_whole(file, path, present, hardware)
     except av.FFmpegError as exc:
         raise _translated(exc, path) from exc
     except LimitError as exc:
-        raise type(exc)(f"{path}: {exc.message}", exc.remedy) from exc
+        raise _named(exc, path) from exc
     except (*_LIBRARY_ERRORS, OSError) as exc:
         raise _unreadable(path, exc) from exc
     with container:
@@ -146,7 +151,7 @@ def _check_once(file: BinaryIO, status: os.stat_result, present: Limits) -> None
         _passed[version] = None
 
 
-def _open_or_refuse(file: BinaryIO, path: Path, present: Limits, hardware: HWAccel | None) -> InputContainer:
+def _open_whole(file: BinaryIO, path: Path, present: Limits, hardware: HWAccel | None) -> InputContainer:
     try:
         container = _open(file, present, hardware)
     except av.FFmpegError as exc:
@@ -154,30 +159,20 @@ def _open_or_refuse(file: BinaryIO, path: Path, present: Limits, hardware: HWAcc
         if refusal is None:
             raise
         raise refusal from exc
-    _require_known_streams(container)
+    try:
+        if any(map(_lacks_size, container.streams.video)):
+            _opening_log(file, present, av.logging.ERROR)
+        _require_known_streams(container)
+    except BaseException:
+        container.close()
+        raise
     return container
 
 
-def _is_known(codec: CodecContext | None) -> bool:
-    if isinstance(codec, VideoCodecContext):
-        return codec.pix_fmt is not None
-    if isinstance(codec, AudioCodecContext):
-        return codec.layout is not None and codec.layout.nb_channels > 0 and codec.sample_rate > 0
-    return True  # FFmpeg has no decoder for it
-
-
-def _open(file: BinaryIO, present: Limits, hardware: HWAccel | None) -> InputContainer:
-    os.lseek(file.fileno(), 0, os.SEEK_SET)  # FFmpeg's copy of the descriptor begins where this one stands
-    lists = allowed()
-    options = {
-        "fd": str(file.fileno()),
-        "protocol_whitelist": "fd",
-        "format_whitelist": lists.format_whitelist,
-        "codec_whitelist": lists.codec_whitelist,
-        "max_streams": str(present.max_streams),
-        **_codec_options(present),
-    }
-    return av.open("fd:", options=options, metadata_errors="replace", hwaccel=hardware)
+def _lacks_size(stream: VideoStream) -> bool:
+    """Whether FFmpeg has looked for the size of its pictures, and not found it or refused it."""
+    codec = stream.codec_context
+    return codec is not None and codec.name not in UNFOLDING_CODECS and not (codec.width and codec.height)
 
 
 def _require_known_streams(container: InputContainer) -> None:
@@ -191,9 +186,26 @@ def _require_known_streams(container: InputContainer) -> None:
         require_no_shortage(RuntimeError("a stream is not known"))
 
 
-def _codec_options(present: Limits) -> dict[str, str]:
-    """FFmpeg's own limits, which hold for what a stream turns into while it is decoded."""
-    return {"max_pixels": str(present.max_pixels), "max_samples": str(_MAX_SAMPLES)}
+def _is_known(codec: CodecContext | None) -> bool:
+    if isinstance(codec, VideoCodecContext):
+        return codec.pix_fmt is not None or codec.name in UNFOLDING_CODECS  # which the opening does not decode
+    if isinstance(codec, AudioCodecContext):
+        return codec.layout is not None and codec.layout.nb_channels > 0 and codec.sample_rate > 0
+    return True  # FFmpeg has no decoder for it
+
+
+def _open(file: BinaryIO, present: Limits, hardware: HWAccel | None) -> InputContainer:
+    os.lseek(file.fileno(), 0, os.SEEK_SET)  # FFmpeg's copy of the descriptor begins where this one stands
+    lists = allowed()
+    options = {
+        "fd": str(file.fileno()),
+        "protocol_whitelist": "fd",
+        "format_whitelist": lists.format_whitelist,
+        "codec_whitelist": ",".join(name for name in lists.decoders if name not in UNFOLDING_CODECS),
+        "max_streams": str(present.max_streams),
+        **codec_options(present),
+    }
+    return av.open("fd:", options=options, metadata_errors="replace", hwaccel=hardware)
 
 
 def _prepare(container: InputContainer, path: Path, size_bytes: int, present: Limits) -> None:
@@ -203,7 +215,7 @@ def _prepare(container: InputContainer, path: Path, size_bytes: int, present: Li
         forget_own_orders(container)
         for stream in (*container.streams.video, *container.streams.audio):
             if stream.codec_context is not None:
-                stream.codec_context.options = _codec_options(present)
+                stream.codec_context.options = codec_options(present)
     except _LIBRARY_ERRORS as exc:
         raise _unreadable(path, exc) from exc
 
@@ -212,20 +224,41 @@ def _refusal(exc: av.FFmpegError, file: BinaryIO, path: Path, present: Limits) -
     """The error that says which of our rules FFmpeg has applied; it only logs that, so the file is opened again."""
     file.seek(0)
     if file.read(len(_PLAYLIST)) == _PLAYLIST:
-        return RefusedMediaError(f"{path} is a playlist, and names other files", "give the file that it names")
-    if exc.errno not in (errno.EINVAL, errno.ENOMEM):
+        return RefusedMediaError(f"{path} is a playlist, and names other files", _GIVE_MEDIA)
+    if not isinstance(exc, av.error.InvalidDataError) and exc.errno not in (errno.EINVAL, errno.ENOMEM):
         return None
-    with log_of(av.logging.DEBUG if exc.errno == errno.EINVAL else av.logging.ERROR) as lines, suppress(av.FFmpegError):
-        _open(file, present, None).close()
-    said = reasons(lines)
-    if "not on whitelist" in said:
-        found = _PROBED.search(said)
-        name = found[1] if found else "another"
-        remedy = "convert it to MP4 or WAV; LIPSYNC_ALLOW_DEMUXERS allows more formats"
-        return RefusedMediaError(f"{path} is of FFmpeg's format {name!r}, which is not read here", remedy)
+    said = _opening_log(file, present, av.logging.DEBUG if exc.errno == errno.EINVAL else av.logging.ERROR)
+    if "Format not on whitelist" in said:  # for a codec it says so too, and goes on without it
+        return _refused_format(path, _PROBED.search(said))
     if "max_streams" in said:
-        return StreamLimitError(f"it has more than {present.max_streams} streams", "keep those that are needed")
+        return StreamLimitError(f"{path} has more than {present.max_streams} streams", "keep only the one to be read")
     return None
+
+
+def _opening_log(file: BinaryIO, present: Limits, level: int) -> str:
+    """FFmpeg's log of opening the file once again; raises PixelLimitError where that refuses the size of a picture."""
+    with log_of(level) as lines, suppress(av.FFmpegError):
+        _open(file, present, None).close()
+    require_no_refused_size([text for _, _, text in lines], present)
+    return reasons(lines)
+
+
+def _refused_format(path: Path, found: re.Match[str] | None) -> RefusedMediaError:
+    if found is None:
+        return RefusedMediaError(f"{path} is of a format that is not read here", "convert it to MP4 or WAV")
+    name = found[1]
+    if not is_allowable(name):
+        return RefusedMediaError(f"{path} names other files or addresses, and is none itself ({name})", _GIVE_MEDIA)
+    if found[2] == "detected":
+        message = f"{path} is hardly media: to FFmpeg it looks most like {name}, which is not read here"
+        return RefusedMediaError(message, f"give a media file; if it is {name}, LIPSYNC_ALLOW_DEMUXERS allows that")
+    remedy = "convert it to MP4 or WAV; LIPSYNC_ALLOW_DEMUXERS allows more formats"
+    return RefusedMediaError(f"{path} is of FFmpeg's format {name!r}, which is not read here", remedy)
+
+
+def _named(exc: LimitError, path: Path) -> LimitError:
+    """The error with the file's name, which some checks do not know."""
+    return exc if str(path) in exc.message else type(exc)(f"{path}: {exc.message}", exc.remedy)
 
 
 def _unreadable(path: Path, exc: Exception) -> UnreadableMediaError:

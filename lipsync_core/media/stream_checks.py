@@ -1,4 +1,7 @@
-"""Whether a stream of an open file can be read at all, and whether it is within the limits."""
+"""Whether a stream of an open file can be read at all, and whether it is within the limits.
+
+A message that begins with "its" gets the file's name where the file was opened: `opening.reading`.
+"""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -16,9 +19,10 @@ from lipsync_core.limit_errors import (
     PixelLimitError,
     SampleRateLimitError,
 )
-from lipsync_core.limits import limits
+from lipsync_core.limits import Limits, limits
 from lipsync_core.media.allowed import allowed
 
+_USUAL_RATE_HZ = 48_000  # of films
 _COUNTED_FRAMES = 100  # that may come at once, before their rate is known
 
 
@@ -48,7 +52,7 @@ def require_pixels(width_px: int, height_px: int) -> None:
     """Raise PixelLimitError where a picture of this size is beyond the limit."""
     most = limits().max_pixels
     if width_px * height_px > most:
-        raise PixelLimitError(f"the picture has {width_px}x{height_px} pixels, more than {most}", "scale it down")
+        raise PixelLimitError(f"its picture has {width_px}x{height_px} pixels, more than {most}", "scale it down")
 
 
 def require_sound(channels: int, rate_hz: int) -> None:
@@ -56,13 +60,14 @@ def require_sound(channels: int, rate_hz: int) -> None:
     present = limits()
     if channels > present.max_channels:
         raise ChannelLimitError(
-            f"the sound has {channels} channels, more than {present.max_channels}", "mix it to fewer channels"
+            f"its sound has {channels} channels, more than {present.max_channels}",
+            f"mix it to {present.max_channels} or fewer",
         )
     if not present.min_sample_rate_hz <= rate_hz <= present.max_sample_rate_hz:
         raise SampleRateLimitError(
-            f"the sound has {rate_hz} samples a second, not {present.min_sample_rate_hz} to "
+            f"its sound has {rate_hz} samples a second, not {present.min_sample_rate_hz} to "
             f"{present.max_sample_rate_hz}",
-            "convert it to 48000",
+            f"convert it to {_usual_rate_hz(present)}",
         )
 
 
@@ -93,7 +98,8 @@ def require_planned(frames: int, duration_s: Fraction) -> None:
     """
     require_frames(frames, "the result")
     if frames > _COUNTED_FRAMES:
-        require_frame_rate((frames - _COUNTED_FRAMES) / float(duration_s), "the result would have")
+        rate = (frames - _COUNTED_FRAMES) / float(duration_s)
+        require_frame_rate(rate, "the result would have", "choose fewer with fps, or convert the video to fewer")
 
 
 def require_frames(frames: int, name: str) -> None:
@@ -103,13 +109,15 @@ def require_frames(frames: int, name: str) -> None:
         raise FrameLimitError(f"{name} has more than {most} frames", "use a shorter part, or fewer frames a second")
 
 
-def require_frame_rate(frames: float, stated: str) -> None:
+def require_frame_rate(frames: float, stated: str, remedy: str = "convert it to fewer frames a second") -> None:
     """Raise FrameRateLimitError where `frames` a second are beyond the limit; `stated` is who says so."""
     most = limits().max_frame_rate
     if frames > most:
-        raise FrameRateLimitError(
-            f"{stated} {frames:.6g} frames a second, more than {most}", "convert it to fewer frames a second"
-        )
+        raise FrameRateLimitError(f"{stated} {frames:.6g} frames a second, more than {most}", remedy)
+
+
+def _usual_rate_hz(present: Limits) -> int:
+    return min(max(_USUAL_RATE_HZ, present.min_sample_rate_hz), present.max_sample_rate_hz)
 
 
 def _unreadable(container: InputContainer) -> Iterator[str]:

@@ -23,6 +23,7 @@ _COVER = Disposition.attached_pic | Disposition.timed_thumbnails
 #: Spoken beside the speech of the film, not in place of it.
 _BESIDE = Disposition.comment | Disposition.visual_impaired | Disposition.descriptions | Disposition.karaoke
 _FALLBACK_RATE = Fraction(25)
+_MOST_DIGITS = 9  # of a track's number; Python converts no thousands of digits
 _IMAGE_CODECS = frozenset({"bmp", "gif", "mjpeg", "png", "tiff", "webp"})
 _UNKNOWN = frozenset({"", "und", "mis", "mul", "zxx"})
 # ISO 639-1, and of ISO 639-2 the code for bibliographies (Matroska's), each with the one for terms (MP4's).
@@ -93,7 +94,8 @@ def require_no_refusal(path: Path, unreadable: Sequence[str], kind: str = "") ->
     reasons = [each for each in unreadable if each.startswith(kind)]
     if reasons:
         raise RefusedMediaError(
-            f"{path} holds no {kind or 'media'} that can be read: {'; '.join(reasons[:3])}", "convert it"
+            f"{path} holds no {kind or 'media'} that can be read: {'; '.join(reasons[:3])}",
+            "convert it to H.264 or AAC",
         )
 
 
@@ -159,7 +161,8 @@ def _found(streams: list[_StreamT], track: str | None, kind: str, rank: _Rank) -
     if track is None or not streams:
         return min(streams, key=rank, default=None)
     if track.isdecimal():
-        found = streams[int(track) : int(track) + 1]
+        number = int(track) if len(track) <= _MOST_DIGITS else len(streams)
+        found = streams[number : number + 1]
     else:
         found = sorted((each for each in streams if _is_in(each, track)), key=rank)
     if not found:

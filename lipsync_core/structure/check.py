@@ -8,7 +8,8 @@ from typing import BinaryIO
 
 from lipsync_core.limits import Limits
 from lipsync_core.structure.index import Index
-from lipsync_core.structure.pictures import JPEG, PNG, check_jpeg, check_png, stated_size
+from lipsync_core.structure.pictures import JPEG, check_jpeg, stated_size
+from lipsync_core.structure.png import PNG, check_png
 from lipsync_core.structure.refusals import require_pixels
 from lipsync_core.structure.tags import FLAC, ID3, check_flac, check_id3
 

@@ -18,17 +18,30 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from lipsync_core.errors import TransientError
+from lipsync_core.errors import OptionError, TransientError
 from lipsync_service.client.job import Job, job_of, request_of
 from lipsync_service.client.prefect_api import PrefectApi, RunOrder, RunQuery, TaskRun, open_api
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.client.retries import retried
+from lipsync_service.client.rules import WorkerRules, rules_from
 from lipsync_service.client.run_states import retry_command, state_types
 from lipsync_service.client.sealing import Vault, discard_seal, has_secrets, sealed
+from lipsync_service.client.text_types import is_storable, storable
 from lipsync_service.client.waiting import HEARD_TYPES, Waiting
 from lipsync_service.errors import IdempotencyConflictError, JobMissingError, JobStateError
-from lipsync_service.names import ENCODE_TASK, GPU_FLOW, JOB_DEPLOYMENT, JOB_FLOW, PROGRESS_ARTIFACT, JobStateName
+from lipsync_service.names import (
+    CPU_POOL,
+    ENCODE_TASK,
+    GPU_FLOW,
+    JOB_DEPLOYMENT,
+    JOB_FLOW,
+    PROGRESS_ARTIFACT,
+    JobStateName,
+    rules_variable,
+)
 from lipsync_service.settings import Settings, load_settings
+from lipsync_service.storage.address import AddressGuard, names_address
+from lipsync_service.tenants import require_tenant
 
 _IDS_AT_ONCE = 200
 _OUTAGE_S = 60.0  # how long a caller waits for a service that does not answer
@@ -71,6 +84,8 @@ class JobClient:
         """`settings` name the storage that keeps the secrets of requests; without one a job's own run seals them."""
         self._api = api
         self._settings = settings
+        self._rules: WorkerRules | None = None  # of the CPU pool, asked for once
+        self._has_asked = False
 
     def submit(self, request: LipSyncRequest, key: str | None = None, name: str | None = None) -> Submission:
         """Order a job. The same key and request is the same job, also where that has ended.
@@ -82,12 +97,17 @@ class JobClient:
 
         Raises:
             IdempotencyConflictError: the key belongs to a job with another request.
+            UrlRefusedError: as `require_taken`.
+            OptionError: the key holds a character that cannot be stored.
             StorageError, TransientError: the storage does not take the request's secrets.
         """
+        self._check_callback(request)
+        if key is not None and not is_storable(key):
+            raise OptionError("the key holds a NUL or half a character", "choose another key")
         vault = Vault(self._settings, request.tenant) if self._settings and has_secrets(request) else None
         told = sealed(request, vault) if vault else request
         order = RunOrder(
-            name=(name or PurePosixPath(urlsplit(request.output).path).stem)[:_NAME_CHARS] or "job",
+            name=storable(name or PurePosixPath(urlsplit(request.output).path).stem)[:_NAME_CHARS] or "job",
             parameters={"request": told.model_dump(mode="json")},
             queue=request.priority,
             key=request.key_of_tenant(key or request.idempotency_key),
@@ -104,6 +124,35 @@ class JobClient:
     def require_service(self) -> None:
         """See that the service answers and takes jobs, before files are sent to its storage. `submit` asks no more."""
         self._api.deployment(JOB_DEPLOYMENT)
+
+    def require_taken(self, request: LipSyncRequest) -> None:
+        """Refuse a request that the service is known not to take, before its files are sent.
+
+        Raises:
+            OptionError: the service does not know its tenant.
+            UrlRefusedError: its callback's host is an address that the service does not call.
+        """
+        rules = self._known_rules()
+        if rules is not None and rules.tenants is not None:
+            require_tenant(request.tenant, rules.tenants)
+        self._check_callback(request)
+
+    def _check_callback(self, request: LipSyncRequest) -> None:
+        url = request.callback_url
+        if url is None or not names_address(url):
+            return
+        rules = self._known_rules()
+        if rules is not None:
+            AddressGuard(rules.http_allowed_addresses, ports=rules.http_ports).check_literal(url)
+
+    def _known_rules(self) -> WorkerRules | None:
+        if not self._has_asked:
+            self._rules, self._has_asked = self.rules(CPU_POOL), True
+        return self._rules
+
+    def rules(self, pool: str) -> WorkerRules | None:
+        """The limits and the tenants of the pool's workers, as the last one that started has told them."""
+        return rules_from(self._api.variable(rules_variable(pool)))
 
     def job(self, job_id: UUID) -> Job:
         """The job as it is now."""

@@ -1,11 +1,11 @@
 """A manifest: many requests in one file, a row each, as CSV with a header or as JSON lines."""
 
 import csv
-import io
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -19,6 +19,9 @@ from lipsync_service.client.request import LipSyncRequest
 
 _SPLIT = "split it into several"
 _METADATA = "metadata."  # the prefix of the columns of a CSV that hold labels
+_MOST_FIELDS = len(LipSyncRequest.model_fields) + 32  # with a column for each label
+_MOST_CHARS = 1 << 20  # of a row: twice what a request can have, with every character escaped
+_Fields = Callable[[], object]  # the value of a row, which is parsed when it is asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +31,8 @@ class _Fault:
     text: str
 
 
-class _TwiceError(Exception):
-    """A field that an object of JSON has twice, of which a reader would silently take the last."""
+class _ObjectError(Exception):
+    """The fault of an object of JSON: too many fields, or one twice, of which a reader would silently take the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,9 @@ def read_manifest(path: Path, suffix: str | None = None, folder: Path | None = N
 
     Raises:
         InputError: the file cannot be read, is neither of the two, or holds no row.
-        ManifestLimitError: it has too many bytes or rows.
+        ManifestLimitError: it has too many bytes or rows, or a row too many characters.
     """
-    readers = {".csv": _csv_fields, ".jsonl": _json_fields}
+    readers = {".csv": _csv_rows, ".jsonl": _json_rows}
     reader = readers.get((suffix or path.suffix).lower())
     if reader is None:
         raise InputError(f"{path.name} is no manifest", "name it .csv or .jsonl")
@@ -64,52 +67,98 @@ def read_manifest(path: Path, suffix: str | None = None, folder: Path | None = N
             raise InputError(f"the manifest {path.name} is no regular file")
         if path.stat().st_size > most.max_manifest_bytes:
             raise ManifestLimitError(f"the manifest {path.name} has more than {most.max_manifest_bytes} bytes", _SPLIT)
-        lines = tuple(islice(reader(path.read_text(encoding="utf-8-sig")), most.max_manifest_rows + 1))
+        count = sum(1 for _ in islice(reader(path), most.max_manifest_rows + 1))
+        if not count:
+            raise InputError(f"the manifest {path.name} holds no row")
+        if count > most.max_manifest_rows:
+            raise ManifestLimitError(f"the manifest {path.name} has more than {most.max_manifest_rows} rows", _SPLIT)
     except (OSError, UnicodeDecodeError, csv.Error) as exc:
         raise InputError(f"the manifest {path.name} cannot be read: {exc}") from exc
-    if not lines:
-        raise InputError(f"the manifest {path.name} holds no row")
-    if len(lines) > most.max_manifest_rows:
-        raise ManifestLimitError(f"the manifest {path.name} has more than {most.max_manifest_rows} rows", _SPLIT)
-    return tuple(_row(number, fields, folder) for number, fields in lines)
+    return tuple(_row(number, fields(), folder) for number, fields in reader(path))
 
 
-def _json_fields(text: str) -> Iterator[tuple[int, object]]:
-    """Each row's line number and value; a fault where the line is no JSON."""
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            yield number, json.loads(line, object_pairs_hook=_fields)
-        except _TwiceError as exc:
-            yield number, _Fault(f"row: it has the field {exc} more than once")
-        except json.JSONDecodeError as exc:
-            yield number, _Fault(f"row: it is no JSON: {exc.msg} at column {exc.colno}")
-        except (ValueError, RecursionError):  # a number of thousands of digits; thousands of brackets
-            yield number, _Fault("row: it is no JSON that a request could be: too deep, or a number too long")
+class _Lines:
+    """The lines of a manifest; a row of CSV may take several."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._chars = 0  # of the present row
+
+    def __iter__(self) -> Iterator[str]:
+        """Raises ManifestLimitError where the present row gets too long."""
+        with self._path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(iter(partial(file.readline, _MOST_CHARS + 1), ""), 1):
+                self._chars += len(line)
+                if self._chars > _MOST_CHARS:
+                    name = f"line {number} of the manifest {self._path.name}"
+                    message = f"{name} makes a row of more than {_MOST_CHARS} characters"
+                    raise ManifestLimitError(message, "give each request a row of its own")
+                yield line
+
+    def begin_row(self) -> None:
+        """Count the next line as the first of a row."""
+        self._chars = 0
+
+
+def _json_rows(path: Path) -> Iterator[tuple[int, _Fields]]:
+    """Each row's line number and value."""
+    lines = _Lines(path)
+    for number, line in enumerate(lines, 1):
+        lines.begin_row()
+        if line.strip():
+            yield number, partial(_json_fields, line.rstrip("\n"))
+
+
+def _json_fields(line: str) -> object:
+    """The value of a line; a fault where it is no JSON."""
+    try:
+        return json.loads(line, object_pairs_hook=_fields)
+    except _ObjectError as exc:
+        return _Fault(f"row: {exc}")
+    except json.JSONDecodeError as exc:
+        return _Fault(f"row: it is no JSON: {exc.msg} at column {exc.colno}")
+    except (ValueError, RecursionError):  # a number of thousands of digits; thousands of brackets
+        return _Fault("row: it is no JSON that a request could be: too deep, or a number too long")
 
 
 def _fields(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _TwiceError(repr(next(name for name in names if names.count(name) > 1)))
-    return found
+    if len(pairs) > _MOST_FIELDS:
+        raise _ObjectError(f"it has {len(pairs)} fields, more than a request can have")
+    twice = _first_twice([name for name, _ in pairs])
+    if twice is not None:
+        raise _ObjectError(f"it has the field {_shown(twice)!r} more than once")
+    return dict(pairs)
 
 
-def _csv_fields(text: str) -> Iterator[tuple[int, object]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", strict=True)
-    twice = [name for name, count in Counter(reader.fieldnames or ()).items() if name and count > 1]
-    if twice:
-        raise csv.Error(f"it has the column {twice[0]!r} more than once")
+def _csv_rows(path: Path) -> Iterator[tuple[int, _Fields]]:
+    """Each row's line number and value. Raises csv.Error where the header, or the form of a row, cannot be used."""
+    lines = _Lines(path)
+    reader = csv.reader(lines, strict=True)
+    columns = next((cells for cells in reader if cells), [])
+    named = [name for name in columns if name]
+    if len(named) > _MOST_FIELDS:
+        raise csv.Error(f"it has {len(named)} columns, more than a request can have fields")
+    twice = _first_twice(named)
+    if twice is not None:
+        raise csv.Error(f"it has the column {_shown(twice)!r} more than once")
+    lines.begin_row()
     for cells in reader:
-        if "" in cells:
-            yield reader.line_num, _Fault("row: it has more cells than the header")
-            continue
-        given = {name: cell for name, cell in cells.items() if cell}
-        labels = {name.removeprefix(_METADATA): given.pop(name) for name in list(given) if name.startswith(_METADATA)}
-        if given or labels:
-            yield reader.line_num, given | ({"metadata": labels} if labels else {})
+        lines.begin_row()
+        if any(cells):
+            yield reader.line_num, partial(_csv_fields, columns, cells)
+
+
+def _csv_fields(columns: list[str], cells: list[str]) -> object:
+    """The fields of a row; a fault where it has cells without a column."""
+    if any(cells[len(columns) :]):
+        return _Fault("row: it has more cells than the header")
+    given = {name: cell for name, cell in zip(columns, cells, strict=False) if cell}
+    labels = {name.removeprefix(_METADATA): given.pop(name) for name in list(given) if name.startswith(_METADATA)}
+    return given | ({"metadata": labels} if labels else {})
+
+
+def _first_twice(names: list[str]) -> str | None:
+    return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 def _row(number: int, fields: object, folder: Path | None) -> ManifestRow:

@@ -115,6 +115,14 @@ class PrefectApi:
                 raise JobMissingError(message, remedy) from exc
         return self._deployments[name]
 
+    def variable(self, name: str) -> Any:
+        """The value of a variable of the server's; None where there is none."""
+        try:
+            answer = self._asked("GET", f"/variables/name/{name}")
+        except JobMissingError:
+            return None
+        return answer.get("value") if isinstance(answer, dict) else None
+
     def run(self, run_id: UUID) -> FlowRun:
         """The run. Raises JobMissingError where there is none."""
         return _flow_run(self._asked("GET", f"/flow_runs/{run_id}"))

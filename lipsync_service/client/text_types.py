@@ -10,6 +10,11 @@ def is_storable(text: str) -> bool:
     return "\0" not in text and not any("\ud800" <= each <= "\udfff" for each in text)
 
 
+def storable(text: str) -> str:
+    """`text` with a replacement in the place of each character that cannot be stored."""
+    return "".join(each if is_storable(each) else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
 def _storable(text: str) -> str:
     if not is_storable(text):
         raise ValueError("it holds a NUL or half a character")

@@ -7,11 +7,12 @@ cloud's metadata or an intranet page (server-side request forgery). Sources, tar
 import socket
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 from lipsync_core.errors import TransientError
 from lipsync_service.errors import ObjectMissingError, UrlRefusedError
 from lipsync_service.storage.special_addresses import is_special, is_special_name
-from lipsync_service.storage.url import is_numeric
+from lipsync_service.storage.url import is_numeric, parse_url
 
 Resolve = Callable[[str, int], Iterable[str]]
 WEB_PORTS = (80, 443)
@@ -54,6 +55,17 @@ class AddressGuard:
             raise UrlRefusedError(f"{host} leads to an address that is not public", _REMEDY)
         return addresses[:_MOST_ADDRESSES]
 
+    def check_literal(self, url: str) -> None:
+        """Raise UrlRefusedError where the host of `url` is an address, and one that must not be connected to.
+
+        Nothing is looked up: a host with a name passes, and is checked when somebody connects to it.
+        """
+        if not names_address(url):
+            return
+        location = parse_url(url)
+        if not self._is_allowed(location.host, location.port):
+            self._check_name(location.host, location.port)
+
     def _check_name(self, host: str, port: int) -> None:
         if port not in self._ports:
             remedy = "use the usual port, or have the service allow this one in LIPSYNC_HTTP_PORTS"
@@ -65,6 +77,11 @@ class AddressGuard:
         name = f"[{host}]" if ":" in host else host.lower().rstrip(".")
         domains = [name[index:] for index, char in enumerate(name) if char == "."]
         return any(each in self._allowed or f"{each}:{port}" in self._allowed for each in (host, name, *domains))
+
+
+def names_address(url: str) -> bool:
+    """Whether the host of `url` is an address, in any form, and no name."""
+    return is_numeric(urlsplit(url).hostname or "")
 
 
 def resolved_addresses(host: str, port: int) -> tuple[str, ...]:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from lipsync_core.errors import OptionError
 from lipsync_service.errors import UrlRefusedError
 from lipsync_service.settings import Settings
 from lipsync_service.storage.url import Location, parse_url
+from lipsync_service.tenants import require_tenant
 
 #: The name of a file under a hash, as uploads and results have it.
 _HASHED = r"[0-9a-f]{2}/[0-9a-f]{64}(\.[a-z0-9]{1,8})?"
@@ -34,10 +34,7 @@ class Reach:
 
     def __post_init__(self) -> None:
         """Raise OptionError where the settings do not know the tenant, or where they have tenants and none is named."""
-        if self.tenant is not None and self.tenant not in self.settings.tenants:
-            raise OptionError(f"the service knows no tenant {self.tenant}", "name one of LIPSYNC_TENANTS")
-        if self.tenant is None and self.settings.tenants:
-            raise OptionError("the request names no tenant, and this service has tenants", "name one of them")
+        require_tenant(self.tenant, self.settings.tenants)
 
     @property
     def area_url(self) -> str:

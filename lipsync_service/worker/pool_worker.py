@@ -44,6 +44,7 @@ from lipsync_service.worker.crash_report import may_report
 from lipsync_service.worker.due_runs import DueRuns, spread_s
 from lipsync_service.worker.run_events import RunEvent, run_events
 from lipsync_service.worker.run_processes import WorkSeen, end_process, process_of
+from lipsync_service.worker.stated_rules import state_rules
 from lipsync_service.worker.trim_worker import remembered, trim_worker
 
 if TYPE_CHECKING:
@@ -171,6 +172,7 @@ with warnings.catch_warnings():
                 self._is_listening = True
                 for service in (self._listen, self._due.serve, self._vouch):
                     self._runs_task_group.start_soon(self._until_teardown, service)
+                await state_rules(self.client, self._work_pool_name, load_settings())
             if time.monotonic() >= self._next_count_s:
                 await self._count_others()
 

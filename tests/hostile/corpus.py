@@ -12,6 +12,7 @@ from tests.hostile.boxes import numbers, wav, y4m
 from tests.hostile.case import Case, data, like
 from tests.hostile.index_bombs import INDEX_BOMBS
 from tests.hostile.movies import BAIT, elsewhere, raw_movie, with_alien_sound
+from tests.hostile.picture_bombs import PICTURE_BOMBS
 from tests.hostile.tag_bombs import TAG_BOMBS
 
 _TONE = struct.pack("<h", 3000) * 8000
@@ -186,4 +187,16 @@ SPECIAL = (
     Case("loop.mp4", "FILE_NOT_FOUND", lambda path: path.symlink_to(path)),
     Case("zero.mp4", "MEDIA_UNREADABLE", Path.touch),
 )
-CASES = (*PLAYLISTS, *NAMES, *RATES, *LENGTHS, *BOMBS, *INDEX_BOMBS, *TAG_BOMBS, *SOUNDS, *MACHINE, *SPECIAL)
+CASES = (
+    *PLAYLISTS,
+    *NAMES,
+    *RATES,
+    *LENGTHS,
+    *BOMBS,
+    *INDEX_BOMBS,
+    *PICTURE_BOMBS,
+    *TAG_BOMBS,
+    *SOUNDS,
+    *MACHINE,
+    *SPECIAL,
+)

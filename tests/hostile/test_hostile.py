@@ -18,6 +18,7 @@ from tests.hostile.corpus import CASES
 from tests.hostile.fuzzing import fault, fuzz, mutant
 from tests.hostile.guard import Guard, Outcome
 from tests.hostile.movies import BAIT
+from tests.hostile.picture_bombs import PICTURE_BOMBS
 
 MUTANTS = 300
 MORE_MEMORY = 300 << 20  # bytes that no hostile file may take, beside those of the imported product
@@ -70,6 +71,22 @@ def test_a_hostile_file_ends_in_one_line(case: Case, guard: Guard, media: Path, 
         assert max(probed.peak_bytes, ran.peak_bytes) < MORE_MEMORY
     finally:
         clear(work)
+
+
+@pytest.mark.parametrize("case", PICTURE_BOMBS, ids=str)
+def test_a_picture_that_unfolds_takes_little_memory_of_the_process_that_reads_it(
+    case: Case, guard: Guard, media: Path, tmp_path: Path
+) -> None:
+    """The command probes in a process of its own, whose memory the guard does not see."""
+    path = media.parent / "work" / case.name
+    path.parent.mkdir()
+    try:
+        case.make(path)
+        read = guard.run([str(path)], tmp_path, "tests.hostile.fuzzing:read_all")
+        assert read.status in (0, 3), read.err
+        assert read.peak_bytes < MORE_MEMORY
+    finally:
+        clear(path.parent)
 
 
 def clear(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Interlaced video becomes whole pictures, and progressive video stays as it is."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,19 +16,20 @@ from tests.conftest import Ffmpeg
 from tests.jobs import luma_frames, reopened
 
 WEAVE = "setpts=0.5*PTS,fps=50,scale=720:576,setsar=1,tinterlace=mode=interleave_top,fieldorder=tff"
-SECOND = JobOptions(end_s=Fraction(1), crf=8)
+SECOND = JobOptions(end_s=Fraction(1), crf=8, preset="ultrafast")
+LONGEST_S = 2  # of what a test reads
+PLAIN = ("-c:v", "libx264", "-crf", "8", "-preset", "ultrafast")
 KINDS = {
-    "h264.mp4": ("-c:v", "libx264", "-crf", "8", "-flags", "+ilme+ildct", "-x264-params", "tff=1"),
+    "h264.mp4": (*PLAIN, "-flags", "+ilme+ildct", "-x264-params", "tff=1"),
     "cast.ts": ("-c:v", "mpeg2video", "-q:v", "2", "-flags", "+ilme+ildct"),
     "tape.dv": ("-c:v", "dvvideo", "-pix_fmt", "yuv420p", "-ar", "48000"),
 }
-PLAIN = ("-c:v", "libx264", "-crf", "8")
 
 
 def woven(ffmpeg: Ffmpeg, face_clip: Path, path: Path, settings: tuple[str, ...], weave: str = WEAVE) -> Path:
     """A face whose pictures are woven of two moments, which move against each other."""
     shaken = "crop=iw-80:ih-80:40+30*sin(20*t):40+30*cos(17*t)"
-    ffmpeg("-i", face_clip, "-vf", f"{shaken},{weave}", "-an", *settings, path)
+    ffmpeg("-i", face_clip, "-vf", f"{shaken},{weave}", "-an", "-t", str(LONGEST_S), *settings, path)
     return path
 
 
@@ -48,7 +50,7 @@ def test_interlaced_video_becomes_whole_pictures(
     report = lip_sync(source, speech_wav, output, SECOND, workspace)
     assert report.changes[0] == "deinterlaced"
     assert report.frames.synced > 20
-    as_it_was = lip_sync(source, speech_wav, left, JobOptions(end_s=Fraction(1), crf=8, deinterlace="off"), workspace)
+    as_it_was = lip_sync(source, speech_wav, left, replace(SECOND, deinterlace="off"), workspace)
     assert "deinterlaced" not in as_it_was.changes
     assert combing(output) < 0.75 < 0.9 < combing(left)
     assert reopened(output).times_s == reopened(left).times_s
@@ -89,8 +91,9 @@ def test_an_excerpt_of_interlaced_video_is_the_part_of_the_whole(
 ) -> None:
     source = woven(ffmpeg, face_clip, tmp_path / "in.mp4", (*KINDS["h264.mp4"], "-g", "12"))
     whole, part = tmp_path / "whole.mp4", tmp_path / "part.mp4"
-    lip_sync(source, speech_wav, whole, JobOptions(end_s=Fraction(2), crf=0), workspace)
-    lip_sync(source, speech_wav, part, JobOptions(start_s=Fraction(1), end_s=Fraction(2), crf=0), workspace)
+    lip_sync(source, speech_wav, whole, JobOptions(end_s=Fraction(LONGEST_S), crf=0, preset="ultrafast"), workspace)
+    excerpt = JobOptions(start_s=Fraction(1), end_s=Fraction(LONGEST_S), crf=0, preset="ultrafast")
+    lip_sync(source, speech_wav, part, excerpt, workspace)
     frames, cut = luma_frames(whole), luma_frames(part)
     assert len(cut) == 25
     for one, other in zip(frames[25:], cut, strict=True):

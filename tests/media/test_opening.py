@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from lipsync_core.errors import OptionError, RefusedMediaError
+from lipsync_core.errors import LimitError, OptionError, RefusedMediaError
 from lipsync_core.limit_errors import IndexLimitError, MetadataLimitError
-from lipsync_core.limits import Limits
+from lipsync_core.limits import Limits, limited
 from lipsync_core.media.allowed import Allowed, allowing
-from lipsync_core.media.probe import probe, require_audio, video_of
+from lipsync_core.media.probe import probe, require_audio, require_video, video_of
 from lipsync_core.media.sound import AudioCut, decode_sound
 from lipsync_core.structure.check import check_structure
 from tests.hostile.boxes import box, full, id3, movie, numbers, png, raw_sound, raw_video, table, trak, wav
@@ -114,3 +114,47 @@ def test_boxes_that_contain_themselves_end(tmp_path: Path) -> None:
         nested = box(b"moov", nested)
     assert check(tmp_path / "nested.mp4", nested)
     assert check(tmp_path / "short.mp4", full(b"ftyp", numbers(1))[:-3])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"ffconcat version 1.0\nfile 'other.mp4'\n", "names other files or addresses"),
+        (b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 96\n", "or addresses"),
+        (b"#EXTM3U\nother.mp3\n", "is a playlist"),
+    ],
+)
+def test_a_list_of_other_files_gets_no_remedy_that_cannot_help(content: bytes, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "list.mp4"
+    path.write_bytes(content)
+    with pytest.raises(RefusedMediaError, match=said) as caught:
+        probe(path)
+    assert caught.value.remedy == "give the media themselves, in one file"
+
+
+def test_a_file_that_is_hardly_media_is_called_so(tmp_path: Path) -> None:
+    path = tmp_path / "notes"  # as /sys/kernel/notes: it was "of FFmpeg's format 'another'"
+    path.write_bytes(b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0" + bytes(150))
+    with pytest.raises(RefusedMediaError, match="is hardly media: to FFmpeg it looks most like ea_cdata, which is not"):
+        probe(path)
+
+
+@pytest.mark.parametrize(
+    ("limits", "said", "remedy"),
+    [
+        (Limits(max_pixels=3000), "its picture has 64x48 pixels, more than 3000", "scale it down"),
+        (Limits(max_channels=1), "its sound has 2 channels, more than 1", "mix it to 1 or fewer"),
+        (Limits(max_sample_rate_hz=22_050), "its sound has 44100 samples a second", "convert it to 22050"),
+        (Limits(min_sample_rate_hz=96_000), "its sound has 44100 samples a second", "convert it to 96000"),
+        (Limits(min_sample_rate_hz=44_101), "its sound has 44100 samples a second", "convert it to 48000"),
+    ],
+)
+def test_a_limit_of_a_stream_names_the_file_and_a_remedy_that_helps(
+    limits: Limits, said: str, remedy: str, ffmpeg: Ffmpeg, tmp_path: Path
+) -> None:
+    path = tmp_path / "film.mkv"
+    ffmpeg(*SECOND, "-f", "lavfi", "-i", "anoisesrc=r=44100:d=1", "-ac", "2", "-c:a", "pcm_s16le", path)
+    for read in (probe, lambda file: list(decode_sound(AudioCut(file))) and require_video(file)):
+        with limited(limits), pytest.raises(LimitError, match=f"^{path}: {said}") as caught:
+            read(path)
+        assert caught.value.remedy == remedy

@@ -117,6 +117,14 @@ def test_choosing_fails_when_there_is_no_such_track(film: Path, track: str) -> N
         require_video(film, track)
 
 
+@pytest.mark.parametrize("track", ["9" * 5000, "x" * 5000], ids=["number", "language"])
+def test_a_track_of_thousands_of_characters_is_a_fault_of_the_option_in_a_short_line(film: Path, track: str) -> None:
+    """Python converts no number so long, and the file was blamed."""
+    with pytest.raises(OptionError, match="the file has no audio track '") as caught:
+        require_audio(film, track)
+    assert len(str(caught.value)) < 300
+
+
 @pytest.mark.parametrize("mark", ["attached_pic", "default"])
 def test_a_cover_in_front_of_the_film_is_not_the_film(
     mark: str, make_video: MakeVideo, ffmpeg: Ffmpeg, tmp_path: Path

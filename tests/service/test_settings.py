@@ -61,6 +61,8 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
         ("MAX_INPUT_BYTES", "0"),
         ("MAX_DURATION_S", "-1"),
         ("CACHE_CAP_BYTES", "much"),
+        ("CACHE_CAP_BYTES", "4Gbit"),
+        ("KEEP_BYTES", "4G"),
         ("HTTP_ALLOWED_HOSTS", '["host", 1'),
         ("MODEL_SERVER", "host:8001"),
         ("API_URL", "host:4200/api"),

@@ -23,6 +23,7 @@ from infra.local.objects import read_keys, s3_client
 from lipsync_cli.bench.own_stack import free_first_port
 from lipsync_service.names import GPU_POOL
 from tests.conftest import Ffmpeg
+from tests.receiver import CALLED
 from tests.servers import about_to_start
 
 _SOURCE = Path(__file__).resolve().parents[2]
@@ -41,6 +42,7 @@ class Service:
     layout: Layout
     api: httpx.Client
     s3: Any
+    variables: Mapping[str, str]  # that all its parts see
 
     def put(self, path: Path, key: str) -> str:
         self.s3.upload_file(str(path), BUCKET, key)
@@ -113,9 +115,9 @@ class Service:
         socket_folder = (self.layout.postgres / "postmaster.pid").read_text().splitlines()[4]
         return psycopg.connect(host=socket_folder, user="postgres", dbname=name)
 
-    def stack(self, order: str) -> str:
-        """Run `up` or `down`, with options, on the very stack that the tests use."""
-        return local_stack(self.layout, order)
+    def stack(self, order: str, **variables: str) -> str:
+        """Run `up` or `down`, with options, on the very stack that the tests use; parts that start see `variables`."""
+        return local_stack(self.layout, order, {**self.variables, **variables})
 
     def processes(self) -> dict[str, int]:
         """The process ids of all parts, by name."""
@@ -154,7 +156,7 @@ class Service:
         return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def service(tmp_path_factory: pytest.TempPathFactory, model_store: object) -> Iterator[Service]:
     """The whole local stack, started once for all tests by the command that `make up` runs, and stopped after them."""
     with running_stack(tmp_path_factory.mktemp("stack")) as service:
@@ -171,7 +173,7 @@ def running_stack(root: Path, **environment: str) -> Iterator[Service]:
             local_stack(layout, "up", environment)
             keys = read_keys(layout.s3_keys)
             with httpx.Client(base_url=layout.api_url, timeout=30) as api:
-                service = Service(layout, api, s3_client(layout, keys))
+                service = Service(layout, api, s3_client(layout, keys), environment)
                 yield service
                 os.kill(service.process("s3"), signal.SIGKILL)  # nobody reads its data again; it takes 18 s to end
         finally:
@@ -216,7 +218,7 @@ def local_stack(layout: Layout, order: str, variables: Mapping[str, str] = Mappi
     limits = {
         "LIPSYNC_GPU_POOL": GPU_POOL,  # also on a machine without a GPU, so that the tests use both pools
         "LIPSYNC_MAX_DURATION_S": str(MAX_INPUT_S),
-        "LIPSYNC_HTTP_ALLOWED_HOSTS": f"{LOOPBACK}:{layout.s3_port}",  # for the tests of presigned addresses
+        "LIPSYNC_HTTP_ALLOWED_HOSTS": f"{LOOPBACK}:{layout.s3_port},{CALLED}",  # for the tests of presigned addresses
         "PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": "5",  # for the tests of old runs
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ORPHAN_CLEANUP_LOOP_SECONDS": "5",
     }

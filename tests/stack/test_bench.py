@@ -1,12 +1,13 @@
 """A small measurement of the real service sees its jobs, its parts, and what they cost."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 import httpx
 import numpy as np
+import pytest
 
 from infra.local.client_env import LEDGER_FILE_NAME
 from infra.local.layout import Layout
@@ -41,15 +42,31 @@ def target_of(layout: Layout) -> Target:
     return Target(own.settings, LocalParts(layout.root), own.database_url)
 
 
-def measured(service: "Service", face: Path, speech: Path, folder: Path) -> Figures:
+@dataclass(frozen=True)
+class Measured:
+    """A small measurement, and the traces that it left."""
+
+    figures: Figures
+    runs: int  # that Prefect counted
+    jobs: list[tuple[bool, int, int]]  # whether the track was cached; jobs; different videos
+
+
+@pytest.fixture(scope="module")
+def measured(service: "Service", face: Path, speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    started = service.api.post("/flow_runs/count", json={}).json()
+    folder = tmp_path_factory.mktemp("measured")
     order = Order("quick", FORM, InputPair(face, speech), "viseme", "lipsync bench scalability", folder)
-    return Measurement(order, target_of(service.layout), lambda step: None).figures(None)
+    figures = Measurement(order, target_of(service.layout), lambda step: None).figures(None)
+    query = (
+        "SELECT track_was_cached, count(*), count(DISTINCT video_url) FROM jobs WHERE id IN "
+        "(SELECT id FROM jobs WHERE %s <> '' ORDER BY created_at DESC LIMIT 5) GROUP BY 1 ORDER BY 1"
+    )
+    jobs = service.ledger(query, "any")
+    return Measured(figures, service.api.post("/flow_runs/count", json={}).json() - started, jobs)
 
 
-def test_a_measurement_sees_the_jobs_and_what_they_cost(
-    service: "Service", face: Path, speech: Path, tmp_path: Path
-) -> None:
-    figures = measured(service, face, speech, tmp_path)
+def test_a_measurement_sees_the_jobs_and_what_they_cost(measured: Measured) -> None:
+    figures = measured.figures
     one, two = figures.levels
     assert [(level.requests, level.failures) for level in figures.levels] == [(1, ()), (2, ())]
     assert len(figures.baseline) == 3 and all(run.cpu_s > 0 for run in figures.baseline)
@@ -66,20 +83,12 @@ def test_a_measurement_sees_the_jobs_and_what_they_cost(
     assert figures.enhancement.request_s is None or figures.enhancement.request_s > 0
 
 
-def test_every_request_of_a_level_has_a_track_of_its_own_and_the_cached_ones_none(
-    service: "Service", face: Path, speech: Path, tmp_path: Path
-) -> None:
-    started = service.api.post("/flow_runs/count", json={}).json()
-    figures = measured(service, face, speech, tmp_path)
-    tracks = [stage for level in figures.levels for stage in level.stages if stage.name == "track"]
+def test_every_request_of_a_level_has_a_track_of_its_own_and_the_cached_ones_none(measured: Measured) -> None:
+    tracks = [stage for level in measured.figures.levels for stage in level.stages if stage.name == "track"]
     assert all(stage.cpu_s > 0 for stage in tracks)
-    query = (
-        "SELECT track_was_cached, count(*), count(DISTINCT video_url) FROM jobs WHERE id IN "
-        "(SELECT id FROM jobs WHERE %s <> '' ORDER BY created_at DESC LIMIT 5) GROUP BY 1 ORDER BY 1"
-    )
     # Newest first: one cached, three of the levels, and the first request, whose video the cached one asks for again.
-    assert service.ledger(query, "any") == [(False, 4, 4), (True, 1, 1)]
-    assert service.api.post("/flow_runs/count", json={}).json() - started == 10  # each job has a child
+    assert measured.jobs == [(False, 4, 4), (True, 1, 1)]
+    assert measured.runs == 10  # each job has a child
 
 
 def online(api: httpx.Client, pool: str) -> set[str]:

@@ -1,5 +1,6 @@
 """A job fails instead of waiting for ever: for a part that no worker takes, or for a stage that takes too long."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -7,7 +8,10 @@ from uuid import UUID
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from infra.local.client_env import FILE_NAME
+from lipsync_cli.main import main
 from lipsync_service.errors import GpuRunError, JobTimedOutError
+from lipsync_service.names import CPU_POOL, GPU_POOL
 from tasks.child_run import finished_run
 from tasks.stages import translated_timeouts
 
@@ -45,6 +49,15 @@ def test_the_end_of_the_part_on_the_gpu_pool_is_told_however_it_ends(service: "S
     assert run is not None
     assert run.state is not None
     assert run.state.is_cancelled()
+
+
+def test_doctor_shows_the_limits_of_the_workers_that_run(
+    service: "Service", capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["doctor", "--json", "--service", str(service.layout.root / FILE_NAME)])
+    checks = {each["name"]: each["detail"] for each in json.loads(capsys.readouterr().out)["checks"]}
+    for pool in (CPU_POOL, GPU_POOL):
+        assert checks[f"limits of {pool}"].endswith(": the defaults, but max_duration_s 300")
 
 
 def test_a_stage_that_takes_too_long_fails_with_a_code() -> None:

@@ -16,6 +16,7 @@ from infra.local.objects import read_keys
 from lipsync_service.client.job_client import JobClient, open_client
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.settings import Settings
+from tests.receiver import CALLED
 from tests.stack.test_launch import wait_until
 
 if TYPE_CHECKING:  # conftest.py is no module of its own
@@ -38,7 +39,7 @@ def presigned_request(service: "Service", face: Path, speech: Path) -> dict[str,
         "video": service.presigned("GET", "private/face.mp4"),
         "audio": service.presigned("GET", "private/speech.wav"),
         "output": service.presigned("PUT", f"private/{CANARY[:3]}-out.mp4"),
-        "callback_url": f"http://127.0.0.1:9/{CANARY}-hook?token={CANARY}",
+        "callback_url": f"http://{CALLED}:9/{CANARY}-hook?token={CANARY}",
     }
 
 

@@ -165,6 +165,17 @@ def test_a_job_fails_before_any_work_when_its_output_has_no_place(service: "Serv
     assert service.task_states(run["id"]) == {}
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "169.254.169.254", "[fd00:ec2::254]", "2130706433"])
+def test_a_job_fails_before_any_work_when_its_callback_has_an_address_that_is_never_called(
+    host: str, service: "Service", face: Path, speech: Path
+) -> None:
+    video, audio = service.put(face, "inputs/face.mp4"), service.put(speech, "inputs/speech.wav")
+    output = "s3://lipsync/outputs/never.mp4"
+    run = service.run({"video": video, "audio": audio, "output": output, "callback_url": f"http://{host}/hook"})
+    assert run["state"]["message"].startswith("URL_REFUSED: ")
+    assert service.task_states(run["id"]) == {}
+
+
 def test_a_job_fails_when_an_input_plays_for_too_long(
     service: "Service", ffmpeg: "Ffmpeg", face: Path, tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ from lipsync_service.deploy.automation import NAME, drop_automation
 from lipsync_service.settings import Settings
 from lipsync_service.watch.recovery import SILENCE_LIMIT, Recovery
 from lipsync_service.watch.service_api import open_watched_api
-from tests.receiver import Receiver, Told, is_signed
+from tests.receiver import CALLED, Receiver, Told, is_signed
 from tests.web import serving
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class OwnWatcher:
 
 @pytest.fixture(scope="module")
 def receiver() -> Iterator[Receiver]:
-    server = Receiver()
+    server = Receiver(CALLED)
     with serving(server):
         yield server
 
@@ -246,7 +246,7 @@ def test_a_job_that_kills_its_process_three_times_ends_for_good(
 def test_a_callback_is_refused_when_its_host_is_not_allowed(
     service: "Service", watcher: OwnWatcher, receiver: Receiver
 ) -> None:
-    run = service.run({**MISSING, "callback_url": receiver.url().replace("127.0.0.1", "localhost")})
+    run = service.run({**MISSING, "callback_url": receiver.url().replace(CALLED, "localhost")})
     wait_until(lambda: delivery(service, run["id"]) == (1, None, "URL_REFUSED", True))
     # A watcher of an earlier test may have been killed before it recorded an answer, so that its event comes again.
     assert [told for told in receiver.told if told.event["job_id"] == run["id"]] == []

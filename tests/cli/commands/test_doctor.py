@@ -112,3 +112,35 @@ def test_doctor_finds_two_builds_of_onnx_runtime_in_one_folder(
     first, second = str(check["remedy"]).split(" && ")
     assert first.endswith("-m pip uninstall -y onnxruntime onnxruntime-gpu")
     assert second.endswith("-m pip install onnxruntime-gpu")
+
+
+def test_doctor_says_which_list_or_limit_refuses_a_file(
+    tmp_path: Path, movie: Path, speech: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def looked_at(path: Path) -> dict[str, str | bool]:
+        capsys.readouterr()
+        assert main(["doctor", "--json", "--home", str(tmp_path), str(path)]) == 1  # no model is installed here
+        return json.loads(capsys.readouterr().out)["file"]  # type: ignore[no-any-return]
+
+    assert looked_at(movie)["is_read"] is True and "h264, 64x48" in str(looked_at(movie)["detail"])
+    song = tmp_path / "m.mid"
+    song.write_bytes(b"FORM\0\0\0\x12XDIRINFO" + bytes(100))
+    refused = looked_at(song)
+    assert (refused["is_read"], refused["code"]) == (False, "MEDIA_UNREADABLE") and not refused["refused_by"]
+    subtitles = tmp_path / "s.mp4"
+    subtitles.write_text("1\n00:00:00,000 --> 00:00:02,000\nHello\n\n2\n00:00:03,000 --> 00:00:04,000\nBye\n")
+    refused = looked_at(subtitles)
+    assert refused["code"] == "MEDIA_REFUSED"
+    assert refused["refused_by"] == "the list of formats that are read; LIPSYNC_ALLOW_DEMUXERS adds some"
+    monkeypatch.setenv("LIPSYNC_MAX_PIXELS", "1000")
+    refused = looked_at(movie)
+    assert (refused["code"], refused["refused_by"]) == ("LIMIT_PIXELS", "the limit LIPSYNC_MAX_PIXELS, here 1000")
+    assert main(["doctor", "--home", str(tmp_path), str(movie)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("The file is not read, LIMIT_PIXELS: ") for line in lines)
+    assert any(line.strip() == "by: the limit LIPSYNC_MAX_PIXELS, here 1000" for line in lines)
+    monkeypatch.setenv("LIPSYNC_ALLOW_DEMUXERS", "hls")
+    assert looked_at(movie)["code"] == "BAD_OPTION" and not looked_at(movie)["refused_by"]
+    monkeypatch.delenv("LIPSYNC_ALLOW_DEMUXERS")
+    main(["doctor", "--home", str(tmp_path), str(speech)])
+    assert "The file is read:\n" in capsys.readouterr().out

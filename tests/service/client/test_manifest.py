@@ -129,6 +129,60 @@ def test_a_row_fails_when_no_request_could_be_so(tmp_path: Path, line: str, faul
     assert any(fault in each for each in bad.faults) and all(each.isprintable() for each in bad.faults)
 
 
+def test_a_row_fails_when_it_has_more_fields_than_a_request(tmp_path: Path) -> None:
+    many = ", ".join(f'"f{number}": 1' for number in range(60_000)) + ', "f59999": 1'  # the last one twice
+    [row] = read_manifest(written(tmp_path / "m.jsonl", with_fields(many)))
+    assert row.faults == ("row: it has 60004 fields, more than a request can have",)
+
+
+def test_a_table_fails_when_it_has_more_columns_than_a_request_has_fields(tmp_path: Path) -> None:
+    wide = written(tmp_path / "m.csv", ",".join(f"c{number}" for number in range(100_000)) + "\na" * 50_000)
+    with pytest.raises(InputError, match="100000 columns, more than a request can have fields"):
+        read_manifest(wide)
+
+
+def test_a_table_may_have_empty_columns_behind_its_own(tmp_path: Path) -> None:
+    more = "," * 300  # as spreadsheets write them
+    [row] = read_manifest(written(tmp_path / "m.csv", f"{','.join(ROW)}{more}\n{','.join(ROW.values())}{more}\n"))
+    assert row.request is not None
+    [row] = read_manifest(written(tmp_path / "m.csv", f"{','.join(ROW)},\n{','.join(ROW.values())},x\n"))
+    assert row.faults == ("row: Extra inputs are not permitted",)
+
+
+def test_the_labels_of_a_table_are_as_many_as_a_request_may_have(tmp_path: Path) -> None:
+    names = [*ROW, *(f"metadata.{number}" for number in range(32))]
+    [row] = read_manifest(written(tmp_path / "m.csv", f"{','.join(names)}\n{','.join(ROW.values())}{',x' * 32}\n"))
+    assert row.request is not None and len(row.request.metadata) == 32
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("m.jsonl", f'{json.dumps(ROW)}\n{{"a": [{"[]," * 400_000}[]]}}\n'),
+        ("m.csv", f"{','.join(ROW)}\n{',' * 1_200_000}\n"),
+        ("m.csv", ",".join(ROW) + "\n" + '"\na",' * 300_000 + "\n"),
+    ],
+    ids=["values", "cells", "lines of one row"],
+)
+def test_a_manifest_fails_when_a_row_is_longer_than_any_request(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(ManifestLimitError, match=r"^line \d+ of the manifest .* more than 1048576 characters"):
+        read_manifest(written(tmp_path / name, text))
+
+
+def test_rows_together_may_be_longer_than_one_may_be(tmp_path: Path) -> None:
+    long = {**ROW, "metadata": {str(number): "\N{SNOWMAN}" * 1024 for number in range(32)}}
+    cells = ",".join([*ROW.values(), '"' + "\n" * 1024 + '"'])
+    table = f"{','.join(ROW)},metadata.lines\n" + f"{cells}\n" * 1200
+    for name, text in (("m.jsonl", f"{json.dumps(long)}\n" * 12), ("m.csv", table)):
+        assert all(row.request for row in read_manifest(written(tmp_path / name, text)))
+
+
+def test_a_manifest_with_a_byte_order_mark_is_read_as_one_without(tmp_path: Path) -> None:
+    for name, text in (("m.jsonl", json.dumps(ROW)), ("m.csv", f"{','.join(ROW)}\n{','.join(ROW.values())}\n")):
+        [row] = read_manifest(written(tmp_path / name, f"\ufeff{text}"))
+        assert row.request is not None
+
+
 def test_a_manifest_fails_when_a_column_is_there_twice(tmp_path: Path) -> None:
     table = written(
         tmp_path / "m.csv", "video,audio,video,output\ns3://a/1.mp4,s3://a/a.wav,s3://a/2.mp4,s3://o/o.mp4\n"
