@@ -61,7 +61,7 @@ class Limits:
     max_job_memory_bytes: int = _limit(8 * _GIB, "memory of a job (LIMIT_MEMORY)")
     max_reading_memory_bytes: int = _limit(2 * _GIB, "memory of a process that reads one file (LIMIT_MEMORY)")
     max_reading_cpu_s: int = _limit(300, "its processor time for one picture or one answer (LIMIT_CPU)")
-    max_opening_memory_bytes: int = _limit(768 * _MIB, "its memory until the file is open (LIMIT_MEMORY)")
+    max_opening_memory_bytes: int = _limit(_GIB, "its memory until the file is open (LIMIT_MEMORY)")
     max_opening_cpu_s: int = _limit(20, "its processor time until then (LIMIT_CPU)")
 
     def __post_init__(self) -> None:

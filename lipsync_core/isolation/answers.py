@@ -21,6 +21,7 @@ from lipsync_core.isolation.wire import (
     unpacked,
 )
 from lipsync_core.limit_errors import CpuLimitError, TimeLimitError
+from lipsync_core.limits import limits
 
 _OUR_LOGGERS = "lipsync_core"
 _NS = 1e9
@@ -101,7 +102,11 @@ class Answers:
     def _ended(self, status: int) -> LipSyncError:
         """The error of a reader whose process has ended before its answer."""
         if status == -signal.SIGXCPU:
-            return CpuLimitError(f"{self._shown} takes more processor time to be read than it may", _GET_ANOTHER)
+            cpu_s = self._room.cpu_s
+            return CpuLimitError(f"{self._shown} takes more than {cpu_s} s of a processor to be read", _GET_ANOTHER)
+        if status == -signal.SIGPROF:
+            cpu_s = limits().max_opening_cpu_s
+            return CpuLimitError(f"{self._shown} takes more than {cpu_s} s of a processor to be opened", _GET_ANOTHER)
         if status == -signal.SIGKILL:
             return self._killed()
         names = {number.value: number.name for number in signal.Signals}

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsync_core.media.sound_frames import frame_like
+from lipsync_core.shortage import require_no_shortage
 
 #: Silence in 8-bit unsigned samples.
 SILENT_BYTE = 128
@@ -98,7 +99,8 @@ def _can_be_mixed(layout: str) -> bool:
         return False
     try:
         _mixed(layout, 0)
-    except av.FFmpegError:
+    except av.FFmpegError as exc:
+        require_no_shortage(exc)
         return False
     return True
 

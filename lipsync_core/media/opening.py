@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import av
+from av.audio.codeccontext import AudioCodecContext
+from av.codec.context import CodecContext
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from lipsync_core.errors import (
@@ -37,7 +40,7 @@ from lipsync_core.media.ffmpeg_log import log_of, reasons
 from lipsync_core.media.opening_room import opening_room
 from lipsync_core.media.stills import is_heif_still
 from lipsync_core.media.truncation import is_missing_index, is_missing_samples
-from lipsync_core.shortage import shortage_behind
+from lipsync_core.shortage import require_no_shortage, shortage_behind
 from lipsync_core.structure.check import check_structure
 from lipsync_core.structure.packets import UNFOLDING_CODECS
 
@@ -125,7 +128,10 @@ def _opened(file: BinaryIO, path: Path, hardware: HWAccel | None) -> Iterator[In
     size_bytes = status.st_size
     try:
         _check_once(file, status, present)
-        container = _open_whole(file, path, present, hardware)
+        with opening_room(present):
+            container = _open_whole(file, path, present, hardware)
+    except av.FFmpegError as exc:
+        raise _translated(exc, path) from exc
     except LimitError as exc:
         raise _named(exc, path) from exc
     except (*_LIBRARY_ERRORS, OSError) as exc:
@@ -149,10 +155,14 @@ def _open_whole(file: BinaryIO, path: Path, present: Limits, hardware: HWAccel |
     try:
         container = _open(file, present, hardware)
     except av.FFmpegError as exc:
-        raise _refusal(exc, file, path, present) or _translated(exc, path) from exc
+        refusal = _refusal(exc, file, path, present)
+        if refusal is None:
+            raise
+        raise refusal from exc
     try:
         if any(map(_lacks_size, container.streams.video)):
             _opening_log(file, present, av.logging.ERROR)
+        _require_known_streams(container)
     except BaseException:
         container.close()
         raise
@@ -163,6 +173,25 @@ def _lacks_size(stream: VideoStream) -> bool:
     """Whether FFmpeg has looked for the size of its pictures, and not found it or refused it."""
     codec = stream.codec_context
     return codec is not None and codec.name not in UNFOLDING_CODECS and not (codec.width and codec.height)
+
+
+def _require_known_streams(container: InputContainer) -> None:
+    """FFmpeg opens a file, too, whose decoders it could not open: such a stream would be missing.
+
+    Raises:
+        MemoryShortageError: a shortage of memory is behind it.
+    """
+    streams = (*container.streams.audio, *container.streams.video)
+    if not all(_is_known(each.codec_context) for each in streams):
+        require_no_shortage(RuntimeError("a stream is not known"))
+
+
+def _is_known(codec: CodecContext | None) -> bool:
+    if isinstance(codec, VideoCodecContext):
+        return codec.pix_fmt is not None or codec.name in UNFOLDING_CODECS  # which the opening does not decode
+    if isinstance(codec, AudioCodecContext):
+        return codec.layout is not None and codec.layout.nb_channels > 0 and codec.sample_rate > 0
+    return True  # FFmpeg has no decoder for it
 
 
 def _open(file: BinaryIO, present: Limits, hardware: HWAccel | None) -> InputContainer:
@@ -176,8 +205,7 @@ def _open(file: BinaryIO, present: Limits, hardware: HWAccel | None) -> InputCon
         "max_streams": str(present.max_streams),
         **codec_options(present),
     }
-    with opening_room(present):
-        return av.open("fd:", options=options, metadata_errors="replace", hwaccel=hardware)
+    return av.open("fd:", options=options, metadata_errors="replace", hwaccel=hardware)
 
 
 def _prepare(container: InputContainer, path: Path, size_bytes: int, present: Limits) -> None:

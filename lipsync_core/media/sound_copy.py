@@ -24,6 +24,7 @@ from lipsync_core.media.sound_description import NoEncoderError, SoundDescriptio
 from lipsync_core.media.sound_gaps import MAX_JITTER_S
 from lipsync_core.media.starts import file_starts
 from lipsync_core.media.tracks import codec_name, require_audio_stream
+from lipsync_core.shortage import require_no_shortage
 
 _AAC_BLOCK = 1024  # samples
 _AAC_PRIMING = 2112  # samples, the longest in use: Apple's encoder; FFmpeg's has 1024
@@ -175,6 +176,7 @@ def _first_sound_s(source: InputContainer, stream: AudioStream) -> Fraction:
         try:
             frames = packet.decode()
         except av.FFmpegError as exc:
+            require_no_shortage(exc)
             raise NotCopiedError("its first packets are damaged") from exc
         for frame in frames:
             if frame.samples > 0:

@@ -15,6 +15,8 @@ from pathlib import Path
 from lipsync_core.apart import read_apart, streamed_apart
 from lipsync_core.errors import NoVideoError
 from lipsync_core.isolation.wire import Kind, Message, packed, send
+from lipsync_core.limits import limits
+from lipsync_core.media.opening_room import opening_room
 
 _TEMPORARY = Path(tempfile.gettempdir())
 
@@ -56,6 +58,22 @@ def spin(path: Path) -> int:
     """Never end."""
     del path
     while True:
+        pass
+
+
+@read_apart
+def open_for_long(path: Path, opening_s: float, reading_s: float) -> str:
+    """Use so much processor time while the file is opened, and afterwards."""
+    del path
+    with opening_room(limits()):
+        _use_processor(opening_s)
+    _use_processor(reading_s)
+    return "done"
+
+
+def _use_processor(seconds: float) -> None:
+    end_s = time.process_time() + seconds
+    while time.process_time() < end_s:
         pass
 
 

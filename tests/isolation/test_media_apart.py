@@ -1,6 +1,7 @@
 """What is read apart equals what is read here: frames, sound, packets, properties, errors, and a whole movie."""
 
 import random
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -27,6 +28,7 @@ from lipsync_core.options import JobOptions
 from lipsync_core.pipeline import lip_sync
 from lipsync_core.workspace import Workspace
 from tests.conftest import Ffmpeg, MakeVideo
+from tests.shared_files import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="readers need Linux")
 #: Size, pixel format and codec: what PyAV takes from memory as it is, and what it does not.
@@ -272,3 +274,34 @@ def test_values_cross_unchanged() -> None:
     value = (Fraction(1001, 30000), Path("/a/b"), None, b"\0", "ü", 2**62, 0.5)
     kind = tuple[Fraction, Path, None, bytes, str, int, float]
     assert wire.unpacked(packed(value), kind) == value
+
+
+@pytest.mark.parametrize("field", ["max_opening_memory_bytes", "max_reading_memory_bytes"])
+def test_a_reader_that_is_refused_memory_takes_no_stream_for_another(
+    field: str, face_clip: Path, speech_wav: Path, ffmpeg: Ffmpeg, tmp_path: Path
+) -> None:
+    """FFmpeg opens a file whose decoders it has no memory for: its sound was left out, or "states no channels"."""
+    movie, sound = tmp_path / "movie.mp4", tmp_path / "sound.m4a"
+    ffmpeg("-i", face_clip, "-i", speech_wav, "-c:v", "copy", "-c:a", "aac", "-t", "1", movie)
+    ffmpeg("-i", movie, "-vn", "-c:a", "copy", sound)
+    program = f"""
+import sys
+from dataclasses import replace
+from pathlib import Path
+from lipsync_core.errors import LipSyncError
+from lipsync_core.isolation.room import reading_room
+from lipsync_core.limits import Limits, limited
+from lipsync_core.media.probe import probe
+with reading_room("probes"):
+    for path in map(Path, sys.argv[1:]):
+        whole = probe(path)
+        for kib in range(128, 4096, 128):
+            with limited(replace(Limits(), {field}=kib << 10)):
+                try:
+                    print("whole" if probe(path) == whole else "other")
+                except LipSyncError as error:
+                    print(error.code)
+"""  # a process of its own: one that has done other tests has memory left over
+    command = [sys.executable, "-c", program, str(movie), str(sound)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert set(done.stdout.split()) == {"LIMIT_MEMORY", "whole"}, done.stderr

@@ -18,6 +18,7 @@ from lipsync_core.errors import LipSyncError, NoVideoError, TransientError, Unre
 from lipsync_core.isolation.confinement import ReaderLimits
 from lipsync_core.isolation.room import prepared_room, reading_room
 from lipsync_core.limit_errors import CpuLimitError, MemoryLimitError, TimeLimitError
+from lipsync_core.limits import Limits, limited
 from tests.isolation import misdeeds
 from tests.processes import is_there, readers_of
 from tests.test_architecture import ROOT
@@ -83,11 +84,15 @@ def test_memory_has_an_end(given: Path) -> None:
 
 
 def test_processor_time_has_an_end(given: Path) -> None:
-    with (
-        reading_room("all", ReaderLimits(cpu_s=0)),
-        pytest.raises(CpuLimitError, match=r"given\.txt takes more processor time"),
-    ):
+    with reading_room("all", ReaderLimits(cpu_s=0)), pytest.raises(CpuLimitError, match=r"given\.txt takes more than"):
         misdeeds.spin(given)
+
+
+def test_the_opening_has_less_processor_time_than_the_reading(given: Path, room: None) -> None:
+    with limited(Limits(max_opening_cpu_s=1)):
+        assert misdeeds.open_for_long(given, 0.1, 1.5) == "done"
+        with pytest.raises(CpuLimitError, match=r"given\.txt takes more than 1 s of a processor to be opened"):
+            misdeeds.open_for_long(given, PATIENCE_S, 0.0)
 
 
 def test_waiting_has_an_end(given: Path) -> None:
