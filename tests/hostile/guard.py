@@ -154,7 +154,7 @@ def main() -> None:
     import lipsync_cli.ledger
     import lipsync_cli.main
     import lipsync_cli.progress
-    import lipsync_cli.render
+    import lipsync_cli.render  # noqa: F401
     import lipsync_core.catalogue
     import lipsync_core.isolation.room
     import lipsync_core.pipeline  # noqa: F401 - the children have it
