@@ -28,6 +28,7 @@ class Room(Protocol):
         """What `function` yields."""
 
 
+_is_reader = False
 _in_force: InForce[tuple[Room | None, Scope]] = InForce((None, "nothing"))
 
 
@@ -42,8 +43,14 @@ def reads_all_apart() -> bool:
 
 
 def leave() -> None:
-    """In a reader: do everything here."""
-    _in_force.value = None, "nothing"
+    """Become a reader: do everything here."""
+    global _is_reader
+    _in_force.value, _is_reader = (None, "nothing"), True
+
+
+def is_reader() -> bool:
+    """Whether this process is a reader, which does one thing and has one thread."""
+    return _is_reader
 
 
 def read_apart(function: Callable[_P, _T]) -> Callable[_P, _T]:

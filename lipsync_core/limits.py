@@ -59,9 +59,10 @@ class Limits:
     max_job_s: float = _limit(_DAY_S, "time of a job (LIMIT_TIME)")
     max_job_cpu_s: float = _limit(4 * _DAY_S, "processor time of a job (LIMIT_CPU)")
     max_job_memory_bytes: int = _limit(8 * _GIB, "memory of a job (LIMIT_MEMORY)")
-
     max_reading_memory_bytes: int = _limit(2 * _GIB, "memory of a process that reads one file (LIMIT_MEMORY)")
     max_reading_cpu_s: int = _limit(300, "its processor time for one picture or one answer (LIMIT_CPU)")
+    max_opening_memory_bytes: int = _limit(768 * _MIB, "its memory until the file is open (LIMIT_MEMORY)")
+    max_opening_cpu_s: int = _limit(20, "its processor time until then (LIMIT_CPU)")
 
     def __post_init__(self) -> None:
         for each in fields(self):

@@ -36,6 +36,8 @@ class LimitSettings(BaseSettings):
     max_job_memory_bytes: ByteSize = Field(ByteSize(_DEFAULTS.max_job_memory_bytes), gt=0)
     max_reading_memory_bytes: ByteSize = Field(ByteSize(_DEFAULTS.max_reading_memory_bytes), gt=0)
     max_reading_cpu_s: int = Field(_DEFAULTS.max_reading_cpu_s, gt=0)
+    max_opening_memory_bytes: ByteSize = Field(ByteSize(_DEFAULTS.max_opening_memory_bytes), gt=0)
+    max_opening_cpu_s: int = Field(_DEFAULTS.max_opening_cpu_s, gt=0)
     allow_demuxers: str = Field("", description="Formats that are read beside those of docs/limits.md: FFmpeg's names.")
     allow_decoders: str = Field("", description="Codecs that are read beside those of docs/limits.md: FFmpeg's names.")
 

@@ -5,6 +5,7 @@ task that finds its result there ends in a state called Cached. Prefect itself c
 would hash the inputs, and its storage would be a second one.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -80,6 +81,9 @@ RETRIED: dict[str, Any] = {
 }
 NOT_PERSISTED: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
+#: An S3 server that stops or starts denies for a moment what it holds; then it cannot be reached, which is transient.
+_LOOKS_AGAIN_AFTER_S = (1.0, 3.0)
+
 leave_out_noise()
 
 
@@ -112,9 +116,21 @@ def fetch_audio(job: ServiceJob, url: str) -> SourceSound:
 
 
 def _fetched(job: ServiceJob, url: str, meter: StageMeter) -> LocalCopy:
-    copy = job.hold(job.files.fetch(url))
+    copy = _held(job, url)
     meter.items, meter.size_bytes = 1, copy.size_bytes
     return copy
+
+
+def _held(job: ServiceJob, url: str) -> LocalCopy:
+    waits_s = iter(_LOOKS_AGAIN_AFTER_S if url.startswith("s3://") else ())
+    while True:
+        try:
+            return job.hold(job.files.fetch(url))
+        except ObjectMissingError:
+            wait_s = next(waits_s, None)
+            if wait_s is None:
+                raise
+            time.sleep(wait_s)
 
 
 @task(name="listen", task_run_name="listen", timeout_seconds=_COMPUTE_LIMIT_S, **RETRIED, **NOT_PERSISTED)

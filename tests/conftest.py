@@ -37,8 +37,9 @@ TOGETHER = {
     ),
     "stack": ("tests/stack/",),
     "torch": ("tests/benchmarks/test_compare_upstream.py", "tests/compat/", "tests/export/"),
-    "sync": ("tests/test_sync.py",),
 }
+#: Tests that share a costly thing with those of the same parameter: a whole job on a clip, or a long look at one.
+TOGETHER_BY_PARAMETER = ("tests/test_sync.py", "tests/benchmarks/test_mouths.py")
 
 Ffmpeg = Callable[..., None]
 MakeVideo = Callable[..., Path]
@@ -61,11 +62,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Callable[..., None]) -> object:
-    """Run each group of `TOGETHER` in one process, and begin with the groups."""
+    """Run the tests of each group in one process, and begin with the groups."""
     from xdist.scheduler import LoadScopeScheduling  # begins with the largest group
 
     class SomeTogether(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
+            if nodeid.startswith(TOGETHER_BY_PARAMETER):
+                return nodeid.partition("::")[0] + nodeid[nodeid.index("[") :]
             return next((group for group, starts in TOGETHER.items() if nodeid.startswith(starts)), nodeid)
 
     return SomeTogether(config, log)

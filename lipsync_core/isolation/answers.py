@@ -101,8 +101,7 @@ class Answers:
     def _ended(self, status: int) -> LipSyncError:
         """The error of a reader whose process has ended before its answer."""
         if status == -signal.SIGXCPU:
-            cpu_s = self._room.cpu_s
-            return CpuLimitError(f"{self._shown} takes more than {cpu_s} s of a processor to be read", _GET_ANOTHER)
+            return CpuLimitError(f"{self._shown} takes more processor time to be read than it may", _GET_ANOTHER)
         if status == -signal.SIGKILL:
             return self._killed()
         names = {number.value: number.name for number in signal.Signals}

@@ -69,11 +69,6 @@ class Allowed:
         """As FFmpeg's option of this name takes it."""
         return ",".join(self.demuxers)
 
-    @cached_property
-    def codec_whitelist(self) -> str:
-        """As FFmpeg's option of this name takes it."""
-        return ",".join(self.decoders)
-
     def decodes(self, codec: str) -> bool:
         """Whether FFmpeg's decoder `codec` is one of these."""
         return codec in self.decoders

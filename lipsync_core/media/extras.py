@@ -1,10 +1,12 @@
-"""What a media file holds beside picture and sound: title, chapters, subtitles, timecode."""
+"""What a media file holds beside one picture and one sound: title, chapters, further tracks, subtitles, timecode."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
 from av.container import InputContainer
+
+from lipsync_core.media.tracks import further_tracks
 
 _UNKNOWN = Fraction(1, 1000)
 
@@ -46,10 +48,16 @@ def _others(container: InputContainer) -> Iterator[str]:
     has_timecode = any(_tag(each, "timecode") is not None for each in tags)
     # MP4 has chapters as a track of texts, and a timecode as a track of numbers.
     data = [each for each in streams.data if _tag(each.metadata, "timecode") is None and not container.chapters()]
-    kinds = (("subtitle track", streams.subtitles), ("data track", data), ("attachment", streams.attachments))
-    for name, found in kinds:
-        if found:
-            yield f"{len(found)} {name}{'s' if len(found) > 1 else ''}"
+    videos, sounds, covers = further_tracks(container)
+    counts = {
+        "further video track": videos,
+        "further audio track": sounds,
+        "cover image": covers,
+        "subtitle track": len(streams.subtitles),
+        "data track": len(data),
+        "attachment": len(streams.attachments),
+    }
+    yield from (f"{count} {name}{'s' if count > 1 else ''}" for name, count in counts.items() if count)
     if has_timecode:
         yield "timecode"
 

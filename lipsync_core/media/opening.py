@@ -17,6 +17,7 @@ from typing import BinaryIO
 import av
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from lipsync_core.errors import (
     InputError,
@@ -31,16 +32,19 @@ from lipsync_core.limit_errors import MemoryLimitError, StreamLimitError
 from lipsync_core.limits import Limits, limits
 from lipsync_core.media.allowed import allowed, is_allowable
 from lipsync_core.media.channel_order import forget_own_orders
+from lipsync_core.media.decoding import codec_options, require_no_refused_size
 from lipsync_core.media.ffmpeg_log import log_of, reasons
+from lipsync_core.media.opening_room import opening_room
 from lipsync_core.media.stills import is_heif_still
 from lipsync_core.media.truncation import is_missing_index, is_missing_samples
 from lipsync_core.shortage import shortage_behind
 from lipsync_core.structure.check import check_structure
+from lipsync_core.structure.packets import UNFOLDING_CODECS
 
+_NAMELESS = ("it ", "its ", "a picture ")  # the beginnings of messages that name no file
 _GIVE_MEDIA = "give the media themselves, in one file"
 _GET_A_WHOLE_FILE = "copy or download the file again"
 _IMAGES = "_pipe"  # FFmpeg's demuxers of one image each end in this
-_MAX_SAMPLES = 4_000_000  # of one block of sound; the longest of any codec has 1.2 million (Monkey's Audio)
 _PLAYLIST = b"#EXTM3U"  # RFC 8216, 4.3.1.1; FFmpeg knows one by its name alone
 _PROBED = re.compile(r"Format (\S+) (probed|detected)")  # detected: with a low score, such as of a text
 _passed: dict[tuple[int, int, int, int, Limits], None] = {}  # versions of files whose structure is checked
@@ -122,9 +126,7 @@ def _opened(file: BinaryIO, path: Path, hardware: HWAccel | None) -> Iterator[In
     size_bytes = status.st_size
     try:
         _check_once(file, status, present)
-        container = _open(file, present, hardware)
-    except av.FFmpegError as exc:
-        raise _refusal(exc, file, path, present) or _translated(exc, path) from exc
+        container = _open_whole(file, path, present, hardware)
     except LimitError as exc:
         raise _named(exc, path) from exc
     except (*_LIBRARY_ERRORS, OSError) as exc:
@@ -144,6 +146,26 @@ def _check_once(file: BinaryIO, status: os.stat_result, present: Limits) -> None
         _passed[version] = None
 
 
+def _open_whole(file: BinaryIO, path: Path, present: Limits, hardware: HWAccel | None) -> InputContainer:
+    try:
+        container = _open(file, present, hardware)
+    except av.FFmpegError as exc:
+        raise _refusal(exc, file, path, present) or _translated(exc, path) from exc
+    try:
+        if any(map(_lacks_size, container.streams.video)):
+            _opening_log(file, present, av.logging.ERROR)
+    except BaseException:
+        container.close()
+        raise
+    return container
+
+
+def _lacks_size(stream: VideoStream) -> bool:
+    """Whether FFmpeg has looked for the size of its pictures, and not found it or refused it."""
+    codec = stream.codec_context
+    return codec is not None and codec.name not in UNFOLDING_CODECS and not (codec.width and codec.height)
+
+
 def _open(file: BinaryIO, present: Limits, hardware: HWAccel | None) -> InputContainer:
     os.lseek(file.fileno(), 0, os.SEEK_SET)  # FFmpeg's copy of the descriptor begins where this one stands
     lists = allowed()
@@ -151,16 +173,12 @@ def _open(file: BinaryIO, present: Limits, hardware: HWAccel | None) -> InputCon
         "fd": str(file.fileno()),
         "protocol_whitelist": "fd",
         "format_whitelist": lists.format_whitelist,
-        "codec_whitelist": lists.codec_whitelist,
+        "codec_whitelist": ",".join(name for name in lists.decoders if name not in UNFOLDING_CODECS),
         "max_streams": str(present.max_streams),
-        **_codec_options(present),
+        **codec_options(present),
     }
-    return av.open("fd:", options=options, metadata_errors="replace", hwaccel=hardware)
-
-
-def _codec_options(present: Limits) -> dict[str, str]:
-    """FFmpeg's own limits, which hold for what a stream turns into while it is decoded."""
-    return {"max_pixels": str(present.max_pixels), "max_samples": str(_MAX_SAMPLES)}
+    with opening_room(present):
+        return av.open("fd:", options=options, metadata_errors="replace", hwaccel=hardware)
 
 
 def _prepare(container: InputContainer, path: Path, size_bytes: int, present: Limits) -> None:
@@ -170,7 +188,7 @@ def _prepare(container: InputContainer, path: Path, size_bytes: int, present: Li
         forget_own_orders(container)
         for stream in (*container.streams.video, *container.streams.audio):
             if stream.codec_context is not None:
-                stream.codec_context.options = _codec_options(present)
+                stream.codec_context.options = codec_options(present)
     except _LIBRARY_ERRORS as exc:
         raise _unreadable(path, exc) from exc
 
@@ -180,12 +198,10 @@ def _refusal(exc: av.FFmpegError, file: BinaryIO, path: Path, present: Limits) -
     file.seek(0)
     if file.read(len(_PLAYLIST)) == _PLAYLIST:
         return RefusedMediaError(f"{path} is a playlist, and names other files", _GIVE_MEDIA)
-    if exc.errno not in (errno.EINVAL, errno.ENOMEM):
+    if not isinstance(exc, av.error.InvalidDataError) and exc.errno not in (errno.EINVAL, errno.ENOMEM):
         return None
-    with log_of(av.logging.DEBUG if exc.errno == errno.EINVAL else av.logging.ERROR) as lines, suppress(av.FFmpegError):
-        _open(file, present, None).close()
-    said = reasons(lines)
-    if "not on whitelist" in said:
+    said = _opening_log(file, present, av.logging.DEBUG if exc.errno == errno.EINVAL else av.logging.ERROR)
+    if "Format not on whitelist" in said:  # for a codec it says so too, and goes on without it
         return _refused_format(path, _PROBED.search(said))
     if "max_streams" in said:
         return StreamLimitError(f"{path} has more than {present.max_streams} streams", "keep only the one to be read")
@@ -206,8 +222,16 @@ def _refused_format(path: Path, found: re.Match[str] | None) -> RefusedMediaErro
 
 
 def _named(exc: LimitError, path: Path) -> LimitError:
-    """The error of a check that knows no file ("its ..."), with the file's name."""
-    return type(exc)(f"{path}: {exc.message}", exc.remedy) if exc.message.startswith(("it ", "its ")) else exc
+    """The error of a check that knows no file, with the file's name."""
+    return type(exc)(f"{path}: {exc.message}", exc.remedy) if exc.message.startswith(_NAMELESS) else exc
+
+
+def _opening_log(file: BinaryIO, present: Limits, level: int) -> str:
+    """FFmpeg's log of opening the file once again; raises PixelLimitError where that refuses the size of a picture."""
+    with log_of(level) as lines, suppress(av.FFmpegError):
+        _open(file, present, None).close()
+    require_no_refused_size([text for _, _, text in lines], present)
+    return reasons(lines)
 
 
 def _unreadable(path: Path, exc: Exception) -> UnreadableMediaError:

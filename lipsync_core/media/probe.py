@@ -14,6 +14,7 @@ from lipsync_core.apart import read_apart
 from lipsync_core.errors import (
     NoAudioError,
     NoVideoError,
+    UnreadableMediaError,
 )
 from lipsync_core.media.extras import NO_EXTRAS, Extras, extras_of
 from lipsync_core.media.first_frame import first_frame
@@ -119,6 +120,12 @@ def probe(path: Path, video_track: str | None = None, audio_track: str | None = 
         number = next((track.number for track in tracks if track.is_chosen), 0)
         sound = audio_stream(container, audio_track)
         unreadable = unreadable_streams(container)
+        if stream is not None and first is None and not (stream.width and stream.height):
+            if sound is None:
+                raise UnreadableMediaError(
+                    f"{path} has a video without a size, of which no picture decodes", _GET_A_WHOLE_FILE
+                )
+            unreadable, stream = (*unreadable, f"video stream {stream.index}: it has no size"), None
         if stream is None and sound is None:
             require_no_refusal(path, unreadable)
         return MediaInfo(

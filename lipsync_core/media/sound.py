@@ -31,7 +31,7 @@ from lipsync_core.shortage import require_no_shortage
 
 #: PyAV counts the planes of a frame until a null pointer, and FFmpeg stores none behind eight: see `interleaved`.
 _UNREADABLE_PLANES = 8
-_MOST_RESAMPLED = 1 << 20  # samples that are made of one frame at once, which may state a 190th of the wanted rate
+_MOST_RESAMPLED = 1 << 18  # samples that are made of one frame at once: it may be long, at a 190th of the wanted rate
 _MP4_FORMAT = "mov,mp4,m4a,3gp,3g2,mj2"  # the name of FFmpeg's demuxer
 
 _log = logging.getLogger(__name__)

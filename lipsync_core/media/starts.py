@@ -15,6 +15,7 @@ from av.container import Container, InputContainer
 from av.video.stream import VideoStream
 
 from lipsync_core.apart import read_apart
+from lipsync_core.media.decoding import decoded
 from lipsync_core.media.first_frame import LOOKED_AT
 from lipsync_core.media.opening import is_still, open_media
 from lipsync_core.media.tracks import audio_stream, video_stream
@@ -135,7 +136,7 @@ def _is_late(packet: av.Packet[Any], first_s: Fraction | None) -> bool:
 def _first_time(packet: av.Packet[Any], is_asf: bool) -> list[Fraction | None]:
     """The time of the first frame of `packet` that has content, or None if it has no time; empty without a frame."""
     try:
-        frames = packet.decode()
+        frames = decoded(packet)
     except av.FFmpegError as exc:
         require_no_shortage(exc)
         return []

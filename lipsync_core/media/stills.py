@@ -33,6 +33,7 @@ _MIRRORED = frozenset({2, 4, 5, 7})
 _TURNED = frozenset({3, 5, 6, 7, 8})
 _SHOWN_ORIENTATION = "original_orientation"  # of a HEIC picture, which pillow-heif gives upright
 _MODES = frozenset({"RGB", "RGBA", "P", "L", "LA", "CMYK", "YCbCr"})  # of 8 bits; FFmpeg keeps more
+_DEEP_GREY = "I;16"  # the start of the names of grey modes of 16 bits, which Pillow cannot convert to others
 _PROFILED_MODES = frozenset({"RGB", "L", "CMYK"})  # a profile is of one of these colour models
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")  # others of Pillow's run programs, as EPS does
 _SAME = 2  # of 255: a profile that changes no colour by more is taken for sRGB
@@ -93,6 +94,8 @@ def _converted(path: Path, stream: VideoStream, must_convert: bool) -> Converted
         orientation = image.getexif().get(_ORIENTATION)
         is_mirrored = orientation in _MIRRORED
         profile: bytes | None = image.info.get("icc_profile")
+        if image.mode.startswith(_DEEP_GREY) and is_mirrored:
+            image = _of_eight_bits(image)
         if not must_convert and (image.mode not in _MODES or not (is_mirrored or profile)):
             return None
         in_srgb = _in_srgb(image, profile) if profile else None
@@ -105,6 +108,14 @@ def _converted(path: Path, stream: VideoStream, must_convert: bool) -> Converted
     frame = _frame(upright, tags if in_srgb is None else (_BT709_PRIMARIES, _SRGB_TRANSFER))
     done = {"mirrored": shown in _MIRRORED, "turned": shown in _TURNED, "colours to sRGB": in_srgb is not None}
     return ConvertedStill(frame, tuple(name for name, is_done in done.items() if is_done))
+
+
+def _of_eight_bits(image: "Image") -> "Image":
+    from PIL import Image
+
+    grey = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    grey.info = dict(image.info)  # its EXIF data, too
+    return grey
 
 
 def _frame(image: "Image", tags: tuple[int, int]) -> av.VideoFrame:

@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import NoVideoError
+from lipsync_core.media.decoding import DamagedPackets, decoded
 from lipsync_core.media.fields import CONTEXT_FRAMES, deinterlaced
 from lipsync_core.media.hardware import HARDWARE
 from lipsync_core.media.opening import is_still, open_media
@@ -88,6 +89,8 @@ class PictureStream:
         self._may_jump = False
         self._codec = ""
         self._damaged = 0
+        self._damaged_packets = DamagedPackets()
+        self._key_packet: av.Packet[VideoStream] | None = None  # the last; the sizes of pictures change there
         self._unshown: list[int] | None = None  # heap of the pts of a shuffled stream's packets; None after a seek
         self._shown: int | None = None
 
@@ -173,7 +176,7 @@ class PictureStream:
         stream = video_stream(self._container, self._track)
         if stream is None:
             raise NoVideoError(f"{self._path} holds no video", "give a video or an image of a face")
-        pixels = stream.width * stream.height
+        pixels = stream.width * stream.height or _SLICED_PX + 1  # of a PNG's they are known later
         stream.thread_type = "AUTO" if pixels <= _SLICED_PX else "SLICE"
         # A trial reads FFmpeg's log. PyAV holds the interpreter's lock while it ends a decoder's threads, and waits for
         # ever for one that logs meanwhile.
@@ -243,9 +246,13 @@ class PictureStream:
 
     def _decoded(self, packet: "av.Packet[VideoStream]") -> list[av.VideoFrame]:
         try:
-            return packet.decode()
+            if packet.is_keyframe:
+                self._key_packet = packet
+            return [frame for frame in decoded(packet) if isinstance(frame, av.VideoFrame)]
         except av.error.InvalidDataError as exc:
             self._note_damage(f"near pts {packet.pts}", exc)
+            for each in {packet, self._key_packet or packet}:
+                self._damaged_packets.note(each)
             return []
 
     def _flushed(self) -> Iterator[av.VideoFrame]:

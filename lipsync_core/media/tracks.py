@@ -132,6 +132,12 @@ def audio_tracks(container: InputContainer, track: str | None = None) -> tuple[T
     return _infos(_sounds(container), audio_stream(container, track))
 
 
+def further_tracks(container: InputContainer) -> tuple[int, int, int]:
+    """How many video tracks, audio tracks and cover images an open file has beside those that are read."""
+    covers = sum(bool(Disposition(each.disposition) & _COVER) for each in container.streams.video)
+    return max(0, len(_videos(container)) - 1), max(0, len(_sounds(container)) - 1), covers
+
+
 def _videos(container: InputContainer) -> list[VideoStream]:
     """Without covers; the tiles of a picture, which FFmpeg shows as streams, are one track."""
     shown = (each for each in container.streams.video if not Disposition(each.disposition) & _COVER)

@@ -8,9 +8,10 @@ from typing import BinaryIO
 
 from lipsync_core.limits import Limits
 from lipsync_core.structure.index import Index
-from lipsync_core.structure.pictures import JPEG, PNG, check_jpeg, check_png, stated_size
+from lipsync_core.structure.pictures import JPEG, check_jpeg, stated_size
+from lipsync_core.structure.png import PNG, check_png
 from lipsync_core.structure.refusals import require_pixels
-from lipsync_core.structure.tags import ID3, check_id3
+from lipsync_core.structure.tags import FLAC, ID3, check_flac, check_id3
 
 
 def check_structure(file: BinaryIO, size_bytes: int, limits: Limits) -> None:
@@ -31,5 +32,7 @@ def check_structure(file: BinaryIO, size_bytes: int, limits: Limits) -> None:
         check_jpeg(file, limits)
     elif head.startswith(ID3):
         check_id3(file, limits)
+    elif head.startswith(FLAC):
+        check_flac(file, size_bytes)
     else:
         Index(limits).add_file(file, size_bytes)  # other files have few bytes that look like boxes

@@ -6,10 +6,9 @@ of FFmpeg's index, 24 bytes, and what belongs to it.
 
 from typing import BinaryIO
 
-from lipsync_core.limit_errors import IndexLimitError
 from lipsync_core.limits import Limits
 from lipsync_core.structure.boxes import Box, whole
-from lipsync_core.structure.refusals import require_metadata
+from lipsync_core.structure.refusals import require_entries, require_metadata
 from lipsync_core.structure.sample_tables import TABLES, Track, timescale_of
 
 # What things cost, in entries.
@@ -77,9 +76,7 @@ class Index:
 
     def _add(self, entries: int) -> None:
         self._entries += entries
-        most = self._limits.max_index_entries
-        if self._entries > most:
-            raise IndexLimitError(f"its index unfolds to more than {most} entries", "write the file anew")
+        require_entries(self._entries, self._limits)
 
 
 def _overhang(box: Box) -> int:

@@ -1,6 +1,6 @@
-"""The two refusals that several kinds of files share."""
+"""The refusals that several kinds of files share."""
 
-from lipsync_core.limit_errors import MetadataLimitError, PixelLimitError
+from lipsync_core.limit_errors import IndexLimitError, MetadataLimitError, PixelLimitError
 from lipsync_core.limits import Limits
 
 
@@ -16,3 +16,9 @@ def require_metadata(unfolded: int, limits: Limits) -> None:
         raise MetadataLimitError(
             f"its compressed headers unfold to more than {limits.max_metadata_bytes} bytes", "save the file anew"
         )
+
+
+def require_entries(entries: int, limits: Limits) -> None:
+    """Raise IndexLimitError where the parts of a file, counted as entries of an index, are too many."""
+    if entries > limits.max_index_entries:
+        raise IndexLimitError(f"its index unfolds to more than {limits.max_index_entries} entries", "write it anew")

@@ -92,5 +92,9 @@ def id3(frames: Sequence[tuple[bytes, int, bytes]]) -> bytes:
         name + struct.pack(">IBB", 4 + len(data), 0, 0x80) + struct.pack(">I", length) + data
         for name, length, data in frames
     )
-    size = bytes(len(body) >> shift & 0x7F for shift in (21, 14, 7, 0))
-    return b"ID3\3\0\0" + size + body
+    return id3_tag(body)
+
+
+def id3_tag(frames: bytes) -> bytes:
+    """An ID3 2.3 tag."""
+    return b"ID3\3\0\0" + bytes(len(frames) >> shift & 0x7F for shift in (21, 14, 7, 0)) + frames

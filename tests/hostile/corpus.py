@@ -12,6 +12,8 @@ from tests.hostile.boxes import numbers, wav, y4m
 from tests.hostile.case import Case, data, like
 from tests.hostile.index_bombs import INDEX_BOMBS
 from tests.hostile.movies import BAIT, elsewhere, raw_movie, with_alien_sound
+from tests.hostile.picture_bombs import PICTURE_BOMBS
+from tests.hostile.tag_bombs import TAG_BOMBS
 
 _TONE = struct.pack("<h", 3000) * 8000
 _MILLION = 1_000_000
@@ -67,15 +69,15 @@ def long_flac(path: Path) -> None:
     path.write_bytes(short_flac(path.read_bytes()))
 
 
-def uneven_flac() -> bytes:
+def uneven_flac(odd_hz: int = 1, odd_samples: int = 4096) -> bytes:
     """A FLAC of 48 kHz with one block of 4096 samples at 1 Hz: more than an hour, 197 million samples at 48 kHz.
 
     Each frame (RFC 9639, 9) has a block size and a rate of 16 bits behind its header, and one constant subframe.
     """
     frames = []
     for number in range(25):
-        rate = 1 if number == 12 else 48000
-        head = b"\xff\xf8\x7d\x08" + struct.pack(">BHH", number, 4095, rate)
+        rate, samples = (odd_hz, odd_samples) if number == 12 else (48000, 4096)
+        head = b"\xff\xf8\x7d\x08" + struct.pack(">BHH", number, samples - 1, rate)
         head += bytes([_crc(head, 8, 0x07)])
         body = head + b"\0" + struct.pack(">h", 1000)
         frames.append(body + struct.pack(">H", _crc(body, 16, 0x8005)))
@@ -185,4 +187,16 @@ SPECIAL = (
     Case("loop.mp4", "FILE_NOT_FOUND", lambda path: path.symlink_to(path)),
     Case("zero.mp4", "MEDIA_UNREADABLE", Path.touch),
 )
-CASES = (*PLAYLISTS, *NAMES, *RATES, *LENGTHS, *BOMBS, *INDEX_BOMBS, *SOUNDS, *MACHINE, *SPECIAL)
+CASES = (
+    *PLAYLISTS,
+    *NAMES,
+    *RATES,
+    *LENGTHS,
+    *BOMBS,
+    *INDEX_BOMBS,
+    *PICTURE_BOMBS,
+    *TAG_BOMBS,
+    *SOUNDS,
+    *MACHINE,
+    *SPECIAL,
+)

@@ -151,7 +151,12 @@ def memory_bytes(name: str) -> int:
 
 
 def main() -> None:
+    import lipsync_cli.ledger
+    import lipsync_cli.main
+    import lipsync_cli.progress
+    import lipsync_cli.render  # noqa: F401 - the children have it
     import lipsync_core.catalogue
+    import lipsync_core.isolation.room
     import lipsync_core.pipeline  # noqa: F401 - the children have it
     import tests.hostile.faulty
     import tests.hostile.fuzzing  # noqa: F401

@@ -84,5 +84,8 @@ INDEX_BOMBS = (
     Case("ends.mp4", "LIMIT_INDEX", data(
         edited(300_000, 100, start=299_999 * 40, duration=40, more=full(b"stss", numbers(1, 1)))),
         label="edits of the end, with a key frame at the start alone"),
+    Case("opened.heic", "LIMIT_MEMORY", data(_picture(box(b"iloc", b"\2\0\0\0\0\0", numbers(200 * _MILLION)))),
+         label="an index that the memory of an opening does not hold",
+         variables={"LIPSYNC_MAX_INDEX_ENTRIES": "900000000", "LIPSYNC_MAX_OPENING_MEMORY_BYTES": "50MiB"}),
     Case("chapters.mov", "LIMIT_INDEX", data(chaptered(1_200_000))),
 )  # fmt: skip

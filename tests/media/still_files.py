@@ -48,12 +48,7 @@ def _is_possible(row: Row) -> bool:
         return True
     _, _, modes, has_exif = KINDS[row["kind"]]
     orientation = row.get("orientation", "1")
-    is_deep = row.get("mode") == "I;16"  # FFmpeg reads it, which knows no mirrors in PNG
-    return (
-        row.get("mode", modes[0]) in modes
-        and (has_exif or orientation == "1")
-        and (not is_deep or orientation in ("1", "3", "6", "8"))
-    )
+    return row.get("mode", modes[0]) in modes and (has_exif or orientation == "1")
 
 
 def still_label(row: Row) -> str:

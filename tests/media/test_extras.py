@@ -77,6 +77,18 @@ def test_another_result_keeps_the_title_and_says_that_chapters_were_dropped(
     assert report.dropped == ("1 subtitle track", "timecode", "2 chapters")
 
 
+def test_further_tracks_and_a_cover_are_said_to_be_dropped(
+    face_clip: Path, speech_wav: Path, workspace: Workspace, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    video, cover = tmp_path / "in.mp4", tmp_path / "cover.png"
+    ffmpeg("-i", face_clip, "-frames:v", "1", "-s", "64x36", cover)
+    sources = ("-i", face_clip, "-i", face_clip, "-i", speech_wav, "-i", speech_wav, "-i", cover)
+    maps = ("-map", "0:v", "-map", "1:v", "-map", "2:a", "-map", "3:a", "-map", "4:v")
+    ffmpeg(*sources, *maps, "-t", "0.4", "-c:v", "copy", "-c:a", "aac", "-disposition:v:2", "attached_pic", video)
+    report = lip_sync(video, speech_wav, tmp_path / "out.mp4", JobOptions(end_s=Fraction(1, 5)), workspace)
+    assert report.dropped == ("1 further video track", "1 further audio track", "1 cover image")
+
+
 def test_a_plain_video_drops_nothing(face_clip: Path, speech_wav: Path, workspace: Workspace, tmp_path: Path) -> None:
     options = JobOptions(end_s=Fraction(1, 5))
     assert lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", options, workspace).dropped == ()

@@ -169,7 +169,7 @@ def test_requiring_video_fails_when_no_picture_decodes(make_video: MakeVideo) ->
     start = data.index(b"mdat") + 4
     data[start : data.index(b"moov") - 4] = bytes(data.index(b"moov") - 4 - start)
     path.write_bytes(data)
-    _fails(NoVideoError, "without a frame", require_video, path)
+    _fails(UnreadableMediaError, "without a size", require_video, path)
 
 
 def test_requiring_audio_fails_when_there_is_only_video(make_video: MakeVideo) -> None:

@@ -15,6 +15,7 @@ import pytest
 from lipsync_core.audio.load import SpeechReader
 from lipsync_core.clock import StageClock
 from lipsync_core.media.sound import AudioCut, decode_sound
+from tests.hostile.corpus import uneven_flac
 from tests.sounds import channel_rows, many_tones, tone, write_sound
 
 if TYPE_CHECKING:
@@ -151,3 +152,15 @@ def test_a_fragment_for_each_frame_loses_no_sound_and_puts_no_silence_into_it(
     phasors = blocks[: blocks.size // block * block].reshape(-1, block).mean(axis=1)
     assert np.abs(phasors).min() > 0.8 * np.abs(phasors).max()  # no block is silent
     assert np.abs(np.angle(phasors / phasors[0])).max() < 0.2  # and none follows another of another time
+
+
+def test_a_long_frame_of_another_rate_is_converted_in_parts(tmp_path: Path) -> None:
+    """65,535 samples at 4 kHz are 786,420 at 48 kHz; at other rates a frame of so many is a gigabyte.
+
+    By its number of the frame it begins at sample 12 x 65,535, too; twelve others follow it.
+    """
+    path = tmp_path / "uneven.flac"
+    path.write_bytes(uneven_flac(4000, 65_535))
+    counts = [frame.samples for frame in decode_sound(AudioCut(path))]
+    assert sum(counts) == pytest.approx(2 * 786_420 + 12 * 4096, abs=100)
+    assert max(counts) <= 1 << 18

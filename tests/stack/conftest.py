@@ -42,6 +42,7 @@ class Service:
     layout: Layout
     api: httpx.Client
     s3: Any
+    variables: Mapping[str, str]  # that all its parts see
 
     def put(self, path: Path, key: str) -> str:
         self.s3.upload_file(str(path), BUCKET, key)
@@ -114,9 +115,9 @@ class Service:
         socket_folder = (self.layout.postgres / "postmaster.pid").read_text().splitlines()[4]
         return psycopg.connect(host=socket_folder, user="postgres", dbname=name)
 
-    def stack(self, order: str) -> str:
-        """Run `up` or `down`, with options, on the very stack that the tests use."""
-        return local_stack(self.layout, order)
+    def stack(self, order: str, **variables: str) -> str:
+        """Run `up` or `down`, with options, on the very stack that the tests use; parts that start see `variables`."""
+        return local_stack(self.layout, order, {**self.variables, **variables})
 
     def processes(self) -> dict[str, int]:
         """The process ids of all parts, by name."""
@@ -155,7 +156,7 @@ class Service:
         return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def service(tmp_path_factory: pytest.TempPathFactory, model_store: object) -> Iterator[Service]:
     """The whole local stack, started once for all tests by the command that `make up` runs, and stopped after them."""
     with running_stack(tmp_path_factory.mktemp("stack")) as service:
@@ -172,7 +173,7 @@ def running_stack(root: Path, **environment: str) -> Iterator[Service]:
             local_stack(layout, "up", environment)
             keys = read_keys(layout.s3_keys)
             with httpx.Client(base_url=layout.api_url, timeout=30) as api:
-                service = Service(layout, api, s3_client(layout, keys))
+                service = Service(layout, api, s3_client(layout, keys), environment)
                 yield service
                 os.kill(service.process("s3"), signal.SIGKILL)  # nobody reads its data again; it takes 18 s to end
         finally:

@@ -78,12 +78,6 @@ def test_workers_hear_again_after_the_server_was_killed(hearing: "Service") -> N
     assert hearing.run(short_job())["state"]["type"] == "FAILED"
 
 
-def test_a_run_is_found_by_a_poll_while_no_events_come(tmp_path: Path, model_store: object) -> None:
-    deaf = {"PREFECT_SERVER_EVENTS_STREAM_OUT_ENABLED": "false", "PREFECT_WORKER_QUERY_SECONDS": "2"}
-    with running_stack(tmp_path, **deaf) as service:
-        assert service.run(short_job())["state"]["type"] == "FAILED"
-
-
 def test_the_servers_settings_are_in_force(hearing: "Service") -> None:
     """Prefect ignores a variable that it does not know, so the server itself is asked."""
     server = hearing.api.get("/admin/settings").raise_for_status().json()["server"]
@@ -91,3 +85,12 @@ def test_the_servers_settings_are_in_force(hearing: "Service") -> None:
     assert (recorder["batch_size"], recorder["flush_interval"]) == (50, 1.0)
     assert set(server["services"]["db_vacuum"]["enabled"]) == {"events", "flow_runs"}
     assert server["events"]["proactive_granularity"] == "PT10S"
+
+
+def test_a_run_is_found_by_a_poll_while_no_events_come(hearing: "Service") -> None:
+    """The last test of this stack, whose server sends no events from now on."""
+    deaf = {"PREFECT_SERVER_EVENTS_STREAM_OUT_ENABLED": "false", "PREFECT_WORKER_QUERY_SECONDS": "2"}
+    for name in (f"worker-{CPU_POOL}", "prefect-server"):
+        os.kill(hearing.process(name), signal.SIGKILL)
+    hearing.stack("up", **deaf)
+    assert hearing.run(short_job())["state"]["type"] == "FAILED"

@@ -56,15 +56,15 @@ def test_a_job_takes_the_tracks_that_were_chosen_and_everybody_is_told_what_was_
     assert_equal_frames(result, tmp_path / "local.mp4")
     assert sound_of(result) == sound_of(tmp_path / "local.mp4")
     assert report.changes == ("deinterlaced", "scaled from 640x360 to 320x180")
-    assert report.dropped == ("1 subtitle track",)
+    assert report.dropped == ("1 further video track", "1 further audio track", "1 subtitle track")
 
-    told = f"picture deinterlaced, {report.changes[1]}; sound {report.audio}; dropped 1 subtitle track"
+    told = f"picture deinterlaced, {report.changes[1]}; sound {report.audio}; dropped {', '.join(report.dropped)}"
     assert service.artifacts(run["id"])["output"]["description"] == f"The result: {told}"
     shown = lipsync.json("jobs", "show", run["id"])
     assert told in [row["note"] for row in shown["timings"]]
     assert {**shown["request"], **CHOSEN} == shown["request"]
     columns = service.ledger("SELECT changes, dropped FROM jobs WHERE id = %s", run["id"])
-    assert columns == [("; ".join(report.changes), "1 subtitle track")]
+    assert columns == [("; ".join(report.changes), "; ".join(report.dropped))]
     (lipsync.folder / ".lipsync").symlink_to(service.layout.root)
     counted = json.loads(lipsync("report", "--last", "1h", "--format", "json").stdout)
     assert counted["changes"].keys() >= {"deinterlaced", "scaled"}

@@ -43,7 +43,7 @@ from tests.scaling_network import write_scaling_network
 from tests.wav2lip_weights import home_with, imported_wav2lip, needs_torch
 
 pytest.importorskip("pydantic_settings", reason="the extra service is not installed")
-from lipsync_service.errors import ChecksumError, SupersededError, UrlRefusedError
+from lipsync_service.errors import ChecksumError, ObjectMissingError, SupersededError, UrlRefusedError
 from lipsync_service.settings import Settings
 from lipsync_service.storage.storage import Storage
 from tasks.channel import ChannelClosedError
@@ -575,6 +575,29 @@ def test_all_that_fetch_learns_of_the_video_travels_with_it(
         assert source.info == require_video(video)
         source.path.unlink()  # the sum is known, so nothing has to be read for it
         assert source.sha256() == source.known_sha256
+
+
+def test_an_input_that_a_stopping_server_denies_is_worth_another_try(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[Exception] = [ObjectMissingError("it answers NoSuchKey"), TransientError("it does not answer")]
+
+    @contextmanager
+    def fetch(_storage: Storage, url: str) -> Iterator[Any]:
+        yield from ()
+        raise answers.pop(0)
+
+    monkeypatch.setattr(Storage, "fetch", fetch)
+    monkeypatch.setattr("tasks.stages._LOOKS_AGAIN_AFTER_S", (0.0, 0.0))
+    with open_job(JobOptions(), settings()) as job:
+        with pytest.raises(TransientError, match="does not answer"):
+            fetch_video.fn(job, "s3://bucket/video.mp4")
+        answers += [ObjectMissingError(f"look {number}") for number in (1, 2, 3)]
+        with pytest.raises(ObjectMissingError, match="look 3"):
+            fetch_video.fn(job, "s3://bucket/video.mp4")
+        answers[:] = [ObjectMissingError("no such file")]
+        with pytest.raises(ObjectMissingError, match="no such file"):
+            fetch_video.fn(job, "file:///video.mp4")
 
 
 def test_a_stage_fails_with_a_code_when_memory_runs_out(settings: MakeSettings) -> None:

@@ -97,3 +97,14 @@ def test_a_name_that_is_not_utf8_is_just_a_name(tmp_path: Path, lipsync: RunLipS
     write_movie(tmp_path / "cafe.mp4").rename(tmp_path / name)
     assert lipsync("probe", name).returncode == 0
     assert json.loads(lipsync("probe", "--json", name).stdout)["path"] == name
+
+
+@pytest.mark.parametrize("mib", [1, 5, 10])
+def test_probe_fails_with_one_code_where_its_reader_is_refused_memory(
+    mib: int, face_clip: Path, lipsync: RunLipSync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FFmpeg itself says "invalid data", "cannot allocate memory" or, of a thread, "temporarily unavailable"."""
+    monkeypatch.setenv("LIPSYNC_MAX_READING_MEMORY_BYTES", f"{mib}MiB")
+    done = lipsync("probe", face_clip)
+    assert done.returncode == 3
+    assert done.stderr.startswith("lipsync: error LIMIT_MEMORY: ") and done.stderr.count("\n") == 1
