@@ -225,3 +225,19 @@ def test_the_list_is_not_older_than_a_year() -> None:
     if said is not None:
         pytest.skip(said)
     assert said is None
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "169.254.169.254", "[fd00:ec2::254]", "2130706433", "127.1", "8.8.8.8:6379", "10.1.2.3:81"]
+)
+def test_an_address_that_is_never_called_is_refused_before_anybody_connects(host: str) -> None:
+    with pytest.raises(UrlRefusedError):
+        AddressGuard(["10.1.2.3:8080"]).check_literal(f"http://{host}/hook")
+
+
+@pytest.mark.parametrize("host", ["8.8.8.8", "10.1.2.3:8080", "inside.corp", "localhost", "example.com:81"])
+def test_an_address_that_may_be_called_passes_and_a_name_is_not_looked_up(host: str) -> None:
+    looked_up: list[str] = []
+    guard = AddressGuard(["10.1.2.3:8080"], lambda name, port: looked_up.append(f"{name}:{port}") or [])
+    guard.check_literal(f"http://{host}/hook")
+    assert looked_up == []
