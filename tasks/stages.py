@@ -82,7 +82,7 @@ RETRIED: dict[str, Any] = {
 NOT_PERSISTED: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
 #: An S3 server that stops or starts denies for a moment what it holds; then it cannot be reached, which is transient.
-_LOOKS_AGAIN_AFTER_S = (1.0, 3.0)
+LOOKS_AGAIN_AFTER_S = (1.0, 3.0)
 
 leave_out_noise()
 
@@ -122,7 +122,7 @@ def _fetched(job: ServiceJob, url: str, meter: StageMeter) -> LocalCopy:
 
 
 def _held(job: ServiceJob, url: str) -> LocalCopy:
-    waits_s = iter(_LOOKS_AGAIN_AFTER_S if url.startswith("s3://") else ())
+    waits_s = iter(LOOKS_AGAIN_AFTER_S if url.startswith("s3://") else ())
     while True:
         try:
             return job.hold(job.files.fetch(url))

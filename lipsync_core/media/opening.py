@@ -145,7 +145,8 @@ def _check_once(file: BinaryIO, status: os.stat_result, present: Limits) -> None
     """Check the structure of a file; a job opens each of its files several times."""
     version = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, present)
     if version not in _passed:
-        check_structure(file, status.st_size, present)
+        with opening_room(present):
+            check_structure(file, status.st_size, present)
         if len(_passed) >= _MOST_PASSED:
             _passed.clear()
         _passed[version] = None

@@ -19,7 +19,9 @@ import numpy as np
 from av.video.stream import VideoStream
 
 from lipsync_core.errors import LimitError, UnreadableMediaError
+from lipsync_core.limits import limits
 from lipsync_core.media.stream_checks import require_pixels
+from lipsync_core.structure.pictures import JPEG, check_jpeg
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -89,6 +91,7 @@ def _converted(path: Path, stream: VideoStream, must_convert: bool) -> Converted
     # Imported here: jobs on videos need none of it.
     from PIL import ImageOps
 
+    _check_scans(path)
     with _opened(path) as image:
         require_pixels(*image.size)
         orientation = image.getexif().get(_ORIENTATION)
@@ -108,6 +111,13 @@ def _converted(path: Path, stream: VideoStream, must_convert: bool) -> Converted
     frame = _frame(upright, tags if in_srgb is None else (_BT709_PRIMARIES, _SRGB_TRANSFER))
     done = {"mirrored": shown in _MIRRORED, "turned": shown in _TURNED, "colours to sRGB": in_srgb is not None}
     return ConvertedStill(frame, tuple(name for name, is_done in done.items() if is_done))
+
+
+def _check_scans(path: Path) -> None:
+    """Pillow reads one picture of a JPEG file, whatever lies in its comments."""
+    with path.open("rb") as file:
+        if file.read(len(JPEG)) == JPEG:
+            check_jpeg(file, limits(), is_one=True)
 
 
 def _of_eight_bits(image: "Image") -> "Image":

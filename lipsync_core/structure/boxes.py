@@ -34,6 +34,7 @@ class Box:
     start: int
     end: int
     depth: int = 0
+    is_unfolded: bool = False  # it lies in a compressed header
 
     def number(self, offset: int, size_bytes: int = 4) -> int:
         """The unsigned number at `offset` of the content; 0 behind its end."""
@@ -70,7 +71,7 @@ class Box:
             last = self.end if size == 0 else min(self.end, start + size)
             if last < content:
                 return
-            yield Box(self.file, name, content, last, self.depth + 1)
+            yield Box(self.file, name, content, last, self.depth + 1, self.is_unfolded)
             start = last
 
     def _holds_a_movie(self) -> bool:
@@ -94,7 +95,7 @@ class Box:
             content = zlib.decompressobj().decompress(self.content(4, self.end - self.start), size_bytes)
         except zlib.error:
             content = b""
-        return Box(BytesIO(content), b"cmov", 0, len(content), self.depth)
+        return Box(BytesIO(content), b"cmov", 0, len(content), self.depth, is_unfolded=True)
 
 
 def whole(file: BinaryIO, size_bytes: int) -> Box:

@@ -34,5 +34,5 @@ def check_structure(file: BinaryIO, size_bytes: int, limits: Limits) -> None:
         check_id3(file, limits)
     elif head.startswith(FLAC):
         check_flac(file, size_bytes)
-    else:
-        Index(limits).add_file(file, size_bytes)  # other files have few bytes that look like boxes
+    # A file with any of these beginnings may be a movie as well; others have few bytes that look like boxes.
+    Index(limits).add_file(file, size_bytes)

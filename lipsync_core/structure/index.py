@@ -6,6 +6,7 @@ of FFmpeg's index, 24 bytes, and what belongs to it.
 
 from typing import BinaryIO
 
+from lipsync_core.limit_errors import MetadataLimitError
 from lipsync_core.limits import Limits
 from lipsync_core.structure.boxes import Box, whole
 from lipsync_core.structure.refusals import require_entries, require_metadata, require_pixels
@@ -25,7 +26,7 @@ class Index:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._entries = 0
+        self._entries = self._unfolded = 0
         self._timescale = 1
         self._tracks: list[Track] = []
 
@@ -40,7 +41,7 @@ class Index:
         if box.name == b"trak":
             self._tracks.append(Track())
         elif box.name == b"cmvd":
-            require_metadata(box.number(0), self._limits)
+            self._add_compressed(box)
         elif box.name == b"stsd":
             self._add_sample_description(box)
         elif box.name == b"ispe":  # ISO/IEC 23008-12, 6.5.3: the size of a HEIC or AVIF picture
@@ -61,6 +62,13 @@ class Index:
         if self._tracks:
             self._tracks[-1].take(box)
 
+    def _add_compressed(self, box: Box) -> None:
+        """A header within a compressed one is no movie's; each would unfold anew, at every depth."""
+        if box.is_unfolded:
+            raise MetadataLimitError("it has a compressed header within another", "save the file anew")
+        self._unfolded += box.number(0)
+        require_metadata(self._unfolded, self._limits)
+
     def _add_sample_description(self, box: Box) -> None:
         """Tables count in a sample description, too: FFmpeg reads boxes behind the fields of each of its entries."""
         require_metadata(box.end - box.start, self._limits)
@@ -68,7 +76,7 @@ class Index:
         for name in _COUNTED:
             at = content.find(name, 8)  # behind the number of descriptions
             while at >= 0:
-                self._add_box(Box(box.file, name, box.start + at + 4, box.end, box.depth + 1))
+                self._add_box(Box(box.file, name, box.start + at + 4, box.end, box.depth + 1, box.is_unfolded))
                 at = content.find(name, at + 1)
 
     def _add_chapters(self) -> None:

@@ -4,6 +4,7 @@ Layouts: ITU-T T.81 (JPEG), GIF 89a, BMP, WebP.
 """
 
 import struct
+from io import BytesIO
 from typing import BinaryIO
 
 from lipsync_core.limit_errors import IndexLimitError
@@ -16,6 +17,8 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the markers that 
 _SCAN = 0xDA
 _SCAN_MARKER = bytes([0xFF, _SCAN])
 _MOST_SCANS = 500  # of one picture; usual programs write 10, and a few bytes of one cost the time of all its blocks
+_USUAL_SCANS = 30  # which programs may write of a picture of any size
+_MOST_SCANNED_PX = 4_000_000_000  # of all scans: some seconds of a processor
 _READ_AT_ONCE = 1 << 20
 
 
@@ -31,40 +34,49 @@ def stated_size(head: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def check_jpeg(file: BinaryIO, limits: Limits) -> None:
+def check_jpeg(file: BinaryIO, limits: Limits, *, is_one: bool = False) -> None:
     """Check the size of a JPEG by its frame headers, and the number of its scans.
+
+    A file may hold many pictures, one behind the other, as FFmpeg reads it, unless it `is_one`.
 
     Raises:
         PixelLimitError, IndexLimitError: they are beyond a limit.
     """
-    _check_size(file, limits)
+    most = _most_scans(_checked_px(file, limits))
     file.seek(0)
     scans, data = 0, file.read(_READ_AT_ONCE)
     while data:
-        parts = data.split(b"\xff\xd8\xff")  # FFmpeg begins a picture there
+        parts = [data] if is_one else data.split(JPEG)  # FFmpeg begins a picture there
         for number, part in enumerate(parts):
             scans = part.count(_SCAN_MARKER) + (0 if number else scans)
-            _require_scans(scans)
+            _require_scans(scans, most)
         data = file.read(_READ_AT_ONCE)
 
 
 def check_jpeg_packet(data: bytes, limits: Limits) -> None:
-    """Check the number of scans in a packet of a JPEG; `limits` has the size, which FFmpeg compares itself."""
-    _require_scans(data.count(_SCAN_MARKER))
+    """Check the number of scans in a packet of a JPEG; raises as `check_jpeg`."""
+    _require_scans(data.count(_SCAN_MARKER), _most_scans(_checked_px(BytesIO(data), limits)))
 
 
-def _require_scans(scans: int) -> None:
-    if scans > _MOST_SCANS:
-        raise IndexLimitError(f"it has a picture of more than {_MOST_SCANS} scans", "save the picture anew")
+def _most_scans(pixels: int) -> int:
+    return min(_MOST_SCANS, max(_USUAL_SCANS, _MOST_SCANNED_PX // max(1, pixels)))
 
 
-def _check_size(file: BinaryIO, limits: Limits) -> None:
+def _require_scans(scans: int, most: int) -> None:
+    if scans > most:
+        raise IndexLimitError(f"it has a picture of more than {most} scans", "save the picture anew")
+
+
+def _checked_px(file: BinaryIO, limits: Limits) -> int:
+    """The pixels by the first frame header."""
     start = 2
     while True:
         file.seek(start)
         head = file.read(9).ljust(9, b"\0")
         if head[0] != 0xFF or head[1] == _SCAN:
-            return
+            return 0
         if head[1] in _FRAMES:
-            require_pixels(int.from_bytes(head[7:9]), int.from_bytes(head[5:7]), limits)
+            width, height = int.from_bytes(head[7:9]), int.from_bytes(head[5:7])
+            require_pixels(width, height, limits)
+            return width * height
         start += 2 + max(2, int.from_bytes(head[2:4]))

@@ -176,8 +176,8 @@ SOUNDS = (
 )
 MACHINE = (
     Case("disk.y4m", "LIMIT_DISK", data(y4m("25:1")), "", variables={"LIPSYNC_MIN_FREE_BYTES": "9000000GiB"}),
-    Case("time.y4m", "LIMIT_TIME", data(y4m("25:1")), "", variables={"LIPSYNC_MAX_JOB_S": "0.000001"}),
-    Case("cpu.y4m", "LIMIT_CPU", data(y4m("25:1")), "", variables={"LIPSYNC_MAX_JOB_CPU_S": "0.000001"}),
+    Case("time.y4m", "LIMIT_TIME", data(y4m("25:1")), "", variables={"LIPSYNC_MAX_JOB_S": "0.001"}),
+    Case("cpu.y4m", "LIMIT_CPU", data(y4m("25:1")), "", variables={"LIPSYNC_MAX_JOB_CPU_S": "0.001"}),
     Case("memory.y4m", "LIMIT_MEMORY", data(y4m("25:1")), "", variables={"LIPSYNC_MAX_JOB_MEMORY_BYTES": "1"}),
 )
 SPECIAL = (

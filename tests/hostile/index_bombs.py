@@ -43,6 +43,17 @@ def _folded() -> bytes:
     return box(b"ftyp", b"qt  ", bytes(4)) + box(b"moov", box(b"cmov", inner)) + box(b"mdat", bytes(8))
 
 
+def _nested() -> bytes:
+    """A MOV with a compressed header of a thousand compressed headers, of 16 MiB each."""
+    most = 16 << 20
+
+    def compressed(content: bytes) -> bytes:
+        return box(b"cmvd", numbers(len(content)), zlib.compress(content, 9))
+
+    leaf = compressed(box(b"skip", bytes(most - 8)))
+    return box(b"ftyp", b"qt  ", bytes(4)) + compressed(leaf * ((most - 8) // len(leaf))) + box(b"mdat", bytes(8))
+
+
 def _late_runs() -> bytes:
     """Sound whose table of chunks begins with 6,000 usual rows."""
     rows = b"".join(numbers(1 + row, 1, 1) for row in range(6000)) + numbers(6001, 0xFFFFFFF0, 1)
@@ -77,6 +88,12 @@ INDEX_BOMBS = (
         box(b"ftyp", b"qt  ", bytes(4)) + _BOMB[_BOMB.index(b"moov") - 4 :].replace(b"moov", b"hoov", 1))),
     Case("description.mp4", "LIMIT_INDEX", data(_described())),
     Case("folded.mov", "LIMIT_INDEX", data(_folded())),
+    Case("nested.mov", "LIMIT_METADATA", lambda path: path.write_bytes(_nested())),
+    Case("twice.mov", "LIMIT_METADATA", data(box(b"cmvd", numbers(9 << 20)) * 2)),
+    *(
+        Case(f"both{number}.mp4", "LIMIT_INDEX", data(head + b"moov" + _BOMB[_BOMB.index(b"moov") + 4 :]))
+        for number, head in enumerate((b"ID3\4", b"\xff\xd8\xff\xe0", b"fLaC"))
+    ),
     Case("late.mov", "LIMIT_INDEX", data(_late_runs()), is_sound=True),
     Case("places.heic", "LIMIT_INDEX", data(_picture(box(b"iloc", b"\2\0\0\0\0\0", numbers(200 * _MILLION))))),
     Case("items.heic", "LIMIT_INDEX", data(_picture(box(b"iinf", b"\1\0\0\0", numbers(200 * _MILLION))))),

@@ -588,7 +588,7 @@ def test_an_input_that_a_stopping_server_denies_is_worth_another_try(
         raise answers.pop(0)
 
     monkeypatch.setattr(Storage, "fetch", fetch)
-    monkeypatch.setattr("tasks.stages._LOOKS_AGAIN_AFTER_S", (0.0, 0.0))
+    monkeypatch.setattr("tasks.stages.LOOKS_AGAIN_AFTER_S", (0.0, 0.0))
     with open_job(JobOptions(), settings()) as job:
         with pytest.raises(TransientError, match="does not answer"):
             fetch_video.fn(job, "s3://bucket/video.mp4")
