@@ -34,6 +34,7 @@ def start_objects(layout: Layout, services: ServiceFolder, environment: dict[str
     _make_keys(layout.s3_keys)
     keys = read_keys(layout.s3_keys)
     layout.objects.mkdir(parents=True, exist_ok=True)
+    layout.objects.chmod(0o700)  # customers' files, and the secrets of requests
     client = s3_client(layout, keys)
     limited = {"GOMEMLIMIT": _MEMORY_LIMIT, **environment}
     service = Service(NAME, _command(layout), limited, lambda: _answers(client), port=layout.s3_port)

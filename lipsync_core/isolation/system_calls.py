@@ -10,6 +10,7 @@ import platform
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _MODE_FILTER = 38, 22, 2
 _ALLOW, _KILL_PROCESS = 0x7FFF0000, 0x80000000
@@ -19,7 +20,11 @@ _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT, _ARGUMENT_BYTES = 0, 4, 16, 8
 #: Instructions: load a word, compare the loaded word, and return.
 _LOAD, _IS, _IS_AT_LEAST, _HAS_BITS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _CLONE_THREAD = 0x10000
-_TIOCSTI = 0x5412  # types into the terminal
+#: ioctl(2): types into the terminal; has the kernel signal another process (FIOSETOWN, SIOCSPGRP).
+_REFUSED_IOCTLS = (0x5412, 0x8901, 0x8902)
+#: fcntl(2): which process the kernel signals, and how (F_SETOWN, F_SETSIG, F_SETOWN_EX).
+_REFUSED_FCNTLS = (8, 10, 15)
+_PR_SET_PDEATHSIG = 1  # the end of the desk ends its readers
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 #: Calls since Linux 5.1 have one number everywhere. Those that a library may try are answered as by an older kernel,
 #: so that the library takes the older call, which is looked at.
@@ -40,7 +45,9 @@ renameat 264 38, linkat 265 37, symlinkat 266 36, fchmodat 268 53, unshare 272 9
 accept4 288 242, rt_tgsigqueueinfo 297 240, perf_event_open 298 241, name_to_handle_at 303 264,
 open_by_handle_at 304 265, setns 308 268, process_vm_readv 310 270, process_vm_writev 311 271,
 finit_module 313 273, renameat2 316 276, kexec_file_load 320 294, bpf 321 280, execveat 322 281,
-userfaultfd 323 282
+userfaultfd 323 282, setpriority 141 140, sched_setparam 142 118, sched_setscheduler 144 119,
+sched_setaffinity 203 122, sched_setattr 314 274, ioprio_set 251 30, migrate_pages 256 238, move_pages 279 239,
+setpgid 109 154, setsid 112 157, kcmp 312 272, mq_notify 244 184
 """
 
 
@@ -52,13 +59,15 @@ class _Architecture:
     tgkill: int
     prlimit64: int
     ioctl: int
+    fcntl: int
+    prctl: int
     openings: Mapping[int, int]  # a call that opens a file -> which of its arguments has the flags
     foreign: int  # numbers from here on belong to another interface
 
 
 _ARCHITECTURES: Mapping[str, _Architecture] = {
-    "x86_64": _Architecture(0xC000003E, 1, 56, 234, 302, 16, {2: 1, 257: 2}, 0x40000000),
-    "aarch64": _Architecture(0xC00000B7, 2, 220, 131, 261, 29, {56: 2}, 0x40000000),
+    "x86_64": _Architecture(0xC000003E, 1, 56, 234, 302, 16, 72, 157, {2: 1, 257: 2}, 0x40000000),
+    "aarch64": _Architecture(0xC00000B7, 2, 220, 131, 261, 29, 25, 167, {56: 2}, 0x40000000),
 }
 
 
@@ -91,7 +100,9 @@ def _program(architecture: _Architecture, process: int) -> Iterator[bytes]:
     yield from _where(_IS_AT_LEAST, _FIRST_OF_NEW, _NO_SUCH_CALL)
     for number, argument in architecture.openings.items():
         yield from _argument(number, argument, _where(_HAS_BITS, _WRITING, _NO_PERMISSION))
-    yield from _argument(architecture.ioctl, 1, _where(_IS, _TIOCSTI, _NO_PERMISSION))
+    for number, refused in ((architecture.ioctl, _REFUSED_IOCTLS), (architecture.fcntl, _REFUSED_FCNTLS)):
+        yield from _argument(number, 1, chain.from_iterable(_where(_IS, each, _NO_PERMISSION) for each in refused))
+    yield from _argument(architecture.prctl, 0, _where(_IS, _PR_SET_PDEATHSIG, _NO_PERMISSION))
     yield from _argument(architecture.clone, 0, _unless(_HAS_BITS, _CLONE_THREAD, _NO_PERMISSION))
     yield from _argument(architecture.tgkill, 0, _unless(_IS, process, _NO_PERMISSION))
     yield from _argument(architecture.prlimit64, 0, _unless(_IS, 0, _NO_PERMISSION))

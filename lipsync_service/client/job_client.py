@@ -75,6 +75,10 @@ class JobProgress:
     percent: float | None  # of its frames that are encoded, 0..100; None before the first
 
 
+#: Of crashed jobs: when each crashed last, and the time.monotonic() at which that was seen.
+Crashes = dict[UUID, tuple[datetime, float]]
+
+
 class JobClient:
     """All calls raise ServiceDownError where the service does not answer, and AccessDeniedError where it refuses the
     credentials. Calls about one job raise JobMissingError where the service has no such job.
@@ -246,7 +250,7 @@ class JobClient:
         its first crashes. The calls are repeated for a minute where the service does not answer.
         """
         pending = set(job_ids)
-        crashes: dict[UUID, float] = {}  # the time.monotonic() at which each was first seen
+        crashes: Crashes = {}
         with closing(self._api.events(JOB_FLOW, frozenset(pending), HEARD_TYPES)) as events:
             waiting = Waiting(events, poll_s, is_shown)
             events.wait(_OPENING_S)  # asking before the stream is open would mean asking again when it is
@@ -254,7 +258,8 @@ class JobClient:
                 ask = partial(self._read, pending)
                 jobs = retried(ask, lambda exc: isinstance(exc, TransientError), _OUTAGE_S, poll_s)
                 yield tuple(jobs)
-                pending -= {job.id for job in jobs if job.is_final and not _may_run_again(job, crashes)}
+                now_s = time.monotonic()
+                pending -= {job.id for job in jobs if not may_run_again(job, crashes, now_s) and job.is_final}
                 if pending:
                     waiting.pause(jobs)
 
@@ -279,10 +284,17 @@ def open_client(settings: Settings | None = None) -> Iterator[JobClient]:
         yield JobClient(api, chosen if "storage_url" in chosen.model_fields_set else None)
 
 
-def _may_run_again(job: Job, crashes: dict[UUID, float]) -> bool:
+def may_run_again(job: Job, crashes: Crashes, now_s: float) -> bool:
+    """Whether a crash of `job` is so new, at time.monotonic() `now_s`, that the watcher may still start it again.
+
+    `crashes` notes the crash, until the job runs again.
+    """
     if not job.is_crashed:
         crashes.pop(job.id, None)
         return False
-    first_seen_s = crashes.setdefault(job.id, time.monotonic())  # clocks of two machines may differ
+    crash_at, first_seen_s = crashes.get(job.id, (None, 0.0))
+    if crash_at != job.since:  # another crash than that of an earlier attempt
+        first_seen_s = now_s  # clocks of two machines may differ
+        crashes[job.id] = (job.since, first_seen_s)
     age_s = (datetime.now(UTC) - job.since).total_seconds()
-    return max(age_s, time.monotonic() - first_seen_s) < _RECOVERY_S
+    return max(age_s, now_s - first_seen_s) < _RECOVERY_S

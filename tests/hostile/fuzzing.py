@@ -22,7 +22,7 @@ import av
 
 from lipsync_core.audio.load import SpeechReader
 from lipsync_core.clock import StageClock
-from lipsync_core.errors import LipSyncError
+from lipsync_core.errors import InputMissingError, LipSyncError
 from lipsync_core.limits import Limits, limited
 from lipsync_core.media.decode import decode_frames, decode_in_order
 from lipsync_core.media.probe import probe, require_audio
@@ -145,6 +145,8 @@ def fault(outcome: Outcome, folder: Path, left: Sequence[str]) -> str:
         return f"ended with {outcome.status}: {outcome.err.strip().splitlines()[-1:]}"
     if outcome.err.strip():
         return f"wrote to standard error: {outcome.err.strip()[:200]}"
+    if outcome.out.startswith(InputMissingError.code):
+        return "was not found"  # then nothing was tried
     if outcome.peak_bytes > MORE_MEMORY:
         return f"took {outcome.peak_bytes >> 20} MiB"
     found = sorted(each.name for each in folder.iterdir())
@@ -153,6 +155,7 @@ def fault(outcome: Outcome, folder: Path, left: Sequence[str]) -> str:
 
 def fuzz(folder: Path, seed: int, first: int, cases: int, say: Callable[[int, str], None]) -> list[str]:
     """Try mutants `first` to `first + cases` of `seed`; the faults. Mutants with a fault stay in `folder`."""
+    folder = folder.resolve()  # children work in another one
     media = seeds.make(folder / "seeds")
     work = folder / "work"
     work.mkdir(exist_ok=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lipsync_core.errors import InputMissingError
 from tests.hostile import seeds
 from tests.hostile.case import Case
 from tests.hostile.corpus import CASES
@@ -114,6 +115,16 @@ def test_mutants_of_every_container_end_in_one_line(media: Path) -> None:
     assert codes["MEDIA_UNREADABLE"] > 30 and codes[""] > 10  # they are neither all broken nor all whole
 
 
+def test_a_folder_may_be_named_from_here(media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make fuzz` names one so; of its 3,000 mutants none was found."""
+    (tmp_path / "fuzz").mkdir()
+    (tmp_path / "fuzz" / "seeds").symlink_to(media)
+    monkeypatch.chdir(tmp_path)
+    said: list[str] = []
+    assert fuzz(Path("fuzz"), seed=12, first=0, cases=5, say=lambda _, found: said.append(found)) == []
+    assert len(said) == 5
+
+
 def test_a_mutant_is_the_same_wherever_it_is_made() -> None:
     content = bytes(range(256)) * 8
     first, again, other = (mutant(content, random.Random(f"3/{number}")) for number in (7, 7, 8))
@@ -128,5 +139,6 @@ def test_the_guard_sees_crashes_memory_and_leftovers(guard: Guard, tmp_path: Pat
     assert "took" in fault(greedy, tmp_path, [])
     fails = guard.run(["raise"], tmp_path, call)
     assert fails.status == 99 and "ended with 99" in fault(fails, tmp_path, [])
+    assert fault(Outcome(0, f"{InputMissingError.code} it is not there", "", 0), tmp_path, []) == "was not found"
     left = guard.run(["leave"], tmp_path, call)
     assert fault(left, tmp_path, []) == "left ['left']"

@@ -1,15 +1,18 @@
 """What a reader that a file has taken over would try. Each function runs in a reader, which finds it by its name."""
 
 import ctypes
+import fcntl
 import logging
 import os
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from lipsync_core.apart import read_apart, streamed_apart
@@ -222,6 +225,42 @@ def _signal_init() -> None:
     os.kill(1, 0)
 
 
+def _have_the_kernel_signal(command: int) -> None:
+    reading, writing = os.pipe()
+    try:
+        fcntl.fcntl(reading, command, os.getppid())
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def _have_ioctl_signal() -> None:
+    reading, writing = os.pipe()
+    try:
+        fcntl.ioctl(reading, 0x8901, struct.pack("i", os.getppid()))  # FIOSETOWN
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def _outlive_the_desk() -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(1, 0, 0, 0, 0):  # PR_SET_PDEATHSIG
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def _slow_parent() -> None:
+    os.setpriority(os.PRIO_PROCESS, os.getppid(), os.getpriority(os.PRIO_PROCESS, os.getppid()))
+
+
+def _move_parent() -> None:
+    os.sched_setaffinity(os.getppid(), os.sched_getaffinity(os.getppid()))
+
+
+def _schedule_parent() -> None:
+    os.sched_setscheduler(os.getppid(), os.SCHED_OTHER, os.sched_param(0))
+
+
 def _trace() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.ptrace(16, os.getppid(), None, None):  # PTRACE_ATTACH
@@ -253,6 +292,14 @@ _DEEDS = {
     "folder": _list_folder,
     "signal parent": _signal_parent,
     "signal init": _signal_init,
+    "signal by owner": partial(_have_the_kernel_signal, fcntl.F_SETOWN),
+    "signal by number": partial(_have_the_kernel_signal, fcntl.F_SETSIG),
+    "signal by ioctl": _have_ioctl_signal,
+    "outlive": _outlive_the_desk,
+    "group": os.setsid,
+    "slow parent": _slow_parent,
+    "move parent": _move_parent,
+    "schedule parent": _schedule_parent,
     "trace": _trace,
     "limits": _raise_limits,
     "mode": _change_owner,

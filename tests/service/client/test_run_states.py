@@ -1,4 +1,5 @@
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -7,7 +8,9 @@ pytest.importorskip("pydantic", reason="the extra service is not installed")
 
 from prefect.client.schemas.objects import TERMINAL_STATES, StateType
 
-from lipsync_core.errors import NoVideoError
+from lipsync_core.errors import LipSyncError, NoVideoError
+from lipsync_service.client.job import Job
+from lipsync_service.client.job_client import Crashes, may_run_again
 from lipsync_service.client.run_states import (
     FINAL_TYPES,
     RunFailure,
@@ -16,8 +19,9 @@ from lipsync_service.client.run_states import (
     duplicate_message,
     state_types,
 )
+from lipsync_service.errors import JobCrashedError
 from lipsync_service.ledger.rows import JobState
-from lipsync_service.names import DUPLICATE, JOB_STATES
+from lipsync_service.names import DUPLICATE, JOB_STATES, JobStateName
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -64,3 +68,24 @@ def test_the_job_that_a_duplicate_names_is_read_back() -> None:
     message = duplicate_message(job_id, JobState.RUNNING)
     assert state("COMPLETED", message, DUPLICATE).same_as == job_id
     assert state("COMPLETED", message).same_as is None
+
+
+def crashed_job(since: datetime, error: LipSyncError | None) -> Job:
+    state: JobStateName = "crashed" if error else "running"
+    return Job(
+        uuid4(), "job", state, error, "", since, 1, None, None, since, since, None, None, None
+    )  # fmt: skip
+
+
+def test_each_crash_has_its_own_time_to_be_started_again() -> None:
+    """A job that crashed again, after it had run again, was given up 20 s after its first crash."""
+    first = crashed_job(datetime.now(UTC), JobCrashedError("its process vanished"))
+    crashes: Crashes = {}
+    assert may_run_again(first, crashes, 1000.0)
+    assert not may_run_again(first, crashes, 1021.0)
+    again = replace(first, since=first.since + timedelta(seconds=14))
+    assert may_run_again(again, crashes, 1015.0)  # that it ran between was not seen
+    assert may_run_again(again, crashes, 1030.0)
+    assert not may_run_again(again, crashes, 1036.0)
+    assert not may_run_again(replace(again, error=None), crashes, 1036.0)
+    assert crashes == {}
