@@ -8,6 +8,11 @@ from av.container import InputContainer
 
 from lipsync_core.media.tracks import further_tracks
 
+#: Tags of a file that its result has anew, or that say how the file was written.
+_OF_THE_FILE = frozenset(
+    {"title", "timecode", "encoder", "duration", "major_brand", "minor_version", "compatible_brands", "language"}
+)
+_MOST_NAMED = 5
 _UNKNOWN = Fraction(1, 1000)
 
 
@@ -60,6 +65,9 @@ def _others(container: InputContainer) -> Iterator[str]:
     yield from (f"{count} {name}{'s' if count > 1 else ''}" for name, count in counts.items() if count)
     if has_timecode:
         yield "timecode"
+    lost = sorted({name.lower() for name in container.metadata} - _OF_THE_FILE)
+    if lost:
+        yield f"tags ({', '.join(lost[:_MOST_NAMED])}{', ...' if len(lost) > _MOST_NAMED else ''})"
 
 
 def _tag(tags: Mapping[str, str], name: str) -> str | None:

@@ -47,6 +47,7 @@ from lipsync_core.structure.packets import UNFOLDING_CODECS
 _GIVE_MEDIA = "give the media themselves, in one file"
 _GET_A_WHOLE_FILE = "copy or download the file again"
 _IMAGES = "_pipe"  # FFmpeg's demuxers of one image each end in this
+_WEBP_HEAD_BYTES, _WEBP_ANIMATED = 21, 0x02
 _PLAYLIST = b"#EXTM3U"  # RFC 8216, 4.3.1.1; FFmpeg knows one by its name alone
 _PROBED = re.compile(r"Format (\S+) (probed|detected)")  # detected: with a low score, such as of a text
 _passed: dict[tuple[int, int, int, int, Limits], None] = {}  # versions of files whose structure is checked
@@ -122,10 +123,19 @@ def _readable(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
+def _require_readable_picture(file: BinaryIO, path: Path) -> None:
+    """Refuse a picture that FFmpeg takes for an empty film: an animated WebP (flags of its VP8X chunk)."""
+    file.seek(0)
+    head = file.read(_WEBP_HEAD_BYTES)
+    if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and head[20:21] and head[20] & _WEBP_ANIMATED:
+        raise RefusedMediaError(f"{path} is an animated WebP, which is not read here", "convert it to MP4 or GIF")
+
+
 @contextmanager
 def _opened(file: BinaryIO, path: Path, hardware: HWAccel | None) -> Iterator[InputContainer]:
     status, present = os.fstat(file.fileno()), limits()
     size_bytes = status.st_size
+    _require_readable_picture(file, path)
     try:
         _check_once(file, status, present)
         with opening_room(present):
@@ -271,4 +281,4 @@ def _translated(exc: av.FFmpegError | MemoryError, path: Path) -> InputError:
         return MemoryLimitError(f"{path} takes more memory than there is for it", "give a smaller file")
     if is_missing_index(path):
         return TruncatedMediaError(f"{path} is cut off: its index is missing or incomplete", _GET_A_WHOLE_FILE)
-    return UnreadableMediaError(f"{path} cannot be read as media ({exc.strerror})", "check that FFmpeg can play it")
+    return UnreadableMediaError(f"{path} cannot be read as media ({exc.strerror})", "convert it to MP4, WAV or PNG")

@@ -94,7 +94,7 @@ def _part(cut: AudioCut, starts: FileStarts) -> Iterator[av.AudioFrame]:
     if starts.may_be_joined:
         frames = without_overlaps(frames)
     jitter_s = JOINED_JITTER_S if starts.is_joined else MAX_JITTER_S
-    return _trimmed(gapless(frames, starts.sound_s, max_gap_s, jitter_s=jitter_s), cut)
+    return _trimmed(gapless(frames, starts.sound_s, max_gap_s, jitter_s=jitter_s, name=str(cut.path)), cut)
 
 
 def no_sound_in(cut: AudioCut) -> NoAudioError:

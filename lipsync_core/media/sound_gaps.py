@@ -8,6 +8,7 @@ from itertools import pairwise
 import av
 import numpy as np
 
+from lipsync_core.limit_errors import DurationLimitError
 from lipsync_core.media.mixing import SILENT_BYTE
 from lipsync_core.media.sound_frames import frame_like, part_of
 
@@ -20,6 +21,8 @@ JOINED_JITTER_S = Fraction(5, 1000)
 MAX_GAP_S = Fraction(60)
 _MIN_OVERLAP_S, _MAX_OVERLAP_S = Fraction(3, 1000), Fraction(1)
 _OVERLAP_FRAMES = 8  # behind the first that overlaps, which have to follow it
+#: A recorder that leaves pauses out may write an hour for a minute of speech; more is of wrong times.
+_MOST_SILENCE_S, _MOST_SILENCE = Fraction(600), 60
 _SILENCE_BLOCK = 16384  # samples
 _AHEAD_S, _AHEAD_FRAMES = Fraction(2), 512  # in which a gap has to last
 
@@ -30,13 +33,18 @@ def gapless(
     max_gap_s: Fraction,
     count: int = 0,
     jitter_s: Fraction = MAX_JITTER_S,
+    name: str = "the sound",
 ) -> Iterator[av.AudioFrame]:
     """Fill `lead_s` before the first sample, and the holes that the timestamps leave, with silence.
 
     `count` samples lie before the first frame. A hole up to `jitter_s` is none.
+
+    Raises:
+        DurationLimitError: the holes of the sound called `name` are beyond all measure.
     """
     anchor_s: Fraction | None = None  # the stream's time at sample 0
     source, ahead = iter(frames), deque[av.AudioFrame]()
+    silence_s = Fraction(0)  # in holes
     passing = 0  # frames whose gap is known not to last
     while frame := ahead.popleft() if ahead else next(source, None):
         if not count and lead_s:
@@ -51,6 +59,9 @@ def gapless(
                     gap_s, passing = _lasting_gap(gap_s, frame, source, ahead, jitter_s)
                     missing = round(gap_s * frame.sample_rate)
                     count += missing
+                    silence_s += gap_s
+                    if silence_s > _MOST_SILENCE_S + _MOST_SILENCE * (Fraction(count, frame.sample_rate) - silence_s):
+                        raise DurationLimitError(f"{name} is nearly all holes in time", "give a sound without them")
                     yield from _silence(frame, missing)
             elif abs(gap_s) > jitter_s:
                 anchor_s += gap_s

@@ -3,6 +3,7 @@
 - HEIC and AVIF: FFmpeg takes them for videos, and a picture that is stored in tiles for its first tile.
 - Images that EXIF data mirror: PyAV shows the angle alone.
 - Images with a colour profile other than sRGB: FFmpeg leaves the profile out.
+- TIFF that holds JPEGs or YCbCr: FFmpeg shows the first black and takes the second for limited range.
 
 All others stay with FFmpeg, which gives their own planes.
 """
@@ -97,6 +98,7 @@ def _converted(path: Path, stream: VideoStream, must_convert: bool) -> Converted
         orientation = image.getexif().get(_ORIENTATION)
         is_mirrored = orientation in _MIRRORED
         profile: bytes | None = image.info.get("icc_profile")
+        must_convert = must_convert or _is_misread_tiff(image)
         if image.mode.startswith(_DEEP_GREY) and is_mirrored:
             image = _of_eight_bits(image)
         if not must_convert and (image.mode not in _MODES or not (is_mirrored or profile)):
@@ -111,6 +113,11 @@ def _converted(path: Path, stream: VideoStream, must_convert: bool) -> Converted
     frame = _frame(upright, tags if in_srgb is None else (_BT709_PRIMARIES, _SRGB_TRANSFER))
     done = {"mirrored": shown in _MIRRORED, "turned": shown in _TURNED, "colours to sRGB": in_srgb is not None}
     return ConvertedStill(frame, tuple(name for name, is_done in done.items() if is_done))
+
+
+def _is_misread_tiff(image: "Image") -> bool:
+    """Whether FFmpeg would show a TIFF black, or with too much contrast: one that holds JPEGs, or YCbCr."""
+    return image.format == "TIFF" and (image.mode == "YCbCr" or "jpeg" in str(image.info.get("compression", "")))
 
 
 def _check_scans(path: Path) -> None:

@@ -135,7 +135,7 @@ def audio_tracks(container: InputContainer, track: str | None = None) -> tuple[T
 def further_tracks(container: InputContainer) -> tuple[int, int, int]:
     """How many video tracks, audio tracks and cover images an open file has beside those that are read."""
     covers = sum(bool(Disposition(each.disposition) & _COVER) for each in container.streams.video)
-    return max(0, len(_videos(container)) - 1), max(0, len(_sounds(container)) - 1), covers
+    return max(0, len(_videos(container)) - 1), max(0, len(container.streams.audio) - 1), covers
 
 
 def _videos(container: InputContainer) -> list[VideoStream]:

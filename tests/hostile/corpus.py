@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from fractions import Fraction
 from pathlib import Path
 
 from tests.hostile.bombs import BOMBS
@@ -46,6 +47,19 @@ def long_matroska(path: Path) -> None:
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
     path.write_bytes(short_matroska(path.read_bytes()).replace(b"00:00:12.0", b"00:00:00.1"))
+
+
+def holes(path: Path) -> None:
+    """A Matroska file of 28 s of sound whose packets are a minute apart, but for a second."""
+    import av
+
+    with av.open(str(path), "w", format="matroska") as container:
+        stream = container.add_stream("pcm_s16le", rate=16000, layout="mono")
+        for number in range(1400):
+            packet = av.Packet(bytes(640))
+            packet.stream, packet.time_base = stream, Fraction(1, 1000)
+            packet.pts = packet.dts = number * 59_000
+            container.mux(packet)
 
 
 def short_mp3(content: bytes) -> bytes:
@@ -158,6 +172,7 @@ LENGTHS = (
     Case("long.mkv", "LIMIT_DURATION", long_matroska, "", variables={"LIPSYNC_MAX_DURATION_S": "9.5"},
          options=("--length", "video")),
     Case("short.mp3", "LIMIT_DURATION", like("sound.mp3", short_mp3), "", is_sound=True, variables=_FIFTH),
+    Case("holes.mka", "LIMIT_DURATION", holes, "", is_sound=True),
     Case("plain.flac", "LIMIT_DURATION", like("sound.flac"), is_sound=True, variables=_FIFTH),
 )  # fmt: skip
 SOUNDS = (

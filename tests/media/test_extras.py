@@ -89,6 +89,16 @@ def test_further_tracks_and_a_cover_are_said_to_be_dropped(
     assert report.dropped == ("1 further video track", "1 further audio track", "1 cover image")
 
 
+def test_tags_that_no_result_has_are_named(
+    face_clip: Path, speech_wav: Path, workspace: Workspace, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    video = tmp_path / "in.mov"
+    tags = ("-metadata", "title=Kept", "-metadata", "artist=A", "-metadata", "comment=C")
+    ffmpeg("-i", face_clip, "-t", "0.4", "-c", "copy", *tags, video)
+    report = lip_sync(video, speech_wav, tmp_path / "out.mp4", JobOptions(end_s=Fraction(1, 5)), workspace)
+    assert report.dropped == ("tags (artist, comment)",)
+
+
 def test_a_plain_video_drops_nothing(face_clip: Path, speech_wav: Path, workspace: Workspace, tmp_path: Path) -> None:
     options = JobOptions(end_s=Fraction(1, 5))
     assert lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", options, workspace).dropped == ()

@@ -158,3 +158,16 @@ def test_a_limit_of_a_stream_names_the_file_and_a_remedy_that_helps(
         with limited(limits), pytest.raises(LimitError, match=f"^{path}: {said}") as caught:
             read(path)
         assert caught.value.remedy == remedy
+
+
+def test_an_animated_webp_is_refused_by_its_name(tmp_path: Path) -> None:
+    """FFmpeg opens it as a film without a picture, so the user was told to copy the whole file again."""
+    from PIL import Image
+
+    path = tmp_path / "moves.webp"
+    first, second = (Image.new("RGB", (64, 48), colour) for colour in ("red", "blue"))
+    first.save(path, save_all=True, append_images=[second])
+    with pytest.raises(RefusedMediaError, match="is an animated WebP"):
+        probe(path)
+    first.save(path)
+    assert video_of(probe(path)).is_still

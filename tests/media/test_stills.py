@@ -167,3 +167,11 @@ def test_a_profile_with_faults_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "faulty.jpg"
     Image.fromarray(corners()).save(path, icc_profile=b"no profile" * 20, quality=95)
     assert psnr_db(shown(path), corners()) > 30
+
+
+@pytest.mark.parametrize(("mode", "options"), [("RGB", {"compression": "jpeg"}), ("YCbCr", {})])
+def test_a_tiff_that_ffmpeg_misreads_is_read_right(mode: str, options: dict[str, str], tmp_path: Path) -> None:
+    """Pictures of JPEGs came out black, those of YCbCr with too much contrast."""
+    path = tmp_path / "still.tiff"
+    Image.fromarray(corners()).convert(mode).save(path, **options)
+    assert psnr_db(shown(path), corners()) > 30
