@@ -60,14 +60,18 @@ def gapless(
                     missing = round(gap_s * frame.sample_rate)
                     count += missing
                     silence_s += gap_s
-                    if silence_s > _MOST_SILENCE_S + _MOST_SILENCE * (Fraction(count, frame.sample_rate) - silence_s):
-                        raise DurationLimitError(f"{name} is nearly all holes in time", "give a sound without them")
+                    _require_sound(silence_s, Fraction(count, frame.sample_rate), name)
                     yield from _silence(frame, missing)
             elif abs(gap_s) > jitter_s:
                 anchor_s += gap_s
         passing = max(0, passing - 1)
         count += frame.samples
         yield frame
+
+
+def _require_sound(silence_s: Fraction, all_s: Fraction, name: str) -> None:
+    if silence_s > _MOST_SILENCE_S + _MOST_SILENCE * (all_s - silence_s):
+        raise DurationLimitError(f"{name} is nearly all holes in time", "give a sound without them")
 
 
 def without_overlaps(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from lipsync_core.errors import OptionError, TransientError
+from lipsync_service.client.crashes import Crashes, may_run_again
 from lipsync_service.client.job import Job, job_of, request_of
 from lipsync_service.client.prefect_api import PrefectApi, RunOrder, RunQuery, TaskRun, open_api
 from lipsync_service.client.request import LipSyncRequest
@@ -46,7 +47,6 @@ from lipsync_service.tenants import require_tenant
 _IDS_AT_ONCE = 200
 _OUTAGE_S = 60.0  # how long a caller waits for a service that does not answer
 _OPENING_S = 0.5  # how long a caller waits for the stream of events before it asks for the first time
-_RECOVERY_S = 20.0  # how long a crashed job may take to start again; the watcher itself waits ten
 _NAME_CHARS = 40
 
 
@@ -73,10 +73,6 @@ class JobProgress:
 
     stages: tuple[str, ...]  # that run now; a job may run two at once
     percent: float | None  # of its frames that are encoded, 0..100; None before the first
-
-
-#: Of crashed jobs: when each crashed last, and the time.monotonic() at which that was seen.
-Crashes = dict[UUID, tuple[datetime, float]]
 
 
 class JobClient:
@@ -282,19 +278,3 @@ def open_client(settings: Settings | None = None) -> Iterator[JobClient]:
     chosen = settings or load_settings()
     with open_api(chosen) as api:
         yield JobClient(api, chosen if "storage_url" in chosen.model_fields_set else None)
-
-
-def may_run_again(job: Job, crashes: Crashes, now_s: float) -> bool:
-    """Whether a crash of `job` is so new, at time.monotonic() `now_s`, that the watcher may still start it again.
-
-    `crashes` notes the crash, until the job runs again.
-    """
-    if not job.is_crashed:
-        crashes.pop(job.id, None)
-        return False
-    crash_at, first_seen_s = crashes.get(job.id, (None, 0.0))
-    if crash_at != job.since:  # another crash than that of an earlier attempt
-        first_seen_s = now_s  # clocks of two machines may differ
-        crashes[job.id] = (job.since, first_seen_s)
-    age_s = (datetime.now(UTC) - job.since).total_seconds()
-    return max(age_s, now_s - first_seen_s) < _RECOVERY_S

@@ -9,8 +9,8 @@ pytest.importorskip("pydantic", reason="the extra service is not installed")
 from prefect.client.schemas.objects import TERMINAL_STATES, StateType
 
 from lipsync_core.errors import LipSyncError, NoVideoError
+from lipsync_service.client.crashes import Crashes, may_run_again
 from lipsync_service.client.job import Job
-from lipsync_service.client.job_client import Crashes, may_run_again
 from lipsync_service.client.run_states import (
     FINAL_TYPES,
     RunFailure,
