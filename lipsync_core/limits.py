@@ -104,7 +104,7 @@ def limit_of(name: str, text: str) -> float:
     if next(each.type is float for each in fields(Limits) if each.name == name):
         return float(_within(number, _LEAST_S, _MOST))
     if number != number.to_integral_value():
-        raise ValueError(f"{_shown(text)} is no whole number")
+        raise ValueError("it is no whole number")
     return int(_within(number, Decimal(1), _MOST_COUNTED))
 
 
@@ -131,7 +131,7 @@ def _number(text: str, units: Mapping[str, int]) -> Decimal:
     unit = units.get(found[2].upper()) if found else None
     if found is None or unit is None:
         known = ", alone or with a unit: B, KB, MB, GB, TB, KiB, MiB, GiB or TiB" if len(units) > 1 else ""
-        raise ValueError(f"{_shown(text)} is no number above 0{known}")
+        raise ValueError(f"it is no number above 0{known}")  # the text may be a secret
     return Decimal(found[1]) * unit
 
 
@@ -139,7 +139,3 @@ def _within(number: Decimal, least: Decimal, most: int) -> Decimal:
     if not least <= number <= most:
         raise ValueError(f"it is not from {least} to {most}")
     return number
-
-
-def _shown(text: str) -> str:
-    return repr(text.strip()[:40])

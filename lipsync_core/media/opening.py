@@ -171,6 +171,7 @@ def _open_whole(file: BinaryIO, path: Path, present: Limits, hardware: HWAccel |
             raise
         raise refusal from exc
     try:
+        forget_own_orders(container)  # before anybody looks at a layout
         if any(map(_lacks_size, container.streams.video)):
             _opening_log(file, present, av.logging.ERROR)
         _require_known_streams(container)
@@ -223,7 +224,6 @@ def _prepare(container: InputContainer, path: Path, size_bytes: int, present: Li
     try:
         if is_missing_samples(container, size_bytes):
             raise TruncatedMediaError(f"{path} is cut off: its index lists more than it holds", _GET_A_WHOLE_FILE)
-        forget_own_orders(container)
         for stream in (*container.streams.video, *container.streams.audio):
             if stream.codec_context is not None:
                 stream.codec_context.options = codec_options(present)

@@ -304,4 +304,6 @@ with reading_room("probes"):
 """  # a process of its own: one that has done other tests has memory left over
     command = [sys.executable, "-c", program, str(movie), str(sound)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert set(done.stdout.split()) == {"LIMIT_MEMORY", "whole"}, done.stderr
+    said = set(done.stdout.split())
+    # With the least memory of all, a library may crash; then the file has ended its reader.
+    assert {"LIMIT_MEMORY", "whole"} <= said <= {"LIMIT_MEMORY", "whole", "MEDIA_UNREADABLE"}, done.stderr

@@ -563,7 +563,8 @@ def test_a_stage_tells_what_became_of_the_picture_and_the_sound(
     [note] = [run.note for run in job.log.runs if run.stage == "encode"]
     local = lip_sync(film, film, tmp_path / "local.mp4", options, Workspace(simple, tmp_path / "local-cache"))
     assert local.changes == ("deinterlaced", "scaled from 512x288 to 200x112")
-    assert note == f"picture {', '.join(local.changes)}; sound {local.audio}"
+    assert local.dropped == ("1 further video track", "1 further audio track")
+    assert note == f"picture {', '.join(local.changes)}; sound {local.audio}; dropped {', '.join(local.dropped)}"
 
 
 def test_all_that_fetch_learns_of_the_video_travels_with_it(
