@@ -125,7 +125,11 @@ def test_a_film_whose_picture_begins_late_keeps_its_distance(
     service.put(film, "tracks/late.mp4")
     address = service.presigned("GET", "tracks/late.mp4")
     refused = error_line(lipsync("run", address, cut.name, "-o", "remote.mp4", status=3))
-    assert address[:60] in refused and "is an address" in refused and "`lipsync submit` takes addresses" in refused
+    assert (
+        address.partition("?")[0] in refused
+        and "is an address" in refused
+        and "`lipsync submit` takes addresses" in refused
+    )
     for audio, sent in ((film, address), (cut, cut.name)):
         lipsync("submit", film.name, sent, "-o", "remote.mp4")
         lip_sync(film, audio, lipsync.folder / "local.mp4", workspace=workspace)
