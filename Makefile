@@ -17,6 +17,9 @@ TRITON := .venv-triton
 PINS := pyproject.toml constraints.txt
 MODELS := mediapipe-face speech-encoder
 
+# Each of some hundred processes of the tests would compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-fast fuzz check up down torch triton bench faults models clean distclean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
