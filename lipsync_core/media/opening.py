@@ -281,4 +281,5 @@ def _translated(exc: av.FFmpegError | MemoryError, path: Path) -> InputError:
         return MemoryLimitError(f"{path} takes more memory than there is for it", "give a smaller file")
     if is_missing_index(path):
         return TruncatedMediaError(f"{path} is cut off: its index is missing or incomplete", _GET_A_WHOLE_FILE)
-    return UnreadableMediaError(f"{path} cannot be read as media ({exc.strerror})", "convert it to MP4, WAV or PNG")
+    remedy = "give a video, a picture or a sound; convert one of another format to MP4, PNG or WAV"
+    return UnreadableMediaError(f"{path} cannot be read as media ({exc.strerror})", remedy)

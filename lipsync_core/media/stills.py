@@ -92,17 +92,17 @@ def _converted(path: Path, stream: VideoStream, must_convert: bool) -> Converted
     # Imported here: jobs on videos need none of it.
     from PIL import ImageOps
 
-    _check_scans(path)
     with _opened(path) as image:
         require_pixels(*image.size)
         orientation = image.getexif().get(_ORIENTATION)
         is_mirrored = orientation in _MIRRORED
         profile: bytes | None = image.info.get("icc_profile")
         must_convert = must_convert or _is_misread_tiff(image)
-        if image.mode.startswith(_DEEP_GREY) and is_mirrored:
+        if image.mode.startswith(_DEEP_GREY) and is_mirrored:  # of a PNG or TIFF, which have no scans
             image = _of_eight_bits(image)
         if not must_convert and (image.mode not in _MODES or not (is_mirrored or profile)):
             return None
+        _check_scans(path)
         in_srgb = _in_srgb(image, profile) if profile else None
         if in_srgb is None and not (must_convert or is_mirrored):
             return None
@@ -121,7 +121,7 @@ def _is_misread_tiff(image: "Image") -> bool:
 
 
 def _check_scans(path: Path) -> None:
-    """Pillow reads one picture of a JPEG file, whatever lies in its comments."""
+    """Check a JPEG that Pillow decodes next: it reads one picture of the file, whatever lies in its comments."""
     with path.open("rb") as file:
         if file.read(len(JPEG)) == JPEG:
             check_jpeg(file, limits(), is_one=True)

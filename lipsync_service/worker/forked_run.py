@@ -18,7 +18,8 @@ from lipsync_service.worker.engine import run_engine
 from lipsync_service.worker.run_processes import name_process
 
 _RUN_ID = "PREFECT__FLOW_RUN_ID"
-LAST_LINES_S = 5.0  # how long a run that is told to end may take to send the last lines of its log
+#: In which a run that is told to end sends the last lines of its log, before the launcher kills it.
+LAST_LINES_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)

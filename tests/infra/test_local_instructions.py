@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +22,7 @@ from lipsync_service.settings import Settings, variable_of
 from lipsync_service.storage.reach import Reach
 from lipsync_service.storage.url import parse_url
 from tests.cli.conftest import write_movie, write_wave
+from tests.json_server import JsonServer
 from tests.shared_files import ROOT
 from tests.web import serving
 
@@ -31,15 +31,18 @@ AUTH = "caller:\"se\\same' 1"
 TENANTS = {"acme": {"read": ["s3://media/acme"], "write": ["s3://media/acme/out/"]}, "beta": {}}
 
 
-class GuardedPrefect(ThreadingHTTPServer):
+class GuardedPrefect(JsonServer):
     """Takes orders of jobs, which are complete at once; it asks for `auth`."""
 
-    daemon_threads = True
-
     def __init__(self, auth: str | None) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__()
         self.wanted = None if auth is None else f"Basic {base64.b64encode(auth.encode()).decode()}"
         self.orders: list[dict[str, Any]] = []
+
+    def reply(self, path: str, body: dict[str, Any], authorization: str | None) -> tuple[int, object]:
+        if self.wanted not in (None, authorization):
+            return 401, {"exception_message": "no"}
+        return 200, self.answer(path, body)
 
     def answer(self, path: str, body: dict[str, Any]) -> object:
         if path.startswith("/api/deployments/name/"):
@@ -63,25 +66,6 @@ class GuardedPrefect(ThreadingHTTPServer):
         parameters, name = self.orders[-1]["parameters"], self.orders[-1].get("name", "a-run")
         run = {"id": JOB, "name": name, "state": state, "parameters": parameters, "run_count": 1, "total_run_time": 1.0}
         return {**run, **times, **pools}
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: GuardedPrefect
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        is_known = self.server.wanted in (None, self.headers.get("Authorization"))
-        found = self.server.answer(self.path, json.loads(body or b"{}")) if is_known else {"exception_message": "no"}
-        text = json.dumps(found, separators=(",", ":")).encode()
-        self.send_response(200 if is_known else 401)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    do_GET = do_POST  # noqa: N815 - the name that the library calls
-
-    def log_message(self, *args: object) -> None:
-        """Nothing."""
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
 """The package for callers: what it offers, what it imports, and the example of the documentation."""
 
-import json
 import re
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ pytest.importorskip("pydantic_settings", reason="the extra service is not instal
 
 from lipsync_core.errors import FaceError
 from lipsync_service import client
+from tests.json_server import JsonServer
 
 ROOT = Path(__file__).parents[3]
 DEPLOYMENT = "00000000-0000-0000-0000-00000000000d"
@@ -24,17 +23,16 @@ JOB = "00000000-0000-0000-0000-000000000001"
 SECRET = "?X-Amz-Signature=secret"
 
 
-class PrefectStandIn(HTTPServer):
+class PrefectStandIn(JsonServer):
     """Answers what a client asks for one job, which runs at its first sight and has ended at the next."""
 
     def __init__(self, ends: list[tuple[str, str]]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__()
         self.states = [("RUNNING", ""), *ends]  # each with its message; the last one stays
         self.orders: list[dict[str, Any]] = []
 
-    @property
-    def api_url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/api"
+    def reply(self, path: str, body: dict[str, Any], authorization: str | None) -> tuple[int, object]:
+        return 200, self.answer(path, body)
 
     def answer(self, path: str, body: dict[str, Any]) -> object:
         if path == "/api/deployments/name/lipsync/lipsync":
@@ -59,23 +57,6 @@ class PrefectStandIn(HTTPServer):
             "end_time": now,
             "total_run_time": 1.0,
         }
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: PrefectStandIn
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        text = json.dumps(self.server.answer(self.path, json.loads(body or b"{}"))).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    do_GET = do_POST  # noqa: N815 - the name that the library calls
-
-    def log_message(self, *args: object) -> None:
-        """Nothing."""
 
 
 @pytest.fixture
