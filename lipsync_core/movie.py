@@ -1,6 +1,7 @@
 """Writes the movie of a job: its frames, encoded with the given sound into a file that names the model."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -23,6 +24,7 @@ from lipsync_core.media.extras import Chapter
 from lipsync_core.media.mux import MovieWriter
 from lipsync_core.media.sound import AudioCut
 from lipsync_core.media.soundtrack import check_soundtrack
+from lipsync_core.media.source_frame import Shape, described
 from lipsync_core.media.working import WorkingPicture, working_picture
 from lipsync_core.options import JobOptions
 from lipsync_core.report import Progress, ProgressCallback
@@ -30,6 +32,7 @@ from lipsync_core.timeline import Timeline
 
 _logger = logging.getLogger(__name__)
 _PROGRESS_EVERY = 5  # frames
+_MOST_SHAPES = 3  # that a report names
 _PADDED_S = Fraction(1, 10)  # two blocks of AAC and a picture: a movie that differs by less is as long as the video
 
 
@@ -53,7 +56,7 @@ class WrittenMovie:
     height_px: int
     audio_note: str  # how the sound was written, such as "copy (aac)"
     encoder: EncoderChoice  # the fallback where the one of the request did not start
-    changes: tuple[str, ...]  # of every pixel, edited or not: `delivery.Delivery.changes`
+    changes: tuple[str, ...]  # of pixels, edited or not: `delivery.Delivery.changes`, and of pictures of other shapes
     dropped: tuple[str, ...]  # what the source holds and the movie does not, such as "2 subtitle tracks"
 
     @property
@@ -86,13 +89,30 @@ def write_movie(
     kept = _chapters(plan, request.options)
     labels = {**request.labels, **({"title": extras.title} if extras.title else {})}
     writer, encoder = _opened(replace(request, labels=labels, chapters=kept), spec, sound, clock)
+    others: Counter[Shape] = Counter()
     with writer as movie:
-        pictures = _delivered(chain([first], frames), delivered, clock)
+        pictures = _delivered(_counted(chain([first], frames), others), delivered, clock)
         _write_pictures(pictures, plan.timeline, movie, progress)
     lost = f"{len(extras.chapters)} chapter{'s' if len(extras.chapters) > 1 else ''}"
     dropped = (*extras.others, *((lost,) if extras.chapters and not kept else ()))
-    changes = (*woven, *plan.video.info.still_changes, *delivered.changes)
+    partial = _partial_changes(others, len(plan.timeline))
+    changes = (*woven, *plan.video.info.still_changes, *delivered.changes, *partial)
     return WrittenMovie(spec.width_px, spec.height_px, movie.audio_note, encoder, changes, dropped)
+
+
+def _counted(frames: Iterator[SourceFrame], others: Counter[Shape]) -> Iterator[SourceFrame]:
+    """The same frames; of those that were given the shape of the first one, the shapes are counted."""
+    for frame in frames:
+        if frame.converted_from is not None:
+            others[frame.converted_from] += 1
+        yield frame
+
+
+def _partial_changes(others: Counter[Shape], frames: int) -> Iterator[str]:
+    for shape, count in others.most_common(_MOST_SHAPES):
+        yield f"partly converted from {described(shape)} ({count} of {frames} frames)"
+    if len(others) > _MOST_SHAPES:
+        yield f"partly converted from {len(others) - _MOST_SHAPES} other kinds"
 
 
 def _chapters(plan: ClipPlan, options: JobOptions) -> tuple[Chapter, ...]:

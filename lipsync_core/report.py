@@ -83,7 +83,7 @@ class JobReport:
     cpu_s: float
     peak_rss_bytes: int
     dropped: tuple[str, ...] = ()  # what the source holds and the movie does not: "2 subtitle tracks"
-    changes: tuple[str, ...] = ()  # of every pixel before it is encoded: "10 to 8 bits"
+    changes: tuple[str, ...] = ()  # of pixels before they are encoded, edited or not: "10 to 8 bits"
 
     @property
     def encoder(self) -> str:

@@ -21,7 +21,7 @@ from lipsync_core.face.rotation import quarter_turns
 from lipsync_core.isolation.wire import BrokenWireError, packed, unpacked
 from lipsync_core.limit_errors import PixelLimitError
 from lipsync_core.media.planes import Samples, plane_samples
-from lipsync_core.media.source_frame import SourceFrame
+from lipsync_core.media.source_frame import Shape, SourceFrame
 from lipsync_core.media.working import working_format
 
 _CAPACITY_BYTES = 512 << 20  # 8K in 4:4:4 of 10 bits takes 199 MB
@@ -47,6 +47,7 @@ class _Described:
     colour: tuple[int, int, int, int]  # matrix, range, primaries, transfer
     slot: int
     slot_bytes: int
+    other_shape: Shape | None
 
 
 class SharedPictures:
@@ -112,6 +113,7 @@ class SharedPictures:
                 (matrix, code_range, primaries, transfer),
                 slot,
                 self._slot_bytes,
+                frame.converted_from,
             )
         )
 
@@ -127,7 +129,13 @@ class SharedPictures:
         picture.colorspace, picture.color_range, picture.color_primaries, picture.color_trc = described.colour
         picture.pts, picture.time_base = described.pts, described.time_base
         return SourceFrame(
-            described.index, described.pts, described.duration, described.time_base, picture, described.turns
+            described.index,
+            described.pts,
+            described.duration,
+            described.time_base,
+            picture,
+            described.turns,
+            described.other_shape,
         )
 
     def _lend(self, described: _Described) -> av.VideoFrame | None:
@@ -188,7 +196,20 @@ def _check(described: _Described) -> None:
     is_tagged = all(0 <= tag < _MOST_TAGS for tag in described.colour)
     if not (is_working and is_sized and is_tagged) or described.time_base <= 0 or described.pts < 0:
         raise BrokenWireError("a frame that no reader gives")
+    if described.other_shape is not None:
+        _check_other(described.other_shape)
     needed = sides[0] * sides[1] * bits // 8
     start, room = described.slot * described.slot_bytes, described.slot_bytes
     if not (0 < needed <= room and 0 <= described.slot < _MOST_SLOTS and start + room <= _CAPACITY_BYTES):
         raise BrokenWireError("a frame outside of the memory")
+
+
+def _check_other(shape: Shape) -> None:
+    """Its texts are shown."""
+    try:
+        is_known = bool(VideoFormat(shape.pix_fmt))
+    except ValueError:
+        is_known = False
+    is_known = is_known and 0 <= shape.matrix < _MOST_TAGS
+    if not is_known or not all(0 < side <= _MAX_SIDE_PX for side in shape[:2]):
+        raise BrokenWireError("a shape that no picture has")

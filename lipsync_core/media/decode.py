@@ -10,6 +10,7 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, islice, pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 
@@ -18,7 +19,7 @@ from lipsync_core.clock import StageClock
 from lipsync_core.errors import NoVideoError, UnreadableMediaError
 from lipsync_core.media.orientation import mirror
 from lipsync_core.media.runs import Run, split_runs
-from lipsync_core.media.source_frame import SourceFrame
+from lipsync_core.media.source_frame import Shape, SourceFrame
 from lipsync_core.media.stream import DECODE_STAGE, PictureStream, Reading
 from lipsync_core.media.stream_checks import require_decoded
 from lipsync_core.media.times import FrameTimes
@@ -161,6 +162,13 @@ def _duplicate(frame: SourceFrame) -> SourceFrame:
     return replace(frame, picture=picture)
 
 
+class _Ahead(NamedTuple):
+    """A decoded picture that waits, scaled where it is to be, so that the decoder has its own large one back."""
+
+    picture: av.VideoFrame
+    other_shape: Shape | None  # that it had, where the film's first picture has another
+
+
 class _FrameReader:
     """Reads numbered frames from any position of an open video.
 
@@ -179,8 +187,7 @@ class _FrameReader:
         self.times.append(first.pts, stream.shown_pts)
         # A picture whose pts is larger by no more than this may precede the wanted one.
         self._disorder = _MAX_REORDERED * stream.nominal_duration if stream.is_shuffled else 0
-        # The picture at _position, if it is already decoded; scaled, so that the decoder has its own large one back.
-        self._ahead: av.VideoFrame | None = self._converter.reduced(first)
+        self._ahead: _Ahead | None = self._waiting(first)  # the picture at _position, if it is already decoded
         self._position = 0  # index of the frame that is read next
         self._is_after_seek = False  # then every known frame is checked by its pts
 
@@ -192,12 +199,13 @@ class _FrameReader:
     def read(self) -> SourceFrame | None:
         """Read the frame at the current position and move on; None at the end."""
         index = self._position
-        picture = self._take()
-        if picture is None:
+        taken = self._take()
+        if taken is None:
             return None
+        picture, other_shape = taken
         if self._position == len(self.times):
             following = self._next_picture()  # tells how long this frame lasts
-            self._ahead = None if following is None else self._converter.reduced(following)
+            self._ahead = None if following is None else self._waiting(following)
         pts, time_base = self.times.pts(index), self._stream.time_base
         require_decoded(index + 1, pts * time_base, str(self._stream.path))
         duration = self.times.duration(index, picture.duration or 0)
@@ -207,7 +215,7 @@ class _FrameReader:
         converted.pts, converted.time_base = pts, time_base
         # A flip changes the angle of the matrix that the picture still has, and a copy has no matrix.
         extra_turns = (self._orientation.quarter_turns - round(converted.rotation / 90)) % 4
-        return SourceFrame(index, pts, duration, time_base, converted, extra_turns)
+        return SourceFrame(index, pts, duration, time_base, converted, extra_turns, other_shape)
 
     def require(self) -> SourceFrame:
         """Read a frame that must exist, and move on."""
@@ -238,20 +246,26 @@ class _FrameReader:
             if picture.pts is None or picture.pts > wanted + self._disorder or picture.is_corrupt:
                 return False
             if picture.pts == wanted:
-                self._ahead, self._position, self._is_after_seek = self._converter.reduced(picture), index, True
+                self._ahead, self._position, self._is_after_seek = self._waiting(picture), index, True
                 return has_key
         return False
 
     def _margins(self) -> tuple[int, ...]:
         return tuple(margin + self._stream.context_frames for margin in _SEEK_MARGINS)
 
-    def _take(self) -> av.VideoFrame | None:
+    def _take(self) -> _Ahead | None:
         """Take the picture at the current position and move on."""
-        picture = self._ahead or self._next_picture()
-        self._ahead = None
-        if picture is not None:
-            self._position += 1
-        return picture
+        taken, self._ahead = self._ahead, None
+        if taken is None:
+            picture = self._next_picture()
+            if picture is None:
+                return None
+            taken = _Ahead(picture, self._converter.other_shape(picture))
+        self._position += 1
+        return taken
+
+    def _waiting(self, picture: av.VideoFrame) -> _Ahead:
+        return _Ahead(self._converter.reduced(picture), self._converter.other_shape(picture))
 
     def _next_picture(self) -> av.VideoFrame | None:
         """The stream's picture at the current position, checked against the frame's known pts."""

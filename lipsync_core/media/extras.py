@@ -38,13 +38,13 @@ class Extras:
 NO_EXTRAS = Extras()
 
 
-def extras_of(container: InputContainer) -> Extras:
-    """The extras of an open file."""
+def extras_of(container: InputContainer, of_pictures: tuple[str, ...] = ()) -> Extras:
+    """The extras of an open file; `of_pictures` is what else its pictures hold, in words."""
     chapters = tuple(
         Chapter(each["metadata"].get("title", ""), each["start"], each["end"], each["time_base"] or _UNKNOWN)
         for each in container.chapters()
     )
-    return Extras(_tag(container.metadata, "title") or "", chapters, tuple(_others(container)))
+    return Extras(_tag(container.metadata, "title") or "", chapters, (*of_pictures, *_others(container)))
 
 
 def _others(container: InputContainer) -> Iterator[str]:

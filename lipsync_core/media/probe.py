@@ -1,5 +1,6 @@
 """The properties of media files."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,12 +15,13 @@ from lipsync_core.apart import read_apart
 from lipsync_core.errors import (
     NoAudioError,
     NoVideoError,
+    RefusedMediaError,
     UnreadableMediaError,
 )
 from lipsync_core.limit_errors import DurationLimitError
 from lipsync_core.media.extras import NO_EXTRAS, Extras, extras_of
 from lipsync_core.media.first_frame import first_frame
-from lipsync_core.media.hdr import HdrLight, hdr_light
+from lipsync_core.media.hdr import HdrLight, dolby_vision, hdr_light
 from lipsync_core.media.joins import clock_of
 from lipsync_core.media.opening import is_still, open_media
 from lipsync_core.media.orientation import UNSAFE_CODECS, Orientation, orientation_of
@@ -38,6 +40,7 @@ from lipsync_core.media.tracks import (
     video_stream,
     video_tracks,
 )
+from lipsync_core.media.transparency import ALPHA_TAG, is_transparent
 
 _FALLBACK_RATE = Fraction(25)
 _GET_A_WHOLE_FILE = "copy or download the file again"
@@ -213,11 +216,30 @@ def _video_info(
             int(shown.colorspace), int(shown.color_range), int(shown.color_primaries), int(shown.color_trc)
         ),
         is_still=is_image,
-        extras=extras_of(container),
+        extras=extras_of(container, tuple(_lost(stream, picture, still, path))),
         says_interlaced=bool(picture and picture.interlaced_frame),
         light=hdr_light(picture) if picture and codec.name not in UNSAFE_CODECS else None,
         still_changes=still.changes if still else (),
     )
+
+
+def _lost(
+    stream: VideoStream, picture: av.VideoFrame | None, still: ConvertedStill | None, path: Path
+) -> Iterator[str]:
+    """What the pictures hold and those of no result do, in words.
+
+    Raises:
+        RefusedMediaError: without it their colours are wrong.
+    """
+    is_seen_through = still.is_transparent if still else picture is not None and is_transparent(picture)
+    if is_seen_through or stream.metadata.get(ALPHA_TAG) == "1":
+        yield "transparency"
+    has_right_colours = None if picture is None or stream.codec_context.name in UNSAFE_CODECS else dolby_vision(picture)
+    if has_right_colours:
+        yield "Dolby Vision metadata"
+    elif has_right_colours is False:
+        message = f"{path} has colours that only Dolby Vision knows (profile 5), and would be shown green and purple"
+        raise RefusedMediaError(message, "export it as HDR10, HLG or SDR")
 
 
 def _require_moderate(

@@ -22,6 +22,7 @@ from av.video.stream import VideoStream
 from lipsync_core.errors import LimitError, UnreadableMediaError
 from lipsync_core.limits import limits
 from lipsync_core.media.stream_checks import require_pixels
+from lipsync_core.media.transparency import OPAQUE
 from lipsync_core.structure.pictures import JPEG, check_jpeg
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class ConvertedStill:
 
     picture: av.VideoFrame
     changes: tuple[str, ...]  # that were made to its pixels, in words: "mirrored", "turned", "colours to sRGB"
+    is_transparent: bool  # the file's picture is, in part
 
 
 def converted_still(path: Path, stream: VideoStream) -> ConvertedStill | None:
@@ -108,11 +110,16 @@ def _converted(path: Path, stream: VideoStream, must_convert: bool) -> Converted
             return None
         upright = ImageOps.exif_transpose(in_srgb or image.convert("RGB"))
         shown = image.info.get(_SHOWN_ORIENTATION, orientation)
+        is_transparent = image.has_transparency_data and _least_alpha(image) < OPAQUE
     codec = stream.codec_context
     tags = (int(codec.color_primaries), int(codec.color_trc))
     frame = _frame(upright, tags if in_srgb is None else (_BT709_PRIMARIES, _SRGB_TRANSFER))
     done = {"mirrored": shown in _MIRRORED, "turned": shown in _TURNED, "colours to sRGB": in_srgb is not None}
-    return ConvertedStill(frame, tuple(name for name, is_done in done.items() if is_done))
+    return ConvertedStill(frame, tuple(name for name, is_done in done.items() if is_done), is_transparent)
+
+
+def _least_alpha(image: "Image") -> int:
+    return int(np.asarray(image.convert("RGBA").getchannel("A")).min())
 
 
 def _is_misread_tiff(image: "Image") -> bool:

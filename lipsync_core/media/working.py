@@ -12,15 +12,18 @@ from av.video.format import VideoFormat
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from lipsync_core.media.colour import BT709, FULL, LIMITED, matrix_number
+from lipsync_core.media.colour import BT601, BT709, FULL, LIMITED, matrix_number
 from lipsync_core.media.planes import plane_samples
 from lipsync_core.media.probe import ColourTags, VideoInfo
+from lipsync_core.media.source_frame import Shape
 
 _FORMATS = frozenset({"yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"})
 _FULL_RANGE_FORMATS = {"yuvj420p": "yuv420p", "yuvj422p": "yuv422p", "yuvj444p": "yuv444p"}
 #: Without these swscale's short cuts darken some kinds of RGB (bgr24) by half a step, and tint it.
 _EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 _CHROMA_PROBE_PX = 16
+#: swscale's numbers of matrices by those of H.273 (libswscale/swscale.h).
+_SWS_MATRICES = {BT709: 1, 4: 4, 5: 5, BT601: 5, 7: 7, 9: 9, 10: 9}
 _SAMPLINGS = {(2, 2): "420", (2, 1): "422", (1, 1): "444", (4, 1): "422", (4, 4): "420", (1, 2): "444"}
 
 
@@ -66,7 +69,7 @@ def working_picture(info: VideoInfo) -> WorkingPicture:
     Raises:
         ValueError: FFmpeg does not know the source's pixel format.
     """
-    return _target(info.pix_fmt, info.width_px, info.height_px, info.colour)
+    return _target(info.width_px, info.height_px, info.pix_fmt, info.colour)
 
 
 class PictureConverter:
@@ -76,8 +79,8 @@ class PictureConverter:
     """
 
     def __init__(self, first: av.VideoFrame, size_px: tuple[int, int] | None = None) -> None:
-        self._source = (first.format.name, first.width, first.height)
-        target = _target(*self._source, picture_of(first).colour)
+        self._source = _shape(first)
+        target = _target(first.width, first.height, first.format.name, picture_of(first).colour)
         self._is_reduced = size_px is not None and size_px[0] * size_px[1] < target.width_px * target.height_px
         if size_px is not None and self._is_reduced:
             target = replace(target, width_px=size_px[0], height_px=size_px[1])
@@ -86,42 +89,57 @@ class PictureConverter:
 
     def convert(self, picture: av.VideoFrame) -> av.VideoFrame:
         """`picture` in the working format; the same object if it needs no conversion."""
-        name, width, height = self._source
-        target = self.target
+        source, target = self._source, self.target
         if self._is_reduced:
             picture = self.reduced(picture)
-        elif (picture.format.name, picture.width, picture.height) != self._source or not keeps_planes(name):
-            picture = self._rescaled(picture, width, height)
-        if (picture.format.name, picture.width, picture.height) != (target.pix_fmt, target.width_px, target.height_px):
+        elif self._is_other(_shape(picture)) or not keeps_planes(source.pix_fmt):
+            picture = self._rescaled(picture, source.width_px, source.height_px)
+        if _size_and_format(picture) != (target.width_px, target.height_px, target.pix_fmt):
             picture = _repacked(picture, target)
         picture.pict_type = PictureType.NONE  # the encoder chooses its own key frames
         _tag(picture, target.colour)
         return picture
 
+    def other_shape(self, picture: av.VideoFrame) -> Shape | None:
+        """The shape of a decoded picture where it is not that of the first one."""
+        shape = _shape(picture)
+        return shape if self._is_other(shape) else None
+
+    def _is_other(self, shape: Shape) -> bool:
+        """Whether a picture differs from the first one, by a matrix only if both state theirs."""
+        source = self._source
+        own, first = (_SWS_MATRICES.get(each.matrix) for each in (shape, source))
+        is_recoded = own != first and None not in (own, first)
+        return is_recoded or shape != source._replace(matrix=shape.matrix)
+
     def reduced(self, picture: av.VideoFrame) -> av.VideoFrame:
         """`picture` at the smaller size, where it is to be scaled and has not been; with its times."""
         target = self.target
-        wanted = (target.pix_fmt, target.width_px, target.height_px)
-        if not self._is_reduced or (picture.format.name, picture.width, picture.height) == wanted:
+        is_done = _size_and_format(picture) == (target.width_px, target.height_px, target.pix_fmt)
+        if is_done or not self._is_reduced:
             return picture
         return self._rescaled(picture, target.width_px, target.height_px)
 
     def _rescaled(self, picture: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
         target = self.target
-        if self._is_reduced and not _has_no_chroma_planes(picture.format):
-            code_range = ColorRange.JPEG if target.colour.range == FULL else ColorRange.MPEG
+        code_range = ColorRange.JPEG if target.colour.range == FULL else ColorRange.MPEG
+        if not _has_no_chroma_planes(picture.format):
+            shape = _shape(picture)
+            own = matrix_number(shape.matrix, shape.height_px)
+            wanted = matrix_number(target.colour.matrix, self._source.height_px)
+            is_other = self._is_other(shape) and own != wanted
             return self._reformatter.reformat(
                 picture,
                 width,
                 height,
                 target.pix_fmt,
-                src_color_range=code_range,
+                src_colorspace=_SWS_MATRICES[own] if is_other else None,
+                dst_colorspace=_SWS_MATRICES[wanted] if is_other else None,
+                src_color_range=ColorRange.JPEG if shape.is_full_range else ColorRange.MPEG,
                 dst_color_range=code_range,
-                interpolation="BICUBIC",
+                interpolation=_EXACT if is_other else Interpolation.BICUBIC if self._is_reduced else None,
                 threads=1,
             )
-        if not _has_no_chroma_planes(picture.format):
-            return self._reformatter.reformat(picture, width, height, target.pix_fmt, threads=1)
         is_709 = target.colour.matrix == BT709
         return self._reformatter.reformat(
             picture,
@@ -129,7 +147,7 @@ class PictureConverter:
             height,
             target.pix_fmt,
             dst_colorspace=Colorspace.ITU709 if is_709 else Colorspace.ITU601,
-            dst_color_range=ColorRange.JPEG if target.colour.range == FULL else ColorRange.MPEG,
+            dst_color_range=code_range,
             interpolation=_EXACT,
             threads=1,
         )
@@ -149,7 +167,16 @@ def copied(picture: av.VideoFrame) -> av.VideoFrame:
     return copy
 
 
-def _target(pix_fmt: str, width: int, height: int, tags: ColourTags) -> WorkingPicture:
+def _shape(picture: av.VideoFrame) -> Shape:
+    is_full = picture.format.name in _FULL_RANGE_FORMATS or int(picture.color_range) == FULL
+    return Shape(*_size_and_format(picture), int(picture.colorspace), is_full)
+
+
+def _size_and_format(picture: av.VideoFrame) -> tuple[int, int, str]:
+    return picture.width, picture.height, picture.format.name
+
+
+def _target(width: int, height: int, pix_fmt: str, tags: ColourTags) -> WorkingPicture:
     chosen = working_format(pix_fmt)
     matrix, code_range = tags.matrix, tags.range
     if _has_no_chroma_planes(VideoFormat(pix_fmt)):

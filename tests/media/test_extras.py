@@ -4,10 +4,19 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
+import pillow_heif
 import pytest
+from PIL import Image
 
 from lipsync_core import JobOptions, Workspace, lip_sync
+from lipsync_core.errors import RefusedMediaError
+from lipsync_core.media.probe import require_video
 from tests.conftest import Ffmpeg
+from tests.media.dolby_vision import dolby_film
+from tests.media.untouched import write_untouched
+
+SHORT = JobOptions(end_s=Fraction(1, 5), crf=4, preset="ultrafast")
 
 CHAPTERS = """;FFMETADATA1
 title=The Film
@@ -135,3 +144,62 @@ def test_chapters_are_kept_where_only_the_padding_of_the_sound_makes_the_result_
     assert report.duration_s > 1
     assert chapters(output) == [("First", 0.0, 0.4), ("Second", 0.4, 1.0)]
     assert report.dropped == ("1 subtitle track", "timecode")
+
+
+@pytest.mark.parametrize(
+    ("name", "alpha", "encoding"),
+    [
+        ("cut-out.png", 0, ("-frames:v", "1", "-pix_fmt", "rgba")),
+        ("cut-out.webp", 128, ("-frames:v", "1", "-c:v", "libwebp", "-lossless", "1", "-pix_fmt", "bgra")),
+        ("opaque.png", 255, ("-frames:v", "1", "-pix_fmt", "rgba")),
+        ("film.mov", 0, ("-c:v", "prores_ks", "-profile:v", "4", "-pix_fmt", "yuva444p10le")),
+        ("film.webm", 0, ("-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p", "-auto-alt-ref", "0")),
+        (
+            "film.gif",
+            0,
+            (
+                "-pix_fmt",
+                "rgb8",
+            ),
+        ),
+    ],
+)
+def test_transparency_is_said_to_be_dropped(
+    name: str, alpha: int, encoding: tuple[str, ...], speech_wav: Path, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    picture, sound = tmp_path / name, tmp_path / "sound.wav"
+    left_half = f"format=rgba,geq=r=200:g=80:b=40:a=if(lt(X\\,32)\\,{alpha}\\,255)"
+    ffmpeg("-f", "lavfi", "-i", "color=s=64x48:r=25", "-vf", left_half, "-frames:v", "3", *encoding, picture)
+    ffmpeg("-i", speech_wav, "-t", "0.2", sound)
+    dropped = write_untouched(picture, sound, tmp_path / "out.mp4").dropped
+    assert ("transparency" in dropped) == (alpha < 255 and name != "film.gif")
+
+
+def test_transparency_of_a_picture_that_pillow_reads_is_said_to_be_dropped(speech_wav: Path, tmp_path: Path) -> None:
+    pillow_heif.register_heif_opener()
+    pixels = np.full((48, 64, 4), 200, np.uint8)
+    for least, is_told in ((0, True), (255, False)):
+        pixels[:, :32, 3], pixels[:, 32:, 3] = least, 255
+        Image.fromarray(pixels).save(tmp_path / "in.heic", quality=90)
+        dropped = write_untouched(tmp_path / "in.heic", speech_wav, tmp_path / "out.mp4", SHORT).dropped
+        assert ("transparency" in dropped) == is_told
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "ts"])
+def test_dolby_vision_is_dropped_from_a_film_that_is_right_without_it(
+    container: str, face_clip: Path, speech_wav: Path, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    film = tmp_path / f"film.{container}"
+    dolby_film(face_clip, film, ffmpeg, profile=8)
+    written = write_untouched(film, speech_wav, tmp_path / "out.mp4", SHORT)
+    assert written.dropped == ("Dolby Vision metadata",)
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "ts"])
+def test_a_film_in_colours_of_dolby_vision_alone_is_refused(
+    container: str, face_clip: Path, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    film = tmp_path / f"film.{container}"
+    dolby_film(face_clip, film, ffmpeg, profile=5)
+    with pytest.raises(RefusedMediaError, match=r"only Dolby Vision knows \(profile 5\)"):
+        require_video(film)
