@@ -21,7 +21,7 @@ from lipsync_core.media.opening import open_media
 from lipsync_core.media.output import refusals
 from lipsync_core.media.sound import AudioCut
 from lipsync_core.media.sound_description import NoEncoderError, SoundDescription, described, like_described
-from lipsync_core.media.sound_gaps import MAX_JITTER_S
+from lipsync_core.media.sound_gaps import FIRST_JITTER_S, MAX_JITTER_S
 from lipsync_core.media.starts import file_starts
 from lipsync_core.media.tracks import codec_name, require_audio_stream
 from lipsync_core.shortage import require_no_shortage
@@ -189,7 +189,7 @@ def _first_sound_s(source: InputContainer, stream: AudioStream) -> Fraction:
 def _require_unbroken(cut: AudioCut, origin_s: Fraction) -> None:
     """Every packet is whole and follows the one before; players disagree about holes, so such sound is encoded."""
     end_s: Fraction | None = None
-    for packet in _source_packets(cut):
+    for number, packet in enumerate(_source_packets(cut)):
         start_s = packet.start_s
         if start_s is None or packet.duration_s == 0:
             raise NotCopiedError("its packets have no times")
@@ -197,7 +197,7 @@ def _require_unbroken(cut: AudioCut, origin_s: Fraction) -> None:
             return  # what follows is not copied
         if packet.is_corrupt or (packet.is_discarded and start_s >= origin_s):
             raise NotCopiedError(f"it is damaged at {float(start_s):.3f} s")
-        if end_s is not None and abs(start_s - end_s) > MAX_JITTER_S:
+        if end_s is not None and abs(start_s - end_s) > (FIRST_JITTER_S if number == 1 else MAX_JITTER_S):
             raise NotCopiedError(f"it has a hole at {float(end_s):.3f} s")
         end_s = start_s + packet.duration_s
 

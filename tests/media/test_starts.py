@@ -12,6 +12,8 @@ from lipsync_core.media.sound import AudioCut, decode_sound
 from lipsync_core.media.starts import FileStarts, file_starts
 from tests.conftest import Ffmpeg
 from tests.jobs import luma_frames, reopened
+from tests.media.shown import HEARD_HZ, shown
+from tests.media.untouched import write_untouched
 from tests.sounds import click_time_s
 
 FLASH = 10  # the number of the frame in which a corner turns white, as its click sounds
@@ -157,3 +159,22 @@ def test_a_sound_that_begins_after_more_than_a_minute_has_no_lead(tmp_path: Path
     sound = ("-itsoffset", "70", "-f", "lavfi", "-i", "sine=duration=1")
     ffmpeg(*picture, *sound, "-c:a", "pcm_s16le", path)
     assert file_starts(path) == FileStarts()
+
+
+@pytest.mark.parametrize("rate", [25, 50])
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_a_fragmented_movie_without_edit_lists_keeps_its_distance(
+    rate: int, b_frames: int, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    """With B-frames its sound begins with a packet of priming, and goes on two pictures later."""
+    source, output = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    click = "aevalsrc='if(between(t,1,1.0005),0.9,0.01*sin(2500*t))':s=48000:d=2"
+    flash = "drawbox=w=64:h=48:color=white:t=fill:enable='gte(t,1)'"
+    inputs = ("-f", "lavfi", "-i", f"color=black:s=64x48:r={rate}:d=2", "-f", "lavfi", "-i", click)
+    encoding = ("-c:v", "libx264", "-bf", str(b_frames), "-c:a", "aac", "-movflags", "frag_keyframe+empty_moov")
+    ffmpeg(*inputs, "-vf", flash, *encoding, source)
+    write_untouched(source, source, output)
+    played = shown(output, folder=tmp_path)
+    flash_s = played.times_s[int(np.argmax(played.pictures.mean((1, 2, 3)) > 100))]
+    click_s = played.sound_s + int(np.argmax(np.abs(played.sound[:, 0]))) / HEARD_HZ
+    assert abs(click_s - flash_s) < 0.005
