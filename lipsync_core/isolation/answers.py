@@ -34,10 +34,15 @@ class Answers:
     """What comes through `connection` about the file `shown`."""
 
     def __init__(self, connection: socket.socket, shown: str, room: ReaderLimits) -> None:
-        self._connection = connection
+        self.connection = connection
         self._shown = shown
         self._room = room
         self._cpu_ns = 0
+        self.is_whole = False  # the last request was answered to its end
+
+    def close(self) -> None:
+        """Let the reader end."""
+        self.connection.close()
 
     def value(self) -> bytes:
         """The one value.
@@ -56,16 +61,19 @@ class Answers:
     def take(self, number: int) -> None:
         """Let the reader send one more item. The number says which room the last one has left, if that matters."""
         try:
-            self._connection.sendall(bytes((number,)))
+            self.connection.sendall(bytes((number,)))
         except OSError:
             _log.debug("%s: the reader has sent its last item and ended", self._shown)
 
     def _of(self, wanted: Kind) -> Iterator[Message]:
+        self.is_whole = False
         while True:
             message = self._next()
             if message.kind is wanted:
+                self.is_whole = wanted is Kind.VALUE
                 yield message
             elif message.kind is Kind.END:
+                self.is_whole = True
                 usage.add_memory(unpacked(message.payload, int))
                 return
             elif message.kind is Kind.FAILURE:
@@ -79,7 +87,7 @@ class Answers:
 
     def _next(self) -> Message:
         try:
-            message = receive(self._connection)
+            message = receive(self.connection)
         except BlockingIOError as exc:
             waited_s = self._room.wait_s
             raise TimeLimitError(f"{self._shown}: nothing was read for {waited_s:g} s", _GET_ANOTHER) from exc

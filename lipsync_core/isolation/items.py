@@ -42,6 +42,11 @@ class Items(ABC):
         """Each byte says that an item was taken."""
         self._on_their_way -= len(taken)
 
+    @property
+    def untaken(self) -> int:
+        """How many bytes are still to come that make room."""
+        return self._on_their_way
+
     @abstractmethod
     def pack(self, item: Any) -> bytes:
         """One item as it crosses."""

@@ -1,4 +1,4 @@
-"""A reader: a process that answers one request about a stranger's file, confined before it opens it."""
+"""A reader: a process that answers requests about one stranger's file, confined before it opens it."""
 
 import logging
 import os
@@ -18,7 +18,17 @@ from lipsync_core.errors import LimitError, LipSyncError
 from lipsync_core.isolation.confinement import ReaderLimits, confine, renew_time
 from lipsync_core.isolation.items import Items, items_of
 from lipsync_core.isolation.pictures import SharedPictures
-from lipsync_core.isolation.wire import Failure, Kind, LogLine, Message, failure_of, packed, receive, send
+from lipsync_core.isolation.wire import (
+    EndedWireError,
+    Failure,
+    Kind,
+    LogLine,
+    Message,
+    failure_of,
+    packed,
+    receive,
+    send,
+)
 from lipsync_core.limit_errors import MemoryLimitError
 from lipsync_core.limits import Limits, limited
 from lipsync_core.media.allowed import Allowed, allowing
@@ -48,24 +58,37 @@ confinement: tuple[str, ...] = ()
 
 
 def answer(connection: socket.socket, memory: int | None) -> None:
-    """Read one request from `connection`, do it, and write the answer to it."""
+    """Read requests about the same files from `connection`, do them, and write the answers to it.
+
+    It ends with the asker, after a failure, and after a stream of pictures.
+    """
     global confinement
-    request: Request = pickle.loads(receive(connection).payload)  # noqa: S301 - of the process that forked this one
-    reading = _Reading(connection, request)
-    try:
-        with threads_limited(request.threads), allowing(request.allowed), limited(request.limits):
-            function = _function(request.function)
-            pictures = None if memory is None else SharedPictures(memory)
-            items = items_of(function, pictures) if request.is_stream else None
-            codec_threads()  # looks at files of the system, once
-            confinement = confine(request.files, request.room)
-            result = function(*request.arguments, **request.named_arguments)
-            if items is None:
-                reading.say(Kind.VALUE, packed(result))
-            else:
-                reading.send_items(result, items)
-    except Exception as error:
-        reading.say(Kind.FAILURE, packed(_failure(error, request.room)))
+    while True:
+        try:
+            request: Request = pickle.loads(receive(connection).payload)  # noqa: S301 - of the process that forked this one
+        except (EndedWireError, OSError):
+            return
+        reading = _Reading(connection, request)
+        try:
+            with threads_limited(request.threads), allowing(request.allowed), limited(request.limits):
+                function = _function(request.function)
+                pictures = None if memory is None else SharedPictures(memory)
+                items = items_of(function, pictures) if request.is_stream else None
+                codec_threads()  # looks at files of the system, once
+                if confinement:
+                    renew_time(request.room)
+                else:
+                    confinement = confine(request.files, request.room)
+                result = function(*request.arguments, **request.named_arguments)
+                if items is None:
+                    reading.say(Kind.VALUE, packed(result))
+                else:
+                    reading.send_items(result, items)
+        except Exception as error:
+            reading.say(Kind.FAILURE, packed(_failure(error, request.room)))
+            return
+        if memory is not None:
+            return
 
 
 class _Reading:
@@ -92,6 +115,11 @@ class _Reading:
             self.say(Kind.ITEM, items.pack(value))
             renew_time(self._request.room)
         self.say(Kind.END, packed(own_bytes()))
+        while items.untaken:  # else the next request would begin with these bytes
+            taken = self._connection.recv(items.untaken)
+            if not taken:
+                os._exit(0)
+            items.make_room(taken)
 
 
 def own_bytes() -> int:

@@ -23,6 +23,7 @@ from lipsync_core.isolation.answers import Answers
 from lipsync_core.isolation.confinement import ReaderLimits
 from lipsync_core.isolation.desk import become_desk
 from lipsync_core.isolation.items import has_pictures, items_of
+from lipsync_core.isolation.kept import KeptReaders
 from lipsync_core.isolation.pictures import SharedPictures
 from lipsync_core.isolation.reader import Request, answer
 from lipsync_core.isolation.wire import BrokenWireError, Kind, Message, returned_by, send, unpacked
@@ -46,6 +47,7 @@ class ReadingRoom:
     def __init__(self, room: ReaderLimits | None = None) -> None:
         self._room = room
         self._lock = threading.Lock()
+        self._kept = KeptReaders()
         self._open_desk()
 
     def _open_desk(self) -> None:
@@ -60,6 +62,7 @@ class ReadingRoom:
 
     def close(self) -> None:
         """End the desk, whatever it does; the kernel ends its readers with it."""
+        self._kept.close()
         self._requests.close()
         with suppress(ProcessLookupError, ChildProcessError):  # someone else has waited for it
             os.kill(self._desk, signal.SIGKILL)
@@ -96,18 +99,35 @@ class ReadingRoom:
 
     @contextmanager
     def _asked(self, request: Request, memory: SharedPictures | None) -> Iterator[Answers]:
-        """The answers of a new reader. It ends with the block."""
+        """The answers of a reader that has answered about the same files, or of a new one.
+
+        After a whole answer it is kept; otherwise it ends with the block, as does each one with memory for pictures.
+        """
+        kind = _kind_of(request)
+        answers = self._kept.take(kind)
+        if answers is not None and memory is not None:
+            answers.close()
+            answers = None
+        answers = answers or self._new(request, memory)
+        is_whole = False
+        try:
+            send(answers.connection, Message(Kind.VALUE, 0, pickle.dumps(request)))
+            yield answers
+            is_whole = memory is None and answers.is_whole
+        except BrokenWireError as exc:
+            raise answers.broken() from exc
+        finally:
+            if is_whole:
+                self._kept.keep(kind, answers)
+            else:
+                answers.close()
+
+    def _new(self, request: Request, memory: SharedPictures | None) -> Answers:
         connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        with connection:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(request.room.wait_s))
-            with theirs:
-                self._hand_over([theirs.fileno(), *([] if memory is None else [memory.descriptor])])
-            send(connection, Message(Kind.VALUE, 0, pickle.dumps(request)))
-            answers = Answers(connection, ", ".join(map(str, request.files)) or "a file", request.room)
-            try:
-                yield answers
-            except BrokenWireError as exc:
-                raise answers.broken() from exc
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(request.room.wait_s))
+        with theirs:
+            self._hand_over([theirs.fileno(), *([] if memory is None else [memory.descriptor])])
+        return Answers(connection, ", ".join(map(str, request.files)) or "a file", request.room)
 
     def _hand_over(self, descriptors: list[int]) -> None:
         """Give the desk a request's descriptors; a desk that was killed gives way to another."""
@@ -163,6 +183,20 @@ _prepared: ReadingRoom | None = None
 def is_possible() -> bool:
     """Whether this system has what a reading room needs."""
     return sys.platform == "linux"
+
+
+def _kind_of(request: Request) -> tuple[Any, ...]:
+    """What a reader is confined to: a file that has taken another's place is not read by the other's reader."""
+    present = (request.allowed, request.limits, request.room, request.threads)
+    return (*present, *((path, _number_of(path)) for path in request.files))
+
+
+def _number_of(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _files_of(values: tuple[Any, ...]) -> Iterator[Path]:
