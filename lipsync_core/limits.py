@@ -5,10 +5,11 @@ reads files asks for them here. Each check stands before the expensive part of i
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import Any
 
 from lipsync_core.errors import OptionError
@@ -54,6 +55,7 @@ class Limits:
     max_metadata_bytes: int = _limit(16 * _MIB, "bytes that compressed headers and texts unfold to (LIMIT_METADATA)")
     max_manifest_rows: int = _limit(100_000, "rows of a manifest (LIMIT_MANIFEST)")
     max_manifest_bytes: int = _limit(64 * _MIB, "bytes of a manifest (LIMIT_MANIFEST)")
+    max_transfer_s: float = _limit(1500.0, "time of one file to or from a web server (LIMIT_TRANSFER_TIME)")
     max_output_bytes: int = _limit(64 * _GIB, "size of a result (LIMIT_OUTPUT)")
     min_free_bytes: int = _limit(100_000_000, "room that the output's disk has before a job (LIMIT_DISK)")
     max_job_s: float = _limit(_DAY_S, "time of a job (LIMIT_TIME)")
@@ -79,8 +81,9 @@ def limits_of(variables: Mapping[str, str]) -> Limits:
     """The limits that environment `variables` set; the others have their defaults.
 
     Raises:
-        OptionError: a variable holds no number that `limit_of` takes.
+        OptionError: a variable holds no number that `limit_of` takes, or has the name of a limit that there is not.
     """
+    require_known(variables)
     chosen: dict[str, Any] = {}
     for each in fields(Limits):
         text = variables.get(variable_of(each.name), "")
@@ -90,6 +93,20 @@ def limits_of(variables: Mapping[str, str]) -> Limits:
         except ValueError as exc:
             raise OptionError(f"{variable_of(each.name)} cannot be used: {exc}", "change it or unset it") from exc
     return replace(Limits(), **chosen)
+
+
+def require_known(variables: Iterable[str]) -> None:
+    """Refuse a variable that looks like a limit and is none: whoever sets it relies on it.
+
+    Raises:
+        OptionError: there is one.
+    """
+    known = [variable_of(each.name) for each in fields(Limits)]
+    for name in sorted(each.upper() for each in variables):
+        if name.startswith((f"{PREFIX}MAX_", f"{PREFIX}MIN_")) and name not in known:
+            close = get_close_matches(name, known, 1)
+            meant = f"do you mean {close[0]}?" if close else "see docs/limits.md"
+            raise OptionError(f"{name} is no limit", meant)
 
 
 def limit_of(name: str, text: str) -> float:

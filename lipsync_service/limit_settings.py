@@ -29,6 +29,9 @@ class LimitSettings(BaseSettings):
     max_metadata_bytes: ByteSize = Field(ByteSize(_DEFAULTS.max_metadata_bytes), gt=0)
     max_manifest_rows: int = Field(_DEFAULTS.max_manifest_rows, gt=0)
     max_manifest_bytes: ByteSize = Field(ByteSize(_DEFAULTS.max_manifest_bytes), gt=0)
+    max_transfer_s: float = Field(
+        _DEFAULTS.max_transfer_s, gt=0, description="The longest time for one file, with all attempts."
+    )
     max_output_bytes: ByteSize = Field(ByteSize(_DEFAULTS.max_output_bytes), gt=0)
     min_free_bytes: ByteSize = Field(ByteSize(_DEFAULTS.min_free_bytes), gt=0)
     max_job_s: float = Field(_DEFAULTS.max_job_s, gt=0)

@@ -7,10 +7,11 @@ from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import ByteSize, Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import NoDecode, SettingsConfigDict
+from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, NoDecode, SettingsConfigDict
 
 from lipsync_core.errors import OptionError
 from lipsync_core.execution import Decoding, Execution, Precision, Providers
+from lipsync_core.limits import require_known
 from lipsync_core.server_address import host_and_port
 from lipsync_service.keeping import Keeping
 from lipsync_service.limit_settings import LimitSettings
@@ -62,9 +63,6 @@ class Settings(LimitSettings, Keeping):
         "any, each request names one, and reaches no more of S3 and of folders.",
     )
     file_roots: _Paths = Field((), description="Folders whose files jobs may name with file://. Empty: none.")
-    max_transfer_s: float = Field(
-        1500.0, gt=0, description="The longest time for one file to or from a web server, with all attempts."
-    )
     download_connections: int = Field(4, ge=1, le=32, description="Connections to one server for one file.")
 
     source: Path | None = Field(
@@ -245,10 +243,12 @@ def load_settings(file: Path | None = None) -> Settings:
 
     Raises:
         OptionError: a variable has a value that cannot be used, or the file cannot be read. The message names the
-            variable, without its value.
+            variable, without its value. Or a variable has the name of a limit that there is not.
     """
     try:
-        return Settings(_env_file=file)
+        settings = Settings(_env_file=file)
+        require_known([*EnvSettingsSource(Settings).env_vars, *DotEnvSettingsSource(Settings, env_file=file).env_vars])
+        return settings
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_input=False)[0]  # values may be secrets
         variable = variable_of(str(first["loc"][0])) if first["loc"] else "a variable LIPSYNC_*"

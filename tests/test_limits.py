@@ -74,6 +74,30 @@ def test_a_variable_means_the_same_for_the_command_and_for_the_service(
     assert read[0] == read[1]
 
 
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("LIPSYNC_MAX_PIXEL", "do you mean LIPSYNC_MAX_PIXELS?"),
+        ("LIPSYNC_MAX_OUTPUT_SIZE_BYTES", "do you mean LIPSYNC_MAX_OUTPUT_BYTES?"),
+        ("LIPSYNC_MIN_SAMPLE_RATE", "do you mean LIPSYNC_MIN_SAMPLE_RATE_HZ?"),
+        ("LIPSYNC_MAX_QQQ_ZZZZZZZZZZZZ", "see docs/limits.md"),
+    ],
+)
+def test_a_limit_that_there_is_not_is_refused(
+    variable: str, meant: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = pytest.importorskip("lipsync_service.settings", exc_type=ImportError, reason=NOT_INSTALLED)
+    with pytest.raises(OptionError) as caught:
+        limits_of({variable: "1"})
+    assert (caught.value.message, caught.value.remedy) == (f"{variable} is no limit", meant)
+    (tmp_path / "service.env").write_text(f"{variable}=1\n")
+    with pytest.raises(OptionError, match=f"{variable} is no limit"):
+        settings.load_settings(tmp_path / "service.env")
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(OptionError, match=f"{variable} is no limit"):
+        settings.load_settings()
+
+
 def test_limits_hold_for_their_block_alone(speech_wav: Path) -> None:
     with limited(Limits(max_duration_s=2)), pytest.raises(DurationLimitError, match="plays longer than 2 s"):
         probe(speech_wav)
@@ -92,8 +116,9 @@ def test_every_limit_is_a_setting_of_the_service_with_the_same_default_but_the_d
 def test_every_limit_and_every_code_stands_in_the_document() -> None:
     text = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
     assert {variable_of(each.name) for each in fields(Limits)} <= set(re.findall(r"`(LIPSYNC_\w+)`", text))
-    codes = {kind.code for kind in LimitError.__subclasses__()}
-    assert len(codes) == 16 and codes == set(re.findall(r"`(LIMIT_\w+)`", text))
+    service = pytest.importorskip("lipsync_service.errors", exc_type=ImportError, reason=NOT_INSTALLED)
+    codes = {kind.code for kind in LimitError.__subclasses__()} | {service.TooSlowError.code}
+    assert len(codes) == 17 and codes == set(re.findall(r"`(LIMIT_\w+)`", text))
 
 
 def test_the_tree_of_the_limits_is_drawn_as_it_is() -> None:

@@ -19,6 +19,8 @@ SERVER_SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
         "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "50",
         "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "200",
         "PREFECT_SERVER_SERVICES_TRIGGERS_READ_BATCH_SIZE": "50",
+        # Each connection learns statements until its process at PostgreSQL holds 7 MB; a new one begins with 2 MB. s.
+        "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_RECYCLE": "300",
         # Loops that look for what happens seldom, s. Runs late by 15 s, silent for 90 s and schedules stay as exact as
         # the documents promise.
         "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT10S",
