@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 from av.container import InputContainer
 
 from lipsync_core.apart import read_apart
@@ -55,6 +56,12 @@ class Packets:
     def __len__(self) -> int:
         return len(self.times)
 
+    def sorted(self) -> Packets:
+        """The same by their positions, those of one position as they are."""
+        order = np.argsort(np.array(self.positions, np.int64), kind="stable")
+        columns = (self.positions, self.streams, self.times, self.ends)
+        return Packets(*(array("q", np.array(each, np.int64)[order].tobytes()) for each in columns))
+
 
 class Clock:
     """Gives the packets of a file with `joins` their times on one clock."""
@@ -62,7 +69,7 @@ class Clock:
     def __init__(self, joins: Sequence[Join]) -> None:
         self._joins = joins
         self._positions = [join.position for join in joins]
-        self._last = 0  # the position of the last packet that has one
+        self._last: dict[int, int] = {}  # stream -> the position of its last packet that has one
 
     @property
     def jumps(self) -> bool:
@@ -73,8 +80,7 @@ class Clock:
         """Move the times of `packet`; call it for each one of a stream, in the file's order."""
         if not self._joins:
             return
-        self._last = self._last if packet.pos is None or packet.pos < 0 else packet.pos
-        number = bisect_right(self._positions, self._last)
+        number = bisect_right(self._positions, _position(packet, self._last))
         if not number or not packet.time_base:
             return
         shift = round(self._joins[number - 1].shift_s / packet.time_base)
@@ -164,10 +170,11 @@ def _restore(expected: dict[int, int], stream: int, due: int | None) -> None:
 
 
 def _packets_of(container: InputContainer) -> Packets:
-    packets, position = Packets(), 0
+    """The packets in the file's order: FFmpeg gives each as it is complete, those of one stream behind others'."""
+    packets, last = Packets(), dict[int, int]()
     streams = [*container.streams.video, *container.streams.audio]
     for packet in islice(container.demux(streams), _MOST_PACKETS) if streams else ():
-        position = packet.pos if packet.pos is not None and packet.pos >= 0 else position
+        position = _position(packet, last)
         if packet.dts is None or not packet.time_base:
             continue
         ticks = packet.time_base * _RATE_HZ
@@ -175,4 +182,11 @@ def _packets_of(container: InputContainer) -> Packets:
         packets.streams.append(packet.stream_index)
         packets.times.append(int(packet.dts * ticks))
         packets.ends.append(int((packet.dts + (packet.duration or 0)) * ticks))
-    return packets
+    return packets.sorted()
+
+
+def _position(packet: av.Packet[Any], last: dict[int, int]) -> int:
+    """Where `packet` lies; of several that share a unit of the file, the first alone says it."""
+    if packet.pos is not None and packet.pos >= 0:
+        last[packet.stream_index] = packet.pos
+    return last.get(packet.stream_index, 0)

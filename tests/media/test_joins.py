@@ -106,6 +106,11 @@ KINDS = {
     "back by .4 s": ([0.0, 0.4], MPEG2, "ts"),
     "back by 99 s": ([100.0, 0.0], H264, "ts"),
     "on by 500 s": ([0.0, 500.0], H264, "ts"),
+    "AC-3": ([0.0, 0.0], (*H264[:-1], "ac3"), "ts"),
+    "E-AC-3": ([0.0, 0.0, 0.0, 0.0], (*H264[:-1], "eac3"), "ts"),
+    "HEVC and MP2": ([0.0, 0.0], ("-c:v", "libx265", "-x265-params", "log-level=none", *MPEG2[-4:]), "ts"),
+    "program streams": ([0.0, 0.0], MPEG2, "mpg"),
+    "program streams, AC-3": ([0.0, 0.0], (*MPEG2[:-4], "-c:a", "ac3"), "mpg"),
 }
 
 
