@@ -9,7 +9,6 @@ from fractions import Fraction
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import cast
 
 import av
 from av.audio.stream import AudioStream
@@ -19,6 +18,7 @@ from lipsync_core.apart import streamed_apart
 from lipsync_core.errors import NoAudioError
 from lipsync_core.media.channel_order import native_order, own_orders
 from lipsync_core.media.joins import clock_of
+from lipsync_core.media.marked_packets import is_fragmented, unmarked
 from lipsync_core.media.mixing import Survey, mixable, surveyed
 from lipsync_core.media.opening import open_media, reading
 from lipsync_core.media.sound_frames import frame_like, part_of, with_finite_samples
@@ -134,7 +134,8 @@ def _survey(path: Path, _version: int, track: str | None) -> Survey:
 
 def _decoded(container: InputContainer, stream: AudioStream, path: Path) -> Iterator[av.AudioFrame]:
     clock = clock_of(path, container)
-    for packet in _undropped(container.demux(stream)):
+    packets: Iterable[av.Packet[AudioStream]] = container.demux(stream)
+    for packet in unmarked(packets) if is_fragmented(container, path) else packets:
         clock.mend(packet)
         try:
             frames = packet.decode()
@@ -146,27 +147,6 @@ def _decoded(container: InputContainer, stream: AudioStream, path: Path) -> Iter
             require_sound(frame.layout.nb_channels, frame.sample_rate)  # each frame of FLAC states its own rate
             if frame.samples > 0:
                 yield frame
-
-
-def _undropped(packets: Iterable[av.Packet[AudioStream]]) -> Iterator[av.Packet[AudioStream]]:
-    """`packets`, without the mark of those that decoders drop for a time that is not later than the one before.
-
-    FFmpeg's MP4s with a fragment for each frame state every other time one packet too late, and its demuxer then marks
-    the packet after it: half of the sound. What an edit list leaves out has the mark as well, but ascending times.
-    """
-    last: int | None = None
-    for packet in packets:
-        is_repeated = packet.dts is not None and last is not None and packet.dts <= last
-        last = packet.dts
-        if not (packet.is_discard and is_repeated):
-            yield packet
-            continue
-        copy = cast("av.Packet[AudioStream]", av.Packet(bytes(packet)))
-        copy.stream, copy.time_base = packet.stream, packet.time_base
-        copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
-        for side_data in packet.iter_sidedata():
-            copy.set_sidedata(side_data)
-        yield copy
 
 
 def _stated_end_s(container: InputContainer, stream: AudioStream) -> Fraction | None:

@@ -21,7 +21,7 @@ from lipsync_core.media.opening import open_media
 from lipsync_core.media.output import refusals
 from lipsync_core.media.sound import AudioCut
 from lipsync_core.media.sound_description import NoEncoderError, SoundDescription, described, like_described
-from lipsync_core.media.sound_gaps import FIRST_JITTER_S, MAX_JITTER_S
+from lipsync_core.media.sound_gaps import FIRST_JITTER_S, STEP_S
 from lipsync_core.media.starts import file_starts
 from lipsync_core.media.tracks import codec_name, require_audio_stream
 from lipsync_core.shortage import require_no_shortage
@@ -67,6 +67,7 @@ class SoundPacket:
     is_key: bool
     is_corrupt: bool
     is_discarded: bool
+    parameters: bytes  # that the packet itself states; those of a stream are the same in all
 
 
 def plan_copy(cut: AudioCut, container_format: str, is_any_codec: bool) -> CopyPlan:
@@ -188,7 +189,7 @@ def _first_sound_s(source: InputContainer, stream: AudioStream) -> Fraction:
 
 def _require_unbroken(cut: AudioCut, origin_s: Fraction) -> None:
     """Every packet is whole and follows the one before; players disagree about holes, so such sound is encoded."""
-    end_s: Fraction | None = None
+    end_s = last_s = parameters = None
     for number, packet in enumerate(_source_packets(cut)):
         start_s = packet.start_s
         if start_s is None or packet.duration_s == 0:
@@ -197,9 +198,13 @@ def _require_unbroken(cut: AudioCut, origin_s: Fraction) -> None:
             return  # what follows is not copied
         if packet.is_corrupt or (packet.is_discarded and start_s >= origin_s):
             raise NotCopiedError(f"it is damaged at {float(start_s):.3f} s")
-        if end_s is not None and abs(start_s - end_s) > (FIRST_JITTER_S if number == 1 else MAX_JITTER_S):
-            raise NotCopiedError(f"it has a hole at {float(end_s):.3f} s")
-        end_s = start_s + packet.duration_s
+        if number and packet.parameters != parameters:
+            raise NotCopiedError(f"it changes at {float(start_s):.3f} s")
+        if end_s is not None and abs(start_s - end_s) > (FIRST_JITTER_S if number == 1 else STEP_S):
+            raise NotCopiedError(f"it {'has a hole' if start_s > end_s else 'sounds twice'} at {float(end_s):.3f} s")
+        if last_s is not None and start_s <= last_s:
+            raise NotCopiedError(f"its times do not ascend at {float(start_s):.3f} s")
+        end_s, last_s, parameters = start_s + packet.duration_s, start_s, packet.parameters
 
 
 def _duration_s(packet: av.Packet[AudioStream]) -> Fraction:
@@ -235,7 +240,21 @@ def _source_packets(cut: AudioCut) -> Iterator[SoundPacket]:
                     packet.is_keyframe,
                     packet.is_corrupt,
                     packet.is_discard,
+                    _own_parameters(packet),
                 )
+
+
+def _own_parameters(packet: av.Packet[AudioStream]) -> bytes:
+    """What a packet says of rate and channels: in its ADTS header, or where its container begins anew."""
+    if packet.has_sidedata("new_extradata"):
+        return bytes(packet.get_sidedata("new_extradata"))
+    if packet.stream.codec_context.name != "aac":
+        return b""
+    head = bytes(memoryview(packet)[:4])
+    # ISO/IEC 14496-3, 1.A.2.2: twelve set bits, layer 0; then profile, rate and channels, with a private bit between.
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
+        return b""
+    return bytes((head[2] & 0xFD, head[3] & 0xC0))
 
 
 def _moved(stream: AudioStream, cut: AudioCut, plan: CopyPlan) -> Iterator[av.Packet[AudioStream]]:

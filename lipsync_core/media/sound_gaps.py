@@ -15,6 +15,8 @@ from lipsync_core.media.sound_frames import frame_like, part_of
 #: If the timestamps run ahead of the samples by more than this, sound is missing. A smaller difference is
 #: jitter: Matroska rounds to 1 ms, transport streams and phone recordings wobble by a frame (20 to 40 ms).
 MAX_JITTER_S = Fraction(50, 1000)
+#: The same where it comes from one frame to the next, and stays: packets were lost, 20 ms each or more.
+STEP_S = Fraction(10, 1000)
 #: The same behind the first frame: FFmpeg's fragmented MP4s begin with one of priming, and go on as the picture does.
 FIRST_JITTER_S = Fraction(5, 1000)
 #: The same in a file that was joined of several: what is missing at each join adds up.
@@ -49,6 +51,7 @@ def gapless(
     silence_s = Fraction(0)  # in holes
     passing = 0  # frames whose gap is known not to last
     is_start, given = not count, 0
+    last_gap_s = Fraction(0)
     while frame := ahead.popleft() if ahead else next(source, None):
         if not count and lead_s:
             count = round(lead_s * frame.sample_rate)
@@ -57,10 +60,16 @@ def gapless(
         if time_s is not None:
             anchor_s = time_s - Fraction(count, frame.sample_rate) if anchor_s is None else anchor_s
             gap_s = time_s - anchor_s - Fraction(count, frame.sample_rate)
-            least_s = min(jitter_s, FIRST_JITTER_S) if is_start and given == 1 else jitter_s
+            least_s = jitter_s
+            if is_start and given == 1:
+                least_s = min(jitter_s, FIRST_JITTER_S)
+            elif gap_s - last_gap_s > STEP_S:
+                least_s = min(jitter_s, STEP_S)
+            last_gap_s = gap_s
             if least_s < gap_s <= max_gap_s:
                 if not passing:
                     gap_s, passing = _lasting_gap(gap_s, frame, source, ahead, least_s)
+                    last_gap_s -= gap_s
                     missing = round(gap_s * frame.sample_rate)
                     count += missing
                     silence_s += gap_s
@@ -68,6 +77,7 @@ def gapless(
                     yield from _silence(frame, missing)
             elif abs(gap_s) > jitter_s:
                 anchor_s += gap_s
+                last_gap_s = Fraction(0)
         passing = max(0, passing - 1)
         count += frame.samples
         given += 1

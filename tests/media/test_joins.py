@@ -14,25 +14,16 @@ from lipsync_core.clock import StageClock
 from lipsync_core.media.decode import decode_frames
 from lipsync_core.media.joins import Packets, joins_in
 from lipsync_core.media.probe import probe
-from lipsync_core.media.sound import AudioCut, decode_sound
 from lipsync_core.media.starts import file_starts
+from tests.media.sweep import RATE_HZ, heard, heard_at, sweep
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from tests.conftest import Ffmpeg
 
-RATE_HZ, FPS = 48_000, 25
+FPS = 25
 PART_S, PARTS = 0.4, 4
-WINDOW_S = 0.1
 H264 = ("-c:v", "libx264", "-preset", "veryfast", "-bf", "2", "-c:a", "aac")
 MPEG2 = ("-c:v", "mpeg2video", "-q:v", "3", "-bf", "2", "-c:a", "mp2", "-b:a", "192k")
-
-
-def sweep() -> NDArray[np.float64]:
-    """1.6 s of a tone that rises: each of its moments sounds like no other."""
-    times_s = np.arange(int(PART_S * PARTS * RATE_HZ)) / RATE_HZ
-    return 0.5 * np.sin(2 * np.pi * (300 * times_s + 1200 * times_s**2))
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +37,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
             grey = np.full((72, 64), 128, np.uint8)
             grey[:48] = grey_of(number)
             container.mux(video.encode(av.VideoFrame.from_ndarray(grey, format="yuv420p")))
-        samples = (sweep() * 32767).astype(np.int16)
+        samples = (sweep(PART_S * PARTS) * 32767).astype(np.int16)
         for first in range(0, len(samples), 4096):
             frame = av.AudioFrame.from_ndarray(samples[None, first : first + 4096], format="s16", layout="mono")
             frame.sample_rate, frame.pts = RATE_HZ, first
@@ -83,19 +74,6 @@ def shown_at(path: Path, number: int) -> float:
     frames = decode_frames(path, StageClock())
     greys = [(float(frame.start_s + lead_s), float(frame.picture.to_ndarray()[:48].mean())) for frame in frames]
     return min(greys, key=lambda each: abs(each[1] - grey_of(number)))[0]
-
-
-def heard(path: Path) -> NDArray[np.float32]:
-    rows = [frame.to_ndarray().astype(np.float32) for frame in decode_sound(AudioCut(path))]
-    return np.concatenate([row.reshape(row.shape[0], -1).mean(axis=0) for row in rows])
-
-
-def heard_at(sound: NDArray[np.float32], start_s: float) -> float:
-    """Where the base's sound from `start_s` on is heard."""
-    part = sweep()[int(start_s * RATE_HZ) : int((start_s + WINDOW_S) * RATE_HZ)]
-    length = 1 << (len(sound) + len(part)).bit_length()
-    likeness = np.fft.irfft(np.fft.rfft(sound, length) * np.conj(np.fft.rfft(part, length)), length)
-    return int(np.abs(likeness[: len(sound)]).argmax()) / RATE_HZ
 
 
 KINDS = {
