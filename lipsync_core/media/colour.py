@@ -9,10 +9,14 @@ from functools import lru_cache
 
 import av
 import numpy as np
+from av.video.reformatter import Colorspace
 from numpy.typing import NDArray
 
 BT709 = 1
+YCGCO = 8
 BT601 = 6  # SMPTE 170M; 5 (BT.470 BG) has the same weights
+#: Of both sides of a conversion that leaves the matrix as it is: swscale refuses those that it cannot convert (YCgCo).
+ANY_MATRIX = Colorspace.ITU601
 LIMITED = 1
 FULL = 2
 _HD_HEIGHT_PX = 720  # an untagged picture of at least this height is taken for BT.709, as players do
@@ -26,11 +30,13 @@ _LUMA_WEIGHTS = {  # matrix number: (red, blue)
     9: (0.2627, 0.0593),
     10: (0.2627, 0.0593),
 }
+#: ITU-T H.273, 8.3, equations 60 to 62: Y, Cg, Co.
+_YCGCO_0_1 = np.array([[0.25, 0.5, 0.25], [-0.25, 0.5, -0.25], [0.5, 0, -0.5]])
 
 
 def matrix_number(tagged: int, height_px: int) -> int:
     """The matrix to use for a picture tagged `tagged`: the tagged one if it is known, else chosen by the height."""
-    if tagged in _LUMA_WEIGHTS and tagged not in _UNTAGGED:
+    if (tagged in _LUMA_WEIGHTS or tagged == YCGCO) and tagged not in _UNTAGGED:
         return tagged
     return BT709 if height_px >= _HD_HEIGHT_PX else BT601
 
@@ -60,11 +66,15 @@ def _to_yuv(matrix: int, is_full: bool, depth: int) -> NDArray[np.float32]:
 
 def _rgb_to_yuv(matrix: int, is_full: bool, depth: int) -> NDArray[np.float64]:
     """(3, 3): 8-bit RGB to code values, offsets left out."""
-    red, blue = _LUMA_WEIGHTS[matrix]
-    weights = np.array([red, 1 - red - blue, blue])
-    chroma_blue = (np.array([0, 0, 1]) - weights) / (2 * (1 - blue))  # -0.5..0.5 for RGB 0..1
-    chroma_red = (np.array([1, 0, 0]) - weights) / (2 * (1 - red))
     top = (1 << depth) - 1
     spans = (top, top, top) if is_full else tuple(span << (depth - 8) for span in (219, 224, 224))
-    matrix_0_1 = np.stack([weights, chroma_blue, chroma_red])
+    matrix_0_1 = _YCGCO_0_1 if matrix == YCGCO else _from_weights(*_LUMA_WEIGHTS[matrix])
     return np.asarray(matrix_0_1 * np.array(spans, np.float64)[:, None] / 255, np.float64)
+
+
+def _from_weights(red: float, blue: float) -> NDArray[np.float64]:
+    """(3, 3): RGB 0..1 to luma 0..1 and chroma -0.5..0.5."""
+    weights = np.array([red, 1 - red - blue, blue])
+    chroma_blue = (np.array([0, 0, 1]) - weights) / (2 * (1 - blue))
+    chroma_red = (np.array([1, 0, 0]) - weights) / (2 * (1 - red))
+    return np.stack([weights, chroma_blue, chroma_red])

@@ -13,7 +13,7 @@ import av
 from av.video.format import VideoFormat
 from av.video.reformatter import ColorRange, VideoReformatter
 
-from lipsync_core.media.colour import FULL, LIMITED
+from lipsync_core.media.colour import ANY_MATRIX, FULL, LIMITED
 from lipsync_core.media.probe import ColourTags, VideoInfo
 from lipsync_core.media.tone_map import BT709_TAGS, HDR_NAMES, ToneMapper, is_hdr
 from lipsync_core.media.working import WorkingPicture, copied, keeps_planes, working_picture
@@ -118,6 +118,8 @@ class DeliveredPictures:
             wanted.width_px,
             wanted.height_px,
             wanted.pix_fmt,
+            src_colorspace=ANY_MATRIX,
+            dst_colorspace=ANY_MATRIX,
             src_color_range=_range(source),
             dst_color_range=_range(wanted),
             interpolation="BICUBIC",

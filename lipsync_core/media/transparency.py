@@ -3,6 +3,7 @@
 import av
 from av.video.reformatter import VideoReformatter
 
+from lipsync_core.media.colour import ANY_MATRIX
 from lipsync_core.media.planes import plane_samples
 
 _LOOKED_AT_PX = 512  # the larger side: a few pixels at the rim of a picture do not count
@@ -18,5 +19,15 @@ def is_transparent(picture: av.VideoFrame) -> bool:
         return False
     scale = min(1, _LOOKED_AT_PX / max(picture.width, picture.height))
     width_px, height_px = (max(1, round(side * scale)) for side in (picture.width, picture.height))
-    small = VideoReformatter().reformat(picture, width_px, height_px, "yuva444p", interpolation="AREA", threads=1)
+    matrix = None if pix_fmt.is_rgb or pix_fmt.has_palette else ANY_MATRIX
+    small = VideoReformatter().reformat(
+        picture,
+        width_px,
+        height_px,
+        "yuva444p",
+        src_colorspace=matrix,
+        dst_colorspace=matrix,
+        interpolation="AREA",
+        threads=1,
+    )
     return int(plane_samples(small, 3).min()) < OPAQUE

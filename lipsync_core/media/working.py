@@ -12,7 +12,7 @@ from av.video.format import VideoFormat
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from lipsync_core.media.colour import BT601, BT709, FULL, LIMITED, matrix_number
+from lipsync_core.media.colour import ANY_MATRIX, BT601, BT709, FULL, LIMITED, matrix_number
 from lipsync_core.media.planes import plane_samples
 from lipsync_core.media.probe import ColourTags, VideoInfo
 from lipsync_core.media.source_frame import Shape
@@ -127,14 +127,14 @@ class PictureConverter:
             shape = _shape(picture)
             own = matrix_number(shape.matrix, shape.height_px)
             wanted = matrix_number(target.colour.matrix, self._source.height_px)
-            is_other = self._is_other(shape) and own != wanted
+            is_other = self._is_other(shape) and own != wanted and {own, wanted} <= set(_SWS_MATRICES)
             return self._reformatter.reformat(
                 picture,
                 width,
                 height,
                 target.pix_fmt,
-                src_colorspace=_SWS_MATRICES[own] if is_other else None,
-                dst_colorspace=_SWS_MATRICES[wanted] if is_other else None,
+                src_colorspace=_SWS_MATRICES[own] if is_other else ANY_MATRIX,
+                dst_colorspace=_SWS_MATRICES[wanted] if is_other else ANY_MATRIX,
                 src_color_range=ColorRange.JPEG if shape.is_full_range else ColorRange.MPEG,
                 dst_color_range=code_range,
                 interpolation=_EXACT if is_other else Interpolation.BICUBIC if self._is_reduced else None,

@@ -16,11 +16,13 @@ from lipsync_core import JobOptions, Workspace, lip_sync
 from lipsync_core.errors import OptionError
 from lipsync_core.media.delivery import Delivery, delivery, delivery_of, reduced_size
 from lipsync_core.media.hdr import hdr_light
+from lipsync_core.media.planes import plane_samples
 from lipsync_core.media.probe import ColourTags, require_video
 from lipsync_core.media.tone_map import tone_mapped
 from lipsync_core.media.working import WorkingPicture
 from tests.conftest import Ffmpeg
 from tests.jobs import luma_frames
+from tests.media.untouched import write_untouched
 
 SHORT = JobOptions(end_s=Fraction(1, 5), crf=4)
 PLAIN = ColourTags(1, 1, 1, 1)
@@ -82,6 +84,22 @@ def test_every_picture_becomes_one_that_plays_everywhere(
     if name != "odd.mkv":  # its picture has a column more
         assert psnr_above_the_mouth(output, source) > 35
     assert report.changes
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p", "yuv420p10le"])
+@pytest.mark.parametrize("matrix", ["ycgco", "bt2020c"])
+def test_a_matrix_that_ffmpeg_does_not_convert_is_kept(
+    matrix: str, pix_fmt: str, speech_wav: Path, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    source, output = tmp_path / "in.mkv", tmp_path / "out.mp4"
+    tags = ("-vf", f"format={pix_fmt},setparams=colorspace={matrix}", "-frames:v", "6", "-c:v", "libx264", "-crf", "4")
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48", *tags, source)
+    write_untouched(source, speech_wav, output, JobOptions(end_s=Fraction(1, 5), crf=4))
+    (before, *_), (after, *_) = opened(source), opened(output)
+    assert int(after.colorspace) == int(before.colorspace) == {"ycgco": 8, "bt2020c": 10}[matrix]
+    depth = before.format.components[0].bits - 8
+    one, other = plane_samples(before, 0).astype(float) / (1 << depth), plane_samples(after, 0).astype(float)
+    assert np.abs(one - other).mean() < 2
 
 
 def test_a_picture_that_plays_everywhere_stays_as_it_is(

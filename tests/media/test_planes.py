@@ -228,3 +228,11 @@ def _traced(call: Callable[[], Result]) -> tuple[Result, int]:
         return call(), tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+def test_ycgco_is_read_as_h273_defines_it() -> None:
+    picture = grey_picture("yuv444p")
+    picture.colorspace, picture.color_range = 8, FULL
+    for at, value in enumerate((100, 128 - 20, 128 + 80)):  # of (200, 80, 40): Y 100, Cg -20, Co 80
+        plane_samples(picture, at)[:] = value
+    np.testing.assert_allclose(read_region(picture, Box(0, 0, 8, 8))[0, 0], (200, 80, 40), atol=1)
