@@ -7,9 +7,9 @@ service is looked at: memory, file descriptors and threads of each part, the byt
 cache, its spool, its logs, its databases and their rows, and what jobs leave in the folder for temporary files.
 
 What is kept for days would only grow within an hour. So after each look time passes: ended runs and events of Prefect
-are dated back beyond their retention, its vacuum runs every few seconds, and the deployment lipsync-gc, with ages of
-seconds, is run. With --keep none of this is done, and the slopes say what a job leaves behind. Ctrl-C ends the soak
-after the present round.
+are dated back beyond their retention, its vacuum runs every few seconds, the S3 server compacts its volumes, and the
+deployment lipsync-gc, with ages of seconds, is run. With --keep none of this is done, and the slopes say what a job
+leaves behind. Ctrl-C ends the soak after the present round.
 
 A thing is flat if the line through its values after the first --warm jobs (Theil and Sen: the median of the slopes of
 all pairs) rises by no more in a hundred jobs than the larger of one percent of its median and the floor of its kind.
@@ -28,9 +28,11 @@ from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from threading import Event
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import av
+import httpx
 import psycopg
 from sqlalchemy.engine import make_url
 
@@ -99,7 +101,7 @@ class Soaked:
         return Sample(jobs, time.monotonic() - self._began_s, values)
 
     def pass_time(self) -> None:
-        """Date ended runs and events of Prefect back beyond their retention."""
+        """Date ended runs and events of Prefect back beyond their retention, and have the S3 server compact itself."""
         with self._database("prefect") as connection:
             days, young = f"{RUNS_KEPT_DAYS + 1} days", f"{_YOUNG_S} seconds"
             connection.execute(
@@ -111,6 +113,9 @@ class Soaked:
                     f"UPDATE {table} SET occurred = occurred - %s::interval WHERE occurred < now() - %s::interval",
                     [days, young],
                 )
+        # SeaweedFS looks every quarter of an hour for volumes of which more than 30 % was removed.
+        master = urlsplit(str(self.settings.s3_endpoint))._replace(path="/vol/vacuum", query="garbageThreshold=0.3")
+        httpx.get(master._replace(netloc=f"{master.hostname}:{(master.port or 0) + 1}").geturl(), timeout=60)
 
     def _stored(self) -> dict[str, float]:
         """The objects and bytes of the storage by folder, and unfinished uploads."""

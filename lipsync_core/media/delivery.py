@@ -13,9 +13,9 @@ import av
 from av.video.format import VideoFormat
 from av.video.reformatter import ColorRange, VideoReformatter
 
-from lipsync_core.media.colour import ANY_MATRIX, FULL, LIMITED
+from lipsync_core.media.colour import ANY_MATRIX, FULL, HDR_NAMES, LIMITED
 from lipsync_core.media.probe import ColourTags, VideoInfo
-from lipsync_core.media.tone_map import BT709_TAGS, HDR_NAMES, ToneMapper, is_hdr
+from lipsync_core.media.tone_map import BT709_TAGS, ToneMapper, is_hdr
 from lipsync_core.media.working import WorkingPicture, copied, keeps_planes, working_picture
 from lipsync_core.option_specs import Codec
 from lipsync_core.options import JobOptions

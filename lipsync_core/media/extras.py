@@ -38,16 +38,16 @@ class Extras:
 NO_EXTRAS = Extras()
 
 
-def extras_of(container: InputContainer, of_pictures: tuple[str, ...] = ()) -> Extras:
+def extras_of(container: InputContainer, of_pictures: tuple[str, ...] = (), *, is_still: bool = False) -> Extras:
     """The extras of an open file; `of_pictures` is what else its pictures hold, in words."""
     chapters = tuple(
         Chapter(each["metadata"].get("title", ""), each["start"], each["end"], each["time_base"] or _UNKNOWN)
         for each in container.chapters()
     )
-    return Extras(_tag(container.metadata, "title") or "", chapters, (*of_pictures, *_others(container)))
+    return Extras(_tag(container.metadata, "title") or "", chapters, (*of_pictures, *_others(container, is_still)))
 
 
-def _others(container: InputContainer) -> Iterator[str]:
+def _others(container: InputContainer, is_still: bool) -> Iterator[str]:
     streams = container.streams
     tags = [container.metadata, *(stream.metadata for stream in (*streams.video, *streams.data))]
     has_timecode = any(_tag(each, "timecode") is not None for each in tags)
@@ -55,7 +55,7 @@ def _others(container: InputContainer) -> Iterator[str]:
     data = [each for each in streams.data if _tag(each.metadata, "timecode") is None and not container.chapters()]
     videos, sounds, covers = further_tracks(container)
     counts = {
-        "further video track": videos,
+        "further video track": 0 if is_still else videos,  # of a HEIC picture they are its parts
         "further audio track": sounds,
         "cover image": covers,
         "subtitle track": len(streams.subtitles),

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 import av
 from av.audio.codeccontext import AudioCodecContext
-from av.codec.context import CodecContext
+from av.codec.context import CodecContext, Flags
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.video.codeccontext import VideoCodecContext
@@ -227,6 +227,8 @@ def _prepare(container: InputContainer, path: Path, size_bytes: int, present: Li
         for stream in (*container.streams.video, *container.streams.audio):
             if stream.codec_context is not None:
                 stream.codec_context.options = codec_options(present)
+                # Else a crop at the left or above is cut down to what processors like, and what it hides is shown.
+                stream.codec_context.flags |= Flags.unaligned
     except _LIBRARY_ERRORS as exc:
         raise _unreadable(path, exc) from exc
 

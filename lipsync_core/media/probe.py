@@ -216,7 +216,7 @@ def _video_info(
             int(shown.colorspace), int(shown.color_range), int(shown.color_primaries), int(shown.color_trc)
         ),
         is_still=is_image,
-        extras=extras_of(container, tuple(_lost(stream, picture, still, path))),
+        extras=extras_of(container, tuple(_lost(stream, picture, still, path)), is_still=is_image),
         says_interlaced=bool(picture and picture.interlaced_frame),
         light=hdr_light(picture) if picture and codec.name not in UNSAFE_CODECS else None,
         still_changes=still.changes if still else (),

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import av
 
+from lipsync_core.media.colour import HDR_NAMES
+
 _MATRIX_NAMES = {1: "BT.709", 5: "BT.601", 6: "BT.601", 9: "BT.2020"}  # ITU-T H.273
 
 
@@ -17,6 +19,7 @@ class Shape(NamedTuple):
     pix_fmt: str
     matrix: int
     is_full_range: bool
+    transfer: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,5 +43,6 @@ class SourceFrame:
 def described(shape: Shape) -> str:
     """In words, such as "320x240 yuv420p BT.709"."""
     matrix = _MATRIX_NAMES.get(shape.matrix, "")
-    parts = (f"{shape.width_px}x{shape.height_px}", shape.pix_fmt, matrix, "full range" * shape.is_full_range)
+    hdr = HDR_NAMES.get(shape.transfer, "")
+    parts = (f"{shape.width_px}x{shape.height_px}", shape.pix_fmt, matrix, hdr, "full range" * shape.is_full_range)
     return " ".join(part for part in parts if part)

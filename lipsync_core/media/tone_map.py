@@ -5,23 +5,18 @@ applies. Light of up to half the reference white (203 nits, BT.2408) keeps its b
 and closer to the screen's white: the reference white at 92 % of its signal, 1000 nits at 100 %.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import MappingProxyType
 
 import av
 import numpy as np
 from av.filter import Graph
 from numpy.typing import NDArray
 
-from lipsync_core.media.colour import BT709, FULL, LIMITED
+from lipsync_core.media.colour import BT709, FULL, HDR_NAMES, LIMITED, PQ
 from lipsync_core.media.probe import ColourTags
 from lipsync_core.media.working import WorkingPicture
 
-_PQ, _HLG = 16, 18  # transfer characteristics of H.273
-#: Their names by number.
-HDR_NAMES: Mapping[int, str] = MappingProxyType({_PQ: "PQ", _HLG: "HLG"})
 BT709_TAGS = ColourTags(matrix=BT709, range=LIMITED, primaries=1, transfer=1)
 _SIDE = 33  # of the table
 _WHITE_NITS, _PEAK_NITS = 203.0, 1000.0
@@ -98,7 +93,7 @@ def _cube(transfer: int) -> str:
 
 def tone_mapped(colours: NDArray[np.float64], transfer: int) -> NDArray[np.float64]:
     """(N, 3) R'G'B' of BT.709, 0..1, for (N, 3) R'G'B' of BT.2020, 0..1, in PQ (16) or HLG (18)."""
-    nits = _pq_to_nits(colours) if transfer == _PQ else _hlg_to_nits(colours)
+    nits = _pq_to_nits(colours) if transfer == PQ else _hlg_to_nits(colours)
     light = nits / _WHITE_NITS
     brightest = np.maximum(light.max(1, keepdims=True), 1e-9)
     light = (light * _compressed(brightest) / brightest) @ _TO_709.T  # the hue stays

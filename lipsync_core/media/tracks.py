@@ -17,7 +17,7 @@ from lipsync_core.errors import NoAudioError, OptionError, RefusedMediaError
 from lipsync_core.media.stream_checks import is_readable, require_within_limits, unreadable_streams
 from lipsync_core.option_specs import MAX_FPS
 
-_Rank = Callable[[Stream], tuple[bool, bool]]  # the least goes first
+_Rank = Callable[[Stream], tuple[bool, ...]]  # the least goes first
 _StreamT = TypeVar("_StreamT", VideoStream, AudioStream)
 _COVER = Disposition.attached_pic | Disposition.timed_thumbnails
 #: Spoken beside the speech of the film, not in place of it.
@@ -164,7 +164,9 @@ def _found(streams: list[_StreamT], track: str | None, kind: str, rank: _Rank) -
         number = int(track) if len(track) <= _MOST_DIGITS else len(streams)
         found = streams[number : number + 1]
     else:
-        found = sorted((each for each in streams if _is_in(each, track)), key=rank)
+        in_language = [each for each in streams if _is_in(each, track)]
+        in_any_region = [each for each in streams if _is_of_any_region(each, track)]
+        found = sorted(in_language or in_any_region, key=rank)
     if not found:
         held = ", ".join(f"{at} ({language_of(each) or 'no language'})" for at, each in enumerate(streams))
         raise OptionError(f"the file has no {kind} track {track!r}", f"it has {held}")
@@ -176,8 +178,9 @@ def _image_last(stream: Stream) -> tuple[bool, bool]:
     return is_image, not stream.disposition & Disposition.default
 
 
-def _comment_last(stream: Stream) -> tuple[bool, bool]:
-    return bool(stream.disposition & _BESIDE), not stream.disposition & Disposition.default
+def _comment_last(stream: Stream) -> tuple[bool, bool, bool]:
+    marks = stream.disposition
+    return bool(marks & _BESIDE), not marks & Disposition.default, bool(marks & Disposition.hearing_impaired)
 
 
 def _infos(streams: Sequence[_StreamT], chosen: _StreamT | None) -> tuple[TrackInfo, ...]:
@@ -198,6 +201,12 @@ def _is_in(stream: Stream, language: str) -> bool:
     """A language without a region takes each region: de takes de-AT."""
     wanted, given = _normal(language), _normal(language_of(stream))
     return bool(wanted) and (wanted == given or given.startswith(f"{wanted}-"))
+
+
+def _is_of_any_region(stream: Stream, language: str) -> bool:
+    """A track whose region is not known is taken for that of each."""
+    given = _normal(language_of(stream))
+    return bool(given) and _normal(language).startswith(f"{given}-")
 
 
 def _normal(language: str) -> str:

@@ -12,7 +12,8 @@ from av.video.format import VideoFormat
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from lipsync_core.media.colour import ANY_MATRIX, BT601, BT709, FULL, LIMITED, matrix_number
+from lipsync_core.media.bars import between_bars, chroma_steps, fitting, has_shape
+from lipsync_core.media.colour import ANY_MATRIX, BT601, BT709, FULL, HDR_NAMES, LIMITED, matrix_number
 from lipsync_core.media.planes import plane_samples
 from lipsync_core.media.probe import ColourTags, VideoInfo
 from lipsync_core.media.source_frame import Shape
@@ -21,7 +22,6 @@ _FORMATS = frozenset({"yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10
 _FULL_RANGE_FORMATS = {"yuvj420p": "yuv420p", "yuvj422p": "yuv422p", "yuvj444p": "yuv444p"}
 #: Without these swscale's short cuts darken some kinds of RGB (bgr24) by half a step, and tint it.
 _EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
-_CHROMA_PROBE_PX = 16
 #: swscale's numbers of matrices by those of H.273 (libswscale/swscale.h).
 _SWS_MATRICES = {BT709: 1, 4: 4, 5: 5, BT601: 5, 7: 7, 9: 9, 10: 9}
 _SAMPLINGS = {(2, 2): "420", (2, 1): "422", (1, 1): "444", (4, 1): "422", (4, 4): "420", (1, 2): "444"}
@@ -55,12 +55,11 @@ def working_format(pix_fmt: str) -> str:
         return pix_fmt
     if pix_fmt in _FULL_RANGE_FORMATS:
         return _FULL_RANGE_FORMATS[pix_fmt]
-    source = VideoFormat(pix_fmt, _CHROMA_PROBE_PX, _CHROMA_PROBE_PX)
+    source = VideoFormat(pix_fmt)
     if _has_no_chroma_planes(source):
         depth = 8 if source.has_palette or not source.components else source.components[0].bits
         return "yuv420p" if depth <= 8 else "yuv420p10le"
-    steps = (_CHROMA_PROBE_PX // source.chroma_width(), _CHROMA_PROBE_PX // source.chroma_height())
-    return f"yuv{_SAMPLINGS.get(steps, '420')}p" + ("10le" if source.components[0].bits > 8 else "")
+    return f"yuv{_SAMPLINGS.get(chroma_steps(source), '420')}p" + ("10le" if source.components[0].bits > 8 else "")
 
 
 def working_picture(info: VideoInfo) -> WorkingPicture:
@@ -110,7 +109,8 @@ class PictureConverter:
         source = self._source
         own, first = (_SWS_MATRICES.get(each.matrix) for each in (shape, source))
         is_recoded = own != first and None not in (own, first)
-        return is_recoded or shape != source._replace(matrix=shape.matrix)
+        is_relit = HDR_NAMES.get(shape.transfer) != HDR_NAMES.get(source.transfer)
+        return is_recoded or is_relit or shape != source._replace(matrix=shape.matrix, transfer=shape.transfer)
 
     def reduced(self, picture: av.VideoFrame) -> av.VideoFrame:
         """`picture` at the smaller size, where it is to be scaled and has not been; with its times."""
@@ -121,6 +121,13 @@ class PictureConverter:
         return self._rescaled(picture, target.width_px, target.height_px)
 
     def _rescaled(self, picture: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
+        """`picture` at that size, between black bars if it has another shape than the first one."""
+        if has_shape(picture, width, height):
+            return self._scaled(picture, width, height)
+        inner = self._scaled(picture, *fitting(picture, width, height))
+        return between_bars(inner, width, height, is_full_range=self.target.colour.range == FULL)
+
+    def _scaled(self, picture: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
         target = self.target
         code_range = ColorRange.JPEG if target.colour.range == FULL else ColorRange.MPEG
         if not _has_no_chroma_planes(picture.format):
@@ -169,7 +176,7 @@ def copied(picture: av.VideoFrame) -> av.VideoFrame:
 
 def _shape(picture: av.VideoFrame) -> Shape:
     is_full = picture.format.name in _FULL_RANGE_FORMATS or int(picture.color_range) == FULL
-    return Shape(*_size_and_format(picture), int(picture.colorspace), is_full)
+    return Shape(*_size_and_format(picture), int(picture.colorspace), is_full, int(picture.color_trc))
 
 
 def _size_and_format(picture: av.VideoFrame) -> tuple[int, int, str]:

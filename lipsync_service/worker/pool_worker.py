@@ -42,6 +42,7 @@ from lipsync_service.settings import load_settings, require_source
 from lipsync_service.worker.cancelling import CANCELLING_RUNS
 from lipsync_service.worker.crash_report import may_report
 from lipsync_service.worker.due_runs import DueRuns, spread_s
+from lipsync_service.worker.few_heaps import keep_few_heaps
 from lipsync_service.worker.run_events import RunEvent, run_events
 from lipsync_service.worker.run_processes import WorkSeen, end_process, process_of
 from lipsync_service.worker.stated_rules import state_rules
@@ -280,4 +281,5 @@ if __name__ == "__main__":
         os.environ.setdefault(name, value)
     refresh_global_settings_context()  # Prefect has read its settings when it was imported
     trim_worker()
+    keep_few_heaps()
     app()

@@ -230,9 +230,10 @@ def packed_frame(memory: SharedPictures, width: int = 64, height: int = 48) -> b
         {"time_base": (1, 0)},
         {"pts": -1},
         {"index": "a text"},
-        {"other_shape": [64, 48, "no format", 1, False]},
-        {"other_shape": [64, -48, "yuv420p", 1, False]},
-        {"other_shape": [64, 48, "yuv420p", 300, False]},
+        {"other_shape": [64, 48, "no format", 1, False, 1]},
+        {"other_shape": [64, -48, "yuv420p", 1, False, 1]},
+        {"other_shape": [64, 48, "yuv420p", 300, False, 1]},
+        {"other_shape": [64, 48, "yuv420p", 1, False, -1]},
         {"other_shape": [64, 48]},
     ],
 )

@@ -72,3 +72,33 @@ def test_a_shown_part_without_the_other_kind_says_nothing_of_it(
     sound = tmp_path / "sound.wav"
     ffmpeg("-i", speech_wav, "-t", "0.4", sound)
     assert write_untouched(tmp_path / "joined.ts", sound, tmp_path / "out.mp4").changes == ()
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p10le"])
+def test_a_picture_of_another_shape_stands_between_bars(
+    pix_fmt: str, speech_wav: Path, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    parts = [
+        part(tmp_path / f"{size}.ts", ffmpeg, size, "bt601", pix_fmt=pix_fmt).read_bytes()
+        for size in ("160x120", "90x120")
+    ]
+    (tmp_path / "joined.ts").write_bytes(b"".join(parts))
+    sound = tmp_path / "sound.wav"
+    ffmpeg("-i", speech_wav, "-t", "0.8", sound)
+    write_untouched(tmp_path / "joined.ts", sound, tmp_path / "out.mp4")
+    last = shown(tmp_path / "out.mp4", sound=None, folder=tmp_path).pictures[-1].astype(int)
+    np.testing.assert_allclose(last[10:110, 40:120].mean((0, 1)), COLOUR, atol=3)
+    for bar in (last[:, :28], last[:, -30:]):
+        np.testing.assert_allclose(bar.mean((0, 1)), 0, atol=3)
+
+
+def test_a_crop_at_the_left_hides_what_it_hides_in_players(speech_wav: Path, tmp_path: Path, ffmpeg: Ffmpeg) -> None:
+    plain, cropped = tmp_path / "plain.mp4", tmp_path / "cropped.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=320x240:d=0.4", "-c:v", "libx264", "-crf", "4", plain)
+    crop = "h264_metadata=crop_left=20:crop_right=10:crop_top=8:crop_bottom=2"
+    ffmpeg("-i", plain, "-c", "copy", "-bsf:v", crop, cropped)
+    written = write_untouched(cropped, speech_wav, tmp_path / "out.mp4")
+    assert (written.width_px, written.height_px) == (290, 230)
+    first = shown(tmp_path / "out.mp4", sound=None, folder=tmp_path).pictures[0].astype(int)
+    wanted = shown(plain, sound=None, folder=tmp_path).pictures[0, 8:238, 20:310].astype(int)
+    assert np.abs(first - wanted).mean() < 4

@@ -66,7 +66,10 @@ def test_the_chosen_pictures_are_decoded(film: Path, track: str | None, is_brigh
 
 @pytest.mark.parametrize(
     ("track", "hz"),
-    [(None, HIGH_HZ), ("0", LOW_HZ), ("1", HIGH_HZ), ("de", LOW_HZ), ("ger", LOW_HZ), ("DEU", LOW_HZ), ("en", HIGH_HZ)],
+    [
+        *((None, HIGH_HZ), ("0", LOW_HZ), ("1", HIGH_HZ), ("de", LOW_HZ), ("ger", LOW_HZ), ("DEU", LOW_HZ)),
+        *(("en", HIGH_HZ), ("en-US", HIGH_HZ), ("de_AT", LOW_HZ)),
+    ],
 )
 def test_the_chosen_sound_is_heard_and_written(film: Path, tmp_path: Path, track: str | None, hz: int) -> None:
     heard = np.concatenate(list(SpeechReader(film, StageClock(), track=track)))
@@ -94,6 +97,13 @@ def test_a_description_for_the_blind_is_taken_only_where_there_is_no_other(film:
     assert [track.is_chosen for track in probe(silent_first).audio_tracks] == [False, True]
     heard = np.concatenate(list(SpeechReader(silent_first, StageClock())))
     assert pitch_hz(heard) == pytest.approx(LOW_HZ, abs=5)
+
+
+def test_sound_for_the_hard_of_hearing_goes_behind_the_plain_one(film: Path, tmp_path: Path, ffmpeg: Ffmpeg) -> None:
+    path = tmp_path / "hearing.ts"
+    marks = ("-disposition:a:0", "hearing_impaired", "-disposition:a:1", "0")
+    ffmpeg("-i", film, "-map", "0:v:0", "-map", "0:a:0", "-map", "0:a:1", *marks, "-c", "copy", path)
+    assert [track.is_chosen for track in probe(path).audio_tracks] == [False, True]
 
 
 def test_tracks_are_listed(film: Path) -> None:
