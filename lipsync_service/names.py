@@ -12,7 +12,9 @@ GC_FLOW: Final = "lipsync-gc"
 #: FLOW/DEPLOYMENT, as `prefect.yaml` registers them.
 JOB_DEPLOYMENT: Final = f"{JOB_FLOW}/lipsync"
 GPU_DEPLOYMENT: Final = f"{GPU_FLOW}/lipsync-gpu"
+BULK_DEPLOYMENT: Final = f"{BULK_FLOW}/lipsync-bulk"
 GC_DEPLOYMENT: Final = f"{GC_FLOW}/lipsync-gc"
+DEPLOYMENTS: Final = (JOB_DEPLOYMENT, GPU_DEPLOYMENT, BULK_DEPLOYMENT, GC_DEPLOYMENT)
 
 CPU_POOL: Final = "lipsync-cpu"
 GPU_POOL: Final = "lipsync-gpu"

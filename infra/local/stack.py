@@ -1,7 +1,6 @@
 """The parts of the local stack, started in the order of their dependencies."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,11 +12,12 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.settings import get_current_settings
 
 from infra.local.client_env import write_ledger_env
+from infra.local.deployments import register_deployments
 from infra.local.layout import LOOPBACK, Layout
 from infra.local.objects import NAME as S3_NAME
 from infra.local.objects import S3Keys, start_objects
 from infra.local.postgres import DatabaseUrls, start_postgres, stop_postgres
-from infra.local.process import Service, ServiceFolder, StackError, is_taken, require_free
+from infra.local.process import Service, ServiceFolder, is_taken, require_free
 from infra.local.secret import kept_secret
 from lipsync_core.errors import OptionError, OutputError
 from lipsync_service.deploy.automation import drop_automation
@@ -36,7 +36,6 @@ _SERVER = "prefect-server"
 _LAUNCHER = "launcher"
 _WATCHER = "watcher"
 _WORKER = "worker-"
-_DEPLOY_LIMIT_S = 180
 
 Say = Callable[[str], None]
 
@@ -133,20 +132,8 @@ class Stack:
         with server_client(self.layout.api_url) as client:
             ensure_pools(client)
             drop_automation(client)
-        command = [*_prefect(), "--no-prompt", "deploy", "--all"]
-        done = subprocess.run(  # noqa: S603 - the stack's own command
-            command,
-            cwd=self.layout.source,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_DEPLOY_LIMIT_S,
-        )
-        if done.returncode:
             log = self.services.log_path("deployments")
-            log.write_text(done.stdout + done.stderr, encoding="utf-8")
-            raise StackError("the deployments are not registered", f"see {log}")
+            register_deployments(client, self.layout.source, environment, log)
 
     def _start_launcher(self, environment: dict[str, str]) -> None:
         path = self.layout.launcher

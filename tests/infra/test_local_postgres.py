@@ -66,3 +66,10 @@ def test_another_program_with_its_process_id_is_not_taken_for_it(layout: Layout)
     with psycopg.connect(ordered(layout, "start")) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
     assert noted(layout) != os.getpid()
+
+
+def test_its_cache_is_small_from_the_first_start_on(layout: Layout) -> None:
+    for _ in range(2):
+        with psycopg.connect(ordered(layout, "start")) as connection:
+            assert connection.execute("SHOW shared_buffers").fetchall() == [("64MB",)]
+        ordered(layout, "stop")

@@ -34,3 +34,22 @@ def test_up_again_starts_nothing_and_data_outlives_down_and_up(service: "Service
     assert (known, working) == ({}, [])
     assert service.api.get("/deployments/name/lipsync/lipsync").json()["id"] == deployment
     assert service.get("inputs/note.txt", tmp_path / "again.txt").read_text() == "kept"
+
+
+def test_deployments_are_registered_again_only_where_one_is_missing_or_the_code_has_changed(
+    service: "Service",
+) -> None:
+    def found() -> tuple[str, str]:
+        answer = service.api.get("/deployments/name/lipsync-bulk/lipsync-bulk").raise_for_status().json()
+        return answer["id"], answer["updated"]
+
+    before = found()
+    service.stack("up")
+    assert found() == before
+    service.api.delete(f"/deployments/{before[0]}").raise_for_status()
+    service.stack("up")
+    missing = found()
+    assert missing[0] != before[0]
+    service.api.patch("/variables/name/lipsync_deployed", json={"value": "of other code"}).raise_for_status()
+    service.stack("up")
+    assert found()[1] > missing[1]
