@@ -8,6 +8,7 @@ from pathlib import Path
 
 import prefect
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import VariableCreate, VariableUpdate
 from prefect.exceptions import ObjectNotFound
 
 from infra.local.process import StackError
@@ -62,11 +63,8 @@ def _modules(source: Path) -> Iterator[Path]:
 
 
 def _present(client: SyncPrefectClient) -> str | None:
-    try:
-        answer = client.request("GET", "/variables/name/{name}", path_params={"name": _VARIABLE})
-    except ObjectNotFound:
-        return None
-    return str(answer.json().get("value"))
+    variable = client.read_variable_by_name(_VARIABLE)
+    return None if variable is None else str(variable.value)
 
 
 def _is_there(client: SyncPrefectClient, name: str) -> bool:
@@ -79,6 +77,6 @@ def _is_there(client: SyncPrefectClient, name: str) -> bool:
 
 def _keep(client: SyncPrefectClient, digest: str) -> None:
     if _present(client) is None:
-        client.request("POST", "/variables/", json={"name": _VARIABLE, "value": digest})
+        client.create_variable(VariableCreate(name=_VARIABLE, value=digest))
     else:
-        client.request("PATCH", "/variables/name/{name}", path_params={"name": _VARIABLE}, json={"value": digest})
+        client.update_variable(VariableUpdate(name=_VARIABLE, value=digest))
