@@ -103,15 +103,16 @@ class ReadingRoom:
 
         After a whole answer it is kept; otherwise it ends with the block, as does each one with memory for pictures.
         """
-        kind = _kind_of(request)
+        kind, message = _kind_of(request), Message(Kind.VALUE, 0, pickle.dumps(request))
         answers = self._kept.take(kind)
-        if answers is not None and memory is not None:
+        if answers is not None and (memory is not None or not _is_sent(answers, message)):
             answers.close()
             answers = None
-        answers = answers or self._new(request, memory)
+        if answers is None:
+            answers = self._new(request, memory)
+            send(answers.connection, message)
         is_whole = False
         try:
-            send(answers.connection, Message(Kind.VALUE, 0, pickle.dumps(request)))
             yield answers
             is_whole = memory is None and answers.is_whole
         except BrokenWireError as exc:
@@ -183,6 +184,15 @@ _prepared: ReadingRoom | None = None
 def is_possible() -> bool:
     """Whether this system has what a reading room needs."""
     return sys.platform == "linux"
+
+
+def _is_sent(answers: Answers, message: Message) -> bool:
+    """Send to a reader that waited; False where it has ended meanwhile."""
+    try:
+        send(answers.connection, message)
+    except OSError:
+        return False
+    return True
 
 
 def _kind_of(request: Request) -> tuple[Any, ...]:
