@@ -24,6 +24,7 @@ from lipsync_core.limit_errors import CpuLimitError, TimeLimitError
 from lipsync_core.limits import limits
 
 _OUR_LOGGERS = "lipsync_core"
+_MOST_LINES = 10_000  # a damaged film may have one a picture
 _NS = 1e9
 _GET_ANOTHER = "give another file, or encode this one anew"
 
@@ -38,11 +39,19 @@ class Answers:
         self._shown = shown
         self._room = room
         self._cpu_ns = 0
+        self._lines = 0
         self.is_whole = False  # the last request was answered to its end
 
     def close(self) -> None:
         """Let the reader end."""
         self.connection.close()
+
+    def is_ready(self) -> bool:
+        """Whether the reader, which waited, has taken the request that was just sent to it."""
+        try:
+            return self._next().kind is Kind.READY
+        except LipSyncError:
+            return False
 
     def value(self) -> bytes:
         """The one value.
@@ -62,6 +71,8 @@ class Answers:
         """Let the reader send one more item. The number says which room the last one has left, if that matters."""
         try:
             self.connection.sendall(bytes((number,)))
+        except BlockingIOError as exc:  # no reader leaves so much unread
+            raise self.broken() from exc
         except OSError:
             _log.debug("%s: the reader has sent its last item and ended", self._shown)
 
@@ -81,7 +92,9 @@ class Answers:
             elif message.kind is Kind.EXIT:
                 raise self._ended(unpacked(message.payload, int))
             elif message.kind is Kind.LOG:
-                _relay(unpacked(message.payload, LogLine))
+                self._lines += 1
+                if self._lines <= _MOST_LINES:
+                    _relay(unpacked(message.payload, LogLine))
             else:
                 raise self.broken()
 
@@ -131,5 +144,6 @@ class Answers:
 
 def _relay(line: LogLine) -> None:
     """Log a reader's line here, if it is from a logger of this package."""
-    if line.logger.split(".")[0] == _OUR_LOGGERS:
+    # Of loggers that there are: a name would stay here for good.
+    if line.logger.split(".")[0] == _OUR_LOGGERS and line.logger in logging.Logger.manager.loggerDict:
         logging.getLogger(line.logger).log(line.level, "%s", one_line(line.text))

@@ -34,14 +34,18 @@ def confine(files: Iterable[Path], limits: ReaderLimits) -> tuple[str, ...]:
     signal nobody and reach no network. Call it while the process has one thread.
     """
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write fails, and the process goes on
-    addresses = limits.memory_bytes + int(_STATM.read_text().split()[0]) * resource.getpagesize()
-    _limit(resource.RLIMIT_AS, addresses)
+    _limit(resource.RLIMIT_AS, limits.memory_bytes + address_space_bytes())
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_NOFILE, _MOST_FILES)
     _limit(resource.RLIMIT_CORE, 0)
     renew_time(limits)
     done = (True, confine_to(files, module_folders()), filter_system_calls())
     return tuple(kind for kind, is_done in zip(KINDS, done, strict=True) if is_done)
+
+
+def address_space_bytes() -> int:
+    """The addresses that this process uses, which its limit of memory counts."""
+    return int(_STATM.read_text().split()[0]) * resource.getpagesize()
 
 
 def renew_time(limits: ReaderLimits) -> None:

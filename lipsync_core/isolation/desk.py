@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from lipsync_core.isolation.confinement import module_folders
-from lipsync_core.isolation.wire import Kind, Message, packed, send
+from lipsync_core.isolation.wire import Kind, Message, encoded, packed
 
 #: Reads one request from a connection, and writes the answer to it; the descriptor is that of memory for pictures.
 Read = Callable[[socket.socket, int | None], None]
@@ -34,6 +34,7 @@ class Desk:
         self._requests = requests
         self._read = read
         self._readers: dict[int, tuple[int, socket.socket]] = {}  # a connection's descriptor -> its reader's process
+        self._last_words: dict[int, tuple[socket.socket, bytes]] = {}  # for askers that have not read all before
         self._wakeup = socket.socketpair()
         self._poll = select.poll()
 
@@ -60,6 +61,8 @@ class Desk:
             elif descriptor == self._requests.fileno():
                 if not self._take_request():
                     return False
+            elif descriptor in self._last_words:
+                self._say_last(*self._last_words.pop(descriptor))
             elif descriptor in self._readers:  # its asker has closed the other end
                 self._poll.unregister(descriptor)
                 os.kill(self._readers[descriptor][0], signal.SIGKILL)
@@ -91,6 +94,8 @@ class Desk:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for _, other in self._readers.values():
                 other.close()
+            for waiting, _ in self._last_words.values():
+                waiting.close()
             for end in (self._requests, *self._wakeup):
                 end.close()
             self._read(connection, memory)
@@ -106,8 +111,22 @@ class Desk:
             with suppress(KeyError):
                 self._poll.unregister(descriptor)
             connection.setblocking(False)
-            with suppress(OSError):  # the asker has gone, or has read the answer and left
-                send(connection, Message(Kind.EXIT, 0, packed(os.waitstatus_to_exitcode(status))))
+            self._say_last(connection, encoded(Message(Kind.EXIT, 0, packed(os.waitstatus_to_exitcode(status)))))
+
+    def _say_last(self, connection: socket.socket, words: bytes) -> None:
+        """Tell the asker how its reader has ended, at once or when it has read what came before."""
+        with suppress(KeyError):
+            self._poll.unregister(connection)
+        try:
+            words = words[connection.send(words) :]
+        except BlockingIOError:
+            pass
+        except OSError:  # the asker has gone, or has read the answer and left
+            words = b""
+        if words:
+            self._last_words[connection.fileno()] = (connection, words)
+            self._poll.register(connection, select.POLLOUT)
+        else:
             connection.close()
 
 

@@ -8,6 +8,7 @@ import fcntl
 import mmap
 import os
 import weakref
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -61,7 +62,8 @@ class SharedPictures:
         self.release = release or (lambda _: None)
         self._map = mmap.mmap(descriptor, _CAPACITY_BYTES)
         self._slot_bytes = 0
-        self._lent = 0
+        self._lent: dict[int, tuple[weakref.ref[NDArray[np.uint8]], int]] = {}  # with their slots
+        self._freed: deque[weakref.ref[NDArray[np.uint8]]] = deque()
         self.free: list[int] = []  # slots that the reader may write to
 
     @classmethod
@@ -125,6 +127,7 @@ class SharedPictures:
         """
         described = unpacked(data, _Described)
         _check(described)
+        self._take_back()
         picture = self._lend(described) or self._copy(described)
         picture.colorspace, picture.color_range, picture.color_primaries, picture.color_trc = described.colour
         picture.pts, picture.time_base = described.pts, described.time_base
@@ -145,18 +148,21 @@ class SharedPictures:
         """
         width, height = described.width_px, described.height_px
         is_possible = described.pix_fmt == "yuv420p" and height % 4 == 0 and width % 2 == 0
-        if not is_possible or self._lent + 1 >= _slots(described.slot_bytes):
+        if not is_possible or len(self._lent) + 1 >= _slots(described.slot_bytes):
             return None
         start = described.slot * described.slot_bytes
         rows: NDArray[np.uint8] = np.ndarray((height * 3 // 2, width), np.uint8, self._map, start)
         picture = av.VideoFrame.from_numpy_buffer(rows, "yuv420p")
-        self._lent += 1
-        weakref.finalize(rows, self._take_back, described.slot).atexit = False
+        # Nothing of ours runs as the rows go: what a signal's handler raises there would be lost.
+        freed = weakref.ref(rows, self._freed.append)
+        self._lent[id(freed)] = (freed, described.slot)
         return picture
 
-    def _take_back(self, slot: int) -> None:
-        self._lent -= 1
-        self.release(slot)
+    def _take_back(self) -> None:
+        """Have the reader use the slots again whose frames have been freed."""
+        while self._freed:
+            _, slot = self._lent.pop(id(self._freed.popleft()))
+            self.release(slot)
 
     def _copy(self, described: _Described) -> av.VideoFrame:
         picture = av.VideoFrame(described.width_px, described.height_px, described.pix_fmt)

@@ -1,5 +1,6 @@
 """A reader: a process that answers requests about one stranger's file, confined before it opens it."""
 
+import gc
 import logging
 import os
 import pickle
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lipsync_core.errors import LimitError, LipSyncError
-from lipsync_core.isolation.confinement import ReaderLimits, confine, renew_time
+from lipsync_core.isolation.confinement import ReaderLimits, address_space_bytes, confine, renew_time
 from lipsync_core.isolation.items import Items, items_of
 from lipsync_core.isolation.pictures import SharedPictures
 from lipsync_core.isolation.wire import (
@@ -35,6 +36,7 @@ from lipsync_core.media.allowed import Allowed, allowing
 from lipsync_core.shortage import shortage_behind
 from lipsync_core.threads import codec_threads, threads_limited
 
+_MOST_LEFT_BYTES = 32 << 20
 _ROLLUP = Path("/proc/self/smaps_rollup")
 
 
@@ -60,9 +62,10 @@ confinement: tuple[str, ...] = ()
 def answer(connection: socket.socket, memory: int | None) -> None:
     """Read requests about the same files from `connection`, do them, and write the answers to it.
 
-    It ends with the asker, after a failure, and after a stream of pictures.
+    It ends with the asker, after a failure or a stream of pictures, and where a request has left much memory in use.
     """
     global confinement
+    begun_bytes = address_space_bytes()
     while True:
         try:
             request: Request = pickle.loads(receive(connection).payload)  # noqa: S301 - of the process that forked this one
@@ -76,6 +79,7 @@ def answer(connection: socket.socket, memory: int | None) -> None:
                 items = items_of(function, pictures) if request.is_stream else None
                 codec_threads()  # looks at files of the system, once
                 if confinement:
+                    reading.say(Kind.READY)
                     renew_time(request.room)
                 else:
                     confinement = confine(request.files, request.room)
@@ -87,8 +91,16 @@ def answer(connection: socket.socket, memory: int | None) -> None:
         except Exception as error:
             reading.say(Kind.FAILURE, packed(_failure(error, request.room)))
             return
-        if memory is not None:
+        if memory is not None or not _is_as_it_was(begun_bytes, request.room):
             return
+
+
+def _is_as_it_was(begun_bytes: int, room: ReaderLimits) -> bool:
+    """Whether this process may wait for a next request: what it still holds is missing in the room for that one."""
+    most = min(_MOST_LEFT_BYTES, room.memory_bytes // 16)
+    if address_space_bytes() - begun_bytes > most:
+        gc.collect()  # PyAV's frames refer to themselves
+    return address_space_bytes() - begun_bytes <= most
 
 
 class _Reading:

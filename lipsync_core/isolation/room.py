@@ -33,6 +33,7 @@ from lipsync_core.threads import codec_threads
 
 _TIMEVAL = struct.Struct("@ll")
 _REQUEST = b"r"
+_SEND_S = 60.0  # to a reader: a machine may be busy
 #: The modules of the functions that readers do: each reader would import them otherwise.
 _READ_BY = tuple(
     f"lipsync_core.media.{name}" for name in ("probe", "starts", "field_choice", "decode", "sound", "sound_copy")
@@ -118,7 +119,7 @@ class ReadingRoom:
         except BrokenWireError as exc:
             raise answers.broken() from exc
         finally:
-            if is_whole:
+            if is_whole and _kind_of(request) == kind:
                 self._kept.keep(kind, answers)
             else:
                 answers.close()
@@ -126,6 +127,7 @@ class ReadingRoom:
     def _new(self, request: Request, memory: SharedPictures | None) -> Answers:
         connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(request.room.wait_s))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(min(_SEND_S, request.room.wait_s)))
         with theirs:
             self._hand_over([theirs.fileno(), *([] if memory is None else [memory.descriptor])])
         return Answers(connection, ", ".join(map(str, request.files)) or "a file", request.room)
@@ -192,21 +194,21 @@ def _is_sent(answers: Answers, message: Message) -> bool:
         send(answers.connection, message)
     except OSError:
         return False
-    return True
+    return answers.is_ready()
 
 
 def _kind_of(request: Request) -> tuple[Any, ...]:
     """What a reader is confined to: a file that has taken another's place is not read by the other's reader."""
-    present = (request.allowed, request.limits, request.room, request.threads)
-    return (*present, *((path, _number_of(path)) for path in request.files))
+    present = (os.getpid(), request.allowed, request.limits, request.room, request.threads)
+    return (*present, *((path, _version_of(path)) for path in request.files))
 
 
-def _number_of(path: Path) -> tuple[int, int] | None:
+def _version_of(path: Path) -> tuple[int, int, int] | None:
     try:
         status = path.stat()
     except (OSError, ValueError):
         return None
-    return status.st_dev, status.st_ino
+    return status.st_dev, status.st_ino, status.st_ctime_ns
 
 
 def _files_of(values: tuple[Any, ...]) -> Iterator[Path]:

@@ -21,7 +21,7 @@ from lipsync_core import errors, limit_errors
 from lipsync_core.errors import LipSyncError
 
 _HEAD = struct.Struct("<BQI")  # kind, nanoseconds of CPU so far, bytes that follow
-_MAX_BYTES = 256 << 20
+_MAX_BYTES = 64 << 20
 _MOST_CHARS = 4000
 _UNDECODED = frozenset(map(chr, range(0xDC80, 0xDD00)))  # surrogateescape, PEP 383
 
@@ -34,6 +34,7 @@ class Kind(IntEnum):
     ITEM = 3  # one of the items that it yields
     END = 4  # there are no more
     LOG = 5
+    READY = 7  # a reader that waited has taken another request
     EXIT = 6  # from the desk: the reader's process has ended, with this status
 
 
@@ -74,7 +75,12 @@ class EndedWireError(Exception):
 
 def send(connection: socket.socket, message: Message) -> None:
     """Send all of `message`; raises OSError where the other side is gone."""
-    connection.sendall(_HEAD.pack(message.kind, message.cpu_ns, len(message.payload)) + message.payload)
+    connection.sendall(encoded(message))
+
+
+def encoded(message: Message) -> bytes:
+    """`message` as it crosses."""
+    return _HEAD.pack(message.kind, message.cpu_ns, len(message.payload)) + message.payload
 
 
 def receive(connection: socket.socket) -> Message:

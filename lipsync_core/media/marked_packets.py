@@ -4,16 +4,24 @@ from __future__ import annotations  # av.Packet takes its type argument in annot
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from lipsync_core.structure.boxes import whole
 
 _MP4_FORMAT = "mov,mp4,m4a,3gp,3g2,mj2"  # the name of FFmpeg's demuxer
 
-_Packet = TypeVar("_Packet", bound="av.Packet[Any]")
+_Stream = TypeVar("_Stream", VideoStream, AudioStream)
+
+
+def shown_packets(container: InputContainer, stream: _Stream, path: Path) -> Iterator[av.Packet[_Stream]]:
+    """The packets of a stream of the open file at `path`, from its present position on."""
+    packets: Iterable[av.Packet[_Stream]] = container.demux(stream)
+    return _unmarked(packets) if is_fragmented(container, path) else iter(packets)
 
 
 def is_fragmented(container: InputContainer, path: Path) -> bool:
@@ -24,7 +32,7 @@ def is_fragmented(container: InputContainer, path: Path) -> bool:
         return any(box.name == b"moof" for box in whole(file, path.stat().st_size).children())
 
 
-def unmarked(packets: Iterable[_Packet]) -> Iterator[_Packet]:
+def _unmarked(packets: Iterable[av.Packet[_Stream]]) -> Iterator[av.Packet[_Stream]]:
     """`packets` of a file of fragments, without the mark of those whose time is not later than the one before.
 
     FFmpeg's MP4s with a fragment for each frame state every other time one packet too late, and its demuxer then marks
@@ -37,7 +45,7 @@ def unmarked(packets: Iterable[_Packet]) -> Iterator[_Packet]:
         if not (packet.is_discard and is_repeated):
             yield packet
             continue
-        copy = cast(_Packet, av.Packet(bytes(packet)))
+        copy = cast("av.Packet[_Stream]", av.Packet(bytes(packet)))
         copy.stream, copy.time_base = packet.stream, packet.time_base
         copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
         copy.is_keyframe = packet.is_keyframe

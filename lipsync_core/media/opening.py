@@ -50,7 +50,7 @@ _IMAGES = "_pipe"  # FFmpeg's demuxers of one image each end in this
 _WEBP_HEAD_BYTES, _WEBP_ANIMATED = 21, 0x02
 _PLAYLIST = b"#EXTM3U"  # RFC 8216, 4.3.1.1; FFmpeg knows one by its name alone
 _PROBED = re.compile(r"Format (\S+) (probed|detected)")  # detected: with a low score, such as of a text
-_passed: dict[tuple[int, int, int, int, Limits], None] = {}  # versions of files whose structure is checked
+_passed: dict[tuple[int, int, int, int, int, Limits], None] = {}  # versions of files whose structure is checked
 _MOST_PASSED = 64
 #: What FFmpeg's wrapper raises where a file holds a number that it does not expect.
 _LIBRARY_ERRORS = (ValueError, ArithmeticError, AttributeError, TypeError, RuntimeError, LookupError)
@@ -153,7 +153,7 @@ def _opened(file: BinaryIO, path: Path, hardware: HWAccel | None) -> Iterator[In
 
 def _check_once(file: BinaryIO, status: os.stat_result, present: Limits) -> None:
     """Check the structure of a file; a job opens each of its files several times."""
-    version = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, present)
+    version = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, present)
     if version not in _passed:
         with opening_room(present):
             check_structure(file, status.st_size, present)

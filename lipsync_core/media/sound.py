@@ -18,7 +18,7 @@ from lipsync_core.apart import streamed_apart
 from lipsync_core.errors import NoAudioError
 from lipsync_core.media.channel_order import native_order, own_orders
 from lipsync_core.media.joins import clock_of
-from lipsync_core.media.marked_packets import is_fragmented, unmarked
+from lipsync_core.media.marked_packets import shown_packets
 from lipsync_core.media.mixing import Survey, mixable, surveyed
 from lipsync_core.media.opening import open_media, reading
 from lipsync_core.media.sound_frames import frame_like, part_of, with_finite_samples
@@ -134,8 +134,7 @@ def _survey(path: Path, _version: int, track: str | None) -> Survey:
 
 def _decoded(container: InputContainer, stream: AudioStream, path: Path) -> Iterator[av.AudioFrame]:
     clock = clock_of(path, container)
-    packets: Iterable[av.Packet[AudioStream]] = container.demux(stream)
-    for packet in unmarked(packets) if is_fragmented(container, path) else packets:
+    for packet in shown_packets(container, stream, path):
         clock.mend(packet)
         try:
             frames = packet.decode()

@@ -46,47 +46,65 @@ def gapless(
     Raises:
         DurationLimitError: the holes of the sound called `name` are beyond all measure.
     """
-    anchor_s: Fraction | None = None  # the stream's time at sample 0
     source, ahead = iter(frames), deque[av.AudioFrame]()
-    silence_s = Fraction(0)  # in holes
+    holes = _Holes(name)
     passing = 0  # frames whose gap is known not to last
-    is_start, given = not count, 0
-    last_gap_s = Fraction(0)
+    given = 2 if count else 0
     while frame := ahead.popleft() if ahead else next(source, None):
         if not count and lead_s:
             count = round(lead_s * frame.sample_rate)
             yield from _silence(frame, count)
         time_s = _time_s(frame)
         if time_s is not None:
-            anchor_s = time_s - Fraction(count, frame.sample_rate) if anchor_s is None else anchor_s
-            gap_s = time_s - anchor_s - Fraction(count, frame.sample_rate)
-            least_s = jitter_s
-            if is_start and given == 1:
-                least_s = min(jitter_s, FIRST_JITTER_S)
-            elif gap_s - last_gap_s > STEP_S:
-                least_s = min(jitter_s, STEP_S)
-            last_gap_s = gap_s
+            gap_s = holes.gap_s(time_s, Fraction(count, frame.sample_rate))
+            step_s = FIRST_JITTER_S if given == 1 else STEP_S
+            least_s = min(jitter_s, step_s) if holes.risen_s > step_s else jitter_s
             if least_s < gap_s <= max_gap_s:
                 if not passing:
                     gap_s, passing = _lasting_gap(gap_s, frame, source, ahead, least_s)
-                    last_gap_s -= gap_s
-                    missing = round(gap_s * frame.sample_rate)
+                    missing = holes.fill(gap_s, count, frame.sample_rate)
                     count += missing
-                    silence_s += gap_s
-                    _require_sound(silence_s, Fraction(count, frame.sample_rate), name)
                     yield from _silence(frame, missing)
             elif abs(gap_s) > jitter_s:
-                anchor_s += gap_s
-                last_gap_s = Fraction(0)
+                holes.leave(gap_s)
         passing = max(0, passing - 1)
         count += frame.samples
         given += 1
         yield frame
 
 
-def _require_sound(silence_s: Fraction, all_s: Fraction, name: str) -> None:
-    if silence_s > _MOST_SILENCE_S + _MOST_SILENCE * (all_s - silence_s):
-        raise DurationLimitError(f"{name} is nearly all holes in time", "give a sound without them")
+class _Holes:
+    """Those of the sound called `name`, as its frames come with their times."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._silence_s = Fraction(0)  # in holes that were filled
+        self._anchor_s: Fraction | None = None  # the stream's time at sample 0
+        self._last_s = Fraction(0)
+        self.risen_s = Fraction(0)  # by how much the last gap is longer than the one before
+
+    def gap_s(self, time_s: Fraction, placed_s: Fraction) -> Fraction:
+        """How much later a frame's time is than its place among the samples."""
+        if self._anchor_s is None:
+            self._anchor_s = time_s - placed_s
+        gap_s = time_s - self._anchor_s - placed_s
+        self.risen_s, self._last_s = gap_s - self._last_s, gap_s
+        return gap_s
+
+    def fill(self, gap_s: Fraction, count: int, rate_hz: int) -> int:
+        """How many samples a hole takes that begins behind `count` of them; raises as `gapless`."""
+        missing = round(gap_s * rate_hz)
+        self._last_s -= gap_s
+        self._silence_s += gap_s
+        heard_s = Fraction(count + missing, rate_hz) - self._silence_s
+        if self._silence_s > _MOST_SILENCE_S + _MOST_SILENCE * heard_s:
+            raise DurationLimitError(f"{self._name} is nearly all holes in time", "give a sound without them")
+        return missing
+
+    def leave(self, gap_s: Fraction) -> None:
+        """Take the times as they are from here on."""
+        self._anchor_s = (self._anchor_s or Fraction(0)) + gap_s
+        self._last_s = Fraction(0)
 
 
 def without_overlaps(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:

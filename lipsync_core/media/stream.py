@@ -1,7 +1,7 @@
 """The pictures of one file in decoder order, from the beginning or from a key frame."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,7 +22,7 @@ from lipsync_core.media.decoding import SIZE_ERRORS, DamagedPackets, decoded
 from lipsync_core.media.fields import CONTEXT_FRAMES, deinterlaced
 from lipsync_core.media.hardware import HARDWARE
 from lipsync_core.media.joins import clock_of
-from lipsync_core.media.marked_packets import is_fragmented, unmarked
+from lipsync_core.media.marked_packets import shown_packets
 from lipsync_core.media.opening import is_still, open_media
 from lipsync_core.media.orientation import Orientation, orientation_of
 from lipsync_core.media.starts import may_jump
@@ -189,7 +189,6 @@ class PictureStream:
             stream.codec_context.open(strict=False)
         self._stream: VideoStream = stream
         self._file_clock = clock_of(self._path, self._container)
-        self._is_fragmented = is_fragmented(self._container, self._path)
         self._codec, self._may_jump = stream.codec_context.name, may_jump(self._container)
         self._is_still = is_still(self._container, self._path)
         if self._is_still:
@@ -238,8 +237,7 @@ class PictureStream:
     def _decode(self, skip_before: int = _NO_PTS) -> Iterator[av.VideoFrame]:
         codec = self._stream.codec_context
         can_skip = _can_skip_non_reference(codec)
-        packets: Iterable[av.Packet[VideoStream]] = self._container.demux(self._stream)
-        for packet in unmarked(packets) if self._is_fragmented else packets:
+        for packet in shown_packets(self._container, self._stream, self._path):
             if not packet.size:
                 break  # the end
             self._file_clock.mend(packet)

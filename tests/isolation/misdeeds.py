@@ -174,6 +174,35 @@ def stop_after(path: Path, items: int) -> Iterator[int]:
 
 
 @streamed_apart
+def crash_after(path: Path, items: int, size_bytes: int) -> Iterator[bytes]:
+    """Yield so much, and end by a signal."""
+    del path
+    for _ in range(items):
+        yield b"x" * size_bytes
+    os.abort()
+
+
+@streamed_apart
+def flood(path: Path) -> Iterator[int]:
+    """Send items without end, and read nothing."""
+    connection = socket.socket(fileno=_connection_of(path))
+    while True:
+        send(connection, Message(Kind.ITEM, 0, packed(1)))
+    yield 1
+
+
+_held: list[bytes] = []
+
+
+@read_apart
+def hold(path: Path, mib: int) -> int:
+    """Keep so much memory after the answer; returns the process."""
+    del path
+    _held.append(b"x" * (mib << 20))
+    return os.getpid()
+
+
+@streamed_apart
 def work(path: Path, cpu_s: float) -> Iterator[int]:
     """Use so much of a processor, then yield."""
     del path

@@ -1,5 +1,6 @@
 """What is read apart equals what is read here: frames, sound, packets, properties, errors, and a whole movie."""
 
+import gc
 import random
 import subprocess
 import sys
@@ -312,3 +313,18 @@ with reading_room("probes"):
     said = set(done.stdout.split())
     # With the least memory of all, a library may crash; then the file has ended its reader.
     assert {"LIMIT_MEMORY", "whole"} <= said <= {"LIMIT_MEMORY", "whole", "MEDIA_UNREADABLE"}, done.stderr
+
+
+def test_nothing_runs_as_a_frame_goes_and_its_slot_comes_back_with_the_next(memory: SharedPictures) -> None:
+    """A signal's handler could run there, and what it raises would be lost."""
+    released: list[int] = []
+    memory.release = released.append
+    frames = [memory.unpack(packed_frame(memory)) for _ in range(3)]
+    lent = [each.picture for each in frames]
+    assert released == []
+    frames.clear()
+    lent.clear()
+    gc.collect()
+    assert released == []
+    memory.unpack(packed_frame(memory))
+    assert sorted(released) == [0, 1, 2]

@@ -315,6 +315,55 @@ def test_a_reader_that_was_killed_while_it_waited_is_not_missed(given: Path, roo
     assert misdeeds.process_of(given) not in (first, os.getpid())
 
 
+def test_a_reader_that_was_killed_a_moment_ago_is_not_missed_either(given: Path, room: None) -> None:
+    for _ in range(20):
+        first = misdeeds.process_of(given)
+        os.kill(first, signal.SIGKILL)  # its desk has not waited for it yet
+        assert misdeeds.process_of(given) not in (first, os.getpid())
+
+
+def test_a_reader_that_keeps_memory_is_not_asked_again(given: Path, room: None) -> None:
+    first = misdeeds.hold(given, 8)
+    second = misdeeds.hold(given, 64)
+    third = misdeeds.process_of(given)
+    assert first == second != third
+
+
+def test_a_file_that_was_changed_has_another_reader(given: Path, room: None) -> None:
+    first, status = misdeeds.process_of(given), given.stat()
+    given.write_text("taken")  # as many bytes
+    os.utime(given, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert misdeeds.process_of(given) != first
+
+
+def test_a_copy_of_the_asker_asks_readers_of_its_own(given: Path, room: None) -> None:
+    first = misdeeds.process_of(given)
+    read, write = os.pipe()
+    copy = os.fork()
+    if copy == 0:
+        answers = [misdeeds.read_text(given, str(given)) for _ in range(20)]
+        os.write(write, b"given" if set(answers) == {"given"} else b"wrong")
+        os._exit(0)
+    assert [misdeeds.process_of(given) for _ in range(20)] == [first] * 20
+    assert os.read(read, 5) == b"given"
+    os.waitpid(copy, 0)
+
+
+@pytest.mark.parametrize("size_bytes", [1000, 70_000, 72_000, 80_000])
+def test_a_crash_is_told_though_the_asker_is_behind(given: Path, room: None, size_bytes: int) -> None:
+    items = misdeeds.crash_after(given, 4, size_bytes)
+    next(items)
+    time.sleep(0.3)
+    with pytest.raises(UnreadableMediaError, match="SIGABRT"):
+        list(items)
+
+
+def test_a_reader_that_reads_nothing_ends_its_asker_in_time(given: Path) -> None:
+    with reading_room("all", ReaderLimits(wait_s=0.5)), pytest.raises(UnreadableMediaError, match="no reader says"):
+        for _ in misdeeds.flood(given):
+            continue
+
+
 def test_two_threads_ask_about_one_file_at_the_same_time(given: Path, room: None) -> None:
     with ThreadPoolExecutor(4) as threads:
         counted = list(threads.map(lambda _: list(misdeeds.count(given, 200)), range(12)))
@@ -332,7 +381,7 @@ def test_few_readers_wait(tmp_path: Path, room: None) -> None:
     for number in range(6):
         path = tmp_path / f"{number}.txt"
         path.write_text("given")
-        misdeeds.process_of(path)
+        assert misdeeds.process_of(path) in readers_of(os.getpid())
     wait_until(lambda: len(readers_of(os.getpid())) == 3, PATIENCE_S)  # the desk is one of them
 
 
