@@ -2,7 +2,7 @@
 # make test   sets everything up and runs the whole suite; its last line says how long that took
 # make test-fast  the same without the tests that start PostgreSQL, S3, Prefect, Triton or a browser
 # make check  types, lint, format, the direction of imports, and the documents against the code
-# make up     starts the service on this machine: PostgreSQL, S3, Prefect, two workers (docs/service.md); make down stops it
+# make up     starts the service on this machine: PostgreSQL, S3, Prefect, workers (docs/service.md); make down stops it
 # make torch  adds the extra that imports PyTorch checkpoints; with it, make test proves the neural path as well
 # make triton adds the server of models (NVIDIA Triton) in an environment of its own; with it, make test proves that path
 # make fuzz   3,000 mutated media files, each read in a guarded child; goes on where it was stopped (.fuzz.json)

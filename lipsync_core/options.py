@@ -81,6 +81,7 @@ class JobOptions:
             self._require_plain_job()
         self._require_ranges()
         self._require_fitting_codec()
+        self._require_one_depth()
         if self.model in NEURAL_MODELS:
             self.require_fitting_expression(self.model)
         if self.max_size is not None and min(self.max_size) < MIN_SIDE_PX:
@@ -120,10 +121,17 @@ class JobOptions:
     def _require_fitting_codec(self) -> None:
         """Refuse an encoder that was asked for by name and makes the other codec."""
         for codec, encoder in CPU_ENCODERS.items():
+            if self.encoder == encoder and self.movie_codec != codec and self.keep_depth:
+                raise OptionError(f"keep-depth does not go with encoder {encoder}", "choose encoder x265, or auto")
             if self.encoder == encoder and self.movie_codec != codec:
                 raise OptionError(
                     f"encoder {encoder} does not make {self.movie_codec}", f"choose codec {codec}, or auto"
                 )
+
+    def _require_one_depth(self) -> None:
+        """Refuse a format of 8 bits where the source's depth is to be kept."""
+        if self.keep_depth and self.pix_fmt not in ("auto", "source") and "10" not in self.pix_fmt:
+            raise OptionError(f"keep-depth does not go with pix-fmt {self.pix_fmt}", "leave out one of them")
 
     def _require_plain_job(self) -> None:
         """Refuse options that the public implementation does not offer."""

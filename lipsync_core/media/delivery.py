@@ -79,7 +79,10 @@ def delivery_of(
     source: WorkingPicture, info: VideoInfo, options: JobOptions, full_size_px: tuple[int, int] | None = None
 ) -> Delivery:
     """As `delivery`, for a video whose decoded pictures are such as `source`, perhaps scaled from `full_size_px`."""
-    width_px, height_px = _size_px(source, options.fps or info.frame_rate, options)
+    largest = options.max_size
+    if largest is not None and info.rotation_deg % 180:  # it is of the picture as it is shown
+        largest = largest[::-1]
+    width_px, height_px = _size_px(source, options.fps or info.frame_rate, options.movie_codec, largest)
     pix_fmt = _pix_fmt(source, options)
     colour = source.colour
     if options.pix_fmt != "source":
@@ -145,14 +148,14 @@ def _pix_fmt(source: WorkingPicture, options: JobOptions) -> str:
     return "yuv420p10le" if is_deep and options.movie_codec == "hevc" else "yuv420p"
 
 
-def _size_px(source: WorkingPicture, rate: Fraction, options: JobOptions) -> tuple[int, int]:
+def _size_px(source: WorkingPicture, rate: Fraction, codec: Codec, largest: tuple[int, int] | None) -> tuple[int, int]:
     """The largest even size of the source's shape that is not larger than asked for, or else than level 5.2 holds."""
-    width, height, largest = source.width_px, source.height_px, options.max_size
+    width, height = source.width_px, source.height_px
     if largest is not None:
         scale = min(Fraction(1), Fraction(largest[0], width), Fraction(largest[1], height))
-        return _even(width * scale), _even(height * scale)
+        return _near(width * scale, largest[0]), _near(height * scale, largest[1])
     scale = min(Fraction(1), Fraction(_MAX_SIDE_PX, max(width, height)))
-    in_picture, in_second = _LIMITS[options.movie_codec]
+    in_picture, in_second = _LIMITS[codec]
     blocks = min(Fraction(in_picture), in_second / max(rate, Fraction(1)))
     while _blocks(_even(width * scale), _even(height * scale)) > blocks:
         scale *= Fraction(255, 256)
@@ -161,6 +164,11 @@ def _size_px(source: WorkingPicture, rate: Fraction, options: JobOptions) -> tup
 
 def _blocks(width: int, height: int) -> int:
     return -(-width // _BLOCK_PX) * -(-height // _BLOCK_PX)
+
+
+def _near(length: Fraction, most: int) -> int:
+    """The even number that is nearest to `length`, and not above `most`."""
+    return min(2 * max(1, round(length / 2)), _even(most))
 
 
 def _even(length: Fraction | int) -> int:

@@ -171,6 +171,7 @@ def _open_whole(file: BinaryIO, path: Path, present: Limits, hardware: HWAccel |
             raise
         raise refusal from exc
     try:
+        _require_few_streams(container, path, present)
         forget_own_orders(container)  # before anybody looks at a layout
         if any(map(_lacks_size, container.streams.video)):
             _opening_log(file, present, av.logging.ERROR)
@@ -185,6 +186,15 @@ def _lacks_size(stream: VideoStream) -> bool:
     """Whether FFmpeg has looked for the size of its pictures, and not found it or refused it."""
     codec = stream.codec_context
     return codec is not None and codec.name not in UNFOLDING_CODECS and not (codec.width and codec.height)
+
+
+def _require_few_streams(container: InputContainer, path: Path, present: Limits) -> None:
+    if len(container.streams) > present.max_streams:
+        raise _too_many_streams(path, present)
+
+
+def _too_many_streams(path: Path, present: Limits) -> StreamLimitError:
+    return StreamLimitError(f"{path} has more than {present.max_streams} streams", "keep only the one to be read")
 
 
 def _require_known_streams(container: InputContainer) -> None:
@@ -214,7 +224,7 @@ def _open(file: BinaryIO, present: Limits, hardware: HWAccel | None) -> InputCon
         "protocol_whitelist": "fd",
         "format_whitelist": lists.format_whitelist,
         "codec_whitelist": ",".join(name for name in lists.decoders if name not in UNFOLDING_CODECS),
-        "max_streams": str(present.max_streams),
+        "max_streams": str(present.max_streams + 1),  # some formats leave the rest out: one more tells that there are
         **codec_options(present),
     }
     return av.open("fd:", options=options, metadata_errors="replace", hwaccel=hardware)
@@ -244,7 +254,7 @@ def _refusal(exc: av.FFmpegError, file: BinaryIO, path: Path, present: Limits) -
     if "Format not on whitelist" in said:  # for a codec it says so too, and goes on without it
         return _refused_format(path, _PROBED.search(said))
     if "max_streams" in said:
-        return StreamLimitError(f"{path} has more than {present.max_streams} streams", "keep only the one to be read")
+        return _too_many_streams(path, present)
     return None
 
 

@@ -18,7 +18,6 @@ from lipsync_core.errors import (
     RefusedMediaError,
     UnreadableMediaError,
 )
-from lipsync_core.limit_errors import DurationLimitError
 from lipsync_core.media.extras import NO_EXTRAS, Extras, extras_of
 from lipsync_core.media.first_frame import first_frame
 from lipsync_core.media.hdr import HdrLight, dolby_vision, hdr_light
@@ -265,16 +264,13 @@ def _audio_info(container: InputContainer, stream: AudioStream, path: Path) -> A
 
 
 def _duration_s(container: InputContainer, stream: VideoStream | AudioStream, path: Path) -> Fraction | None:
+    if clock_of(path, container).jumps:  # it would be taken from several clocks
+        return None
     if stream.duration and stream.time_base:
         duration_s = stream.duration * stream.time_base
     elif container.duration:
         duration_s = Fraction(container.duration, av.time_base)
     else:
         return None
-    try:
-        require_duration(duration_s, str(path))
-    except DurationLimitError:
-        if clock_of(path, container).jumps:  # it was taken from several clocks; what is decoded counts
-            return None
-        raise
+    require_duration(duration_s, str(path))
     return duration_s

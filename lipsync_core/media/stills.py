@@ -19,7 +19,7 @@ import av
 import numpy as np
 from av.video.stream import VideoStream
 
-from lipsync_core.errors import LimitError, UnreadableMediaError
+from lipsync_core.errors import LimitError, TruncatedMediaError, UnreadableMediaError
 from lipsync_core.limits import limits
 from lipsync_core.media.stream_checks import require_pixels
 from lipsync_core.media.transparency import OPAQUE
@@ -40,6 +40,7 @@ _MODES = frozenset({"RGB", "RGBA", "P", "L", "LA", "CMYK", "YCbCr"})  # of 8 bit
 _DEEP_GREY = "I;16"  # the start of the names of grey modes of 16 bits, which Pillow cannot convert to others
 _PROFILED_MODES = frozenset({"RGB", "L", "CMYK"})  # a profile is of one of these colour models
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")  # others of Pillow's run programs, as EPS does
+_WITH_END, _END, _TAIL_BYTES = frozenset({"JPEG", "MPO"}), b"\xff\xd9", 4096
 _SAME = 2  # of 255: a profile that changes no colour by more is taken for sRGB
 _LATTICE = 9  # values of each channel that are tried
 _BT709_PRIMARIES, _SRGB_TRANSFER = 1, 13  # ITU-T H.273
@@ -71,6 +72,7 @@ def converted_still(path: Path, stream: VideoStream) -> ConvertedStill | None:
     `stream` is the file's own in FFmpeg; its colour tags hold where there is no profile.
 
     Raises:
+        TruncatedMediaError: it is a JPEG that was cut off.
         UnreadableMediaError: it is a HEIC or AVIF picture that cannot be decoded.
         PixelLimitError: it has more pixels than one may.
     """
@@ -81,6 +83,8 @@ def converted_still(path: Path, stream: VideoStream) -> ConvertedStill | None:
             return _converted(path, stream, must_convert)
     except LimitError as exc:
         raise type(exc)(f"{path}: {exc.message}", exc.remedy) from exc
+    except TruncatedMediaError:
+        raise
     except MemoryError:  # FFmpeg would show it, with other colours or mirrored
         raise
     except Exception as exc:  # Pillow's decoders raise OSError, SyntaxError, ValueError, EOFError, struct.error ...
@@ -99,6 +103,8 @@ def _converted(path: Path, stream: VideoStream, must_convert: bool) -> Converted
         orientation = image.getexif().get(_ORIENTATION)
         is_mirrored = orientation in _MIRRORED
         profile: bytes | None = image.info.get("icc_profile")
+        if image.format in _WITH_END:
+            _require_end(path)
         must_convert = must_convert or _is_misread_tiff(image)
         if image.mode.startswith(_DEEP_GREY) and is_mirrored:  # of a PNG or TIFF, which have no scans
             image = _of_eight_bits(image)
@@ -116,6 +122,23 @@ def _converted(path: Path, stream: VideoStream, must_convert: bool) -> Converted
     frame = _frame(upright, tags if in_srgb is None else (_BT709_PRIMARIES, _SRGB_TRANSFER))
     done = {"mirrored": shown in _MIRRORED, "turned": shown in _TURNED, "colours to sRGB": in_srgb is not None}
     return ConvertedStill(frame, tuple(name for name, is_done in done.items() if is_done), is_transparent)
+
+
+def _require_end(path: Path) -> None:
+    """Refuse a JPEG that was cut off: FFmpeg shows it, and something in place of what is missing.
+
+    Phones write data behind the end: then what decodes counts.
+    """
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        if file.read().rstrip(b"\0").endswith(_END):
+            return
+    _check_scans(path)
+    with _opened(path) as image:
+        try:
+            image.load()
+        except OSError as exc:
+            raise TruncatedMediaError(f"{path} is cut off: {exc}", "copy or download the file again") from exc
 
 
 def _least_alpha(image: "Image") -> int:

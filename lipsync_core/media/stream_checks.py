@@ -97,9 +97,9 @@ def require_planned(frames: int, duration_s: Fraction) -> None:
         FrameLimitError, FrameRateLimitError: it is beyond a limit.
     """
     require_frames(frames, "the result")
-    if frames > _COUNTED_FRAMES:
-        rate = (frames - _COUNTED_FRAMES) / float(duration_s)
-        require_frame_rate(rate, "the result would have", "choose fewer with fps, or convert the video to fewer")
+    if frames > _COUNTED_FRAMES and (frames - _COUNTED_FRAMES) / float(duration_s) > limits().max_frame_rate:
+        remedy = "choose fewer with fps, or convert the video to fewer"
+        require_frame_rate(frames / float(duration_s), "the result would have", remedy)
 
 
 def require_frames(frames: int, name: str) -> None:

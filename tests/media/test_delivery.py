@@ -226,6 +226,28 @@ def test_the_largest_size_is_chosen_by_the_user(
     assert delivered((8000, 6000), max_size=(9000, 9000)).changes == ()
 
 
+@pytest.mark.parametrize(("turn", "size"), [("90", (640, 360)), ("-90", (640, 360)), ("180", (360, 202))])
+def test_the_largest_size_is_that_of_the_picture_as_it_is_shown(
+    turn: str, size: tuple[int, int], face_clip: Path, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    turned = tmp_path / "turned.mp4"
+    ffmpeg("-display_rotation", turn, "-i", face_clip, "-frames:v", "3", "-c", "copy", turned)
+    picture = delivery(require_video(turned), JobOptions(max_size=(360, 640))).picture
+    assert (picture.width_px, picture.height_px) == size  # as it is stored
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"encoder": "x264"}, "keep-depth does not go with encoder x264"),
+        ({"pix_fmt": "yuv420p"}, "keep-depth does not go with pix-fmt yuv420p"),
+    ],
+)
+def test_the_depth_is_not_kept_in_eight_bits(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        JobOptions(keep_depth=True, **options)
+
+
 @pytest.mark.parametrize(
     ("source", "chosen"), list(product(("yuv422p10le", "yuv444p"), ("source", "yuv422p", "yuv420p10le")))
 )
@@ -241,7 +263,7 @@ def test_a_format_that_is_asked_for_is_delivered(
 
 def test_options_fail_when_the_encoder_does_not_keep_the_depth() -> None:
     with pytest.raises(OptionError, match="encoder x264 does not make hevc; choose codec h264, or auto"):
-        JobOptions(keep_depth=True, encoder="x264")
+        JobOptions(codec="hevc", encoder="x264")
     with pytest.raises(OptionError, match="max-size is 8x8; choose 64 pixels or more each way"):
         JobOptions(max_size=(8, 8))
 

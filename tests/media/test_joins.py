@@ -108,6 +108,13 @@ def test_picture_and_sound_stay_together_in_every_part(
     assert np.abs(np.array(late_s) - late_s[0]).max() <= 0.005
 
 
+def test_a_duration_of_several_clocks_is_not_known(base: Path, ffmpeg: Ffmpeg, tmp_path: Path) -> None:
+    for offsets_s, is_known in (([0.0, 500.0], False), ([0.0], True)):
+        video = probe(joined(ffmpeg, base, offsets_s, H264, tmp_path, "ts")).video
+        assert video is not None
+        assert (video.duration_s is not None) == is_known
+
+
 def packets(*rows: tuple[int, int, int]) -> Packets:
     """Of streams, times and lengths, a byte each."""
     made = Packets()

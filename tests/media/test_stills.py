@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
 from lipsync_core.clock import StageClock
-from lipsync_core.errors import OptionError, UnreadableMediaError
+from lipsync_core.errors import OptionError, TruncatedMediaError, UnreadableMediaError
 from lipsync_core.media.decode import decode_frames, decode_in_order
 from lipsync_core.media.probe import probe, require_video
 from tests.media.display_p3 import display_p3_profile, in_display_p3
@@ -175,3 +175,26 @@ def test_a_tiff_that_ffmpeg_misreads_is_read_right(mode: str, options: dict[str,
     path = tmp_path / "still.tiff"
     Image.fromarray(corners()).convert(mode).save(path, **options)
     assert psnr_db(shown(path), corners()) > 30
+
+
+@pytest.mark.parametrize("is_progressive", [False, True])
+def test_a_jpeg_that_was_cut_off_is_refused(is_progressive: bool, tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole.jpg", tmp_path / "cut.jpg"
+    noise = np.random.default_rng(3).integers(0, 255, (200, 320, 3), np.uint8)
+    Image.fromarray(noise).save(whole, quality=90, progressive=is_progressive)
+    data = whole.read_bytes()
+    for share in (0.5, 0.8, 0.97):
+        cut.write_bytes(data[: int(len(data) * share)])
+        for read in (require_video, shown):
+            with pytest.raises(TruncatedMediaError, match=r"cut\.jpg is cut off"):
+                read(cut)
+
+
+@pytest.mark.parametrize("behind", [b"\0" * 100, b"what a phone adds " * 500])
+def test_a_whole_jpeg_is_read_whatever_is_behind_it(behind: bytes, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.jpg"
+    Image.fromarray(corners()).save(photo, quality=95)
+    data = photo.read_bytes()
+    assert data.endswith(b"\xff\xd9")
+    photo.write_bytes(data + behind)
+    np.testing.assert_allclose(shown(photo)[20, 20], RED, atol=6)

@@ -10,6 +10,8 @@ import pytest
 from lipsync_core.audio.load import SpeechReader
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import NoVideoError, OptionError
+from lipsync_core.limit_errors import StreamLimitError
+from lipsync_core.limits import Limits, limited
 from lipsync_core.media.decode import Reading, decode_frames, decode_in_order
 from lipsync_core.media.encode import EncoderOptions
 from lipsync_core.media.mux import MovieWriter
@@ -160,3 +162,15 @@ def test_a_cover_cannot_be_chosen(make_video: MakeVideo, ffmpeg: Ffmpeg, tmp_pat
     )
     with pytest.raises(NoVideoError):
         require_video(song, "0")
+
+
+@pytest.mark.parametrize("ending", ["mkv", "mov", "ts"])
+def test_more_streams_than_may_be_are_a_limit_in_every_container(
+    film: Path, ending: str, tmp_path: Path, ffmpeg: Ffmpeg
+) -> None:
+    path = tmp_path / f"whole.{ending}"
+    ffmpeg("-i", film, "-map", "0", "-c", "copy", path)
+    with limited(Limits(max_streams=5)):
+        assert len(probe(path).audio_tracks) == 3
+    with limited(Limits(max_streams=4)), pytest.raises(StreamLimitError, match="has more than 4 streams"):
+        probe(path)
