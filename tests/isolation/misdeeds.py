@@ -3,6 +3,7 @@
 import ctypes
 import fcntl
 import logging
+import mmap
 import os
 import signal
 import socket
@@ -191,14 +192,14 @@ def flood(path: Path) -> Iterator[int]:
     yield 1
 
 
-_held: list[bytes] = []
+_held: list[mmap.mmap] = []
 
 
 @read_apart
 def hold(path: Path, mib: int) -> int:
     """Keep so much memory after the answer; returns the process."""
     del path
-    _held.append(b"x" * (mib << 20))
+    _held.append(mmap.mmap(-1, mib << 20))  # a copy of a large process may have as much free in its heap
     return os.getpid()
 
 

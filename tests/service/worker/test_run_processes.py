@@ -65,7 +65,8 @@ def test_a_run_is_found_by_its_process_and_ended_and_another_is_not() -> None:
 def test_a_busy_run_is_seen_at_work_and_one_that_is_paused_or_waits_is_not() -> None:
     busy, idle, gone = uuid4(), uuid4(), uuid4()
     seen = WorkSeen()
-    with named_process(busy, "busy") as process, named_process(idle):
+    with named_process(busy, "busy") as process, named_process(idle) as waiting:
+        wait_until(lambda: is_asleep(process.pid) and is_asleep(waiting.pid))
         seen.at_work([busy, idle, gone])
         tell(process)
         deadline = time.monotonic() + 60
@@ -123,7 +124,16 @@ with reading_room("all"):
 
 
 def is_stopped(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    return state_of(pid) == "T"
+
+
+def is_asleep(pid: int) -> bool:
+    return state_of(pid) == "S"
+
+
+def state_of(pid: int) -> str:
+    """As proc(5) has it."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def names_below(pid: int) -> Iterator[str]:
