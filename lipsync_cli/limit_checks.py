@@ -26,7 +26,7 @@ def limit_checks() -> Iterator[Check]:
         with rules_of_reading():
             present, lists = limits(), allowed()
     except LipSyncError as exc:
-        yield Check("limits", False, exc.message, f"unset {exc.message.split()[0].rstrip(':')}")
+        yield Check("limits", False, str(exc), f"unset {exc.message.split()[0].rstrip(':')}")
         return
     yield Check("limits", True, f"of `lipsync run`, probe and batch here; {_ELSEWHERE}")
     for each in fields(Limits):
