@@ -32,12 +32,13 @@ class KeptReaders:
     def keep(self, kind: Hashable, answers: Answers) -> None:
         """Have a reader wait; of the same kind one does, and of all kinds those that were used last."""
         with self._lock:
-            surplus = [each for each in (self._waiting.pop(kind, None),) if each is not None]
+            surplus = [self._waiting.pop(kind, None)]
             self._waiting[kind] = answers
             while len(self._waiting) > _MOST:
                 surplus.append(self._waiting.popitem(last=False)[1])
         for each in surplus:
-            each.close()
+            if each is not None:
+                each.close()
 
     def close(self) -> None:
         """End all."""
