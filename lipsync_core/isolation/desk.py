@@ -6,6 +6,7 @@ its own forks are safe. It ends a reader whose asker has gone away, and itself w
 
 import ctypes
 import gc
+import logging
 import os
 import select
 import signal
@@ -130,6 +131,13 @@ class Desk:
             connection.close()
 
 
+def _leave_logs_to_the_root() -> None:
+    """Have each logger pass its lines on to the root, whose handler a reader sets."""
+    for name in list(logging.Logger.manager.loggerDict):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+
+
 def become_desk(requests: socket.socket, read: Read) -> NoReturn:
     """Be the desk in a process that was forked for it. Keep no descriptor of the asker but `requests`."""
     try:
@@ -142,7 +150,9 @@ def become_desk(requests: socket.socket, read: Read) -> NoReturn:
             if each > 2 and each != kept:
                 with suppress(OSError):  # the one with which they were listed
                     os.close(each)
-        module_folders()  # looked up once, for all readers
+        # Done once, for all readers, which would each copy some MB of pages.
+        module_folders()
+        _leave_logs_to_the_root()
         gc.freeze()  # a reader's garbage collector would touch, and thereby copy, every page
         Desk(requests, read).serve()
     finally:

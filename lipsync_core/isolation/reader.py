@@ -107,11 +107,7 @@ class _Reading:
     def __init__(self, connection: socket.socket, request: Request) -> None:
         self._connection = connection
         self._request = request
-        logger = logging.getLogger()
-        logger.handlers[:] = [_Forwarding(self)]
-        for name in list(logging.Logger.manager.loggerDict):
-            logging.getLogger(name).handlers.clear()
-            logging.getLogger(name).propagate = True
+        logging.getLogger().handlers[:] = [_Forwarding(self)]
 
     def say(self, kind: Kind, payload: bytes = b"") -> None:
         with suppress(OSError):  # the asker is gone, and the desk ends this process
