@@ -9,7 +9,7 @@ imported file cannot be registered; the file itself holds it.
 from pathlib import Path
 
 from lipsync_core.errors import ModelCorruptError, ModelMissingError
-from lipsync_core.models.content import sha256_of
+from lipsync_core.models.content import sha256_of, sha256_of_model
 
 SOURCE_KEY, CONTENT_KEY = "source_sha256", "content_sha256"
 _HEX_DIGITS = 64
@@ -33,7 +33,7 @@ def check_seal(path: Path) -> str:
     length = len(_seal("0" * _HEX_DIGITS, "0" * _HEX_DIGITS))
     try:
         size_bytes = path.stat().st_size
-        content_sha256 = sha256_of(path, size_bytes - length)
+        content_sha256 = sha256_of_model(path, size_bytes - length)
         with path.open("rb") as file:
             file.seek(max(0, size_bytes - length))
             tail = file.read()

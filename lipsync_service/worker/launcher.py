@@ -7,6 +7,7 @@ import ctypes
 import gc
 import importlib
 import json
+import mimetypes
 import os
 import re
 import selectors
@@ -28,6 +29,7 @@ from lipsync_core.memory import give_free_memory_back, give_memory_back
 from lipsync_core.models.store import ModelStore
 from lipsync_core.threads import blas_libraries
 from lipsync_core.workspace import Workspace
+from lipsync_service.settings import load_settings
 from lipsync_service.storage import s3
 from lipsync_service.worker.engine import trim_engine
 from lipsync_service.worker.forked_run import ForkedRun, run_to_its_end
@@ -58,6 +60,8 @@ _PRELOADED = (
     "numpy.fft",
     "numpy.random",
     "rich._emoji_codes",
+    "encodings.idna",
+    "av.subtitles.stream",
 )
 _OUTPUTS = 2
 END_S = 10.0  # how long a run that is told to end may take, where nobody waits for it
@@ -229,6 +233,9 @@ def _preload() -> None:
         importlib.import_module(name)
     s3.preload()
     blas_libraries()
+    mimetypes.init()
+    with suppress(LipSyncError):  # each run reads them anew, and says what is wrong
+        load_settings()  # pydantic prepares 20 ms for the first
     _open_models_beforehand()
     trim_engine()
     threads = len(list(Path("/proc/self/task").iterdir()))
@@ -243,9 +250,12 @@ def _open_models_beforehand() -> None:
     """Open the models of every job: the forks share the pages.
 
     The face model is dropped again, because only its runtime takes time to load (50 ms). The speech encoder's 24 MB of
-    weights stay.
+    weights stay. The files of others are read, so that their sums are known.
     """
     store = ModelStore(Workspace.default().models)
+    for entry in store.entries:
+        with suppress(LipSyncError):
+            store.verify(entry.name)
     with suppress(LipSyncError):  # the runs that need a model say that it is missing
         MediapipeTracker(store)
     with suppress(LipSyncError):

@@ -1,12 +1,16 @@
 """The store gives out only checked files, and reads each once for its check."""
 
 import hashlib
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from lipsync_core.errors import ModelCorruptError, ModelError, ModelMissingError
+from lipsync_core.models import content
 from lipsync_core.models.registry import NETWORK
 from lipsync_core.models.stamp import seal
 from lipsync_core.models.store import ModelStore
@@ -85,6 +89,29 @@ def test_everything_fails_when_no_model_has_that_name(act, tmp_path: Path, serve
 def test_every_file_is_hashed_once_when_a_model_is_opened(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed = count_hashed_bytes(monkeypatch)
     store.open_usable(MODEL)
+    assert sum(hashed) == store.entry(MODEL).size_bytes
+
+
+def test_a_file_is_hashed_again_when_it_was_changed_and_not_before(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = time.time() + 60
+    monkeypatch.setattr(content, "time", SimpleNamespace(time=lambda: later))  # of files that were changed just now
+    hashed = count_hashed_bytes(monkeypatch)
+    path = next(iter(store.verify(MODEL).files.values()))
+    assert store.verify(MODEL)
+    assert sum(hashed) == store.entry(MODEL).size_bytes
+    status, whole = path.stat(), path.read_bytes()
+    path.write_bytes(bytes(len(whole)))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(ModelCorruptError):
+        store.verify(MODEL)
+
+
+def test_a_file_that_was_changed_just_now_is_not_remembered(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.verify(MODEL)
+    hashed = count_hashed_bytes(monkeypatch)
+    store.verify(MODEL)
     assert sum(hashed) == store.entry(MODEL).size_bytes
 
 
