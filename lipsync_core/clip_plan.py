@@ -1,6 +1,6 @@
 """The plan of a clip: all decisions about a job's output that are made before its first frame, on any machine alike."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -39,6 +39,11 @@ class ClipPlan:
         """(M,) whether each output frame is edited."""
         synced: NDArray[np.bool_] = self.outcomes == Outcome.SYNCED
         return synced
+
+    def part(self, frames: range) -> "ClipPlan":
+        """The plan of these output frames alone: painted from the findings of the whole clip."""
+        outcomes = self.outcomes[frames.start : frames.stop]
+        return replace(self, timeline=self.timeline.part(frames), outcomes=outcomes)
 
 
 def lay_out(

@@ -8,7 +8,7 @@ asked in it (`isolation`). So are the requests to model servers.
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from lipsync_core.readers_usage import all_cpu_s, thread_cpu_s
 from lipsync_core.serving_counts import NOTHING, ServingCounts, thread_counts
 
 _T = TypeVar("_T")
+_OTHER = "other"  # what a process does outside every stage
 _TASKS = Path("/proc/self/task")
 
 
@@ -66,6 +67,7 @@ class StageClock:
         self._started_wall = self._wall_mark
         self._started_cpu, self._started_readers = time.process_time(), all_cpu_s()
         self._owner = threading.get_ident()
+        self._absorbed_cpu_s = 0.0
 
     @contextmanager
     def stage(self, name: str, items: int = 0, provider: str | None = None) -> Iterator[None]:
@@ -118,6 +120,22 @@ class StageClock:
                 stage.adopted[thread_id] = 0.0
             _refresh(stage.adopted)
 
+    def absorb(self, rows: Sequence[StageTiming], wall_s: float) -> None:
+        """Add what other processes have done in the last `wall_s`, in which this thread only waited for them.
+
+        Their stages ran side by side, so `wall_s` is divided among them by the time that they took.
+        """
+        self._absorbed_cpu_s += sum(row.cpu_s for row in rows)
+        rows = [row for row in rows if row.stage != _OTHER]
+        took_s = sum(row.wall_s for row in rows) or 1.0
+        for row in rows:
+            stage = self._stages.setdefault(row.stage, _Stage())
+            stage.has_run = True
+            stage.wall_s += row.wall_s * wall_s / took_s
+            stage.cpu_s += row.cpu_s
+            stage.items += row.items
+            stage.provider = row.provider or stage.provider
+
     def timings(self) -> tuple[StageTiming, ...]:
         """The rows so far, then "other": the time that the process spent outside every stage."""
         self._charge()
@@ -129,7 +147,7 @@ class StageClock:
             rows.append(StageTiming(name, stage.wall_s, cpu_s, stage.items, stage.provider, served))
         wall_s = self.wall_s - sum(row.wall_s for row in rows)
         cpu_s = self.cpu_s - sum(row.cpu_s for row in rows)
-        rows.append(StageTiming("other", max(0.0, wall_s), max(0.0, cpu_s), 0))
+        rows.append(StageTiming(_OTHER, max(0.0, wall_s), max(0.0, cpu_s), 0))
         return tuple(rows)
 
     @property
@@ -139,8 +157,9 @@ class StageClock:
 
     @property
     def cpu_s(self) -> float:
-        """CPU seconds of the whole process, and of its readers, since the clock was made."""
-        return time.process_time() - self._started_cpu + (all_cpu_s() - self._started_readers)
+        """CPU seconds of the whole process, of its readers and of what was absorbed, since the clock was made."""
+        own_s = time.process_time() - self._started_cpu
+        return own_s + (all_cpu_s() - self._started_readers) + self._absorbed_cpu_s
 
     def _charge(self) -> None:
         wall, cpu, served = time.perf_counter(), time.thread_time(), thread_counts()

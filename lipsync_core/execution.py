@@ -1,4 +1,4 @@
-"""The provider and precision of the networks, and the decoder: properties of the machine, the same for all of its jobs.
+"""How a machine does a job: provider and precision of networks, decoder, processes. It is the same for all its jobs.
 
 Nothing here imports ONNX Runtime; `providers` decides what `auto` means, when the first network is opened.
 """
@@ -28,11 +28,11 @@ OpeningProvider = Literal["cpu", "cuda", "tensorrt", "tensorrt-fp16"]
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """The requested provider and precision of this machine's networks in ONNX Runtime, and the decoder of its videos.
+    """The requested provider and precision of this machine's networks in ONNX Runtime, its decoder and processes.
 
     Raises:
         OptionError: no such provider, precision or decoder, or they do not go together, or the address has another
-            form, or the wait is not above 0.
+            form, or the wait is not above 0, or there are no jobs.
     """
 
     providers: Providers = "auto"
@@ -42,11 +42,16 @@ class Execution:
     model_server: str | None = None
     #: How long a request to a server that is down or full is sent again; None: as `serving.patience.Patience` says.
     model_server_wait_s: float | None = None
+    #: How many copies of this process render segments of a movie side by side, where `segment_jobs` finds that
+    #: possible. None: as many as the machine is good for. 1: this process renders it as a whole.
+    jobs: int | None = None
 
     def __post_init__(self) -> None:
         require_choice("providers", self.providers, get_args(Providers))
         require_choice("precision", self.precision, get_args(Precision))
         require_choice("decoder", self.decoder, get_args(Decoding))
+        if self.jobs is not None and self.jobs < 1:
+            raise OptionError(f"jobs is {self.jobs}", "choose 1 or more")
         if self.model_server is not None:
             host_and_port(self.model_server)
             if self.model_server_wait_s is not None and not self.model_server_wait_s > 0:

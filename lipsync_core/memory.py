@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from lipsync_core.readers_usage import largest_bytes
+from lipsync_core.readers_usage import beside_bytes, largest_bytes
 
-_STATUS = Path("/proc/self/status")
+_STATUS, _ROLLUP = Path("/proc/self/status"), Path("/proc/self/smaps_rollup")
 # mallopt(3): the parameters' numbers in glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _ARENAS = 2
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 def peak_resident_bytes() -> int:
-    """The peak resident memory since this program began, and that of the largest of its readers beside it.
+    """The peak resident memory since this program began, and that of its largest reader and of copies beside it.
 
     Linux keeps it as VmHWM (proc(5)). `getrusage` also counts the program that started this one, so a large parent
     hides this program's memory: it serves only on a system without /proc.
@@ -32,9 +32,19 @@ def peak_resident_bytes() -> int:
     except OSError:
         found = None
     if found:
-        return int(found.group(1)) * 1024 + largest_bytes()
+        return int(found.group(1)) * 1024 + largest_bytes() + beside_bytes()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def own_bytes() -> int:
+    """The memory of this process that no other shares; 0 where Linux does not say."""
+    try:
+        rollup = _ROLLUP.read_text()
+    except OSError:
+        return 0
+    found = re.search(r"Private_Dirty:\s+(\d+) kB", rollup)
+    return int(found[1]) * 1024 if found else 0
 
 
 def give_memory_back() -> None:

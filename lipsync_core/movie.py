@@ -1,14 +1,13 @@
 """Writes the movie of a job: its frames, encoded with the given sound into a file that names the model."""
 
 import logging
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
-import av
 import numpy as np
 
 from lipsync_core.catalogue import RenderingParts
@@ -17,22 +16,19 @@ from lipsync_core.clock import StageClock
 from lipsync_core.encoder_choice import EncoderChoice, compression
 from lipsync_core.enhance.contract import Enhancer
 from lipsync_core.errors import OutputError
+from lipsync_core.media.concatenation import Concatenation, PictureTimes
 from lipsync_core.media.decode import SourceFrame
-from lipsync_core.media.delivery import DeliveredPictures, Delivery, delivery_of
-from lipsync_core.media.encode import ENCODE_STAGE, PictureSpec
+from lipsync_core.media.encode import MovieStream, PictureSpec
 from lipsync_core.media.extras import Chapter
-from lipsync_core.media.mux import MovieWriter
+from lipsync_core.media.mux import MovieFile, MovieTracks, MovieWriter
 from lipsync_core.media.sound import AudioCut
 from lipsync_core.media.soundtrack import check_soundtrack
-from lipsync_core.media.source_frame import Shape, described
-from lipsync_core.media.working import WorkingPicture, working_picture
+from lipsync_core.movie_pictures import MoviePictures, WrittenPictures
 from lipsync_core.options import JobOptions
-from lipsync_core.report import Progress, ProgressCallback
+from lipsync_core.report import ProgressCallback
 from lipsync_core.timeline import Timeline
 
 _logger = logging.getLogger(__name__)
-_PROGRESS_EVERY = 5  # frames
-_MOST_SHAPES = 3  # that a report names
 _PADDED_S = Fraction(1, 10)  # two blocks of AAC and a picture: a movie that differs by less is as long as the video
 
 
@@ -45,7 +41,15 @@ class MovieRequest:
     options: JobOptions
     encoder: EncoderChoice
     labels: Mapping[str, str]  # see `output_labels`
-    chapters: tuple[Chapter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MovieSegment:
+    """A segment of a movie that `write_segment` has made."""
+
+    frames: range  # of the movie's timeline
+    path: Path
+    written: WrittenPictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,39 +84,82 @@ def write_movie(
         OptionError: no such encoder.
         InputError: the sound cannot be read.
     """
-    first = next(frames)
-    delivered = _delivery(first, plan, request.options)
-    woven = ("deinterlaced",) if plan.video.is_woven else ()
-    spec = _picture_spec(delivered, plan)
-    sound = output_sound(request.audio, plan.timeline, request.options)
-    extras = plan.video.info.extras
-    kept = _chapters(plan, request.options)
-    labels = {**request.labels, **({"title": extras.title} if extras.title else {})}
-    writer, encoder = _opened(replace(request, labels=labels, chapters=kept), spec, sound, clock)
-    others: Counter[Shape] = Counter()
+    pictures = MoviePictures.of(frames, plan, request.options, clock)
+    tracks = _tracks(plan, request)
+    writer, encoder = _opened(request, pictures.spec, tracks, clock)
     with writer as movie:
-        pictures = _delivered(_counted(chain([first], frames), others), delivered, clock)
-        _write_pictures(pictures, plan.timeline, movie, progress)
+        written = pictures.write(movie, progress)
+    return _written(plan, tracks, written, encoder, movie.audio_note)
+
+
+def write_segment(
+    frames: Iterator[SourceFrame],
+    plan: ClipPlan,
+    path: Path,
+    before_a_join: range,
+    request: MovieRequest,
+    clock: StageClock,
+    progress: ProgressCallback,
+) -> WrittenPictures:
+    """Encode `frames`, one for each of the timeline of `plan`, a segment of a movie's plan, for `join_segments`.
+
+    `before_a_join` are those of its pictures, at its end, behind which another segment follows.
+
+    The encoder that `request` names makes them, or nothing does: segments of two encoders cannot be joined.
+
+    Raises:
+        OutputError: the segment cannot be written, or the encoder did not start.
+    """
+    pictures = MoviePictures.of(frames, plan, request.options, clock)
+    compressed = replace(compression(request.options, request.encoder.chosen), before_a_join=before_a_join)
+    with MovieWriter(path, pictures.spec, compressed, MovieTracks(), clock) as movie:
+        return pictures.write(movie, progress)
+
+
+def join_segments(
+    segments: Iterable[MovieSegment], plan: ClipPlan, request: MovieRequest, clock: StageClock
+) -> WrittenMovie:
+    """Write the movie of `plan` from segments that `write_segment` has made, in order, with the sound.
+
+    Each segment's file is read when its turn comes, and is not needed afterwards.
+
+    Raises:
+        OutputError: the output cannot be written, or the segments do not belong together.
+        InputError: the sound cannot be read.
+    """
+    remaining = iter(segments)
+    first = next(remaining)
+    timeline, info, tracks = plan.timeline, plan.video.info, _tracks(plan, request)
+    times = PictureTimes(timeline.pts, timeline.time_base, timeline.last_duration)
+    said = MovieStream(timeline.time_base, info.language, info.rotation_deg)
+    add = partial(Concatenation, first_segment=first.path, stream=said, times=times)
+    written = None
+    with MovieFile(request.output, timeline.time_base, tracks, clock, add) as movie:
+        for segment in chain([first], remaining):
+            ends = iter(np.append(timeline.pts, timeline.pts[-1] + timeline.last_duration)[segment.frames.start + 1 :])
+            for packet in movie.pictures.packets(segment.path, len(segment.frames)):
+                movie.mux([packet], int(next(ends)))
+            written = segment.written if written is None else written.with_others_of(segment.written)
+    return _written(plan, tracks, written or first.written, request.encoder, movie.audio_note)
+
+
+def _tracks(plan: ClipPlan, request: MovieRequest) -> MovieTracks:
+    title = plan.video.info.extras.title
+    labels = {**request.labels, **({"title": title} if title else {})}
+    sound = output_sound(request.audio, plan.timeline, request.options)
+    return MovieTracks(sound, request.options.audio_codec, labels, _chapters(plan, request.options))
+
+
+def _written(
+    plan: ClipPlan, tracks: MovieTracks, written: WrittenPictures, encoder: EncoderChoice, audio_note: str
+) -> WrittenMovie:
+    info = plan.video.info
+    extras = info.extras
+    woven = ("deinterlaced",) if plan.video.is_woven else ()
     lost = f"{len(extras.chapters)} chapter{'s' if len(extras.chapters) > 1 else ''}"
-    dropped = (*extras.others, *((lost,) if extras.chapters and not kept else ()))
-    partial = _partial_changes(others, len(plan.timeline))
-    changes = (*woven, *plan.video.info.still_changes, *delivered.changes, *partial)
-    return WrittenMovie(spec.width_px, spec.height_px, movie.audio_note, encoder, changes, dropped)
-
-
-def _counted(frames: Iterator[SourceFrame], others: Counter[Shape]) -> Iterator[SourceFrame]:
-    """The same frames; of those that were given the shape of the first one, the shapes are counted."""
-    for frame in frames:
-        if frame.converted_from is not None:
-            others[frame.converted_from] += 1
-        yield frame
-
-
-def _partial_changes(others: Counter[Shape], frames: int) -> Iterator[str]:
-    for shape, count in others.most_common(_MOST_SHAPES):
-        yield f"partly converted from {described(shape)} ({count} of {frames} frames)"
-    if len(others) > _MOST_SHAPES:
-        yield f"partly converted from {len(others) - _MOST_SHAPES} other kinds"
+    dropped = (*extras.others, *((lost,) if extras.chapters and not tracks.chapters else ()))
+    changes = (*woven, *info.still_changes, *written.changes, *written.partial_changes(len(plan.timeline)))
+    return WrittenMovie(written.width_px, written.height_px, audio_note, encoder, changes, dropped)
 
 
 def _chapters(plan: ClipPlan, options: JobOptions) -> tuple[Chapter, ...]:
@@ -160,7 +207,7 @@ def enhancer_name(enhancer: Enhancer) -> str:
 
 
 def _opened(
-    request: MovieRequest, spec: PictureSpec, sound: AudioCut, clock: StageClock
+    request: MovieRequest, spec: PictureSpec, tracks: MovieTracks, clock: StageClock
 ) -> tuple[MovieWriter, EncoderChoice]:
     """The open movie; an encoder that `auto` chose and that does not start any more gives way to its fallback.
 
@@ -169,63 +216,15 @@ def _opened(
     choice, fallback = request.encoder, request.encoder.fallback
     if fallback is not None:
         try:
-            return _writer(request, spec, sound, choice.chosen, clock), choice
+            return _writer(request, spec, tracks, choice.chosen, clock), choice
         except OutputError as exc:  # of the output itself, where the fallback finds the same one
             reason = f"{choice.chosen} did not start after all: {exc.message}"
             choice = replace(choice, chosen=fallback, reason=reason)
             _logger.warning("encoder %s: %s", fallback, reason)
-    return _writer(request, spec, sound, choice.chosen, clock), choice
+    return _writer(request, spec, tracks, choice.chosen, clock), choice
 
 
-def _writer(request: MovieRequest, spec: PictureSpec, sound: AudioCut, encoder: str, clock: StageClock) -> MovieWriter:
-    compressed, audio_codec = compression(request.options, encoder), request.options.audio_codec
-    return MovieWriter(request.output, spec, compressed, sound, request.labels, clock, audio_codec, request.chapters)
-
-
-def _delivery(frame: SourceFrame, plan: ClipPlan, options: JobOptions) -> Delivery:
-    info, picture = plan.video.info, frame.picture
-    stored = working_picture(info)
-    source = WorkingPicture(picture.width, picture.height, picture.format.name, stored.colour)
-    is_reduced = plan.video.size_px is not None
-    return delivery_of(source, info, options, (stored.width_px, stored.height_px) if is_reduced else None)
-
-
-def _delivered(frames: Iterator[SourceFrame], delivered: Delivery, clock: StageClock) -> Iterator[av.VideoFrame]:
-    if delivered.source == delivered.picture:
-        yield from (frame.picture for frame in frames)
-        return
-    pictures = DeliveredPictures(delivered)
-    for frame in frames:
-        with clock.stage(ENCODE_STAGE):
-            picture = pictures.convert(frame.picture)
-        yield picture
-
-
-def _write_pictures(
-    pictures: Iterator[av.VideoFrame], timeline: Timeline, movie: MovieWriter, progress: ProgressCallback
-) -> None:
-    """Encode every frame with its time on the timeline."""
-    durations = np.diff(timeline.pts, append=timeline.pts[-1] + timeline.last_duration)
-    total = len(timeline)
-    for number, picture in enumerate(pictures):
-        movie.write(picture, int(timeline.pts[number]), int(durations[number]))
-        if number % _PROGRESS_EVERY == 0 or number + 1 == total:
-            progress(Progress("render", number + 1, total))
-
-
-def _picture_spec(delivered: Delivery, plan: ClipPlan) -> PictureSpec:
-    """The properties of the output's pictures."""
-    info, picture = plan.video.info, delivered.picture
-    return PictureSpec(
-        width_px=picture.width_px,
-        height_px=picture.height_px,
-        pix_fmt=picture.pix_fmt,
-        time_base=plan.timeline.time_base,
-        frame_rate=plan.timeline.frame_rate or info.frame_rate,
-        sample_aspect_ratio=info.sample_aspect_ratio,
-        rotation_deg=info.rotation_deg,
-        colour=picture.colour,
-        language=info.language,
-        light=info.light if picture.colour == delivered.source.colour else None,
-        is_still=info.is_still,
-    )
+def _writer(
+    request: MovieRequest, spec: PictureSpec, tracks: MovieTracks, encoder: str, clock: StageClock
+) -> MovieWriter:
+    return MovieWriter(request.output, spec, compression(request.options, encoder), tracks, clock)

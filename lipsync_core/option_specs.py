@@ -118,6 +118,11 @@ _SPECS = (
         get_args(Decoding),
     ),
     OptionSpec(
+        "jobs",
+        "Render the movie in segments, N at a time, each by a process of its own; 1: as a whole, by this one.",
+        unset="as cores and memory allow",
+    ),
+    OptionSpec(
         "compat",
         "upstream: do everything as Wav2Lip's public implementation does, to compare results.",
         get_args(Compat),

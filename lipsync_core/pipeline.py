@@ -8,6 +8,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from lipsync_core.catalogue import JobParts, load_parts
 from lipsync_core.clip_plan import ClipPlan, lay_out, plan_clip, plan_inference, plan_rendering
 from lipsync_core.clock import StageClock
@@ -16,7 +18,7 @@ from lipsync_core.errors import OptionError
 from lipsync_core.execution import Execution
 from lipsync_core.face.store import TrackStore
 from lipsync_core.generators.contract import Conditions, PaintingHalf
-from lipsync_core.inference import inferred_frames
+from lipsync_core.inference import infer_edits, inferred_frames
 from lipsync_core.job_limits import JobWatch
 from lipsync_core.listening import HeardSpeech, listen
 from lipsync_core.media.delivery import delivery
@@ -29,6 +31,8 @@ from lipsync_core.options import JobOptions
 from lipsync_core.providers import provider_account
 from lipsync_core.render import blended_frames, ordered_frames
 from lipsync_core.report import JobReport, ProgressCallback
+from lipsync_core.segment_jobs import chosen_jobs, movie_of_segments
+from lipsync_core.segment_work import SegmentWork
 from lipsync_core.shortage import memory_shortage_told
 from lipsync_core.source_video import SourceVideo
 from lipsync_core.threads import no_thread_pools
@@ -72,7 +76,7 @@ def lip_sync(
         workspace: where models and stored face tracks live; the user's own folders by default.
         progress: called now and then, from this thread.
         parts: parts that `catalogue.load_parts` has loaded for many jobs; by default those that the options name.
-        execution: the provider of the networks that are loaded here; by default the GPU where there is one that works.
+        execution: where networks run, by default on the GPU where there is one that works; and by how many processes.
 
     Raises:
         LipSyncError: `lipsync_core.errors` lists every way to fail and its code.
@@ -112,7 +116,8 @@ def _run(job: _Job, loaded: JobParts | None) -> JobReport:
         give_free_memory_back()  # of the decoder, whose large blocks of other sizes the encoder cannot use
     with job.clock.stage("plan"):
         plan, conditions = _planned(job, video, clip, heard, parts.rendering.painting)
-    return _report(job, parts, plan, _render(job, plan, parts, conditions, encoder))
+    written, jobs = _render(job, plan, parts, conditions, encoder)
+    return _report(job, parts, plan, written, jobs)
 
 
 def _planned(
@@ -138,15 +143,25 @@ def _planned_as_upstream(
     return plan, planned.conditions
 
 
-def _render(job: _Job, plan: ClipPlan, parts: JobParts, conditions: Conditions, encoder: EncoderChoice) -> WrittenMovie:
-    inference, rendering = plan_inference(plan, parts.inference, conditions), plan_rendering(plan, parts.rendering)
+def _render(
+    job: _Job, plan: ClipPlan, parts: JobParts, conditions: Conditions, encoder: EncoderChoice
+) -> tuple[WrittenMovie, int]:
+    """The movie, and how many processes have rendered its segments: 1 where this one has rendered it as a whole."""
+    inference = plan_inference(plan, parts.inference, conditions)
     request = MovieRequest(job.output, job.audio, job.options, encoder, output_labels(parts.rendering))
+    jobs = chosen_jobs(job.execution.jobs, plan, parts)
+    if jobs > 1:
+        with job.clock.stage("infer"):
+            edits = np.stack(list(infer_edits((), inference, job.clock)))
+        work = SegmentWork(plan, edits, parts.rendering, request)
+        return movie_of_segments(work, jobs, job.clock, job.progress), jobs
     with closing(ordered_frames(plan.video, plan.clip.track, plan.timeline, job.clock)) as frames:
         inferred = inferred_frames(frames, inference, job.clock)
-        return write_movie(blended_frames(inferred, rendering, job.clock), plan, request, job.clock, job.progress)
+        rendering = plan_rendering(plan, parts.rendering)
+        return write_movie(blended_frames(inferred, rendering, job.clock), plan, request, job.clock, job.progress), 1
 
 
-def _report(job: _Job, parts: JobParts, plan: ClipPlan, written: WrittenMovie) -> JobReport:
+def _report(job: _Job, parts: JobParts, plan: ClipPlan, written: WrittenMovie, jobs: int) -> JobReport:
     identity, enhancer = parts.rendering.identity, parts.rendering.enhancer
     return JobReport(
         output=job.output,
@@ -173,4 +188,5 @@ def _report(job: _Job, parts: JobParts, plan: ClipPlan, written: WrittenMovie) -
         wall_s=job.clock.wall_s,
         cpu_s=job.clock.cpu_s,
         peak_rss_bytes=peak_resident_bytes(),
+        jobs=jobs,
     )

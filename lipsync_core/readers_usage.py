@@ -1,4 +1,4 @@
-"""The CPU time and memory that readers have used for this process, which its own figures do not hold."""
+"""The CPU time and memory that other processes have used for this one, which its own figures do not hold."""
 
 import threading
 
@@ -13,6 +13,7 @@ _account = _Account()
 _lock = threading.Lock()
 _all_cpu_s = 0.0
 _largest_bytes = 0
+_beside_bytes = 0
 
 
 def thread_cpu_s() -> float:
@@ -28,6 +29,18 @@ def all_cpu_s() -> float:
 def largest_bytes() -> int:
     """The memory of the largest reader so far, beyond what it shares with this process."""
     return _largest_bytes
+
+
+def beside_bytes() -> int:
+    """The most memory that processes at segments of a movie have had at a time, beyond what this one shares."""
+    return _beside_bytes
+
+
+def add_beside(own_bytes: int) -> None:
+    """Note that processes at segments of a movie have had `own_bytes` of their own at a time."""
+    global _beside_bytes
+    with _lock:
+        _beside_bytes = max(_beside_bytes, own_bytes)
 
 
 def add_cpu(cpu_s: float) -> None:

@@ -83,6 +83,7 @@ class JobReport:
     cpu_s: float
     peak_rss_bytes: int
     dropped: tuple[str, ...] = ()  # what the source holds and the movie does not: "2 subtitle tracks"
+    jobs: int = 1  # how many processes have rendered segments of the movie side by side
     changes: tuple[str, ...] = ()  # of pixels before they are encoded, edited or not: "10 to 8 bits"
 
     @property

@@ -58,6 +58,20 @@ class Timeline:
         ends = np.append(pts[1:], pts[-1:] + self.last_duration + (self.missed if len(self) == 1 else 0))
         return np.asarray((pts + ends) * (float(self.time_base) / 2), np.float64)
 
+    def part(self, frames: range) -> "Timeline":
+        """The timeline of these frames alone, the first at 0. They are heard as in the whole."""
+        first, stop = frames.start, frames.stop
+        pts = self.pts[first:stop]
+        is_end = stop == len(self)
+        return replace(
+            self,
+            source_indexes=self.source_indexes[first:stop],
+            pts=pts - pts[0],
+            last_duration=self.last_duration if is_end else int(self.pts[stop] - pts[-1]),
+            start=self.start + int(pts[0]),
+            missed=self.missed if first == 0 else 0,
+        )
+
     def _whole_pts(self) -> NDArray[np.int64]:
         """(M,) start times in the whole result."""
         pts = self.pts + self.start

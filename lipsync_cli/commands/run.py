@@ -69,6 +69,7 @@ _FILE = LocalFile()
 @job_option("min_synced")
 @isolate_option
 @cores_option
+@job_option("jobs")
 @ledger_option
 @click.option("--json", "as_json", is_flag=True, help="Write the report to standard output as one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress and no report; with --json, no progress.")

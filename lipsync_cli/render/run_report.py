@@ -51,6 +51,7 @@ def render_json(report: JobReport) -> str:
         "wall_s": report.wall_s,
         "cpu_s": report.cpu_s,
         "peak_rss_bytes": report.peak_rss_bytes,
+        "jobs": report.jobs,
     }
     return json.dumps(fields, indent=2)
 
@@ -118,6 +119,7 @@ def _fact_lines(report: JobReport) -> list[str]:
         *_encoder_lines(report),
         *([f"picture  {'; '.join(report.changes)}"] if report.changes else []),
         *([f"dropped  {', '.join(report.dropped)}"] if report.dropped else []),
+        *([f"jobs     {report.jobs} processes, side by side at segments of the movie"] if report.jobs > 1 else []),
         f"memory   {report.peak_rss_bytes / _MIB:.0f} MiB at most",
         f"output   {report.output}",
         f"         {report.width_px}x{report.height_px}, {float(report.duration_s):.2f} s, "

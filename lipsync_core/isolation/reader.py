@@ -4,7 +4,6 @@ import gc
 import logging
 import os
 import pickle
-import re
 import socket
 import time
 import traceback
@@ -33,11 +32,11 @@ from lipsync_core.isolation.wire import (
 from lipsync_core.limit_errors import MemoryLimitError
 from lipsync_core.limits import Limits, limited
 from lipsync_core.media.allowed import Allowed, allowing
+from lipsync_core.memory import own_bytes
 from lipsync_core.shortage import shortage_behind
 from lipsync_core.threads import codec_threads, threads_limited
 
 _MOST_LEFT_BYTES = 32 << 20
-_ROLLUP = Path("/proc/self/smaps_rollup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,16 +127,6 @@ class _Reading:
             if not taken:
                 os._exit(0)
             items.make_room(taken)
-
-
-def own_bytes() -> int:
-    """The memory of this process that no other shares; 0 where Linux does not say."""
-    try:
-        rollup = _ROLLUP.read_text()
-    except OSError:
-        return 0
-    found = re.search(r"Private_Dirty:\s+(\d+) kB", rollup)
-    return int(found[1]) * 1024 if found else 0
 
 
 class _Forwarding(logging.Handler):

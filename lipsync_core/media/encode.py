@@ -49,6 +49,21 @@ class EncoderOptions:
     crf: int = 20  # 0 is lossless, 51 the worst
     preset: str = DEFAULT_PRESET
     threads: int = 0  # of an encoder on the CPU; 0: as many as it chooses for the machine's cores
+    before_a_join: range = range(0)  # pictures at the end of a segment of a movie, where another one follows
+
+
+@dataclass(frozen=True, slots=True)
+class MovieStream:
+    """What a movie says of its pictures beside their stream's own properties."""
+
+    time_base: Fraction
+    language: str
+    rotation_deg: int
+
+    @classmethod
+    def of(cls, spec: PictureSpec) -> MovieStream:
+        """That of pictures of `spec`."""
+        return cls(spec.time_base, spec.language, spec.rotation_deg)
 
 
 class Encoder(Protocol):
@@ -169,11 +184,16 @@ def _configure(stream: VideoStream, spec: PictureSpec) -> None:
     codec.colorspace, codec.color_range = spec.colour.matrix, spec.colour.range
     codec.color_primaries, codec.color_trc = spec.colour.primaries, spec.colour.transfer
     codec.flags |= Flags.frame_duration  # or the last picture would last as long as the nominal rate says
-    stream.time_base = spec.time_base
-    if mp4_language(spec.language):
-        stream.metadata["language"] = mp4_language(spec.language)
-    if spec.rotation_deg % 360:
-        stream.set_display_rotation(spec.rotation_deg)
+    set_stream(stream, MovieStream.of(spec))
+
+
+def set_stream(stream: VideoStream, said: MovieStream) -> None:
+    """Set what the movie says of a stream of pictures."""
+    stream.time_base = said.time_base
+    if mp4_language(said.language):
+        stream.metadata["language"] = mp4_language(said.language)
+    if said.rotation_deg % 360:
+        stream.set_display_rotation(said.rotation_deg)
 
 
 def _check(picture: av.VideoFrame, pts: int, spec: PictureSpec) -> None:

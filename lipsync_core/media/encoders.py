@@ -28,6 +28,7 @@ _WHOLE_WIDTH_PX = 128
 #: Of larger pictures x264 holds as few as it can: each takes it 26 MB or, as a reference, 48 at level 5.2's largest.
 _SLICED_PX, _LARGE_PX = 2560 * 1440, 3840 * 2160
 _SLICES = 4
+_JOIN_BITS = 1.4  # of what a picture would have
 #: The address space of x265's threads, and the pictures that it may come to hold.
 _X265_BYTES, _X265_PICTURES = 256 << 20, 64
 #: The sample entry that Apple's players want for HEVC; FFmpeg's own choice in MP4 is hev1.
@@ -64,7 +65,7 @@ class X264Encoder(FFmpegEncoder):
         lean = _lean(spec, options.preset)
         # At 10 bits crf 0 is not lossless.
         quality = {"crf": f"{max(options.crf - lean.finer, 1):g}"} if options.crf else {"qp": "0"}
-        params = {**lean.params, **_repeatable(spec)}
+        params = {**lean.params, **_repeatable(spec), **_zones(options.before_a_join)}
         own = {"x264-params": ":".join(f"{key}={value}" for key, value in params.items())} if params else {}
         return {"preset": options.preset, **quality, **own}
 
@@ -249,6 +250,16 @@ def _lean(spec: PictureSpec, preset: str) -> _Lean:
 
 def _pixels(spec: PictureSpec) -> int:
     return spec.width_px * spec.height_px
+
+
+def _zones(before_a_join: range) -> dict[str, str]:
+    """x264's own setting by which the last pictures before a join look as in a movie without one.
+
+    They would have fewer bits than there: x264 sees nothing that refers to them.
+    """
+    if not before_a_join:
+        return {}
+    return {"zones": f"{before_a_join.start},{before_a_join.stop - 1},b={_JOIN_BITS}"}
 
 
 def _repeatable(spec: PictureSpec) -> dict[str, str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations  # av.Packet takes its type argument in annotations only
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 import av
 from av.audio.stream import AudioStream
@@ -24,6 +26,10 @@ from lipsync_core.media.sound import AudioCut
 from lipsync_core.media.soundtrack import Soundtrack, add_soundtrack
 from lipsync_core.option_specs import AudioCodec
 
+_T = TypeVar("_T")
+#: Adds the stream of the pictures to a new movie.
+AddPictures = Callable[[OutputContainer], _T]
+
 _STAGE = "mux"
 _SILENT = "none"
 #: Ticks a second, at least, for the durations in the movie's header and edit lists (FFmpeg's own 1000 shortens the
@@ -31,66 +37,62 @@ _SILENT = "none"
 _MIN_TIMESCALE = 48000
 
 
-class MovieWriter:
-    """Writes one movie, picture by picture; use it as a context manager.
+@dataclass(frozen=True, slots=True)
+class MovieTracks:
+    """What a movie carries beside its pictures."""
 
-    `output` appears when the block ends without an error, with its index in front (faststart), and is untouched
-    otherwise. Sound is read and written as the pictures advance, so memory does not grow with the length; all of it
-    up to the end of the cut is written, however long the pictures last.
+    audio: AudioCut | None = None
+    audio_codec: AudioCodec = "auto"
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    chapters: Sequence[Chapter] = ()
+
+
+class MovieFile(Generic[_T]):
+    """A movie that is being written: packets of its pictures as they are given, and the sound up to them.
+
+    Use it as a context manager. `output` appears when the block ends without an error, with its index in front
+    (faststart), and is untouched otherwise. Sound is read and written as the pictures advance, so memory does not grow
+    with the length; all of it up to the end of the cut is written, however long the pictures last.
 
     Raises:
-        OutputError: the output cannot be written, or the encoder cannot make such pictures.
-        OptionError: no such encoder, or the sound cannot be copied as was asked for.
+        OutputError: the output cannot be written; or what `add_pictures` raises.
+        OptionError: the sound cannot be copied as was asked for.
         InputError: the sound cannot be read.
         OutputLimitError: the movie grows beyond its limit.
     """
 
     def __init__(
-        self,
-        output: Path,
-        picture_spec: PictureSpec,
-        encoder_options: EncoderOptions,
-        audio: AudioCut | None,
-        metadata: Mapping[str, str],
-        clock: StageClock,
-        audio_codec: AudioCodec = "auto",
-        chapters: Sequence[Chapter] = (),
+        self, output: Path, time_base: Fraction, tracks: MovieTracks, clock: StageClock, add_pictures: AddPictures[_T]
     ) -> None:
-        self._output = output
-        self._time_base = picture_spec.time_base
+        """`add_pictures` adds the stream of the pictures; what it returns is `pictures`. `time_base` is their unit."""
+        self.output = output
+        self._time_base = time_base
         self._clock = clock
-        encoder = find_encoder(encoder_options.encoder)
         with ExitStack() as stack:
-            partial = stack.enter_context(atomic_output(output))
-            self._container = stack.enter_context(_open_container(partial, _timescale(picture_spec.time_base)))
-            self._container.metadata.update(metadata)
-            _set_chapters(self._container, chapters)
+            hidden = stack.enter_context(atomic_output(output))
+            self._container = stack.enter_context(_open_container(hidden, _timescale(time_base)))
+            self._container.metadata.update(tracks.metadata)
+            _set_chapters(self._container, tracks.chapters)
             with output_errors(output):
-                self._encoder = encoder.open(self._container, picture_spec, encoder_options, clock)
-            self._sound = _add_sound(self._container, audio, audio_codec, clock)
+                self.pictures = add_pictures(self._container)
+            self._sound = _add_sound(self._container, tracks.audio, tracks.audio_codec, clock)
             self._stack = stack.pop_all()
         self._next_sound: av.Packet[AudioStream] | None = None
-        self._pictures = self._size_bytes = 0
+        self._size_bytes = 0
 
     @property
     def audio_note(self) -> str:
         """How the sound is written: "copy (aac)", "aac 224 kb/s" or "none"."""
         return self._sound.note
 
-    def write(self, picture: av.VideoFrame, pts: int, duration: int) -> None:
-        """Add a picture shown at `pts` for `duration` (both in the spec's time base), and the sound up to there.
-
-        The picture's own times are overwritten.
-
-        Raises:
-            OutputError: the picture does not fit the spec, or cannot be written (DiskFullError: no room).
-            InputError: the sound cannot be read.
-        """
-        with output_errors(self._output):
-            packets = self._encoder.encode(picture, pts, duration)
-        self._pictures += 1
-        self._mux(packets)
-        self._write_sound((pts + duration) * self._time_base)
+    def mux(self, packets: list[av.Packet[VideoStream]], until: int | None = None) -> None:
+        """Add packets of pictures, and then the sound before `until` (units of the time base), where it is given."""
+        self._size_bytes += sum(packet.size for packet in packets)
+        require_output_size(self._size_bytes, self.output)
+        with self._clock.stage(_STAGE), output_errors(self.output):
+            self._container.mux(packets)
+        if until is not None:
+            self._write_sound(until * self._time_base)
 
     def __enter__(self) -> Self:
         return self
@@ -102,23 +104,9 @@ class MovieWriter:
             self._stack.__exit__(exc_type, exc, traceback)
             return
         with self._stack:
-            self._finish()
-
-    def _finish(self) -> None:
-        if not self._pictures:
-            raise OutputError(f"no picture was given for {self._output}", "choose a longer part of the input")
-        with output_errors(self._output):
-            packets = self._encoder.flush()
-        self._mux(packets)
-        self._write_sound(None)
-        with self._clock.stage(_STAGE), output_errors(self._output):
-            self._container.close()
-
-    def _mux(self, packets: list[av.Packet[VideoStream]]) -> None:
-        self._size_bytes += sum(packet.size for packet in packets)
-        require_output_size(self._size_bytes, self._output)
-        with self._clock.stage(_STAGE), output_errors(self._output):
-            self._container.mux(packets)
+            self._write_sound(None)
+            with self._clock.stage(_STAGE), output_errors(self.output):
+                self._container.close()
 
     def _write_sound(self, until_s: Fraction | None) -> None:
         """Write the sound that starts before `until_s`; None: all that is left."""
@@ -130,24 +118,82 @@ class MovieWriter:
                     return
                 self._next_sound = None
                 self._size_bytes += packet.size
-                require_output_size(self._size_bytes, self._output)
-                with output_errors(self._output):
+                require_output_size(self._size_bytes, self.output)
+                with output_errors(self.output):
                     self._container.mux(packet)
 
 
+class MovieWriter:
+    """Writes one movie, picture by picture; use it as a context manager, as `MovieFile`.
+
+    Raises:
+        OutputError: the output cannot be written, or the encoder cannot make such pictures.
+        OptionError: no such encoder, or the sound cannot be copied as was asked for.
+        InputError, OutputLimitError: as `MovieFile`.
+    """
+
+    def __init__(
+        self,
+        output: Path,
+        picture_spec: PictureSpec,
+        encoder_options: EncoderOptions,
+        tracks: MovieTracks,
+        clock: StageClock,
+    ) -> None:
+        encoder = find_encoder(encoder_options.encoder)
+        add = partial(encoder.open, spec=picture_spec, options=encoder_options, clock=clock)
+        self._file = MovieFile(output, picture_spec.time_base, tracks, clock, add)
+        self._pictures = 0
+
+    @property
+    def audio_note(self) -> str:
+        """See `MovieFile.audio_note`."""
+        return self._file.audio_note
+
+    def write(self, picture: av.VideoFrame, pts: int, duration: int) -> None:
+        """Add a picture shown at `pts` for `duration` (both in the spec's time base), and the sound up to there.
+
+        The picture's own times are overwritten.
+
+        Raises:
+            OutputError: the picture does not fit the spec, or cannot be written (DiskFullError: no room).
+            InputError: the sound cannot be read.
+        """
+        with output_errors(self._file.output):
+            packets = self._file.pictures.encode(picture, pts, duration)
+        self._pictures += 1
+        self._file.mux(packets, pts + duration)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if exc is not None:
+            self._file.__exit__(exc_type, exc, traceback)
+            return
+        with self._file:
+            if not self._pictures:
+                raise OutputError(f"no picture was given for {self._file.output}", "choose a longer part of the input")
+            with output_errors(self._file.output):
+                packets = self._file.pictures.flush()
+            self._file.mux(packets)
+
+
 @contextmanager
-def _open_container(partial: Path, timescale: int) -> Iterator[OutputContainer]:
+def _open_container(path: Path, timescale: int) -> Iterator[OutputContainer]:
     """An open MP4 or MOV file, which the caller fills and closes inside the block; an error abandons it.
 
     Closing a started file makes FFmpeg finish it, with faststart's second pass over the whole file. After an error
     the file is removed before it is closed: FFmpeg cannot read it again, so that pass ends at once.
     """
     options = {"movflags": "+faststart", "movie_timescale": str(timescale)}
-    container = av.open(str(partial), "w", format=MUXERS[partial.suffix], container_options=options)
+    container = av.open(str(path), "w", format=MUXERS[path.suffix], container_options=options)
     try:
         yield container
     except BaseException:
-        partial.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         with suppress(av.FFmpegError, OSError):
             container.close()
         raise

@@ -19,7 +19,7 @@ from lipsync_core.clock import StageClock
 from lipsync_core.errors import DiskFullError, NoAudioError, OptionError, OutputError
 from lipsync_core.limits import Limits, limited
 from lipsync_core.media.encode import EncoderOptions, PictureSpec
-from lipsync_core.media.mux import MovieWriter
+from lipsync_core.media.mux import MovieTracks, MovieWriter
 from lipsync_core.media.probe import ColourTags, probe
 from lipsync_core.media.sound import AudioCut
 from tests.sounds import CLICK_S, click, click_time_s, tone, write_sound, write_sound_with_hole
@@ -61,7 +61,8 @@ def write_movie(
 ) -> str:
     """Write a picture for each of `times`; returns the note on the sound."""
     of = of or spec()
-    with MovieWriter(output, of, EncoderOptions(preset="ultrafast"), audio, metadata or {}, StageClock()) as movie:
+    tracks = MovieTracks(audio, metadata=metadata or {})
+    with MovieWriter(output, of, EncoderOptions(preset="ultrafast"), tracks, StageClock()) as movie:
         for index, (pts, duration) in enumerate(times):
             movie.write(picture(index, of.pix_fmt), pts, duration)
     return movie.audio_note
@@ -242,7 +243,7 @@ def test_a_movie_may_be_silent(tmp_path: Path) -> None:
 def test_encoding_and_muxing_are_timed(tmp_path: Path) -> None:
     clock = StageClock()
     source = write_sound(tmp_path / "in.wav", "pcm_s16le", 44100, tone(44100, 2, 2.0))
-    with MovieWriter(tmp_path / "out.mp4", spec(), EncoderOptions(), AudioCut(source), {}, clock) as movie:
+    with MovieWriter(tmp_path / "out.mp4", spec(), EncoderOptions(), MovieTracks(AudioCut(source)), clock) as movie:
         for index in range(50):
             movie.write(picture(index), index, 1)
     rows = {row.stage: row for row in clock.timings()}
@@ -257,7 +258,11 @@ def test_nothing_is_left_when_the_block_fails(tmp_path: Path, stop: type[BaseExc
     with (
         pytest.raises(stop),
         MovieWriter(
-            tmp_path / "out.mp4", spec(), EncoderOptions(preset="ultrafast"), AudioCut(source), {}, StageClock()
+            tmp_path / "out.mp4",
+            spec(),
+            EncoderOptions(preset="ultrafast"),
+            MovieTracks(AudioCut(source)),
+            StageClock(),
         ) as movie,
     ):
         for index in range(100):
@@ -288,7 +293,7 @@ def test_writing_fails_when_there_is_no_picture(tmp_path: Path) -> None:
 
 def test_writing_fails_when_there_is_no_such_encoder(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="h266"):
-        MovieWriter(tmp_path / "out.mp4", spec(), EncoderOptions("h266"), None, {}, StageClock())
+        MovieWriter(tmp_path / "out.mp4", spec(), EncoderOptions("h266"), MovieTracks(), StageClock())
     assert list(tmp_path.iterdir()) == []
 
 

@@ -16,7 +16,7 @@ from lipsync_core.clock import StageClock
 from lipsync_core.errors import OptionError, RefusedOutputError
 from lipsync_core.media import soundtrack
 from lipsync_core.media.encode import EncoderOptions
-from lipsync_core.media.mux import MovieWriter
+from lipsync_core.media.mux import MovieTracks, MovieWriter
 from lipsync_core.media.sound import AudioCut
 from lipsync_core.media.soundtrack import check_soundtrack
 from lipsync_core.option_specs import AudioCodec
@@ -59,7 +59,7 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write_movie(output: Path, audio: AudioCut, codec: AudioCodec = "auto", seconds: float = SPEECH_S) -> str:
     """A movie of `seconds` with the sound; returns the note on it."""
     options = EncoderOptions(preset="ultrafast")
-    with MovieWriter(output, spec(), options, audio, {}, StageClock(), codec) as movie:
+    with MovieWriter(output, spec(), options, MovieTracks(audio, codec), StageClock()) as movie:
         for index in range(round(seconds * 25)):
             movie.write(picture(index), index, 1)
     return movie.audio_note

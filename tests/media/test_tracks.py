@@ -14,7 +14,7 @@ from lipsync_core.limit_errors import StreamLimitError
 from lipsync_core.limits import Limits, limited
 from lipsync_core.media.decode import Reading, decode_frames, decode_in_order
 from lipsync_core.media.encode import EncoderOptions
-from lipsync_core.media.mux import MovieWriter
+from lipsync_core.media.mux import MovieTracks, MovieWriter
 from lipsync_core.media.probe import probe, require_audio, require_video
 from lipsync_core.media.sound import AudioCut, decode_sound
 from tests.conftest import Ffmpeg, MakeVideo
@@ -78,7 +78,7 @@ def test_the_chosen_sound_is_heard_and_written(film: Path, tmp_path: Path, track
     assert pitch_hz(heard) == pytest.approx(hz, abs=5)
     output = tmp_path / "out.mp4"
     cut = AudioCut(film, Fraction(0), None, track)
-    with MovieWriter(output, spec(), EncoderOptions(preset="ultrafast"), cut, {}, StageClock()) as movie:
+    with MovieWriter(output, spec(), EncoderOptions(preset="ultrafast"), MovieTracks(cut), StageClock()) as movie:
         for index in range(25):
             movie.write(picture(index), index, 1)
     written = np.concatenate([frame.to_ndarray()[0] for frame in decode_sound(AudioCut(output))])

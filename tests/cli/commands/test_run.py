@@ -10,10 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from tests.cli.conftest import LIPSYNC, SPEECH, RunLipSync, write_movie, write_wave
 from tests.conftest import Ffmpeg
+from tests.jobs import luma_frames
 from tests.processes import is_there, readers_of
 from tests.text_tables import words
 from tests.waiting import wait_until
@@ -204,13 +206,37 @@ def test_run_replaces_an_older_output_and_reports(
         assert sum(1 for _ in container.decode(video=0)) == 6
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="a process is copied on Linux alone")
+def test_processes_side_by_side_make_the_same_movie(
+    face_clip: Path, home: Path, tmp_path: Path, lipsync: RunLipSync
+) -> None:
+    reports = {}
+    for jobs in ("1", "3"):
+        options = ["--end", "6.1", "--crf", "12", "--jobs", jobs, "--json", "--home", home]
+        done = lipsync("run", face_clip, SPEECH, "-o", f"{jobs}.mp4", *options)
+        assert done.returncode == 0, done.stderr
+        reports[jobs] = json.loads(done.stdout)
+    assert {jobs: report["jobs"] for jobs, report in reports.items()} == {"1": 1, "3": 3}
+    assert reports["1"]["frames"] == reports["3"]["frames"]
+    items = [{row["stage"]: row["items"] for row in report["stages"] if row["items"]} for report in reports.values()]
+    assert {stage: items[0][stage] for stage in ("paint", "blend", "encode")} == {
+        stage: items[1][stage] for stage in ("paint", "blend", "encode")
+    }
+    for report in reports.values():  # the rows add up
+        assert sum(row["wall_s"] for row in report["stages"]) == pytest.approx(report["wall_s"], rel=0.02)
+        assert sum(row["cpu_s"] for row in report["stages"]) == pytest.approx(report["cpu_s"], rel=0.02)
+    pairs = zip(luma_frames(tmp_path / "1.mp4"), luma_frames(tmp_path / "3.mp4"), strict=True)
+    assert max(float(np.abs(one.astype(int) - other).mean()) for one, other in pairs) < 2  # of 255
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
 @pytest.mark.parametrize("stage", ["track", "render"])
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_leaves_nothing_behind(
-    stage: str, signum: signal.Signals, status: int, face_clip: Path, home: Path, tmp_path: Path
+    jobs: str, stage: str, signum: signal.Signals, status: int, face_clip: Path, home: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "out.mp4").write_text("an older result")
-    command = [LIPSYNC, "run", face_clip, SPEECH, "-o", "out.mp4", "--home", home]
+    command = [LIPSYNC, "run", face_clip, SPEECH, "-o", "out.mp4", "--home", home, "--jobs", jobs]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         assert child.stderr is not None
         assert any(line.startswith(stage) for line in iter(child.stderr.readline, ""))

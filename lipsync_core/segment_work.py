@@ -1,0 +1,92 @@
+"""Segments of one movie: where it is cut, and the rendering of one, which is the same on this machine or another."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsync_core.catalogue import RenderingParts
+from lipsync_core.clip_plan import ClipPlan, plan_rendering
+from lipsync_core.clock import StageClock
+from lipsync_core.inference import with_edits
+from lipsync_core.movie import MovieRequest, MovieSegment, write_segment
+from lipsync_core.render import blended_frames, ordered_frames
+from lipsync_core.report import ProgressCallback
+
+_BEFORE_A_JOIN = 2  # pictures that would look worse than in the whole movie, by .3 to 1 dB
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SegmentWork:
+    """All that the rendering of any segment of a movie needs."""
+
+    plan: ClipPlan  # of the whole movie
+    edits: NDArray[Any]  # (K, ...) of its synced frames, in order
+    rendering: RenderingParts
+    request: MovieRequest
+
+    def render(self, frames: range, path: Path, clock: StageClock, progress: ProgressCallback) -> MovieSegment:
+        """Write the movie's `frames` to `path`, as pictures alone.
+
+        Raises:
+            LipSyncError: as `movie.write_segment`, or the video cannot be read.
+        """
+        plan = self.plan.part(frames)
+        before = int(np.count_nonzero(self.plan.is_synced[: frames.start]))
+        edits = self.edits[before : before + plan.counts.synced]
+        with closing(ordered_frames(plan.video, plan.clip.track, plan.timeline, clock)) as decoded:
+            edited = with_edits(decoded, edits, plan.is_synced)
+            blended = blended_frames(edited, plan_rendering(plan, self.rendering), clock)
+            return MovieSegment(
+                frames,
+                path,
+                write_segment(blended, plan, path, self._before_a_join(frames), self.request, clock, progress),
+            )
+
+    def _before_a_join(self, frames: range) -> range:
+        """The pictures of the segment of `frames` that have another segment behind them."""
+        count = len(frames)
+        is_last = frames.stop == len(self.plan.timeline)
+        return range(count if is_last else max(0, count - _BEFORE_A_JOIN), count)
+
+
+def cut(plan: ClipPlan, longest_s: Fraction) -> tuple[range, ...]:
+    """The frames of the movie of `plan` in segments of nearly equal numbers; none should last beyond `longest_s`.
+
+    Frames are divided by their number: where they last differently, so do the segments.
+    """
+    frames = len(plan.timeline)
+    return divided(frames, ceil(plan.timeline.duration_s / longest_s))
+
+
+def divided(frames: int, count: int) -> tuple[range, ...]:
+    """`frames` in so many segments, or in fewer where there are fewer frames; their sizes differ by one at most."""
+    count = max(1, min(count, frames))
+    edges = [frames * number // count for number in range(count + 1)]
+    return tuple(range(first, stop) for first, stop in pairwise(edges))
+
+
+class Waits:
+    """The same values; counts the seconds until each is there."""
+
+    def __init__(self, segments: Iterator[MovieSegment]) -> None:
+        self._segments = segments
+        self.waited_s = 0.0
+
+    def __iter__(self) -> Iterator[MovieSegment]:
+        return self
+
+    def __next__(self) -> MovieSegment:
+        began_s = time.perf_counter()
+        try:
+            return next(self._segments)
+        finally:
+            self.waited_s += time.perf_counter() - began_s

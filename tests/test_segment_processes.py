@@ -1,0 +1,101 @@
+"""Processes at the segments of a movie: their order, their number, and their end, also where one is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.processes import is_there
+from tests.segment_stand_ins import FRAMES, SEGMENTS
+from tests.test_architecture import ROOT
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a process is copied on Linux alone")
+PATIENCE_S = 60.0
+_AHEAD = 2  # segments a process, as `segment_processes` has it
+
+
+def started(kind: str, folder: Path, jobs: int = 2) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.segment_stand_ins", kind, str(jobs), str(folder)]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def account(folder: Path) -> list[list[str]]:
+    path = folder / "account"
+    return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def happened(folder: Path, what: str) -> Iterator[list[str]]:
+    return (words[1:] for words in account(folder) if words[0] == what)
+
+
+def done(kind: str, folder: Path, jobs: int = 2) -> tuple[int, str]:
+    process = started(kind, folder, jobs)
+    _, said = process.communicate(timeout=PATIENCE_S)
+    return process.returncode, said
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 3, 40])
+def test_segments_are_joined_in_order_and_few_are_ahead(tmp_path: Path, jobs: int) -> None:
+    assert done("is well", tmp_path, jobs)[0] == 0
+    assert [int(words[0]) for words in happened(tmp_path, "joined")] == list(range(SEGMENTS))
+    assert sum(int(words[1]) for words in happened(tmp_path, "joined")) == FRAMES
+    assert len({words[1] for words in happened(tmp_path, "begun")}) <= min(jobs, SEGMENTS)
+    joined = 0
+    for what, *words in account(tmp_path):
+        if what == "begun":
+            assert int(words[0]) < joined + 1 + _AHEAD * jobs
+        if what == "joined":
+            joined = int(words[0])
+            assert int(words[2]) <= _AHEAD * jobs  # files at a time
+    assert list(happened(tmp_path, "encoded")) == [[str(FRAMES)]]
+    assert list((tmp_path / "segments").iterdir()) == []
+
+
+def test_the_progress_is_that_of_the_whole(tmp_path: Path) -> None:
+    done("is well", tmp_path)
+    shown = [(int(words[0]), words[2]) for words in happened(tmp_path, "progress")]
+    assert [count for count, _ in shown] == sorted(count for count, _ in shown)
+    assert shown[-1] == (FRAMES, str(FRAMES))
+
+
+def test_a_process_that_is_killed_costs_its_part(tmp_path: Path) -> None:
+    status, said = done("is killed once", tmp_path)
+    assert status == 0
+    assert said.count("another one does it again") == 1
+    assert [int(words[0]) for words in happened(tmp_path, "joined")] == list(range(SEGMENTS))
+    begun = [int(words[0]) for words in happened(tmp_path, "begun")]
+    assert sorted(begun) == sorted([*range(SEGMENTS), 5])
+
+
+@pytest.mark.parametrize(
+    ("kind", "failure"),
+    [
+        ("fails", "NO_VIDEO nothing to see"),
+        ("is a bug", "INTERNAL a segment of the movie failed: nobody thought of this"),
+        ("is killed", "TRANSIENT a process that rendered a segment of the movie was killed"),
+    ],
+)
+def test_what_a_segment_fails_with_is_what_the_movie_fails_with(tmp_path: Path, kind: str, failure: str) -> None:
+    assert done(kind, tmp_path)[0] == 0
+    assert " ".join(next(happened(tmp_path, "failed"))).startswith(failure)
+    tries = [words for words in happened(tmp_path, "begun") if words[0] == "5"]
+    assert len(tries) == (3 if kind == "is killed" else 1)
+    for words in happened(tmp_path, "begun"):
+        wait_until(lambda pid=int(words[1]): not is_there(pid), PATIENCE_S)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_processes_end_with_the_one_that_asked(tmp_path: Path, number: signal.Signals) -> None:
+    process = started("waits", tmp_path)
+    wait_until(lambda: any(words[0] == "5" for words in happened(tmp_path, "begun")), PATIENCE_S)
+    process.send_signal(number)
+    process.communicate(timeout=PATIENCE_S)
+    assert process.returncode != 0
+    for words in list(happened(tmp_path, "begun")):
+        wait_until(lambda pid=int(words[1]): not is_there(pid), PATIENCE_S)  # type: ignore[misc]
