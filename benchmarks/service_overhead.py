@@ -93,7 +93,7 @@ def measured(video: Path, folder: Path, settings: Settings, api: PrefectApi) -> 
 def timeline(job_id: UUID, api: PrefectApi) -> list[str]:
     """The start and the duration of each part of the job, one line each."""
     job = api.run(job_id)
-    children = api.runs(RunQuery(flow="lipsync-gpu", parent_ids=[job_id]))
+    children = api.runs(RunQuery("lipsync-gpu", parent_ids=[job_id]))
     lines = []
     for run_, name in [(job, "job"), *((child, "gpu") for child in children)]:
         for task in [*api.task_runs(run_.id)]:
@@ -118,7 +118,7 @@ def main() -> None:
         for _ in range(arguments.rounds):
             rounds.append(measured(arguments.video, folder, settings, api))
             print(f"command line {rounds[-1].command_line_s:6.2f} s   service {rounds[-1].service_s:6.2f} s")
-        newest = api.runs(RunQuery(flow="lipsync", limit=1))[0]
+        newest = api.runs(RunQuery("lipsync", limit=1))[0]
         print("the last job:", *timeline(newest.id, api), sep="\n")
     median = _median_of(rounds)
     print(f"added by the service: {median(lambda each: each.added_s):.2f} s (limit {LIMIT_S:g} s)")

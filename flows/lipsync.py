@@ -34,6 +34,9 @@ from tasks.recorder import JobAddresses, JobRecorder
 from tasks.rendering import RenderPass, check_sound_of
 from tasks.run_context import run_context
 from tasks.sealed_request import HeldRequest, hold_request
+from tasks.segment_runs import PrefectRuns
+from tasks.segmented import drop_segments
+from tasks.segments import SegmentOrder, segment_orders
 from tasks.stages import unscanned
 
 _log = logging.getLogger(__name__)
@@ -91,7 +94,7 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
     inferred = infer_inline(job, inputs, parts) if parts else infer_on_gpu_pool(job, held.told, attempt, set_parts)
     del parts  # the tracker and the networks: the encoder can use their memory
     give_free_memory_back()
-    render, movie = _rendered(job, inputs, inferred, encoder, request.output_suffix)
+    render, movie, orders = _rendered(job, held, inputs, inferred, encoder)
     recorder.set_render(render)
     if movie:
         recorder.set_movie(movie)
@@ -102,23 +105,27 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
     duration_s = float(render.plan.timeline.duration_s)
     recorder.complete(render.output.stat().st_size, duration_s, inferred.track.was_cached)
     _deliver(render, request.output)
+    drop_segments(render, orders)
     return movie
 
 
 def _rendered(
-    job: ServiceJob, inputs: JobInputs, inferred: Inferred, encoder: EncoderChoice, suffix: str
-) -> tuple[RenderPass, WrittenMovie | None]:
-    """The pass over the frames, done anew where a process that reads the inputs for it was killed."""
-    for tries_left in reversed(range(_RENDER_TRIES)):
+    job: ServiceJob, held: HeldRequest, inputs: JobInputs, inferred: Inferred, encoder: EncoderChoice
+) -> tuple[RenderPass, WrittenMovie | None, tuple[SegmentOrder, ...]]:
+    """The pass over the frames, done anew where a process that reads the inputs for it was killed; and its segments."""
+    job_id = run_context().job_id
+    tries_left = _RENDER_TRIES
+    while True:
         values = (unscanned(job), unscanned(inputs), unscanned(inferred), unscanned(encoder))
-        render = stages.plan(*values, run_context().job_id, suffix)
+        render = stages.plan(*values, job_id, held.whole.output_suffix)
+        orders = segment_orders(render, inferred, job_id)
+        tries_left -= 1
         try:
-            return render, _render(render, ShownProgress())
+            return render, _render(render, orders, held), orders
         except TransientError as error:
             if not tries_left:
                 raise
             _log.warning("the frames are rendered once more: %s", error)
-    raise AssertionError("the last try returns or raises")
 
 
 def _deliver(render: RenderPass, url: str) -> None:
@@ -128,7 +135,16 @@ def _deliver(render: RenderPass, url: str) -> None:
     fence.confirm()  # before the end is recorded
 
 
-def _render(render: RenderPass, progress: ProgressCallback) -> WrittenMovie | None:
+def _render(render: RenderPass, orders: tuple[SegmentOrder, ...], held: HeldRequest) -> WrittenMovie | None:
+    """The movie, from segments or in one pass; None where an earlier attempt has made it."""
+    progress = ShownProgress()
+    if orders:
+        runs = PrefectRuns(held.told, run_context().attempt)
+        return stages.encode_in_segments(unscanned(render), unscanned(orders), unscanned(runs), unscanned(progress))
+    return _streamed(render, progress)
+
+
+def _streamed(render: RenderPass, progress: ProgressCallback) -> WrittenMovie | None:
     """Run both stages of the pass at once, and wait for both whatever happens to either."""
     blended = stages.blend.submit(unscanned(render))
     encoded = stages.encode.submit(unscanned(render), unscanned(progress))

@@ -21,6 +21,7 @@ FOLDERS: Final[Mapping[str, str]] = MappingProxyType(
         "tracks": "keep_tracks_days",
         "edits": "keep_edits_days",
         "renders": "keep_renders_days",
+        "segments": "keep_renders_days",
         "handovers": "keep_handovers_days",
         "secrets": "keep_handovers_days",
         "results": "keep_results_days",

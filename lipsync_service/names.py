@@ -6,15 +6,20 @@ from typing import Final, Literal, get_args
 
 JOB_FLOW: Final = "lipsync"
 GPU_FLOW: Final = "lipsync-gpu"
+SEGMENT_FLOW: Final = "lipsync-segment"
 BULK_FLOW: Final = "lipsync-bulk"
 GC_FLOW: Final = "lipsync-gc"
+#: The flows whose runs are parts of a job, and those with the job's own.
+PART_FLOWS: Final = (GPU_FLOW, SEGMENT_FLOW)
+JOB_FLOWS: Final = (JOB_FLOW, *PART_FLOWS)
 
 #: FLOW/DEPLOYMENT, as `prefect.yaml` registers them.
 JOB_DEPLOYMENT: Final = f"{JOB_FLOW}/lipsync"
 GPU_DEPLOYMENT: Final = f"{GPU_FLOW}/lipsync-gpu"
+SEGMENT_DEPLOYMENT: Final = f"{SEGMENT_FLOW}/lipsync-segment"
 BULK_DEPLOYMENT: Final = f"{BULK_FLOW}/lipsync-bulk"
 GC_DEPLOYMENT: Final = f"{GC_FLOW}/lipsync-gc"
-DEPLOYMENTS: Final = (JOB_DEPLOYMENT, GPU_DEPLOYMENT, BULK_DEPLOYMENT, GC_DEPLOYMENT)
+DEPLOYMENTS: Final = (JOB_DEPLOYMENT, GPU_DEPLOYMENT, SEGMENT_DEPLOYMENT, BULK_DEPLOYMENT, GC_DEPLOYMENT)
 
 CPU_POOL: Final = "lipsync-cpu"
 GPU_POOL: Final = "lipsync-gpu"

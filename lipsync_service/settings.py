@@ -104,6 +104,12 @@ class Settings(LimitSettings, Keeping):
     precision: Precision = Field("fp32", description="The precision of the networks: fp32, or fp16 with tensorrt.")
     decoder: Decoding = Field("cpu", description="What decodes videos here: cpu, or auto: NVDEC where it works.")
     gpu_pool: str | None = Field(None, description="The work pool of `lipsync-gpu`; without it the child runs inline.")
+    segment_s: float = Field(
+        60.0,
+        ge=0,
+        description="A longer result is rendered in segments that last no longer, by as many runs at once as the pool "
+        "has room for. 0: never.",
+    )
     gpu_wait_s: float = Field(7200.0, gt=0, description="The longest wait of a job for a worker of the GPU pool.")
     preview: bool = Field(True, description="Show frames of every result in the UI, to all its users.")
     callback_secret: SecretStr | None = Field(None, description="Signs the callbacks (HMAC-SHA256).")

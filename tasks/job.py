@@ -80,6 +80,7 @@ class ServiceJob:
     shared_url: str  # the folder of intermediate results that all machines share
     max_input_s: float  # how long an input may play
     max_gpu_wait_s: float  # how long the job waits for a worker of the GPU pool
+    longest_segment_s: Fraction  # a longer result is rendered in segments; 0: none is
     folder: Path  # of this job alone, removed with it
     log: StageLog
     leases: ExitStack = field(default_factory=ExitStack)  # of the fetched files
@@ -92,9 +93,12 @@ class ServiceJob:
         return copy
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[StageMeter]:
-        """Measure the block as stage `name`. An error of the block names files by the caller's addresses."""
-        with self.log.stage(name) as meter:
+    def stage(self, name: str, part_of: str = "") -> Iterator[StageMeter]:
+        """Measure the block as stage `name`, or as a part of another stage.
+
+        An error of the block names files by the caller's addresses.
+        """
+        with self.log.stage(name, part_of) as meter:
             try:
                 with memory_shortage_told():
                     yield meter

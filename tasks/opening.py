@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from fractions import Fraction
 
 from lipsync_core.errors import LipSyncError
 from lipsync_core.isolation.room import reading_room
@@ -52,6 +53,7 @@ def open_job(options: JobOptions, settings: Settings, reach: Reach | None = None
             shared_url=reach.area_url,
             max_input_s=settings.max_duration_s,
             max_gpu_wait_s=settings.gpu_wait_s,
+            longest_segment_s=Fraction(settings.segment_s),
             folder=folder,
             log=StageLog(open_gpu(settings.visible_gpus)),
             leases=leases,

@@ -43,6 +43,14 @@ class Preview:
         self._kept = 0  # of the tiles
         self._tone_mapper: ToneMapper | None = None
 
+    def choose(self, numbers: frozenset[int]) -> None:
+        """Keep copies of these frames instead; some are considered by themselves."""
+        self._chosen = numbers
+
+    def wants(self, number: int) -> bool:
+        """Whether output frame `number` is one of the chosen."""
+        return number in self._chosen
+
     def watched(self, frames: Iterator[SourceFrame]) -> Iterator[SourceFrame]:
         """Yield the output's `frames` in order, keeping small copies of the chosen ones."""
         for number, frame in enumerate(frames):

@@ -156,9 +156,10 @@ class JobRecorder:
             provider=run.provider,
             host=self._context.host,
             pool=self._context.pool,
+            part_of=run.part_of,
         ).with_served(run.served)
         yield whole
-        for part in run.parts:
+        for part in () if run.part_of else run.parts:
             yield replace(
                 whole,
                 stage=part.stage,

@@ -41,6 +41,7 @@ class RenderPass:
     plan: ClipPlan
     encoder: EncoderChoice
     edits: Path
+    edits_url: str
     output: Path
     kept_url: str  # the address at which the output is kept until it is delivered
     is_kept: bool  # an earlier attempt has made the movie, and `output` is its file
@@ -73,6 +74,7 @@ def open_render(
         plan,
         encoder,
         edits=rows,
+        edits_url=edits.url,
         output=kept.path if kept else job.folder / f"output{suffix}",
         kept_url=kept_url,
         is_kept=kept is not None,

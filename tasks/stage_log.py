@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from lipsync_core.clock import StageClock, StageTiming
@@ -29,6 +29,7 @@ class StageRun:
     finished_at: datetime
     note: str  # on what it did, for people
     parts: tuple[StageTiming, ...]  # finer rows
+    part_of: str = ""  # the stage that this one is a part of, on this machine or another
 
 
 class StageMeter:
@@ -56,14 +57,14 @@ class StageLog:
         return tuple(self._runs)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[StageMeter]:
-        """Measure the block as stage `name` of the job, also when it fails."""
+    def stage(self, name: str, part_of: str = "") -> Iterator[StageMeter]:
+        """Measure the block as stage `name` of the job, or as a part of another stage, also when it fails."""
         meter = StageMeter()
         try:
             with gpu_watched(self._read_gpu, meter.gpu):
                 yield meter
         finally:
-            self._runs.append(_stage_run(name, meter))
+            self._runs.append(replace(_stage_run(name, meter), part_of=part_of))
 
 
 def _stage_run(name: str, meter: StageMeter) -> StageRun:

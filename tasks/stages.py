@@ -6,7 +6,7 @@ would hash the inputs, and its storage would be a second one.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar, cast
@@ -23,7 +23,7 @@ from lipsync_core.encoder_choice import EncoderChoice
 from lipsync_core.errors import ModelServerBusyError, ModelServerDownError, TransientError
 from lipsync_core.media.probe import require_audio, video_of
 from lipsync_core.movie import WrittenMovie
-from lipsync_core.report import ProgressCallback
+from lipsync_core.report import Progress, ProgressCallback
 from lipsync_core.source_video import SourceVideo
 from lipsync_service.errors import JobTimedOutError, ObjectMissingError
 from lipsync_service.storage.limits import check_duration
@@ -33,6 +33,9 @@ from tasks.inference import InferenceJob, MeasuredSound, hear
 from tasks.job import EditsReference, Inferred, JobInputs, LocalCopy, ServiceJob, SourceSound, TrackReference
 from tasks.rendering import RenderPass, blend_frames, deliver, encode_frames, open_render
 from tasks.run_log import leave_out_noise
+from tasks.segment_runs import RunsApi
+from tasks.segmented import encode_segments
+from tasks.segments import SegmentOrder, is_rendered, open_segment, render_segment
 from tasks.stage_log import StageMeter
 from tasks.tracks import track_clip
 
@@ -193,12 +196,39 @@ def encode(render: RenderPass, progress: ProgressCallback) -> WrittenMovie | Non
     return _completed(movie, render.is_kept)
 
 
+@task(name="encode", task_run_name="encode in segments", timeout_seconds=_COMPUTE_LIMIT_S, **NOT_PERSISTED)
+def encode_in_segments(
+    render: RenderPass, orders: Sequence[SegmentOrder], api: RunsApi, progress: ProgressCallback
+) -> WrittenMovie:
+    """Render a long movie in segments, those of other runs among them, and join them."""
+    with render.job.stage("encode") as meter:
+        return encode_segments(render, orders, api, meter, progress)
+
+
+@task(name="segment", task_run_name="segment", timeout_seconds=_COMPUTE_LIMIT_S, **RETRIED, **NOT_PERSISTED)
+def segment(job: ServiceJob, video: SourceVideo, order: SegmentOrder) -> None:
+    """Render one segment of a job that another run has begun, and keep it for that run."""
+    with job.stage(order.stage, part_of="encode") as meter:
+        if is_rendered(job, order):
+            meter.was_cached = True
+            return
+        try:
+            work = open_segment(job, video, order)
+        except ObjectMissingError as exc:
+            raise NotThereNowError(exc.message, exc.remedy) from exc
+        render_segment(job, work, order, meter, _ignore)
+
+
 @task(name="upload", task_run_name="upload", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
 def upload(render: RenderPass, url: str, may_write: MayWrite) -> None:
     """Upload the result to the caller's address, unless the job has gone on without this attempt: SupersededError."""
     with render.job.stage("upload") as meter:
         deliver(render, url, may_write)
         meter.items, meter.size_bytes = 1, render.output.stat().st_size
+
+
+def _ignore(_: Progress) -> None:
+    """The job itself shows the progress of its segments."""
 
 
 def _completed(reference: _T, was_cached: bool) -> _T:

@@ -9,10 +9,10 @@ from typing import Final
 from lipsync_core.errors import TransientError
 from lipsync_service.client.prefect_api import FlowRun, PrefectApi, RunQuery
 from lipsync_service.errors import UrlRefusedError
-from lipsync_service.names import BULK_FLOW, GPU_FLOW, JOB_FLOW
+from lipsync_service.names import BULK_FLOW, JOB_FLOW, JOB_FLOWS
 from lipsync_service.storage.url import parse_url
 
-_FLOWS = (JOB_FLOW, GPU_FLOW, BULK_FLOW)
+_FLOWS = (*JOB_FLOWS, BULK_FLOW)
 _UNFINISHED = ("SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING")
 #: The watcher starts a crashed job again, also after it was away itself for as long.
 _CRASHED_FOR = timedelta(days=1)

@@ -33,9 +33,9 @@ from lipsync_service.errors import IdempotencyConflictError, JobMissingError, Jo
 from lipsync_service.names import (
     CPU_POOL,
     ENCODE_TASK,
-    GPU_FLOW,
     JOB_DEPLOYMENT,
     JOB_FLOW,
+    PART_FLOWS,
     PROGRESS_ARTIFACT,
     JobStateName,
     rules_variable,
@@ -179,7 +179,7 @@ class JobClient:
         return request.output
 
     def tasks(self, job_id: UUID) -> list[TaskRun]:
-        """The task runs of all attempts, those on the GPU pool included, in the order in which they started."""
+        """The task runs of all attempts, those of the job's parts included, in the order in which they started."""
         return self._api.task_runs(job_id, *self._children(job_id))
 
     def progress(self, job_id: UUID) -> JobProgress:
@@ -269,7 +269,7 @@ class JobClient:
         return [job_of(run) for run in runs]
 
     def _children(self, job_id: UUID) -> list[UUID]:
-        return [run.id for run in self._api.runs(RunQuery(GPU_FLOW, parent_ids=[job_id]))]
+        return [run.id for run in self._api.runs(RunQuery(PART_FLOWS, parent_ids=[job_id]))]
 
 
 @contextmanager

@@ -56,7 +56,7 @@ class TaskRun:
 class RunQuery:
     """The runs to list, newest first. None: all of them."""
 
-    flow: str
+    flows: str | Sequence[str]  # one name, or several
     state_types: Sequence[str] | None = None
     due_after: datetime | None = None
     due_until: datetime | None = None
@@ -240,7 +240,11 @@ def _filter(query: RunQuery) -> dict[str, Any]:
         runs["parent_flow_run_id"] = {"any_": [str(each) for each in query.parent_ids]}
     if query.ids is not None:
         runs["id"] = {"any_": [str(each) for each in query.ids]}
-    return {"flows": {"name": {"any_": [query.flow]}}, "flow_runs": runs, "sort": "EXPECTED_START_TIME_DESC"}
+    return {
+        "flows": {"name": {"any_": [query.flows] if isinstance(query.flows, str) else list(query.flows)}},
+        "flow_runs": runs,
+        "sort": "EXPECTED_START_TIME_DESC",
+    }
 
 
 def _flow_run(row: Mapping[str, Any]) -> FlowRun:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from lipsync_service.client.prefect_api import FlowRun, RunQuery
 from lipsync_service.client.run_states import coded_message
-from lipsync_service.names import GPU_FLOW, JOB_FLOW
+from lipsync_service.names import JOB_FLOWS, PART_FLOWS
 from lipsync_service.watch.outcomes import MAX_CRASHES, Crashes
 from lipsync_service.watch.service_api import WatchedApi
 
@@ -52,20 +52,19 @@ class Recovery:
         )
 
     def cancel_children(self, job_id: UUID) -> None:
-        """Cancel the unfinished GPU runs of a job that has ended."""
-        for child in self._api.runs(RunQuery(GPU_FLOW, _UNFINISHED, parent_ids=[job_id])):
+        """Cancel the unfinished runs of the parts of a job that has ended."""
+        for child in self._api.runs(RunQuery(PART_FLOWS, _UNFINISHED, parent_ids=[job_id])):
             self._api.cancel(child.id, "Its job has ended")
 
     def free_stale(self) -> None:
         """Schedule runs again that no worker starts, and cancel those that no worker stops."""
-        for flow in (JOB_FLOW, GPU_FLOW):
-            for run in self._stale(flow, "PENDING"):
-                if self._api.set_state(run.id, "SCHEDULED", "Scheduled", "Its worker did not start it"):
-                    _log.warning("run %s of %s was claimed and not started: scheduled again", run.id, flow)
-            for run in self._stale(flow, "CANCELLING"):
-                self.cancel_children(run.id)
-                if self._api.set_state(run.id, "CANCELLED", "Cancelled", "Its worker did not answer"):
-                    _log.warning("run %s of %s did not answer: cancelled", run.id, flow)
+        for run in self._stale("PENDING"):
+            if self._api.set_state(run.id, "SCHEDULED", "Scheduled", "Its worker did not start it"):
+                _log.warning("run %s was claimed and not started: scheduled again", run.id)
+        for run in self._stale("CANCELLING"):
+            self.cancel_children(run.id)
+            if self._api.set_state(run.id, "CANCELLED", "Cancelled", "Its worker did not answer"):
+                _log.warning("run %s did not answer: cancelled", run.id)
 
     def mark_silent(self) -> None:
         """Mark runs as crashed that have stopped sending heartbeats, or have never sent one.
@@ -74,16 +73,15 @@ class Recovery:
         (`lipsync_service.worker.vouching`); other runs are left alone.
         """
         latest = self._now() - SILENCE_LIMIT
-        for flow in (JOB_FLOW, GPU_FLOW):
-            runs = self._api.runs(RunQuery(flow, ("RUNNING",), limit=_MOST_RUNS))
-            old = [run for run in runs if run.queue is not None and run.state.since < latest]
-            heard = self._api.heard_since([run.id for run in old], latest) if old else set()
-            for run in old:
-                if run.id in heard or self._api.run(run.id).state != run.state:
-                    continue
-                if self._api.set_state(run.id, "CRASHED", "Crashed", "It fell silent: its worker has vanished"):
-                    _log.warning("run %s of %s fell silent: marked as crashed", run.id, flow)
+        runs = self._api.runs(RunQuery(JOB_FLOWS, ("RUNNING",), limit=_MOST_RUNS))
+        old = [run for run in runs if run.queue is not None and run.state.since < latest]
+        heard = self._api.heard_since([run.id for run in old], latest) if old else set()
+        for run in old:
+            if run.id in heard or self._api.run(run.id).state != run.state:
+                continue
+            if self._api.set_state(run.id, "CRASHED", "Crashed", "It fell silent: its worker has vanished"):
+                _log.warning("run %s fell silent: marked as crashed", run.id)
 
-    def _stale(self, flow: str, state_type: str) -> list[FlowRun]:
+    def _stale(self, state_type: str) -> list[FlowRun]:
         latest = self._now() - _STALE
-        return [run for run in self._api.runs(RunQuery(flow, (state_type,))) if run.state.since < latest]
+        return [run for run in self._api.runs(RunQuery(JOB_FLOWS, (state_type,))) if run.state.since < latest]

@@ -28,7 +28,7 @@ from prefect.events.schemas.events import Event, RelatedResource
 from pydantic import BaseModel
 from rich.console import Console
 
-from lipsync_service.names import BULK_FLOW, GC_FLOW, GPU_FLOW, JOB_FLOW
+from lipsync_service.names import BULK_FLOW, GC_FLOW, GPU_FLOW, JOB_FLOW, SEGMENT_FLOW
 from lipsync_service.worker.last_word import LastWord, Propose
 
 #: The flows by name, as the modules that the launcher has imported. Without it each run asks the server for its
@@ -36,6 +36,7 @@ from lipsync_service.worker.last_word import LastWord, Propose
 ENTRYPOINTS: Final = {
     JOB_FLOW: "flows.lipsync.lipsync",
     GPU_FLOW: "flows.lipsync_gpu.lipsync_gpu",
+    SEGMENT_FLOW: "flows.lipsync_segment.lipsync_segment",
     BULK_FLOW: "flows.lipsync_bulk.lipsync_bulk",
     GC_FLOW: "flows.lipsync_gc.lipsync_gc",
 }

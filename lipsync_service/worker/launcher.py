@@ -46,6 +46,7 @@ _PRELOADED = (
     "prefect.client.orchestration",
     "flows.lipsync",
     "flows.lipsync_gpu",
+    "flows.lipsync_segment",
     "flows.lipsync_bulk",
     "flows.lipsync_gc",
     "lipsync_core.pipeline",

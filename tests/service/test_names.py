@@ -38,7 +38,7 @@ def test_each_module_of_flows_declares_one_flow_by_its_name(module: str) -> None
         if isinstance(value, Flow) and value.fn.__module__ == declared.__name__
     ]
     assert [flow.name for flow in flows] == [module.replace("_", "-")]
-    assert flows[0].name in (names.JOB_FLOW, names.GPU_FLOW, names.BULK_FLOW, names.GC_FLOW)
+    assert flows[0].name in (*names.JOB_FLOWS, names.BULK_FLOW, names.GC_FLOW)
 
 
 def test_the_deployments_are_those_that_callers_and_the_parent_ask_for() -> None:
@@ -46,6 +46,7 @@ def test_the_deployments_are_those_that_callers_and_the_parent_ask_for() -> None
     assert registered == {
         names.JOB_DEPLOYMENT,
         names.GPU_DEPLOYMENT,
+        names.SEGMENT_DEPLOYMENT,
         f"{names.BULK_FLOW}/lipsync-bulk",
         names.GC_DEPLOYMENT,
     }
@@ -56,6 +57,7 @@ def test_every_deployment_runs_on_a_pool_and_a_queue_that_are_made() -> None:
     assert {name: pool["name"] for name, pool in pools.items()} == {
         names.JOB_FLOW: names.CPU_POOL,
         names.GPU_FLOW: names.GPU_POOL,
+        names.SEGMENT_FLOW: names.CPU_POOL,
         names.BULK_FLOW: names.CPU_POOL,
         names.GC_FLOW: names.CPU_POOL,
     }

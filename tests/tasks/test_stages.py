@@ -84,6 +84,7 @@ class Service:
             shared_url=settings.storage_url,
             max_input_s=settings.max_duration_s,
             max_gpu_wait_s=settings.gpu_wait_s,
+            longest_segment_s=Fraction(settings.segment_s),
             folder=folder,
             log=StageLog(),
         )

@@ -37,9 +37,12 @@ class Prefect:
     ends_between_pages: list[UUID] = field(default_factory=list)  # the first of these ends after each answer
     asked: list[RunQuery] = field(default_factory=list)
 
+    def _of(self, flows: str | Sequence[str]) -> list[FlowRun]:
+        return [run for flow in ([flows] if isinstance(flows, str) else flows) for run in self.by_flow.get(flow, [])]
+
     def runs(self, query: RunQuery) -> Sequence[FlowRun]:
         self.asked.append(query)
-        runs = [run for run in self.by_flow.get(query.flow, []) if run.state.type in (query.state_types or ())]
+        runs = [run for run in self._of(query.flows) if run.state.type in (query.state_types or ())]
         if query.due_until is not None:
             runs = [run for run in runs if run.due_at and run.due_at <= query.due_until]
         page = sorted(runs, key=lambda run: run.due_at or NOW, reverse=True)[: query.limit]
@@ -51,7 +54,7 @@ class Prefect:
 
 
 @pytest.mark.parametrize("state", ["SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"])
-@pytest.mark.parametrize("flow", ["lipsync", "lipsync-gpu", "lipsync-bulk"])
+@pytest.mark.parametrize("flow", ["lipsync", "lipsync-gpu", "lipsync-segment", "lipsync-bulk"])
 def test_a_run_that_has_not_ended_holds_what_it_names(state: str, flow: str) -> None:
     request = {"video": f"{STORAGE}/uploads/ab/face.mp4", "output": "s3://elsewhere/out.mp4", "metadata": {"a": [HASH]}}
     run = run_of(state, request=request)

@@ -1,0 +1,204 @@
+"""The runs that render segments of a job on other workers: begun as the pool takes them, and followed by their states.
+
+The job's own run has a slot of the pool while it waits, so it renders segments too, and where the pool has one slot it
+renders all. No segment is ordered before the pool has taken those that were ordered before, but two: what nobody takes
+costs next to nothing.
+"""
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
+from typing import Any, Protocol, cast
+from uuid import UUID
+
+import httpx
+from prefect import runtime
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import run_deployment
+from prefect.states import Cancelled, Cancelling
+
+from lipsync_service.client.request import LipSyncRequest
+from lipsync_service.client.retries import retried
+from lipsync_service.names import SEGMENT_DEPLOYMENT
+from tasks.child_run import RETRY_S, SERVER_LIMIT_S, is_away
+from tasks.segments import SegmentOrder
+
+_log = logging.getLogger(__name__)
+_UNTAKEN = 2  # runs that wait for a worker, at most
+_AHEAD = 16  # segments beyond the one that is joined next
+_TURN_S = 2.0  # between two questions to Prefect
+_END_S = 5.0  # a run that is being ordered when the job ends is cancelled by the watcher
+
+
+class RunPhase(Enum):
+    """How far a run has come."""
+
+    WAITING = "waiting"  # for a worker
+    AT_WORK = "at work"
+    ENDED = "ended"
+
+
+class RunsApi(Protocol):
+    """What is asked of Prefect."""
+
+    def order(self, order: SegmentOrder) -> UUID:
+        """Have a run render the segment."""
+
+    def phases(self, run_ids: Sequence[UUID]) -> Mapping[UUID, RunPhase]:
+        """How far the runs have come; those that nobody knows are left out."""
+
+    def cancel(self, run_id: UUID, is_waiting: bool) -> None:
+        """Stop the run, if it has not ended."""
+
+
+@dataclass(slots=True)
+class _Run:
+    id: UUID
+    phase: RunPhase = RunPhase.WAITING
+
+
+@dataclass(slots=True)
+class SegmentRuns:
+    """The runs of one job's segments; a context manager, which cancels those that are left."""
+
+    api: RunsApi
+    orders: Sequence[SegmentOrder]
+    is_done: set[int]  # the segments that are rendered, as far as is known
+    joined: int = 0  # the segment that is joined next
+    _here: set[int] = field(default_factory=set)  # rendered by the job's own run
+    _reserved: set[int] = field(default_factory=set)  # that are being ordered
+    _runs: dict[int, _Run] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _end: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> "SegmentRuns":
+        self._thread = threading.Thread(target=copy_context().run, args=(self._turns,), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        if self._thread:
+            self._thread.join(_END_S)
+        for number, run in self._runs.items():
+            if run.phase is not RunPhase.ENDED and number not in self.is_done:
+                self._cancel(run)
+
+    def take(self) -> SegmentOrder | None:
+        """A segment that no run is at: the last one of those that may be begun, as runs take the first ones."""
+        with self._lock:
+            free = [number for number in self._window() if self._is_free(number)]
+            unordered = [number for number in free if number not in self._runs]
+            if not free:
+                return None
+            number = (unordered or free)[-1]
+            self._here.add(number)
+            run = self._runs.pop(number, None)
+        if run is not None:
+            self._cancel(run)
+        return self.orders[number]
+
+    def is_lost(self, number: int) -> bool:
+        """Whether the run of a segment has ended."""
+        with self._lock:
+            run = self._runs.get(number)
+            if run is None or run.phase is not RunPhase.ENDED:
+                return False
+            self._here.add(number)
+            del self._runs[number]
+        _log.warning("the run of %s has ended without it: it is rendered here", self.orders[number].stage)
+        return True
+
+    def turn(self) -> None:
+        """Ask how the runs are, and order more where the pool has taken those that there are."""
+        with self._lock:
+            followed = [run for run in self._runs.values() if run.phase is not RunPhase.ENDED]
+        phases = self.api.phases([run.id for run in followed]) if followed else {}
+        with self._lock:
+            for run in followed:
+                run.phase = phases.get(run.id, RunPhase.ENDED)
+            waiting = sum(run.phase is RunPhase.WAITING for run in self._runs.values())
+            fresh = [number for number in self._window() if self._is_free(number) and number not in self._runs]
+            fresh = fresh[: max(0, _UNTAKEN - waiting)]
+            self._reserved.update(fresh)
+        try:
+            for number in fresh:  # the server may be away for minutes, in which the job's run takes other segments
+                run = _Run(self.api.order(self.orders[number]))
+                with self._lock:
+                    self._runs[number] = run
+        finally:
+            self._reserved.difference_update(fresh)
+
+    def _window(self) -> range:
+        return range(self.joined, min(len(self.orders), self.joined + _AHEAD))
+
+    def _is_free(self, number: int) -> bool:
+        run = self._runs.get(number)
+        return number not in self.is_done | self._here | self._reserved and (
+            run is None or run.phase is RunPhase.WAITING
+        )
+
+    def _turns(self) -> None:
+        while not self._end.is_set():
+            try:
+                self.turn()
+            except (httpx.HTTPError, OSError) as exc:  # the job's own run renders on
+                _log.warning("no runs of segments are ordered now: %s", exc)
+            self._end.wait(_TURN_S)
+
+    def _cancel(self, run: _Run) -> None:
+        try:
+            self.api.cancel(run.id, run.phase is RunPhase.WAITING)
+        except httpx.HTTPError as exc:  # it renders what is there already
+            _log.warning("the run %s was not cancelled: %s", run.id, exc)
+
+
+class PrefectRuns:
+    """`RunsApi` by Prefect's client, for the present flow run."""
+
+    def __init__(self, request: LipSyncRequest, attempt: int) -> None:
+        """`request` is the job's as its parameters have it: sealed."""
+        self._request = request
+        self._attempt = attempt
+
+    def order(self, order: SegmentOrder) -> UUID:
+        """See `RunsApi`."""
+        parameters: dict[str, Any] = {
+            "request": self._request.model_dump(mode="json"),
+            "order": order.model_dump(mode="json"),
+            "attempt": self._attempt,
+        }
+        start = partial(
+            run_deployment,
+            SEGMENT_DEPLOYMENT,
+            parameters=parameters,
+            flow_run_name=f"{runtime.flow_run.name}: {order.stage} of {order.count}",
+            work_queue_name=self._request.priority,
+            idempotency_key=f"{runtime.flow_run.id}-{self._attempt}-{order.stage}",
+            timeout=0,
+        )
+        return cast(FlowRun, retried(start, is_away, SERVER_LIMIT_S, RETRY_S)).id
+
+    def phases(self, run_ids: Sequence[UUID]) -> Mapping[UUID, RunPhase]:
+        """See `RunsApi`."""
+        with get_client(sync_client=True) as client:
+            runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=list(run_ids))))
+        return {run.id: _phase(run) for run in runs}
+
+    def cancel(self, run_id: UUID, is_waiting: bool) -> None:
+        """See `RunsApi`."""
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(run_id, Cancelled() if is_waiting else Cancelling())
+
+
+def _phase(run: FlowRun) -> RunPhase:
+    if run.state is None or run.state.is_scheduled() or run.state.is_pending():
+        return RunPhase.WAITING
+    return RunPhase.ENDED if run.state.is_final() else RunPhase.AT_WORK

@@ -1,0 +1,122 @@
+"""The movie of a long job, from segments that this run and others have rendered."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import av
+
+from lipsync_core.clock import StageTiming
+from lipsync_core.errors import LipSyncError, TransientError
+from lipsync_core.movie import MovieSegment, WrittenMovie, join_segments
+from lipsync_core.report import Progress, ProgressCallback
+from lipsync_core.segment_work import SegmentWork, Waits
+from tasks.rendering import RenderPass
+from tasks.segment_runs import RunsApi, SegmentRuns
+from tasks.segments import SegmentOrder, bring_segment, discard_segments, is_rendered, render_segment, work_of
+from tasks.stage_log import StageMeter
+
+_PAUSE_S = 1.0  # between two looks for a segment that another run is at
+_TILES = 12  # of the preview
+
+
+def encode_segments(
+    render: RenderPass, orders: Sequence[SegmentOrder], api: RunsApi, meter: StageMeter, progress: ProgressCallback
+) -> WrittenMovie:
+    """Render the segments with the help of other runs, and join them with the sound to the output file.
+
+    Raises:
+        LipSyncError: a segment that was rendered here failed, or the output cannot be written.
+    """
+    done = {order.number for order in orders if _is_there(render, order)}
+    with SegmentRuns(api, orders, done) as runs:
+        segments = _Segments(render, orders, runs, progress)
+        waits = Waits(segments.in_order())
+        movie = join_segments(waits, render.plan, segments.work.request, meter.clock)
+    meter.clock.absorb(segments.timings, waits.waited_s)
+    meter.items, meter.size_bytes = len(render.plan.timeline), render.output.stat().st_size
+    meter.note = f"{movie.account}; {len(orders)} segments, {segments.brought} of them by other runs"
+    return movie
+
+
+def drop_segments(render: RenderPass, orders: Sequence[SegmentOrder]) -> None:
+    """Remove the segments of a movie that was delivered; what the storage does not remove now goes with its age."""
+    with suppress(LipSyncError):
+        discard_segments(render.job, tuple(orders))
+
+
+@dataclass(slots=True)
+class _Segments:
+    """The segments as they come."""
+
+    render: RenderPass
+    orders: Sequence[SegmentOrder]
+    runs: SegmentRuns
+    progress: ProgressCallback
+    work: SegmentWork = field(init=False)
+    timings: list[StageTiming] = field(default_factory=list)
+    brought: int = 0
+    _made: dict[int, MovieSegment] = field(default_factory=dict)  # here, and not joined yet
+
+    def __post_init__(self) -> None:
+        self.work = work_of(self.render)
+        shown = {order.first for order in self.orders[:: max(1, len(self.orders) // _TILES)]}
+        self.render.preview.choose(frozenset(shown))
+
+    def in_order(self) -> Iterator[MovieSegment]:
+        """Each segment. Its file is removed when the next one is asked for."""
+        for order in self.orders:
+            self.runs.joined = order.number
+            segment = self._waited_for(order)
+            self._show(segment)
+            yield segment
+            segment.path.unlink(missing_ok=True)
+
+    def _waited_for(self, order: SegmentOrder) -> MovieSegment:
+        while True:
+            if order.number in self._made:
+                return self._made.pop(order.number)
+            brought = bring_segment(self.render.job, order) if _is_there(self.render, order) else None
+            if brought is not None:
+                self.brought += 1
+                self.timings.extend(brought[1])
+                self._note_done(order)
+                return brought[0]
+            free = order if self.runs.is_lost(order.number) else self.runs.take()
+            if free is None:
+                time.sleep(_PAUSE_S)
+            else:
+                self._made[free.number] = self._rendered(free)
+
+    def _rendered(self, order: SegmentOrder) -> MovieSegment:
+        job = self.render.job
+        others = self._frames_done()
+        with job.stage(order.stage, part_of="encode") as meter:
+            segment = render_segment(job, self.work, order, meter, lambda step: self._tell(others + step.done))
+            self.timings.extend(row for row in meter.clock.timings() if row.stage != "other")
+        self._note_done(order)
+        return segment
+
+    def _note_done(self, order: SegmentOrder) -> None:
+        self.runs.is_done.add(order.number)
+        self._tell(self._frames_done())
+
+    def _frames_done(self) -> int:
+        return sum(len(self.orders[number].frames) for number in self.runs.is_done)
+
+    def _tell(self, frames: int) -> None:
+        self.progress(Progress("render", frames, len(self.render.plan.timeline)))
+
+    def _show(self, segment: MovieSegment) -> None:
+        """Give the preview the segment's first picture."""
+        if self.render.preview.wants(segment.frames.start):
+            with av.open(str(segment.path)) as file:
+                self.render.preview.consider(segment.frames.start, next(file.decode(video=0)))
+
+
+def _is_there(render: RenderPass, order: SegmentOrder) -> bool:
+    try:
+        return is_rendered(render.job, order)
+    except TransientError:  # the storage is being restarted
+        return False

@@ -1,0 +1,176 @@
+"""A segment of a long job: its order, its rendering on any machine, and the two files that it leaves for the job.
+
+Both files carry the job's id, and the sum of all that the edits depend on. So an attempt finds what an earlier one has
+rendered, and a segment that two machines render is written twice, the same.
+"""
+
+from pathlib import Path, PurePosixPath
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from lipsync_core.catalogue import load_rendering
+from lipsync_core.clip_plan import lay_out
+from lipsync_core.clock import StageTiming
+from lipsync_core.encoder_choice import EncoderChoice
+from lipsync_core.media.source_frame import Shape
+from lipsync_core.movie import MovieRequest, MovieSegment, output_labels
+from lipsync_core.movie_pictures import WrittenPictures
+from lipsync_core.report import ProgressCallback
+from lipsync_core.segment_work import SegmentWork, cut
+from lipsync_core.source_video import SourceVideo
+from lipsync_service.errors import ObjectMissingError
+from tasks.edits import open_edits
+from tasks.job import Inferred, ServiceJob
+from tasks.rendering import RenderPass
+from tasks.stage_log import StageMeter
+from tasks.tracks import read_clip
+
+
+class SegmentOrder(BaseModel):
+    """What a run needs to render one segment, beside the job's request."""
+
+    model_config = ConfigDict(frozen=True)
+
+    number: int  # from 0
+    count: int
+    first: int  # output frame
+    stop: int
+    url: str  # of the segment's file
+    inferred: Inferred
+    encoder: EncoderChoice
+
+    @property
+    def frames(self) -> range:
+        """Its frames of the output."""
+        return range(self.first, self.stop)
+
+    @property
+    def facts_url(self) -> str:
+        """Of the second file, which is written last."""
+        return f"{self.url}.json"
+
+    @property
+    def stage(self) -> str:
+        """Its name in logs and in the ledger."""
+        return f"segment {self.number}"
+
+
+class SegmentFacts(BaseModel):
+    """What the job has to know of a segment that was rendered elsewhere."""
+
+    model_config = ConfigDict(frozen=True)
+
+    width_px: int
+    height_px: int
+    changes: tuple[str, ...]
+    others: tuple[tuple[Shape, int], ...]
+    timings: tuple[StageTiming, ...]
+
+    @classmethod
+    def of(cls, segment: MovieSegment, timings: tuple[StageTiming, ...]) -> "SegmentFacts":
+        """Those of `segment`."""
+        written = segment.written
+        others = tuple(written.others.items())
+        return cls(
+            width_px=written.width_px,
+            height_px=written.height_px,
+            changes=written.changes,
+            others=others,
+            timings=timings,
+        )
+
+    @property
+    def written(self) -> WrittenPictures:
+        """As the movie takes them."""
+        return WrittenPictures(self.width_px, self.height_px, self.changes, dict(self.others))
+
+
+def segment_orders(render: RenderPass, inferred: Inferred, job_id: UUID) -> tuple[SegmentOrder, ...]:
+    """The segments of a job that is longer than one; empty where it is rendered as a whole, or has been."""
+    longest_s = render.job.longest_segment_s
+    if render.is_kept or not longest_s or render.plan.timeline.duration_s <= longest_s:
+        return ()
+    segments = cut(render.plan, longest_s)
+    stem = f"segments/{job_id}-{PurePosixPath(render.edits_url).stem}-{len(segments)}"
+    return tuple(
+        SegmentOrder(
+            number=number,
+            count=len(segments),
+            first=frames.start,
+            stop=frames.stop,
+            url=render.job.shared(f"{stem}-{number:05d}.mp4"),
+            inferred=inferred,
+            encoder=render.encoder,
+        )
+        for number, frames in enumerate(segments)
+    )
+
+
+def work_of(render: RenderPass) -> SegmentWork:
+    """The work of a job whose pass is open here."""
+    request = MovieRequest(
+        render.output, render.inputs.audio.path, render.job.options, render.encoder, output_labels(render.parts)
+    )
+    return SegmentWork(render.plan, open_edits(render.edits, render.plan), render.parts, request)
+
+
+def open_segment(job: ServiceJob, video: SourceVideo, order: SegmentOrder) -> SegmentWork:
+    """The work of a job that another machine has begun.
+
+    Raises:
+        LipSyncError: as `tasks.rendering.open_render`.
+    """
+    inferred = order.inferred
+    parts = load_rendering(inferred.parts.model, job.options, job.models, job.execution)
+    clip = read_clip(job, inferred.track)
+    plan = lay_out(video, clip, inferred.track.sound_end_s, parts.painting, job.options)
+    rows = job.hold(job.files.fetch_shared(inferred.edits.url)).path
+    nothing = Path()  # a segment has no sound, and its file is named when it is rendered
+    request = MovieRequest(nothing, nothing, job.options, order.encoder, {})
+    return SegmentWork(plan, open_edits(rows, plan), parts, request)
+
+
+def render_segment(
+    job: ServiceJob, work: SegmentWork, order: SegmentOrder, meter: StageMeter, progress: ProgressCallback
+) -> MovieSegment:
+    """Render the segment, and keep it where the job finds it.
+
+    Raises:
+        LipSyncError: as `SegmentWork.render`, or the shared storage does not take it.
+    """
+    path = job.folder / f"segment-{order.number:05d}.mp4"
+    segment = work.render(order.frames, path, meter.clock, progress)
+    meter.items, meter.size_bytes = len(order.frames), path.stat().st_size
+    timings = tuple(row for row in meter.clock.timings() if row.stage != "other")
+    job.files.put_shared(path, order.url)
+    facts = job.folder / f"{path.stem}.json"
+    facts.write_text(SegmentFacts.of(segment, timings).model_dump_json(), encoding="utf-8")
+    job.files.put_shared(facts, order.facts_url)
+    facts.unlink()
+    return segment
+
+
+def is_rendered(job: ServiceJob, order: SegmentOrder) -> bool:
+    """Whether both files are there. Raises TransientError where the shared storage does not answer."""
+    return job.files.exists(order.facts_url)
+
+
+def bring_segment(job: ServiceJob, order: SegmentOrder) -> tuple[MovieSegment, tuple[StageTiming, ...]] | None:
+    """A segment that was rendered, in the job's folder, and what its stages took; None where it is not there."""
+    path = job.folder / f"segment-{order.number:05d}.mp4"
+    try:
+        with job.files.fetch_shared(order.facts_url) as copy:
+            facts = SegmentFacts.model_validate_json(copy.path.read_bytes())
+        with job.files.fetch_shared(order.url) as copy:
+            path.write_bytes(copy.path.read_bytes())
+    except ObjectMissingError:
+        return None
+    return MovieSegment(order.frames, path, facts.written), facts.timings
+
+
+def discard_segments(job: ServiceJob, orders: tuple[SegmentOrder, ...]) -> None:
+    """Remove the files of all segments: the movie is made."""
+    for order in orders:
+        job.files.discard(order.facts_url)
+        job.files.discard(order.url)
