@@ -21,7 +21,7 @@ from pathlib import Path
 
 from lipsync_core.clock import StageClock, StageTiming
 from lipsync_core.errors import LipSyncError, TransientError, error_of
-from lipsync_core.memory import own_bytes
+from lipsync_core.memory import give_free_memory_back, own_bytes
 from lipsync_core.movie import MovieSegment
 from lipsync_core.report import Progress, ProgressCallback
 from lipsync_core.segment_work import SegmentWork
@@ -31,6 +31,7 @@ from lipsync_core.threads import network_threads, threads_limited
 _AHEAD = 2  # segments for each process that are begun before those in front of them are joined
 _TRIES = 3  # of a segment whose process is killed
 _END_S = 5.0
+_LOOK_EVERY = 8  # steps of progress
 _FREE = -1
 _PR_SET_PDEATHSIG = 1
 _TASKS = Path("/proc/self/task")
@@ -199,19 +200,39 @@ def _serve(theirs: Connection, others: list[Connection], work: SegmentWork, thre
             except EOFError:
                 return
             theirs.send(_answer(work, frames, path, theirs))
+            give_free_memory_back()  # of the encoder, in whose gaps the next one would not fit
 
 
 def _answer(work: SegmentWork, frames: range, path: Path, theirs: Connection) -> _Rendered | _Failed:
-    clock = StageClock()
+    clock, held = StageClock(), _Held()
+
+    def tell(step: Progress) -> None:
+        held.look()
+        theirs.send(step.done)
+
     try:
         with memory_shortage_told():
-            segment = work.render(frames, path, clock, lambda step: theirs.send(step.done))
+            segment = work.render(frames, path, clock, tell)
     except LipSyncError as error:
         return _Failed(error.code, error.message, error.remedy)
     except Exception as error:
         _log.exception("a segment of the movie failed")
         return _Failed(LipSyncError.code, f"a segment of the movie failed: {error}", "")
-    return _Rendered(segment, clock.timings(), own_bytes())
+    return _Rendered(segment, clock.timings(), held.most_bytes)
+
+
+class _Held:
+    """The most memory of its own that this process has been seen to have."""
+
+    def __init__(self) -> None:
+        self.most_bytes = 0
+        self._looks = 0
+
+    def look(self) -> None:
+        """Look now and then: each time takes a millisecond."""
+        if self._looks % _LOOK_EVERY == 0:
+            self.most_bytes = max(self.most_bytes, own_bytes())
+        self._looks += 1
 
 
 @contextmanager
