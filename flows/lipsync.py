@@ -35,7 +35,7 @@ from tasks.rendering import RenderPass, check_sound_of
 from tasks.run_context import run_context
 from tasks.sealed_request import HeldRequest, hold_request
 from tasks.segment_runs import PrefectRuns
-from tasks.segmented import drop_segments
+from tasks.segmented import Helpers, drop_segments
 from tasks.segments import SegmentOrder, segment_orders
 from tasks.stages import unscanned
 
@@ -139,8 +139,8 @@ def _render(render: RenderPass, orders: tuple[SegmentOrder, ...], held: HeldRequ
     """The movie, from segments or in one pass; None where an earlier attempt has made it."""
     progress = ShownProgress()
     if orders:
-        runs = PrefectRuns(held.told, run_context().attempt)
-        return stages.encode_in_segments(unscanned(render), unscanned(orders), unscanned(runs), unscanned(progress))
+        helpers = Helpers(PrefectRuns(held.told, run_context().attempt), present_fence().confirm)
+        return stages.encode_in_segments(unscanned(render), unscanned(orders), unscanned(helpers), unscanned(progress))
     return _streamed(render, progress)
 
 

@@ -67,7 +67,7 @@ class StageClock:
         self._started_wall = self._wall_mark
         self._started_cpu, self._started_readers = time.process_time(), all_cpu_s()
         self._owner = threading.get_ident()
-        self._absorbed_cpu_s = 0.0
+        self._absorbed_cpu_s = self._beside_cpu_s = 0.0
 
     @contextmanager
     def stage(self, name: str, items: int = 0, provider: str | None = None) -> Iterator[None]:
@@ -120,12 +120,17 @@ class StageClock:
                 stage.adopted[thread_id] = 0.0
             _refresh(stage.adopted)
 
+    def see_beside(self, cpu_s: float) -> None:
+        """Note what other processes have used so far for this job, before it is absorbed."""
+        self._beside_cpu_s = cpu_s
+
     def absorb(self, rows: Sequence[StageTiming], wall_s: float) -> None:
         """Add what other processes have done in the last `wall_s`, in which this thread only waited for them.
 
         Their stages ran side by side, so `wall_s` is divided among them by the time that they took.
         """
         self._absorbed_cpu_s += sum(row.cpu_s for row in rows)
+        self._beside_cpu_s = 0.0
         rows = [row for row in rows if row.stage != _OTHER]
         took_s = sum(row.wall_s for row in rows) or 1.0
         for row in rows:
@@ -159,7 +164,7 @@ class StageClock:
     def cpu_s(self) -> float:
         """CPU seconds of the whole process, of its readers and of what was absorbed, since the clock was made."""
         own_s = time.process_time() - self._started_cpu
-        return own_s + (all_cpu_s() - self._started_readers) + self._absorbed_cpu_s
+        return own_s + (all_cpu_s() - self._started_readers) + self._absorbed_cpu_s + self._beside_cpu_s
 
     def _charge(self) -> None:
         wall, cpu, served = time.perf_counter(), time.thread_time(), thread_counts()

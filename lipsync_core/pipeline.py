@@ -149,7 +149,7 @@ def _render(
     """The movie, and how many processes have rendered its segments: 1 where this one has rendered it as a whole."""
     inference = plan_inference(plan, parts.inference, conditions)
     request = MovieRequest(job.output, job.audio, job.options, encoder, output_labels(parts.rendering))
-    jobs = chosen_jobs(job.execution.jobs, plan, parts)
+    jobs = chosen_jobs(job.execution.jobs, plan, parts, encoder)
     if jobs > 1:
         with job.clock.stage("infer"):
             edits = np.stack(list(infer_edits((), inference, job.clock)))

@@ -40,6 +40,15 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class _Done:
+    """How far a segment is."""
+
+    frames: int
+    cpu_s: float
+    most_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Rendered:
     segment: MovieSegment
     timings: tuple[StageTiming, ...]
@@ -62,7 +71,9 @@ class _Worker:
 
 def can_copy_this_process() -> bool:
     """Whether a copy of this process works: where the system forks, and no other thread holds a lock in it."""
-    return sys.platform == "linux" and sum(1 for _ in _TASKS.iterdir()) == 1
+    if sys.platform != "linux" or multiprocessing.current_process().daemon:  # one of a pool may have no children
+        return False
+    return sum(1 for _ in _TASKS.iterdir()) == 1
 
 
 class SegmentProcesses:
@@ -77,7 +88,7 @@ class SegmentProcesses:
         self._tries = [0] * len(segments)
         self._waiting = deque(range(len(segments)))
         self._rendered: dict[int, MovieSegment] = {}
-        self._done: dict[int, int] = {}  # frames of the segments that are at work or rendered
+        self._done: dict[int, _Done] = {}  # of the segments that are at work or rendered
         self._bytes: dict[int, int] = {}  # by process
         self.timings: list[StageTiming] = []  # of all segments so far
 
@@ -112,6 +123,11 @@ class SegmentProcesses:
                 segment.path.unlink(missing_ok=True)
 
     @property
+    def cpu_s(self) -> float:
+        """CPU seconds of all segments so far, those at work among them."""
+        return sum(done.cpu_s for done in self._done.values())
+
+    @property
     def peak_bytes(self) -> int:
         """The memory of all that ran at the same time, beyond what they share, at most."""
         return sum(sorted(self._bytes.values())[-self._jobs :])
@@ -124,14 +140,32 @@ class SegmentProcesses:
             if worker is None:
                 if len(self._workers) == self._jobs:
                     return
-                worker = self._started()
+                started = self._started()
+                if started is None:
+                    return
+                worker = started
             number = self._waiting.popleft()
             self._tries[number] += 1
             worker.number = number
             with suppress(OSError):  # it was killed while it waited, which is found next
                 worker.connection.send((self._segments[number], self._folder / f"segment-{number:05d}.mp4"))
 
-    def _started(self) -> _Worker:
+    def _started(self) -> _Worker | None:
+        """A new process; None where there may be no more of them than there are.
+
+        Raises:
+            TransientError: there may be none.
+        """
+        try:
+            return self._forked()
+        except OSError as exc:
+            if not self._workers:
+                reason = f"no process for a segment of the movie can be started: {exc.strerror}"
+                raise TransientError(reason, "try again, or with --jobs 1") from exc
+            self._jobs = len(self._workers)
+            return None
+
+    def _forked(self) -> _Worker:
         ours, theirs = multiprocessing.Pipe()
         own_ends = [worker.connection for worker in self._workers] + [ours]
         fork = multiprocessing.get_context("fork")
@@ -154,9 +188,10 @@ class SegmentProcesses:
                 self._lose(worker)
                 continue
             number = worker.number
-            if isinstance(message, int):
+            if isinstance(message, _Done):
                 self._done[number] = message
-                progress(Progress("render", sum(self._done.values()), total))
+                self._note_bytes(worker, message.most_bytes)
+                progress(Progress("render", sum(done.frames for done in self._done.values()), total))
             elif isinstance(message, _Failed):
                 raise error_of(message.code, message.message, message.remedy)
             else:
@@ -166,8 +201,11 @@ class SegmentProcesses:
         worker.number = _FREE
         self._rendered[number] = message.segment
         self.timings.extend(message.timings)
+        self._note_bytes(worker, message.own_bytes)
+
+    def _note_bytes(self, worker: _Worker, own_bytes: int) -> None:
         pid = worker.process.pid or 0
-        self._bytes[pid] = max(self._bytes.get(pid, 0), message.own_bytes)
+        self._bytes[pid] = max(self._bytes.get(pid, 0), own_bytes)
 
     def _lose(self, worker: _Worker) -> None:
         """A process was killed: its segment is for another one."""
@@ -208,13 +246,14 @@ def _answer(work: SegmentWork, frames: range, path: Path, theirs: Connection) ->
 
     def tell(step: Progress) -> None:
         held.look()
-        theirs.send(step.done)
+        theirs.send(_Done(step.done, clock.cpu_s, held.most_bytes))
 
     try:
         with memory_shortage_told():
             segment = work.render(frames, path, clock, tell)
     except LipSyncError as error:
-        return _Failed(error.code, error.message, error.remedy)
+        shown = error.message.replace(str(path), str(work.request.output))  # nobody knows the segment's own file
+        return _Failed(error.code, shown, error.remedy)
     except Exception as error:
         _log.exception("a segment of the movie failed")
         return _Failed(LipSyncError.code, f"a segment of the movie failed: {error}", "")

@@ -21,6 +21,8 @@ from lipsync_core.movie import MovieRequest, MovieSegment, write_segment
 from lipsync_core.render import blended_frames, ordered_frames
 from lipsync_core.report import ProgressCallback
 
+#: Frames of a segment. Of fewer an encoder may reorder none, and the next segment some: their decoding times differ.
+FEWEST = 12
 _BEFORE_A_JOIN = 2  # pictures that would look worse than in the whole movie, by .3 to 1 dB
 
 
@@ -59,12 +61,12 @@ class SegmentWork:
 
 
 def cut(plan: ClipPlan, longest_s: Fraction) -> tuple[range, ...]:
-    """The frames of the movie of `plan` in segments of nearly equal numbers; none should last beyond `longest_s`.
+    """The frames of the movie of `plan` in segments of nearly equal numbers, which last `longest_s` at most on average.
 
-    Frames are divided by their number: where they last differently, so do the segments.
+    Frames are divided by their number: where they last differently, so do the segments. Each has `FEWEST` at least.
     """
     frames = len(plan.timeline)
-    return divided(frames, ceil(plan.timeline.duration_s / longest_s))
+    return divided(frames, min(ceil(plan.timeline.duration_s / longest_s), frames // FEWEST))
 
 
 def divided(frames: int, count: int) -> tuple[range, ...]:

@@ -43,10 +43,6 @@ class Preview:
         self._kept = 0  # of the tiles
         self._tone_mapper: ToneMapper | None = None
 
-    def choose(self, numbers: frozenset[int]) -> None:
-        """Keep copies of these frames instead; some are considered by themselves."""
-        self._chosen = numbers
-
     def wants(self, number: int) -> bool:
         """Whether output frame `number` is one of the chosen."""
         return number in self._chosen

@@ -6,6 +6,7 @@ costs next to nothing.
 """
 
 import logging
+import secrets
 import threading
 from collections.abc import Mapping, Sequence
 from contextvars import copy_context
@@ -15,7 +16,6 @@ from functools import partial
 from typing import Any, Protocol, cast
 from uuid import UUID
 
-import httpx
 from prefect import runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
@@ -87,8 +87,10 @@ class SegmentRuns:
         self._end.set()
         if self._thread:
             self._thread.join(_END_S)
-        for number, run in self._runs.items():
-            if run.phase is not RunPhase.ENDED and number not in self.is_done:
+        with self._lock:
+            left = [run for number, run in self._runs.items() if number not in self.is_done]
+        for run in left:
+            if run.phase is not RunPhase.ENDED:
                 self._cancel(run)
 
     def take(self) -> SegmentOrder | None:
@@ -106,8 +108,12 @@ class SegmentRuns:
         return self.orders[number]
 
     def is_lost(self, number: int) -> bool:
-        """Whether the run of a segment has ended."""
+        """Whether a segment that is not there is nobody's: its run has ended, or it was there and has gone."""
         with self._lock:
+            if number in self.is_done:
+                self.is_done.discard(number)
+                self._here.add(number)
+                return True
             run = self._runs.get(number)
             if run is None or run.phase is not RunPhase.ENDED:
                 return False
@@ -130,9 +136,13 @@ class SegmentRuns:
             self._reserved.update(fresh)
         try:
             for number in fresh:  # the server may be away for minutes, in which the job's run takes other segments
+                if self._end.is_set():
+                    return
                 run = _Run(self.api.order(self.orders[number]))
                 with self._lock:
                     self._runs[number] = run
+                if self._end.is_set():  # nobody else knows of it
+                    self._cancel(run)
         finally:
             self._reserved.difference_update(fresh)
 
@@ -149,15 +159,15 @@ class SegmentRuns:
         while not self._end.is_set():
             try:
                 self.turn()
-            except (httpx.HTTPError, OSError) as exc:  # the job's own run renders on
-                _log.warning("no runs of segments are ordered now: %s", exc)
+            except Exception as exc:  # whatever it is, the job's own run renders on
+                _log.warning("no runs of segments are ordered now: %s: %s", type(exc).__name__, exc)
             self._end.wait(_TURN_S)
 
     def _cancel(self, run: _Run) -> None:
         try:
             self.api.cancel(run.id, run.phase is RunPhase.WAITING)
-        except httpx.HTTPError as exc:  # it renders what is there already
-            _log.warning("the run %s was not cancelled: %s", run.id, exc)
+        except Exception as exc:  # at worst it renders what is there already
+            _log.warning("the run %s was not cancelled: %s: %s", run.id, type(exc).__name__, exc)
 
 
 class PrefectRuns:
@@ -167,6 +177,7 @@ class PrefectRuns:
         """`request` is the job's as its parameters have it: sealed."""
         self._request = request
         self._attempt = attempt
+        self._pass = secrets.token_hex(4)  # a second pass of the attempt orders runs of its own
 
     def order(self, order: SegmentOrder) -> UUID:
         """See `RunsApi`."""
@@ -181,7 +192,7 @@ class PrefectRuns:
             parameters=parameters,
             flow_run_name=f"{runtime.flow_run.name}: {order.stage} of {order.count}",
             work_queue_name=self._request.priority,
-            idempotency_key=f"{runtime.flow_run.id}-{self._attempt}-{order.stage}",
+            idempotency_key=f"{runtime.flow_run.id}-{self._attempt}-{self._pass}-{order.stage}",
             timeout=0,
         )
         return cast(FlowRun, retried(start, is_away, SERVER_LIMIT_S, RETRY_S)).id

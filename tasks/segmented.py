@@ -1,9 +1,10 @@
 """The movie of a long job, from segments that this run and others have rendered."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import av
 
@@ -18,20 +19,29 @@ from tasks.segments import SegmentOrder, bring_segment, discard_segments, is_ren
 from tasks.stage_log import StageMeter
 
 _PAUSE_S = 1.0  # between two looks for a segment that another run is at
-_TILES = 12  # of the preview
+_NEAR_S = Fraction(9)  # from a key frame to the next one, at most, at 30 frames a second
+
+
+@dataclass(frozen=True, slots=True)
+class Helpers:
+    """What a job needs of Prefect while it renders segments."""
+
+    api: RunsApi
+    check: Callable[[], None]  # raises SupersededError where this attempt has lost the job
 
 
 def encode_segments(
-    render: RenderPass, orders: Sequence[SegmentOrder], api: RunsApi, meter: StageMeter, progress: ProgressCallback
+    render: RenderPass, orders: Sequence[SegmentOrder], helpers: Helpers, meter: StageMeter, progress: ProgressCallback
 ) -> WrittenMovie:
     """Render the segments with the help of other runs, and join them with the sound to the output file.
 
     Raises:
+        SupersededError: another attempt has the job.
         LipSyncError: a segment that was rendered here failed, or the output cannot be written.
     """
     done = {order.number for order in orders if _is_there(render, order)}
-    with SegmentRuns(api, orders, done) as runs:
-        segments = _Segments(render, orders, runs, progress)
+    with SegmentRuns(helpers.api, orders, done) as runs:
+        segments = _Segments(render, orders, runs, progress, helpers.check)
         waits = Waits(segments.in_order())
         movie = join_segments(waits, render.plan, segments.work.request, meter.clock)
     meter.clock.absorb(segments.timings, waits.waited_s)
@@ -54,6 +64,7 @@ class _Segments:
     orders: Sequence[SegmentOrder]
     runs: SegmentRuns
     progress: ProgressCallback
+    check: Callable[[], None]  # that this attempt still has the job
     work: SegmentWork = field(init=False)
     timings: list[StageTiming] = field(default_factory=list)
     brought: int = 0
@@ -61,8 +72,6 @@ class _Segments:
 
     def __post_init__(self) -> None:
         self.work = work_of(self.render)
-        shown = {order.first for order in self.orders[:: max(1, len(self.orders) // _TILES)]}
-        self.render.preview.choose(frozenset(shown))
 
     def in_order(self) -> Iterator[MovieSegment]:
         """Each segment. Its file is removed when the next one is asked for."""
@@ -83,6 +92,7 @@ class _Segments:
                 self.timings.extend(brought[1])
                 self._note_done(order)
                 return brought[0]
+            self.check()
             free = order if self.runs.is_lost(order.number) else self.runs.take()
             if free is None:
                 time.sleep(_PAUSE_S)
@@ -109,10 +119,22 @@ class _Segments:
         self.progress(Progress("render", frames, len(self.render.plan.timeline)))
 
     def _show(self, segment: MovieSegment) -> None:
-        """Give the preview the segment's first picture."""
-        if self.render.preview.wants(segment.frames.start):
-            with av.open(str(segment.path)) as file:
-                self.render.preview.consider(segment.frames.start, next(file.decode(video=0)))
+        """Give the preview the segment's key frames that are nearest to those that it wants."""
+        wanted = [number for number in segment.frames if self.render.preview.wants(number)]
+        if not wanted:
+            return
+        pts = self.render.plan.timeline.pts
+        with av.open(str(segment.path)) as file:
+            stream = file.streams.video[0]
+            stream.codec_context.skip_frame = "NONKEY"
+            for picture in file.decode(stream):
+                start = pts[segment.frames.start] + Fraction(picture.pts or 0) * (stream.time_base or 0) / self._unit
+                while wanted and pts[wanted[0]] < start + _NEAR_S / self._unit:
+                    self.render.preview.consider(wanted.pop(0), picture)
+
+    @property
+    def _unit(self) -> Fraction:
+        return self.render.plan.timeline.time_base
 
 
 def _is_there(render: RenderPass, order: SegmentOrder) -> bool:

@@ -4,10 +4,12 @@ Both files carry the job's id, and the sum of all that the edits depend on. So a
 rendered, and a segment that two machines render is written twice, the same.
 """
 
+import shutil
+from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lipsync_core.catalogue import load_rendering
 from lipsync_core.clip_plan import lay_out
@@ -25,6 +27,9 @@ from tasks.job import Inferred, ServiceJob
 from tasks.rendering import RenderPass
 from tasks.stage_log import StageMeter
 from tasks.tracks import read_clip
+
+#: The code that encodes. Segments of two versions of it need not go together.
+_MADE_BY = f"lipsync {version('lipsync')}, PyAV {version('av')}"
 
 
 class SegmentOrder(BaseModel):
@@ -66,6 +71,7 @@ class SegmentFacts(BaseModel):
     changes: tuple[str, ...]
     others: tuple[tuple[Shape, int], ...]
     timings: tuple[StageTiming, ...]
+    made_by: str  # see `_MADE_BY`
 
     @classmethod
     def of(cls, segment: MovieSegment, timings: tuple[StageTiming, ...]) -> "SegmentFacts":
@@ -78,6 +84,7 @@ class SegmentFacts(BaseModel):
             changes=written.changes,
             others=others,
             timings=timings,
+            made_by=_MADE_BY,
         )
 
     @property
@@ -89,10 +96,11 @@ class SegmentFacts(BaseModel):
 def segment_orders(render: RenderPass, inferred: Inferred, job_id: UUID) -> tuple[SegmentOrder, ...]:
     """The segments of a job that is longer than one; empty where it is rendered as a whole, or has been."""
     longest_s = render.job.longest_segment_s
-    if render.is_kept or not longest_s or render.plan.timeline.duration_s <= longest_s:
+    is_short = not longest_s or render.plan.timeline.duration_s <= longest_s
+    if render.is_kept or is_short or render.encoder.fallback is not None:  # a GPU takes few movies at a time
         return ()
     segments = cut(render.plan, longest_s)
-    stem = f"segments/{job_id}-{PurePosixPath(render.edits_url).stem}-{len(segments)}"
+    stem = f"segments/{job_id}-{PurePosixPath(render.edits_url).stem}-{render.encoder.chosen}-{len(segments)}"
     return tuple(
         SegmentOrder(
             number=number,
@@ -157,14 +165,19 @@ def is_rendered(job: ServiceJob, order: SegmentOrder) -> bool:
 
 
 def bring_segment(job: ServiceJob, order: SegmentOrder) -> tuple[MovieSegment, tuple[StageTiming, ...]] | None:
-    """A segment that was rendered, in the job's folder, and what its stages took; None where it is not there."""
+    """A segment that was rendered, in the job's folder, and what its stages took.
+
+    None where it is not there, or was made by another version.
+    """
     path = job.folder / f"segment-{order.number:05d}.mp4"
     try:
         with job.files.fetch_shared(order.facts_url) as copy:
             facts = SegmentFacts.model_validate_json(copy.path.read_bytes())
+        if facts.made_by != _MADE_BY:
+            return None
         with job.files.fetch_shared(order.url) as copy:
-            path.write_bytes(copy.path.read_bytes())
-    except ObjectMissingError:
+            shutil.copyfile(copy.path, path)
+    except (ObjectMissingError, ValidationError):
         return None
     return MovieSegment(order.frames, path, facts.written), facts.timings
 

@@ -33,8 +33,7 @@ from tasks.inference import InferenceJob, MeasuredSound, hear
 from tasks.job import EditsReference, Inferred, JobInputs, LocalCopy, ServiceJob, SourceSound, TrackReference
 from tasks.rendering import RenderPass, blend_frames, deliver, encode_frames, open_render
 from tasks.run_log import leave_out_noise
-from tasks.segment_runs import RunsApi
-from tasks.segmented import encode_segments
+from tasks.segmented import Helpers, encode_segments
 from tasks.segments import SegmentOrder, is_rendered, open_segment, render_segment
 from tasks.stage_log import StageMeter
 from tasks.tracks import track_clip
@@ -198,11 +197,11 @@ def encode(render: RenderPass, progress: ProgressCallback) -> WrittenMovie | Non
 
 @task(name="encode", task_run_name="encode in segments", timeout_seconds=_COMPUTE_LIMIT_S, **NOT_PERSISTED)
 def encode_in_segments(
-    render: RenderPass, orders: Sequence[SegmentOrder], api: RunsApi, progress: ProgressCallback
+    render: RenderPass, orders: Sequence[SegmentOrder], helpers: Helpers, progress: ProgressCallback
 ) -> WrittenMovie:
     """Render a long movie in segments, those of other runs among them, and join them."""
     with render.job.stage("encode") as meter:
-        return encode_segments(render, orders, api, meter, progress)
+        return encode_segments(render, orders, helpers, meter, progress)
 
 
 @task(name="segment", task_run_name="segment", timeout_seconds=_COMPUTE_LIMIT_S, **RETRIED, **NOT_PERSISTED)

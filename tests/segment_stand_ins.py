@@ -28,6 +28,7 @@ class StandInWork:
 
     def __init__(self, kind: str, folder: Path) -> None:
         self.plan = SimpleNamespace(timeline=range(FRAMES))
+        self.request = SimpleNamespace(output=folder / "out.mp4")
         self._kind = kind
         self._folder = folder
 

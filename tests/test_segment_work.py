@@ -17,6 +17,7 @@ from lipsync_core.execution import Execution
 from lipsync_core.movie import WrittenMovie, join_segments
 from lipsync_core.report import JobReport, ProgressCallback
 from lipsync_core.segment_work import SegmentWork, cut, divided
+from lipsync_core.threads import threads_limited
 from lipsync_core.timeline import Timeline
 from tests.conftest import Ffmpeg
 from tests.shared_files import CLIPS, shared_file
@@ -129,8 +130,8 @@ def assert_alike(made: Both) -> None:
 @pytest.mark.skipif(not CLIPS.is_dir(), reason="the shared test clips are not here")
 @pytest.mark.parametrize(("video", "audio"), SHARED, ids=[video for video, _ in SHARED])
 def test_a_talking_clip_from_segments_is_the_same_movie(both: Callable[..., Both], video: str, audio: str) -> None:
-    made = both(shared_file(CLIPS / video), shared_file(CLIPS / audio), replace(FINE, end_s=Fraction(16, 5)))
-    assert len(made.segments) == 4
+    made = both(shared_file(CLIPS / video), shared_file(CLIPS / audio), replace(FINE, end_s=Fraction(24, 5)))
+    assert len(made.segments) == 5
     assert_alike(made)
 
 
@@ -205,6 +206,36 @@ def test_segments_of_other_settings_or_of_other_lengths_are_refused(
     with pytest.raises(OutputError, match=fault):
         lip_sync(face_clip, speech_wav, target, replace(FINE, end_s=Fraction(2)), workspace)
     assert not target.exists()
+
+
+@pytest.mark.parametrize("options", [JobOptions(crf=12), JobOptions(crf=12, codec="hevc")])
+def test_segments_of_machines_with_other_cores_are_joined(
+    options: JobOptions,
+    face_clip: Path,
+    speech_wav: Path,
+    tmp_path: Path,
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def elsewhere(work: SegmentWork, _jobs: int, clock: StageClock, progress: ProgressCallback) -> WrittenMovie:
+        segments = []
+        for threads, frames in enumerate(divided(len(work.plan.timeline), 3), 1):
+            with threads_limited(threads):
+                segments.append(work.render(frames, tmp_path / f"{threads}.mp4", clock, progress))
+        return join_segments(segments, work.plan, work.request, clock)
+
+    monkeypatch.setattr(pipeline, "chosen_jobs", lambda *_: 2)
+    monkeypatch.setattr(pipeline, "movie_of_segments", elsewhere)
+    lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", replace(options, end_s=Fraction(2)), workspace)
+    assert len(shown_by(tmp_path / "out.mp4")) == 50
+
+
+def test_a_segment_has_pictures_enough_to_be_reordered(
+    both: Callable[..., Both], face_clip: Path, speech_wav: Path
+) -> None:
+    made = both(face_clip, speech_wav, replace(FINE, codec="hevc", fps=Fraction(4), end_s=Fraction(9)))
+    assert [len(segment) for segment in made.segments] == [12, 12, 12]
+    assert_alike(made)
 
 
 def test_the_frames_of_a_segment_are_heard_as_in_the_whole() -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import ProgressColumn
 
 LINE_INTERVAL_S = 5.0
+_DRAWN_EVERY_S = 0.1
 
 
 @contextmanager
@@ -59,13 +60,23 @@ def describe(progress: Progress, elapsed_s: float) -> str:
 
 
 @contextmanager
-def terminal_bar(*columns: "ProgressColumn") -> Iterator["Bar"]:
-    """A bar on standard error that disappears when the block ends; standard output is left to the command."""
+def terminal_bar(*columns: "ProgressColumn", moves_itself: bool = True) -> Iterator["Bar"]:
+    """A bar on standard error that disappears when the block ends; standard output is left to the command.
+
+    `moves_itself`: a thread draws it, now and then; otherwise the caller does.
+    """
     from rich.console import Console
     from rich.progress import Progress as Bar
 
     console = Console(stderr=True)
-    with Bar(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
+    with Bar(
+        *columns,
+        console=console,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+        auto_refresh=moves_itself,
+    ) as bar:
         yield bar
 
 
@@ -80,8 +91,10 @@ def _bar() -> Iterator[ProgressCallback]:
         TextColumn("{task.fields[rate]:>10}"),
         TimeRemainingColumn(compact=True),
     )
-    with terminal_bar(*columns) as bar:
+    # A process with a second thread cannot be copied, as `--jobs` does.
+    with terminal_bar(*columns, moves_itself=False) as bar:
         task_id = bar.add_task("starting", total=None, rate="")
+        drawn_s = 0.0
 
         def show(progress: Progress) -> None:
             task = bar.tasks[0]
@@ -89,5 +102,9 @@ def _bar() -> Iterator[ProgressCallback]:
                 bar.reset(task_id, description=progress.stage, total=progress.total, rate="")
             rate = f"{task.speed:.1f}/s" if task.speed else ""
             bar.update(task_id, completed=progress.done, total=progress.total, rate=rate)
+            nonlocal drawn_s
+            if (now_s := time.monotonic()) >= drawn_s + _DRAWN_EVERY_S or progress.done == progress.total:
+                drawn_s = now_s
+                bar.refresh()
 
         yield show

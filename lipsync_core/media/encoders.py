@@ -118,7 +118,8 @@ class X265Encoder(FFmpegEncoder):
     def settings(cls, spec: PictureSpec, options: EncoderOptions) -> dict[str, str]:
         """See `FFmpegEncoder.settings`."""
         # x265 writes its log to standard error itself. Closed groups of pictures can be cut at every key frame.
-        own = {"log-level": "none", "open-gop": "0"}
+        # Without a text that names processor and threads the headers of all machines are equal, as joins need them.
+        own = {"log-level": "none", "open-gop": "0", "info": "0"}
         if options.crf == 0:
             own["lossless"] = "1"  # crf 0 alone is not
         if options.threads:

@@ -20,7 +20,7 @@ _MEDIAN, _P95 = 50, 95  # percent
 #: would be two for PostgreSQL.
 _FIRST_WORD = func.substr(StageTiming.stage, literal_column("1"), literal_column("8"))
 _STAGE = case(
-    (_FIRST_WORD == literal_column("'segment '"), literal_column("'segment'")), else_=StageTiming.stage
+    (literal_column("'segment '") == _FIRST_WORD, literal_column("'segment'")), else_=StageTiming.stage
 ).label("stage")
 _GROUP = (StageTiming.part_of, _STAGE)
 _MAX_BUCKETS = 24

@@ -120,6 +120,28 @@ def test_a_run_that_ends_without_its_segment_leaves_it_to_the_job() -> None:
     assert not runs.is_lost(2)
 
 
+def test_a_segment_that_was_there_and_has_gone_is_left_to_the_job() -> None:
+    runs = runs_of(Pool(room=2), 3, done=(0, 1, 2))
+    assert runs.take() is None
+    assert runs.is_lost(1)
+    assert not runs.is_lost(1)  # it is at work here by now
+
+
+def test_a_run_that_was_ordered_as_the_job_ended_is_cancelled() -> None:
+    pool = Pool(room=2)
+    runs = runs_of(pool, 3)
+    order = pool.order
+
+    def slow(wanted: SegmentOrder) -> UUID:
+        runs.__exit__()
+        return order(wanted)
+
+    pool.order = slow  # type: ignore[method-assign]
+    runs.turn()
+    assert pool.cancelled == [(0, True)]
+    assert list(pool.ordered.values()) == [0]
+
+
 def test_what_is_rendered_already_is_not_ordered() -> None:
     pool = Pool(room=2)
     runs = runs_of(pool, 5, done=(0, 2, 3))

@@ -2,11 +2,13 @@
 
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -227,6 +229,40 @@ def test_processes_side_by_side_make_the_same_movie(
         assert sum(row["cpu_s"] for row in report["stages"]) == pytest.approx(report["cpu_s"], rel=0.02)
     pairs = zip(luma_frames(tmp_path / "1.mp4"), luma_frames(tmp_path / "3.mp4"), strict=True)
     assert max(float(np.abs(one.astype(int) - other).mean()) for one, other in pairs) < 2  # of 255
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a process is copied on Linux alone")
+def test_processes_work_side_by_side_though_a_terminal_shows_a_bar(face_clip: Path, home: Path, tmp_path: Path) -> None:
+    terminal, its_end = pty.openpty()
+    options = ["--end", "6.1", "--jobs", "3", "--json", "--home", home]
+    command = [LIPSYNC, "run", face_clip, SPEECH, "-o", "out.mp4", *options]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=its_end) as child:
+        os.close(its_end)
+        shown = b""
+        with suppress(OSError):  # EIO: the terminal has no other end any more
+            while block := os.read(terminal, 4096):
+                shown += block
+        stdout, _ = child.communicate(timeout=60)
+    os.close(terminal)
+    assert child.returncode == 0
+    assert json.loads(stdout)["jobs"] == 3
+    assert b"render" in shown
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a process is copied on Linux alone")
+@pytest.mark.parametrize(
+    ("limit", "code"),
+    [("LIPSYNC_MAX_JOB_CPU_S=3", "LIMIT_CPU"), ("LIPSYNC_MAX_JOB_MEMORY_BYTES=100MiB", "LIMIT_MEMORY")],
+)
+def test_limits_hold_for_all_processes_of_a_job(
+    limit: str, code: str, face_clip: Path, home: Path, tmp_path: Path
+) -> None:
+    command = [LIPSYNC, "run", face_clip, SPEECH, "-o", "out.mp4", "--preset", "slow", "--jobs", "3", "--home", home]
+    environment = {**os.environ, **dict([limit.split("=")])}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 3
+    assert f"error {code}" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
