@@ -107,7 +107,7 @@ class Settings(LimitSettings, Keeping):
     segment_s: float = Field(
         60.0,
         ge=0,
-        description="A longer result is rendered in segments that last no longer, by as many runs at once as the pool "
+        description="A longer result is rendered in segments of so many seconds, by as many runs at once as the pool "
         "has room for. 0: never.",
     )
     gpu_wait_s: float = Field(7200.0, gt=0, description="The longest wait of a job for a worker of the GPU pool.")
