@@ -39,7 +39,20 @@ def peak_of_job(minutes: int, piece: Path, home: Path) -> int:
     seconds = 60 * minutes
     video = repeated(piece, seconds, home / f"{minutes}.mp4")
     speech = repeated(_SPEECH, seconds, home / f"{minutes}.wav")
-    command = [_LIPSYNC, "run", video, speech, "-o", home / "out.mp4", "--home", home, "--jobs", "1", "--quiet", "--json"]
+    command = [
+        _LIPSYNC,
+        "run",
+        video,
+        speech,
+        "-o",
+        home / "out.mp4",
+        "--home",
+        home,
+        "--jobs",
+        "1",
+        "--quiet",
+        "--json",
+    ]
     cost = run(command, home / "report.json")
     peak_bytes = int(json.loads((home / "report.json").read_text())["peak_rss_bytes"])
     print(

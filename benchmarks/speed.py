@@ -50,7 +50,20 @@ def one_round(clip: Path, speech: Path, home: Path) -> Round:
     """Run the transcode, then the job without and with a stored face track."""
     reference = transcode(clip, speech, home / "transcoded.mp4")
     shutil.rmtree(Workspace.below(home).cache, ignore_errors=True)
-    command = [_LIPSYNC, "run", clip, speech, "-o", home / "out.mp4", "--home", home, "--jobs", "1", "--quiet", "--json"]
+    command = [
+        _LIPSYNC,
+        "run",
+        clip,
+        speech,
+        "-o",
+        home / "out.mp4",
+        "--home",
+        home,
+        "--jobs",
+        "1",
+        "--quiet",
+        "--json",
+    ]
     job = run(command, home / "job.json")
     peak_bytes = json.loads((home / "job.json").read_text())["peak_rss_bytes"]
     run(command, home / "render.json")  # the track is stored now, so only the render pass runs
