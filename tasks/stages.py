@@ -195,7 +195,7 @@ def encode(render: RenderPass, progress: ProgressCallback) -> WrittenMovie | Non
     return _completed(movie, render.is_kept)
 
 
-@task(name="encode", task_run_name="encode in segments", timeout_seconds=_COMPUTE_LIMIT_S, **NOT_PERSISTED)
+@task(name="encode", task_run_name="encode", timeout_seconds=_COMPUTE_LIMIT_S, **NOT_PERSISTED)
 def encode_in_segments(
     render: RenderPass, orders: Sequence[SegmentOrder], helpers: Helpers, progress: ProgressCallback
 ) -> WrittenMovie:

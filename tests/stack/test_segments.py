@@ -87,6 +87,7 @@ def assert_like(whole: Path, service: "Service", run_id: str, folder: Path) -> N
 def test_a_long_job_is_rendered_by_several_runs(service: "Service", job: "Json", whole: Path, tmp_path: Path) -> None:
     run = service.run(job)
     assert run["state"]["name"] == "Completed", service.logs(run["id"])
+    assert service.task_states(run["id"])["encode"] == "Completed"  # whose progress callers are shown
     runs = segments_of(service, run["id"])
     assert runs
     assert {each["state"]["type"] for each in runs.values()} <= {"COMPLETED", "CANCELLED"}
@@ -147,3 +148,4 @@ def test_cancelling_a_job_cancels_its_segments(service: "Service", job: "Json") 
     segments = segments_of(service, run_id).values()
     wait_until(lambda: {state_of(service, each["id"]) for each in segments} <= {"CANCELLED", "COMPLETED"})
     wait_until(lambda: not any(map(is_there, pids)))
+    assert service.ledger("SELECT state FROM jobs WHERE id = %s", run_id) == [("cancelled",)]
