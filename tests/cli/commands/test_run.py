@@ -265,8 +265,7 @@ def test_limits_hold_for_all_processes_of_a_job(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
-@pytest.mark.parametrize("stage", ["track", "render"])
+@pytest.mark.parametrize(("stage", "jobs"), [("track", "1"), ("render", "1"), ("render", "2")])
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_leaves_nothing_behind(
     jobs: str, stage: str, signum: signal.Signals, status: int, face_clip: Path, home: Path, tmp_path: Path
