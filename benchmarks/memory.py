@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 import imageio_ffmpeg
-from process import run
+from process import one_stream, run
 
 from lipsync_core.workspace import Workspace
 
@@ -22,7 +22,6 @@ _REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(_REPOSITORY / "demo"))
 from make_face_clip import make_face_clip  # noqa: E402
 
-_LIPSYNC = Path(sys.executable).with_name("lipsync")
 _PIECE_S = 10
 _SPEECH = _REPOSITORY / "demo" / "speech.wav"
 
@@ -39,20 +38,7 @@ def peak_of_job(minutes: int, piece: Path, home: Path) -> int:
     seconds = 60 * minutes
     video = repeated(piece, seconds, home / f"{minutes}.mp4")
     speech = repeated(_SPEECH, seconds, home / f"{minutes}.wav")
-    command = [
-        _LIPSYNC,
-        "run",
-        video,
-        speech,
-        "-o",
-        home / "out.mp4",
-        "--home",
-        home,
-        "--jobs",
-        "1",
-        "--quiet",
-        "--json",
-    ]
+    command = one_stream(video, speech, home)
     cost = run(command, home / "report.json")
     peak_bytes = int(json.loads((home / "report.json").read_text())["peak_rss_bytes"])
     print(

@@ -6,6 +6,7 @@ job's own report holds the exact one.
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,3 +46,10 @@ def run(
     if process.returncode:
         raise RuntimeError(f"{command[0]} ended with status {process.returncode}")
     return Cost(usage.ru_utime + usage.ru_stime, time.perf_counter() - started, usage.ru_maxrss * 1024)
+
+
+def one_stream(clip: Path, speech: Path, home: Path) -> list[str | Path]:
+    """The command of a job that one process renders as a whole, on any machine, into `home`; its report is JSON."""
+    lipsync = Path(sys.executable).with_name("lipsync")
+    options = ("--home", home, "--jobs", "1", "--quiet", "--json")
+    return [lipsync, "run", clip, speech, "-o", home / "out.mp4", *options]

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from memory import repeated
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
@@ -37,21 +39,14 @@ def main() -> None:
     parser.add_argument("--kinds", default="one,two")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        files = [_looped(path, given.minutes, Path(folder)) for path in (_FACE, _SPEECH)]
+        seconds = round(60 * given.minutes)
+        files = [repeated(path, seconds, Path(folder, path.name)) for path in (_FACE, _SPEECH)]
         for kind in given.kinds.split(","):
             base = _measured(kind, 1, 0, files, given.port)
             made = _measured(kind, 2 if kind == "two" else 1, given.segment_s, files, given.port)
             for name, figures in (("whole", base), ("segments", made)):
                 ratios = ", ".join(f"{figures[key] / base[key]:.3f}" for key in ("wall", "cpu"))
                 print(f"{kind} {name:<9} {figures['wall']:7.1f} s, {figures['cpu']:7.1f} CPU s ({ratios})", flush=True)
-
-
-def _looped(path: Path, minutes: float, folder: Path) -> Path:
-    """The file again and again, for so many minutes."""
-    looped = folder / path.name
-    command = ["ffmpeg", "-v", "error", "-stream_loop", "-1", "-i", str(path), "-t", str(60 * minutes), "-c", "copy"]
-    subprocess.run([*command, str(looped)], check=True)
-    return looped
 
 
 def _measured(kind: str, workers: int, segment_s: float, files: list[Path], port: int) -> dict[str, float]:

@@ -11,18 +11,16 @@ import argparse
 import json
 import shutil
 import statistics
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import imageio_ffmpeg
-from process import Cost, run
+from process import Cost, one_stream, run
 
 from lipsync_core.workspace import Workspace
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
-_LIPSYNC = Path(sys.executable).with_name("lipsync")
 #: The stages that a transcode also has, and the blending between them.
 _STREAM_STAGES = frozenset({"decode", "blend", "encode", "mux"})
 _ROW = "{:<46}{:>8}{:>8}{:>8}{:>12}"
@@ -50,20 +48,7 @@ def one_round(clip: Path, speech: Path, home: Path) -> Round:
     """Run the transcode, then the job without and with a stored face track."""
     reference = transcode(clip, speech, home / "transcoded.mp4")
     shutil.rmtree(Workspace.below(home).cache, ignore_errors=True)
-    command = [
-        _LIPSYNC,
-        "run",
-        clip,
-        speech,
-        "-o",
-        home / "out.mp4",
-        "--home",
-        home,
-        "--jobs",
-        "1",
-        "--quiet",
-        "--json",
-    ]
+    command = one_stream(clip, speech, home)
     job = run(command, home / "job.json")
     peak_bytes = json.loads((home / "job.json").read_text())["peak_rss_bytes"]
     run(command, home / "render.json")  # the track is stored now, so only the render pass runs

@@ -245,6 +245,7 @@ def _answer(work: SegmentWork, frames: range, path: Path, theirs: Connection) ->
     clock, held = StageClock(), _Held()
 
     def tell(step: Progress) -> None:
+        """Say how far it is."""
         held.look()
         theirs.send(_Done(step.done, clock.cpu_s, held.most_bytes))
 

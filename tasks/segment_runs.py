@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 _UNTAKEN = 2  # runs that wait for a worker, at most
 _AHEAD = 16  # segments beyond the one that is joined next
 _TURN_S = 2.0  # between two questions to Prefect
-_END_S = 5.0  # a run that is being ordered when the job ends is cancelled by the watcher
+_END_S = 5.0  # for a run that is being ordered as the job ends; who orders it cancels it
 
 
 class RunPhase(Enum):

@@ -19,7 +19,6 @@ from tasks.segments import SegmentOrder, bring_segment, discard_segments, is_ren
 from tasks.stage_log import StageMeter
 
 _PAUSE_S = 1.0  # between two looks for a segment that another run is at
-_NEAR_S = Fraction(9)  # from a key frame to the next one, at most, at 30 frames a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,8 @@ class _Segments:
                 self.timings.extend(brought[1])
                 self._note_done(order)
                 return brought[0]
-            self.check()
+            with suppress(TransientError):  # the server is being restarted: this run renders on
+                self.check()
             free = order if self.runs.is_lost(order.number) else self.runs.take()
             if free is None:
                 time.sleep(_PAUSE_S)
@@ -104,7 +104,7 @@ class _Segments:
         others = self._frames_done()
         with job.stage(order.stage, part_of="encode") as meter:
             segment = render_segment(job, self.work, order, meter, lambda step: self._tell(others + step.done))
-            self.timings.extend(row for row in meter.clock.timings() if row.stage != "other")
+            self.timings.extend(meter.clock.timings())
         self._note_done(order)
         return segment
 
@@ -119,7 +119,7 @@ class _Segments:
         self.progress(Progress("render", frames, len(self.render.plan.timeline)))
 
     def _show(self, segment: MovieSegment) -> None:
-        """Give the preview the segment's key frames that are nearest to those that it wants."""
+        """Give the preview the last key frame before each frame that it wants: others cost a decode of all."""
         wanted = [number for number in segment.frames if self.render.preview.wants(number)]
         if not wanted:
             return
@@ -127,14 +127,15 @@ class _Segments:
         with av.open(str(segment.path)) as file:
             stream = file.streams.video[0]
             stream.codec_context.skip_frame = "NONKEY"
-            for picture in file.decode(stream):
-                start = pts[segment.frames.start] + Fraction(picture.pts or 0) * (stream.time_base or 0) / self._unit
-                while wanted and pts[wanted[0]] < start + _NEAR_S / self._unit:
-                    self.render.preview.consider(wanted.pop(0), picture)
-
-    @property
-    def _unit(self) -> Fraction:
-        return self.render.plan.timeline.time_base
+            ticks = (stream.time_base or Fraction(0)) / self.render.plan.timeline.time_base
+            shown = next(pictures := file.decode(stream))
+            for following in pictures:
+                until = pts[segment.frames.start] + (following.pts or 0) * ticks
+                while wanted and pts[wanted[0]] < until:
+                    self.render.preview.consider(wanted.pop(0), shown)
+                shown = following
+            for number in wanted:
+                self.render.preview.consider(number, shown)
 
 
 def _is_there(render: RenderPass, order: SegmentOrder) -> bool:

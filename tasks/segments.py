@@ -150,7 +150,7 @@ def render_segment(
     path = job.folder / f"segment-{order.number:05d}.mp4"
     segment = work.render(order.frames, path, meter.clock, progress)
     meter.items, meter.size_bytes = len(order.frames), path.stat().st_size
-    timings = tuple(row for row in meter.clock.timings() if row.stage != "other")
+    timings = meter.clock.timings()
     job.files.put_shared(path, order.url)
     facts = job.folder / f"{path.stem}.json"
     facts.write_text(SegmentFacts.of(segment, timings).model_dump_json(), encoding="utf-8")

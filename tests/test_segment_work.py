@@ -138,7 +138,7 @@ def test_a_talking_clip_from_segments_is_the_same_movie(
 
 
 @pytest.mark.parametrize("kind", MADE)
-def test_a_made_film_from_parts_is_the_same_movie(
+def test_a_made_film_from_segments_is_the_same_movie(
     both: Callable[..., Both], kind: str, face_clip: Path, speech_wav: Path, tmp_path: Path, ffmpeg: Ffmpeg
 ) -> None:
     film = tmp_path / "film.mkv"
@@ -159,7 +159,7 @@ def test_a_turned_film_with_sound_that_is_copied(
 
 
 @pytest.mark.parametrize(("frames", "sizes"), [(28, (14, 14)), (50, (25, 25)), (25, (25,)), (26, (13, 13))])
-def test_films_at_the_edges_of_a_part(
+def test_films_at_the_edges_of_a_segment(
     both: Callable[..., Both], frames: int, sizes: tuple[int, ...], face_clip: Path, speech_wav: Path
 ) -> None:
     made = both(face_clip, speech_wav, replace(FINE, end_s=Fraction(frames, 25)))

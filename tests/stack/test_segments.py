@@ -107,7 +107,7 @@ def test_a_long_job_is_rendered_by_several_runs(service: "Service", job: "Json",
     assert "preview" in service.artifacts(run["id"])
 
 
-def test_a_killed_segment_is_rendered_again_and_no_other(
+def test_the_segment_of_a_killed_run_is_rendered_by_the_job(
     service: "Service", job: "Json", whole: Path, tmp_path: Path
 ) -> None:
     run_id = service.start(job)
