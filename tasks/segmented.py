@@ -5,8 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import chain
 
 import av
+import numpy as np
+from numpy.typing import NDArray
 
 from lipsync_core.clock import StageTiming
 from lipsync_core.errors import LipSyncError, TransientError
@@ -129,13 +132,17 @@ class _Segments:
             stream.codec_context.skip_frame = "NONKEY"
             ticks = (stream.time_base or Fraction(0)) / self.render.plan.timeline.time_base
             shown = next(pictures := file.decode(stream))
-            for following in pictures:
-                until = pts[segment.frames.start] + (following.pts or 0) * ticks
-                while wanted and pts[wanted[0]] < until:
-                    self.render.preview.consider(wanted.pop(0), shown)
-                shown = following
-            for number in wanted:
-                self.render.preview.consider(number, shown)
+            for following in chain(pictures, [None]):
+                until = segment.frames.stop if following is None else _number(pts, segment, following, ticks)
+                if any(number < until for number in wanted):  # once, though it stands for several
+                    self.render.preview.consider(wanted[0], shown)
+                    wanted = [number for number in wanted if number >= until]
+                shown = following or shown
+
+
+def _number(pts: NDArray[np.int64], segment: MovieSegment, picture: av.VideoFrame, ticks: Fraction) -> int:
+    """Which frame of the movie a picture of a segment's file is."""
+    return int(np.searchsorted(pts, pts[segment.frames.start] + int((picture.pts or 0) * ticks)))
 
 
 def _is_there(render: RenderPass, order: SegmentOrder) -> bool:

@@ -8,7 +8,7 @@ if job.error:
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,6 +33,7 @@ from lipsync_service.errors import IdempotencyConflictError, JobMissingError, Jo
 from lipsync_service.names import (
     CPU_POOL,
     ENCODE_TASK,
+    GPU_FLOW,
     JOB_DEPLOYMENT,
     JOB_FLOW,
     PART_FLOWS,
@@ -180,18 +181,19 @@ class JobClient:
 
     def tasks(self, job_id: UUID) -> list[TaskRun]:
         """The task runs of all attempts, those of the job's parts included, in the order in which they started."""
-        return self._api.task_runs(job_id, *self._children(job_id))
+        return self._api.task_runs(job_id, *self._children(job_id, PART_FLOWS))
 
     def progress(self, job_id: UUID) -> JobProgress:
-        """The job's progress at this moment."""
-        stages = tuple(dict.fromkeys(task.name for task in self.tasks(job_id) if task.state == "Running"))
+        """The job's progress at this moment; its task `encode` speaks for all of its segments."""
+        tasks = self._api.task_runs(job_id, *self._children(job_id, GPU_FLOW))
+        stages = tuple(dict.fromkeys(task.name for task in tasks if task.state == "Running"))
         shown = self._api.artifacts(job_id, PROGRESS_ARTIFACT) if ENCODE_TASK in stages else {}
         percent = shown.get(PROGRESS_ARTIFACT)
         return JobProgress(stages, None if percent is None else float(percent))
 
     def artifacts(self, job_id: UUID, key: str) -> list[Any]:
         """The artifacts of the job with this key: its own, then those of its parts on the GPU pool."""
-        shown = [self._api.artifacts(each, key) for each in (job_id, *self._children(job_id))]
+        shown = [self._api.artifacts(each, key) for each in (job_id, *self._children(job_id, GPU_FLOW))]
         return [each[key] for each in shown if key in each]
 
     def cancel(self, job_id: UUID) -> Job:
@@ -268,8 +270,8 @@ class JobClient:
             raise JobMissingError(f"the service knows no job {min(gone)}", "see: lipsync jobs list")
         return [job_of(run) for run in runs]
 
-    def _children(self, job_id: UUID) -> list[UUID]:
-        return [run.id for run in self._api.runs(RunQuery(PART_FLOWS, parent_ids=[job_id]))]
+    def _children(self, job_id: UUID, flows: str | Sequence[str]) -> list[UUID]:
+        return [run.id for run in self._api.runs(RunQuery(flows, parent_ids=[job_id]))]
 
 
 @contextmanager
