@@ -18,7 +18,8 @@ from phones import Phone, PhoneRecogniser
 from lipsync_core.audio.load import SpeechReader
 from lipsync_core.clock import StageClock
 from lipsync_core.face.landmarks import OUTER_EYE_CORNERS, rows
-from lipsync_core.face.track import FaceTrack, FaceTracker
+from lipsync_core.face.track import FaceTrack
+from lipsync_core.face.tracker import FaceTracker
 from lipsync_core.media.decode import decode_frames
 
 OPEN_VOWELS = frozenset({"AA", "AE", "AH", "AO", "AY", "AW"})

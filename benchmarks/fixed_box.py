@@ -5,7 +5,6 @@ Each step is a process of its own, so that its cost is measured separately.
 
 import argparse
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,9 @@ from numpy.typing import NDArray
 
 from lipsync_core.blend.poisson import PoissonBlender
 from lipsync_core.catalogue import InferenceParts, JobParts, RenderingParts
-from lipsync_core.clock import StageClock
 from lipsync_core.execution import Provider
-from lipsync_core.face.track import ClipObserver, FaceTrack
+from lipsync_core.face.track import Arrays, ReadArrays, TrackedFace
+from lipsync_core.face.tracker import FaceTracker
 from lipsync_core.generators.contract import ModelIdentity
 from lipsync_core.generators.wav2lip import Identity, Wav2LipGenerator
 from lipsync_core.generators.wav2lip_boxes import FacePadding
@@ -29,7 +28,7 @@ from lipsync_core.workspace import Workspace
 _POINTS = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.75], [0.65, 0.75]])
 
 
-class FixedBoxTracker:
+class FixedBoxTracker(FaceTracker):
     """Implements `FaceTracker` with a given box, the same in every frame."""
 
     def __init__(self, box: NDArray[np.float32]) -> None:
@@ -56,25 +55,22 @@ class FixedBoxTracker:
         """The CPU: the tracker has no network."""
         return "cpu"
 
-    def track(
-        self, frames: Iterable[SourceFrame], clock: StageClock, observer: ClipObserver | None = None
-    ) -> FaceTrack:
-        """Give the box to every frame."""
-        times = [(frame.pts, frame.duration, frame.time_base) for frame in frames]
-        pts, durations, time_bases = zip(*times, strict=True)
-        landmarks = np.zeros((len(pts), len(_POINTS), 3), np.float32)
-        landmarks[:, :, :2] = self._box[:2] + _POINTS * (self._box[2:] - self._box[:2])
-        return FaceTrack(
-            tracker=self.name,
-            frame_pts=np.array(pts, np.int64),
-            time_base=time_bases[0],
-            last_duration=durations[-1],
-            is_complete=True,
-            boxes=np.tile(self._box, (len(pts), 1)),
-            scores=np.ones(len(pts), np.float32),
-            landmarks=landmarks,
-            covered=np.zeros(len(pts), bool),
-        )
+    def follower(self, state: ReadArrays | None = None) -> "FixedBoxTracker":
+        """This tracker: it knows no more than its box."""
+        return self
+
+    def warm(self, frame: SourceFrame) -> None:
+        """See `Follower`; there is nothing to know."""
+
+    def follow(self, frame: SourceFrame) -> TrackedFace:
+        """The box."""
+        landmarks = np.zeros((len(_POINTS), 3), np.float32)
+        landmarks[:, :2] = self._box[:2] + _POINTS * (self._box[2:] - self._box[:2])
+        return TrackedFace(frame.index, self._box, 1.0, landmarks)
+
+    def state(self) -> Arrays:
+        """Nothing."""
+        return {}
 
 
 def speak(network: Path, video: Path, speech: Path, output: Path, box: tuple[int, int, int, int]) -> None:

@@ -29,12 +29,14 @@ from lipsync_core.blend.feather import FeatherBlender
 from lipsync_core.catalogue import load_tracking
 from lipsync_core.clock import StageClock
 from lipsync_core.face.landmarks import MOUTH_CORNERS, OUTER_EYE_CORNERS, rows
-from lipsync_core.face.track import FaceTrack, FaceTracker, TrackedFace
+from lipsync_core.face.track import FaceTrack, TrackedFace
+from lipsync_core.face.tracker import FaceTracker
 from lipsync_core.generators.contract import Painter
 from lipsync_core.generators.viseme.curves import Curve
-from lipsync_core.generators.viseme.exemplar import MouthCrop, MouthObserver, crop_mouth
+from lipsync_core.generators.viseme.exemplar import MouthObserver
 from lipsync_core.generators.viseme.likeness import ClosedLook
 from lipsync_core.generators.viseme.lips import lip_picture
+from lipsync_core.generators.viseme.mouth_crop import MouthCrop, crop_mouth
 from lipsync_core.generators.viseme.painter import VisemePainting
 from lipsync_core.generators.viseme.seam import Seam, find_seam
 from lipsync_core.media.decode import SourceFrame, decode_frames

@@ -25,7 +25,7 @@ from aperture import Landmarker, LipApertures, best_lag_s, heard_phones, lip_ape
 from lipsync_core.audio.load import SpeechReader
 from lipsync_core.catalogue import load_tracking
 from lipsync_core.clock import StageClock
-from lipsync_core.face.track import FaceTracker
+from lipsync_core.face.tracker import FaceTracker
 from lipsync_core.generators.viseme.curves import Curve
 from lipsync_core.generators.viseme.generator import VisemeGenerator
 from lipsync_core.models.store import ModelStore

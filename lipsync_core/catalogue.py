@@ -23,7 +23,7 @@ from lipsync_core.errors import (
     OptionError,
 )
 from lipsync_core.execution import Execution, OpeningProvider
-from lipsync_core.face.track import FaceTracker
+from lipsync_core.face.tracker import FaceTracker
 from lipsync_core.generators.contract import InferringHalf, ModelIdentity, PaintingHalf
 from lipsync_core.model_source import UsableModel, usable_model
 from lipsync_core.models.store import ModelStore

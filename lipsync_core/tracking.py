@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import OptionError
 from lipsync_core.face.store import TrackStore, track_key
-from lipsync_core.face.track import FaceTrack, FaceTracker
+from lipsync_core.face.track import FaceTrack
+from lipsync_core.face.tracker import FaceTracker
 from lipsync_core.generators.contract import GeneratorSpec, InferringHalf
 from lipsync_core.media.decode import SourceFrame, decode_frames
 from lipsync_core.report import Progress, ProgressCallback

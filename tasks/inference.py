@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from lipsync_core.catalogue import InferenceParts, load_inference, load_tracking
 from lipsync_core.clock import StageClock
-from lipsync_core.face.track import FaceTracker
+from lipsync_core.face.tracker import FaceTracker
 from lipsync_core.generators.contract import Conditions
 from lipsync_core.listening import listen, speech_of
 from lipsync_core.tracking import TrackPass, require_fitting

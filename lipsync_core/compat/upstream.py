@@ -19,7 +19,8 @@ from lipsync_core.audio.mel import MEL_HZ
 from lipsync_core.compat.painter import UPSTREAM_VERSION, UpstreamPainter
 from lipsync_core.errors import FaceError
 from lipsync_core.execution import Provider
-from lipsync_core.face.track import ClipObserver, FaceTrack
+from lipsync_core.face.track import FaceTrack
+from lipsync_core.face.tracker import ClipObserver
 from lipsync_core.generators.contract import Conditions, GeneratorSpec
 from lipsync_core.generators.wav2lip import Identity, MelChunks, Wav2LipGenerator
 from lipsync_core.generators.wav2lip_boxes import FacePadding, detector_boxes

@@ -8,11 +8,14 @@ from itertools import islice
 import av
 import numpy as np
 
-from lipsync_core.face.cuts import CutDetector
 from lipsync_core.face.detect import Detection, FaceDetector
 from lipsync_core.face.identity import MEMORY_S, is_near, nearest
+from lipsync_core.face.landmarks import KEPT
 from lipsync_core.face.mesh import FaceCrop, FaceMesh, MeshFitter, crop_of_detection, crop_of_mesh
 from lipsync_core.face.search import find_faces
+from lipsync_core.face.shots import Beginning, Shots
+from lipsync_core.face.track import Arrays, ReadArrays, TrackedFace
+from lipsync_core.media.source_frame import SourceFrame
 
 _MIN_PRESENCE = 0.5
 #: A mesh with a lower presence (on an ear, a hand, a profile) must be confirmed by a detection now and then.
@@ -27,6 +30,7 @@ _OTHER_WAYS_UP_RAD = (np.pi, np.pi / 2, -np.pi / 2)
 #: Meshes that were the right way up had logits of 20 to 60, profiles 5; the others' had 8 at most.
 _DOUBTFUL_LOGIT = 12.0
 _TURNED_RAD = np.pi / 6  # a mesh that has settled less far from another stands the same way up
+_REFITS = 4  # each halves the distance to the mesh that was followed, .4 % of the face at first
 _MAX_FITS = 12  # enough for a face that lies on its side; an upright face needs one or two
 #: A mesh that moves further than this share of its size from one frame to the next, or grows by more
 #: than this factor, has probably slipped off the face.
@@ -37,11 +41,14 @@ _MAX_GROWTH = 1.5
 class FaceFollower:
     """Follows one face through the frames of one clip, in order."""
 
-    def __init__(self, detector: FaceDetector, fitter: MeshFitter, wanted: int | None) -> None:
+    def __init__(
+        self, detector: FaceDetector, fitter: MeshFitter, wanted: int | None, state: ReadArrays | None = None
+    ) -> None:
+        """`state` is that of a follower to go on from."""
         self._detector = detector
         self._fitter = fitter
         self._wanted = wanted
-        self._cuts = CutDetector()
+        self._shots = Shots(state)
         self._mesh: FaceMesh | None = None  # the face as last seen in this shot
         self._seen_s = Fraction(0)  # the time at which it was last seen
         self._is_lost = True
@@ -49,27 +56,68 @@ class FaceFollower:
         self._extra_turns = 0
         self._turn = 0  # quarter turns counterclockwise that made the people in this clip upright
         self._unconfirmed = 0  # frames since a detection last confirmed the mesh
+        if state:
+            self._restore(state)
 
-    def follow(self, picture: av.VideoFrame, time_s: Fraction, extra_turns: int = 0) -> FaceMesh | None:
-        """The followed face in the next frame, shown at `time_s`; None if it is not visible.
+    def follow(self, frame: SourceFrame) -> TrackedFace | None:
+        """The followed face in the next frame; None if it is not visible."""
+        mesh = self._follow(frame)
+        if mesh is None:
+            return None
+        return TrackedFace(frame.index, mesh.box, mesh.presence, mesh.points[list(KEPT)], mesh.is_covered)
 
-        `extra_turns` is that of the `SourceFrame`.
-        """
-        self._extra_turns = extra_turns
-        if self._cuts.is_cut(picture):
+    def warm(self, frame: SourceFrame) -> None:
+        """See `Follower.warm`."""
+        self._shots.warm(frame)
+
+    def state(self) -> Arrays:
+        """See `Follower.state`."""
+        mesh, seen_s = self._mesh, self._seen_s
+        numbers = (self._is_lost, self._misses, self._turn, self._unconfirmed)
+        state = {**self._shots.state(), "numbers": np.array(numbers, np.int64)}
+        if mesh is not None:
+            state["points"] = mesh.points
+            state["logit"] = np.array([mesh.logit, mesh.is_covered])
+            state["seen"] = np.array([seen_s.numerator, seen_s.denominator])
+        return state
+
+    def _restore(self, state: ReadArrays) -> None:
+        is_lost, self._misses, self._turn, self._unconfirmed = state["numbers"].tolist()
+        self._is_lost = bool(is_lost)
+        if "points" in state:
+            logit, is_covered = state["logit"].tolist()
+            self._mesh = FaceMesh(state["points"].astype(np.float32), logit, bool(is_covered))
+            self._seen_s = Fraction(*state["seen"].tolist())
+
+    def _follow(self, frame: SourceFrame) -> FaceMesh | None:
+        picture, time_s = frame.picture, frame.start_s
+        self._extra_turns = frame.extra_turns
+        beginning = self._shots.beginning(frame)
+        if beginning is Beginning.SHOT:
             self._forget()
         elif self._is_lost and time_s - self._seen_s > MEMORY_S:
             self._mesh = None
-        found = None
-        if self._mesh is not None and not self._is_lost:
+        found = self._find_anew(picture) if beginning is Beginning.STRETCH else None
+        if found is None and self._mesh is not None and not self._is_lost:
             found = self._step(picture, self._mesh)
-        if found is None:
+        if found is None and beginning is not Beginning.STRETCH:
             found = self._search(picture)
         self._is_lost = found is None
         self._misses = self._misses + 1 if found is None else 0
         if found is not None:
             self._mesh, self._seen_s = found, time_s
         return found
+
+    def _find_anew(self, picture: av.VideoFrame) -> FaceMesh | None:
+        """The mesh that a search finds, fitted until it is hardly any other than that of a face that was followed."""
+        self._misses = 0
+        mesh = self._search(picture)
+        for _ in range(_REFITS):
+            fitted = mesh and self._fitter.fit(picture, crop_of_mesh(mesh))
+            if fitted is None or fitted.presence < _MIN_PRESENCE:
+                break
+            mesh = fitted
+        return mesh
 
     def _forget(self) -> None:
         self._mesh, self._is_lost, self._misses = None, True, 0

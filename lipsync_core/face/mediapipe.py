@@ -1,23 +1,18 @@
 """The embedded face tracker: BlazeFace finds a face, Face Mesh follows it from frame to frame."""
 
-from collections.abc import Iterable
-
-from lipsync_core.clock import StageClock
 from lipsync_core.execution import Provider
 from lipsync_core.face.detect import FaceDetector
 from lipsync_core.face.follow import FaceFollower
-from lipsync_core.face.landmarks import KEPT
-from lipsync_core.face.mesh import FaceMesh, MeshFitter
-from lipsync_core.face.recorder import TrackRecorder
-from lipsync_core.face.track import ClipObserver, FaceTrack, TrackedFace
-from lipsync_core.media.decode import SourceFrame
+from lipsync_core.face.mesh import MeshFitter
+from lipsync_core.face.track import ReadArrays
+from lipsync_core.face.tracker import FaceTracker
 from lipsync_core.models.store import ModelStore
 
 MODEL = "mediapipe-face"
-_VERSION = 2  # raise it with every change that may alter a track
+_VERSION = 3  # raise it with every change that may alter a track
 
 
-class MediapipeTracker:
+class MediapipeTracker(FaceTracker):
     """Follows one person through a clip; see `FaceTracker`.
 
     `face` None follows the largest face; 0, 1, ... is the face's number from the left, as displayed.
@@ -55,22 +50,6 @@ class MediapipeTracker:
         """The choice of the face."""
         return "face=largest" if self._face is None else f"face={self._face}"
 
-    def track(
-        self, frames: Iterable[SourceFrame], clock: StageClock, observer: ClipObserver | None = None
-    ) -> FaceTrack:
-        """See `FaceTracker.track`. Timed as "track"; the observer's work as "analyse"."""
-        follower = FaceFollower(self._detector, self._fitter, self._face)
-        recorder = TrackRecorder()
-        for frame in frames:
-            with clock.stage("track", items=1, provider=self.provider):
-                mesh = follower.follow(frame.picture, frame.pts * frame.time_base, frame.extra_turns)
-                face = _tracked(frame.index, mesh) if mesh else None
-                recorder.add(frame, face)
-            if observer and face:
-                with clock.stage("analyse", items=1):
-                    observer.observe(frame, face)
-        return recorder.track(self.name)
-
-
-def _tracked(frame_index: int, mesh: FaceMesh) -> TrackedFace:
-    return TrackedFace(frame_index, mesh.box, mesh.presence, mesh.points[list(KEPT)], mesh.is_covered)
+    def follower(self, state: ReadArrays | None = None) -> FaceFollower:
+        """See `FaceTracker.follower`."""
+        return FaceFollower(self._detector, self._fitter, self._face, state)

@@ -1,27 +1,26 @@
 """The face tracker on SCRFD: it detects the faces of every frame and follows one person among them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 
-from lipsync_core.clock import StageClock
 from lipsync_core.execution import OpeningProvider, Provider
-from lipsync_core.face.cuts import CutDetector
 from lipsync_core.face.identity import MEMORY_S, nearest
 from lipsync_core.face.landmarks import FIVE_POINTS
-from lipsync_core.face.recorder import TrackRecorder
 from lipsync_core.face.rotation import quarter_turns, turned_back
 from lipsync_core.face.scrfd_detect import FivePointFace, ScrfdDetector
-from lipsync_core.face.track import ClipObserver, FaceTrack, TrackedFace
-from lipsync_core.media.decode import SourceFrame
+from lipsync_core.face.shots import Beginning, Shots
+from lipsync_core.face.track import Arrays, ReadArrays, TrackedFace
+from lipsync_core.face.tracker import FaceTracker
 from lipsync_core.media.planes import thumbnail
+from lipsync_core.media.source_frame import SourceFrame
 from lipsync_core.models.content import sha256_of
 from lipsync_core.network import Network
 
-_VERSION = 1  # raise it with every change that may alter a track
+_VERSION = 2  # raise it with every change that may alter a track
 #: Input sides, tried in turn. At 640 the model misses faces that fill a small picture, at 320 far ones.
 _INPUTS_PX = (320, 640)
 #: Frames between two tries of the larger input (four times the cost) while no face is seen.
@@ -30,7 +29,7 @@ _LARGE_EVERY = 8
 _PICTURE_PX = 1920
 
 
-class ScrfdTracker:
+class ScrfdTracker(FaceTracker):
     """Follows one person through a clip with five points a frame; see `FaceTracker`.
 
     `face` None follows the largest face; 0, 1, ... is the face's number from the left, as displayed.
@@ -75,46 +74,60 @@ class ScrfdTracker:
         """The detector network, and the choice of the face."""
         return f"model={self._sha256} face={'largest' if self._face is None else self._face}"
 
-    def track(
-        self, frames: Iterable[SourceFrame], clock: StageClock, observer: ClipObserver | None = None
-    ) -> FaceTrack:
-        """See `FaceTracker.track`. Timed as "track"; the observer's work as "analyse"."""
-        follower = _Follower(self._detector, self._face)
-        recorder = TrackRecorder(len(FIVE_POINTS))
-        for frame in frames:
-            with clock.stage("track", items=1, provider=self.provider):
-                found = follower.follow(frame.picture, frame.pts * frame.time_base, frame.extra_turns)
-                face = _tracked(frame.index, found) if found else None
-                recorder.add(frame, face)
-            if observer and face:
-                with clock.stage("analyse", items=1):
-                    observer.observe(frame, face)
-        return recorder.track(self.name)
+    def follower(self, state: ReadArrays | None = None) -> "_Follower":
+        """See `FaceTracker.follower`."""
+        return _Follower(self._detector, self._face, state)
 
 
 class _Follower:
     """Follows one person from frame to frame."""
 
-    def __init__(self, detector: ScrfdDetector, wanted: int | None) -> None:
+    def __init__(self, detector: ScrfdDetector, wanted: int | None, state: ReadArrays | None) -> None:
         self._detector = detector
         self._wanted = wanted
-        self._cuts = CutDetector()
+        self._shots = Shots(state)
         self._face: FivePointFace | None = None  # as last seen in this shot
         self._seen_s = Fraction(0)  # the time at which it was last seen
         self._misses = 0  # frames since then
+        if state:
+            self._restore(state)
 
-    def follow(self, picture: av.VideoFrame, time_s: Fraction, extra_turns: int = 0) -> FivePointFace | None:
-        """The followed face in the next frame, shown at `time_s`; None if it is not visible."""
-        if self._cuts.is_cut(picture):
+    def follow(self, frame: SourceFrame) -> TrackedFace | None:
+        """The followed face in the next frame; None if it is not visible."""
+        beginning = self._shots.beginning(frame)
+        if beginning is Beginning.SHOT:
             self._face, self._misses = None, 0
-        elif self._misses and time_s - self._seen_s > MEMORY_S:
+        elif self._misses and frame.start_s - self._seen_s > MEMORY_S:
             self._face = None
-        found = self._search(picture, extra_turns)
+        if beginning is Beginning.STRETCH:
+            self._misses = 0
+        found = self._search(frame.picture, frame.extra_turns)
         if found is None:
             self._misses += 1
-        else:
-            self._face, self._seen_s, self._misses = found, time_s, 0
-        return found
+            return None
+        self._face, self._seen_s, self._misses = found, frame.start_s, 0
+        return _tracked(frame.index, found)
+
+    def warm(self, frame: SourceFrame) -> None:
+        """See `Follower.warm`."""
+        self._shots.warm(frame)
+
+    def state(self) -> Arrays:
+        """See `Follower.state`."""
+        face, seen_s = self._face, self._seen_s
+        state = {**self._shots.state(), "misses": np.array(self._misses)}
+        if face is not None:
+            state["face"] = np.concatenate([[face.score], face.box, face.points.ravel()], dtype=np.float64)
+            state["seen"] = np.array([seen_s.numerator, seen_s.denominator])
+        return state
+
+    def _restore(self, state: ReadArrays) -> None:
+        self._misses = int(state["misses"])
+        if "face" in state:
+            values = state["face"].astype(np.float64)
+            box, points = values[1:5].astype(np.float32), values[5:].reshape(-1, 2).astype(np.float32)
+            self._face = FivePointFace(float(values[0]), box, points)
+            self._seen_s = Fraction(*state["seen"].tolist())
 
     def _search(self, picture: av.VideoFrame, turns: int) -> FivePointFace | None:
         inputs_px = _INPUTS_PX if self._misses % _LARGE_EVERY == 0 else _INPUTS_PX[:1]

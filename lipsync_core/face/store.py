@@ -6,22 +6,19 @@ import logging
 import os
 import tempfile
 import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lipsync_core.face.track import FaceTrack, FaceTracker
+from lipsync_core.face.track import Arrays, FaceTrack, ReadArrays
+from lipsync_core.face.tracker import FaceTracker
 
 _LOG = logging.getLogger(__name__)
 _FORMAT = 2  # raise it when the meaning of a stored array changes
 _FINDING = "finding."  # prefix of the names of an observer's arrays in the file
 DEFAULT_CAP_BYTES = 512 * 2**20
-
-Findings = dict[str, NDArray[np.generic]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +26,7 @@ class StoredTrack:
     """A face track, and the findings of the observer of its track pass."""
 
     track: FaceTrack
-    findings: Findings
+    findings: Arrays
 
 
 def track_key(video_sha256: str, tracker: FaceTracker, observer: str, reading: str = "") -> str:
@@ -74,7 +71,7 @@ class TrackStore:
         _mark_used(path)
         return stored
 
-    def put(self, key: str, track: FaceTrack, findings: Mapping[str, NDArray[np.generic]]) -> None:
+    def put(self, key: str, track: FaceTrack, findings: ReadArrays) -> None:
         """Store a track, unless one that covers more is stored already; then make room."""
         kept = self.find(key, Fraction(0))
         if kept is not None and (kept.track.is_complete, len(kept.track)) > (track.is_complete, len(track)):
@@ -115,8 +112,8 @@ def _mark_used(path: Path) -> None:
         _LOG.info("cannot mark %s as used: %s", path, exc)
 
 
-def _save(path: Path, track: FaceTrack, findings: Mapping[str, NDArray[np.generic]]) -> None:
-    arrays: dict[str, NDArray[np.generic]] = {
+def _save(path: Path, track: FaceTrack, findings: ReadArrays) -> None:
+    arrays: Arrays = {
         "tracker": np.array(track.tracker),
         "frame_pts": track.frame_pts,
         "time_base": np.array([track.time_base.numerator, track.time_base.denominator], np.int64),

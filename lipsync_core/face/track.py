@@ -1,18 +1,18 @@
-"""FaceTrack, the face of one person in every source frame, and the contract of the trackers that find it."""
+"""FaceTrack, the face of one person in every source frame."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync_core.clock import StageClock
-from lipsync_core.execution import Provider
 from lipsync_core.face.cover import steadily_covered
 from lipsync_core.face.landmarks import FIVE_POINTS, KEPT
-from lipsync_core.media.decode import SourceFrame
+
+#: Named arrays, small, that can be stored and sent.
+Arrays = dict[str, NDArray[np.generic]]
+ReadArrays = Mapping[str, NDArray[np.generic]]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -85,42 +85,3 @@ class TrackedFace:
     score: float
     landmarks: NDArray[np.float32]  # (K, 3)
     is_covered: bool = False  # a mask seems to cover the mouth
-
-
-class ClipObserver(Protocol):
-    """Looks at every frame of the track pass, so that a generator's own analysis costs no second decode."""
-
-    def observe(self, frame: SourceFrame, face: TrackedFace) -> None:
-        """Look at one frame that has a face; called in the order of the frames."""
-
-    def findings(self) -> dict[str, NDArray[np.generic]]:
-        """Named arrays, small, stored beside the face track."""
-
-
-class FaceTracker(Protocol):
-    """Follows one face through frames."""
-
-    @property
-    def name(self) -> str:
-        """Name and version; results of different versions are never mixed."""
-
-    @property
-    def gives_mesh(self) -> bool:
-        """Its tracks hold mesh points, not five points."""
-
-    @property
-    def parameters(self) -> str:
-        """The settings that the result depends on, as one canonical string."""
-
-    @property
-    def provider(self) -> Provider:
-        """The execution provider of its networks."""
-
-    def track(
-        self, frames: Iterable[SourceFrame], clock: StageClock, observer: ClipObserver | None = None
-    ) -> FaceTrack:
-        """Consume `frames` (in order, from the first) and return the track of the face in them.
-
-        Never raises for a frame without a face. `is_complete` is True; a caller that gave only the beginning of a
-        video corrects it.
-        """

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from lipsync_core.audio.load import WHOLE_SOUND, SoundPart
 from lipsync_core.execution import Provider
-from lipsync_core.face.track import ClipObserver, FaceTrack
+from lipsync_core.face.track import FaceTrack
+from lipsync_core.face.tracker import ClipObserver
 from lipsync_core.media.planes import Box
 
 

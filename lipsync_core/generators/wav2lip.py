@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from lipsync_core.audio.load import WHOLE_SOUND, SoundPart
 from lipsync_core.audio.mel import MEL_BANDS, MEL_HZ, MEL_SILENCE, mel_spectrogram
 from lipsync_core.execution import Provider
-from lipsync_core.face.track import ClipObserver, FaceTrack
+from lipsync_core.face.track import FaceTrack
+from lipsync_core.face.tracker import ClipObserver
 from lipsync_core.generators.contract import GeneratorSpec
 from lipsync_core.generators.wav2lip_boxes import FacePadding
 from lipsync_core.generators.wav2lip_mask import FACE_PX, FIRST_ROW

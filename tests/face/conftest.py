@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from lipsync_core.clock import StageClock
 from lipsync_core.face.mediapipe import MediapipeTracker
-from lipsync_core.face.track import FaceTrack, FaceTracker
+from lipsync_core.face.track import FaceTrack
+from lipsync_core.face.tracker import FaceTracker
 from lipsync_core.media.decode import SourceFrame, decode_frames
 from lipsync_core.models.store import ModelStore
 

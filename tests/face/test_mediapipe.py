@@ -232,7 +232,7 @@ def test_a_ten_bit_full_colour_video_tracks_like_an_eight_bit_one(
 def test_the_parameters_tell_apart_who_is_followed(model_store: ModelStore) -> None:
     chosen = [MediapipeTracker(model_store, face) for face in (None, 0, 1)]
     assert len({tracker.parameters for tracker in chosen}) == 3
-    assert {tracker.name for tracker in chosen} == {"mediapipe/2"}
+    assert {tracker.name for tracker in chosen} == {"mediapipe/3"}
 
 
 def test_tracking_fails_when_the_model_is_not_installed(tmp_path: Path) -> None:

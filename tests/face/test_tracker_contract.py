@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from lipsync_core.clock import StageClock
 from lipsync_core.face.mediapipe import MediapipeTracker
 from lipsync_core.face.scrfd import ScrfdTracker
-from lipsync_core.face.track import FaceTracker, TrackedFace
+from lipsync_core.face.track import TrackedFace
+from lipsync_core.face.tracker import FaceTracker
 from lipsync_core.media.decode import SourceFrame
 from tests.face.conftest import Picture, as_frames, blank_at, frames_with_face, pictures_of
 from tests.scrfd_network import drawn_faces, write_scrfd_network

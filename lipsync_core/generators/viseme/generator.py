@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from lipsync_core.audio.load import WHOLE_SOUND, SoundPart
 from lipsync_core.audio.speech_encoder import MODEL, SpeechEncoder
-from lipsync_core.face.track import ClipObserver, FaceTrack
+from lipsync_core.face.track import FaceTrack
+from lipsync_core.face.tracker import ClipObserver
 from lipsync_core.generators.contract import Conditions, GeneratorSpec
 from lipsync_core.generators.viseme.curve_stream import CurveStream
 from lipsync_core.generators.viseme.curves import Curve

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lipsync_core.face.landmarks import LOWER_INNER_LIP, UPPER_INNER_LIP, rows
 from lipsync_core.generators.viseme.canonical import SIDE_PX
-from lipsync_core.generators.viseme.exemplar import MouthCrop
+from lipsync_core.generators.viseme.mouth_crop import MouthCrop
 from lipsync_core.generators.viseme.shape import MouthShape
 
 _UPPER, _LOWER = rows(UPPER_INNER_LIP), rows(LOWER_INNER_LIP)

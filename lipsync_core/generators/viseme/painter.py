@@ -10,11 +10,11 @@ from lipsync_core.face.landmarks import LOWER_INNER_LIP, UPPER_INNER_LIP, rows
 from lipsync_core.face.track import FaceTrack
 from lipsync_core.generators.contract import GeneratorSpec, Painted, Painter
 from lipsync_core.generators.viseme.canonical import MOVING_PART, apply_transform, inverse_transform, scale_of
-from lipsync_core.generators.viseme.exemplar import SKIN_POINTS, MouthCrop
 from lipsync_core.generators.viseme.geometry import ClipGeometry, FramePlace, FramePose
 from lipsync_core.generators.viseme.likeness import ClosedLook
 from lipsync_core.generators.viseme.lips import LIP_PART, LipTexture, lip_picture
 from lipsync_core.generators.viseme.mouth import BorrowedTeeth, DrawnTeeth, InsideGrid, paint_inside
+from lipsync_core.generators.viseme.mouth_crop import SKIN_POINTS, MouthCrop
 from lipsync_core.generators.viseme.seam import Seam, find_seam
 from lipsync_core.generators.viseme.shape import MouthShape, mouth_shape
 from lipsync_core.generators.viseme.warp import RING, mouth_warp

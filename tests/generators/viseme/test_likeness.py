@@ -10,9 +10,10 @@ import pytest
 from lipsync_core.face.landmarks import LOWER_OUTER_LIP, UPPER_INNER_LIP, UPPER_OUTER_LIP, rows
 from lipsync_core.face.track import TrackedFace
 from lipsync_core.generators.viseme.curves import Curve
-from lipsync_core.generators.viseme.exemplar import MouthObserver, crop_mouth
+from lipsync_core.generators.viseme.exemplar import MouthObserver
 from lipsync_core.generators.viseme.likeness import ClosedLook
 from lipsync_core.generators.viseme.lips import lip_picture
+from lipsync_core.generators.viseme.mouth_crop import crop_mouth
 from lipsync_core.generators.viseme.painter import VisemePainting
 from lipsync_core.generators.viseme.seam import find_seam
 from lipsync_core.media.decode import SourceFrame
