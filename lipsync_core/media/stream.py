@@ -13,7 +13,6 @@ from typing import Self
 
 import av
 from av.container import InputContainer
-from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from lipsync_core.clock import StageClock
@@ -25,6 +24,7 @@ from lipsync_core.media.joins import clock_of
 from lipsync_core.media.marked_packets import shown_packets
 from lipsync_core.media.opening import is_still, open_media
 from lipsync_core.media.orientation import Orientation, orientation_of
+from lipsync_core.media.skipping import can_skip_non_reference
 from lipsync_core.media.starts import may_jump
 from lipsync_core.media.stills import converted_still
 from lipsync_core.media.tracks import video_stream
@@ -41,10 +41,6 @@ _SLICED_PX = 4096 * 2304
 _NO_PTS = -(1 << 63)  # before every pts
 #: FFmpeg's names of the containers whose files often say when a picture is decoded, and not when it is shown.
 _IN_DECODING_ORDER = frozenset({"avi", "asf", "mxf"})
-# With these decoders no picture depends on a non-reference picture, so skipping those changes no other picture.
-_SKIPPING_CODECS = frozenset({"h264", "mpeg4", "mpeg2video"})
-_HVCC_VERSION = 1
-_HVCC_LAYERS_BYTE = 21
 _MAX_FLUSHES = 64  # at a damaged end each flush reports one error, at most one per thread; no codec has more threads
 
 _log = logging.getLogger(__name__)
@@ -216,6 +212,11 @@ class PictureStream:
         self._pictures = self._whole(self._decode(skip_before=pts))
         return True
 
+    def packets(self) -> "Iterator[av.Packet[VideoStream]] | None":
+        """The packets from the present position on, instead of their pictures; None where their times jump."""
+        self._pictures = iter(())
+        return None if self._file_clock.jumps else shown_packets(self._container, self._stream, self._path)
+
     def _shown_pts_of(self, picture: av.VideoFrame) -> int | None:
         """Pictures come in the order of display, so the pts of the packets are theirs in ascending order."""
         if not self.is_shuffled or picture.pts is None:
@@ -236,7 +237,7 @@ class PictureStream:
 
     def _decode(self, skip_before: int = _NO_PTS) -> Iterator[av.VideoFrame]:
         codec = self._stream.codec_context
-        can_skip = _can_skip_non_reference(codec)
+        can_skip = can_skip_non_reference(codec)
         for packet in shown_packets(self._container, self._stream, self._path):
             if not packet.size:
                 break  # the end
@@ -283,17 +284,3 @@ def _let_go(pictures: list[av.VideoFrame]) -> Iterator[av.VideoFrame]:
     pictures.reverse()
     while pictures:
         yield pictures.pop()
-
-
-def _can_skip_non_reference(codec: VideoCodecContext) -> bool:
-    """Decoding may skip non-reference pictures without changing any other picture.
-
-    In HEVC higher temporal layers may refer to them (H.265, 3.144), so the decoder configuration record must state
-    a single layer (ISO/IEC 14496-15, 8.3.3.1: numTemporalLayers, bits 5 to 3 of byte 21).
-    """
-    if codec.name in _SKIPPING_CODECS:
-        return True
-    record = codec.extradata
-    if codec.name != "hevc" or not record or record[0] != _HVCC_VERSION or len(record) <= _HVCC_LAYERS_BYTE:
-        return False
-    return record[_HVCC_LAYERS_BYTE] >> 3 & 7 == 1
