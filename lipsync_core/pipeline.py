@@ -111,7 +111,7 @@ def _run(job: _Job, loaded: JobParts | None) -> JobReport:
     job.watch.require_within_limits()
     track_pass = TrackPass(parts.tracker, parts.inference.generator, TrackStore(job.workspace.cache / "tracks"))
     needed_s = source_s_needed(heard.end_s, job.options)
-    clip = track_pass.run(video, needed_s, job.clock, job.progress)
+    clip = track_pass.run(video, needed_s, job.clock, job.progress, job.execution.jobs)
     if video.size_px is not None:
         give_free_memory_back()  # of the decoder, whose large blocks of other sizes the encoder cannot use
     with job.clock.stage("plan"):

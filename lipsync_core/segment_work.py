@@ -1,7 +1,5 @@
 """Segments of one movie: where it is cut, and the rendering of one, which is the same on this machine or another."""
 
-import time
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -74,21 +72,3 @@ def divided(frames: int, count: int) -> tuple[range, ...]:
     count = max(1, min(count, frames))
     edges = [frames * number // count for number in range(count + 1)]
     return tuple(range(first, stop) for first, stop in pairwise(edges))
-
-
-class Waits:
-    """The same values; counts the seconds until each is there."""
-
-    def __init__(self, segments: Iterator[MovieSegment]) -> None:
-        self._segments = segments
-        self.waited_s = 0.0
-
-    def __iter__(self) -> Iterator[MovieSegment]:
-        return self
-
-    def __next__(self) -> MovieSegment:
-        began_s = time.perf_counter()
-        try:
-            return next(self._segments)
-        finally:
-            self.waited_s += time.perf_counter() - began_s

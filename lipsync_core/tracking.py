@@ -1,27 +1,25 @@
 """The track pass: one decode of the video that finds the face, kept so that the next job skips it."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import OptionError
 from lipsync_core.face.store import TrackStore, track_key
-from lipsync_core.face.track import FaceTrack
+from lipsync_core.face.track import Arrays, FaceTrack
 from lipsync_core.face.tracker import FaceTracker
 from lipsync_core.generators.contract import GeneratorSpec, InferringHalf
-from lipsync_core.media.decode import SourceFrame, decode_frames
-from lipsync_core.report import Progress, ProgressCallback
+from lipsync_core.media.decode import decode_frames
+from lipsync_core.media.listing import list_frames
+from lipsync_core.part_processes import can_copy_this_process, jobs_for_the_machine
+from lipsync_core.report import ProgressCallback
 from lipsync_core.source_video import SourceVideo
+from lipsync_core.track_jobs import TrackWork, announced_frames, track_by_processes
 
 #: A track covers a multiple of this much of its video, or all of it. So a second sound, a little longer than the
 #: first, finds its part tracked, and the look of a frame depends less on earlier requests.
 EXTENT_S = 30
-_PROGRESS_EVERY = 5  # frames
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,7 +27,7 @@ class TrackedClip:
     """The face track of a clip and the generator's findings in it."""
 
     track: FaceTrack
-    findings: dict[str, NDArray[np.generic]]
+    findings: Arrays
     was_cached: bool
 
 
@@ -59,25 +57,63 @@ class TrackPass:
         return track_key(video.sha256(), self.tracker, observer, _reading(video))
 
     def run(
-        self, video: SourceVideo, needed_s: Fraction | None, clock: StageClock, progress: ProgressCallback
+        self,
+        video: SourceVideo,
+        needed_s: Fraction | None,
+        clock: StageClock,
+        progress: ProgressCallback,
+        jobs: int | None = 1,
     ) -> TrackedClip:
-        """Track at least the first `needed_s` seconds of `video` (None: all of it), or take the stored track."""
+        """Track at least the first `needed_s` seconds of `video` (None: all of it), or take the stored track.
+
+        `jobs` processes do it, where that is possible; None: as many as the machine is good for.
+        """
         with clock.stage("hash"):
             key = self.key(video)
             stored = self.store.find(key, needed_s)
         if stored is not None:
             return TrackedClip(stored.track, stored.findings, was_cached=True)
         extent_s = None if needed_s is None else Fraction(EXTENT_S * max(1, ceil(needed_s / EXTENT_S)))
-        decoded = decode_frames(video.path, clock, extent_s, video.reading)
-        frames = _announced(decoded, video.info.frame_count, progress)
-        observer = self.generator.observer()
-        track = self.tracker.track(frames, clock, observer)
-        is_complete = extent_s is None or track.duration_s < extent_s
-        track = replace(track, is_complete=is_complete)
-        findings = observer.findings() if observer else {}
+        track, findings = self._made(video, extent_s, clock, progress, jobs)
         with clock.stage("hash"):
             self.store.put(key, track, findings)
         return TrackedClip(track, findings, was_cached=False)
+
+    def _made(
+        self,
+        video: SourceVideo,
+        extent_s: Fraction | None,
+        clock: StageClock,
+        progress: ProgressCallback,
+        jobs: int | None,
+    ) -> tuple[FaceTrack, Arrays]:
+        """The track of the first `extent_s`, and the findings in it."""
+        jobs = jobs or jobs_for_the_machine(video.picture.size_bytes)
+        made = self._made_beside(video, extent_s, clock, progress, jobs) if jobs > 1 else None
+        if made is None:
+            decoded = decode_frames(video.path, clock, extent_s, video.reading)
+            observer = self.generator.observer()
+            announced = announced_frames(decoded, 0, video.info.frame_count, progress)
+            made = self.tracker.track(announced, clock, observer), observer.findings() if observer else {}
+        track, findings = made
+        return replace(track, is_complete=extent_s is None or track.duration_s < extent_s), findings
+
+    def _made_beside(
+        self,
+        video: SourceVideo,
+        extent_s: Fraction | None,
+        clock: StageClock,
+        progress: ProgressCallback,
+        jobs: int,
+    ) -> tuple[FaceTrack, Arrays] | None:
+        """As `_made`, by several processes; None where they cannot."""
+        if not can_copy_this_process():
+            return None
+        with clock.stage("probe"):
+            listed = list_frames(video.path, video.reading)
+        return track_by_processes(
+            TrackWork(video, listed, self.tracker, self.generator), extent_s, jobs, clock, progress
+        )
 
 
 def require_fitting(tracker: FaceTracker, spec: GeneratorSpec) -> None:
@@ -101,10 +137,3 @@ def _reading(video: SourceVideo) -> str:
     if video.size_px is not None:
         number += f"scaled {video.size_px[0]}x{video.size_px[1]} "
     return number + ("mirrored" if info.is_mirrored else "still" if info.is_still else "")
-
-
-def _announced(frames: Iterable[SourceFrame], total: int | None, progress: ProgressCallback) -> Iterator[SourceFrame]:
-    for frame in frames:
-        if frame.index % _PROGRESS_EVERY == 0:
-            progress(Progress("track", frame.index, total))
-        yield frame

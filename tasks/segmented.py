@@ -15,7 +15,8 @@ from lipsync_core.clock import StageTiming
 from lipsync_core.errors import LipSyncError, TransientError
 from lipsync_core.movie import MovieSegment, WrittenMovie, join_segments
 from lipsync_core.report import Progress, ProgressCallback
-from lipsync_core.segment_work import SegmentWork, Waits
+from lipsync_core.segment_work import SegmentWork
+from lipsync_core.waits import Waits
 from tasks.rendering import RenderPass
 from tasks.segment_runs import RunsApi, SegmentRuns
 from tasks.segments import SegmentOrder, bring_segment, discard_segments, is_rendered, render_segment, work_of

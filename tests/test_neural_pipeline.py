@@ -169,14 +169,14 @@ def test_five_points_are_enough(kind: str, speech_wav: Path, seeded: Workspace, 
     loaded = load_parts(WAV2LIP, ModelStore(seeded.models))
     parts = replace(loaded, tracker=ScrfdTracker(network))
     report = lip_sync(video, speech_wav, tmp_path / "out.mp4", WAV2LIP, seeded, parts=parts)
-    assert report.tracker == "scrfd/1"
+    assert report.tracker == "scrfd/2"
     assert report.frames.synced == report.frames.total == 25
 
 
 def test_viseme_fails_when_the_tracker_gives_five_points(model_store: ModelStore, tmp_path: Path) -> None:
     loaded = load_parts(JobOptions(model="viseme"), model_store)
     tracker = ScrfdTracker(write_scrfd_network(tmp_path / "scrfd.onnx"))
-    with pytest.raises(OptionError, match="viseme needs a face mesh, and scrfd/1 gives five points"):
+    with pytest.raises(OptionError, match="viseme needs a face mesh, and scrfd/2 gives five points"):
         replace(loaded, tracker=tracker)
 
 

@@ -1,6 +1,7 @@
 """The clip's own inner mouth is borrowed from frames that show one."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,24 @@ def test_nothing_is_learned_from_frames_with_a_mask(
 ) -> None:
     bare = [each for index, each in enumerate(seen) if index not in covered]
     found, expected = findings_of(seen, covered), findings_of(bare, set())
+    assert set(found) == set(expected)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+@pytest.mark.parametrize("covered", [set(), {0, 1}, {0, 1, 2, 3}, {2, 5}, set(range(FRAMES))])
+@pytest.mark.parametrize("parts", [[2], [3, 4], [1, 2, 3, 4, 5]])
+def test_observers_of_parts_find_what_one_observer_finds(
+    covered: set[int], parts: list[int], seen: list[tuple[SourceFrame, TrackedFace]]
+) -> None:
+    whole = MouthObserver()
+    for first, stop in pairwise([0, *parts, FRAMES]):
+        part = MouthObserver()
+        for index in range(first, stop):
+            frame, face = seen[index]
+            part.observe(frame, replace(face, is_covered=index in covered))
+        whole.absorb(part.observed())
+    found, expected = whole.findings(), findings_of(seen, covered)
     assert set(found) == set(expected)
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array)

@@ -1,4 +1,4 @@
-"""Processes at the segments of a movie: their order, their number, and their end, also where one is killed."""
+"""Processes at the parts of some work: their order, their number, and their end, also where one is killed."""
 
 import os
 import signal
@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.part_stand_ins import FRAMES, PARTS
 from tests.processes import is_there
-from tests.segment_stand_ins import FRAMES, SEGMENTS
 from tests.test_architecture import ROOT
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a process is copied on Linux alone")
 PATIENCE_S = 60.0
-_AHEAD = 2  # segments a process, as `segment_processes` has it
+_AHEAD = 2  # parts a process, as `part_processes` has it
 
 
 def started(kind: str, folder: Path, jobs: int = 2) -> subprocess.Popen[str]:
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.segment_stand_ins", kind, str(jobs), str(folder)]
+    command = [sys.executable, "-m", "tests.part_stand_ins", kind, str(jobs), str(folder)]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
 
 
@@ -41,20 +41,19 @@ def done(kind: str, folder: Path, jobs: int = 2) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 3, 40])
-def test_segments_are_joined_in_order_and_few_are_ahead(tmp_path: Path, jobs: int) -> None:
+def test_parts_are_taken_in_order_and_few_are_ahead(tmp_path: Path, jobs: int) -> None:
     assert done("is well", tmp_path, jobs)[0] == 0
-    assert [int(words[0]) for words in happened(tmp_path, "joined")] == list(range(SEGMENTS))
-    assert sum(int(words[1]) for words in happened(tmp_path, "joined")) == FRAMES
-    assert len({words[1] for words in happened(tmp_path, "begun")}) <= min(jobs, SEGMENTS)
-    joined = 0
+    assert [int(words[0]) for words in happened(tmp_path, "taken")] == list(range(PARTS))
+    assert len({words[1] for words in happened(tmp_path, "begun")}) <= min(jobs, PARTS)
+    taken = 0
     for what, *words in account(tmp_path):
         if what == "begun":
-            assert int(words[0]) < joined + 1 + _AHEAD * jobs
-        if what == "joined":
-            joined = int(words[0])
-            assert int(words[2]) <= _AHEAD * jobs  # files at a time
+            assert int(words[0]) < taken + 1 + _AHEAD * jobs
+        if what == "taken":
+            taken = int(words[0])
+            assert int(words[1]) <= _AHEAD * jobs  # files at a time
     assert list(happened(tmp_path, "encoded")) == [[str(FRAMES)]]
-    assert list((tmp_path / "segments").iterdir()) == []
+    assert list((tmp_path / "parts").iterdir()) == []
 
 
 def test_the_progress_is_that_of_the_whole(tmp_path: Path) -> None:
@@ -68,20 +67,20 @@ def test_a_process_that_is_killed_costs_its_part(tmp_path: Path) -> None:
     status, said = done("is killed once", tmp_path)
     assert status == 0
     assert said.count("another one does it again") == 1
-    assert [int(words[0]) for words in happened(tmp_path, "joined")] == list(range(SEGMENTS))
+    assert [int(words[0]) for words in happened(tmp_path, "taken")] == list(range(PARTS))
     begun = [int(words[0]) for words in happened(tmp_path, "begun")]
-    assert sorted(begun) == sorted([*range(SEGMENTS), 5])
+    assert sorted(begun) == sorted([*range(PARTS), 5])
 
 
 @pytest.mark.parametrize(
     ("kind", "failure"),
     [
         ("fails", "NO_VIDEO nothing to see"),
-        ("is a bug", "INTERNAL a segment of the movie failed: nobody thought of this"),
-        ("is killed", "TRANSIENT a process that rendered a segment of the movie was killed"),
+        ("is a bug", "INTERNAL a part of nothing failed: nobody thought of this"),
+        ("is killed", "TRANSIENT a process for a part of nothing was killed"),
     ],
 )
-def test_what_a_segment_fails_with_is_what_the_movie_fails_with(tmp_path: Path, kind: str, failure: str) -> None:
+def test_what_a_part_fails_with_is_what_the_work_fails_with(tmp_path: Path, kind: str, failure: str) -> None:
     assert done(kind, tmp_path)[0] == 0
     assert " ".join(next(happened(tmp_path, "failed"))).startswith(failure)
     tries = [words for words in happened(tmp_path, "begun") if words[0] == "5"]
