@@ -1,6 +1,7 @@
-"""A face track by several processes of this machine, each at a part of the video."""
+"""A face track that is made in parts: by several processes of this machine, or by other machines."""
 
 import logging
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -38,14 +39,14 @@ class TrackWork:
     def part(
         self, frames: range, clock: StageClock, progress: ProgressCallback, state: ReadArrays | None = None
     ) -> TrackPart | None:
-        """Track the face in `frames`, or go on from the `state` of the part before them.
+        """Track the face in `frames`, or go on from the `state` of the part before them; empty: there is none.
 
         None where they are not where the list has them: the video has to be tracked in one pass.
 
         Raises:
             InputError: the video cannot be read.
         """
-        read = frames_to_read(frames, state is not None)
+        read = frames_to_read(frames, bool(state))
         pictures = decode_listed(self.video.path, read, self.listed.pts, clock, self.video.reading)
         announced = announced_frames(pictures, frames.start, len(frames), progress)
         part = track_part(self.tracker, frames, announced, self.generator.observer(), clock, state)
@@ -85,32 +86,61 @@ def track_by_processes(
     Raises:
         LipSyncError: as `PartProcesses.in_order`.
     """
-    parts = _divided(work.listed, until_s, jobs)
+    parts = divided_video(work.listed, until_s, jobs)
     if len(parts) < 2:
         return None
-    made = JoinedParts(work.generator.observer())
     with PartProcesses(_Parts(work, parts), jobs) as processes:
         waits = Waits(processes.in_order(clock, progress))
-        for part in waits:
-            if part is not None and not made.goes_on_with(part):
-                _log.debug("%s: frames %s are tracked again", work.video.path, part.frames)
-                part = work.part(part.frames, clock, _behind(progress, part.frames.start, parts[-1].stop), made.ended)
-            if part is None:
-                _log.debug("%s: its packets do not tell its frames", work.video.path)
-                clock.absorb([replace(row, items=0) for row in processes.timings], waits.waited_s)
-                return None
-            made.add(part)
-    clock.absorb(processes.timings, waits.waited_s)
-    return made.track(), made.findings()
+        joined = join_parts(work, zip(parts, _until_missing(waits), strict=False), clock, progress)
+    is_whole = joined is not None and len(joined[0]) == parts[-1].stop
+    rows = processes.timings if is_whole else [replace(row, items=0) for row in processes.timings]
+    clock.absorb(rows, waits.waited_s)
+    return joined if is_whole else None
 
 
-def _divided(listed: FrameList, until_s: Fraction | None, jobs: int) -> tuple[range, ...]:
-    pts = np.array(listed.pts, np.int64)
-    count = len(pts) if until_s is None else int(np.searchsorted(pts, ceil(until_s / listed.time_base)))
+def _until_missing(parts: Iterable[TrackPart | None]) -> Iterator[TrackPart]:
+    """The parts up to the first whose frames were not as listed."""
+    for part in parts:
+        if part is None:
+            return
+        yield part
+
+
+def join_parts(
+    work: TrackWork, parts: Iterable[tuple[range, TrackPart | None]], clock: StageClock, progress: ProgressCallback
+) -> tuple[FaceTrack, Arrays] | None:
+    """The track of all `parts`, and the findings in them. Those that are not there are made, also where one is wrong.
+
+    None where the packets of the video do not tell its frames.
+
+    Raises:
+        InputError: the video cannot be read.
+    """
+    made = JoinedParts(work.generator.observer())
+    for frames, part in parts:
+        if part is None or not made.goes_on_with(part):
+            _log.debug("%s: %s is tracked here", work.video.path, frames)
+            part = work.part(frames, clock, _behind(progress, frames.start, len(work.listed.pts)), made.ended)
+        if part is None:
+            _log.debug("%s: its packets do not tell its frames", work.video.path)
+            return None
+        made.add(part)
+    return (made.track(), made.findings()) if made.ended else None
+
+
+def divided_video(listed: FrameList, until_s: Fraction | None, parts: int) -> tuple[range, ...]:
+    """The frames that begin before `until_s` in so many parts, or in more where they would be longer than a minute."""
+    count = frames_until(listed, until_s)
     if not count:
         return ()
-    duration_s = int(pts[count - 1]) * listed.time_base
-    return divided_track(pts, listed.time_base, count, max(jobs, ceil(duration_s / _LONGEST_S)))
+    duration_s = listed.pts[count - 1] * listed.time_base
+    pts = np.array(listed.pts, np.int64)
+    return divided_track(pts, listed.time_base, count, max(parts, ceil(duration_s / _LONGEST_S)))
+
+
+def frames_until(listed: FrameList, until_s: Fraction | None) -> int:
+    """How many frames begin before `until_s`."""
+    return len(listed.pts) if until_s is None else bisect_left(listed.pts, until_s / listed.time_base)
 
 
 def announced_frames(

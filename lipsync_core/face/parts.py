@@ -60,9 +60,9 @@ def track_part(
     state: ReadArrays | None = None,
 ) -> TrackPart:
     """Track the face in `frames`. `pictures` are those of `frames_to_read`; `state` is that of the part before."""
-    follower = tracker.follower(state)
+    follower = tracker.follower(state or None)
     pictures = iter(pictures)
-    if state is None and frames.start > 0:
+    if not state and frames.start > 0:
         _begin(follower, frames.start - 1, pictures, clock)
     begun = follower.state()
     track = recorded(tracker, follower, pictures, clock, observer)

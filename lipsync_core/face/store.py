@@ -112,8 +112,9 @@ def _mark_used(path: Path) -> None:
         _LOG.info("cannot mark %s as used: %s", path, exc)
 
 
-def _save(path: Path, track: FaceTrack, findings: ReadArrays) -> None:
-    arrays: Arrays = {
+def track_arrays(track: FaceTrack) -> Arrays:
+    """All of a track, for `np.savez`."""
+    return {
         "tracker": np.array(track.tracker),
         "frame_pts": track.frame_pts,
         "time_base": np.array([track.time_base.numerator, track.time_base.denominator], np.int64),
@@ -124,7 +125,36 @@ def _save(path: Path, track: FaceTrack, findings: ReadArrays) -> None:
         "landmarks": track.landmarks,
         "covered": track.covered,
     }
-    arrays.update({_FINDING + name: array for name, array in findings.items()})
+
+
+def track_of(arrays: ReadArrays) -> FaceTrack:
+    """The track that gave `arrays`; raises KeyError or ValueError where they are none of a track."""
+    numerator, denominator = arrays["time_base"].tolist()
+    return FaceTrack(
+        tracker=str(arrays["tracker"]),
+        frame_pts=arrays["frame_pts"].astype(np.int64),
+        time_base=Fraction(numerator, denominator),
+        last_duration=int(arrays["last_duration"]),
+        is_complete=bool(arrays["is_complete"]),
+        boxes=arrays["boxes"].astype(np.float32),
+        scores=arrays["scores"].astype(np.float32),
+        landmarks=arrays["landmarks"].astype(np.float32),
+        covered=arrays["covered"].astype(np.bool_),
+    )
+
+
+def named(prefix: str, arrays: ReadArrays) -> Arrays:
+    """`arrays` under longer names, for a file that holds others too."""
+    return {prefix + name: array for name, array in arrays.items()}
+
+
+def of_name(prefix: str, arrays: ReadArrays) -> Arrays:
+    """The arrays that `named` has named."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _save(path: Path, track: FaceTrack, findings: ReadArrays) -> None:
+    arrays = {**track_arrays(track), **named(_FINDING, findings)}
     handle, unfinished = tempfile.mkstemp(prefix=".track-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -137,17 +167,4 @@ def _save(path: Path, track: FaceTrack, findings: ReadArrays) -> None:
 
 def _load(path: Path) -> StoredTrack:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        numerator, denominator = arrays["time_base"].tolist()
-        track = FaceTrack(
-            tracker=str(arrays["tracker"]),
-            frame_pts=arrays["frame_pts"],
-            time_base=Fraction(numerator, denominator),
-            last_duration=int(arrays["last_duration"]),
-            is_complete=bool(arrays["is_complete"]),
-            boxes=arrays["boxes"],
-            scores=arrays["scores"],
-            landmarks=arrays["landmarks"],
-            covered=arrays["covered"],
-        )
-        names = [name for name in arrays.files if name.startswith(_FINDING)]
-        return StoredTrack(track, {name.removeprefix(_FINDING): arrays[name] for name in names})
+        return StoredTrack(track_of(arrays), of_name(_FINDING, arrays))
