@@ -18,7 +18,7 @@ from lipsync_core.movie import WrittenMovie
 from lipsync_core.report import ProgressCallback
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.errors import SupersededError
-from lipsync_service.names import JOB_FLOW
+from lipsync_service.names import GPU_DEPLOYMENT, JOB_FLOW, SEGMENT_DEPLOYMENT
 from lipsync_service.settings import Settings, load_settings
 from lipsync_service.storage.address import AddressGuard
 from lipsync_service.storage.storage import shown_url
@@ -27,17 +27,18 @@ from tasks.artifacts import ShownProgress, log_choice, show_output, show_preview
 from tasks.fence import present_fence
 from tasks.gpu_pool import fetch_inputs, infer_inline, infer_on_gpu_pool
 from tasks.handover import duplicate_state, failed_state
-from tasks.inference import load_gpu_pool_parts
+from tasks.inference import GpuPoolParts, Tracking, load_gpu_pool_parts, open_tracking
 from tasks.job import Inferred, JobInputs, ServiceJob
 from tasks.opening import open_job
+from tasks.part_runs import PrefectRuns
 from tasks.recorder import JobAddresses, JobRecorder
 from tasks.rendering import RenderPass, check_sound_of
 from tasks.run_context import run_context
 from tasks.sealed_request import HeldRequest, hold_request
-from tasks.segment_runs import PrefectRuns
 from tasks.segmented import Helpers, drop_segments
 from tasks.segments import SegmentOrder, segment_orders
 from tasks.stages import unscanned
+from tasks.track_parts import TrackOrder, drop_parts, have_parts_made, is_tracked, track_orders
 
 _log = logging.getLogger(__name__)
 _RENDER_TRIES = 3
@@ -91,7 +92,12 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
     recorder.record_stages(job.log)
     recorder.release()
     attempt = run_context().attempt
-    inferred = infer_inline(job, inputs, parts) if parts else infer_on_gpu_pool(job, held.told, attempt, set_parts)
+    track_parts = _track_parts(job, held, inputs, parts)
+    if parts:
+        inferred = infer_inline(job, inputs, parts, track_parts)
+    else:
+        inferred = infer_on_gpu_pool(job, held.told, attempt, set_parts, track_parts)
+    drop_parts(job, track_parts)
     del parts  # the tracker and the networks: the encoder can use their memory
     give_free_memory_back()
     render, movie, orders = _rendered(job, held, inputs, inferred, encoder)
@@ -107,6 +113,28 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
     _deliver(render, request.output)
     drop_segments(render, orders)
     return movie
+
+
+def _track_parts(
+    job: ServiceJob, held: HeldRequest, inputs: JobInputs, parts: GpuPoolParts | None
+) -> tuple[TrackOrder, ...]:
+    """The parts of the track of a long video, made by other runs and, where the track is made inline, by this one."""
+    orders = track_orders(job, inputs, run_context().job_id)
+    if not orders:
+        return ()
+    deployment, make_here = GPU_DEPLOYMENT, None
+    if parts:
+        tracking = open_tracking(job, inputs.video, parts)
+        if is_tracked(tracking, orders[0].until_s):
+            return ()
+        deployment, make_here = SEGMENT_DEPLOYMENT, partial(_track_a_part, tracking)
+    runs = PrefectRuns(deployment, held.told, run_context().attempt)
+    have_parts_made(job, orders, runs, present_fence().confirm, make_here)
+    return orders
+
+
+def _track_a_part(tracking: Tracking, order: TrackOrder) -> None:
+    stages.track_part(unscanned(tracking), unscanned(order))
 
 
 def _rendered(
@@ -139,7 +167,7 @@ def _render(render: RenderPass, orders: tuple[SegmentOrder, ...], held: HeldRequ
     """The movie, from segments or in one pass; None where an earlier attempt has made it."""
     progress = ShownProgress()
     if orders:
-        helpers = Helpers(PrefectRuns(held.told, run_context().attempt), present_fence().confirm)
+        helpers = Helpers(PrefectRuns(SEGMENT_DEPLOYMENT, held.told, run_context().attempt), present_fence().confirm)
         return stages.encode_in_segments(unscanned(render), unscanned(orders), unscanned(helpers), unscanned(progress))
     return _streamed(render, progress)
 

@@ -1,4 +1,4 @@
-"""A segment of a long job, as a flow of its own: render it, and keep it for the job."""
+"""A part of a long job for the CPU pool, as a flow of its own: a segment of its movie, or a part of its face track."""
 
 from typing import Any
 
@@ -9,19 +9,24 @@ from lipsync_core.errors import LipSyncError
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.names import SEGMENT_FLOW
 from tasks import stages
+from tasks.gpu_pool import track_a_part
 from tasks.handover import failed_state
 from tasks.part_run import opened_part
 from tasks.segments import SegmentOrder
 from tasks.stages import unscanned
+from tasks.track_parts import TrackOrder
 
 
 @flow(name=SEGMENT_FLOW, persist_result=False, validate_parameters=True, timeout_seconds=stages.JOB_LIMIT_S)
-def lipsync_segment(request: LipSyncRequest, order: SegmentOrder, attempt: int = 1) -> State[Any] | None:
-    """Render one segment of the parent run's movie. `attempt` is the parent's, whose job this is a part of."""
+def lipsync_segment(request: LipSyncRequest, order: SegmentOrder | TrackOrder, attempt: int = 1) -> State[Any] | None:
+    """Do one part of the parent run's job, and keep it for that run. `attempt` is the parent's."""
     try:
         with opened_part(request, attempt) as (job, held):
-            video = stages.fetch_video(unscanned(job), unscanned(held.whole.video))
-            stages.segment(unscanned(job), unscanned(video), unscanned(order))
+            if isinstance(order, TrackOrder):
+                track_a_part(job, held.whole, order)
+            else:
+                video = stages.fetch_video(unscanned(job), unscanned(held.whole.video))
+                stages.segment(unscanned(job), unscanned(video), unscanned(order))
     except LipSyncError as error:
         return failed_state(error)
     return None

@@ -1,11 +1,13 @@
 """The track pass: one decode of the video that finds the face, kept so that the next job skips it."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
 
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import OptionError
+from lipsync_core.face.parts import TrackPart
 from lipsync_core.face.store import TrackStore, track_key
 from lipsync_core.face.track import Arrays, FaceTrack
 from lipsync_core.face.tracker import FaceTracker
@@ -15,11 +17,15 @@ from lipsync_core.media.listing import list_frames
 from lipsync_core.part_processes import can_copy_this_process, jobs_for_the_machine
 from lipsync_core.report import ProgressCallback
 from lipsync_core.source_video import SourceVideo
-from lipsync_core.track_jobs import TrackWork, announced_frames, track_by_processes
+from lipsync_core.track_jobs import TrackWork, announced_frames, frames_until, join_parts, track_by_processes
 
 #: A track covers a multiple of this much of its video, or all of it. So a second sound, a little longer than the
 #: first, finds its part tracked, and the look of a frame depends less on earlier requests.
 EXTENT_S = 30
+
+#: The parts that others have made of the first frames of a video, as many as are asked for; None for one that is not
+#: there.
+MadeParts = Callable[[int], Iterable[tuple[range, TrackPart | None]]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,57 +69,60 @@ class TrackPass:
         clock: StageClock,
         progress: ProgressCallback,
         jobs: int | None = 1,
+        made: MadeParts | None = None,
     ) -> TrackedClip:
         """Track at least the first `needed_s` seconds of `video` (None: all of it), or take the stored track.
 
-        `jobs` processes do it, where that is possible; None: as many as the machine is good for.
+        `jobs` processes do it, where that is possible; None: as many as the machine is good for. Or it is joined from
+        the parts that others have `made`.
         """
         with clock.stage("hash"):
             key = self.key(video)
             stored = self.store.find(key, needed_s)
         if stored is not None:
             return TrackedClip(stored.track, stored.findings, was_cached=True)
-        extent_s = None if needed_s is None else Fraction(EXTENT_S * max(1, ceil(needed_s / EXTENT_S)))
-        track, findings = self._made(video, extent_s, clock, progress, jobs)
+        extent_s = extent_of(needed_s)
+        jobs = jobs or jobs_for_the_machine(video.picture.size_bytes)
+        joined = None
+        if made is not None:
+            joined = self._joined(video, extent_s, clock, progress, made)
+        elif jobs > 1 and can_copy_this_process():
+            joined = track_by_processes(self._work(video, clock), extent_s, jobs, clock, progress)
+        track, findings = joined or self._in_one_pass(video, extent_s, clock, progress)
+        track = replace(track, is_complete=extent_s is None or track.duration_s < extent_s)
         with clock.stage("hash"):
             self.store.put(key, track, findings)
         return TrackedClip(track, findings, was_cached=False)
 
-    def _made(
-        self,
-        video: SourceVideo,
-        extent_s: Fraction | None,
-        clock: StageClock,
-        progress: ProgressCallback,
-        jobs: int | None,
+    def _in_one_pass(
+        self, video: SourceVideo, extent_s: Fraction | None, clock: StageClock, progress: ProgressCallback
     ) -> tuple[FaceTrack, Arrays]:
-        """The track of the first `extent_s`, and the findings in it."""
-        jobs = jobs or jobs_for_the_machine(video.picture.size_bytes)
-        made = self._made_beside(video, extent_s, clock, progress, jobs) if jobs > 1 else None
-        if made is None:
-            decoded = decode_frames(video.path, clock, extent_s, video.reading)
-            observer = self.generator.observer()
-            announced = announced_frames(decoded, 0, video.info.frame_count, progress)
-            made = self.tracker.track(announced, clock, observer), observer.findings() if observer else {}
-        track, findings = made
-        return replace(track, is_complete=extent_s is None or track.duration_s < extent_s), findings
+        decoded = decode_frames(video.path, clock, extent_s, video.reading)
+        observer = self.generator.observer()
+        announced = announced_frames(decoded, 0, video.info.frame_count, progress)
+        return self.tracker.track(announced, clock, observer), observer.findings() if observer else {}
 
-    def _made_beside(
+    def _joined(
         self,
         video: SourceVideo,
         extent_s: Fraction | None,
         clock: StageClock,
         progress: ProgressCallback,
-        jobs: int,
+        made: MadeParts,
     ) -> tuple[FaceTrack, Arrays] | None:
-        """As `_made`, by several processes; None where they cannot."""
-        if not can_copy_this_process():
-            return None
+        work = self._work(video, clock)
+        count = frames_until(work.listed, extent_s)
+        return join_parts(work, made(count), clock, progress) if count else None
+
+    def _work(self, video: SourceVideo, clock: StageClock) -> TrackWork:
         with clock.stage("probe"):
             listed = list_frames(video.path, video.reading)
-        return track_by_processes(
-            TrackWork(video, listed, self.tracker, self.generator), extent_s, jobs, clock, progress
-        )
+        return TrackWork(video, listed, self.tracker, self.generator)
+
+
+def extent_of(needed_s: Fraction | None) -> Fraction | None:
+    """How much of a video a track covers that is needed for its first `needed_s`; None: all of it."""
+    return None if needed_s is None else Fraction(EXTENT_S * max(1, ceil(needed_s / EXTENT_S)))
 
 
 def require_fitting(tracker: FaceTracker, spec: GeneratorSpec) -> None:

@@ -1,6 +1,6 @@
 """Track and infer for a job: inline, or in a child run on the GPU pool that is started again where it crashes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -20,44 +20,56 @@ from lipsync_core.shortage import memory_shortage_told
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.client.retries import retried
 from lipsync_service.client.run_states import RunState
-from lipsync_service.names import GPU_DEPLOYMENT
+from lipsync_service.names import GPU_DEPLOYMENT, Priority
 from tasks import stages
 from tasks.artifacts import log_choice, show_parts
 from tasks.child_run import RETRY_S, SERVER_LIMIT_S, finished_run, is_away
 from tasks.handover import Failure, Handover, has_handed_over, inferred_by, read_handover, write_handover
-from tasks.inference import GpuPoolParts, load_gpu_pool_parts, open_inference
+from tasks.inference import GpuPoolParts, load_gpu_pool_parts, open_inference, open_tracking
 from tasks.job import ChosenParts, Inferred, JobInputs, ServiceJob
 from tasks.stages import unscanned
+from tasks.track_parts import TrackOrder
 
 SetParts = Callable[[ChosenParts], None]
 
 _MAX_CHILDREN = 3  # of one attempt of a job, each after the crash of the one before
 
 
-def infer_inline(job: ServiceJob, inputs: JobInputs, parts: GpuPoolParts) -> Inferred:
-    """Listen, track and infer as task runs of the present flow run."""
+def infer_inline(
+    job: ServiceJob, inputs: JobInputs, parts: GpuPoolParts, track_parts: Sequence[TrackOrder] = ()
+) -> Inferred:
+    """Listen, track and infer as task runs of the present flow run. `track_parts` were made by others."""
     show_parts(parts.chosen, provider_account(job.execution, runs_onnx(parts.tracker, parts.inference)))
     inference = unscanned(open_inference(job, inputs, parts))
     heard = unscanned(stages.listen(inference, return_state=True).result())
-    tracked = stages.track(inference, heard, unscanned(_ignore), return_state=True).result()
+    orders = unscanned(track_parts)
+    tracked = stages.track(inference, heard, unscanned(_ignore), orders, return_state=True).result()
     edits = stages.infer(inference, heard, unscanned(tracked), unscanned(_ignore), return_state=True).result()
     return Inferred(parts.chosen, tracked, edits)
 
 
-def infer_on_gpu_pool(job: ServiceJob, request: LipSyncRequest, attempt: int, set_parts: SetParts) -> Inferred:
+def infer_on_gpu_pool(
+    job: ServiceJob,
+    request: LipSyncRequest,
+    attempt: int,
+    set_parts: SetParts,
+    track_parts: Sequence[TrackOrder] = (),
+) -> Inferred:
     """Listen, track and infer in a child run on the GPU pool, and after a crash in another: at most three in all.
 
-    `set_parts` receives the parts that the child chose, also where the child failed.
+    `track_parts` were made by others. `set_parts` receives the parts that the child chose, also where the child failed.
 
     Raises:
         LipSyncError: the child failed; this is its error.
         GpuRunError: the child ended without a handover, or no worker took it.
     """
+    told = [order.model_dump(mode="json") for order in track_parts]
+    parameters = {"request": request.model_dump(mode="json"), "attempt": attempt, "track_parts": told}
     for number in range(1, _MAX_CHILDREN):
-        child = _ended_child(job, request, attempt, number)
+        child = _ended_child(job, request.priority, parameters, number)
         if child.state is None or not child.state.is_crashed():
             return _handed_over(job, child, set_parts)
-    return _handed_over(job, _ended_child(job, request, attempt, _MAX_CHILDREN), set_parts)
+    return _handed_over(job, _ended_child(job, request.priority, parameters, _MAX_CHILDREN), set_parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +80,16 @@ class _Child:
     state: State[Any] | None  # None where it has handed over
 
 
-def _ended_child(job: ServiceJob, request: LipSyncRequest, attempt: int, number: int) -> _Child:
+def _ended_child(job: ServiceJob, queue: Priority, parameters: dict[str, Any], number: int) -> _Child:
     """The child run `number` of this attempt, waited for; cancelled when the present run is stopped meanwhile."""
+    key = f"{runtime.flow_run.id}-{parameters['attempt']}-{number}"  # asked for twice, it is the same run
     start = partial(
         run_deployment,
         GPU_DEPLOYMENT,
-        parameters={"request": request.model_dump(mode="json"), "attempt": attempt},
+        parameters=parameters,
         flow_run_name=f"{runtime.flow_run.name}: track and infer",
-        work_queue_name=request.priority,
-        idempotency_key=f"{runtime.flow_run.id}-{attempt}-{number}",  # asked for twice, it is the same run
+        work_queue_name=queue,
+        idempotency_key=key,
         timeout=0,
     )
     run_id = cast(FlowRun, retried(start, is_away, SERVER_LIMIT_S, RETRY_S)).id
@@ -114,7 +127,16 @@ def fetch_inputs(job: ServiceJob, request: LipSyncRequest) -> JobInputs:
     return inputs
 
 
-def infer_and_hand_over(job: ServiceJob, request: LipSyncRequest, run_id: UUID) -> None:
+def track_a_part(job: ServiceJob, request: LipSyncRequest, order: TrackOrder) -> None:
+    """Make a part of the face track in the present flow run."""
+    video = stages.fetch_video(unscanned(job), unscanned(request.video))
+    tracking = open_tracking(job, video, load_gpu_pool_parts(job))
+    stages.track_part(unscanned(tracking), unscanned(order))
+
+
+def infer_and_hand_over(
+    job: ServiceJob, request: LipSyncRequest, run_id: UUID, track_parts: Sequence[TrackOrder] = ()
+) -> None:
     """Run the stages of the child `run_id`, and store its handover for the parent: references, or the failure.
 
     Raises:
@@ -125,7 +147,7 @@ def infer_and_hand_over(job: ServiceJob, request: LipSyncRequest, run_id: UUID) 
         with memory_shortage_told():
             parts = load_gpu_pool_parts(job)
             chosen = parts.chosen
-            inferred = infer_inline(job, fetch_inputs(job, request), parts)
+            inferred = infer_inline(job, fetch_inputs(job, request), parts, track_parts)
     except LipSyncError as error:
         told = job.for_caller(error)
         write_handover(unscanned(job), run_id, unscanned(Handover(parts=chosen, failure=Failure.of(told))))

@@ -10,6 +10,7 @@ from lipsync_core.clock import StageClock
 from lipsync_core.face.tracker import FaceTracker
 from lipsync_core.generators.contract import Conditions
 from lipsync_core.listening import listen, speech_of
+from lipsync_core.source_video import SourceVideo
 from lipsync_core.tracking import TrackPass, require_fitting
 from tasks.job import ChosenParts, JobInputs, ServiceJob
 from tasks.stage_log import StageMeter
@@ -31,20 +32,29 @@ class GpuPoolParts:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Tracking:
+    """Track of one job on one machine."""
+
+    job: ServiceJob
+    video: SourceVideo
+    track_pass: TrackPass
+    key: str  # 64 hex digits: the video's bytes, the tracker and the generator's observer
+
+    @property
+    def url(self) -> str:
+        """The address of the face track."""
+        return self.job.shared(f"tracks/{self.key}.npz")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class InferenceJob:
     """Track and infer of one job on one machine."""
 
     job: ServiceJob
     inputs: JobInputs
     parts: GpuPoolParts
-    track_pass: TrackPass
-    track_key: str  # 64 hex digits: the video's bytes, the tracker and the generator's observer
+    tracking: Tracking
     edits_url: str  # under a hash of all that the edits depend on
-
-    @property
-    def track_url(self) -> str:
-        """The address of the face track."""
-        return self.job.shared(f"tracks/{self.track_key}.npz")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,10 +79,15 @@ def load_gpu_pool_parts(job: ServiceJob) -> GpuPoolParts:
 
 def open_inference(job: ServiceJob, inputs: JobInputs, parts: GpuPoolParts) -> InferenceJob:
     """Name the results of track and infer by what they depend on."""
+    tracking = open_tracking(job, inputs.video, parts)
+    edits_url = job.shared(f"edits/{_edits_key(job, inputs, parts, tracking.key)}.npy")
+    return InferenceJob(job, inputs, parts, tracking, edits_url)
+
+
+def open_tracking(job: ServiceJob, video: SourceVideo, parts: GpuPoolParts) -> Tracking:
+    """Name the face track by what it depends on."""
     track_pass = TrackPass(parts.tracker, parts.inference.generator, job.tracks)
-    track_key = track_pass.key(inputs.video)
-    edits_url = job.shared(f"edits/{_edits_key(job, inputs, parts, track_key)}.npy")
-    return InferenceJob(job, inputs, parts, track_pass, track_key, edits_url)
+    return Tracking(job, video, track_pass, track_pass.key(video))
 
 
 def hear(inference: InferenceJob, meter: StageMeter) -> MeasuredSound:

@@ -136,6 +136,7 @@ class SourceSound:
     path: Path
     sha256: str  # of the file's bytes, hexadecimal
     track: int  # the number of the track that is heard, from 0
+    stated_s: Fraction | None = None  # how long its file says that it plays
 
 
 @dataclass(frozen=True, slots=True)

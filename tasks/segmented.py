@@ -17,8 +17,8 @@ from lipsync_core.movie import MovieSegment, WrittenMovie, join_segments
 from lipsync_core.report import Progress, ProgressCallback
 from lipsync_core.segment_work import SegmentWork
 from lipsync_core.waits import Waits
+from tasks.part_runs import PartRuns, RunsApi
 from tasks.rendering import RenderPass
-from tasks.segment_runs import RunsApi, SegmentRuns
 from tasks.segments import SegmentOrder, bring_segment, discard_segments, is_rendered, render_segment, work_of
 from tasks.stage_log import StageMeter
 
@@ -43,7 +43,7 @@ def encode_segments(
         LipSyncError: a segment that was rendered here failed, or the output cannot be written.
     """
     done = {order.number for order in orders if _is_there(render, order)}
-    with SegmentRuns(helpers.api, orders, done) as runs:
+    with PartRuns(helpers.api, orders, done) as runs:
         segments = _Segments(render, orders, runs, progress, helpers.check)
         waits = Waits(segments.in_order())
         movie = join_segments(waits, render.plan, segments.work.request, meter.clock)
@@ -65,7 +65,7 @@ class _Segments:
 
     render: RenderPass
     orders: Sequence[SegmentOrder]
-    runs: SegmentRuns
+    runs: PartRuns[SegmentOrder]
     progress: ProgressCallback
     check: Callable[[], None]  # that this attempt still has the job
     work: SegmentWork = field(init=False)

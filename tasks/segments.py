@@ -7,6 +7,7 @@ rendered, and a segment that two machines render is written twice, the same.
 import shutil
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -37,6 +38,7 @@ class SegmentOrder(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    kind: Literal["segment"] = "segment"
     number: int  # from 0
     count: int
     first: int  # output frame
@@ -59,6 +61,11 @@ class SegmentOrder(BaseModel):
     def stage(self) -> str:
         """Its name in logs and in the ledger."""
         return f"segment {self.number}"
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """See `PartOrder`."""
+        return {"order": self.model_dump(mode="json")}
 
 
 class SegmentFacts(BaseModel):

@@ -29,13 +29,14 @@ from lipsync_service.errors import JobTimedOutError, ObjectMissingError
 from lipsync_service.storage.limits import check_duration
 from lipsync_service.storage.source import MayWrite
 from tasks.edits import kept_or_inferred_edits
-from tasks.inference import InferenceJob, MeasuredSound, hear
+from tasks.inference import InferenceJob, MeasuredSound, Tracking, hear
 from tasks.job import EditsReference, Inferred, JobInputs, LocalCopy, ServiceJob, SourceSound, TrackReference
 from tasks.rendering import RenderPass, blend_frames, deliver, encode_frames, open_render
 from tasks.run_log import leave_out_noise
 from tasks.segmented import Helpers, encode_segments
 from tasks.segments import SegmentOrder, is_rendered, open_segment, render_segment
 from tasks.stage_log import StageMeter
+from tasks.track_parts import TrackOrder, make_part
 from tasks.tracks import track_clip
 
 _T = TypeVar("_T")
@@ -114,7 +115,8 @@ def fetch_audio(job: ServiceJob, url: str) -> SourceSound:
         wanted = job.options.audio_track
         media = check_duration(copy.path, "the audio", job.max_input_s, audio_track=wanted)
         require_audio(copy.path, wanted)
-    return SourceSound(copy.path, copy.sha256, next(track.number for track in media.audio_tracks if track.is_chosen))
+    number = next(track.number for track in media.audio_tracks if track.is_chosen)
+    return SourceSound(copy.path, copy.sha256, number, media.audio.duration_s if media.audio else None)
 
 
 def _fetched(job: ServiceJob, url: str, meter: StageMeter) -> LocalCopy:
@@ -144,11 +146,23 @@ def listen(inference: InferenceJob) -> MeasuredSound:
 
 
 @task(name="track", task_run_name="track", timeout_seconds=_COMPUTE_LIMIT_S, **RETRIED, **NOT_PERSISTED)
-def track(inference: InferenceJob, heard: MeasuredSound, progress: ProgressCallback) -> TrackReference:
-    """Find the face in every frame that the result can show. Ask for the state: it says whether it was `Cached`."""
+def track(
+    inference: InferenceJob, heard: MeasuredSound, progress: ProgressCallback, orders: Sequence[TrackOrder] = ()
+) -> TrackReference:
+    """Find the face in every frame that the result can show. Ask for the state: it says whether it was `Cached`.
+
+    `orders` are parts that other runs were to make.
+    """
     with inference.job.stage("track") as meter:
-        reference = track_clip(inference, heard.end_s, meter, progress)
+        reference = track_clip(inference, heard.end_s, meter, progress, orders)
     return _completed(reference, reference.was_cached)
+
+
+@task(name="track part", task_run_name="track part", timeout_seconds=_COMPUTE_LIMIT_S, **RETRIED, **NOT_PERSISTED)
+def track_part(tracking: Tracking, order: TrackOrder) -> None:
+    """Find the face in a part of a long video, and keep the part for the run that joins it."""
+    with tracking.job.stage(order.stage, part_of="track") as meter:
+        make_part(tracking, order, meter)
 
 
 @task(name="infer", task_run_name="infer", timeout_seconds=_COMPUTE_LIMIT_S, **RETRIED, **NOT_PERSISTED)

@@ -1,7 +1,8 @@
 """The face track of a job: made once for a video, kept where all machines find it."""
 
-import shutil
+from collections.abc import Sequence
 from fractions import Fraction
+from functools import partial
 
 from lipsync_core.report import ProgressCallback
 from lipsync_core.timeline import source_s_needed
@@ -10,21 +11,30 @@ from lipsync_service.errors import ObjectMissingError
 from tasks.inference import InferenceJob
 from tasks.job import ServiceJob, TrackReference
 from tasks.stage_log import StageMeter
+from tasks.track_parts import TrackOrder, bring_track, made_parts
 
 
 def track_clip(
-    inference: InferenceJob, end_s: Fraction, meter: StageMeter, progress: ProgressCallback
+    inference: InferenceJob,
+    end_s: Fraction,
+    meter: StageMeter,
+    progress: ProgressCallback,
+    orders: Sequence[TrackOrder] = (),
 ) -> TrackReference:
     """Track the face under sound that ends at `end_s`, or take the track that an earlier job kept for the same video.
+
+    It is joined from the parts of `orders`, where there are any; those that nobody has made are made here.
 
     Raises:
         InputError: the video cannot be read.
         TransientError: the shared storage does not answer.
     """
-    job, key, url = inference.job, inference.track_key, inference.track_url
-    is_shared = _bring(job, key, url)
+    job, tracking = inference.job, inference.tracking
+    key, url = tracking.key, tracking.url
+    is_shared = bring_track(job, key, url)
     needed_s = source_s_needed(end_s, job.options)
-    clip = inference.track_pass.run(inference.inputs.video, needed_s, meter.clock, progress)
+    made = partial(made_parts, tracking, orders, meter) if orders else None
+    clip = tracking.track_pass.run(inference.inputs.video, needed_s, meter.clock, progress, made=made)
     was_cached = is_shared and clip.was_cached
     if not was_cached:  # the job's own store also holds what an earlier try made and could not share
         job.files.put_shared(job.tracks.path(key), url)
@@ -39,20 +49,8 @@ def read_clip(job: ServiceJob, reference: TrackReference) -> TrackedClip:
         ObjectMissingError: it is no longer kept.
     """
     if not job.tracks.path(reference.key).exists():
-        _bring(job, reference.key, reference.url)
+        bring_track(job, reference.key, reference.url)
     stored = job.tracks.find(reference.key, source_s_needed(reference.sound_end_s, job.options))
     if stored is None:
         raise ObjectMissingError(f"the face track {reference.key} is no longer kept", "run the job again")
     return TrackedClip(stored.track, stored.findings, was_cached=reference.was_cached)
-
-
-def _bring(job: ServiceJob, key: str, url: str) -> bool:
-    """Copy the shared track into the job's own store, unless the job has one; returns whether there is a shared one."""
-    kept = job.tracks.path(key)
-    if not job.files.take(url):
-        return False
-    if not kept.exists():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with job.files.fetch_shared(url) as shared:
-            shutil.copyfile(shared.path, kept)
-    return True

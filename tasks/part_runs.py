@@ -1,8 +1,8 @@
-"""The runs that render segments of a job on other workers: begun as the pool takes them, and followed by their states.
+"""The runs that do parts of a job on other workers: begun as the pool takes them, and followed by their states.
 
-The job's own run has a slot of the pool while it waits, so it renders segments too, and where the pool has one slot it
-renders all. No segment is ordered before the pool has taken those that were ordered before, but two: what nobody takes
-costs next to nothing.
+A job's own run has a slot of its pool while it waits, so it does parts too, and does all where the pool has one slot.
+No part is ordered before the pool has taken those that were ordered before, but two: what nobody takes costs next to
+nothing.
 """
 
 import logging
@@ -13,7 +13,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 from uuid import UUID
 
 from prefect import runtime
@@ -25,13 +25,11 @@ from prefect.states import Cancelled, Cancelling
 
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.client.retries import retried
-from lipsync_service.names import SEGMENT_DEPLOYMENT
 from tasks.child_run import RETRY_S, SERVER_LIMIT_S, is_away
-from tasks.segments import SegmentOrder
 
 _log = logging.getLogger(__name__)
 _UNTAKEN = 2  # runs that wait for a worker, at most
-_AHEAD = 16  # segments beyond the one that is joined next
+_AHEAD = 16  # parts beyond the one that is joined next
 _TURN_S = 2.0  # between two questions to Prefect
 _END_S = 5.0  # for a run that is being ordered as the job ends; who orders it cancels it
 
@@ -44,11 +42,34 @@ class RunPhase(Enum):
     ENDED = "ended"
 
 
+class PartOrder(Protocol):
+    """What a run needs to do a part."""
+
+    @property
+    def number(self) -> int:
+        """From 0."""
+
+    @property
+    def count(self) -> int:
+        """Of all parts."""
+
+    @property
+    def stage(self) -> str:
+        """Its name in logs, in the ledger and in the UI."""
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Those of its run, beside the request and the attempt."""
+
+
+_P = TypeVar("_P", bound=PartOrder)
+
+
 class RunsApi(Protocol):
     """What is asked of Prefect."""
 
-    def order(self, order: SegmentOrder) -> UUID:
-        """Have a run render the segment."""
+    def order(self, order: PartOrder) -> UUID:
+        """Have a run do the part."""
 
     def phases(self, run_ids: Sequence[UUID]) -> Mapping[UUID, RunPhase]:
         """How far the runs have come; those that nobody knows are left out."""
@@ -64,21 +85,21 @@ class _Run:
 
 
 @dataclass(slots=True)
-class SegmentRuns:
-    """The runs of one job's segments; a context manager, which cancels those that are left."""
+class PartRuns(Generic[_P]):
+    """The runs of one job's parts; a context manager, which cancels those that are left."""
 
     api: RunsApi
-    orders: Sequence[SegmentOrder]
-    is_done: set[int]  # the segments that are rendered, as far as is known
-    joined: int = 0  # the segment that is joined next
-    _here: set[int] = field(default_factory=set)  # rendered by the job's own run
+    orders: Sequence[_P]
+    is_done: set[int]  # the parts that are done, as far as is known
+    joined: int = 0  # the part that is joined next
+    _here: set[int] = field(default_factory=set)  # done by the job's own run, or by nobody
     _reserved: set[int] = field(default_factory=set)  # that are being ordered
     _runs: dict[int, _Run] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _end: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
-    def __enter__(self) -> "SegmentRuns":
+    def __enter__(self) -> "PartRuns[_P]":
         self._thread = threading.Thread(target=copy_context().run, args=(self._turns,), daemon=True)
         self._thread.start()
         return self
@@ -93,8 +114,8 @@ class SegmentRuns:
             if run.phase is not RunPhase.ENDED:
                 self._cancel(run)
 
-    def take(self) -> SegmentOrder | None:
-        """A segment that no run is at: the last one of those that may be begun, as runs take the first ones."""
+    def take(self) -> _P | None:
+        """A part that no run is at: the last one of those that may be begun, as runs take the first ones."""
         with self._lock:
             free = [number for number in self._window() if self._is_free(number)]
             unordered = [number for number in free if number not in self._runs]
@@ -108,7 +129,7 @@ class SegmentRuns:
         return self.orders[number]
 
     def is_lost(self, number: int) -> bool:
-        """Whether a segment that is not there is nobody's: its run has ended, or it was there and has gone."""
+        """Whether a part that is not there is nobody's: its run has ended, or it was there and has gone."""
         with self._lock:
             if number in self.is_done:
                 self.is_done.discard(number)
@@ -119,8 +140,14 @@ class SegmentRuns:
                 return False
             self._here.add(number)
             del self._runs[number]
-        _log.warning("the run of %s has ended without it: it is rendered here", self.orders[number].stage)
+        _log.warning("the run of %s has ended without it", self.orders[number].stage)
         return True
+
+    @property
+    def are_all_waiting(self) -> bool:
+        """Whether no worker has begun any of the runs that there are."""
+        with self._lock:
+            return all(run.phase is RunPhase.WAITING for run in self._runs.values())
 
     def turn(self) -> None:
         """Ask how the runs are, and order more where the pool has taken those that there are."""
@@ -135,7 +162,7 @@ class SegmentRuns:
             fresh = fresh[: max(0, _UNTAKEN - waiting)]
             self._reserved.update(fresh)
         try:
-            for number in fresh:  # the server may be away for minutes, in which the job's run takes other segments
+            for number in fresh:  # the server may be away for minutes, in which the job's run takes other parts
                 if self._end.is_set():
                     return
                 run = _Run(self.api.order(self.orders[number]))
@@ -159,36 +186,37 @@ class SegmentRuns:
         while not self._end.is_set():
             try:
                 self.turn()
-            except Exception as exc:  # whatever it is, the job's own run renders on
-                _log.warning("no runs of segments are ordered now: %s: %s", type(exc).__name__, exc)
+            except Exception as exc:  # whatever it is, the job goes on
+                _log.warning("no runs of parts are ordered now: %s: %s", type(exc).__name__, exc)
             self._end.wait(_TURN_S)
 
     def _cancel(self, run: _Run) -> None:
         try:
             self.api.cancel(run.id, run.phase is RunPhase.WAITING)
-        except Exception as exc:  # at worst it renders what is there already
+        except Exception as exc:  # at worst it does what is there already
             _log.warning("the run %s was not cancelled: %s: %s", run.id, type(exc).__name__, exc)
 
 
 class PrefectRuns:
     """`RunsApi` by Prefect's client, for the present flow run."""
 
-    def __init__(self, request: LipSyncRequest, attempt: int) -> None:
-        """`request` is the job's as its parameters have it: sealed."""
+    def __init__(self, deployment: str, request: LipSyncRequest, attempt: int) -> None:
+        """The runs are of `deployment`; `request` is the job's as its parameters have it: sealed."""
+        self._deployment = deployment
         self._request = request
         self._attempt = attempt
         self._pass = secrets.token_hex(4)  # a second pass of the attempt orders runs of its own
 
-    def order(self, order: SegmentOrder) -> UUID:
+    def order(self, order: PartOrder) -> UUID:
         """See `RunsApi`."""
-        parameters: dict[str, Any] = {
+        parameters = {
             "request": self._request.model_dump(mode="json"),
-            "order": order.model_dump(mode="json"),
             "attempt": self._attempt,
+            **order.parameters,
         }
         start = partial(
             run_deployment,
-            SEGMENT_DEPLOYMENT,
+            self._deployment,
             parameters=parameters,
             flow_run_name=f"{runtime.flow_run.name}: {order.stage} of {order.count}",
             work_queue_name=self._request.priority,

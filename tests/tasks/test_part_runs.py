@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 pytest.importorskip("prefect", reason="the extra service is not installed")
-from tasks.segment_runs import RunPhase, SegmentRuns
+from tasks.part_runs import PartRuns, RunPhase
 from tasks.segments import SegmentOrder
 from tests.waiting import wait_until
 
@@ -62,9 +62,9 @@ class Pool:
         return numbers
 
 
-def runs_of(pool: Pool, count: int, done: Sequence[int] = ()) -> SegmentRuns:
+def runs_of(pool: Pool, count: int, done: Sequence[int] = ()) -> PartRuns[Any]:
     orders = [SimpleNamespace(number=number, stage=f"segment {number}") for number in range(count)]
-    return SegmentRuns(pool, cast(Any, orders), set(done))
+    return PartRuns(pool, cast(Any, orders), set(done))
 
 
 def numbers_of(runs: Sequence[UUID], pool: Pool) -> list[int]:
