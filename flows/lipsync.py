@@ -1,6 +1,7 @@
 """A whole job: fetch both inputs, track and infer, blend and encode in one pass, upload."""
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -25,9 +26,9 @@ from lipsync_service.storage.storage import shown_url
 from tasks import stages
 from tasks.artifacts import ShownProgress, log_choice, show_output, show_preview, show_timings
 from tasks.fence import present_fence
-from tasks.gpu_pool import fetch_inputs, infer_inline, infer_on_gpu_pool
+from tasks.gpu_pool import SetParts, fetch_inputs, infer_inline, infer_on_gpu_pool
 from tasks.handover import duplicate_state, failed_state
-from tasks.inference import GpuPoolParts, Tracking, load_gpu_pool_parts, open_tracking
+from tasks.inference import GpuPoolParts, Tracking, load_gpu_pool_parts
 from tasks.job import Inferred, JobInputs, ServiceJob
 from tasks.opening import open_job
 from tasks.part_runs import PrefectRuns
@@ -91,13 +92,7 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
     log_choice("encoder", encoder.chosen, encoder.reason)
     recorder.record_stages(job.log)
     recorder.release()
-    attempt = run_context().attempt
-    track_parts = _track_parts(job, held, inputs, parts)
-    if parts:
-        inferred = infer_inline(job, inputs, parts, track_parts)
-    else:
-        inferred = infer_on_gpu_pool(job, held.told, attempt, set_parts, track_parts)
-    drop_parts(job, track_parts)
+    inferred = _inferred(job, held, inputs, parts, set_parts)
     del parts  # the tracker and the networks: the encoder can use their memory
     give_free_memory_back()
     render, movie, orders = _rendered(job, held, inputs, inferred, encoder)
@@ -115,21 +110,31 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
     return movie
 
 
-def _track_parts(
-    job: ServiceJob, held: HeldRequest, inputs: JobInputs, parts: GpuPoolParts | None
-) -> tuple[TrackOrder, ...]:
-    """The parts of the track of a long video, made by other runs and, where the track is made inline, by this one."""
+def _inferred(
+    job: ServiceJob, held: HeldRequest, inputs: JobInputs, parts: GpuPoolParts | None, set_parts: SetParts
+) -> Inferred:
+    """Track and edits: made by this run where `parts` are loaded, and else on the GPU pool."""
+    attempt = run_context().attempt
     orders = track_orders(job, inputs, run_context().job_id)
-    if not orders:
-        return ()
-    deployment, make_here = GPU_DEPLOYMENT, None
     if parts:
-        tracking = open_tracking(job, inputs.video, parts)
-        if is_tracked(tracking, orders[0].until_s):
-            return ()
-        deployment, make_here = SEGMENT_DEPLOYMENT, partial(_track_a_part, tracking)
-    runs = PrefectRuns(deployment, held.told, run_context().attempt)
-    have_parts_made(job, orders, runs, present_fence().confirm, make_here)
+        inferred = infer_inline(job, inputs, parts, partial(_made_by_all, job, held, orders))
+    else:
+        if orders:
+            runs = PrefectRuns(GPU_DEPLOYMENT, held.told, attempt)
+            have_parts_made(job, orders, runs, present_fence().confirm, make_here=None)
+        inferred = infer_on_gpu_pool(job, held.told, attempt, set_parts, orders)
+    drop_parts(job, orders)
+    return inferred
+
+
+def _made_by_all(
+    job: ServiceJob, held: HeldRequest, orders: Sequence[TrackOrder], tracking: Tracking
+) -> Sequence[TrackOrder]:
+    """The parts of a long track, made by this run and others; none where the track is kept."""
+    if not orders or is_tracked(tracking, orders[0].until_s):
+        return ()
+    runs = PrefectRuns(SEGMENT_DEPLOYMENT, held.told, run_context().attempt)
+    have_parts_made(job, orders, runs, present_fence().confirm, partial(_track_a_part, tracking))
     return orders
 
 

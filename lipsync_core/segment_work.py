@@ -3,8 +3,6 @@
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 from lipsync_core.catalogue import RenderingParts
 from lipsync_core.clip_plan import ClipPlan, plan_rendering
 from lipsync_core.clock import StageClock
+from lipsync_core.division import divided, part_count
 from lipsync_core.inference import with_edits
 from lipsync_core.movie import MovieRequest, MovieSegment, write_segment
 from lipsync_core.render import blended_frames, ordered_frames
@@ -59,16 +58,9 @@ class SegmentWork:
 
 
 def cut(plan: ClipPlan, longest_s: Fraction) -> tuple[range, ...]:
-    """The frames of the movie of `plan` in segments of nearly equal numbers, which last `longest_s` at most on average.
+    """The frames of the movie of `plan` in segments of nearly equal numbers, which last about `longest_s` at most.
 
     Frames are divided by their number: where they last differently, so do the segments. Each has `FEWEST` at least.
     """
     frames = len(plan.timeline)
-    return divided(frames, min(ceil(plan.timeline.duration_s / longest_s), frames // FEWEST))
-
-
-def divided(frames: int, count: int) -> tuple[range, ...]:
-    """`frames` in so many segments, or in fewer where there are fewer frames; their sizes differ by one at most."""
-    count = max(1, min(count, frames))
-    edges = [frames * number // count for number in range(count + 1)]
-    return tuple(range(first, stop) for first, stop in pairwise(edges))
+    return divided(frames, min(part_count(plan.timeline.duration_s, longest_s), frames // FEWEST))

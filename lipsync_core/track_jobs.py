@@ -5,11 +5,11 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import ceil
 
 import numpy as np
 
 from lipsync_core.clock import StageClock
+from lipsync_core.division import part_count
 from lipsync_core.face.parts import JoinedParts, TrackPart, divided_track, frames_to_read, track_part
 from lipsync_core.face.track import Arrays, FaceTrack, ReadArrays
 from lipsync_core.face.tracker import FaceTracker
@@ -22,7 +22,7 @@ from lipsync_core.source_video import SourceVideo
 from lipsync_core.waits import Waits
 
 _PROGRESS_EVERY = 5  # frames
-_LONGEST_S = 60  # of a part: it is made again where its process is killed
+_LONGEST_S = Fraction(60)  # of a part: it is made again where its process is killed
 
 _log = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ def divided_video(listed: FrameList, until_s: Fraction | None, parts: int) -> tu
         return ()
     duration_s = listed.pts[count - 1] * listed.time_base
     pts = np.array(listed.pts, np.int64)
-    return divided_track(pts, listed.time_base, count, max(parts, ceil(duration_s / _LONGEST_S)))
+    return divided_track(pts, listed.time_base, count, max(parts, part_count(duration_s, _LONGEST_S)))
 
 
 def frames_until(listed: FrameList, until_s: Fraction | None) -> int:

@@ -25,7 +25,7 @@ from tasks import stages
 from tasks.artifacts import log_choice, show_parts
 from tasks.child_run import RETRY_S, SERVER_LIMIT_S, finished_run, is_away
 from tasks.handover import Failure, Handover, has_handed_over, inferred_by, read_handover, write_handover
-from tasks.inference import GpuPoolParts, load_gpu_pool_parts, open_inference, open_tracking
+from tasks.inference import GpuPoolParts, Tracking, load_gpu_pool_parts, open_inference, open_tracking
 from tasks.job import ChosenParts, Inferred, JobInputs, ServiceJob
 from tasks.stages import unscanned
 from tasks.track_parts import TrackOrder
@@ -36,13 +36,17 @@ _MAX_CHILDREN = 3  # of one attempt of a job, each after the crash of the one be
 
 
 def infer_inline(
-    job: ServiceJob, inputs: JobInputs, parts: GpuPoolParts, track_parts: Sequence[TrackOrder] = ()
+    job: ServiceJob,
+    inputs: JobInputs,
+    parts: GpuPoolParts,
+    have_made: Callable[[Tracking], Sequence[TrackOrder]] = lambda _: (),
 ) -> Inferred:
-    """Listen, track and infer as task runs of the present flow run. `track_parts` were made by others."""
+    """Listen, track and infer as task runs of the present flow run. `have_made` has the parts of a long track made."""
     show_parts(parts.chosen, provider_account(job.execution, runs_onnx(parts.tracker, parts.inference)))
-    inference = unscanned(open_inference(job, inputs, parts))
+    opened = open_inference(job, inputs, parts)
+    inference = unscanned(opened)
     heard = unscanned(stages.listen(inference, return_state=True).result())
-    orders = unscanned(track_parts)
+    orders = unscanned(have_made(opened.tracking))
     tracked = stages.track(inference, heard, unscanned(_ignore), orders, return_state=True).result()
     edits = stages.infer(inference, heard, unscanned(tracked), unscanned(_ignore), return_state=True).result()
     return Inferred(parts.chosen, tracked, edits)
@@ -147,7 +151,7 @@ def infer_and_hand_over(
         with memory_shortage_told():
             parts = load_gpu_pool_parts(job)
             chosen = parts.chosen
-            inferred = infer_inline(job, fetch_inputs(job, request), parts, track_parts)
+            inferred = infer_inline(job, fetch_inputs(job, request), parts, lambda _: track_parts)
     except LipSyncError as error:
         told = job.for_caller(error)
         write_handover(unscanned(job), run_id, unscanned(Handover(parts=chosen, failure=Failure.of(told))))

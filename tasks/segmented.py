@@ -22,7 +22,7 @@ from tasks.rendering import RenderPass
 from tasks.segments import SegmentOrder, bring_segment, discard_segments, is_rendered, render_segment, work_of
 from tasks.stage_log import StageMeter
 
-_PAUSE_S = 1.0  # between two looks for a segment that another run is at
+_PAUSE_S = 0.3  # between two looks for a segment that another run is at
 
 
 @dataclass(frozen=True, slots=True)

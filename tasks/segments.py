@@ -103,10 +103,11 @@ class SegmentFacts(BaseModel):
 def segment_orders(render: RenderPass, inferred: Inferred, job_id: UUID) -> tuple[SegmentOrder, ...]:
     """The segments of a job that is longer than one; empty where it is rendered as a whole, or has been."""
     longest_s = render.job.longest_segment_s
-    is_short = not longest_s or render.plan.timeline.duration_s <= longest_s
-    if render.is_kept or is_short or render.encoder.fallback is not None:  # a GPU takes few movies at a time
+    if render.is_kept or not longest_s or render.encoder.fallback is not None:  # a GPU takes few movies at a time
         return ()
     segments = cut(render.plan, longest_s)
+    if len(segments) < 2:
+        return ()
     stem = f"segments/{job_id}-{PurePosixPath(render.edits_url).stem}-{render.encoder.chosen}-{len(segments)}"
     return tuple(
         SegmentOrder(

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from fractions import Fraction
-from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
@@ -20,6 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from lipsync_core.clock import StageTiming
+from lipsync_core.division import part_count
 from lipsync_core.errors import TransientError
 from lipsync_core.face.parts import TrackPart
 from lipsync_core.face.store import named, of_name, track_arrays, track_of
@@ -34,7 +34,7 @@ from tasks.job import JobInputs, ServiceJob
 from tasks.part_runs import PartRuns, RunsApi
 from tasks.stage_log import StageMeter
 
-_PAUSE_S = 1.0  # between two looks for a part that a run is at
+_PAUSE_S = 0.3  # between two looks for a part that a run is at
 _TIMINGS = TypeAdapter(tuple[StageTiming, ...])
 
 
@@ -83,10 +83,10 @@ def track_orders(job: ServiceJob, inputs: JobInputs, job_id: UUID) -> tuple[Trac
         return ()
     until_s = extent_of(source_s_needed(job.options.start_s + stated_s, job.options))
     known_s = [each for each in (until_s, inputs.video.info.duration_s) if each is not None]
-    covered_s = min(known_s, default=Fraction(0))
-    if covered_s <= longest_s:
+    wanted = part_count(min(known_s, default=Fraction(0)), longest_s)
+    if wanted < 2:
         return ()
-    parts = divided_video(list_frames(inputs.video.path, inputs.video.reading), until_s, ceil(covered_s / longest_s))
+    parts = divided_video(list_frames(inputs.video.path, inputs.video.reading), until_s, wanted)
     stem = f"segments/{job_id}-{inputs.video.sha256()[:16]}-track-{len(parts)}"
     return tuple(
         TrackOrder(

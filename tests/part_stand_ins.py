@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 from lipsync_core.clock import StageClock
+from lipsync_core.division import divided
 from lipsync_core.errors import LipSyncError, NoVideoError
 from lipsync_core.part_processes import PartProcesses, can_copy_this_process
 from lipsync_core.report import Progress, ProgressCallback
-from lipsync_core.segment_work import divided
 
 FRAMES, PARTS = 100, 12
 _BAD = 5  # the part that something happens to

@@ -12,11 +12,12 @@ import pytest
 
 from lipsync_core import JobOptions, Workspace, lip_sync, pipeline
 from lipsync_core.clock import StageClock
+from lipsync_core.division import divided
 from lipsync_core.errors import OutputError
 from lipsync_core.execution import Execution
 from lipsync_core.movie import WrittenMovie, join_segments
 from lipsync_core.report import JobReport, ProgressCallback
-from lipsync_core.segment_work import SegmentWork, cut, divided
+from lipsync_core.segment_work import SegmentWork, cut
 from lipsync_core.threads import threads_limited
 from lipsync_core.timeline import Timeline
 from tests.conftest import Ffmpeg
