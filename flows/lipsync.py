@@ -37,7 +37,7 @@ from tasks.rendering import RenderPass, check_sound_of
 from tasks.run_context import run_context
 from tasks.sealed_request import HeldRequest, hold_request
 from tasks.segmented import Helpers, drop_segments
-from tasks.segments import SegmentOrder, segment_orders
+from tasks.segments import SegmentOrder, may_be_divided, segment_orders
 from tasks.stages import unscanned
 from tasks.track_parts import TrackOrder, drop_parts, have_parts_made, is_tracked, track_orders
 
@@ -92,7 +92,7 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
     log_choice("encoder", encoder.chosen, encoder.reason)
     recorder.record_stages(job.log)
     recorder.release()
-    inferred = _inferred(job, held, inputs, parts, set_parts)
+    inferred = _inferred(job, held, inputs, encoder, parts, set_parts)
     del parts  # the tracker and the networks: the encoder can use their memory
     give_free_memory_back()
     render, movie, orders = _rendered(job, held, inputs, inferred, encoder)
@@ -111,7 +111,12 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
 
 
 def _inferred(
-    job: ServiceJob, held: HeldRequest, inputs: JobInputs, parts: GpuPoolParts | None, set_parts: SetParts
+    job: ServiceJob,
+    held: HeldRequest,
+    inputs: JobInputs,
+    encoder: EncoderChoice,
+    parts: GpuPoolParts | None,
+    set_parts: SetParts,
 ) -> Inferred:
     """Track and edits: made by this run where `parts` are loaded, and else on the GPU pool."""
     attempt = run_context().attempt
@@ -122,7 +127,7 @@ def _inferred(
         if orders:
             runs = PrefectRuns(GPU_DEPLOYMENT, held.told, attempt)
             have_parts_made(job, orders, runs, present_fence().confirm, make_here=None)
-        inferred = infer_on_gpu_pool(job, held.told, attempt, set_parts, orders)
+        inferred = infer_on_gpu_pool(job, held.told, attempt, set_parts, orders, may_be_divided(job, encoder))
     drop_parts(job, orders)
     return inferred
 
@@ -172,7 +177,9 @@ def _render(render: RenderPass, orders: tuple[SegmentOrder, ...], held: HeldRequ
     """The movie, from segments or in one pass; None where an earlier attempt has made it."""
     progress = ShownProgress()
     if orders:
-        helpers = Helpers(PrefectRuns(SEGMENT_DEPLOYMENT, held.told, run_context().attempt), present_fence().confirm)
+        attempt = run_context().attempt
+        rendering, inferring = (PrefectRuns(name, held.told, attempt) for name in (SEGMENT_DEPLOYMENT, GPU_DEPLOYMENT))
+        helpers = Helpers(rendering, inferring, present_fence().confirm)
         return stages.encode_in_segments(unscanned(render), unscanned(orders), unscanned(helpers), unscanned(progress))
     return _streamed(render, progress)
 

@@ -11,7 +11,8 @@ from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.names import GPU_FLOW
 from tasks import stages
 from tasks.artifacts import show_timings
-from tasks.gpu_pool import infer_and_hand_over, track_a_part
+from tasks.edit_parts import EditsOrder
+from tasks.gpu_pool import infer_a_part, infer_and_hand_over, track_a_part
 from tasks.handover import failed_state
 from tasks.part_run import opened_part
 from tasks.track_parts import TrackOrder
@@ -21,21 +22,25 @@ from tasks.track_parts import TrackOrder
 def lipsync_gpu(
     request: LipSyncRequest,
     attempt: int = 1,
-    order: TrackOrder | None = None,
+    order: TrackOrder | EditsOrder | None = None,
     track_parts: tuple[TrackOrder, ...] = (),
+    may_divide: bool = False,
 ) -> State[Any] | None:
     """Track the face and infer its mouth, and hand over references to the results.
 
     `attempt` is that of the parent run, whose job this is a part of. `track_parts` are parts of the track that other
-    runs were to make; with an `order` this run makes one, and nothing else.
+    runs were to make. With `may_divide` the edits of a long movie are left to other runs. With an `order` this run
+    makes a part of the track or of the edits, and nothing else.
     """
     try:
         with opened_part(request, attempt) as (job, held):
             try:
-                if order is not None:
+                if isinstance(order, TrackOrder):
                     track_a_part(job, held.whole, order)
+                elif order is not None:
+                    infer_a_part(job, held.whole, order)
                 else:
-                    infer_and_hand_over(job, held.whole, UUID(runtime.flow_run.id), track_parts)
+                    infer_and_hand_over(job, held.whole, UUID(runtime.flow_run.id), track_parts, may_divide)
             finally:
                 show_timings(job.log)
     except LipSyncError as error:

@@ -32,7 +32,7 @@ from lipsync_core.providers import provider_account
 from lipsync_core.render import blended_frames, ordered_frames
 from lipsync_core.report import JobReport, ProgressCallback
 from lipsync_core.segment_jobs import chosen_jobs, movie_of_segments
-from lipsync_core.segment_work import SegmentWork
+from lipsync_core.segment_work import SegmentWork, WholeEdits
 from lipsync_core.shortage import memory_shortage_told
 from lipsync_core.source_video import SourceVideo
 from lipsync_core.threads import no_thread_pools
@@ -153,7 +153,7 @@ def _render(
     if jobs > 1:
         with job.clock.stage("infer"):
             edits = np.stack(list(infer_edits((), inference, job.clock)))
-        work = SegmentWork(plan, edits, parts.rendering, request)
+        work = SegmentWork(plan, WholeEdits(plan, edits), parts.rendering, request)
         return movie_of_segments(work, jobs, job.clock, job.progress), jobs
     with closing(ordered_frames(plan.video, plan.clip.track, plan.timeline, job.clock)) as frames:
         inferred = inferred_frames(frames, inference, job.clock)

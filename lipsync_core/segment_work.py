@@ -4,7 +4,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,32 @@ FEWEST = 12
 _BEFORE_A_JOIN = 2  # pictures that would look worse than in the whole movie, by .3 to 1 dB
 
 
+class EditRows(Protocol):
+    """The edits of a movie's synced frames."""
+
+    def of(self, frames: range) -> NDArray[Any]:
+        """(K, ...) those of the synced ones among `frames`, in order."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WholeEdits:
+    """The edits of all synced frames in one array; see `EditRows`."""
+
+    plan: ClipPlan
+    rows: NDArray[Any]  # (K, ...)
+
+    def of(self, frames: range) -> NDArray[Any]:
+        """See `EditRows`."""
+        before = int(np.count_nonzero(self.plan.is_synced[: frames.start]))
+        return self.rows[before : before + self.plan.part(frames).counts.synced]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SegmentWork:
     """All that the rendering of any segment of a movie needs."""
 
     plan: ClipPlan  # of the whole movie
-    edits: NDArray[Any]  # (K, ...) of its synced frames, in order
+    edits: EditRows
     rendering: RenderingParts
     request: MovieRequest
 
@@ -39,8 +59,7 @@ class SegmentWork:
             LipSyncError: as `movie.write_segment`, or the video cannot be read.
         """
         plan = self.plan.part(frames)
-        before = int(np.count_nonzero(self.plan.is_synced[: frames.start]))
-        edits = self.edits[before : before + plan.counts.synced]
+        edits = self.edits.of(frames)
         with closing(ordered_frames(plan.video, plan.clip.track, plan.timeline, clock)) as decoded:
             edited = with_edits(decoded, edits, plan.is_synced)
             blended = blended_frames(edited, plan_rendering(plan, self.rendering), clock)

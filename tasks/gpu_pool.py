@@ -13,7 +13,7 @@ from prefect.deployments import run_deployment
 from prefect.states import Cancelling
 
 from lipsync_core.catalogue import runs_onnx
-from lipsync_core.errors import LipSyncError
+from lipsync_core.errors import LipSyncError, TransientError
 from lipsync_core.providers import provider_account
 from lipsync_core.report import Progress
 from lipsync_core.shortage import memory_shortage_told
@@ -24,7 +24,10 @@ from lipsync_service.names import GPU_DEPLOYMENT, Priority
 from tasks import stages
 from tasks.artifacts import log_choice, show_parts
 from tasks.child_run import RETRY_S, SERVER_LIMIT_S, finished_run, is_away
-from tasks.handover import Failure, Handover, has_handed_over, inferred_by, read_handover, write_handover
+from tasks.edit_parts import EditsOrder, tell_failure
+from tasks.edits import left_to_others
+from tasks.failure import Failure
+from tasks.handover import Handover, has_handed_over, inferred_by, read_handover, write_handover
 from tasks.inference import GpuPoolParts, Tracking, load_gpu_pool_parts, open_inference, open_tracking
 from tasks.job import ChosenParts, Inferred, JobInputs, ServiceJob
 from tasks.stages import unscanned
@@ -40,15 +43,21 @@ def infer_inline(
     inputs: JobInputs,
     parts: GpuPoolParts,
     have_made: Callable[[Tracking], Sequence[TrackOrder]] = lambda _: (),
+    may_divide: bool = False,
 ) -> Inferred:
-    """Listen, track and infer as task runs of the present flow run. `have_made` has the parts of a long track made."""
+    """Listen, track and infer as task runs of the present flow run. `have_made` has the parts of a long track made.
+
+    With `may_divide` the edits of a long movie may be left to other runs.
+    """
     show_parts(parts.chosen, provider_account(job.execution, runs_onnx(parts.tracker, parts.inference)))
-    opened = open_inference(job, inputs, parts)
+    opened = open_inference(job, inputs, parts, may_divide)
     inference = unscanned(opened)
     heard = unscanned(stages.listen(inference, return_state=True).result())
     orders = unscanned(have_made(opened.tracking))
     tracked = stages.track(inference, heard, unscanned(_ignore), orders, return_state=True).result()
-    edits = stages.infer(inference, heard, unscanned(tracked), unscanned(_ignore), return_state=True).result()
+    edits = left_to_others(opened, tracked)
+    if edits is None:
+        edits = stages.infer(inference, heard, unscanned(tracked), unscanned(_ignore), return_state=True).result()
     return Inferred(parts.chosen, tracked, edits)
 
 
@@ -58,17 +67,23 @@ def infer_on_gpu_pool(
     attempt: int,
     set_parts: SetParts,
     track_parts: Sequence[TrackOrder] = (),
+    may_divide: bool = False,
 ) -> Inferred:
     """Listen, track and infer in a child run on the GPU pool, and after a crash in another: at most three in all.
 
-    `track_parts` were made by others. `set_parts` receives the parts that the child chose, also where the child failed.
+    With `may_divide` the edits of a long movie are left to other runs. `track_parts` were made by others. `set_parts` receives the parts that the child chose, also where the child failed.
 
     Raises:
         LipSyncError: the child failed; this is its error.
         GpuRunError: the child ended without a handover, or no worker took it.
     """
     told = [order.model_dump(mode="json") for order in track_parts]
-    parameters = {"request": request.model_dump(mode="json"), "attempt": attempt, "track_parts": told}
+    parameters = {
+        "request": request.model_dump(mode="json"),
+        "attempt": attempt,
+        "track_parts": told,
+        "may_divide": may_divide,
+    }
     for number in range(1, _MAX_CHILDREN):
         child = _ended_child(job, request.priority, parameters, number)
         if child.state is None or not child.state.is_crashed():
@@ -138,8 +153,30 @@ def track_a_part(job: ServiceJob, request: LipSyncRequest, order: TrackOrder) ->
     stages.track_part(unscanned(tracking), unscanned(order))
 
 
+def infer_a_part(job: ServiceJob, request: LipSyncRequest, order: EditsOrder) -> None:
+    """Infer the edits of a segment in the present flow run.
+
+    Raises:
+        LipSyncError: a stage failed; the job is told.
+    """
+    try:
+        with memory_shortage_told():
+            parts = load_gpu_pool_parts(job)
+            inference = open_inference(job, fetch_inputs(job, request), parts)
+            stages.infer_part(unscanned(inference), unscanned(order))
+    except LipSyncError as error:
+        told = job.for_caller(error)
+        if not isinstance(told, TransientError):  # another run may do better
+            tell_failure(job, order, told)
+        raise told from error
+
+
 def infer_and_hand_over(
-    job: ServiceJob, request: LipSyncRequest, run_id: UUID, track_parts: Sequence[TrackOrder] = ()
+    job: ServiceJob,
+    request: LipSyncRequest,
+    run_id: UUID,
+    track_parts: Sequence[TrackOrder] = (),
+    may_divide: bool = False,
 ) -> None:
     """Run the stages of the child `run_id`, and store its handover for the parent: references, or the failure.
 
@@ -151,7 +188,7 @@ def infer_and_hand_over(
         with memory_shortage_told():
             parts = load_gpu_pool_parts(job)
             chosen = parts.chosen
-            inferred = infer_inline(job, fetch_inputs(job, request), parts, lambda _: track_parts)
+            inferred = infer_inline(job, fetch_inputs(job, request), parts, lambda _: track_parts, may_divide)
     except LipSyncError as error:
         told = job.for_caller(error)
         write_handover(unscanned(job), run_id, unscanned(Handover(parts=chosen, failure=Failure.of(told))))

@@ -14,27 +14,9 @@ from lipsync_service.client.run_states import RunState, coded_message, duplicate
 from lipsync_service.errors import GpuRunError, ObjectMissingError
 from lipsync_service.ledger.rows import JobRow, JobState
 from lipsync_service.names import DUPLICATE
+from tasks.failure import Failure
 from tasks.job import ChosenParts, Inferred, ServiceJob
 from tasks.stages import NOT_PERSISTED, RETRIED, TRANSFER_LIMIT_S, NotThereNowError
-
-
-class Failure(BaseModel):
-    """An error of this product in a form that crosses from one process to another."""
-
-    model_config = ConfigDict(frozen=True)
-
-    code: str
-    message: str
-    remedy: str = ""
-
-    @classmethod
-    def of(cls, error: LipSyncError) -> "Failure":
-        """The code, message and remedy of `error`."""
-        return cls(code=error.code, message=error.message, remedy=error.remedy)
-
-    def error(self) -> LipSyncError:
-        """An error of the class that has this code."""
-        return error_of(self.code, self.message, self.remedy)
 
 
 class Handover(BaseModel):

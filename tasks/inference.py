@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from lipsync_core.catalogue import InferenceParts, load_inference, load_tracking
 from lipsync_core.clock import StageClock
+from lipsync_core.division import part_count
 from lipsync_core.face.tracker import FaceTracker
 from lipsync_core.generators.contract import Conditions
 from lipsync_core.listening import listen, speech_of
@@ -55,6 +56,15 @@ class InferenceJob:
     parts: GpuPoolParts
     tracking: Tracking
     edits_url: str  # under a hash of all that the edits depend on
+    may_divide: bool = False  # the edits of a long movie may be left to other runs, a segment each
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether the edits are probably left to other runs: the network sees pictures, and the sound is long."""
+        spec, longest_s = self.parts.inference.generator.spec, self.job.longest_segment_s
+        stated_s = self.inputs.audio.stated_s or Fraction(0)
+        sees_pictures = spec.crop_px is not None
+        return self.may_divide and sees_pictures and longest_s > 0 and part_count(stated_s, longest_s) > 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +72,7 @@ class MeasuredSound:
     """The part of the sound that the result is for."""
 
     end_s: Fraction  # its exact end, from the beginning of the whole result: samples are counted, headers lie
-    conditions: Conditions | None  # for the generator; None where kept edits make them unnecessary
+    conditions: Conditions | None  # for the generator; None where kept edits or other runs make them unnecessary
 
 
 def load_gpu_pool_parts(job: ServiceJob) -> GpuPoolParts:
@@ -77,11 +87,11 @@ def load_gpu_pool_parts(job: ServiceJob) -> GpuPoolParts:
     return GpuPoolParts(tracker, inference)
 
 
-def open_inference(job: ServiceJob, inputs: JobInputs, parts: GpuPoolParts) -> InferenceJob:
+def open_inference(job: ServiceJob, inputs: JobInputs, parts: GpuPoolParts, may_divide: bool = False) -> InferenceJob:
     """Name the results of track and infer by what they depend on."""
     tracking = open_tracking(job, inputs.video, parts)
     edits_url = job.shared(f"edits/{_edits_key(job, inputs, parts, tracking.key)}.npy")
-    return InferenceJob(job, inputs, parts, tracking, edits_url)
+    return InferenceJob(job, inputs, parts, tracking, edits_url, may_divide)
 
 
 def open_tracking(job: ServiceJob, video: SourceVideo, parts: GpuPoolParts) -> Tracking:
@@ -101,7 +111,7 @@ def hear(inference: InferenceJob, meter: StageMeter) -> MeasuredSound:
     job, generator = inference.job, inference.parts.inference.generator
     audio = inference.inputs.audio.path
     meter.was_cached = job.files.take(inference.edits_url)
-    if meter.was_cached:
+    if meter.was_cached or inference.is_divided:
         return MeasuredSound(job.options.start_s + _counted_s(inference, meter.clock), None)
     heard = listen(generator, audio, job.options, meter.clock)
     return MeasuredSound(heard.end_s, heard.conditions)

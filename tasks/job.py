@@ -160,10 +160,15 @@ class TrackReference:
 
 @dataclass(frozen=True, slots=True)
 class EditsReference:
-    """The stored edits of a job's synced frames."""
+    """The stored edits of a job's synced frames: in one file, or in one for each segment of the movie."""
 
     url: str
     was_cached: bool
+    count: int = 1  # of files
+
+    def part_url(self, number: int) -> str:
+        """The file for segment `number`."""
+        return f"{self.url.removesuffix('.npy')}-{self.count}-{number:05d}.npy"
 
 
 @dataclass(frozen=True, slots=True)

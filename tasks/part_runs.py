@@ -8,7 +8,8 @@ nothing.
 import logging
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from enum import Enum
@@ -91,7 +92,10 @@ class PartRuns(Generic[_P]):
     api: RunsApi
     orders: Sequence[_P]
     is_done: set[int]  # the parts that are done, as far as is known
+    is_ready: Callable[[int], bool] = lambda _: True  # whether what a part needs is there
     joined: int = 0  # the part that is joined next
+    _ready: set[int] = field(default_factory=set)
+    _began_s: float = field(default_factory=time.monotonic)
     _here: set[int] = field(default_factory=set)  # done by the job's own run, or by nobody
     _reserved: set[int] = field(default_factory=set)  # that are being ordered
     _runs: dict[int, _Run] = field(default_factory=dict)
@@ -114,8 +118,19 @@ class PartRuns(Generic[_P]):
             if run.phase is not RunPhase.ENDED:
                 self._cancel(run)
 
+    @property
+    def waited_s(self) -> float:
+        """How long ago the first run was ordered, or could be."""
+        return time.monotonic() - self._began_s
+
+    def order_again(self, number: int) -> None:
+        """Have another run do a part that was lost."""
+        with self._lock:
+            self._here.discard(number)
+
     def take(self) -> _P | None:
         """A part that no run is at: the last one of those that may be begun, as runs take the first ones."""
+        self._see_what_is_ready()
         with self._lock:
             free = [number for number in self._window() if self._is_free(number)]
             unordered = [number for number in free if number not in self._runs]
@@ -151,6 +166,7 @@ class PartRuns(Generic[_P]):
 
     def turn(self) -> None:
         """Ask how the runs are, and order more where the pool has taken those that there are."""
+        self._see_what_is_ready()
         with self._lock:
             followed = [run for run in self._runs.values() if run.phase is not RunPhase.ENDED]
         phases = self.api.phases([run.id for run in followed]) if followed else {}
@@ -176,10 +192,17 @@ class PartRuns(Generic[_P]):
     def _window(self) -> range:
         return range(self.joined, min(len(self.orders), self.joined + _AHEAD))
 
+    def _see_what_is_ready(self) -> None:
+        for number in self._window():
+            if number not in self._ready and self.is_ready(number):
+                self._ready.add(number)
+
     def _is_free(self, number: int) -> bool:
         run = self._runs.get(number)
-        return number not in self.is_done | self._here | self._reserved and (
-            run is None or run.phase is RunPhase.WAITING
+        return (
+            number in self._ready
+            and number not in self.is_done | self._here | self._reserved
+            and (run is None or run.phase is RunPhase.WAITING)
         )
 
     def _turns(self) -> None:

@@ -19,11 +19,11 @@ from lipsync_core.media.decode import SourceFrame
 from lipsync_core.movie import MovieRequest, WrittenMovie, check_sound, output_labels, write_movie
 from lipsync_core.render import blended_frames, ordered_frames
 from lipsync_core.report import ProgressCallback
-from lipsync_service.errors import ObjectMissingError, SupersededError
+from lipsync_service.errors import ChecksumError, ObjectMissingError, SupersededError
 from lipsync_service.storage.source import MayWrite
 from tasks.channel import Channel
 from tasks.edits import open_edits
-from tasks.job import Inferred, JobInputs, LocalCopy, ServiceJob
+from tasks.job import EditsReference, Inferred, JobInputs, LocalCopy, ServiceJob
 from tasks.preview import Preview
 from tasks.stage_log import StageMeter
 from tasks.tracks import read_clip
@@ -40,8 +40,8 @@ class RenderPass:
     parts: RenderingParts
     plan: ClipPlan
     encoder: EncoderChoice
-    edits: Path
-    edits_url: str
+    edits: EditsReference
+    rows: Path | None  # the edits, where they are in one file
     output: Path
     kept_url: str  # the address at which the output is kept until it is delivered
     is_kept: bool  # an earlier attempt has made the movie, and `output` is its file
@@ -63,7 +63,7 @@ def open_render(
     parts = load_rendering(inferred.parts.model, job.options, job.models, job.execution)
     track, edits = inferred.track, inferred.edits
     plan = lay_out(inputs.video, read_clip(job, track), track.sound_end_s, parts.painting, job.options)
-    rows = job.hold(job.files.fetch_shared(edits.url)).path
+    rows = job.hold(job.files.fetch_shared(edits.url)).path if edits.count == 1 else None
     # Under the job, whose request never changes, and the edits, which depend on the content of both inputs.
     kept_url = job.shared(f"renders/{job_id}-{PurePosixPath(edits.url).stem}{suffix}")
     kept = _kept(job, kept_url)
@@ -73,8 +73,8 @@ def open_render(
         parts,
         plan,
         encoder,
-        edits=rows,
-        edits_url=edits.url,
+        edits=edits,
+        rows=rows,
         output=kept.path if kept else job.folder / f"output{suffix}",
         kept_url=kept_url,
         is_kept=kept is not None,
@@ -146,6 +146,12 @@ def encode_frames(render: RenderPass, meter: StageMeter, progress: ProgressCallb
     return movie
 
 
+def _in_one_file(render: RenderPass) -> Path:
+    if render.rows is None:
+        raise ChecksumError("the edits of a movie that is rendered as a whole are in parts", "run the job again")
+    return render.rows
+
+
 def _kept(job: ServiceJob, url: str) -> LocalCopy | None:
     try:
         return job.hold(job.files.fetch_shared(url))
@@ -157,5 +163,5 @@ def _blended(render: RenderPass, meter: StageMeter) -> Iterator[SourceFrame]:
     plan = render.plan
     decoded = ordered_frames(render.inputs.video, plan.clip.track, plan.timeline, meter.clock)
     with closing(decoded) as frames:
-        edited = with_edits(frames, open_edits(render.edits, plan), plan.is_synced)
+        edited = with_edits(frames, open_edits(_in_one_file(render), plan), plan.is_synced)
         yield from blended_frames(edited, plan_rendering(plan, render.parts), meter.clock)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain
@@ -17,6 +17,8 @@ from lipsync_core.movie import MovieSegment, WrittenMovie, join_segments
 from lipsync_core.report import Progress, ProgressCallback
 from lipsync_core.segment_work import SegmentWork
 from lipsync_core.waits import Waits
+from tasks.edit_parts import InferringRuns, edits_orders
+from tasks.job import Inferred
 from tasks.part_runs import PartRuns, RunsApi
 from tasks.rendering import RenderPass
 from tasks.segments import SegmentOrder, bring_segment, discard_segments, is_rendered, render_segment, work_of
@@ -30,6 +32,7 @@ class Helpers:
     """What a job needs of Prefect while it renders segments."""
 
     api: RunsApi
+    inferring: RunsApi | None  # for runs that infer the edits of segments
     check: Callable[[], None]  # raises SupersededError where this attempt has lost the job
 
 
@@ -43,14 +46,37 @@ def encode_segments(
         LipSyncError: a segment that was rendered here failed, or the output cannot be written.
     """
     done = {order.number for order in orders if _is_there(render, order)}
-    with PartRuns(helpers.api, orders, done) as runs:
-        segments = _Segments(render, orders, runs, progress, helpers.check)
+    with ExitStack() as stack:
+        edits = _edits_followed(render, orders[0].inferred, done, helpers, stack)
+        is_ready = edits.is_ready if edits else _always
+        runs = stack.enter_context(PartRuns(helpers.api, orders, done, is_ready))
+        segments = _Segments(render, orders, runs, edits, progress, helpers.check)
         waits = Waits(segments.in_order())
         movie = join_segments(waits, render.plan, segments.work.request, meter.clock)
+    if edits:
+        _record_inference(render, edits)
     meter.clock.absorb(segments.timings, waits.waited_s)
     meter.items, meter.size_bytes = len(render.plan.timeline), render.output.stat().st_size
     meter.note = f"{movie.account}; {len(orders)} segments, {segments.brought} of them by other runs"
     return movie
+
+
+def _edits_followed(
+    render: RenderPass, inferred: Inferred, rendered: set[int], helpers: Helpers, stack: ExitStack
+) -> InferringRuns | None:
+    """The runs that infer the edits of the segments, begun; None where the edits are there."""
+    orders = edits_orders(render.job, render.plan, inferred)
+    if not orders or helpers.inferring is None:
+        return None
+    runs = stack.enter_context(PartRuns(helpers.inferring, orders, set(rendered)))
+    return InferringRuns(render.job, orders, runs)
+
+
+def _record_inference(render: RenderPass, edits: InferringRuns) -> None:
+    """The job's row of the stage, whose parts other runs have done."""
+    with render.job.stage("infer") as meter:
+        meter.clock.absorb(edits.timings, 0.0)
+        meter.items = render.plan.counts.synced
 
 
 def drop_segments(render: RenderPass, orders: Sequence[SegmentOrder]) -> None:
@@ -66,6 +92,7 @@ class _Segments:
     render: RenderPass
     orders: Sequence[SegmentOrder]
     runs: PartRuns[SegmentOrder]
+    edits: InferringRuns | None  # where they are inferred meanwhile
     progress: ProgressCallback
     check: Callable[[], None]  # that this attempt still has the job
     work: SegmentWork = field(init=False)
@@ -97,6 +124,8 @@ class _Segments:
                 return brought[0]
             with suppress(TransientError):  # the server is being restarted: this run renders on
                 self.check()
+                if self.edits:
+                    self.edits.look_after(order.number)
             free = order if self.runs.is_lost(order.number) else self.runs.take()
             if free is None:
                 time.sleep(_PAUSE_S)
@@ -144,6 +173,10 @@ class _Segments:
 def _number(pts: NDArray[np.int64], segment: MovieSegment, picture: av.VideoFrame, ticks: Fraction) -> int:
     """Which frame of the movie a picture of a segment's file is."""
     return int(np.searchsorted(pts, pts[segment.frames.start] + int((picture.pts or 0) * ticks)))
+
+
+def _always(_: int) -> bool:
+    return True
 
 
 def _is_there(render: RenderPass, order: SegmentOrder) -> bool:

@@ -13,18 +13,19 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lipsync_core.catalogue import load_rendering
-from lipsync_core.clip_plan import lay_out
+from lipsync_core.clip_plan import ClipPlan, lay_out
 from lipsync_core.clock import StageTiming
 from lipsync_core.encoder_choice import EncoderChoice
 from lipsync_core.media.source_frame import Shape
 from lipsync_core.movie import MovieRequest, MovieSegment, output_labels
 from lipsync_core.movie_pictures import WrittenPictures
 from lipsync_core.report import ProgressCallback
-from lipsync_core.segment_work import SegmentWork, cut
+from lipsync_core.segment_work import EditRows, SegmentWork, WholeEdits, cut
 from lipsync_core.source_video import SourceVideo
 from lipsync_service.errors import ObjectMissingError
+from tasks.edit_parts import PartEdits
 from tasks.edits import open_edits
-from tasks.job import Inferred, ServiceJob
+from tasks.job import EditsReference, Inferred, ServiceJob
 from tasks.rendering import RenderPass
 from tasks.stage_log import StageMeter
 from tasks.tracks import read_clip
@@ -103,12 +104,13 @@ class SegmentFacts(BaseModel):
 def segment_orders(render: RenderPass, inferred: Inferred, job_id: UUID) -> tuple[SegmentOrder, ...]:
     """The segments of a job that is longer than one; empty where it is rendered as a whole, or has been."""
     longest_s = render.job.longest_segment_s
-    if render.is_kept or not longest_s or render.encoder.fallback is not None:  # a GPU takes few movies at a time
+    may_divide = may_be_divided(render.job, render.encoder)
+    if render.is_kept or not may_divide:
         return ()
     segments = cut(render.plan, longest_s)
     if len(segments) < 2:
         return ()
-    stem = f"segments/{job_id}-{PurePosixPath(render.edits_url).stem}-{render.encoder.chosen}-{len(segments)}"
+    stem = f"segments/{job_id}-{PurePosixPath(render.edits.url).stem}-{render.encoder.chosen}-{len(segments)}"
     return tuple(
         SegmentOrder(
             number=number,
@@ -123,12 +125,31 @@ def segment_orders(render: RenderPass, inferred: Inferred, job_id: UUID) -> tupl
     )
 
 
+def may_be_divided(job: ServiceJob, encoder: EncoderChoice) -> bool:
+    """Whether a long movie of the job is rendered in segments: not by a GPU, which takes few movies at a time."""
+    return job.longest_segment_s > 0 and encoder.fallback is None
+
+
 def work_of(render: RenderPass) -> SegmentWork:
     """The work of a job whose pass is open here."""
     request = MovieRequest(
         render.output, render.inputs.audio.path, render.job.options, render.encoder, output_labels(render.parts)
     )
-    return SegmentWork(render.plan, open_edits(render.edits, render.plan), render.parts, request)
+    return SegmentWork(
+        render.plan, edit_rows(render.job, render.plan, render.edits, render.rows), render.parts, request
+    )
+
+
+def edit_rows(job: ServiceJob, plan: ClipPlan, edits: EditsReference, rows: Path | None = None) -> EditRows:
+    """The stored edits of a movie; `rows` are they, where they are in one file and here already.
+
+    Raises:
+        ObjectMissingError: they are no longer kept.
+        ChecksumError: they are not rows for these frames.
+    """
+    if edits.count > 1:
+        return PartEdits(job, plan, edits)
+    return WholeEdits(plan, open_edits(rows or job.hold(job.files.fetch_shared(edits.url)).path, plan))
 
 
 def open_segment(job: ServiceJob, video: SourceVideo, order: SegmentOrder) -> SegmentWork:
@@ -141,10 +162,9 @@ def open_segment(job: ServiceJob, video: SourceVideo, order: SegmentOrder) -> Se
     parts = load_rendering(inferred.parts.model, job.options, job.models, job.execution)
     clip = read_clip(job, inferred.track)
     plan = lay_out(video, clip, inferred.track.sound_end_s, parts.painting, job.options)
-    rows = job.hold(job.files.fetch_shared(inferred.edits.url)).path
     nothing = Path()  # a segment has no sound, and its file is named when it is rendered
     request = MovieRequest(nothing, nothing, job.options, order.encoder, {})
-    return SegmentWork(plan, open_edits(rows, plan), parts, request)
+    return SegmentWork(plan, edit_rows(job, plan, inferred.edits), parts, request)
 
 
 def render_segment(

@@ -28,6 +28,7 @@ from lipsync_core.source_video import SourceVideo
 from lipsync_service.errors import JobTimedOutError, ObjectMissingError
 from lipsync_service.storage.limits import check_duration
 from lipsync_service.storage.source import MayWrite
+from tasks.edit_parts import EditsOrder, make_edits
 from tasks.edits import kept_or_inferred_edits
 from tasks.inference import InferenceJob, MeasuredSound, Tracking, hear
 from tasks.job import EditsReference, Inferred, JobInputs, LocalCopy, ServiceJob, SourceSound, TrackReference
@@ -142,7 +143,7 @@ def listen(inference: InferenceJob) -> MeasuredSound:
     """Decode the sound for the generator. It is `Cached` where the edits are kept; ask for the state."""
     with inference.job.stage("listen") as meter:
         heard = hear(inference, meter)
-    return _completed(heard, heard.conditions is None)
+    return _completed(heard, meter.was_cached)
 
 
 @task(name="track", task_run_name="track", timeout_seconds=_COMPUTE_LIMIT_S, **RETRIED, **NOT_PERSISTED)
@@ -173,6 +174,16 @@ def infer(
     with inference.job.stage("infer") as meter:
         reference = kept_or_inferred_edits(inference, heard, track, meter, progress)
     return _completed(reference, reference.was_cached)
+
+
+@task(name="infer part", task_run_name="infer part", timeout_seconds=_COMPUTE_LIMIT_S, **RETRIED, **NOT_PERSISTED)
+def infer_part(inference: InferenceJob, order: EditsOrder) -> None:
+    """Infer the edits of one segment of a long movie, and keep them for the run that renders it."""
+    with inference.job.stage(order.stage, part_of="infer") as meter:
+        try:
+            make_edits(inference, order, meter)
+        except ObjectMissingError as exc:
+            raise NotThereNowError(exc.message, exc.remedy) from exc
 
 
 @task(name="plan", task_run_name="plan", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)

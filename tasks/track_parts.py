@@ -145,7 +145,6 @@ def have_parts_made(
         SupersededError: another attempt has the job.
         GpuRunError: no worker has begun any of the runs.
     """
-    began_s = time.monotonic()
     done = {order.number for order in orders if _is_there(job, order.url)}
     with PartRuns(api, orders, done) as runs:
         for order in orders:
@@ -163,7 +162,7 @@ def have_parts_made(
                     make_here(free)
                     runs.is_done.add(free.number)
                     continue
-                if runs.are_all_waiting and time.monotonic() - began_s > job.max_gpu_wait_s:
+                if runs.are_all_waiting and runs.waited_s > job.max_gpu_wait_s:
                     raise GpuRunError("no worker has begun to track the video", "see that one is online")
                 time.sleep(_PAUSE_S)
             runs.is_done.add(order.number)
