@@ -71,17 +71,17 @@ def infer_on_gpu_pool(
 ) -> Inferred:
     """Listen, track and infer in a child run on the GPU pool, and after a crash in another: at most three in all.
 
-    With `may_divide` the edits of a long movie are left to other runs. `track_parts` were made by others. `set_parts` receives the parts that the child chose, also where the child failed.
+    `track_parts` were made by others. With `may_divide` the edits of a long movie are left to other runs. `set_parts`
+    receives the parts that the child chose, also where the child failed.
 
     Raises:
         LipSyncError: the child failed; this is its error.
         GpuRunError: the child ended without a handover, or no worker took it.
     """
-    told = [order.model_dump(mode="json") for order in track_parts]
     parameters = {
         "request": request.model_dump(mode="json"),
         "attempt": attempt,
-        "track_parts": told,
+        "track_parts": [order.model_dump(mode="json") for order in track_parts],
         "may_divide": may_divide,
     }
     for number in range(1, _MAX_CHILDREN):
