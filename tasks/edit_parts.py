@@ -1,6 +1,7 @@
 """The edits of a long movie in parts, one for each segment: inferred by runs of their own, rendered as they come."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -91,7 +92,7 @@ def make_edits(inference: InferenceJob, order: EditsOrder, meter: StageMeter) ->
         LipSyncError: as `tasks.edits.kept_or_inferred_edits`.
     """
     job = inference.job
-    if job.files.take(order.facts_url) and job.files.take(order.url):
+    if is_inferred(job, order):
         meter.was_cached = True
         return
     path = job.folder / f"edits-{order.number:05d}.npy"
@@ -100,6 +101,12 @@ def make_edits(inference: InferenceJob, order: EditsOrder, meter: StageMeter) ->
     job.files.put_shared(path, order.url)
     path.unlink()
     put_facts(job, order, EditsFacts(timings=meter.clock.timings()))
+
+
+def is_inferred(job: ServiceJob, order: EditsOrder) -> bool:
+    """Whether the part is there; it then stays for as long as a job may take."""
+    facts = facts_of(job, order)
+    return facts is not None and facts.failure is None and job.files.take(order.facts_url) and job.files.take(order.url)
 
 
 def put_facts(job: ServiceJob, order: EditsOrder, facts: EditsFacts) -> None:
@@ -147,13 +154,15 @@ class InferringRuns:
     job: ServiceJob
     orders: Sequence[EditsOrder]
     runs: PartRuns[EditsOrder]
+    kept: AbstractSet[int] = frozenset()  # parts that were there before
     _facts: dict[int, EditsFacts] = field(default_factory=dict)  # of the parts that are there
     _tries: dict[int, int] = field(default_factory=dict)
 
     @property
     def timings(self) -> list[StageTiming]:
-        """What the stages of all parts took."""
-        return [row for facts in self._facts.values() for row in facts.timings]
+        """What the stages of the parts took that were inferred for this job."""
+        fresh = [facts for number, facts in self._facts.items() if number not in self.kept]
+        return [row for facts in fresh for row in facts.timings]
 
     def is_ready(self, number: int) -> bool:
         """Whether the edits of a segment are there. Raises TransientError where the storage does not answer."""

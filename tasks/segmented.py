@@ -17,7 +17,7 @@ from lipsync_core.movie import MovieSegment, WrittenMovie, join_segments
 from lipsync_core.report import Progress, ProgressCallback
 from lipsync_core.segment_work import SegmentWork
 from lipsync_core.waits import Waits
-from tasks.edit_parts import InferringRuns, edits_orders
+from tasks.edit_parts import InferringRuns, edits_orders, is_inferred
 from tasks.job import Inferred
 from tasks.part_runs import PartRuns, RunsApi
 from tasks.rendering import RenderPass
@@ -68,8 +68,9 @@ def _edits_followed(
     orders = edits_orders(render.job, render.plan, inferred)
     if not orders or helpers.inferring is None:
         return None
-    runs = stack.enter_context(PartRuns(helpers.inferring, orders, set(rendered)))
-    return InferringRuns(render.job, orders, runs)
+    kept = {order.number for order in orders if is_inferred(render.job, order)}
+    runs = stack.enter_context(PartRuns(helpers.inferring, orders, rendered | kept))
+    return InferringRuns(render.job, orders, runs, kept)
 
 
 def _record_inference(render: RenderPass, edits: InferringRuns) -> None:

@@ -14,10 +14,12 @@ from lipsync_core.errors import OptionError, OutputError
 
 if TYPE_CHECKING:
     from lipsync_service.capacity.costs import JobCosts
+    from lipsync_service.capacity.long_job import LongJob
     from lipsync_service.capacity.planning import CapacityPlan, Replay
 
 _COMMAND = "lipsync plan"
 _REFERENCE = "reference"
+_SEGMENT_S = 60.0  # as the service's setting
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -69,7 +71,18 @@ class Number(click.ParamType[float]):
 @click.option("--write-costs", type=_FILE, metavar="FILE", help="Write the costs that are used to a file.")
 @click.option("--database", metavar="URL", help="The ledger, as of lipsync report.")
 @click.option("--at-once", type=click.IntRange(1, 20_000), metavar="JOBS", help="Foretell so many jobs on one machine.")
-@click.option("--cores", type=Number(0.1, 1024), show_default="those of this machine", help="With --at-once.")
+@click.option("--workers", type=click.IntRange(1, 10_000), metavar="N", help="Foretell one long job on N workers.")
+@click.option(
+    "--segment-seconds",
+    type=Number(0, 86_400),
+    metavar="S",
+    help="With --workers: LIPSYNC_SEGMENT_S of the service.  [default: 60]",
+)
+@click.option(
+    "--cores",
+    type=Number(0.1, 1024),
+    help="With --at-once or --workers, of each worker.  [default: those of this machine]",
+)
 @click.option("--cpu-slots", type=click.IntRange(1, 10_000), show_default="cores", help="With --at-once.")
 @click.option("--gpu-slots", type=click.IntRange(1, 10_000), show_default="none without a GPU", help="With --at-once.")
 @click.option("--chart", type=_FILE, metavar="FILE.html", help="Write a page with charts.")
@@ -80,21 +93,23 @@ def plan(write_prices: Path | None, write_costs: Path | None, chart: Path | None
     \b
     lipsync plan --jobs-per-hour 400 --clip-seconds 60
     lipsync plan --at-once 32 --clip-seconds 9.3
+    lipsync plan --workers 8 --clip-seconds 3600
     """
     with service_extra(_COMMAND):
         from lipsync_service.capacity.costs import costs_toml
+        from lipsync_service.capacity.long_job import LongJob
         from lipsync_service.capacity.prices import bundled_prices_toml
     if write_prices is not None:
         if write_prices.exists():  # somebody may have edited it
             raise OutputError(f"{write_prices} is there already", "remove it, or choose another file")
         write_file(write_prices, bundled_prices_toml(), "choose another file with --write-prices")
         return
-    _check(chosen)
+    _check({**chosen, "chart": chart})
     costs = _costs(chosen["costs"], chosen["database"], chosen["model"])
-    answer = _planned(costs, chosen) if chosen["at_once"] is None else _replayed(costs, chosen)
+    answer = _answer(costs, chosen)
     if write_costs is not None:
         write_file(write_costs, costs_toml(costs), "choose another file with --write-costs")
-    if chart is not None:
+    if chart is not None and not isinstance(answer, LongJob):
         from lipsync_cli.render.plan_page import render_page
 
         write_file(chart, render_page(answer), "choose another file with --chart")
@@ -107,15 +122,26 @@ def _check(chosen: dict[str, Any]) -> None:
     """Refuse options that do not go together."""
     if chosen["clip_seconds"] is None:
         raise OptionError("the length of the clips is not known", "give it with --clip-seconds")
-    is_replay = chosen["at_once"] is not None
-    if is_replay == (chosen["jobs_per_hour"] is not None):
-        raise OptionError("give either --jobs-per-hour or --at-once")
-    of_replay = [name for name in ("cores", "cpu_slots", "gpu_slots") if chosen[name] is not None]
-    of_stream = [name for name in ("burst", "p95_seconds", "prices") if chosen[name] is not None]
-    wrong = of_stream if is_replay else of_replay
+    kinds = [name for name in _OPTIONS_OF if chosen[name] is not None]
+    if len(kinds) != 1:
+        raise OptionError("give one of --jobs-per-hour, --at-once and --workers")
+    given = {name for name in _WITH_ANY_KIND if chosen[name] is not None}
+    wrong = sorted(given - _OPTIONS_OF[kinds[0]])
     if wrong:
-        option = f"--{wrong[0].replace('_', '-')}"
-        raise OptionError(f"{option} does not go with {'--at-once' if is_replay else '--jobs-per-hour'}")
+        raise OptionError(f"{_option(wrong[0])} does not go with {_option(kinds[0])}")
+
+
+#: The three questions, and the options that go with each.
+_OPTIONS_OF = {
+    "jobs_per_hour": {"burst", "p95_seconds", "prices", "chart"},
+    "at_once": {"cores", "cpu_slots", "gpu_slots", "chart"},
+    "workers": {"cores", "segment_seconds"},
+}
+_WITH_ANY_KIND = set().union(*_OPTIONS_OF.values())
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _costs(file: str | None, database: str | None, model: str) -> "JobCosts":
@@ -155,6 +181,20 @@ def _planned(costs: "JobCosts", chosen: dict[str, Any]) -> "CapacityPlan":
     demand = Demand(chosen["jobs_per_hour"], chosen["clip_seconds"], chosen["target_load"])
     prices = bundled_prices() if chosen["prices"] is None else read_prices(chosen["prices"])
     return planned(demand, costs, prices, chosen["burst"], chosen["p95_seconds"])
+
+
+def _answer(costs: "JobCosts", chosen: dict[str, Any]) -> "CapacityPlan | Replay | LongJob":
+    if chosen["workers"] is not None:
+        return _foretold(costs, chosen)
+    return _planned(costs, chosen) if chosen["at_once"] is None else _replayed(costs, chosen)
+
+
+def _foretold(costs: "JobCosts", chosen: dict[str, Any]) -> "LongJob":
+    from lipsync_service.capacity.long_job import foretell
+
+    segment_s = _SEGMENT_S if chosen["segment_seconds"] is None else chosen["segment_seconds"]
+    cores = chosen["cores"] or len(os.sched_getaffinity(0))
+    return foretell(costs.for_clip(chosen["clip_seconds"]), chosen["workers"], segment_s, cores)
 
 
 def _replayed(costs: "JobCosts", chosen: dict[str, Any]) -> "Replay":

@@ -2,24 +2,31 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
 from lipsync_service.capacity.costs import JobCosts
 from lipsync_service.capacity.fleet import Fleet, Resource
+from lipsync_service.capacity.long_job import LongJob
 from lipsync_service.capacity.planning import CapacityPlan, Option, Replay, Summary
 
 _HOUR_S = 3600.0
 _SCHEMA = "lipsync.plan/1"
 
 
-def render_text(answer: CapacityPlan | Replay) -> str:
+def render_text(answer: CapacityPlan | Replay | LongJob) -> str:
     """The answer for people."""
+    if isinstance(answer, LongJob):
+        return "\n".join(_long_job_lines(answer))
     lines = _plan_lines(answer) if isinstance(answer, CapacityPlan) else _replay_lines(answer)
     return "\n".join(lines)
 
 
-def render_json(answer: CapacityPlan | Replay) -> str:
+def render_json(answer: CapacityPlan | Replay | LongJob) -> str:
     """The answer as one object."""
-    body = _plan_object(answer) if isinstance(answer, CapacityPlan) else _replay_object(answer)
+    if isinstance(answer, LongJob):
+        body = _long_job_object(answer)
+    else:
+        body = _plan_object(answer) if isinstance(answer, CapacityPlan) else _replay_object(answer)
     return json.dumps({"schema": _SCHEMA, **body}, indent=2)
 
 
@@ -176,6 +183,30 @@ def _replay_object(replay: Replay) -> dict[str, object]:
         "binding": replay.resources[0].name,
         "next_binding": replay.resources[1].name if len(replay.resources) > 1 else None,
         "simulation": _summary_object(replay.simulated),
+    }
+
+
+def _long_job_lines(job: LongJob) -> Iterator[str]:
+    yield f"one job with {job.costs.clip_s:g} s of video, in {job.parts} parts, model {job.costs.model}"
+    yield from _cost_lines(job.costs)
+    yield ""
+    pool = "of each pool" if job.costs.has_gpu_pool else "with one slot"
+    yield f"workers {pool}, {job.cores:g} cores each:"
+    yield f"{'workers':>8} {'wall':>10} {'of one':>7} {'tracking':>10} {'rendering':>10} {'alone':>8}  bound by"
+    first_s = job.times[0].wall_s
+    for time in job.times:
+        columns = f"{time.track_s:8.1f} s {time.render_s:8.1f} s {time.alone_s:6.1f} s"
+        yield f"{time.workers:8d} {time.wall_s:8.1f} s {time.wall_s / first_s:7.2f} {columns}  {time.binding}"
+
+
+def _long_job_object(job: LongJob) -> dict[str, object]:
+    return {
+        "clip_s": job.costs.clip_s,
+        "segment_s": job.segment_s,
+        "parts": job.parts,
+        "cores": job.cores,
+        "costs": _costs_object(job.costs),
+        "times": [{**asdict(time), "binding": time.binding} for time in job.times],
     }
 
 

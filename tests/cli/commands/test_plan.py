@@ -52,6 +52,20 @@ def test_written_costs_give_the_same_plan(lipsync_here: RunLipSync) -> None:
     assert json.loads(first.stdout)["simulation"] == json.loads(again.stdout)["simulation"]
 
 
+def test_a_long_job_takes_less_time_on_more_workers(lipsync: RunLipSync) -> None:
+    arguments = ("plan", "--workers", "6", "--clip-seconds", "3600", "--cores", "2", "--costs", "reference")
+    answer = json.loads(lipsync(*arguments, "--json").stdout)
+    assert [time["workers"] for time in answer["times"]] == [1, 2, 4, 6]
+    walls_s = [time["wall_s"] for time in answer["times"]]
+    assert walls_s == sorted(walls_s, reverse=True)
+    assert answer["parts"] == 60
+    text = lipsync(*arguments).stdout
+    for time in answer["times"]:
+        assert f"{time['wall_s']:.1f} s" in text
+    whole = json.loads(lipsync(*arguments, "--segment-seconds", "0", "--json").stdout)
+    assert len({time["wall_s"] for time in whole["times"]}) == 1
+
+
 @pytest.mark.parametrize("arguments", [STREAM, ONCE], ids=["stream", "at once"])
 def test_the_page_needs_nothing_else(lipsync_here: RunLipSync, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     assert lipsync_here(*arguments, "--chart", "plan.html").returncode == 0
@@ -70,7 +84,11 @@ def test_the_page_needs_nothing_else(lipsync_here: RunLipSync, tmp_path: Path, a
         (("--jobs-per-hour", "1e12", "--clip-seconds", "9"), "'--jobs-per-hour'"),
         (("--jobs-per-hour", "4", "--clip-seconds", "many"), "not a number"),
         (("--jobs-per-hour", "4"), "--clip-seconds"),
-        (("--clip-seconds", "9"), "either --jobs-per-hour or --at-once"),
+        (("--clip-seconds", "9"), "give one of --jobs-per-hour, --at-once and --workers"),
+        (("--clip-seconds", "9", "--workers", "2", "--at-once", "3"), "give one of --jobs-per-hour"),
+        (("--clip-seconds", "9", "--workers", "2", "--chart", "plan.html"), "--chart does not go with --workers"),
+        (("--clip-seconds", "9", "--at-once", "2", "--segment-seconds", "9"), "--segment-seconds does not go with"),
+        (("--workers", "2"), "--clip-seconds"),
         (("--at-once", "0", "--clip-seconds", "9"), "'--at-once'"),
         (("--at-once", "4", "--clip-seconds", "9", "--burst", "3"), "--burst does not go with --at-once"),
         (("--jobs-per-hour", "4", "--clip-seconds", "9", "--cores", "3"), "--cores does not go with --jobs-per-hour"),
