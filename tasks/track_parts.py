@@ -7,6 +7,7 @@ time: whatever becomes of them, the track is the same.
 import json
 import shutil
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -230,7 +231,7 @@ def _bring_part(tracking: Tracking, order: TrackOrder) -> tuple[TrackPart, tuple
                 return None
             states = (of_name(name, arrays) for name in ("begun.", "ended.", "observed."))
             return TrackPart(order.frames, track, *states), _TIMINGS.validate_python(told["timings"])
-    except (ObjectMissingError, ValidationError, ValueError, KeyError, OSError):
+    except (ObjectMissingError, ValidationError, ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile):
         return None
 
 

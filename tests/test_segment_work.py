@@ -159,7 +159,7 @@ def test_a_turned_film_with_sound_that_is_copied(
     assert_alike(made)
 
 
-@pytest.mark.parametrize(("frames", "sizes"), [(28, (14, 14)), (50, (25, 25)), (25, (25,)), (26, (13, 13))])
+@pytest.mark.parametrize(("frames", "sizes"), [(28, (14, 14)), (50, (25, 25)), (25, (25,)), (26, (26,))])
 def test_films_at_the_edges_of_a_segment(
     both: Callable[..., Both], frames: int, sizes: tuple[int, ...], face_clip: Path, speech_wav: Path
 ) -> None:
