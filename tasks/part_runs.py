@@ -229,6 +229,7 @@ class PrefectRuns:
         self._request = request
         self._attempt = attempt
         self._pass = secrets.token_hex(4)  # a second pass of the attempt orders runs of its own
+        self._orders = 0  # a part that is ordered again gets another run
 
     def order(self, order: PartOrder) -> UUID:
         """See `RunsApi`."""
@@ -237,13 +238,14 @@ class PrefectRuns:
             "attempt": self._attempt,
             **order.parameters,
         }
+        self._orders += 1
         start = partial(
             run_deployment,
             self._deployment,
             parameters=parameters,
             flow_run_name=f"{runtime.flow_run.name}: {order.stage} of {order.count}",
             work_queue_name=self._request.priority,
-            idempotency_key=f"{runtime.flow_run.id}-{self._attempt}-{self._pass}-{order.stage}",
+            idempotency_key=f"{runtime.flow_run.id}-{self._attempt}-{self._pass}-{self._orders}",
             timeout=0,
         )
         return cast(FlowRun, retried(start, is_away, SERVER_LIMIT_S, RETRY_S)).id

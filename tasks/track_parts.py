@@ -224,15 +224,20 @@ def _write(path: Path, key: str, part: TrackPart, timings: tuple[StageTiming, ..
 def _bring_part(tracking: Tracking, order: TrackOrder) -> tuple[TrackPart, tuple[StageTiming, ...]] | None:
     """The part, and what its stages took; None where it is not there, or not of this track."""
     try:
-        with tracking.job.files.fetch_shared(order.url) as copy, np.load(copy.path, allow_pickle=False) as arrays:
-            told = json.loads(str(arrays["told"]))
-            track = track_of(of_name("track.", arrays))
-            if (told["key"], told["first"], len(track)) != (tracking.key, order.first, len(order.frames)):
-                return None
-            states = (of_name(name, arrays) for name in ("begun.", "ended.", "observed."))
-            return TrackPart(order.frames, track, *states), _TIMINGS.validate_python(told["timings"])
+        with tracking.job.files.fetch_shared(order.url) as copy:
+            return _read(copy.path, tracking.key, order)
     except (ObjectMissingError, ValidationError, ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile):
         return None
+
+
+def _read(path: Path, key: str, order: TrackOrder) -> tuple[TrackPart, tuple[StageTiming, ...]] | None:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        told = json.loads(str(arrays["told"]))
+        track = track_of(of_name("track.", arrays))
+        if (told["key"], told["first"], len(track)) != (key, order.first, len(order.frames)):
+            return None
+        states = (of_name(name, arrays) for name in ("begun.", "ended.", "observed."))
+        return TrackPart(order.frames, track, *states), _TIMINGS.validate_python(told["timings"])
 
 
 def _is_there(job: ServiceJob, url: str) -> bool:

@@ -86,7 +86,8 @@ class Service:
             has_last = not last or last & {task["name"] for task in tasks}
             if has_last and {task["state"]["type"] for task in tasks} <= _FINAL:
                 return
-            assert time.monotonic() < deadline, f"run {run['id']} has ended, and a task of it has not"
+            unended = [(task["name"], task["state"]["type"]) for task in tasks]
+            assert time.monotonic() < deadline, f"run {run['id']} has ended, and a task of it has not: {unended}"
             time.sleep(0.2)
 
     def run(self, request: Json) -> Json:

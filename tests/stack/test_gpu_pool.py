@@ -208,11 +208,3 @@ def test_the_part_of_a_killed_gpu_run_is_done_again(
     assert run["state"]["type"] == "COMPLETED", run["state"]["message"]
     assert run["run_count"] == 1
     assert_made_as_here(service, "wav2lip", [other, speech], gpu_stack.home, tmp_path)
-
-
-def test_the_error_of_a_part_is_that_of_the_job(gpu_stack: GpuStack, long_inputs: list[Path]) -> None:
-    service = gpu_stack.service
-    request = {**long_job(service, long_inputs, "wav2lip"), "tracker": "scrfd", "output": "s3://lipsync/out/no.mp4"}
-    run = service.run(request)
-    assert run["state"]["type"] == "FAILED"
-    assert run["state"]["message"].startswith("MODEL_MISSING")

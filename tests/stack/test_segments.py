@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.conftest import Ffmpeg
     from tests.stack.conftest import Json, Service
 
-_LENGTH_S = 62  # two segments
+_LENGTH_S = 68  # two segments
 _OUTPUT = "outputs/segments.mp4"
 
 

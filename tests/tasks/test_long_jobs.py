@@ -16,7 +16,7 @@ import pytest
 
 from lipsync_core import JobOptions, Workspace
 from lipsync_core.clip_plan import lay_out
-from lipsync_core.errors import ModelError
+from lipsync_core.errors import LipSyncError, ModelError, TransientError
 from lipsync_core.segment_work import cut
 from tests.conftest import Ffmpeg
 from tests.echo_network import write_echo
@@ -26,7 +26,8 @@ from tests.wav2lip_weights import home_with
 
 pytest.importorskip("prefect", reason="the extra service is not installed")
 from lipsync_service.errors import GpuRunError, SupersededError
-from tasks.edit_parts import EditsOrder, InferringRuns, edits_orders, make_edits, tell_failure
+from tasks import gpu_pool
+from tasks.edit_parts import EditsOrder, InferringRuns, edits_orders, facts_of, make_edits, tell_failure
 from tasks.edits import kept_or_inferred_edits, left_to_others
 from tasks.inference import InferenceJob, hear, load_gpu_pool_parts, open_inference
 from tasks.job import Inferred, ServiceJob
@@ -306,3 +307,23 @@ def test_segments_wait_for_their_edits() -> None:
     ready.add(4)
     assert runs.take().number == 4  # type: ignore[union-attr]
     assert RunPhase.WAITING in pool.phases(list(pool.ordered)).values()
+
+
+def test_a_run_that_infers_a_part_tells_the_job_why_it_fails(
+    orders: tuple[ServiceJob, tuple[EditsOrder, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, parts = orders
+    errors: list[LipSyncError] = [TransientError("the storage is away"), ModelError("the network fails")]
+
+    def failing(*_: object) -> None:
+        raise errors.pop(0)
+
+    monkeypatch.setattr(gpu_pool, "fetch_inputs", failing)
+    with pytest.raises(TransientError):  # another run may do better
+        gpu_pool.infer_a_part(job, cast(Any, None), parts[0])
+    assert facts_of(job, parts[0]) is None
+    with pytest.raises(ModelError):
+        gpu_pool.infer_a_part(job, cast(Any, None), parts[0])
+    inferring = InferringRuns(job, parts, PartRuns(Pool(room=9), parts, set()))
+    with pytest.raises(ModelError, match="the network fails"):
+        inferring.look_after(0)
