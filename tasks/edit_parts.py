@@ -191,7 +191,7 @@ class InferringRuns:
             raise facts.failure.error()
         if self.runs.are_all_waiting and self.runs.waited_s > self.job.max_gpu_wait_s:
             raise GpuRunError("no worker of the GPU pool has begun to infer", "see that one is online")
-        if self.runs.is_lost(number):
+        if self.runs.is_lost(number) and not self.is_ready(number):  # a run writes, then ends
             self._tries[number] = self._tries.get(number, 0) + 1
             if self._tries[number] >= _TRIES:
                 raise GpuRunError(f"the runs of {order.stage} end without it", "look at their own logs")

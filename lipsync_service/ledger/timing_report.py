@@ -16,11 +16,18 @@ from lipsync_service.ledger.tables import Job, StageTiming
 
 _LIMIT_S = 120  # for each statement
 _MEDIAN, _P95 = 50, 95  # percent
-#: A job's segments are one line. Everything stands in the text of the query: a parameter here and one in its GROUP BY
-#: would be two for PostgreSQL.
-_FIRST_WORD = func.substr(StageTiming.stage, literal_column("1"), literal_column("8"))
+#: The numbered parts of a job; those of a kind are one line.
+_NUMBERED = ("segment", "track part", "infer part")
+
+
+def _is_numbered(kind: str) -> ColumnElement[bool]:
+    """Everything stands in the text of the query: a parameter here and one in its GROUP BY are two for PostgreSQL."""
+    begins = func.substr(StageTiming.stage, literal_column("1"), literal_column(f"{len(kind) + 1}"))
+    return literal_column(f"'{kind} '") == begins
+
+
 _STAGE = case(
-    (literal_column("'segment '") == _FIRST_WORD, literal_column("'segment'")), else_=StageTiming.stage
+    *((_is_numbered(kind), literal_column(f"'{kind}'")) for kind in _NUMBERED), else_=StageTiming.stage
 ).label("stage")
 _GROUP = (StageTiming.part_of, _STAGE)
 _MAX_BUCKETS = 24

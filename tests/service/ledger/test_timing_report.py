@@ -154,14 +154,15 @@ def test_an_empty_ledger_gives_an_empty_report(url: str) -> None:
     assert (report.jobs, report.lines, report.buckets, report.first, report.total_s) == (0, (), (), None, 0)
 
 
-def test_the_segments_of_a_job_are_one_line(url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "stage"), [("segment", "encode"), ("track part", "track"), ("infer part", "infer")])
+def test_the_parts_of_a_job_are_one_line(kind: str, stage: str, url: str, tmp_path: Path) -> None:
     job_id = uuid4()
-    rows = [StageRow(job_id, 1, f"segment {number}", 1.0 + number, 0.5, START, part_of="encode") for number in range(3)]
-    whole = StageRow(job_id, 1, "encode", 4.0, 1.5, START)
+    rows = [StageRow(job_id, 1, f"{kind} {number}", 1.0 + number, 0.5, START, part_of=stage) for number in range(3)]
+    whole = StageRow(job_id, 1, stage, 4.0, 1.5, START)
     Ledger(url, tmp_path).stages_timed([whole, *rows])
     report = timing_breakdown(url, ReportFilter())
-    segment = line(report, "segment")
-    assert (segment.part_of, segment.runs, segment.median_s, segment.total_s) == ("encode", 3, 2.0, 6.0)
+    part = line(report, kind)
+    assert (part.part_of, part.runs, part.median_s, part.total_s) == (stage, 3, 2.0, 6.0)
     assert report.total_s == 4.0  # on the wall: the segments ran side by side
 
 
