@@ -24,7 +24,7 @@ from lipsync_core.errors import (
 )
 from lipsync_core.execution import Execution, OpeningProvider
 from lipsync_core.face.tracker import FaceTracker
-from lipsync_core.generators.contract import InferringHalf, ModelIdentity, PaintingHalf
+from lipsync_core.generators.contract import InferringHalf, ModelIdentity, PaintingHalf, Watching
 from lipsync_core.model_source import UsableModel, usable_model
 from lipsync_core.models.store import ModelStore
 from lipsync_core.option_specs import MODELS, NEURAL_MODELS, TRACKERS, Blend
@@ -120,11 +120,20 @@ def load_inference(
     if options.compat == "upstream" and options.model not in NEURAL_MODELS:
         raise OptionError(f"compat upstream does not go with model {options.model}", "choose wav2lip or wav2lip-gan")
     with (clock or StageClock()).adopting("infer"):
-        if options.model == "auto":
-            return _best_model(options, models, execution)
-        if options.model == "viseme":
-            return _viseme(options, models, "asked for")
-        return _wav2lip(options, execution, usable_model(options.model, models, execution), "asked for")
+        usable, reason = _chosen(options, models, execution)
+        if usable is None:
+            return _viseme(options, models, reason)
+        return _wav2lip(options, execution, usable, reason)
+
+
+def load_watching(options: JobOptions, models: ModelStore, execution: Execution | None = None) -> Watching:
+    """Load what the track pass needs of the model that `options` name, but no network; raises as `load_parts`."""
+    usable, reason = _chosen(options, models, execution)
+    if usable is None:
+        return _viseme(options, models, reason).generator
+    from lipsync_core.generators.wav2lip_painter import Wav2LipWatching
+
+    return Wav2LipWatching(usable.name, usable.licence)
 
 
 def load_rendering(
@@ -203,11 +212,16 @@ def _parts(generator: InferringHalf, weights_sha256: str | None, reason: str) ->
     return InferenceParts(identity, generator, load_painting(identity))
 
 
-def _best_model(options: JobOptions, models: ModelStore, execution: Execution | None) -> InferenceParts:
-    """The first of `NEURAL_MODELS` that may be used, or else `viseme`, whose model is free for any use.
+def _chosen(options: JobOptions, models: ModelStore, execution: Execution | None) -> tuple[UsableModel | None, str]:
+    """The network that `options` name, None for `viseme`, and the reason.
 
-    A network that may be used and does not open is an error: another model would hide a fault of the machine.
+    `auto` is the first of `NEURAL_MODELS` that may be used, or else `viseme`, whose model is free for any use. One that
+    may be used and does not open is an error: another model would hide a fault of the machine.
     """
+    if options.model == "viseme":
+        return None, "asked for"
+    if options.model != "auto":
+        return usable_model(options.model, models, execution), "asked for"
     passed_over: list[str] = []
     for name in NEURAL_MODELS:
         try:
@@ -218,8 +232,8 @@ def _best_model(options: JobOptions, models: ModelStore, execution: Execution | 
             passed_over.append(f"{name} {_obstacle(exc)}")
         else:
             options.require_fitting_expression(name)
-            return _wav2lip(options, execution, usable, _reason(passed_over))
-    return _viseme(options, models, _reason(passed_over))
+            return usable, _reason(passed_over)
+    return None, _reason(passed_over)
 
 
 def _runnable(models: ModelStore, name: str, execution: Execution | None) -> UsableModel:

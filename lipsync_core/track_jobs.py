@@ -13,7 +13,7 @@ from lipsync_core.division import part_count
 from lipsync_core.face.parts import JoinedParts, TrackPart, divided_track, frames_to_read, track_part
 from lipsync_core.face.track import Arrays, FaceTrack, ReadArrays
 from lipsync_core.face.tracker import FaceTracker
-from lipsync_core.generators.contract import InferringHalf
+from lipsync_core.generators.contract import Watching
 from lipsync_core.media.listing import FrameList, decode_listed
 from lipsync_core.media.source_frame import SourceFrame
 from lipsync_core.part_processes import PartProcesses
@@ -34,7 +34,7 @@ class TrackWork:
     video: SourceVideo
     listed: FrameList
     tracker: FaceTracker
-    generator: InferringHalf
+    generator: Watching
 
     def part(
         self, frames: range, clock: StageClock, progress: ProgressCallback, state: ReadArrays | None = None

@@ -11,7 +11,7 @@ from lipsync_core.face.parts import TrackPart
 from lipsync_core.face.store import TrackStore, track_key
 from lipsync_core.face.track import Arrays, FaceTrack
 from lipsync_core.face.tracker import FaceTracker
-from lipsync_core.generators.contract import GeneratorSpec, InferringHalf
+from lipsync_core.generators.contract import GeneratorSpec, Watching
 from lipsync_core.media.decode import decode_frames
 from lipsync_core.media.listing import list_frames
 from lipsync_core.part_processes import can_copy_this_process, jobs_for_the_machine
@@ -46,7 +46,7 @@ class TrackPass:
     """
 
     tracker: FaceTracker
-    generator: InferringHalf
+    generator: Watching
     store: TrackStore
 
     def __post_init__(self) -> None:

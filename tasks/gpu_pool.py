@@ -28,7 +28,7 @@ from tasks.edit_parts import EditsOrder, tell_failure
 from tasks.edits import left_to_others
 from tasks.failure import Failure
 from tasks.handover import Handover, has_handed_over, inferred_by, read_handover, write_handover
-from tasks.inference import GpuPoolParts, Tracking, load_gpu_pool_parts, open_inference, open_tracking
+from tasks.inference import GpuPoolParts, Tracking, load_gpu_pool_parts, load_open_tracking, open_inference
 from tasks.job import ChosenParts, Inferred, JobInputs, ServiceJob
 from tasks.stages import unscanned
 from tasks.track_parts import TrackOrder
@@ -149,8 +149,7 @@ def fetch_inputs(job: ServiceJob, request: LipSyncRequest) -> JobInputs:
 def track_a_part(job: ServiceJob, request: LipSyncRequest, order: TrackOrder) -> None:
     """Make a part of the face track in the present flow run."""
     video = stages.fetch_video(unscanned(job), unscanned(request.video))
-    tracking = open_tracking(job, video, load_gpu_pool_parts(job))
-    stages.track_part(unscanned(tracking), unscanned(order))
+    stages.track_part(unscanned(load_open_tracking(job, video)), unscanned(order))
 
 
 def infer_a_part(job: ServiceJob, request: LipSyncRequest, order: EditsOrder) -> None:

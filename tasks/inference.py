@@ -5,11 +5,11 @@ import json
 from dataclasses import dataclass
 from fractions import Fraction
 
-from lipsync_core.catalogue import InferenceParts, load_inference, load_tracking
+from lipsync_core.catalogue import InferenceParts, load_inference, load_tracking, load_watching
 from lipsync_core.clock import StageClock
 from lipsync_core.division import part_count
 from lipsync_core.face.tracker import FaceTracker
-from lipsync_core.generators.contract import Conditions
+from lipsync_core.generators.contract import Conditions, Watching
 from lipsync_core.listening import listen, speech_of
 from lipsync_core.source_video import SourceVideo
 from lipsync_core.tracking import TrackPass, require_fitting
@@ -89,15 +89,25 @@ def load_gpu_pool_parts(job: ServiceJob) -> GpuPoolParts:
 
 def open_inference(job: ServiceJob, inputs: JobInputs, parts: GpuPoolParts, may_divide: bool = False) -> InferenceJob:
     """Name the results of track and infer by what they depend on."""
-    tracking = open_tracking(job, inputs.video, parts)
+    tracking = open_tracking(job, inputs.video, parts.tracker, parts.inference.generator)
     edits_url = job.shared(f"edits/{_edits_key(job, inputs, parts, tracking.key)}.npy")
     return InferenceJob(job, inputs, parts, tracking, edits_url, may_divide)
 
 
-def open_tracking(job: ServiceJob, video: SourceVideo, parts: GpuPoolParts) -> Tracking:
+def open_tracking(job: ServiceJob, video: SourceVideo, tracker: FaceTracker, generator: Watching) -> Tracking:
     """Name the face track by what it depends on."""
-    track_pass = TrackPass(parts.tracker, parts.inference.generator, job.tracks)
+    track_pass = TrackPass(tracker, generator, job.tracks)
     return Tracking(job, video, track_pass, track_pass.key(video))
+
+
+def load_open_tracking(job: ServiceJob, video: SourceVideo) -> Tracking:
+    """As `open_tracking`, with the parts that the job's options name, but no network of the model.
+
+    Raises:
+        LipSyncError: as `lipsync_core.catalogue.load_parts`.
+    """
+    generator = load_watching(job.options, job.models, job.execution)
+    return open_tracking(job, video, load_tracking(job.options, job.models, job.execution), generator)
 
 
 def hear(inference: InferenceJob, meter: StageMeter) -> MeasuredSound:

@@ -100,19 +100,23 @@ class ModelIdentity:
         return f"{self.name}/{self.version}"
 
 
-class InferringHalf(Protocol):
-    """Infers the movement of the mouth from the sound."""
+class Watching(Protocol):
+    """The part of a generator that the track pass needs."""
 
     @property
     def spec(self) -> GeneratorSpec:
         """Name, version, licence and needs."""
 
+    def observer(self) -> ClipObserver | None:
+        """A fresh observer for the track pass, or None when the face track alone is enough."""
+
+
+class InferringHalf(Watching, Protocol):
+    """Infers the movement of the mouth from the sound."""
+
     @property
     def provider(self) -> Provider | None:
         """The execution provider of its network; None where it has none."""
-
-    def observer(self) -> ClipObserver | None:
-        """A fresh observer for the track pass, or None when the face track alone is enough."""
 
     def part_to_hear(self, start_s: Fraction, end_s: Fraction | None) -> SoundPart:
         """The part of the sound that has to be heard for conditions within [start_s, end_s) of it.

@@ -22,7 +22,7 @@ from lipsync_core.generators.contract import GeneratorSpec
 from lipsync_core.generators.wav2lip_boxes import FacePadding
 from lipsync_core.generators.wav2lip_mask import FACE_PX, FIRST_ROW
 from lipsync_core.generators.wav2lip_onnx import CHUNK_COLUMNS, Wav2LipNetwork
-from lipsync_core.generators.wav2lip_painter import WAV2LIP_VERSION, Wav2LipPainter
+from lipsync_core.generators.wav2lip_painter import Wav2LipPainter, wav2lip_spec
 
 #: The memory of one more frame in a batch: measured in ONNX Runtime, without arena, between batches of 4 and 32.
 BYTES_PER_FRAME = 11_000_000
@@ -90,15 +90,7 @@ class Wav2LipGenerator:
     @property
     def spec(self) -> GeneratorSpec:
         """Needs crops, and no mesh."""
-        return GeneratorSpec(
-            self._identity.name,
-            WAV2LIP_VERSION,
-            self._identity.licence,
-            needs_mesh=False,
-            hears_at="start",
-            crop_px=FACE_PX,
-            batch_frames=self._batch,
-        )
+        return wav2lip_spec(self._identity.name, self._identity.licence, self._batch)
 
     @property
     def provider(self) -> Provider:

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsync_core.face.track import FaceTrack
-from lipsync_core.generators.contract import Painted
+from lipsync_core.face.tracker import ClipObserver
+from lipsync_core.generators.contract import GeneratorSpec, Painted
 from lipsync_core.generators.crop import crop_face
 from lipsync_core.generators.wav2lip_boxes import FacePadding, face_boxes, upright_turns
 from lipsync_core.generators.wav2lip_mask import FACE_PX, FIRST_ROW, mouth_mask
@@ -16,6 +17,35 @@ from lipsync_core.media.planes import Box
 WAV2LIP_VERSION = "1"  # of both halves; raise it with every change that may alter an edit or its painting
 _MIN_SCORE = 0.5
 _MIN_SIDE_PX = 8  # of a face; a smaller one shows no mouth
+
+
+def wav2lip_spec(name: str, licence: str, batch_frames: int | None = None) -> GeneratorSpec:
+    """The spec of one of the sets of weights. It needs crops, and no mesh."""
+    return GeneratorSpec(
+        name,
+        WAV2LIP_VERSION,
+        licence,
+        needs_mesh=False,
+        hears_at="start",
+        crop_px=FACE_PX,
+        batch_frames=batch_frames,
+    )
+
+
+class Wav2LipWatching:
+    """Implements `Watching`: nothing in the clip is looked at but the face track."""
+
+    def __init__(self, name: str, licence: str) -> None:
+        self._spec = wav2lip_spec(name, licence)
+
+    @property
+    def spec(self) -> GeneratorSpec:
+        """See `Watching`."""
+        return self._spec
+
+    def observer(self) -> ClipObserver | None:
+        """None."""
+        return None
 
 
 class Wav2LipPainting:

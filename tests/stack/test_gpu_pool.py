@@ -170,6 +170,7 @@ def test_the_gpu_part_of_a_long_job_is_done_by_many_runs(
     inferring = [each for each in events if each.event == "run"]
     assert {Path(each.model or "").name for each in inferring} == {_INFERRING}
     assert len({each.pid for each in inferring}) == count  # each part in its own run, and none in the first
+    assert len({each.pid for each in events}) == count + 1  # runs that track open no network
     rows = service.ledger(_ROWS, run["id"])
     items = {(part_of, stage): (items, pool) for part_of, stage, items, pool, _ in rows}
     frames = reopened(service.get("out/long-wav2lip.mp4", tmp_path / "out.mp4")).times_s
