@@ -37,7 +37,13 @@ class TrackWork:
     generator: Watching
 
     def part(
-        self, frames: range, clock: StageClock, progress: ProgressCallback, state: ReadArrays | None = None
+        self,
+        frames: range,
+        clock: StageClock,
+        progress: ProgressCallback,
+        state: ReadArrays | None = None,
+        *,
+        is_counted: bool = True,
     ) -> TrackPart | None:
         """Track the face in `frames`, or go on from the `state` of the part before them; empty: there is none.
 
@@ -49,7 +55,9 @@ class TrackWork:
         read = frames_to_read(frames, bool(state))
         pictures = decode_listed(self.video.path, read, self.listed.pts, clock, self.video.reading)
         announced = announced_frames(pictures, frames.start, len(frames), progress)
-        part = track_part(self.tracker, frames, announced, self.generator.observer(), clock, state)
+        part = track_part(
+            self.tracker, frames, announced, self.generator.observer(), clock, state, is_counted=is_counted
+        )
         is_as_listed = part.track.frame_pts.tolist() == list(self.listed.pts[frames.start : frames.stop])
         return part if is_as_listed else None
 
@@ -120,7 +128,8 @@ def join_parts(
     for frames, part in parts:
         if part is None or not made.goes_on_with(part):
             _log.debug("%s: %s is tracked here", work.video.path, frames)
-            part = work.part(frames, clock, _behind(progress, frames.start, len(work.listed.pts)), made.ended)
+            told = _behind(progress, frames.start, len(work.listed.pts))
+            part = work.part(frames, clock, told, made.ended, is_counted=part is None)
         if part is None:
             _log.debug("%s: its packets do not tell its frames", work.video.path)
             return None

@@ -87,7 +87,7 @@ class TrackPass:
         if made is not None:
             joined = self._joined(video, extent_s, clock, progress, made)
         elif jobs > 1 and can_copy_this_process():
-            joined = track_by_processes(self._work(video, clock), extent_s, jobs, clock, progress)
+            joined = track_by_processes(self._work(video, extent_s, clock), extent_s, jobs, clock, progress)
         track, findings = joined or self._in_one_pass(video, extent_s, clock, progress)
         track = replace(track, is_complete=extent_s is None or track.duration_s < extent_s)
         with clock.stage("hash"):
@@ -110,13 +110,13 @@ class TrackPass:
         progress: ProgressCallback,
         made: MadeParts,
     ) -> tuple[FaceTrack, Arrays] | None:
-        work = self._work(video, clock)
+        work = self._work(video, extent_s, clock)
         count = frames_until(work.listed, extent_s)
         return join_parts(work, made(count), clock, progress) if count else None
 
-    def _work(self, video: SourceVideo, clock: StageClock) -> TrackWork:
+    def _work(self, video: SourceVideo, extent_s: Fraction | None, clock: StageClock) -> TrackWork:
         with clock.stage("probe"):
-            listed = list_frames(video.path, video.reading)
+            listed = list_frames(video.path, video.reading, extent_s)
         return TrackWork(video, listed, self.tracker, self.generator)
 
 

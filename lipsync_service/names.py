@@ -27,6 +27,9 @@ GPU_POOL: Final = "lipsync-gpu"
 #: Jobs at work at once, over all hosts.
 MOST_JOBS: Final = 32
 
+#: Parts of one long job that are begun before those in front of them are joined.
+MOST_PARTS: Final = 16
+
 #: The queue that a job waits in.
 Priority = Literal["interactive", "bulk"]
 INTERACTIVE: Final = "interactive"

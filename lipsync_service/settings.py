@@ -143,6 +143,13 @@ class Settings(LimitSettings, Keeping):
         description="The GPUs of this process; the first is measured.",
     )
 
+    @field_validator("segment_s")
+    @classmethod
+    def _is_no_fraction(cls, segment_s: float) -> float:
+        if 0 < segment_s < 1:
+            raise ValueError("segments of less than a second are too short")
+        return segment_s
+
     @field_validator("tenants", mode="before")
     @classmethod
     def _are_json(cls, value: object) -> object:

@@ -1,5 +1,6 @@
 """The edits of a long movie in parts, one for each segment: inferred by runs of their own, rendered as they come."""
 
+import secrets
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lipsync_core.clip_plan import ClipPlan
 from lipsync_core.clock import StageTiming
-from lipsync_core.errors import LipSyncError
+from lipsync_core.errors import LipSyncError, TransientError
 from lipsync_core.report import Progress
 from lipsync_core.segment_work import cut
 from lipsync_service.errors import GpuRunError, ObjectMissingError
@@ -36,6 +37,7 @@ class EditsOrder(BaseModel):
     stop: int
     track: TrackReference
     url: str  # of the edits
+    failure_url: str  # of a file that says why there are none, for this attempt of the job alone
 
     @property
     def frames(self) -> range:
@@ -44,7 +46,7 @@ class EditsOrder(BaseModel):
 
     @property
     def facts_url(self) -> str:
-        """Of the second file, which is written last, also where the first can not be made."""
+        """Of the second file, which is written last."""
         return f"{self.url}.json"
 
     @property
@@ -59,16 +61,16 @@ class EditsOrder(BaseModel):
 
 
 class EditsFacts(BaseModel):
-    """What the job has to know of a part: what its stages took, or why there is none."""
+    """What the job has to know of a part."""
 
     model_config = ConfigDict(frozen=True)
 
-    timings: tuple[StageTiming, ...] = ()
-    failure: Failure | None = None
+    timings: tuple[StageTiming, ...]
 
 
 def edits_orders(job: ServiceJob, plan: ClipPlan, inferred: Inferred) -> tuple[EditsOrder, ...]:
     """The parts of edits that are left to other runs; empty where they are in one file."""
+    token = secrets.token_hex(8)
     edits = inferred.edits
     if edits.count == 1:
         return ()
@@ -80,6 +82,7 @@ def edits_orders(job: ServiceJob, plan: ClipPlan, inferred: Inferred) -> tuple[E
             stop=frames.stop,
             track=inferred.track,
             url=edits.part_url(number),
+            failure_url=job.shared(f"segments/{token}-{number:05d}-failure.json"),
         )
         for number, frames in enumerate(cut(plan, job.longest_segment_s))
     )
@@ -100,26 +103,24 @@ def make_edits(inference: InferenceJob, order: EditsOrder, meter: StageMeter) ->
     meter.size_bytes = path.stat().st_size
     job.files.put_shared(path, order.url)
     path.unlink()
-    put_facts(job, order, EditsFacts(timings=meter.clock.timings()))
+    _put(job, order.facts_url, EditsFacts(timings=meter.clock.timings()))
 
 
 def is_inferred(job: ServiceJob, order: EditsOrder) -> bool:
     """Whether the part is there; it then stays for as long as a job may take."""
-    facts = facts_of(job, order)
-    return facts is not None and facts.failure is None and job.files.take(order.facts_url) and job.files.take(order.url)
+    return job.files.take(order.facts_url) and job.files.take(order.url)
 
 
-def put_facts(job: ServiceJob, order: EditsOrder, facts: EditsFacts) -> None:
-    """Tell the job of a part."""
-    path = job.folder / f"edits-{order.number:05d}.json"
-    path.write_text(facts.model_dump_json(), encoding="utf-8")
-    job.files.put_shared(path, order.facts_url)
+def _put(job: ServiceJob, url: str, value: BaseModel) -> None:
+    path = job.folder / "part.json"
+    path.write_text(value.model_dump_json(), encoding="utf-8")
+    job.files.put_shared(path, url)
     path.unlink()
 
 
 def facts_of(job: ServiceJob, order: EditsOrder) -> EditsFacts | None:
     """What is told of a part; None where nothing is yet. Raises TransientError where the storage does not answer."""
-    if not job.files.exists(order.facts_url):
+    if not (job.files.exists(order.facts_url) and job.files.exists(order.url)):
         return None
     try:
         with job.files.fetch_shared(order.facts_url) as copy:
@@ -165,9 +166,12 @@ class InferringRuns:
         return [row for facts in fresh for row in facts.timings]
 
     def is_ready(self, number: int) -> bool:
-        """Whether the edits of a segment are there. Raises TransientError where the storage does not answer."""
-        facts = self._facts.get(number) or facts_of(self.job, self.orders[number])
-        if facts is None or facts.failure is not None:
+        """Whether the edits of a segment are there."""
+        try:
+            facts = self._facts.get(number) or facts_of(self.job, self.orders[number])
+        except TransientError:  # the storage is being restarted
+            return False
+        if facts is None:
             return False
         self._facts[number] = facts
         self.runs.is_done.add(number)
@@ -185,10 +189,11 @@ class InferringRuns:
         self.runs.joined = number
         if self.is_ready(number):
             return
-        facts = facts_of(self.job, order)
-        if facts is not None and facts.failure is not None:
-            self.job.files.discard(order.facts_url)  # the job's next attempt may do better
-            raise facts.failure.error()
+        if self.job.files.exists(order.failure_url):
+            with self.job.files.fetch_shared(order.failure_url) as copy:
+                failure = Failure.model_validate_json(copy.path.read_bytes())
+            self.job.files.discard(order.failure_url)
+            raise failure.error()
         if self.runs.are_all_waiting and self.runs.waited_s > self.job.max_gpu_wait_s:
             raise GpuRunError("no worker of the GPU pool has begun to infer", "see that one is online")
         if self.runs.is_lost(number) and not self.is_ready(number):  # a run writes, then ends
@@ -200,7 +205,7 @@ class InferringRuns:
 
 def tell_failure(job: ServiceJob, order: EditsOrder, error: LipSyncError) -> None:
     """Tell the job that the part can not be made."""
-    put_facts(job, order, EditsFacts(failure=Failure.of(error)))
+    _put(job, order.failure_url, Failure.of(error))
 
 
 def _ignore(_: Progress) -> None:

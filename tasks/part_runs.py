@@ -26,11 +26,11 @@ from prefect.states import Cancelled, Cancelling
 
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.client.retries import retried
+from lipsync_service.names import MOST_PARTS
 from tasks.child_run import RETRY_S, SERVER_LIMIT_S, is_away
 
 _log = logging.getLogger(__name__)
 _UNTAKEN = 2  # runs that wait for a worker, at most
-_AHEAD = 16  # parts beyond the one that is joined next
 _TURN_S = 2.0  # between two questions to Prefect
 _END_S = 5.0  # for a run that is being ordered as the job ends; who orders it cancels it
 
@@ -190,7 +190,7 @@ class PartRuns(Generic[_P]):
             self._reserved.difference_update(fresh)
 
     def _window(self) -> range:
-        return range(self.joined, min(len(self.orders), self.joined + _AHEAD))
+        return range(self.joined, min(len(self.orders), self.joined + MOST_PARTS))
 
     def _see_what_is_ready(self) -> None:
         for number in self._window():

@@ -45,7 +45,7 @@ def encode_segments(
         SupersededError: another attempt has the job.
         LipSyncError: a segment that was rendered here failed, or the output cannot be written.
     """
-    done = {order.number for order in orders if _is_there(render, order)}
+    done = {order.number for order in orders if _looked_for(render, order)}
     with ExitStack() as stack:
         edits = _edits_followed(render, orders[0].inferred, done, helpers, stack)
         is_ready = edits.is_ready if edits else _always
@@ -117,7 +117,11 @@ class _Segments:
         while True:
             if order.number in self._made:
                 return self._made.pop(order.number)
-            brought = bring_segment(self.render.job, order) if _is_there(self.render, order) else None
+            is_there = _looked_for(self.render, order)
+            if is_there is None:  # the storage is being restarted
+                time.sleep(_PAUSE_S)
+                continue
+            brought = bring_segment(self.render.job, order) if is_there else None
             if brought is not None:
                 self.brought += 1
                 self.timings.extend(brought[1])
@@ -180,8 +184,9 @@ def _always(_: int) -> bool:
     return True
 
 
-def _is_there(render: RenderPass, order: SegmentOrder) -> bool:
+def _looked_for(render: RenderPass, order: SegmentOrder) -> bool | None:
+    """Whether the segment is there; None where the storage does not answer."""
     try:
         return is_rendered(render.job, order)
-    except TransientError:  # the storage is being restarted
-        return False
+    except TransientError:
+        return None

@@ -87,7 +87,7 @@ def track_orders(job: ServiceJob, inputs: JobInputs, job_id: UUID) -> tuple[Trac
     wanted = part_count(min(known_s, default=Fraction(0)), longest_s)
     if wanted < 2:
         return ()
-    parts = divided_video(list_frames(inputs.video.path, inputs.video.reading), until_s, wanted)
+    parts = divided_video(list_frames(inputs.video.path, inputs.video.reading, until_s), until_s, wanted)
     stem = f"segments/{job_id}-{inputs.video.sha256()[:16]}-track-{len(parts)}"
     return tuple(
         TrackOrder(
@@ -150,7 +150,10 @@ def have_parts_made(
     with PartRuns(api, orders, done) as runs:
         for order in orders:
             runs.joined = order.number
-            while not _is_there(job, order.url):
+            while not (is_there := _is_there(job, order.url)):
+                if is_there is None:  # the storage is being restarted
+                    time.sleep(_PAUSE_S)
+                    continue
                 if _is_there(job, order.stop_url):
                     return
                 with suppress(TransientError):  # the server is being restarted: this run goes on
@@ -163,7 +166,8 @@ def have_parts_made(
                     make_here(free)
                     runs.is_done.add(free.number)
                     continue
-                if runs.are_all_waiting and runs.waited_s > job.max_gpu_wait_s:
+                is_late = runs.are_all_waiting and runs.waited_s > job.max_gpu_wait_s
+                if is_late and make_here is None:
                     raise GpuRunError("no worker has begun to track the video", "see that one is online")
                 time.sleep(_PAUSE_S)
             runs.is_done.add(order.number)
@@ -173,6 +177,8 @@ def made_parts(
     tracking: Tracking, orders: Sequence[TrackOrder], meter: StageMeter, count: int
 ) -> Iterator[tuple[range, TrackPart | None]]:
     """The parts of the first `count` frames; None for each that nobody has made. `meter` counts what they took."""
+    if orders and _is_there(tracking.job, orders[0].stop_url):  # packets do not tell the frames of the video
+        return
     done = 0
     for order in (order for order in orders if order.first < count):
         done = min(order.stop, count)
@@ -205,7 +211,7 @@ def bring_track(job: ServiceJob, key: str, url: str) -> bool:
 
 def _tracked(tracking: Tracking, order: TrackOrder, meter: StageMeter) -> TrackPart | None:
     video, track_pass = tracking.video, tracking.track_pass
-    listed = list_frames(video.path, video.reading)
+    listed = list_frames(video.path, video.reading, order.until_s)
     work = TrackWork(video, listed, track_pass.tracker, track_pass.generator)
     return work.part(order.frames, meter.clock, _ignore) if order.stop <= len(listed.pts) else None
 
@@ -240,11 +246,12 @@ def _read(path: Path, key: str, order: TrackOrder) -> tuple[TrackPart, tuple[Sta
         return TrackPart(order.frames, track, *states), _TIMINGS.validate_python(told["timings"])
 
 
-def _is_there(job: ServiceJob, url: str) -> bool:
+def _is_there(job: ServiceJob, url: str) -> bool | None:
+    """Whether there is such a file; None where the storage does not answer."""
     try:
         return job.files.exists(url)
-    except TransientError:  # the storage is being restarted
-        return False
+    except TransientError:
+        return None
 
 
 def _ignore(_: Progress) -> None:

@@ -72,7 +72,8 @@ with av.open(sys.argv[1]) as source, av.open(sys.argv[2], "w") as output:
     stream = output.add_stream_from_template(source.streams.video[0])
     for packet in source.demux(video=0):
         if packet.dts is not None:
-            packet.pts, packet.dts, packet.stream = 4 * packet.pts, 4 * packet.dts, stream
+            packet.pts, packet.dts, packet.duration = 4 * packet.pts, 4 * packet.dts, 4 * packet.duration
+            packet.stream = stream
             output.mux(packet)
 """
 

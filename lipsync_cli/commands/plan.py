@@ -193,6 +193,8 @@ def _foretold(costs: "JobCosts", chosen: dict[str, Any]) -> "LongJob":
     from lipsync_service.capacity.long_job import foretell
 
     segment_s = _SEGMENT_S if chosen["segment_seconds"] is None else chosen["segment_seconds"]
+    if 0 < segment_s < 1:
+        raise OptionError(f"segments of {segment_s:g} s are too short", "give 1 or more, or 0 for none")
     cores = chosen["cores"] or len(os.sched_getaffinity(0))
     return foretell(costs.for_clip(chosen["clip_seconds"]), chosen["workers"], segment_s, cores)
 

@@ -58,6 +58,8 @@ def track_part(
     observer: ClipObserver | None,
     clock: StageClock,
     state: ReadArrays | None = None,
+    *,
+    is_counted: bool = True,
 ) -> TrackPart:
     """Track the face in `frames`. `pictures` are those of `frames_to_read`; `state` is that of the part before."""
     follower = tracker.follower(state or None)
@@ -65,7 +67,7 @@ def track_part(
     if not state and frames.start > 0:
         _begin(follower, frames.start - 1, pictures, clock)
     begun = follower.state()
-    track = recorded(tracker, follower, pictures, clock, observer)
+    track = recorded(tracker, follower, pictures, clock, observer, is_counted=is_counted)
     return TrackPart(frames, track, begun, follower.state(), observer.observed() if observer else {})
 
 

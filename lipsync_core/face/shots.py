@@ -15,7 +15,7 @@ from lipsync_core.face.track import Arrays, ReadArrays
 from lipsync_core.media.source_frame import SourceFrame
 
 #: A search costs as much as some six frames in which the face is followed.
-_STRETCH_S = 4
+STRETCH_S = 4
 
 
 class Beginning(Enum):
@@ -52,10 +52,10 @@ class Shots:
 
 def part_starts(frame_pts: NDArray[np.int64], time_base: Fraction) -> NDArray[np.int64]:
     """The numbers of the frames from which a follower may begin; `WARM_UP_FRAMES` are before each."""
-    stretches = frame_pts * time_base.numerator // (_STRETCH_S * time_base.denominator)
+    stretches = frame_pts * time_base.numerator // (STRETCH_S * time_base.denominator)
     starts = np.flatnonzero(np.diff(stretches)) + 1
     return starts[starts >= WARM_UP_FRAMES]
 
 
 def _stretch_of(start_s: Fraction) -> int:
-    return int(start_s // _STRETCH_S)
+    return int(start_s // STRETCH_S)

@@ -82,14 +82,20 @@ def recorded(
     frames: Iterable[SourceFrame],
     clock: StageClock,
     observer: ClipObserver | None,
+    *,
+    is_counted: bool = True,
 ) -> FaceTrack:
-    """The track of the face that `follower`, one of `tracker`, follows through `frames`; see `FaceTracker.track`."""
+    """The track of the face that `follower`, one of `tracker`, follows through `frames`; see `FaceTracker.track`.
+
+    Frames that were tracked before are not counted again.
+    """
+    items = 1 if is_counted else 0
     recorder = TrackRecorder(len(KEPT if tracker.gives_mesh else FIVE_POINTS))
     for frame in frames:
-        with clock.stage("track", items=1, provider=tracker.provider):
+        with clock.stage("track", items=items, provider=tracker.provider):
             face = follower.follow(frame)
             recorder.add(frame, face)
         if observer and face:
-            with clock.stage("analyse", items=1):
+            with clock.stage("analyse", items=items):
                 observer.observe(frame, face)
     return recorder.track(tracker.name)

@@ -30,7 +30,7 @@ class _Ahead(NamedTuple):
 
 
 class FrameMovedError(Exception):
-    """A picture is not where it was said to be."""
+    """A picture is not where it was said to be, or not what it is in the whole."""
 
 
 class FrameReader:
@@ -68,6 +68,8 @@ class FrameReader:
         if taken is None:
             return None
         picture, other_shape = taken
+        if self._is_strict and (picture.is_corrupt or self._stream.damaged):  # it depends on what was decoded before
+            raise FrameMovedError
         if self._position == len(self.times):
             following = self._next_picture()  # tells how long this frame lasts
             self._ahead = None if following is None else self._waiting(following)

@@ -212,6 +212,11 @@ class PictureStream:
         self._pictures = self._whole(self._decode(skip_before=pts))
         return True
 
+    @property
+    def first_time(self) -> int:
+        """When the stream begins, as the file states it, in units of `time_base`; 0 if it does not."""
+        return self._stream.start_time or 0
+
     def packets(self) -> "Iterator[av.Packet[VideoStream]] | None":
         """The packets from the present position on, instead of their pictures; None where their times jump."""
         self._pictures = iter(())

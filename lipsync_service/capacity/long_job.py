@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from lipsync_core.division import part_count
+from lipsync_core.face.shots import STRETCH_S
 from lipsync_service.capacity.costs import JobCosts, Step
+from lipsync_service.names import MOST_PARTS
 
 _START = "start"
 _TRACK, _INFER, _RENDER = "track", "infer", "render"
@@ -43,8 +45,8 @@ class LongJob:
 def foretell(costs: JobCosts, most_workers: int, segment_s: float, cores: float) -> LongJob:
     """The times on 1, 2, 4, ... and `most_workers` workers with one slot and so many cores each.
 
-    Where the costs have steps on the GPU pool, it has as many workers. Nothing else runs. The control plane is no
-    bottleneck: it has seconds of work, and a job of parts minutes.
+    No more than `MOST_PARTS` work at once. Where the costs have steps on the GPU pool, it has as many workers. Nothing
+    else runs. The control plane is no bottleneck: it has seconds of work, and a job of parts minutes.
     """
     parts = part_count(Fraction(costs.clip_s), Fraction(segment_s)) if segment_s else 1
     counts = sorted({most_workers, *(2**power for power in range(20) if 2**power < most_workers)})
@@ -60,7 +62,10 @@ def _time(costs: JobCosts, workers: int, parts: int, cores: float) -> LongJobTim
     divided = {_TRACK, _RENDER, _INFER} if sees_pictures else {_TRACK, _RENDER}
     alone_s = sum(_wall_s(step, cores) for step in costs.steps if step.name not in divided)
     on_gpu_pool = costs.has_gpu_pool
-    track_s = max(_ends([0.0] * parts, _wall_s(steps.get(_TRACK), cores) / parts, workers, start_s, not on_gpu_pool))
+    stretches = max(1, min(parts, int(costs.clip_s / STRETCH_S)))
+    track_s = max(
+        _ends([0.0] * stretches, _wall_s(steps.get(_TRACK), cores) / stretches, workers, start_s, not on_gpu_pool)
+    )
     ready = [0.0] * parts
     if sees_pictures:
         ready = sorted(_ends(ready, _wall_s(infer, cores) / parts, workers, start_s, helps=False))
@@ -70,6 +75,7 @@ def _time(costs: JobCosts, workers: int, parts: int, cores: float) -> LongJobTim
 
 def _ends(ready: Sequence[float], part_s: float, workers: int, start_s: float, helps: bool) -> list[float]:
     """When each part ends that can begin when it is `ready`: the job's own run `helps`, others start anew for each."""
+    workers = min(workers, MOST_PARTS)
     starts_s = [0.0 if helps and len(ready) > 1 and index == 0 else start_s for index in range(workers)]
     if len(ready) == 1:
         starts_s = [0.0]

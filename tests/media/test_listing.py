@@ -1,5 +1,6 @@
 """Packets tell the frames of most files; where they do not, the frames of a part end early instead of being others."""
 
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +17,7 @@ FRAMES = 150
 TOLD = {
     "open groups": ("a.mp4", "libx264", OPEN_GOP),
     "HEVC": ("a.mp4", "libx265", HEVC),
-    "variable rate": ("a.mkv", "libx264", VARIABLE_RATE),
+    "variable rate": ("a.mp4", "libx264", VARIABLE_RATE),
     "one group": ("a.mov", "libx264", ("-g", "600", "-bf", "2")),
     "VP9 with hidden pictures": (
         "a.webm",
@@ -29,6 +30,7 @@ TOLD = {
 NOT_TOLD = {
     "times that may jump": ("a.ts", "libx264", ("-bf", "2", "-g", "40")),
     "times of decoding": ("a.avi", "mpeg4", ("-bf", "2", "-g", "40")),
+    "missing packets, it seems": ("a.mkv", "libx264", VARIABLE_RATE),
     "a still image": ("a.png", "png", ("-frames:v", "1", "-update", "1")),
 }
 
@@ -76,6 +78,41 @@ def test_the_part_ends_in_which_a_picture_is_missing(make_video: MakeVideo, ffmp
     assert (len(told), len(decoded(path))) == (FRAMES, FRAMES - 1)
     found = {part: len(listed(path, range(*part))) for part in pairwise([0, 40, 80, 120, FRAMES])}
     assert found[80, 120] < 40
+
+
+def test_pictures_that_depend_on_those_before_are_not_taken_from_a_part(
+    make_video: MakeVideo, ffmpeg: Ffmpeg, tmp_path: Path
+) -> None:
+    """A damaged picture is mended from what was decoded before it, which after a seek is something else."""
+    path = tmp_path / "damaged.mkv"
+    ffmpeg(
+        "-i",
+        make_video("a.mkv", "-g", "250", "-bf", "2", frames=FRAMES),
+        "-c",
+        "copy",
+        "-bsf:v",
+        "noise=amount=30000",
+        path,
+    )
+    whole, told = decoded(path), list_frames(path, Reading()).pts
+    for first, stop in pairwise([0, 40, 80, 120, len(told)]):
+        found = listed(path, range(first, stop))
+        assert found == whole[first:stop] or len(found) != stop - first
+
+
+def test_no_frames_are_listed_where_a_packet_is_missing(make_video: MakeVideo, ffmpeg: Ffmpeg, tmp_path: Path) -> None:
+    path = tmp_path / "lost.mkv"
+    whole = make_video("a.mkv", "-g", "50", "-bf", "0", frames=FRAMES)
+    ffmpeg("-i", whole, "-c", "copy", "-bsf:v", "noise=drop='eq(n,70)'", path)
+    assert len(list_frames(whole, Reading()).pts) == FRAMES
+    assert list_frames(path, Reading()).pts == ()
+
+
+def test_no_more_is_listed_than_is_needed(make_video: MakeVideo) -> None:
+    path = make_video("a.mp4", "-g", "25", "-bf", "2", frames=300)
+    whole, some = list_frames(path, Reading()).pts, list_frames(path, Reading(), Fraction(4)).pts
+    assert 100 < len(some) < 200
+    assert some == whole[: len(some)]
 
 
 def test_a_list_that_is_too_short_gives_one_frame_more(make_video: MakeVideo) -> None:

@@ -1,7 +1,7 @@
 """Parts of long jobs without Prefect: machines that share only a folder make the track and the edits of one machine."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
@@ -26,8 +26,9 @@ from tests.wav2lip_weights import home_with
 
 pytest.importorskip("prefect", reason="the extra service is not installed")
 from lipsync_service.errors import GpuRunError, SupersededError
+from lipsync_service.storage.storage import Storage
 from tasks import gpu_pool
-from tasks.edit_parts import EditsOrder, InferringRuns, edits_orders, facts_of, make_edits, tell_failure
+from tasks.edit_parts import EditsFacts, EditsOrder, InferringRuns, edits_orders, make_edits, tell_failure
 from tasks.edits import kept_or_inferred_edits, left_to_others
 from tasks.inference import InferenceJob, hear, load_gpu_pool_parts, open_inference
 from tasks.job import Inferred, ServiceJob
@@ -187,6 +188,37 @@ def test_no_job_waits_for_ever_for_workers_that_are_not_there(jobs: Jobs) -> Non
             have_parts_made(job, orders, Pool(room=0), lambda: None, make_here=None)
 
 
+def test_a_storage_that_is_away_for_a_moment_costs_no_part(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, made = 0, []
+
+    def exists(self: Storage, url: str) -> bool:
+        nonlocal looks
+        looks += 1
+        if looks % 3 == 2:
+            raise TransientError("the S3 server starts")
+        return look(self, url)
+
+    def make_here(order: TrackOrder) -> None:
+        made.append(order.number)
+        make(inference, order)
+
+    with jobs.opened("first", VISEME) as inference:
+        job = replace(inference.job, max_gpu_wait_s=0.0)  # it is for workers, and this run needs none
+        orders = track_orders(job, inference.inputs, JOB)
+        look = Storage.exists
+        monkeypatch.setattr("tasks.track_parts._is_there", partial(_told, exists))
+        monkeypatch.setattr(Storage, "exists", look)
+        have_parts_made(job, orders, Pool(room=0), lambda: None, make_here)
+    assert sorted(made) == [0, 1, 2]
+
+
+def _told(exists: Callable[[Storage, str], bool], job: ServiceJob, url: str) -> bool | None:
+    try:
+        return exists(cast(Storage, job.files), url)
+    except TransientError:
+        return None
+
+
 def test_an_attempt_that_has_lost_its_job_waits_no_more(jobs: Jobs) -> None:
     def superseded() -> None:
         raise SupersededError("another attempt has the job")
@@ -294,7 +326,19 @@ def test_the_error_of_a_part_is_raised_for_the_job(orders: tuple[ServiceJob, tup
     assert not inferring.is_ready(1)
     with pytest.raises(ModelError, match="the network fails"):
         inferring.look_after(1)
-    inferring.look_after(1)  # the next attempt may do better
+    inferring.look_after(1)  # it is told once, and no other attempt of the job hears of it
+
+
+def test_edits_whose_rows_have_gone_are_not_ready(orders: tuple[ServiceJob, tuple[EditsOrder, ...]]) -> None:
+    job, parts = orders
+    inferring = InferringRuns(job, parts, PartRuns(Pool(room=9), parts, set()))
+    files = [Path(url.removeprefix("file://")) for url in (parts[0].url, parts[0].facts_url)]
+    files[0].parent.mkdir(parents=True, exist_ok=True)
+    files[0].touch()
+    files[1].write_text(EditsFacts(timings=()).model_dump_json())
+    assert inferring.is_ready(0)
+    files[0].unlink()
+    assert not InferringRuns(job, parts, PartRuns(Pool(room=9), parts, set())).is_ready(0)
 
 
 def test_segments_wait_for_their_edits() -> None:
@@ -321,7 +365,7 @@ def test_a_run_that_infers_a_part_tells_the_job_why_it_fails(
     monkeypatch.setattr(gpu_pool, "fetch_inputs", failing)
     with pytest.raises(TransientError):  # another run may do better
         gpu_pool.infer_a_part(job, cast(Any, None), parts[0])
-    assert facts_of(job, parts[0]) is None
+    assert not job.files.exists(parts[0].failure_url)
     with pytest.raises(ModelError):
         gpu_pool.infer_a_part(job, cast(Any, None), parts[0])
     inferring = InferringRuns(job, parts, PartRuns(Pool(room=9), parts, set()))

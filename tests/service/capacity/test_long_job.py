@@ -41,6 +41,11 @@ def test_more_workers_than_parts_help_no_more() -> None:
     assert found[64].render_s == pytest.approx(31)
 
 
+def test_sixteen_parts_are_at_work_at_most() -> None:
+    found = times(PLAIN, 64, segment_s=10.0)
+    assert found[16].wall_s == found[64].wall_s < found[8].wall_s
+
+
 def test_a_job_that_is_not_cut_takes_as_long_on_any_number_of_workers() -> None:
     for segment_s in (0.0, 600.0, 3600.0):
         assert len({time.wall_s for time in times(PLAIN, 8, segment_s).values()}) == 1
