@@ -99,11 +99,11 @@ def track_by_processes(
         return None
     with PartProcesses(_Parts(work, parts), jobs) as processes:
         waits = Waits(processes.in_order(clock, progress))
-        joined = join_parts(work, zip(parts, _until_missing(waits), strict=False), clock, progress)
-    is_whole = joined is not None and len(joined[0]) == parts[-1].stop
-    rows = processes.timings if is_whole else [replace(row, items=0) for row in processes.timings]
+        there = zip(parts, _until_missing(waits), strict=False)
+        joined = join_parts(work, there, parts[-1].stop, clock, progress)
+    rows = processes.timings if joined else [replace(row, items=0) for row in processes.timings]
     clock.absorb(rows, waits.waited_s)
-    return joined if is_whole else None
+    return joined
 
 
 def _until_missing(parts: Iterable[TrackPart | None]) -> Iterator[TrackPart]:
@@ -115,7 +115,11 @@ def _until_missing(parts: Iterable[TrackPart | None]) -> Iterator[TrackPart]:
 
 
 def join_parts(
-    work: TrackWork, parts: Iterable[tuple[range, TrackPart | None]], clock: StageClock, progress: ProgressCallback
+    work: TrackWork,
+    parts: Iterable[tuple[range, TrackPart | None]],
+    frames_of_all: int,
+    clock: StageClock,
+    progress: ProgressCallback,
 ) -> tuple[FaceTrack, Arrays] | None:
     """The track of all `parts`, and the findings in them. Those that are not there are made, also where one is wrong.
 
@@ -124,7 +128,7 @@ def join_parts(
     Raises:
         InputError: the video cannot be read.
     """
-    made = JoinedParts(work.generator.observer())
+    made = JoinedParts(work.generator.observer(), frames_of_all)
     for frames, part in parts:
         if part is None or not made.goes_on_with(part):
             _log.debug("%s: %s is tracked here", work.video.path, frames)
@@ -134,7 +138,8 @@ def join_parts(
             _log.debug("%s: its packets do not tell its frames", work.video.path)
             return None
         made.add(part)
-    return (made.track(), made.findings()) if made.ended else None
+    track = made.track()
+    return None if track is None else (track, made.findings())
 
 
 def divided_video(listed: FrameList, until_s: Fraction | None, parts: int) -> tuple[range, ...]:

@@ -112,7 +112,7 @@ class TrackPass:
     ) -> tuple[FaceTrack, Arrays] | None:
         work = self._work(video, extent_s, clock)
         count = frames_until(work.listed, extent_s)
-        return join_parts(work, made(count), clock, progress) if count else None
+        return join_parts(work, made(count), count, clock, progress) if count else None
 
     def _work(self, video: SourceVideo, extent_s: Fraction | None, clock: StageClock) -> TrackWork:
         with clock.stage("probe"):

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from lipsync_core.face.shots import part_starts
 from lipsync_core.face.track import Arrays, FaceTrack, ReadArrays
 from lipsync_core.face.tracker import ClipObserver, FaceTracker, Follower, recorded
 from lipsync_core.media.source_frame import SourceFrame
+
+_PER_FRAME = ("frame_pts", "boxes", "scores", "landmarks", "covered")  # arrays of a track, with a row a frame
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,26 +85,32 @@ def _begin(follower: Follower, first: int, pictures: Iterator[SourceFrame], cloc
 
 
 class JoinedParts:
-    """Joins the parts of a track, in order."""
+    """Joins the parts of a track, in order. Each is copied to its place at once, so that nothing is there twice."""
 
-    def __init__(self, observer: ClipObserver | None) -> None:
-        """`observer` takes in what those of the parts have seen."""
+    def __init__(self, observer: ClipObserver | None, frames: int) -> None:
+        """`observer` takes in what those of the parts have seen; `frames` are those of all parts."""
         self._observer = observer
-        self._tracks: list[FaceTrack] = []
+        self._frames = frames
+        self._arrays: dict[str, NDArray[Any]] = {}
+        self._last: FaceTrack | None = None
+        self._done = 0  # frames
         self.ended: Arrays = {}  # the follower's state after the last part
 
     def goes_on_with(self, part: TrackPart) -> bool:
         """Whether `part` is what the follower of the parts so far would have come to."""
         begun, ended = part.begun, self.ended
-        is_first = not self._tracks
-        return is_first or (
+        return self._last is None or (
             begun.keys() == ended.keys() and all(np.array_equal(begun[name], ended[name]) for name in begun)
         )
 
     def add(self, part: TrackPart) -> None:
         """Add the next part."""
-        self._tracks.append(part.track)
-        self.ended = part.ended
+        for name in _PER_FRAME:
+            rows = getattr(part.track, name)
+            if name not in self._arrays:
+                self._arrays[name] = np.zeros((self._frames, *rows.shape[1:]), rows.dtype)
+            self._arrays[name][part.frames.start : part.frames.stop] = rows
+        self._last, self._done, self.ended = part.track, part.frames.stop, part.ended
         if self._observer is not None:
             self._observer.absorb(part.observed)
 
@@ -109,14 +118,16 @@ class JoinedParts:
         """Those of the observer in all parts."""
         return self._observer.findings() if self._observer else {}
 
-    def track(self) -> FaceTrack:
-        """The track of all frames."""
-        last = self._tracks[-1]
+    def track(self) -> FaceTrack | None:
+        """The track of all frames; None where parts are missing."""
+        if self._last is None or self._done < self._frames:
+            return None
+        rows = self._arrays
         return replace(
-            last,
-            frame_pts=np.concatenate([part.frame_pts for part in self._tracks]),
-            boxes=np.concatenate([part.boxes for part in self._tracks]),
-            scores=np.concatenate([part.scores for part in self._tracks]),
-            landmarks=np.concatenate([part.landmarks for part in self._tracks]),
-            covered=np.concatenate([part.covered for part in self._tracks]),
+            self._last,
+            frame_pts=rows["frame_pts"],
+            boxes=rows["boxes"],
+            scores=rows["scores"],
+            landmarks=rows["landmarks"],
+            covered=rows["covered"],
         )

@@ -49,14 +49,16 @@ def made(tracker: FaceTracker, frames: list[SourceFrame], part: range, state: Re
 
 def in_parts(tracker: FaceTracker, frames: list[SourceFrame], most: int = 9) -> tuple[FaceTrack, list[range]]:
     """The track, and the parts that had to be made again."""
-    whole, again = JoinedParts(None), []
+    whole, again = JoinedParts(None, len(frames)), []
     for frames_of_part in parts_of(frames, most):
         part = made(tracker, frames, frames_of_part)
         if not whole.goes_on_with(part):
             again.append(frames_of_part)
             part = made(tracker, frames, frames_of_part, whole.ended)
         whole.add(part)
-    return whole.track(), again
+    track = whole.track()
+    assert track is not None
+    return track, again
 
 
 def assert_same(one: FaceTrack, other: FaceTrack) -> None:
