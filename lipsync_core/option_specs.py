@@ -119,7 +119,7 @@ _SPECS = (
     ),
     OptionSpec(
         "jobs",
-        "Render the movie in segments, N at a time, each by a process of its own; 1: as a whole, by this one.",
+        "Track and render in parts, N at a time, each by a process of its own; 1: as a whole, by this one.",
         unset="as cores and memory allow",
     ),
     OptionSpec(
