@@ -1,5 +1,6 @@
 """Media for the tests: made on the spot, or the real clips of `shared_files`."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -58,6 +59,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith("tests/stack/") or "s3_server" in getattr(item, "fixturenames", ()):
             item.add_marker(servers.starts_servers)
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector, and so the memory of all forks, away from what thousands of tests are made of."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
