@@ -19,45 +19,19 @@ from tasks.edits import infer_part, open_edits
 from tasks.failure import Failure
 from tasks.inference import InferenceJob
 from tasks.job import EditsReference, Inferred, ServiceJob, TrackReference
+from tasks.part_order import PartOrder
 from tasks.part_runs import PartRuns
 from tasks.stage_log import StageMeter
 
 _TRIES = 3  # of a part whose run ends without it
 
 
-class EditsOrder(BaseModel):
+class EditsOrder(PartOrder):
     """What a run needs to infer the edits of one segment, beside the job's request."""
 
-    model_config = ConfigDict(frozen=True)
-
-    kind: Literal["edits"] = "edits"
-    number: int  # from 0
-    count: int
-    first: int  # output frame
-    stop: int
+    kind: Literal["infer part"] = "infer part"
     track: TrackReference
-    url: str  # of the edits
     failure_url: str  # of a file that says why there are none, for this attempt of the job alone
-
-    @property
-    def frames(self) -> range:
-        """Its frames of the output."""
-        return range(self.first, self.stop)
-
-    @property
-    def facts_url(self) -> str:
-        """Of the second file, which is written last."""
-        return f"{self.url}.json"
-
-    @property
-    def stage(self) -> str:
-        """Its name in logs and in the ledger."""
-        return f"infer part {self.number}"
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """See `PartOrder`."""
-        return {"order": self.model_dump(mode="json")}
 
 
 class EditsFacts(BaseModel):

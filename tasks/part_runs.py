@@ -14,7 +14,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Generic, Protocol, TypeVar, cast
 from uuid import UUID
 
 from prefect import runtime
@@ -28,6 +28,7 @@ from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.client.retries import retried
 from lipsync_service.names import MOST_PARTS
 from tasks.child_run import RETRY_S, SERVER_LIMIT_S, is_away
+from tasks.part_order import PartOrder
 
 _log = logging.getLogger(__name__)
 _UNTAKEN = 2  # runs that wait for a worker, at most
@@ -41,26 +42,6 @@ class RunPhase(Enum):
     WAITING = "waiting"  # for a worker
     AT_WORK = "at work"
     ENDED = "ended"
-
-
-class PartOrder(Protocol):
-    """What a run needs to do a part."""
-
-    @property
-    def number(self) -> int:
-        """From 0."""
-
-    @property
-    def count(self) -> int:
-        """Of all parts."""
-
-    @property
-    def stage(self) -> str:
-        """Its name in logs, in the ledger and in the UI."""
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """Those of its run, beside the request and the attempt."""
 
 
 _P = TypeVar("_P", bound=PartOrder)

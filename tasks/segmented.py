@@ -32,7 +32,7 @@ class Helpers:
     """What a job needs of Prefect while it renders segments."""
 
     api: RunsApi
-    inferring: RunsApi | None  # for runs that infer the edits of segments
+    inferring: RunsApi  # for runs that infer the edits of segments
     check: Callable[[], None]  # raises SupersededError where this attempt has lost the job
 
 
@@ -66,7 +66,7 @@ def _edits_followed(
 ) -> InferringRuns | None:
     """The runs that infer the edits of the segments, begun; None where the edits are there."""
     orders = edits_orders(render.job, render.plan, inferred)
-    if not orders or helpers.inferring is None:
+    if not orders:
         return None
     kept = {order.number for order in orders if is_inferred(render.job, order)}
     runs = stack.enter_context(PartRuns(helpers.inferring, orders, rendered | kept))

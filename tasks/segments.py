@@ -7,7 +7,7 @@ rendered, and a segment that two machines render is written twice, the same.
 import shutil
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -26,6 +26,7 @@ from lipsync_service.errors import ObjectMissingError
 from tasks.edit_parts import PartEdits
 from tasks.edits import open_edits
 from tasks.job import EditsReference, Inferred, ServiceJob
+from tasks.part_order import PartOrder
 from tasks.rendering import RenderPass
 from tasks.stage_log import StageMeter
 from tasks.tracks import read_clip
@@ -34,39 +35,12 @@ from tasks.tracks import read_clip
 _MADE_BY = f"lipsync {version('lipsync')}, PyAV {version('av')}"
 
 
-class SegmentOrder(BaseModel):
+class SegmentOrder(PartOrder):
     """What a run needs to render one segment, beside the job's request."""
 
-    model_config = ConfigDict(frozen=True)
-
     kind: Literal["segment"] = "segment"
-    number: int  # from 0
-    count: int
-    first: int  # output frame
-    stop: int
-    url: str  # of the segment's file
     inferred: Inferred
     encoder: EncoderChoice
-
-    @property
-    def frames(self) -> range:
-        """Its frames of the output."""
-        return range(self.first, self.stop)
-
-    @property
-    def facts_url(self) -> str:
-        """Of the second file, which is written last."""
-        return f"{self.url}.json"
-
-    @property
-    def stage(self) -> str:
-        """Its name in logs and in the ledger."""
-        return f"segment {self.number}"
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """See `PartOrder`."""
-        return {"order": self.model_dump(mode="json")}
 
 
 class SegmentFacts(BaseModel):

@@ -13,15 +13,15 @@ from contextlib import suppress
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from lipsync_core.clock import StageTiming
 from lipsync_core.division import part_count
-from lipsync_core.errors import TransientError
+from lipsync_core.errors import LipSyncError, TransientError
 from lipsync_core.face.parts import TrackPart
 from lipsync_core.face.store import named, of_name, track_arrays, track_of
 from lipsync_core.media.listing import list_frames
@@ -32,6 +32,7 @@ from lipsync_core.tracking import extent_of
 from lipsync_service.errors import GpuRunError, ObjectMissingError
 from tasks.inference import Tracking
 from tasks.job import JobInputs, ServiceJob
+from tasks.part_order import PartOrder
 from tasks.part_runs import PartRuns, RunsApi
 from tasks.stage_log import StageMeter
 
@@ -39,38 +40,16 @@ _PAUSE_S = 0.3  # between two looks for a part that a run is at
 _TIMINGS = TypeAdapter(tuple[StageTiming, ...])
 
 
-class TrackOrder(BaseModel):
+class TrackOrder(PartOrder):
     """What a run needs to track a part of a video, beside the job's request."""
 
-    model_config = ConfigDict(frozen=True)
-
-    kind: Literal["track"] = "track"
-    number: int  # from 0
-    count: int
-    first: int  # source frame
-    stop: int
+    kind: Literal["track part"] = "track part"
     until_s: Fraction | None  # how much of the video the whole track covers; None: all of it
-    url: str  # of the part's file
-
-    @property
-    def frames(self) -> range:
-        """Its frames of the source."""
-        return range(self.first, self.stop)
 
     @property
     def stop_url(self) -> str:
         """Of a file that says that no parts are needed, or none can be made."""
         return f"{self.url.rpartition('-')[0]}-stop"
-
-    @property
-    def stage(self) -> str:
-        """Its name in logs and in the ledger."""
-        return f"track part {self.number}"
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """See `PartOrder`."""
-        return {"order": self.model_dump(mode="json")}
 
 
 def track_orders(job: ServiceJob, inputs: JobInputs, job_id: UUID) -> tuple[TrackOrder, ...]:
@@ -192,7 +171,7 @@ def made_parts(
 
 def drop_parts(job: ServiceJob, orders: Sequence[TrackOrder]) -> None:
     """Remove the parts of a track that is kept; what the storage does not remove now goes with its age."""
-    with suppress(TransientError):
+    with suppress(LipSyncError):
         for url in (*(order.url for order in orders), *{order.stop_url for order in orders}):
             job.files.discard(url)
 
