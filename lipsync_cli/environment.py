@@ -12,6 +12,7 @@ import click
 
 from lipsync_cli.job_options import job_option
 from lipsync_cli.ledger import OWN
+from lipsync_core.provenance.settings import SigningSettings
 
 #: Where `make up` in the present folder writes the addresses of its service.
 SERVICE_FILE = Path(".lipsync") / "service.env"
@@ -72,6 +73,16 @@ def start_no_blas_threads() -> None:
     A job uses none. They would spin for some 30 ms each when NumPy is imported, and again after each fork.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def signing_settings() -> SigningSettings:
+    """Who signs movies: the certificate, the key and the time stamp server of the environment."""
+    certificate = os.environ.get("LIPSYNC_SIGNING_CERTIFICATE")
+    return SigningSettings(
+        certificate=Path(certificate) if certificate else None,
+        key=os.environ.get("LIPSYNC_SIGNING_KEY") or None,
+        timestamp_url=os.environ.get("LIPSYNC_SIGNING_TIMESTAMP_URL") or None,
+    )
 
 
 def is_service_named() -> bool:

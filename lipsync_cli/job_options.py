@@ -46,12 +46,13 @@ def job_option(name: str, **settings: Any) -> Callable[[_Command], _Command]:
     if spec.unset:
         own["show_default"] = spec.unset
     if isinstance(default, bool):
-        own["is_flag"] = True
+        own |= {"is_flag": True, "default": default}
     elif default is not None:
         own["default"] = default
     if spec.choices and "metavar" not in settings:
         own["type"] = click.Choice(spec.choices)
-    return click.option(f"--{name.removesuffix('_s').replace('_', '-')}", name, **{**own, **settings})
+    given = f"--{spec.option}/--no-{spec.option}" if default is True else f"--{spec.option}"
+    return click.option(given, name, **{**own, **settings})
 
 
 def _default(name: str) -> object:

@@ -18,6 +18,7 @@ from lipsync_cli.commands.probe import probe
 from lipsync_cli.commands.report import report
 from lipsync_cli.commands.run import run
 from lipsync_cli.commands.submit import submit
+from lipsync_cli.commands.verify import verify
 from lipsync_cli.environment import is_debug
 from lipsync_cli.exit_statuses import SUCCESS, exit_table_text
 from lipsync_cli.failures import report_failure, write_stdout
@@ -63,7 +64,7 @@ def cli(ctx: click.Context) -> None:
         write_stdout(ctx.get_help())
 
 
-for command in (run, submit, batch, jobs, probe, models, report, plan, bench, gc, doctor):
+for command in (run, submit, batch, jobs, probe, verify, models, report, plan, bench, gc, doctor):
     cli.add_command(command)
 
 

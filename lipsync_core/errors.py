@@ -21,6 +21,11 @@
     │   ├── ModelMismatchError                 MODEL_MISMATCH
     │   └── LicenceError                       LICENCE_NOT_ACCEPTED
     ├── MemoryShortageError           exit 11  OUT_OF_MEMORY
+    ├── ProvenanceError               exit 13  PROVENANCE_INVALID
+    │   ├── SigningSetupError                  SIGNING_SETUP
+    │   ├── SigningError                       SIGNING_FAILED
+    │   ├── UnsignedError                      PROVENANCE_MISSING
+    │   └── AlteredError                       PROVENANCE_ALTERED
     └── TransientError                exit 75  TRANSIENT      (the only one worth a retry)
         ├── ModelServerDownError               MODEL_SERVER_DOWN
         └── ModelServerBusyError               MODEL_SERVER_BUSY
@@ -180,6 +185,37 @@ class MemoryShortageError(LipSyncError):
 
     code = "OUT_OF_MEMORY"
     exit_status = 11
+
+
+class ProvenanceError(LipSyncError):
+    """A movie can not say how it was made, or what it says can not be believed."""
+
+    code = "PROVENANCE_INVALID"
+    exit_status = 13
+
+
+class SigningSetupError(ProvenanceError):
+    """The certificate or the key that is to sign cannot be used."""
+
+    code = "SIGNING_SETUP"
+
+
+class SigningError(ProvenanceError):
+    """A finished movie was not signed; it is whole, and lies where it was wanted."""
+
+    code = "SIGNING_FAILED"
+
+
+class UnsignedError(ProvenanceError):
+    """The file carries no content credentials."""
+
+    code = "PROVENANCE_MISSING"
+
+
+class AlteredError(ProvenanceError):
+    """The file is not as it was signed."""
+
+    code = "PROVENANCE_ALTERED"
 
 
 class TransientError(LipSyncError):

@@ -20,7 +20,7 @@ from lipsync_core.media.concatenation import Concatenation, PictureTimes
 from lipsync_core.media.decode import SourceFrame
 from lipsync_core.media.encode import MovieStream, PictureSpec
 from lipsync_core.media.extras import Chapter
-from lipsync_core.media.mux import MovieFile, MovieTracks, MovieWriter
+from lipsync_core.media.mux import Finish, MovieFile, MovieTracks, MovieWriter
 from lipsync_core.media.sound import AudioCut
 from lipsync_core.media.soundtrack import check_soundtrack
 from lipsync_core.movie_pictures import MoviePictures, WrittenPictures
@@ -41,6 +41,7 @@ class MovieRequest:
     options: JobOptions
     encoder: EncoderChoice
     labels: Mapping[str, str]  # see `output_labels`
+    finish: Finish | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ def _tracks(plan: ClipPlan, request: MovieRequest) -> MovieTracks:
     title = plan.video.info.extras.title
     labels = {**request.labels, **({"title": title} if title else {})}
     sound = output_sound(request.audio, plan.timeline, request.options)
-    return MovieTracks(sound, request.options.audio_codec, labels, _chapters(plan, request.options))
+    return MovieTracks(sound, request.options.audio_codec, labels, _chapters(plan, request.options), request.finish)
 
 
 def _written(

@@ -175,6 +175,7 @@ _SPECS = (
         unset=_OWN_CHOICE,
     ),
     OptionSpec("audio_track", "Which of AUDIO's tracks, in the same way.", unset=_OWN_CHOICE),
+    OptionSpec("provenance", "Sign the result, and say in its metadata that a model has changed it."),
     OptionSpec(
         "min_synced",
         "Fail when a smaller share of the frames (0 to 1) gets synced; at 0, when none does.",

@@ -72,6 +72,7 @@ class JobOptions:
     end_s: Fraction | None = None  # of the result, exclusive
     video_track: str | None = None  # a number, from 0, or a language; None: by the file's own marks
     audio_track: str | None = None
+    provenance: bool = True  # the movie is signed, and says in metadata how it was made
     min_synced: float = 0.0  # share of output frames, 0..1; at 0 one frame is enough
 
     def __post_init__(self) -> None:

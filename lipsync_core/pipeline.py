@@ -27,18 +27,28 @@ from lipsync_core.media.probe import require_audio
 from lipsync_core.memory import give_free_memory_back, peak_resident_bytes
 from lipsync_core.models.store import ModelStore
 from lipsync_core.movie import MovieRequest, WrittenMovie, check_sound, enhancer_name, output_labels, write_movie
+from lipsync_core.movie_signer import MovieSigner, audio_input, statement_of, video_input
 from lipsync_core.options import JobOptions
+from lipsync_core.provenance.credential import SigningCredential, open_credential
 from lipsync_core.providers import provider_account
 from lipsync_core.render import blended_frames, ordered_frames
-from lipsync_core.report import JobReport, ProgressCallback
+from lipsync_core.report import JobReport, ProgressCallback, Provenance
 from lipsync_core.segment_jobs import chosen_jobs, movie_of_segments
 from lipsync_core.segment_work import SegmentWork, WholeEdits
 from lipsync_core.shortage import memory_shortage_told
-from lipsync_core.source_video import SourceVideo
+from lipsync_core.source_video import SourceVideo, input_sha256
 from lipsync_core.threads import no_thread_pools
 from lipsync_core.timeline import source_s_needed
 from lipsync_core.tracking import TrackedClip, TrackPass
 from lipsync_core.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class _Writing:
+    """The encoder of a movie, and the signer; None: it is not signed."""
+
+    encoder: EncoderChoice
+    signer: MovieSigner | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +115,9 @@ def _run(job: _Job, loaded: JobParts | None) -> JobReport:
         require_audio(job.audio, job.options.audio_track)
         check_sound(job.audio, job.output.suffix, job.options)
         encoder = choose_encoder(job.options, delivery(video.info, job.options).picture)
+        credential = _credential(job)
+    with job.clock.stage("hash"):
+        video = replace(video, known_sha256=video.sha256())
     with job.clock.stage("load models"):
         parts = loaded or load_parts(job.options, ModelStore(job.workspace.models), job.execution, job.clock)
     heard = listen(parts.inference.generator, job.audio, job.options, job.clock)
@@ -116,8 +129,26 @@ def _run(job: _Job, loaded: JobParts | None) -> JobReport:
         give_free_memory_back()  # of the decoder, whose large blocks of other sizes the encoder cannot use
     with job.clock.stage("plan"):
         plan, conditions = _planned(job, video, clip, heard, parts.rendering.painting)
-    written, jobs = _render(job, plan, parts, conditions, encoder)
-    return _report(job, parts, plan, written, jobs)
+    signer = None if credential is None else _signer(job, plan, parts, credential)
+    written, jobs = _render(job, plan, parts, conditions, _Writing(encoder, signer))
+    return replace(_report(job, parts, plan, written, jobs), provenance=signer.told if signer else Provenance())
+
+
+def _credential(job: _Job) -> SigningCredential | None:
+    """What signs the movie; None where it shall not be signed."""
+    if not job.options.provenance:
+        return None
+    return open_credential(job.workspace.signing, job.workspace.signing_folder)
+
+
+def _signer(job: _Job, plan: ClipPlan, parts: JobParts, credential: SigningCredential) -> MovieSigner:
+    with job.clock.stage("hash"):
+        audio_sha256 = input_sha256(job.audio)
+    inputs = (
+        video_input(job.video, job.video.name, plan.video.sha256()),
+        audio_input(job.audio, job.audio.name, audio_sha256),
+    )
+    return MovieSigner(credential, job.output.name, inputs, statement_of(plan, parts.rendering), job.clock)
 
 
 def _planned(
@@ -144,12 +175,13 @@ def _planned_as_upstream(
 
 
 def _render(
-    job: _Job, plan: ClipPlan, parts: JobParts, conditions: Conditions, encoder: EncoderChoice
+    job: _Job, plan: ClipPlan, parts: JobParts, conditions: Conditions, writing: _Writing
 ) -> tuple[WrittenMovie, int]:
     """The movie, and how many processes have rendered its segments: 1 where this one has rendered it as a whole."""
     inference = plan_inference(plan, parts.inference, conditions)
-    request = MovieRequest(job.output, job.audio, job.options, encoder, output_labels(parts.rendering))
-    jobs = chosen_jobs(job.execution.jobs, plan, parts, encoder)
+    labels = output_labels(parts.rendering)
+    request = MovieRequest(job.output, job.audio, job.options, writing.encoder, labels, writing.signer)
+    jobs = chosen_jobs(job.execution.jobs, plan, parts, writing.encoder)
     if jobs > 1:
         with job.clock.stage("infer"):
             edits = np.stack(list(infer_edits((), inference, job.clock)))

@@ -13,6 +13,7 @@ from lipsync_core.execution import ProviderChoice
 if TYPE_CHECKING:  # they import PyAV, and the command line's help shall not
     from lipsync_core.decoder_choice import DecoderChoice
     from lipsync_core.encoder_choice import EncoderChoice
+    from lipsync_core.errors import SigningError
 
 
 class Outcome(IntEnum):
@@ -57,6 +58,26 @@ ProgressCallback = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Provenance:
+    """How a movie says how it was made."""
+
+    signer: str = ""  # organisation and common name of the certificate; empty: nobody has signed
+    is_self_made: bool = False  # the certificate
+    source: str = "none"  # of the video's own credentials: none, valid, altered
+    error: "SigningError | None" = None  # why nobody has signed, though it was asked for
+
+    @property
+    def account(self) -> str:
+        """In one line: "signed by ...", "not signed: ..."."""
+        if self.error is not None:
+            return f"not signed: {self.error.code}: {self.error.message}"
+        if not self.signer:
+            return "not signed, as was asked for"
+        source = "" if self.source == "none" else f"; the video's own credentials: {self.source}"
+        return f"signed by {self.signer}{source}"
+
+
+@dataclass(frozen=True, slots=True)
 class JobReport:
     """The report of one finished job."""
 
@@ -83,6 +104,7 @@ class JobReport:
     cpu_s: float
     peak_rss_bytes: int
     dropped: tuple[str, ...] = ()  # what the source holds and the movie does not: "2 subtitle tracks"
+    provenance: Provenance = Provenance()
     jobs: int = 1  # how many processes have rendered segments of the movie side by side
     changes: tuple[str, ...] = ()  # of pixels before they are encoded, edited or not: "10 to 8 bits"
 

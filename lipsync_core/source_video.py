@@ -83,10 +83,17 @@ class SourceVideo:
         Raises:
             InputMissingError: the file cannot be read.
         """
-        if self.known_sha256 is not None:
-            return self.known_sha256
-        try:
-            with self.path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as exc:
-            raise InputMissingError(f"{self.path} cannot be read: {exc.strerror}") from exc
+        return self.known_sha256 or input_sha256(self.path)
+
+
+def input_sha256(path: Path) -> str:
+    """64 hex digits over all bytes of an input.
+
+    Raises:
+        InputMissingError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as exc:
+        raise InputMissingError(f"{path} cannot be read: {exc.strerror}") from exc

@@ -1,17 +1,25 @@
 """The folders of models and cached face tracks on this machine."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import platformdirs
 
+from lipsync_core.provenance.settings import SigningSettings
+
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """The two folders that outlive a job; both are made when first needed."""
+    """The folders that outlive a job, each made when first needed; and who signs the movies made here."""
 
     models: Path
     cache: Path
+    signing: SigningSettings = field(default_factory=SigningSettings)
+
+    @property
+    def signing_folder(self) -> Path:
+        """Of the self-made certificate."""
+        return self.models.parent / "signing"
 
     @classmethod
     def default(cls) -> "Workspace":

@@ -1,7 +1,7 @@
 """`lipsync run`: does one job on this machine, from a video and a sound file to a movie."""
 
 from contextlib import ExitStack
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from lipsync_cli.environment import (
     model_server_option,
     model_server_wait_option,
     rules_of_reading,
+    signing_settings,
     start_no_blas_threads,
 )
 from lipsync_cli.failures import write_stdout
@@ -66,6 +67,7 @@ _FILE = LocalFile()
 @job_option("end_s")
 @job_option("video_track")
 @job_option("audio_track")
+@job_option("provenance")
 @job_option("min_synced")
 @isolate_option
 @cores_option
@@ -97,6 +99,7 @@ def run(
     scope: Scope = "all" if chosen.pop("isolate") else "probes"
     execution = Execution(**{field.name: chosen.pop(field.name) for field in fields(Execution)})
     options = JobOptions(**chosen)
+    workspace = replace(workspace_at(home), signing=signing_settings())
     account = None if ledger is None else open_ledger(ledger)
     _prepare_process()
     from lipsync_core.isolation.room import reading_room
@@ -108,12 +111,14 @@ def run(
 
         stack.enter_context(threads_limited(threads))
         progress = stack.enter_context(shown_progress(quiet))
-        job = partial(lip_sync, video, audio, output, options, workspace_at(home), progress, execution=execution)
+        job = partial(lip_sync, video, audio, output, options, workspace, progress, execution=execution)
         report = job() if account is None else recorded(account, video, audio, job)
     if as_json:
         write_stdout(render_json(report))
     elif not quiet:
         write_stdout(render_text(report))
+    if report.provenance.error is not None:
+        raise report.provenance.error
 
 
 def _prepare_process() -> None:

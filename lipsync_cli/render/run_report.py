@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lipsync_core.clock import StageTiming
 from lipsync_core.execution import ProviderChoice
-from lipsync_core.report import FrameCounts, JobReport
+from lipsync_core.report import FrameCounts, JobReport, Provenance
 from lipsync_core.serving_counts import NOTHING
 
 if TYPE_CHECKING:
@@ -39,6 +39,12 @@ def render_json(report: JobReport) -> str:
         "decoding": asdict(report.decoding),
         "providers": asdict(report.providers),
         "audio": report.audio,
+        "provenance": {
+            "signer": report.provenance.signer or None,
+            "self_made": report.provenance.is_self_made,
+            "source": report.provenance.source,
+            "error": report.provenance.error.code if report.provenance.error else None,
+        },
         "frames": {
             "total": frames.total,
             "synced": frames.synced,
@@ -120,6 +126,7 @@ def _fact_lines(report: JobReport) -> list[str]:
         *([f"picture  {'; '.join(report.changes)}"] if report.changes else []),
         *([f"dropped  {', '.join(report.dropped)}"] if report.dropped else []),
         *([f"jobs     {report.jobs} processes, side by side at segments of the movie"] if report.jobs > 1 else []),
+        *_provenance_lines(report.provenance),
         f"memory   {report.peak_rss_bytes / _MIB:.0f} MiB at most",
         f"output   {report.output}",
         f"         {report.width_px}x{report.height_px}, {float(report.duration_s):.2f} s, "
@@ -152,6 +159,11 @@ def _encoder_lines(report: JobReport) -> list[str]:
     if choice.requested != "auto":
         return [f"encoder  {choice.chosen}, {choice.reason}; sound: {report.audio}"]
     return [f"encoder  {choice.chosen}, --encoder auto; sound: {report.audio}", f"         {choice.reason}"]
+
+
+def _provenance_lines(provenance: Provenance) -> list[str]:
+    untrusted = ["         nobody else trusts it: docs/provenance.md tells how to use one that they do"]
+    return [f"signed   {provenance.account.removeprefix('signed ')}", *(untrusted if provenance.is_self_made else [])]
 
 
 def _frame_lines(frames: FrameCounts) -> list[str]:

@@ -30,6 +30,9 @@ _T = TypeVar("_T")
 #: Adds the stream of the pictures to a new movie.
 AddPictures = Callable[[OutputContainer], _T]
 
+#: Changes the finished file in place, before it appears under its name.
+Finish = Callable[[Path], None]
+
 _STAGE = "mux"
 _SILENT = "none"
 #: Ticks a second, at least, for the durations in the movie's header and edit lists (FFmpeg's own 1000 shortens the
@@ -39,12 +42,13 @@ _MIN_TIMESCALE = 48000
 
 @dataclass(frozen=True, slots=True)
 class MovieTracks:
-    """What a movie carries beside its pictures."""
+    """What a movie carries beside its pictures, and what is done to the whole file before it appears."""
 
     audio: AudioCut | None = None
     audio_codec: AudioCodec = "auto"
     metadata: Mapping[str, str] = field(default_factory=dict)
     chapters: Sequence[Chapter] = ()
+    finish: Finish | None = None
 
 
 class MovieFile(Generic[_T]):
@@ -69,8 +73,9 @@ class MovieFile(Generic[_T]):
         self._time_base = time_base
         self._clock = clock
         with ExitStack() as stack:
-            hidden = stack.enter_context(atomic_output(output))
-            self._container = stack.enter_context(_open_container(hidden, _timescale(time_base)))
+            self._hidden = stack.enter_context(atomic_output(output))
+            self._finish = tracks.finish
+            self._container = stack.enter_context(_open_container(self._hidden, _timescale(time_base)))
             self._container.metadata.update(tracks.metadata)
             _set_chapters(self._container, tracks.chapters)
             with output_errors(output):
@@ -107,6 +112,8 @@ class MovieFile(Generic[_T]):
             self._write_sound(None)
             with self._clock.stage(_STAGE), output_errors(self.output):
                 self._container.close()
+            if self._finish is not None:
+                self._finish(self._hidden)
 
     def _write_sound(self, until_s: Fraction | None) -> None:
         """Write the sound that starts before `until_s`; None: all that is left."""

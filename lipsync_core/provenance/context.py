@@ -1,0 +1,55 @@
+"""The rules for C2PA's library, and the types of media that it reads."""
+
+from pathlib import Path
+from typing import Any
+
+import c2pa
+
+_HEAD_BYTES = 16
+#: By the first bytes of a file; "?" stands for any byte.
+_TYPES: tuple[tuple[bytes, str], ...] = (
+    (b"????ftypqt  ", "video/quicktime"),
+    (b"????ftyphei", "image/heic"),
+    (b"????ftyphev", "image/heic"),
+    (b"????ftypmif1", "image/heif"),
+    (b"????ftypavi", "image/avif"),
+    (b"????ftypM4A", "audio/mp4"),
+    (b"????ftyp", "video/mp4"),
+    (b"????moov", "video/quicktime"),
+    (b"????mdat", "video/quicktime"),
+    (b"????wide", "video/quicktime"),
+    (b"RIFF????AVI ", "video/avi"),
+    (b"RIFF????WAVE", "audio/wav"),
+    (b"RIFF????WEBP", "image/webp"),
+    (b"ID3", "audio/mpeg"),
+    (b"fLaC", "audio/flac"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"GIF8", "image/gif"),
+    (b"II*\0", "image/tiff"),
+    (b"MM\0*", "image/tiff"),
+)
+
+
+def context(trusted_pem: str = "") -> c2pa.Context:
+    """Rules: no address that a file names is asked, and only signers issued by those in `trusted_pem` are trusted."""
+    rules: dict[str, Any] = {
+        "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
+        "builder": {"thumbnail": {"enabled": False}},
+    }
+    if trusted_pem:
+        rules["trust"] = {"user_anchors": trusted_pem}
+    return c2pa.Context.from_dict(rules)
+
+
+def media_type(path: Path) -> str | None:
+    """The type of a file by its first bytes; None where the library reads no such files. Raises OSError."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    return next((name for beginning, name in _TYPES if _begins(head, beginning)), None)
+
+
+def _begins(head: bytes, beginning: bytes) -> bool:
+    return len(head) >= len(beginning) and all(
+        wanted in (b"?"[0], byte) for byte, wanted in zip(head, beginning, strict=False)
+    )

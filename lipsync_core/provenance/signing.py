@@ -1,0 +1,73 @@
+"""Signs a finished movie: XMP, then content credentials over all of its bytes."""
+
+import io
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+import c2pa
+
+from lipsync_core.errors import SigningError
+from lipsync_core.provenance.context import context, media_type
+from lipsync_core.provenance.credential import SigningCredential
+from lipsync_core.provenance.ingredients import Input, SourceState, bare_ingredient, ingredient_of
+from lipsync_core.provenance.statement import Statement, manifest_of
+from lipsync_core.provenance.xmp import add_xmp
+
+_REMEDY = "the movie is whole, and says in its comment what it is; sign it again, or look at the certificate"
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What was signed, and by whom."""
+
+    subject: str  # of the certificate
+    is_self_made: bool
+    source: SourceState  # of the video's own credentials
+
+
+def sign_movie(
+    path: Path, title: str, statement: Statement, inputs: tuple[Input, ...], credential: SigningCredential
+) -> Signed:
+    """Sign the finished movie at `path`, in place: on any error the file is as it was.
+
+    `inputs` are the video, then the sound.
+
+    Raises:
+        SigningError: it cannot be signed, or no time stamp is to be had.
+    """
+    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    plain = path.stat().st_size
+    try:
+        kind = media_type(path) or "video/mp4"
+        builder = c2pa.Builder(manifest_of(statement, title, kind), context())
+        states = [_add(builder, each) for each in inputs]
+        add_xmp(path)
+        with path.open("rb") as movie, unfinished.open("w+b") as signed:
+            builder.sign(_signer(credential), kind, movie, signed)
+        unfinished.replace(path)
+    except (c2pa.C2paError, OSError) as exc:
+        with path.open("r+b") as movie:
+            movie.truncate(plain)
+        raise SigningError(f"{title} could not be signed: {_reason(exc)}", _REMEDY) from exc
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return Signed(credential.subject, credential.is_self_made, states[0])
+
+
+def _add(builder: c2pa.Builder, given: Input) -> SourceState:
+    ingredient = ingredient_of(given.path, given.title, given.sha256, given.label, given.relationship)
+    if ingredient.archive:
+        builder.add_ingredient_from_archive(io.BytesIO(ingredient.archive))
+    else:
+        builder.add_ingredient(bare_ingredient(given), "application/octet-stream", io.BytesIO(b""))
+    return ingredient.state
+
+
+def _signer(credential: SigningCredential) -> c2pa.Signer:
+    algorithm = c2pa.C2paSigningAlg[credential.algorithm.upper()]
+    return c2pa.Signer.from_callback(credential.sign, algorithm, credential.chain_pem, credential.timestamp_url)
+
+
+def _reason(exc: Exception) -> str:
+    return " ".join(str(exc).split()) or type(exc).__name__
