@@ -16,7 +16,7 @@ from lipsync_core.errors import LipSyncError, TransientError
 from lipsync_core.media.delivery import delivery
 from lipsync_core.memory import give_free_memory_back
 from lipsync_core.movie import WrittenMovie
-from lipsync_core.report import ProgressCallback
+from lipsync_core.report import ProgressCallback, Provenance
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.errors import SupersededError
 from lipsync_service.names import GPU_DEPLOYMENT, JOB_FLOW, SEGMENT_DEPLOYMENT
@@ -38,6 +38,7 @@ from tasks.run_context import run_context
 from tasks.sealed_request import HeldRequest, hold_request
 from tasks.segmented import Helpers, drop_segments
 from tasks.segments import SegmentOrder, may_be_divided, segment_orders
+from tasks.signing import open_signing
 from tasks.stages import unscanned
 from tasks.track_parts import TrackOrder, drop_parts, have_parts_made, is_tracked, track_orders
 
@@ -77,6 +78,7 @@ def lipsync(request: LipSyncRequest) -> State[Any] | None:
 def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRecorder) -> WrittenMovie | None:
     """The movie, or None where an earlier attempt has made it."""
     request = held.whole
+    signing = open_signing(request, settings)
     require_rendering(job.options, job.models, job.execution)  # before the fetch: a missing model fails at once
     set_parts = partial(recorder.set_parts, options=job.options)
     parts = None if settings.gpu_pool else load_gpu_pool_parts(job)
@@ -103,6 +105,9 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
         log_choice("encoder", movie.encoder.chosen, movie.encoder.reason)
     if settings.preview and not render.is_kept:  # an earlier attempt has shown the preview
         show_preview(render.preview)
+    recorder.set_provenance(
+        stages.sign(unscanned(render), unscanned(request), unscanned(signing)) if signing else Provenance()
+    )
     duration_s = float(render.plan.timeline.duration_s)
     recorder.complete(render.output.stat().st_size, duration_s, inferred.track.was_cached)
     _deliver(render, request.output)

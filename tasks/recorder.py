@@ -13,7 +13,7 @@ from lipsync_core.memory import peak_resident_bytes
 from lipsync_core.movie import WrittenMovie, enhancer_name
 from lipsync_core.options import JobOptions
 from lipsync_core.readers_usage import all_cpu_s
-from lipsync_core.report import FrameCounts
+from lipsync_core.report import FrameCounts, Provenance
 from lipsync_service.errors import SupersededError
 from lipsync_service.ledger.ledger import Claim, Ledger
 from lipsync_service.ledger.rows import JobRow, JobState, StageRow, joined, state_after
@@ -121,6 +121,10 @@ class JobRecorder:
             changes=joined(movie.changes),
             dropped=joined(movie.dropped),
         )
+
+    def set_provenance(self, provenance: Provenance) -> None:
+        """Note who has signed the result, or why nobody has."""
+        self._row = replace(self._row, provenance=provenance.account)
 
     def complete(self, output_bytes: int, duration_s: float, track_was_cached: bool) -> None:
         """Note the output's size and length, and whether an earlier track was used."""

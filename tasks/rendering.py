@@ -96,10 +96,7 @@ def deliver(render: RenderPass, url: str, may_write: MayWrite | None = None) -> 
     Raises:
         LipSyncError: as `Storage.put`; the output is kept then, if the shared storage answers.
     """
-    files = render.job.files
-    is_first = not render.is_kept and not files.exists(render.kept_url)
-    if is_first:
-        files.put_shared(render.output, render.kept_url)
+    files, is_first = render.job.files, keep(render)
     try:
         files.put(render.output, url, may_write=may_write)
     except SupersededError:
@@ -108,6 +105,15 @@ def deliver(render: RenderPass, url: str, may_write: MayWrite | None = None) -> 
         raise
     with suppress(LipSyncError):  # the caller has the output; the storage's own rule for old files is left with it
         files.discard(render.kept_url)
+
+
+def keep(render: RenderPass) -> bool:
+    """Keep the output for another attempt, unless it is kept already; returns whether it was not."""
+    files = render.job.files
+    is_first = not render.is_kept and not files.exists(render.kept_url)
+    if is_first:
+        files.put_shared(render.output, render.kept_url)
+    return is_first
 
 
 def blend_frames(render: RenderPass, meter: StageMeter) -> None:

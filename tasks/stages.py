@@ -23,8 +23,9 @@ from lipsync_core.encoder_choice import EncoderChoice
 from lipsync_core.errors import ModelServerBusyError, ModelServerDownError, TransientError
 from lipsync_core.media.probe import require_audio, video_of
 from lipsync_core.movie import WrittenMovie
-from lipsync_core.report import Progress, ProgressCallback
+from lipsync_core.report import Progress, ProgressCallback, Provenance
 from lipsync_core.source_video import SourceVideo
+from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.errors import JobTimedOutError, ObjectMissingError
 from lipsync_service.storage.limits import check_duration
 from lipsync_service.storage.source import MayWrite
@@ -36,6 +37,7 @@ from tasks.rendering import RenderPass, blend_frames, deliver, encode_frames, op
 from tasks.run_log import leave_out_noise
 from tasks.segmented import Helpers, encode_segments
 from tasks.segments import SegmentOrder, is_rendered, open_segment, render_segment
+from tasks.signing import Signing, sign_result
 from tasks.stage_log import StageMeter
 from tasks.track_parts import TrackOrder, make_part
 from tasks.tracks import track_clip
@@ -241,6 +243,13 @@ def segment(job: ServiceJob, video: SourceVideo, order: SegmentOrder) -> None:
         except ObjectMissingError as exc:
             raise NotThereNowError(exc.message, exc.remedy) from exc
         render_segment(job, work, order, meter, _ignore)
+
+
+@task(name="sign", task_run_name="sign", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
+def sign(render: RenderPass, request: LipSyncRequest, signing: Signing) -> Provenance:
+    """Sign the finished movie, and say in it how it was made."""
+    with render.job.stage("sign") as meter:
+        return _completed(sign_result(render, request, signing, meter), meter.was_cached)
 
 
 @task(name="upload", task_run_name="upload", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)

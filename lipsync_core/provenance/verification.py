@@ -16,6 +16,7 @@ from lipsync_core.provenance.xmp import digital_source_type
 #: known here, "intact" where it is not.
 State = Literal["none", "altered", "intact", "trusted"]
 _STATES: dict[str, State] = {"Invalid": "altered", "Valid": "intact", "Trusted": "trusted"}
+_LABEL, _BEGINNING_BYTES = b"c2pa", 4 << 20  # what the credentials of a movie contain, and where they stand
 _UNTRUSTED = "signingCredential.untrusted"
 
 
@@ -68,7 +69,11 @@ def verification_of(path: Path, trusted_pem: str = "") -> Verification:
         xmp = digital_source_type(path)
         reader = _reader(path, kind, trusted_pem)
     except OSError as exc:
-        raise InputMissingError(f"{path} cannot be read: {exc.strerror}", "name a file that this user may read") from exc
+        raise InputMissingError(
+            f"{path} cannot be read: {exc.strerror}", "name a file that this user may read"
+        ) from exc
+    if isinstance(reader, c2pa.C2paError) and not _seems_signed(path):
+        reader = None
     if isinstance(reader, c2pa.C2paError):
         problem = ("claim.unreadable", " ".join(str(reader).split()))
         return Verification("altered", (problem,), "", "", "", "", (), (), xmp)
@@ -85,6 +90,12 @@ def _reader(path: Path, kind: str | None, trusted_pem: str) -> c2pa.Reader | c2p
             return c2pa.Reader.try_create(kind, file, context=context(trusted_pem))
         except c2pa.C2paError as error:
             return error
+
+
+def _seems_signed(path: Path) -> bool:
+    """Whether a file that cannot be read to its end begins with content credentials, or with a part of them."""
+    with path.open("rb") as file:
+        return _LABEL in file.read(_BEGINNING_BYTES)
 
 
 def _told(reader: c2pa.Reader, xmp: str | None) -> Verification:

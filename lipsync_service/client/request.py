@@ -158,6 +158,11 @@ class LipSyncRequest(BaseModel):
         "Audio track",
         "Which of the audio's tracks: a number from 0, or a language such as de. Empty: the file's own choice.",
     )
+    provenance: bool = _option(
+        "provenance",
+        "Provenance",
+        "Sign the result, and say in its metadata that a model has changed it. A service may insist on it.",
+    )
     min_synced: float = _option(
         "min_synced",
         "Minimum share synced",

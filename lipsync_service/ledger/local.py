@@ -90,6 +90,7 @@ def _job_row(report: JobReport, attempt: JobAttempt) -> JobRow:
         encoder=report.encoder,
         changes=joined(report.changes),
         dropped=joined(report.dropped),
+        provenance=report.provenance.account,
         version=importlib.metadata.version("lipsync"),
         track_was_cached=report.track_was_cached,
         created_at=started,

@@ -1,0 +1,126 @@
+"""Who signs: the operator's key of any kind, from a file, a text or a token; or a certificate made here."""
+
+import os
+import shutil
+import stat
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from lipsync_core.errors import SigningSetupError
+from lipsync_core.provenance import self_made
+from lipsync_core.provenance.credential import open_credential
+from lipsync_core.provenance.settings import SigningSettings
+from tests.provenance.certificates import ORGANISATION, issue
+
+_SOFTHSM = next(
+    (path for path in Path("/usr/lib").glob("**/softhsm/libsofthsm2.so") if shutil.which("softhsm2-util")), None
+)
+_PIN = "4321"
+
+
+def test_the_self_made_certificate_is_made_once_and_is_nobody_elses_to_read(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: open_credential(SigningSettings(), tmp_path / "signing"), range(8)))
+    assert len({each.chain_pem for each in made}) == 1
+    assert made[0].is_self_made
+    [file] = (tmp_path / "signing").iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+
+
+def test_a_self_made_certificate_that_runs_out_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(self_made, "_VALID", timedelta(days=20))
+        first = open_credential(SigningSettings(), tmp_path)
+    second = open_credential(SigningSettings(), tmp_path)
+    assert second.chain_pem != first.chain_pem
+    assert open_credential(SigningSettings(), tmp_path).chain_pem == second.chain_pem
+
+
+def test_a_self_made_certificate_that_is_damaged_is_said_to_be_so(tmp_path: Path) -> None:
+    (tmp_path / "self-made.pem").write_text("nothing")
+    with pytest.raises(SigningSetupError, match="is no certificate; remove it"):
+        open_credential(SigningSettings(), tmp_path)
+
+
+def test_a_key_may_be_the_text_itself(tmp_path: Path) -> None:
+    issued = issue(tmp_path)
+    opened = open_credential(replace(issued.settings, key=issued.key.read_text()), tmp_path)
+    assert (opened.subject, opened.is_self_made) == (f"{ORGANISATION}, signer", False)
+
+
+def _encrypted(key: Path) -> None:
+    secret = load_pem_private_key(key.read_bytes(), None)
+    key.write_bytes(secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"word")))
+
+
+def test_a_credential_fails_in_one_line_that_repeats_no_key(tmp_path: Path) -> None:
+    good, other = issue(tmp_path / "good"), issue(tmp_path / "other")
+    curve, locked = issue(tmp_path / "curve", "secp256k1"), issue(tmp_path / "locked")
+    _encrypted(locked.key)
+    secret = good.key.read_text().splitlines()[1]
+    faults = {
+        "the key of the signing credential is missing": SigningSettings(good.certificate),
+        "the certificate of the signing credential is missing": SigningSettings(key=str(good.key)),
+        "the signing certificate cannot be read": SigningSettings(tmp_path / "none.pem", str(good.key)),
+        "the signing key cannot be read": SigningSettings(good.certificate, str(tmp_path / "none.pem")),
+        "the signing certificate is no PEM certificate": SigningSettings(good.key, str(good.key)),
+        "the signing key is no PEM key": SigningSettings(good.certificate, f"-----BEGIN PRIVATE KEY-----\n{secret}"),
+        "the signing key is no PEM key that can be used": locked.settings,
+        "the signing key is not that of the first certificate": SigningSettings(good.certificate, str(other.key)),
+        "has a key of a kind that content credentials do not take": curve.settings,
+    }
+    for message, settings in faults.items():
+        with pytest.raises(SigningSetupError, match=message) as caught:
+            open_credential(settings, tmp_path)
+        said = f"{caught.value} {caught.value.__cause__!r} {settings!r}"
+        assert secret not in said
+        assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def token(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A token of SoftHSM's with nothing in it; its folder."""
+    if _SOFTHSM is None:
+        pytest.skip("SoftHSM is not installed")
+    folder = tmp_path_factory.mktemp("token")
+    (folder / "tokens").mkdir()
+    (folder / "softhsm2.conf").write_text(f"directories.tokendir = {folder / 'tokens'}\n")
+    (folder / "pin").write_text(f"{_PIN}\n")
+    os.environ["SOFTHSM2_CONF"] = str(folder / "softhsm2.conf")  # the module reads it once in a process
+    softhsm("--init-token", "--free", "--label", "studio", "--so-pin", "1234", "--pin", _PIN)
+    return folder
+
+
+def softhsm(*arguments: str | Path) -> None:
+    subprocess.run(["softhsm2-util", *map(str, arguments)], check=True, capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize("kind", ["es256", "es384", "ps256"])
+def test_a_key_in_a_token_signs(token: Path, tmp_path: Path, kind: str) -> None:
+    issued, number = issue(tmp_path, kind), {"es256": "01", "es384": "02", "ps256": "03"}[kind]
+    label = ("--label", kind, "--id", number)
+    softhsm("--import", issued.key, "--token", "studio", *label, "--pin", _PIN)
+    uri = f"pkcs11:token=studio;object={kind}?module-path={_SOFTHSM}&pin-source={token / 'pin'}"
+    opened = open_credential(SigningSettings(issued.certificate, uri), tmp_path)  # signs, and checks that
+    assert opened.algorithm == kind
+    for wrong, message in (
+        (uri.replace(f"object={kind}", "object=none"), "does not sign: NoSuchKey"),
+        (uri.replace("token=studio", "token=none"), "does not sign: NoSuchToken"),
+        (uri.replace("pin-source", "pin-value"), "does not sign: Pin"),
+        (uri.replace("?module-path", "?path"), "has a part 'path'"),
+        (uri.partition("?")[0], "names no module-path"),
+    ):
+        with pytest.raises(SigningSetupError, match=message):
+            open_credential(SigningSettings(issued.certificate, wrong), tmp_path)

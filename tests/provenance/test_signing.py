@@ -1,0 +1,268 @@
+"""A signed movie says how it was made, to C2PA's own validator, and whether it is as it was."""
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import c2pa
+import pytest
+
+from lipsync_core.errors import SigningError
+from lipsync_core.movie_signer import audio_input, video_input
+from lipsync_core.provenance.credential import SigningCredential, open_credential
+from lipsync_core.provenance.ingredients import Input
+from lipsync_core.provenance.settings import SigningSettings
+from lipsync_core.provenance.signing import sign_movie
+from lipsync_core.provenance.statement import DIGITAL_SOURCE_TYPE, Statement
+from lipsync_core.provenance.verification import Verification, verification_of
+from lipsync_core.provenance.xmp import digital_source_type
+from tests.jobs import assert_equal_frames
+from tests.provenance.certificates import KINDS, ORGANISATION, issue
+from tests.provenance.time_stamps import time_stamping
+
+if TYPE_CHECKING:
+    from tests.conftest import Ffmpeg
+
+_MOST_GROWTH_BYTES = 20_000
+_STATEMENT = Statement("viseme/2", "Apache-2.0", None, None, frames=25, synced=20)
+_SHA256 = "0123456789abcdef" * 4
+
+
+@pytest.fixture(scope="module")
+def self_made(tmp_path_factory: pytest.TempPathFactory) -> SigningCredential:
+    return open_credential(SigningSettings(), tmp_path_factory.mktemp("signing"))
+
+
+@pytest.fixture(scope="module")
+def plain(ffmpeg: "Ffmpeg", tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A movie that nobody has signed."""
+    path = tmp_path_factory.mktemp("plain") / "plain.mp4"
+    sources = ("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25", "-f", "lavfi", "-i", "sine=frequency=220")
+    ffmpeg(*sources, "-t", "1", "-pix_fmt", "yuv420p", "-movflags", "+faststart", path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def signed(plain: Path, self_made: SigningCredential, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return signed_copy(plain, tmp_path_factory.mktemp("signed") / "signed.mp4", self_made, plain)
+
+
+@pytest.fixture
+def asked() -> Iterator[tuple[str, list[str]]]:
+    """An address of a server on this machine, and the paths that it is asked for."""
+    requests: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            requests.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            """Print nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/manifest.c2pa", requests
+        server.shutdown()
+
+
+def inputs_of(video: Path) -> tuple[Input, ...]:
+    return (video_input(video, video.name, _SHA256), audio_input(video, "speech.wav", _SHA256))
+
+
+def signed_copy(movie: Path, path: Path, credential: SigningCredential, video: Path) -> Path:
+    """`movie` at `path`, signed as made from `video`."""
+    shutil.copyfile(movie, path)
+    sign_movie(path, path.name, _STATEMENT, inputs_of(video), credential)
+    return path
+
+
+def test_the_librarys_own_validator_accepts_the_file_and_misses_only_trust(signed: Path) -> None:
+    reader = c2pa.Reader(str(signed))
+    assert reader.get_validation_state() == "Valid"
+    failures = (reader.get_validation_results() or {})["activeManifest"]["failure"]
+    assert [each["code"] for each in failures] == ["signingCredential.untrusted"]
+
+
+def test_a_signed_movie_says_how_it_was_made(signed: Path, plain: Path) -> None:
+    told = verification_of(signed)
+    assert (told.state, told.problems) == ("intact", ())
+    assert told.generator.startswith("lipsync ")
+    assert [each.name for each in told.actions] == ["c2pa.opened", "c2pa.placed", "c2pa.edited", "c2pa.transcoded"]
+    edited = told.actions[2]
+    assert (edited.agent, edited.digital_source_type) == ("lipsync viseme 2", DIGITAL_SOURCE_TYPE)
+    assert dict(edited.parameters) == {
+        "lipsync.model": "viseme/2",
+        "lipsync.model_licence": "Apache-2.0",
+        "lipsync.frames": "25",
+        "lipsync.frames_changed": "20",
+    }
+    assert all(each.when for each in told.actions)
+    assert [(each.title, each.relationship, each.state) for each in told.sources] == [
+        (plain.name, "parentOf", "none"),
+        ("speech.wav", "componentOf", "none"),
+    ]
+    assert {each.instance_id for each in told.sources} == {f"sha256:{_SHA256}"}
+    assert told.xmp_source_type == DIGITAL_SOURCE_TYPE
+
+
+def test_signing_changes_no_frame_and_adds_little(signed: Path, plain: Path) -> None:
+    assert_equal_frames(signed, plain)
+    assert 0 < signed.stat().st_size - plain.stat().st_size < _MOST_GROWTH_BYTES
+    boxes = signed.read_bytes()
+    assert boxes.index(b"moov") < boxes.index(b"mdat")  # a browser plays it while it comes
+
+
+def _flipped(place: float) -> Callable[[bytes], bytes]:
+    def flip(data: bytes) -> bytes:
+        start = data.index(b"mdat") + 4
+        at = start + int(place * (data.rindex(b"uuid") - 4 - start - 1))
+        return data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :]
+
+    return flip
+
+
+@pytest.mark.parametrize("place", [0.0, 0.3, 0.999])
+def test_one_flipped_bit_of_the_pictures_is_told(signed: Path, tmp_path: Path, place: float) -> None:
+    altered = tmp_path / "altered.mp4"
+    altered.write_bytes(_flipped(place)(signed.read_bytes()))
+    told = verification_of(altered)
+    assert (told.state, [code for code, _ in told.problems]) == ("altered", ["assertion.bmffHash.mismatch"])
+
+
+def test_another_kind_of_source_in_xmp_is_told(signed: Path, tmp_path: Path) -> None:
+    altered = tmp_path / "altered.mp4"
+    altered.write_bytes(signed.read_bytes().replace(b"compositeWithTrained", b"compositeWithUntrain"))
+    assert verification_of(altered).state == "altered"
+
+
+def test_a_cut_off_end_is_told(signed: Path, tmp_path: Path) -> None:
+    altered = tmp_path / "altered.mp4"
+    altered.write_bytes(signed.read_bytes()[:-3000])
+    assert verification_of(altered).state == "altered"
+
+
+@pytest.mark.parametrize("options", [("-c", "copy", "-t", "0.5"), ("-c:v", "libx264"), ("-vf", "scale=160:90")])
+def test_a_cut_or_an_encode_by_others_loses_the_signature_and_does_not_keep_it_wrongly(
+    signed: Path, ffmpeg: "Ffmpeg", tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    ffmpeg("-i", signed, *options, tmp_path / "other.mp4")
+    assert verification_of(tmp_path / "other.mp4").state == "none"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_operators_certificate_is_trusted_by_those_who_trust_its_authority(
+    plain: Path, tmp_path: Path, kind: str
+) -> None:
+    issued = issue(tmp_path, kind)
+    path = signed_copy(plain, tmp_path / "out.mp4", open_credential(issued.settings, tmp_path), plain)
+    assert verification_of(path).state == "intact"
+    told = verification_of(path, issued.authority.read_text())
+    assert (told.state, told.signer) == ("trusted", f"{ORGANISATION}, signer")
+
+
+def test_a_source_keeps_its_own_credentials(
+    signed: Path, plain: Path, self_made: SigningCredential, tmp_path: Path
+) -> None:
+    again = signed_copy(plain, tmp_path / "again.mp4", self_made, signed)
+    told = verification_of(again)
+    assert (told.state, told.sources[0].state) == ("intact", "valid")
+    manifests = c2pa.Reader(str(again)).json()
+    assert c2pa.Reader(str(signed)).get_active_manifest()["label"] in manifests  # type: ignore[index]
+
+
+def test_a_signed_source_that_was_altered_is_said_to_be_so(
+    signed: Path, plain: Path, self_made: SigningCredential, tmp_path: Path
+) -> None:
+    source = tmp_path / "source.mp4"
+    source.write_bytes(_flipped(0.5)(signed.read_bytes()))
+    path = tmp_path / "again.mp4"
+    shutil.copyfile(plain, path)
+    assert sign_movie(path, path.name, _STATEMENT, inputs_of(source), self_made).source == "altered"
+    told = verification_of(path)
+    assert (told.state, told.sources[0].state) == ("intact", "altered")
+
+
+@pytest.mark.parametrize("name", ["film.mkv", "film.avi", "film.mov", "film.webm"])
+def test_a_source_of_any_container_is_named(
+    plain: Path, self_made: SigningCredential, ffmpeg: "Ffmpeg", tmp_path: Path, name: str
+) -> None:
+    ffmpeg("-i", plain, *(() if name.endswith("webm") else ("-c:v", "mpeg4")), tmp_path / name)
+    told = verification_of(signed_copy(plain, tmp_path / "out.mp4", self_made, tmp_path / name))
+    assert (told.state, told.sources[0].title, told.sources[0].state) == ("intact", name, "none")
+
+
+def test_no_address_that_a_file_names_is_asked(
+    plain: Path, self_made: SigningCredential, asked: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    address, requests = asked
+    source = tmp_path / "remote.mp4"
+    created = {"action": "c2pa.created", "digitalSourceType": DIGITAL_SOURCE_TYPE}
+    assertions = [{"label": "c2pa.actions.v2", "data": {"actions": [created]}}]
+    builder = c2pa.Builder({"claim_generator_info": [{"name": "another"}], "assertions": assertions})
+    builder.set_no_embed()
+    builder.set_remote_url(address)
+    signer = c2pa.Signer.from_callback(self_made.sign, c2pa.C2paSigningAlg.ES256, self_made.chain_pem)
+    with plain.open("rb") as original, source.open("w+b") as target:
+        builder.sign(signer, "video/mp4", original, target)
+    requests.clear()
+    signed_copy(plain, tmp_path / "out.mp4", self_made, source)
+    verification_of(source)
+    assert requests == []
+    with pytest.raises(c2pa.C2paError):
+        c2pa.Reader(str(source))
+    assert requests == ["/manifest.c2pa"]  # the library itself asks, unless it is told not to
+
+
+def test_signing_fails_when_the_time_stamp_server_is_away_and_leaves_the_movie_as_it_was(
+    plain: Path, self_made: SigningCredential, tmp_path: Path
+) -> None:
+    movie = tmp_path / "movie.mp4"
+    shutil.copyfile(plain, movie)
+    late = replace(self_made, timestamp_url="http://127.0.0.1:9/stamp")
+    with pytest.raises(SigningError, match=r"movie\.mp4 could not be signed") as caught:
+        sign_movie(movie, movie.name, _STATEMENT, inputs_of(plain), late)
+    assert caught.value.code == "SIGNING_FAILED"
+    assert movie.read_bytes() == plain.read_bytes()
+    assert list(tmp_path.iterdir()) == [movie]
+
+
+def test_a_time_stamp_server_confirms_when_a_movie_was_signed(
+    plain: Path, self_made: SigningCredential, signed: Path, tmp_path: Path
+) -> None:
+    assert verification_of(signed).signed_at == ""
+    with time_stamping(tmp_path / "stamps") as url:
+        path = signed_copy(plain, tmp_path / "out.mp4", replace(self_made, timestamp_url=url), plain)
+    told = verification_of(path)
+    assert (told.state, told.problems) == ("intact", ())
+    assert abs(datetime.fromisoformat(told.signed_at) - datetime.now(UTC)) < timedelta(hours=1)
+    assert path.stat().st_size - plain.stat().st_size < _MOST_GROWTH_BYTES
+
+
+def test_a_file_that_ends_in_the_middle_of_a_manifest_is_altered(signed: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(signed.read_bytes()[:6000])
+    told: Verification = verification_of(cut)
+    assert (told.state, told.signer) == ("altered", "")
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\0\0\0\x18ftypisom", b"RIFF\0\0\0\0WAVE"])
+def test_a_file_without_credentials_has_none(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    told = verification_of(path)
+    assert (told.state, told.xmp_source_type) == ("none", None)
+    assert digital_source_type(path) is None
+
+
+def test_a_signed_movie_can_be_sought_to_any_second(signed: Path) -> None:
+    with av.open(str(signed)) as container:
+        container.seek(500_000)
+        frame = next(container.decode(video=0))
+        assert frame.pts is not None
