@@ -29,6 +29,7 @@ from lipsync_core.apart import Scope
 from lipsync_core.errors import OutputError
 from lipsync_core.execution import Execution
 from lipsync_core.options import JobOptions
+from lipsync_core.report import JobReport
 
 _FILE = LocalFile()
 
@@ -113,6 +114,11 @@ def run(
         progress = stack.enter_context(shown_progress(quiet))
         job = partial(lip_sync, video, audio, output, options, workspace, progress, execution=execution)
         report = job() if account is None else recorded(account, video, audio, job)
+    _conclude(report, as_json, quiet)
+
+
+def _conclude(report: JobReport, as_json: bool, quiet: bool) -> None:
+    """Show the report; raises what has kept the result from being signed."""
     if as_json:
         write_stdout(render_json(report))
     elif not quiet:

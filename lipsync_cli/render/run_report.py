@@ -39,12 +39,7 @@ def render_json(report: JobReport) -> str:
         "decoding": asdict(report.decoding),
         "providers": asdict(report.providers),
         "audio": report.audio,
-        "provenance": {
-            "signer": report.provenance.signer or None,
-            "self_made": report.provenance.is_self_made,
-            "source": report.provenance.source,
-            "error": report.provenance.error.code if report.provenance.error else None,
-        },
+        "provenance": _provenance_fields(report.provenance),
         "frames": {
             "total": frames.total,
             "synced": frames.synced,
@@ -76,6 +71,15 @@ def _output_fields(report: JobReport) -> dict[str, object]:
         "height_px": report.height_px,
         "changes": list(report.changes),
         "dropped": list(report.dropped),
+    }
+
+
+def _provenance_fields(provenance: Provenance) -> dict[str, object]:
+    return {
+        "signer": provenance.signer or None,
+        "self_made": provenance.is_self_made,
+        "source": provenance.source,
+        "error": provenance.error.code if provenance.error else None,
     }
 
 

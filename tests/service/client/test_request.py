@@ -97,6 +97,7 @@ def test_every_option_of_a_request_reaches_the_job() -> None:
         "audio_codec": "copy",
         "video_track": "1",
         "audio_track": "de",
+        "provenance": False,
         "min_synced": 0.25,
     }
     shared = {field.name for field in fields(JobOptions)} & set(LipSyncRequest.model_fields)
