@@ -66,6 +66,7 @@ class Labels(click.ParamType[tuple[str, str]]):
 @job_option("audio_codec")
 @job_option("video_track")
 @job_option("audio_track")
+@job_option("provenance")
 @job_option("min_synced")
 @click.option(
     "--priority",

@@ -15,6 +15,7 @@ import pytest
 from infra.local.layout import BUCKET
 from lipsync_core.options import JobOptions
 from lipsync_core.pipeline import lip_sync
+from lipsync_core.provenance.verification import verification_of
 from lipsync_core.workspace import Workspace
 from tests.encoder_stand_ins import nvenc_works
 from tests.jobs import assert_equal_frames
@@ -23,7 +24,7 @@ if TYPE_CHECKING:  # conftest.py is no module of its own
     from tests.conftest import Ffmpeg
     from tests.stack.conftest import Service
 
-STAGES = {"fetch video", "fetch audio", "plan", "blend", "encode", "upload"}
+STAGES = {"fetch video", "fetch audio", "plan", "blend", "encode", "sign", "upload"}
 
 
 def test_a_job_over_rest_gives_the_frames_of_the_command_line(
@@ -45,6 +46,27 @@ def test_a_job_over_rest_gives_the_frames_of_the_command_line(
     assert_accounted(service, run["id"])
     lip_sync(face, speech, tmp_path / "local.mp4", workspace=workspace)
     assert_equal_frames(service.get("outputs/face.mp4", tmp_path / "remote.mp4"), tmp_path / "local.mp4")
+    found = verification_of(tmp_path / "remote.mp4")
+    assert (found.state, found.title, found.sources[0].title) == ("intact", "face.mp4", "face.mp4")
+    query = "SELECT provenance FROM jobs WHERE id = %s"
+    assert service.ledger(query, run["id"]) == [(f"signed by {found.signer}",)]
+
+
+def test_a_job_that_asks_for_no_signature_gets_none_and_the_ledger_says_so(
+    service: "Service", face: Path, speech: Path, tmp_path: Path
+) -> None:
+    request = {
+        "video": service.put(face, "inputs/face.mp4"),
+        "audio": service.put(speech, "inputs/speech.wav"),
+        "output": "s3://lipsync/outputs/plain.mp4",
+        "provenance": False,
+    }
+    run = service.run(request)
+    assert run["state"]["name"] == "Completed", service.logs(run["id"])
+    assert "sign" not in service.task_states(run["id"])
+    assert verification_of(service.get("outputs/plain.mp4", tmp_path / "plain.mp4")).state == "none"
+    query = "SELECT provenance FROM jobs WHERE id = %s"
+    assert service.ledger(query, run["id"]) == [("not signed, as was asked for",)]
 
 
 def test_a_second_sound_for_the_same_video_is_not_tracked_again(
@@ -90,7 +112,7 @@ def test_a_job_that_could_not_upload_renders_nothing_twice(
     service.api.post(f"/flow_runs/{run['id']}/set_state", json=again).raise_for_status()
     assert service.finished(run["id"])["state"]["type"] == "COMPLETED"
     query = "SELECT stage FROM stage_timings WHERE was_cached AND attempt = 2 AND part_of = '' AND job_id = %s"
-    assert {stage for (stage,) in service.ledger(query, run["id"])} == {"listen", "track", "infer", "blend", "encode"}
+    assert {stage for (stage,) in service.ledger(query, run["id"])} == {"listen", "track", "infer", "blend", "encode", "sign"}
     assert service.s3.list_objects_v2(**kept)["KeyCount"] == 0
     result = tmp_path / "out.mp4"
     service.s3.download_file("locked", "out.mp4", str(result))

@@ -25,6 +25,7 @@ from lipsync_core.errors import (
     ModelMissingError,
     OptionError,
     OutputError,
+    SigningError,
     TransientError,
 )
 from lipsync_core.execution import Execution
@@ -35,6 +36,7 @@ from lipsync_core.media.allowed import allowed
 from lipsync_core.media.probe import require_audio, require_video
 from lipsync_core.media.working import working_picture
 from lipsync_core.models.store import ModelStore
+from lipsync_core.provenance.verification import verification_of
 from lipsync_core.report import FrameCounts, Progress
 from lipsync_core.threads import no_thread_pools
 from tests.conftest import Ffmpeg
@@ -43,6 +45,7 @@ from tests.scaling_network import write_scaling_network
 from tests.wav2lip_weights import home_with, imported_wav2lip, needs_torch
 
 pytest.importorskip("pydantic_settings", reason="the extra service is not installed")
+from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.errors import ChecksumError, ObjectMissingError, SupersededError, UrlRefusedError
 from lipsync_service.settings import Settings
 from lipsync_service.storage.storage import Storage
@@ -52,7 +55,8 @@ from tasks.inference import hear, load_gpu_pool_parts, open_inference
 from tasks.job import Inferred, JobInputs, ServiceJob
 from tasks.opening import open_job
 from tasks.rendering import RenderPass, blend_frames, check_sound_of, deliver, encode_frames, open_render
-from tasks.stage_log import StageLog
+from tasks.signing import open_signing, sign_result
+from tasks.stage_log import StageLog, StageMeter
 from tasks.stages import fetch_audio, fetch_video, plan, upload
 from tasks.tracks import read_clip, track_clip
 
@@ -426,6 +430,51 @@ def test_a_job_that_dies_on_the_way_to_its_target_renders_nothing_twice(
         assert not job.files.exists(again.kept_url)
         assert not open_render(job, inputs, inferred, encoder_for(job, inputs), job_id, ".mp4").is_kept
         assert not open_render(job, inputs, inferred, encoder_for(job, inputs), uuid4(), ".mp4").is_kept
+
+
+def test_a_service_that_insists_keeps_a_movie_that_could_not_be_signed_and_signs_it_later(
+    serve: Callable[[Path], Service], simple: Path, settings: MakeSettings, video: Path, audio: Path, tmp_path: Path
+) -> None:
+    service, options, job_id = serve(simple), JobOptions(model="viseme", end_s=Fraction(3, 10)), uuid4()
+    inferred = service.infer(options, video, audio)
+    names = {"video": video.as_uri(), "audio": audio.as_uri(), "output": "s3://results/some/where/out.mp4"}
+    request = LipSyncRequest.model_validate(names)
+    late = settings(provenance="required", signing_timestamp_url="http://127.0.0.1:9/stamp")
+    with service.machine("cpu", options) as job:
+        inputs = fetched(job, video, audio)
+        first = open_render(job, inputs, inferred, encoder_for(job, inputs), job_id, ".mp4")
+        rendered(first)
+        made = content(first.output)
+        signing = open_signing(request, late)
+        assert signing is not None
+        told = sign_result(first, request, replace(signing, is_required=False), StageMeter())
+        assert told.account.startswith("not signed: SIGNING_FAILED: out.mp4 could not be signed: ")
+        assert not job.files.exists(first.kept_url)
+        with pytest.raises(SigningError, match="the movie is kept: run the job again"):
+            sign_result(first, request, signing, StageMeter())
+    with service.machine("another cpu", options) as job:
+        inputs = fetched(job, video, audio)
+        again = open_render(job, inputs, inferred, encoder_for(job, inputs), job_id, ".mp4")
+        assert again.is_kept and content(again.output) == made
+        signing, meters = open_signing(request, settings(provenance="required")), (StageMeter(), StageMeter())
+        assert signing is not None
+        assert sign_result(again, request, signing, meters[0]).signer == signing.credential.subject
+        assert sign_result(again, request, signing, meters[1]).signer == signing.credential.subject
+        assert [meter.was_cached for meter in meters] == [False, True]
+        assert content(again.output) == made
+        found = verification_of(again.output)
+    assert (found.state, found.title) == ("intact", "out.mp4")
+    assert [(each.title, each.instance_id) for each in found.sources] == [
+        (path.name, f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}") for path in (video, audio)
+    ]
+
+
+def test_a_service_that_insists_refuses_a_request_without_a_signature(settings: MakeSettings) -> None:
+    names = {"video": "s3://in/face.mp4", "audio": "s3://in/speech.wav", "output": "s3://out/out.mp4"}
+    request = LipSyncRequest.model_validate({**names, "provenance": False})
+    assert open_signing(request, settings()) is None
+    with pytest.raises(OptionError, match="this service signs all results"):
+        open_signing(request, settings(provenance="required"))
 
 
 def test_a_track_that_is_not_there_for_a_moment_is_looked_for_again(
