@@ -1,5 +1,6 @@
 # make demo   sets everything up and lip-syncs a face: demo/out.mp4, demo/compare.mp4
 # make test   sets everything up and runs the whole suite; its last line says how long that took
+# make test-thorough  the same with all rows of large tables of like tests
 # make test-fast  the same without the tests that start PostgreSQL, S3, Prefect, Triton or a browser
 # make check  types, lint, format, the direction of imports, and the documents against the code
 # make up     starts the service on this machine: PostgreSQL, S3, Prefect, workers (docs/service.md); make down stops it
@@ -20,7 +21,7 @@ MODELS := mediapipe-face speech-encoder
 # Each of some hundred processes of the tests would compile what it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-fast fuzz check up down torch triton bench faults models clean distclean
+.PHONY: demo test test-thorough test-fast fuzz check up down torch triton bench faults models clean distclean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -34,6 +35,9 @@ demo/face.mp4: demo/make_face_clip.py | $(VENV)/.installed-demo
 
 test: $(VENV)/.installed models
 	$(BIN)/python -m pytest -n 3
+
+test-thorough: $(VENV)/.installed models
+	$(BIN)/python -m pytest -n 3 --thorough
 
 test-fast: $(VENV)/.installed models
 	$(BIN)/python -m pytest -n 3 -m "not servers"

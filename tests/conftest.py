@@ -15,7 +15,7 @@ from demo.make_face_clip import make_face_clip
 from lipsync_core.install import ModelInstaller
 from lipsync_core.models.store import ModelStore
 from lipsync_core.workspace import Workspace
-from tests import servers
+from tests import servers, thorough
 from tests.made_once import made_once
 from tests.shared_files import CLIPS, ROOT, shared_clips, shared_file
 
@@ -47,6 +47,11 @@ MakeVideo = Callable[..., Path]
 Tone = Callable[..., Path]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make test-thorough` gives this option."""
+    parser.addoption(thorough.OPTION, action="store_true", help="run all rows of large tables of like tests")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Fail a test of `make test-fast` that starts a server."""
     if config.getoption("markexpr") == "not servers":
@@ -54,8 +59,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests that start servers without a mark of their own: of the whole stack, and with the S3 server."""
+    thorough.leave_out(config, items)
     for item in items:
         if item.nodeid.startswith("tests/stack/") or "s3_server" in getattr(item, "fixturenames", ()):
             item.add_marker(servers.starts_servers)

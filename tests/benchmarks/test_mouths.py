@@ -8,6 +8,7 @@ import pytest
 
 from lipsync_core.face.mediapipe import MediapipeTracker
 from lipsync_core.models.store import ModelStore
+from tests.thorough import first_of
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from mouths import MouthFigures, measure
@@ -23,7 +24,7 @@ CLIPS = (
 )
 
 
-@pytest.fixture(scope="module", params=CLIPS)
+@pytest.fixture(scope="module", params=first_of(CLIPS, 3))
 def figures(request: pytest.FixtureRequest, clips: Path, model_store: ModelStore) -> MouthFigures:
     """Of the beginning of a real clip, most of them of people who talk all the time."""
     return measure(clips / request.param, MediapipeTracker(model_store), PART_S)

@@ -112,7 +112,14 @@ def test_a_job_that_could_not_upload_renders_nothing_twice(
     service.api.post(f"/flow_runs/{run['id']}/set_state", json=again).raise_for_status()
     assert service.finished(run["id"])["state"]["type"] == "COMPLETED"
     query = "SELECT stage FROM stage_timings WHERE was_cached AND attempt = 2 AND part_of = '' AND job_id = %s"
-    assert {stage for (stage,) in service.ledger(query, run["id"])} == {"listen", "track", "infer", "blend", "encode", "sign"}
+    assert {stage for (stage,) in service.ledger(query, run["id"])} == {
+        "listen",
+        "track",
+        "infer",
+        "blend",
+        "encode",
+        "sign",
+    }
     assert service.s3.list_objects_v2(**kept)["KeyCount"] == 0
     result = tmp_path / "out.mp4"
     service.s3.download_file("locked", "out.mp4", str(result))
