@@ -47,6 +47,10 @@ MakeVideo = Callable[..., Path]
 Tone = Callable[..., Path]
 
 
+# Nothing that collecting thousands of tests makes is garbage.
+gc.disable()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`make test-thorough` gives this option."""
     parser.addoption(thorough.OPTION, action="store_true", help="run all rows of large tables of like tests")
@@ -69,8 +73,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish() -> None:
     """Keep the garbage collector, and so the memory of all forks, away from what thousands of tests are made of."""
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)

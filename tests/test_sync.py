@@ -12,6 +12,7 @@ from lipsync_core import JobOptions, Workspace, lip_sync
 from lipsync_core.face.mediapipe import MediapipeTracker
 from lipsync_core.models.store import ModelStore
 from tests.shared_files import LANDMARKER, shared_file
+from tests.thorough import first_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from aperture import Landmarker, LipApertures, heard_phones, lip_apertures, separation
@@ -20,7 +21,7 @@ SPEECH = "latentsync_demo1_audio.wav"
 CLIPS = ("latentsync_demo1_video.mp4", "sadtalker_WDA_AlexandriaOcasioCortez_000.mp4", "retalking_face3.mp4")
 
 
-@pytest.fixture(scope="module", params=CLIPS)
+@pytest.fixture(scope="module", params=first_of(CLIPS, 2))
 def spoken(
     request: pytest.FixtureRequest, clips: Path, model_store: ModelStore, tmp_path_factory: pytest.TempPathFactory
 ) -> LipApertures:

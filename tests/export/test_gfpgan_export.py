@@ -22,6 +22,7 @@ from tests.gfpgan_weights import (
     seeded_tensors,
 )
 from tests.scaling_network import write_scaling_network
+from tests.thorough import thorough
 from tests.wav2lip_weights import needs_torch
 
 pytestmark = [needs_torch, pytest.mark.usefixtures("one_thread")]
@@ -43,6 +44,7 @@ def imported(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
     target.unlink()
 
 
+@thorough  # the checkpoint has 350 MB, and is written, read and converted whole
 def test_an_imported_checkpoint_gives_the_public_implementations_picture(imported: tuple[Path, str]) -> None:
     restored = GfpganNetwork(imported[0], threads=1).forward(seeded_face())
     expected = golden_output()[:, :, FIRST_ROW // STRIDE :]
@@ -51,6 +53,7 @@ def test_an_imported_checkpoint_gives_the_public_implementations_picture(importe
     assert np.abs(restored[:, :, ::STRIDE, ::STRIDE] - expected).max() < 1e-4
 
 
+@thorough
 def test_an_imported_checkpoint_is_sealed_with_its_source(imported: tuple[Path, str]) -> None:
     target, sha256 = imported
     assert check_seal(target) == sha256

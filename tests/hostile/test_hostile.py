@@ -20,6 +20,7 @@ from tests.hostile.fuzzing import fault, fuzz, mutant
 from tests.hostile.guard import Guard, Outcome
 from tests.hostile.movies import BAIT
 from tests.hostile.picture_bombs import PICTURE_BOMBS
+from tests.thorough import thorough
 
 MUTANTS = 300
 MORE_MEMORY = 300 << 20  # bytes that no hostile file may take, beside those of the imported product
@@ -106,6 +107,7 @@ def test_every_medium_that_is_mutated_is_read_whole(guard: Guard, media: Path, t
     assert {name: codes for name, codes in said.items() if not codes < lacking} == {}
 
 
+@thorough  # `make fuzz` reads ten times as many
 def test_mutants_of_every_container_end_in_one_line(media: Path) -> None:
     """Each of the 300 reads as itself or is refused; `make fuzz` tries 3,000."""
     codes: Counter[str] = Counter()

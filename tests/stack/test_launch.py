@@ -78,7 +78,7 @@ def assert_done_again(service: "Service", run_id: str, output: Path) -> None:
         assert sum(1 for _ in movie.decode(video=0)) == SPEECH_S * RATE
 
 
-@pytest.mark.parametrize("long_job", [900], indirect=True, ids=["fifteen minutes"])
+@pytest.mark.parametrize("long_job", [240], indirect=True, ids=["four minutes"])
 def test_a_cancelled_job_ends_with_its_child_and_the_ledger_says_so(service: "Service", long_job: "Json") -> None:
     run_id = service.start(long_job)
     working(service, run_id, "encode")
