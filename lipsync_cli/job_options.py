@@ -30,6 +30,7 @@ _OWN: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "video_track": {"metavar": "N|LANGUAGE"},
         "audio_track": {"metavar": "N|LANGUAGE"},
         "min_synced": {"type": float},
+        "min_score": {"type": float},
         "jobs": {"metavar": "N", "type": click.IntRange(1, 256)},
     }
 )

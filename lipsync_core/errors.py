@@ -26,6 +26,7 @@
     │   ├── SigningError                       SIGNING_FAILED
     │   ├── UnsignedError                      PROVENANCE_MISSING
     │   └── AlteredError                       PROVENANCE_ALTERED
+    ├── QualityError                  exit 14  QUALITY_LOW
     └── TransientError                exit 75  TRANSIENT      (the only one worth a retry)
         ├── ModelServerDownError               MODEL_SERVER_DOWN
         └── ModelServerBusyError               MODEL_SERVER_BUSY
@@ -216,6 +217,13 @@ class AlteredError(ProvenanceError):
     """The file is not as it was signed."""
 
     code = "PROVENANCE_ALTERED"
+
+
+class QualityError(LipSyncError):
+    """The mouth of a finished movie follows the sound less well than was asked for."""
+
+    code = "QUALITY_LOW"
+    exit_status = 14
 
 
 class TransientError(LipSyncError):

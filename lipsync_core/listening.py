@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from lipsync_core.audio.load import SoundPart, SpeechReader
+from lipsync_core.audio.loudness import LevelMeter, Levels
 from lipsync_core.clock import StageClock
 from lipsync_core.generators.contract import Conditions, InferringHalf
 from lipsync_core.options import JobOptions
@@ -16,6 +17,8 @@ class HeardSpeech:
 
     conditions: Conditions
     end_s: Fraction  # its exact end, from the beginning of the whole result: samples are counted, headers lie
+    levels: Levels  # of what was heard
+    levels_from_s: int = 0  # when they begin, in the whole sound
 
 
 def speech_of(audio: Path, options: JobOptions, clock: StageClock, part: SoundPart | None = None) -> SpeechReader:
@@ -34,6 +37,7 @@ def listen(generator: InferringHalf, audio: Path, options: JobOptions, clock: St
     """
     part = generator.part_to_hear(options.start_s, options.end_s)
     speech = speech_of(audio, options, clock, part)
+    meter = LevelMeter()
     with clock.stage("listen"):
-        conditions = generator.listen(speech, part)
-    return HeardSpeech(conditions, options.start_s + speech.duration_s)
+        conditions = generator.listen(meter.measure(speech), part)
+    return HeardSpeech(conditions, options.start_s + speech.duration_s, meter.levels(), part.first_s)

@@ -26,6 +26,7 @@ from lipsync_core.media.soundtrack import check_soundtrack
 from lipsync_core.movie_pictures import MoviePictures, WrittenPictures
 from lipsync_core.options import JobOptions
 from lipsync_core.report import ProgressCallback
+from lipsync_core.score.motion import SeenMouths
 from lipsync_core.timeline import Timeline
 
 _logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class MovieSegment:
     frames: range  # of the movie's timeline
     path: Path
     written: WrittenPictures
+    seen: SeenMouths | None = None  # where mouths are measured
 
 
 @dataclass(frozen=True, slots=True)

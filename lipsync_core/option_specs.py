@@ -182,6 +182,12 @@ _SPECS = (
         lowest=0.0,
         highest=1.0,
     ),
+    OptionSpec(
+        "min_score",
+        "Fail, and write no result, when its sync score (0 to 1) is lower.",
+        lowest=0.0,
+        highest=1.0,
+    ),
 )
 #: By the name of the field in `JobOptions` or `Execution`.
 OPTIONS: Mapping[str, OptionSpec] = MappingProxyType({spec.name: spec for spec in _SPECS})

@@ -37,6 +37,7 @@ _RANGE_REMEDIES = {
     "crf": f"choose 0 (lossless) to {MAX_CRF}; 20 is the default",
     "fps": "choose 1 to 240 frames a second",
     "min_synced": "choose a share from 0 to 1",
+    "min_score": "choose a score from 0 to 1",
     "expression": f"choose 0 (the mouth rests) to {MAX_EXPRESSION}; 1 is the default",
 }
 
@@ -74,6 +75,7 @@ class JobOptions:
     audio_track: str | None = None
     provenance: bool = True  # the movie is signed, and says in metadata how it was made
     min_synced: float = 0.0  # share of output frames, 0..1; at 0 one frame is enough
+    min_score: float = 0.0  # sync score of the result, 0..1; at 0 any
 
     def __post_init__(self) -> None:
         for name in _CHOICES:

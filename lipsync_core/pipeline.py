@@ -27,12 +27,14 @@ from lipsync_core.media.probe import require_audio
 from lipsync_core.memory import give_free_memory_back, peak_resident_bytes
 from lipsync_core.models.store import ModelStore
 from lipsync_core.movie import MovieRequest, WrittenMovie, check_sound, enhancer_name, output_labels, write_movie
+from lipsync_core.movie_scorer import MovieScorer, open_scorer
 from lipsync_core.movie_signer import MovieSigner, audio_input, statement_of, video_input
 from lipsync_core.options import JobOptions
 from lipsync_core.provenance.credential import SigningCredential, open_credential
 from lipsync_core.providers import provider_account
 from lipsync_core.render import blended_frames, ordered_frames
 from lipsync_core.report import JobReport, ProgressCallback, Provenance
+from lipsync_core.score_figures import Scoring
 from lipsync_core.segment_jobs import chosen_jobs, movie_of_segments
 from lipsync_core.segment_work import SegmentWork, WholeEdits
 from lipsync_core.shortage import memory_shortage_told
@@ -45,10 +47,26 @@ from lipsync_core.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class _Writing:
-    """The encoder of a movie, and the signer; None: it is not signed."""
+    """The encoder of a movie, its scorer (or why it has none), and the signer; None: it is not signed."""
 
     encoder: EncoderChoice
+    scorer: MovieScorer | Scoring
     signer: MovieSigner | None
+
+    def finish(self, path: Path) -> None:
+        """Judge the finished movie, and sign it.
+
+        Raises:
+            QualityError: its score is lower than was asked for.
+        """
+        for step in (self.scorer, self.signer):
+            if isinstance(step, MovieScorer | MovieSigner):
+                step(path)
+
+    def told(self, report: JobReport) -> JobReport:
+        """The report, with what was told of score and signature."""
+        scoring = self.scorer.told if isinstance(self.scorer, MovieScorer) else self.scorer
+        return replace(report, scoring=scoring, provenance=self.signer.told if self.signer else Provenance())
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +148,14 @@ def _run(job: _Job, loaded: JobParts | None) -> JobReport:
     with job.clock.stage("plan"):
         plan, conditions = _planned(job, video, clip, heard, parts.rendering.painting)
     signer = None if credential is None else _signer(job, plan, parts, credential)
-    written, jobs = _render(job, plan, parts, conditions, _Writing(encoder, signer))
-    return replace(_report(job, parts, plan, written, jobs), provenance=signer.told if signer else Provenance())
+    writing = _Writing(encoder, _scorer(job, plan, replace(heard, conditions=conditions)), signer)
+    written, jobs = _render(job, plan, parts, conditions, writing)
+    return writing.told(_report(job, parts, plan, written, jobs))
+
+
+def _scorer(job: _Job, plan: ClipPlan, heard: HeardSpeech) -> MovieScorer | Scoring:
+    with job.clock.stage("score"):
+        return open_scorer(plan, heard, job.audio, job.options, ModelStore(job.workspace.models), job.clock)
 
 
 def _credential(job: _Job) -> SigningCredential | None:
@@ -180,17 +204,20 @@ def _render(
     """The movie, and how many processes have rendered its segments: 1 where this one has rendered it as a whole."""
     inference = plan_inference(plan, parts.inference, conditions)
     labels = output_labels(parts.rendering)
-    request = MovieRequest(job.output, job.audio, job.options, writing.encoder, labels, writing.signer)
+    request = MovieRequest(job.output, job.audio, job.options, writing.encoder, labels, writing.finish)
     jobs = chosen_jobs(job.execution.jobs, plan, parts, writing.encoder)
+    scorer = writing.scorer if isinstance(writing.scorer, MovieScorer) else None
     if jobs > 1:
         with job.clock.stage("infer"):
             edits = np.stack(list(infer_edits((), inference, job.clock)))
-        work = SegmentWork(plan, WholeEdits(plan, edits), parts.rendering, request)
-        return movie_of_segments(work, jobs, job.clock, job.progress), jobs
+        meter, add = (scorer.meter, scorer.add) if scorer else (None, None)
+        work = SegmentWork(plan, WholeEdits(plan, edits), parts.rendering, request, meter)
+        return movie_of_segments(work, jobs, job.clock, job.progress, add), jobs
     with closing(ordered_frames(plan.video, plan.clip.track, plan.timeline, job.clock)) as frames:
         inferred = inferred_frames(frames, inference, job.clock)
-        rendering = plan_rendering(plan, parts.rendering)
-        return write_movie(blended_frames(inferred, rendering, job.clock), plan, request, job.clock, job.progress), 1
+        blended = blended_frames(inferred, plan_rendering(plan, parts.rendering), job.clock)
+        measured = scorer.metered(blended) if scorer else blended
+        return write_movie(measured, plan, request, job.clock, job.progress), 1
 
 
 def _report(job: _Job, parts: JobParts, plan: ClipPlan, written: WrittenMovie, jobs: int) -> JobReport:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lipsync_core.clock import StageTiming
 from lipsync_core.execution import ProviderChoice
+from lipsync_core.score_figures import NOT_SCORED, Scoring
 
 if TYPE_CHECKING:  # they import PyAV, and the command line's help shall not
     from lipsync_core.decoder_choice import DecoderChoice
@@ -105,6 +106,7 @@ class JobReport:
     peak_rss_bytes: int
     dropped: tuple[str, ...] = ()  # what the source holds and the movie does not: "2 subtitle tracks"
     provenance: Provenance = Provenance()
+    scoring: Scoring = NOT_SCORED
     jobs: int = 1  # how many processes have rendered segments of the movie side by side
     changes: tuple[str, ...] = ()  # of pixels before they are encoded, edited or not: "10 to 8 bits"
 

@@ -17,6 +17,7 @@ from lipsync_core.inference import with_edits
 from lipsync_core.movie import MovieRequest, MovieSegment, write_segment
 from lipsync_core.render import blended_frames, ordered_frames
 from lipsync_core.report import ProgressCallback
+from lipsync_core.score.meter import MouthMeter
 
 #: Frames of a segment. Of fewer an encoder may reorder none, and the next segment some: their decoding times differ.
 FEWEST = 12
@@ -51,6 +52,7 @@ class SegmentWork:
     edits: EditRows
     rendering: RenderingParts
     request: MovieRequest
+    meter: MouthMeter | None = None  # of the whole movie
 
     def render(self, frames: range, path: Path, clock: StageClock, progress: ProgressCallback) -> MovieSegment:
         """Write the movie's `frames` to `path`, as pictures alone.
@@ -63,11 +65,10 @@ class SegmentWork:
         with closing(ordered_frames(plan.video, plan.clip.track, plan.timeline, clock)) as decoded:
             edited = with_edits(decoded, edits, plan.is_synced)
             blended = blended_frames(edited, plan_rendering(plan, self.rendering), clock)
-            return MovieSegment(
-                frames,
-                path,
-                write_segment(blended, plan, path, self._before_a_join(frames), self.request, clock, progress),
-            )
+            if self.meter is not None:
+                blended = self.meter.metered(blended, clock, frames.start)
+            written = write_segment(blended, plan, path, self._before_a_join(frames), self.request, clock, progress)
+        return MovieSegment(frames, path, written, None if self.meter is None else self.meter.taken())
 
     def _before_a_join(self, frames: range) -> range:
         """The pictures of the segment of `frames` that have another segment behind them."""

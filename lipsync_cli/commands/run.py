@@ -70,6 +70,7 @@ _FILE = LocalFile()
 @job_option("audio_track")
 @job_option("provenance")
 @job_option("min_synced")
+@job_option("min_score")
 @isolate_option
 @cores_option
 @job_option("jobs")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from lipsync_cli.render.score_report import score_fields, score_lines
 from lipsync_core.clock import StageTiming
 from lipsync_core.execution import ProviderChoice
 from lipsync_core.report import FrameCounts, JobReport, Provenance
@@ -40,6 +41,8 @@ def render_json(report: JobReport) -> str:
         "providers": asdict(report.providers),
         "audio": report.audio,
         "provenance": _provenance_fields(report.provenance),
+        "score": score_fields(report.scoring.score),
+        "score_missing": report.scoring.reason or None,
         "frames": {
             "total": frames.total,
             "synced": frames.synced,
@@ -130,6 +133,7 @@ def _fact_lines(report: JobReport) -> list[str]:
         *([f"picture  {'; '.join(report.changes)}"] if report.changes else []),
         *([f"dropped  {', '.join(report.dropped)}"] if report.dropped else []),
         *([f"jobs     {report.jobs} processes, side by side at segments of the movie"] if report.jobs > 1 else []),
+        *score_lines(report.scoring),
         *_provenance_lines(report.provenance),
         f"memory   {report.peak_rss_bytes / _MIB:.0f} MiB at most",
         f"output   {report.output}",

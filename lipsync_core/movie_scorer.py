@@ -1,0 +1,126 @@
+"""Scores a job's movie: measures its mouths on their way to the encoder, and judges them once it is finished."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipsync_core.clip_plan import ClipPlan
+from lipsync_core.clock import StageClock
+from lipsync_core.errors import ModelMissingError, QualityError
+from lipsync_core.face.mediapipe import MODEL as MESH_MODEL
+from lipsync_core.face.mesh import MeshFitter
+from lipsync_core.generators.viseme.curves import Curve, MouthCurves
+from lipsync_core.generators.viseme.generator import VisemeGenerator, expressed
+from lipsync_core.listening import HeardSpeech, listen
+from lipsync_core.media.decode import SourceFrame
+from lipsync_core.models.store import ModelStore
+from lipsync_core.options import JobOptions
+from lipsync_core.score.judging import judge
+from lipsync_core.score.loudness import loud_motion
+from lipsync_core.score.meter import MouthMeter, frames_to_measure
+from lipsync_core.score.motion import Motion, SeenMouths, WantedMouth, wanted_mouth
+from lipsync_core.score_figures import Scoring, SyncScore
+
+_STAGE = "score"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Expected:
+    """What the sound of a movie lets expect of its mouths."""
+
+    times_s: NDArray[np.float64]  # (M,) the middle of every frame
+    heard: WantedMouth
+    loud: Motion
+    asked: WantedMouth | None = None  # what is to be painted, where that is known
+    closures: NDArray[np.float64] | None = None  # (M,) those that are to be painted, 0..1
+
+
+@dataclass(slots=True, eq=False)
+class MovieScorer:
+    """Judges a movie, whole or in segments, by the mouths that its meter has seen."""
+
+    meter: MouthMeter
+    expected: Expected
+    min_score: float
+    clock: StageClock
+    told: Scoring = field(default_factory=Scoring)
+    _parts: list[SeenMouths] = field(default_factory=list)
+
+    def metered(self, frames: Iterator[SourceFrame]) -> Iterator[SourceFrame]:
+        """Yield all frames of the movie, and measure them on their way."""
+        yield from self.meter.metered(frames, self.clock)
+        self.add(self.meter.taken())
+
+    def add(self, seen: SeenMouths) -> None:
+        """Take in the mouths of the next segment."""
+        self._parts.append(seen)
+
+    def __call__(self, path: Path) -> None:
+        """Judge the movie, all of whose frames were measured.
+
+        Raises:
+            QualityError: its score is lower than was asked for.
+        """
+        expected = self.expected
+        with self.clock.stage(_STAGE):
+            seen = SeenMouths.joined(self._parts)
+            score = judge(
+                seen, expected.times_s, expected.heard, expected.loud, expected.asked, closures=expected.closures
+            )
+        self.told = Scoring(score)
+        if score.score < self.min_score:
+            raise too_low(self.told, score, self.min_score)
+
+
+def too_low(scoring: Scoring, score: SyncScore, min_score: float) -> QualityError:
+    """The error of a movie whose score is lower than `min_score`."""
+    worst = score.worst
+    where = f"look at frames {worst.first_frame} to {worst.last_frame}, " if worst else ""
+    return QualityError(
+        f"the mouth does not follow the sound as well as was asked for: sync score {scoring.account}",
+        f"{where}choose another face or video, or ask for less than min-score {min_score:g}",
+    )
+
+
+def open_scorer(
+    plan: ClipPlan, heard: HeardSpeech, audio: Path, options: JobOptions, models: ModelStore, clock: StageClock
+) -> MovieScorer | Scoring:
+    """The scorer of the movie of `plan`, or why there is none: a model that it needs is not installed.
+
+    Raises:
+        ModelMissingError: such a model is not installed, and the options ask for a score.
+        ModelCorruptError: its file is not the registered one.
+    """
+    try:
+        expected = _expected(plan, heard, audio, options, models, clock)
+        fitter = MeshFitter(models.open_usable(MESH_MODEL).path("face_landmark"))
+    except ModelMissingError as exc:
+        if options.min_score:
+            raise
+        return Scoring(reason=exc.message)
+    rate = plan.timeline.frame_rate or plan.video.info.frame_rate
+    closures = np.zeros(len(plan.timeline)) if expected.closures is None else expected.closures
+    meter = MouthMeter(fitter, plan.clip.track, frames_to_measure(plan.is_synced, closures, rate))
+    return MovieScorer(meter, expected, options.min_score, clock)
+
+
+def _expected(
+    plan: ClipPlan, heard: HeardSpeech, audio: Path, options: JobOptions, models: ModelStore, clock: StageClock
+) -> Expected:
+    """By the curves that are painted where there are some; else the sound is heard once more, as `viseme` hears it."""
+    times_s = plan.timeline.middles_s()
+    loud = loud_motion(heard.levels, float(heard.levels_from_s))
+    curves = heard.conditions
+    if not isinstance(curves, MouthCurves):
+        ears = listen(VisemeGenerator.open(models), audio, options, clock).conditions
+        return Expected(times_s, wanted_mouth(ears, times_s[0], times_s[-1]), loud)
+    wanted = wanted_mouth(curves, times_s[0], times_s[-1])
+    scale = options.expression
+    asked = WantedMouth(
+        Motion(wanted.motion.times_s, wanted.motion.openings * scale, wanted.motion.widths * scale), wanted.closures
+    )
+    rows = expressed(curves.at(times_s), scale)
+    return Expected(times_s, wanted, loud, asked, rows[:, Curve.CLOSURE].astype(np.float64))

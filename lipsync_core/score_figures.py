@@ -1,0 +1,101 @@
+"""The figures of a sync score, which reports carry (`lipsync_core.score` works them out)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+#: By whom a movie is judged: the curves that were to be painted, or those that the sound lets expect.
+JudgedBy = Literal["asked", "heard"]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How well a measured mouth follows a curve."""
+
+    offset_ms: int | None  # by which the mouth is late where both agree best; None: one of them does not move
+    correlation: float  # -1..1, with that offset taken out
+    in_time: float  # -1..1, within a frame (40 ms) of no offset
+
+
+@dataclass(frozen=True, slots=True)
+class Closures:
+    """P, B and M: the moments at which the lips are asked to meet."""
+
+    asked: int
+    seen: int  # of them, those in which the lips were seen to meet
+
+    @property
+    def share(self) -> float:
+        """0..1; 1 where none was asked for."""
+        return self.seen / self.asked if self.asked else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """The pauses, in which the mouth should rest."""
+
+    duration_s: float
+    movement: float  # standard deviation of the opening within pauses, as a share of that of speech
+
+
+@dataclass(frozen=True, slots=True)
+class WorstSecond:
+    """The second in which the mouth is furthest from its curve."""
+
+    start_s: float
+    first_frame: int
+    last_frame: int
+    agreement: float  # 1: the same movement; 0: none of it; below 0: another one
+
+
+@dataclass(frozen=True, slots=True)
+class SyncScore:
+    """The sync score of a movie, and the figures behind it."""
+
+    score: float  # 0..1
+    judged_by: JudgedBy
+    frames: int  # that were measured
+    asked: Agreement | None  # with the curves that were to be painted; None where the model has none
+    heard: Agreement | None  # with what the hearing model of `viseme` expects of the sound
+    loud: Agreement | None  # with the loudness of speech, which knows no model
+    closures: Closures | None  # None where closures are not asked for
+    silence: Silence | None  # None where there are no pauses
+    worst: WorstSecond | None  # None where the movie is too short, or nothing moves
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """The score of a movie, or why it has none."""
+
+    score: SyncScore | None = None
+    reason: str = ""  # why it has none
+
+    @property
+    def account(self) -> str:
+        """In one line: "0.86 by its own curves, offset 0 ms, worst second from 3.2 s"."""
+        if self.score is None:
+            return f"none: {self.reason}"
+        found = self.score
+        agreement = found.asked if found.judged_by == "asked" else found.heard
+        parts = [
+            f"{found.score:.2f} by {'its own curves' if found.judged_by == 'asked' else 'the hearing model'}",
+            "no movement" if agreement is None or agreement.offset_ms is None else f"offset {agreement.offset_ms} ms",
+            *([f"worst second from {found.worst.start_s:.1f} s"] if found.worst else []),
+        ]
+        return ", ".join(parts)
+
+
+NOT_SCORED = Scoring(reason="nobody has measured it")
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechReference:
+    """What people who speak for themselves score: medians of `Agreement.in_time`, their offset taken out."""
+
+    own_heard: float
+    foreign_heard: float  # the 95th percentile of mouths under another person's sound
+    own_loud: float
+    foreign_loud: float
+
+
+#: Measured by `benchmarks/sync_score.py` (docs/score.md).
+REAL_SPEECH = SpeechReference(own_heard=0.6, foreign_heard=0.3, own_loud=0.4, foreign_loud=0.3)
