@@ -17,6 +17,7 @@ from lipsync_cli.commands.plan import plan
 from lipsync_cli.commands.probe import probe
 from lipsync_cli.commands.report import report
 from lipsync_cli.commands.run import run
+from lipsync_cli.commands.score import score
 from lipsync_cli.commands.submit import submit
 from lipsync_cli.commands.verify import verify
 from lipsync_cli.environment import is_debug
@@ -64,7 +65,7 @@ def cli(ctx: click.Context) -> None:
         write_stdout(ctx.get_help())
 
 
-for command in (run, submit, batch, jobs, probe, verify, models, report, plan, bench, gc, doctor):
+for command in (run, submit, batch, jobs, probe, score, verify, models, report, plan, bench, gc, doctor):
     cli.add_command(command)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +17,12 @@ REACH_S = 0.5
 GRID_HZ = 100
 
 _MIDDLE = len(UPPER_INNER_LIP) // 2
-_NEAR_MIDDLE = slice(_MIDDLE - 1, _MIDDLE + 2)  # of the lips' contours
-_PICKED = tuple(chain(OUTER_EYE_CORNERS, MOUTH_CORNERS, UPPER_INNER_LIP[_NEAR_MIDDLE], LOWER_INNER_LIP[_NEAR_MIDDLE]))
+_PICKED: list[int] = [
+    *OUTER_EYE_CORNERS,
+    *MOUTH_CORNERS,
+    *UPPER_INNER_LIP[_MIDDLE - 1 : _MIDDLE + 2],
+    *LOWER_INNER_LIP[_MIDDLE - 1 : _MIDDLE + 2],
+]
 _LEAST_PX = 1e-6
 
 
@@ -80,7 +83,7 @@ def mouths_of(points: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray
 
     `points` (..., 468, 2 or more) are those of face meshes; their depth is left out.
     """
-    return _measured(points[..., list(_PICKED), :2].astype(np.float64))
+    return _measured(points[..., _PICKED, :2].astype(np.float64))
 
 
 def tracked_mouths(landmarks: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
