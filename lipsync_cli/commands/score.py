@@ -49,9 +49,10 @@ def score(video: Path, audio: Path | None, as_json: bool, quiet: bool, home: Pat
 
 
 def _described(found: "VideoScore") -> str:
+    faces = f"a face in {found.score.frames} of {found.frames} frames"
     return "\n".join(
         [
-            f"video    {found.video}, {found.duration_s:.2f} s, a face in {found.score.frames} of {found.frames} frames",
+            f"video    {found.video}, {found.duration_s:.2f} s, {faces}",
             f"sound    {found.audio}",
             *score_lines(Scoring(found.score)),
         ]

@@ -5,12 +5,14 @@ from numpy.typing import NDArray
 
 from lipsync_core.score.agreement import agreement_of, is_still, worst_second
 from lipsync_core.score.events import closures_of, silence_of
-from lipsync_core.score.motion import Motion, SeenMouths, WantedMouth
-from lipsync_core.score_figures import Agreement, Silence, SyncScore
+from lipsync_core.score.motion import FRAME_S, Motion, SeenMouths, WantedMouth
+from lipsync_core.score_figures import Agreement, Silence, SyncScore, WorstSecond
 
 #: A painted mouth trembles in pauses by less than this share of its movement in speech, and from the other on it
 #: speaks in them.
 _RESTLESS, _SPEAKING = 0.35, 1.0
+_TOO_LATE_S = 0.2
+_CERTAIN = 0.05  # of the correlation that an offset brings
 
 
 def judge(
@@ -21,7 +23,7 @@ def judge(
     asked: WantedMouth | None = None,
     closures: NDArray[np.float64] | None = None,
 ) -> SyncScore:
-    """The score of the `seen` mouths.
+    """The score of the `seen` mouths; 1 also where the mouth was to rest and does.
 
     Args:
         seen: of the movie.
@@ -34,11 +36,13 @@ def judge(
     motion = seen.motion(times_s)
     by_asking = None if asked is None else agreement_of(motion, _openings(asked.motion))
     by_hearing = agreement_of(motion, heard.motion)
-    judge_of = heard if asked is None else asked
-    silence = silence_of(motion, judge_of)
-    rested = is_still(motion) and len(motion) > 0 and not judge_of.motion.openings.any()
+    expected = heard if asked is None else asked
+    silence = silence_of(motion, expected)
+    worst = worst_second(motion, expected.motion, seen.numbers)
+    agreement = by_hearing if by_asking is None else by_asking
+    rested = is_still(motion) and len(motion) > 0 and not expected.motion.openings.any()
     return SyncScore(
-        score=_score(by_hearing if by_asking is None else by_asking, silence, rested),
+        score=1.0 if rested else _score(agreement, silence, None if asked is None else worst),
         judged_by="heard" if asked is None else "asked",
         frames=len(seen),
         asked=by_asking,
@@ -46,7 +50,7 @@ def judge(
         loud=agreement_of(motion, loud),
         closures=None if closures is None else closures_of(seen, closures),
         silence=silence,
-        worst=worst_second(motion, judge_of.motion, seen.numbers),
+        worst=worst,
     )
 
 
@@ -55,9 +59,24 @@ def _openings(motion: Motion) -> Motion:
     return Motion(motion.times_s, motion.openings, np.zeros(len(motion)))
 
 
-def _score(agreement: Agreement, silence: Silence | None, rested: bool) -> float:
-    """0..1: the agreement in time, less where the mouth moves in pauses; 1 where it was to rest and does."""
-    if rested:
-        return 1.0
-    restless = 0.0 if silence is None else (silence.movement - _RESTLESS) / (_SPEAKING - _RESTLESS)
-    return float(max(0.0, agreement.in_time) * (1.0 - min(1.0, max(0.0, restless))))
+def _score(agreement: Agreement, silence: Silence | None, worst: WorstSecond | None) -> float:
+    """0..1: the agreement in time, less where the mouth is late or early for certain, or moves in pauses.
+
+    It is never more than half of what the `worst` second leaves: one that has nothing to do with what was asked for is
+    worth .5.
+    """
+    score = max(0.0, agreement.in_time) * (1.0 - _lateness(agreement))
+    if silence is not None:
+        score *= 1.0 - _share(silence.movement, _RESTLESS, _SPEAKING)
+    return score if worst is None else max(0.0, min(score, (1.0 + worst.agreement) / 2))
+
+
+def _lateness(agreement: Agreement) -> float:
+    """0..1, 0 within a frame: how far the mouth is late or early, where that makes a difference."""
+    if agreement.offset_ms is None or agreement.correlation - agreement.in_time < _CERTAIN:
+        return 0.0
+    return _share(abs(agreement.offset_ms) / 1000, FRAME_S, _TOO_LATE_S)
+
+
+def _share(value: float, least: float, most: float) -> float:
+    return min(1.0, max(0.0, (value - least) / (most - least)))

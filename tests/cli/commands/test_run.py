@@ -220,6 +220,8 @@ def test_processes_side_by_side_make_the_same_movie(
         reports[jobs] = json.loads(done.stdout)
     assert {jobs: report["jobs"] for jobs, report in reports.items()} == {"1": 1, "3": 3}
     assert reports["1"]["frames"] == reports["3"]["frames"]
+    assert reports["1"]["score"] == reports["3"]["score"]
+    assert reports["1"]["score"]["frames"] > 40
     items = [{row["stage"]: row["items"] for row in report["stages"] if row["items"]} for report in reports.values()]
     assert {stage: items[0][stage] for stage in ("paint", "blend", "encode")} == {
         stage: items[1][stage] for stage in ("paint", "blend", "encode")

@@ -1,0 +1,88 @@
+"""The score of whole jobs: a good one passes the gate, and a mouth that does not move fails it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lipsync_core import JobOptions, Workspace, lip_sync
+from lipsync_core.catalogue import JobParts, load_parts
+from lipsync_core.errors import ModelMissingError, QualityError
+from lipsync_core.models.store import ModelStore
+from lipsync_core.score.meter import frames_to_measure
+
+SHORT = JobOptions(model="viseme", preset="ultrafast", end_s=Fraction(4), min_score=0.8)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrozenGenerator:
+    """A generator whose mouth stays as it is in the first frame."""
+
+    healthy: Any
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.healthy, name)
+
+    def infer(self, crops: Iterable[Any] | None, conditions: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.repeat(self.healthy.infer(crops, conditions)[:1], len(conditions), axis=0)
+
+
+@pytest.fixture(scope="module")
+def parts(model_store: ModelStore) -> JobParts:
+    return load_parts(SHORT, model_store)
+
+
+@pytest.fixture(scope="module")
+def place(model_store: ModelStore, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return Workspace(models=Workspace.default().models, cache=tmp_path_factory.mktemp("cache"))
+
+
+def test_a_good_movie_passes(
+    face_clip: Path, speech_wav: Path, parts: JobParts, place: Workspace, tmp_path: Path
+) -> None:
+    report = lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", SHORT, place, parts=parts)
+    score = report.scoring.score
+    assert score is not None and score.score >= 0.8
+    assert score.judged_by == "asked"
+    assert score.asked is not None and score.asked.offset_ms is not None and abs(score.asked.offset_ms) <= 40
+    assert score.closures is not None and score.closures.share > 0.5
+    assert report.frames.synced / 4 < score.frames < report.frames.synced / 2
+    assert {stage.stage: stage.items for stage in report.stages}["score"] == score.frames
+
+
+def test_a_mouth_that_does_not_move_fails_and_leaves_the_output_as_it_was(
+    face_clip: Path, speech_wav: Path, parts: JobParts, place: Workspace, tmp_path: Path
+) -> None:
+    frozen = FrozenGenerator(parts.inference.generator)
+    faulty = replace(parts, inference=replace(parts.inference, generator=frozen))
+    output = tmp_path / "out.mp4"
+    output.write_bytes(b"an older result")
+    with pytest.raises(QualityError, match=r"sync score 0\.0"):
+        lip_sync(face_clip, speech_wav, output, SHORT, place, parts=faulty)
+    assert output.read_bytes() == b"an older result"
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_a_job_fails_before_its_movie_when_a_model_that_scores_is_missing(
+    face_clip: Path, speech_wav: Path, parts: JobParts, place: Workspace, tmp_path: Path
+) -> None:
+    bare = replace(place, models=tmp_path / "models")
+    second = replace(SHORT, end_s=Fraction(1))
+    with pytest.raises(ModelMissingError, match="mediapipe-face"):
+        lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", second, bare, parts=parts)
+    report = lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", replace(second, min_score=0.0), bare, parts=parts)
+    assert report.scoring.score is None
+    assert "mediapipe-face" in report.scoring.account
+
+
+def test_every_third_frame_is_measured_and_one_of_every_closure() -> None:
+    closures = np.zeros(12)
+    closures[[4, 5, 7, 8, 9]] = 1.0
+    is_synced = np.ones(12, np.bool_)
+    is_synced[6] = False
+    assert np.flatnonzero(frames_to_measure(is_synced, closures, 25)).tolist() == [0, 3, 4, 8, 9]
