@@ -5,6 +5,8 @@ from typing import Any
 
 from lipsync_core.score_figures import REAL_SPEECH, Agreement, Scoring, SyncScore
 
+_INDENT = " " * 9
+
 
 def score_fields(score: SyncScore | None) -> dict[str, Any] | None:
     """The figures under their names; None where there is no score."""
@@ -12,37 +14,45 @@ def score_fields(score: SyncScore | None) -> dict[str, Any] | None:
 
 
 def score_lines(scoring: Scoring) -> list[str]:
-    """The score and the figures behind it, a line each."""
+    """The score, and the figures behind it, a line each."""
     score = scoring.score
-    if score is None:
-        return [f"score    {scoring.account}"]
-    closures, silence, worst = score.closures, score.silence, score.worst
-    lines = [f"score    {scoring.account}"]
-    if score.asked is not None:
-        lines.append(f"         opening against the curves that were to be painted: {_agreement(score.asked)}")
-    if closures is not None:
-        lines.append(f"         lips seen to meet in {closures.seen} of {closures.asked} closures (P, B, M)")
-    if silence is not None:
-        lines.append(f"         {silence.movement:.2f} of its movement in {silence.duration_s:.1f} s of pauses")
-    lines += _sound_lines(score)
-    if worst is not None:
-        lines.append(f"         worst second: frames {worst.first_frame} to {worst.last_frame}, {worst.agreement:.2f}")
-    return lines
+    figures = [] if score is None else [*_agreement_lines(score), *_event_lines(score)]
+    return [f"score    {scoring.account}", *(_INDENT + line for line in figures)]
 
 
-def _sound_lines(score: SyncScore) -> list[str]:
+def _agreement_lines(score: SyncScore) -> list[str]:
+    real = REAL_SPEECH
     lines = []
+    if score.asked is not None:
+        lines.append(f"curves   {_told(score.asked)}")
     if score.heard is not None:
-        same = " (viseme hears alike)" if score.judged_by == "asked" else ""
-        real = f"real speech {REAL_SPEECH.own_heard:.2f}, another's {REAL_SPEECH.foreign_heard:.2f}"
-        lines.append(f"         against the hearing model{same}: {_agreement(score.heard)}; {real}")
+        lines.append(
+            f"hearing  {_told(score.heard)}; real speech {real.own_heard:.2f}, foreign {real.foreign_heard:.2f}"
+        )
+    if score.asked is not None:
+        lines.append("         the same hearing has moved the mouth, so look at loudness too")
     if score.loud is not None:
-        real = f"real speech {REAL_SPEECH.own_loud:.2f}, another's {REAL_SPEECH.foreign_loud:.2f}"
-        lines.append(f"         against loudness: {_agreement(score.loud)}; {real}")
+        lines.append(f"loudness {_told(score.loud)}; {_beside(real.own_loud, real.foreign_loud)}")
     return lines
 
 
-def _agreement(agreement: Agreement) -> str:
+def _event_lines(score: SyncScore) -> list[str]:
+    closures, silence, worst = score.closures, score.silence, score.worst
+    lines = []
+    if closures is not None:
+        lines.append(f"closures {closures.seen} of {closures.asked} seen (P, B, M)")
+    if silence is not None:
+        lines.append(f"pauses   {silence.movement:.2f} of its movement in {silence.duration_s:.1f} s of them")
+    if worst is not None:
+        lines.append(f"worst    frames {worst.first_frame} to {worst.last_frame}: {worst.agreement:.2f}")
+    return lines
+
+
+def _beside(own: float, foreign: float) -> str:
+    return f"real speech {own:.2f}, foreign {foreign:.2f}"
+
+
+def _told(agreement: Agreement) -> str:
     if agreement.offset_ms is None:
         return "no movement"
     return f"{agreement.in_time:.2f}, best {agreement.correlation:.2f} at {agreement.offset_ms} ms"

@@ -1,0 +1,42 @@
+"""The lines of a sync score."""
+
+from lipsync_cli.render.score_report import score_fields, score_lines
+from lipsync_core.score_figures import Agreement, Closures, Scoring, Silence, SyncScore, WorstSecond
+
+STILL = Agreement(None, 0.0, 0.0)
+SCORE = SyncScore(
+    score=0.86,
+    judged_by="asked",
+    frames=149,
+    asked=Agreement(-10, 0.96, 0.95),
+    heard=Agreement(0, 0.88, 0.88),
+    loud=STILL,
+    closures=Closures(16, 15),
+    silence=Silence(1.5, 0.25),
+    worst=WorstSecond(7.92, 196, 220, 0.72),
+)
+
+
+def test_the_lines_name_every_figure_and_are_narrow() -> None:
+    lines = score_lines(Scoring(SCORE))
+    text = " ".join(" ".join(lines).split())
+    assert "score 0.86 by its own curves, offset -10 ms, worst second from 7.9 s" in text
+    assert "curves 0.95, best 0.96 at -10 ms" in text
+    assert "loudness no movement; real speech" in text
+    assert "closures 15 of 16 seen" in text
+    assert "pauses 0.25 of its movement in 1.5 s" in text
+    assert "worst frames 196 to 220: 0.72" in text
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_movie_without_a_score_says_why() -> None:
+    assert score_lines(Scoring(reason="a model is missing")) == ["score    none: a model is missing"]
+    assert score_fields(None) is None
+
+
+def test_the_fields_are_the_figures() -> None:
+    fields = score_fields(SCORE)
+    assert fields is not None
+    assert fields["closures"] == {"asked": 16, "seen": 15}
+    assert fields["asked"] == {"offset_ms": -10, "correlation": 0.96, "in_time": 0.95}
+    assert fields["worst"]["first_frame"] == 196
