@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,10 @@ class Expected:
     asked: WantedMouth | None = None  # what is to be painted, where that is known
     closures: NDArray[np.float64] | None = None  # (M,) those that are to be painted, 0..1
 
+    def judged(self, seen: SeenMouths) -> SyncScore:
+        """The score of the mouths `seen` in the movie."""
+        return judge(seen, self.times_s, self.heard, self.loud, self.asked, self.closures)
+
 
 @dataclass(slots=True, eq=False)
 class MovieScorer:
@@ -64,23 +69,19 @@ class MovieScorer:
         Raises:
             QualityError: its score is lower than was asked for.
         """
-        expected = self.expected
         with self.clock.stage(_STAGE):
-            seen = SeenMouths.joined(self._parts)
-            score = judge(
-                seen, expected.times_s, expected.heard, expected.loud, expected.asked, closures=expected.closures
-            )
+            score = self.expected.judged(SeenMouths.joined(self._parts))
         self.told = Scoring(score)
         if score.score < self.min_score:
-            raise too_low(self.told, score, self.min_score)
+            raise too_low(score, self.min_score)
 
 
-def too_low(scoring: Scoring, score: SyncScore, min_score: float) -> QualityError:
+def too_low(score: SyncScore, min_score: float) -> QualityError:
     """The error of a movie whose score is lower than `min_score`."""
     worst = score.worst
     where = f"look at frames {worst.first_frame} to {worst.last_frame}, " if worst else ""
     return QualityError(
-        f"the mouth does not follow the sound as well as was asked for: sync score {scoring.account}",
+        f"the mouth does not follow the sound as well as was asked for: sync score {Scoring(score).account}",
         f"{where}choose another face or video, or ask for less than min-score {min_score:g}",
     )
 
@@ -96,31 +97,71 @@ def open_scorer(
     """
     try:
         expected = _expected(plan, heard, audio, options, models, clock)
-        fitter = MeshFitter(models.open_usable(MESH_MODEL).path("face_landmark"))
+        meter = open_meter(plan, expected.closures, models)
     except ModelMissingError as exc:
         if options.min_score:
             raise
         return Scoring(reason=exc.message)
-    rate = plan.timeline.frame_rate or plan.video.info.frame_rate
-    closures = np.zeros(len(plan.timeline)) if expected.closures is None else expected.closures
-    meter = MouthMeter(fitter, plan.clip.track, frames_to_measure(plan.is_synced, closures, rate))
     return MovieScorer(meter, expected, options.min_score, clock)
+
+
+def open_meter(plan: ClipPlan, closures: NDArray[np.float64] | None, models: ModelStore) -> MouthMeter:
+    """The meter of the movie of `plan`, whose frames are to show these `closures` (M,), where they are known.
+
+    Raises:
+        ModelMissingError: the face mesh is not installed.
+        ModelCorruptError: its file is not the registered one.
+    """
+    fitter = MeshFitter(models.open_usable(MESH_MODEL).path("face_landmark"))
+    rate = plan.timeline.frame_rate or plan.video.info.frame_rate
+    known = np.zeros(len(plan.timeline)) if closures is None else closures
+    return MouthMeter(fitter, plan.clip.track, frames_to_measure(plan.is_synced, known, rate))
+
+
+def expected_of_edits(plan: ClipPlan, rows: NDArray[Any], loud: Motion) -> Expected:
+    """What the edits of `viseme`, (K, len(Curve)) `rows` of the synced frames, ask for.
+
+    They are what its hearing expects, with the expression of the job.
+    """
+    times_s = plan.timeline.middles_s()
+    synced_s = times_s[plan.is_synced]
+    edits = np.asarray(rows, np.float64)
+    wanted = WantedMouth(Motion(synced_s, edits[:, Curve.JAW], edits[:, Curve.WIDTH]), edits[:, Curve.CLOSURE])
+    return Expected(times_s, wanted, loud, wanted, closures_of_edits(plan, rows))
+
+
+def closures_of_edits(plan: ClipPlan, rows: NDArray[Any]) -> NDArray[np.float64]:
+    """(M,) 0..1: the closures of every frame, from the edits of `viseme` for the synced ones."""
+    closures = np.zeros(len(plan.timeline))
+    closures[plan.is_synced] = rows[:, Curve.CLOSURE]
+    return closures
+
+
+def expected_by_hearing(
+    plan: ClipPlan, audio: Path, options: JobOptions, models: ModelStore, clock: StageClock
+) -> Expected:
+    """What the hearing model of `viseme` expects of the sound: for models without curves.
+
+    Raises:
+        ModelMissingError: the speech encoder is not installed.
+        InputError: the sound cannot be read.
+    """
+    times_s = plan.timeline.middles_s()
+    heard = listen(VisemeGenerator.open(models), audio, options, clock)
+    loud = loud_motion(heard.levels, float(heard.levels_from_s))
+    return Expected(times_s, wanted_mouth(heard.conditions, times_s[0], times_s[-1]), loud)
 
 
 def _expected(
     plan: ClipPlan, heard: HeardSpeech, audio: Path, options: JobOptions, models: ModelStore, clock: StageClock
 ) -> Expected:
-    """By the curves that are painted where there are some; else the sound is heard once more, as `viseme` hears it."""
-    times_s = plan.timeline.middles_s()
-    loud = loud_motion(heard.levels, float(heard.levels_from_s))
+    """By the curves that are painted where there are some; else the sound is heard once more."""
     curves = heard.conditions
     if not isinstance(curves, MouthCurves):
-        ears = listen(VisemeGenerator.open(models), audio, options, clock).conditions
-        return Expected(times_s, wanted_mouth(ears, times_s[0], times_s[-1]), loud)
+        return expected_by_hearing(plan, audio, options, models, clock)
+    times_s, scale = plan.timeline.middles_s(), options.expression
     wanted = wanted_mouth(curves, times_s[0], times_s[-1])
-    scale = options.expression
-    asked = WantedMouth(
-        Motion(wanted.motion.times_s, wanted.motion.openings * scale, wanted.motion.widths * scale), wanted.closures
-    )
-    rows = expressed(curves.at(times_s), scale)
-    return Expected(times_s, wanted, loud, asked, rows[:, Curve.CLOSURE].astype(np.float64))
+    motion = wanted.motion
+    asked = WantedMouth(Motion(motion.times_s, motion.openings * scale, motion.widths * scale), wanted.closures)
+    closures = expressed(curves.at(times_s), scale)[:, Curve.CLOSURE].astype(np.float64)
+    return Expected(times_s, wanted, loud_motion(heard.levels, float(heard.levels_from_s)), asked, closures)

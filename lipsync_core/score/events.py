@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsync_core.score.agreement import STILL
-from lipsync_core.score.motion import GRID_HZ, Motion, SeenMouths, WantedMouth
+from lipsync_core.score.motion import Motion, SeenMouths, WantedMouth
 from lipsync_core.score_figures import Closures, Silence
 
 #: From here on a wanted closure is complete.
@@ -42,9 +42,9 @@ def silence_of(seen: Motion, wanted: WantedMouth) -> Silence | None:
     duration_s = 0.0
     rests = (wanted.motion.openings < _RESTS) & (wanted.closures < PRESSED)
     for first, last in stretches(rests):
-        if last - first < _SHORTEST_PAUSE_S * GRID_HZ:
-            continue
         start_s, end_s = wanted.motion.times_s[[first, last]] + (_MARGIN_S, -_MARGIN_S)
+        if end_s - start_s < _SHORTEST_PAUSE_S - 2 * _MARGIN_S:
+            continue
         inside = (seen.times_s >= start_s) & (seen.times_s <= end_s)
         is_pause |= inside
         duration_s += (end_s - start_s) * bool(inside.any())

@@ -72,7 +72,7 @@ class SeenMouths:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class WantedMouth:
-    """What a sound asks of a mouth, on a grid of `GRID_HZ`."""
+    """What a sound asks of a mouth, moment by moment."""
 
     motion: Motion
     closures: NDArray[np.float64]  # (N,) 0 lips free .. 1 pressed together

@@ -91,6 +91,7 @@ def _job_row(report: JobReport, attempt: JobAttempt) -> JobRow:
         changes=joined(report.changes),
         dropped=joined(report.dropped),
         provenance=report.provenance.account,
+        score=report.scoring.account,
         version=importlib.metadata.version("lipsync"),
         track_was_cached=report.track_was_cached,
         created_at=started,

@@ -12,6 +12,7 @@ from lipsync_core.clock import StageTiming
 from lipsync_core.encoder_choice import EncoderChoice
 from lipsync_core.errors import FaceError, OptionError
 from lipsync_core.report import FrameCounts, JobReport, Provenance
+from lipsync_core.score_figures import Scoring
 from lipsync_service.ledger.database import open_engine, upgrade
 from lipsync_service.ledger.ledger import Ledger
 from lipsync_service.ledger.local import LocalLedger, record_failure, record_report
@@ -54,6 +55,7 @@ def report(tmp_path: Path) -> JobReport:
         "changes": ("deinterlaced", "scaled from 8000x6000 to 3542x2656"),
         "dropped": ("2 subtitle tracks",),
         "provenance": Provenance("Studio, signer"),
+        "scoring": Scoring(reason="a model is missing"),
     }
     known = JobReport.__dataclass_fields__
     others = {name: None for name in known if name not in names and name not in facts}
@@ -72,6 +74,7 @@ def test_a_report_is_entered_whole_into_a_ledger_made_on_the_spot(report: JobRep
     )
     assert (job.changes, job.dropped) == ("deinterlaced; scaled from 8000x6000 to 3542x2656", "2 subtitle tracks")
     assert job.provenance == "signed by Studio, signer"
+    assert job.score == "none: a model is missing"
     assert job.finished_at is not None and job.started_at is not None
     assert (job.finished_at - job.started_at).total_seconds() == pytest.approx(report.wall_s)
     with open_engine(where.database_url).connect() as connection:
