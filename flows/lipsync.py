@@ -63,7 +63,7 @@ def lipsync(request: LipSyncRequest) -> State[Any] | None:
             open_job(request.options(), settings, held.reach(settings)) as job,
         ):
             try:
-                movie = _run(job, held, settings, recorder)
+                account = _run(job, held, settings, recorder)
             finally:
                 recorder.record_stages(job.log)
                 show_timings(job.log)
@@ -71,12 +71,12 @@ def lipsync(request: LipSyncRequest) -> State[Any] | None:
         raise Abort(str(error)) from error
     except LipSyncError as error:
         return failed_state(error)
-    show_output(addresses.output, movie.account if movie else "")
+    show_output(addresses.output, account)
     return None
 
 
-def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRecorder) -> WrittenMovie | None:
-    """The movie, or None where an earlier attempt has made it."""
+def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRecorder) -> str:
+    """Make and deliver the movie; what became of it, or nothing where an earlier attempt has made it."""
     request = held.whole
     signing = open_signing(request, settings)
     require_rendering(job.options, job.models, job.execution)  # before the fetch: a missing model fails at once
@@ -105,6 +105,7 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
         log_choice("encoder", movie.encoder.chosen, movie.encoder.reason)
     if settings.preview and not render.is_kept:  # an earlier attempt has shown the preview
         show_preview(render.preview)
+    score = _judged(render, settings, recorder)
     recorder.set_provenance(
         stages.sign(unscanned(render), unscanned(request), unscanned(signing)) if signing else Provenance()
     )
@@ -112,7 +113,21 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
     recorder.complete(render.output.stat().st_size, duration_s, inferred.track.was_cached)
     _deliver(render, request.output)
     drop_segments(render, orders)
-    return movie
+    return "; ".join(filter(None, (movie.account if movie else "", score)))
+
+
+def _judged(render: RenderPass, settings: Settings, recorder: JobRecorder) -> str:
+    """The score of the movie in words; nothing where an earlier attempt has judged it.
+
+    Raises:
+        QualityError: it is too low, and this service delivers no such result.
+    """
+    verdict = stages.score(unscanned(render), unscanned(settings))
+    if verdict is None:
+        return ""
+    recorder.set_score(verdict.account)
+    verdict.require_delivery()
+    return f"sync score {verdict.account}"
 
 
 def _inferred(

@@ -16,6 +16,7 @@ from lipsync_core.server_address import host_and_port
 from lipsync_service.keeping import Keeping
 from lipsync_service.limit_settings import LimitSettings
 from lipsync_service.provenance_settings import ProvenanceSettings
+from lipsync_service.quality_settings import QualitySettings
 from lipsync_service.sizes import Size
 from lipsync_service.tenants import TenantName, TenantReach
 
@@ -29,7 +30,7 @@ def _data_folder() -> Path:
     return platformdirs.user_data_path("lipsync", appauthor=False)
 
 
-class Settings(LimitSettings, Keeping, ProvenanceSettings):
+class Settings(LimitSettings, Keeping, ProvenanceSettings, QualitySettings):
     """One frozen object; `Settings()` reads the variables LIPSYNC_STORAGE_URL, LIPSYNC_S3_ENDPOINT and so on.
 
     `variable_of` names the variable of each field.

@@ -126,6 +126,10 @@ class JobRecorder:
         """Note who has signed the result, or why nobody has."""
         self._row = replace(self._row, provenance=provenance.account)
 
+    def set_score(self, account: str) -> None:
+        """Note the sync score of the result, or why it has none."""
+        self._row = replace(self._row, score=account)
+
     def complete(self, output_bytes: int, duration_s: float, track_was_cached: bool) -> None:
         """Note the output's size and length, and whether an earlier track was used."""
         self._row = replace(

@@ -19,11 +19,14 @@ from lipsync_core.media.decode import SourceFrame
 from lipsync_core.movie import MovieRequest, WrittenMovie, check_sound, output_labels, write_movie
 from lipsync_core.render import blended_frames, ordered_frames
 from lipsync_core.report import ProgressCallback
+from lipsync_core.score.meter import MouthMeter
+from lipsync_core.score.motion import SeenMouths
 from lipsync_service.errors import ChecksumError, ObjectMissingError, SupersededError
 from lipsync_service.storage.source import MayWrite
 from tasks.channel import Channel
 from tasks.edits import open_edits
 from tasks.job import EditsReference, Inferred, JobInputs, LocalCopy, ServiceJob
+from tasks.mouths import open_mouths
 from tasks.preview import Preview
 from tasks.stage_log import StageMeter
 from tasks.tracks import read_clip
@@ -46,6 +49,8 @@ class RenderPass:
     kept_url: str  # the address at which the output is kept until it is delivered
     is_kept: bool  # an earlier attempt has made the movie, and `output` is its file
     preview: Preview
+    meter: MouthMeter | None = None  # None where mouths are not measured
+    seen: list[SeenMouths] = field(default_factory=list)  # what it has measured, in order
     frames: Channel[SourceFrame] = field(default_factory=lambda: Channel[SourceFrame](_FRAMES_AHEAD))
 
 
@@ -79,6 +84,9 @@ def open_render(
         kept_url=kept_url,
         is_kept=kept is not None,
         preview=Preview(len(plan.timeline), plan.video.info),
+        meter=None
+        if kept
+        else open_mouths(job, plan, parts.identity, None if rows is None else open_edits(rows, plan)),
     )
 
 
@@ -170,4 +178,9 @@ def _blended(render: RenderPass, meter: StageMeter) -> Iterator[SourceFrame]:
     decoded = ordered_frames(render.inputs.video, plan.clip.track, plan.timeline, meter.clock)
     with closing(decoded) as frames:
         edited = with_edits(frames, open_edits(_in_one_file(render), plan), plan.is_synced)
-        yield from blended_frames(edited, plan_rendering(plan, render.parts), meter.clock)
+        blended = blended_frames(edited, plan_rendering(plan, render.parts), meter.clock)
+        if render.meter is None:
+            yield from blended
+            return
+        yield from render.meter.metered(blended, meter.clock)
+        render.seen.append(render.meter.taken())

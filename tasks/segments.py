@@ -20,12 +20,14 @@ from lipsync_core.media.source_frame import Shape
 from lipsync_core.movie import MovieRequest, MovieSegment, output_labels
 from lipsync_core.movie_pictures import WrittenPictures
 from lipsync_core.report import ProgressCallback
+from lipsync_core.score.motion import SeenMouths
 from lipsync_core.segment_work import EditRows, SegmentWork, WholeEdits, cut
 from lipsync_core.source_video import SourceVideo
 from lipsync_service.errors import ObjectMissingError
 from tasks.edit_parts import PartEdits
 from tasks.edits import open_edits
 from tasks.job import EditsReference, Inferred, ServiceJob
+from tasks.mouths import open_mouths
 from tasks.part_order import PartOrder
 from tasks.rendering import RenderPass
 from tasks.stage_log import StageMeter
@@ -54,6 +56,7 @@ class SegmentFacts(BaseModel):
     others: tuple[tuple[Shape, int], ...]
     timings: tuple[StageTiming, ...]
     made_by: str  # see `_MADE_BY`
+    seen: tuple[tuple[int, float, float], ...] | None = None  # the rows of `SeenMouths`
 
     @classmethod
     def of(cls, segment: MovieSegment, timings: tuple[StageTiming, ...]) -> "SegmentFacts":
@@ -67,12 +70,18 @@ class SegmentFacts(BaseModel):
             others=others,
             timings=timings,
             made_by=_MADE_BY,
+            seen=None if segment.seen is None else tuple(segment.seen.rows()),
         )
 
     @property
     def written(self) -> WrittenPictures:
         """As the movie takes them."""
         return WrittenPictures(self.width_px, self.height_px, self.changes, dict(self.others))
+
+    @property
+    def mouths(self) -> SeenMouths | None:
+        """Those that were measured in it."""
+        return None if self.seen is None else SeenMouths.of_rows(self.seen)
 
 
 def segment_orders(render: RenderPass, inferred: Inferred, job_id: UUID) -> tuple[SegmentOrder, ...]:
@@ -109,9 +118,8 @@ def work_of(render: RenderPass) -> SegmentWork:
     request = MovieRequest(
         render.output, render.inputs.audio.path, render.job.options, render.encoder, output_labels(render.parts)
     )
-    return SegmentWork(
-        render.plan, edit_rows(render.job, render.plan, render.edits, render.rows), render.parts, request
-    )
+    rows = edit_rows(render.job, render.plan, render.edits, render.rows)
+    return SegmentWork(render.plan, rows, render.parts, request, render.meter)
 
 
 def edit_rows(job: ServiceJob, plan: ClipPlan, edits: EditsReference, rows: Path | None = None) -> EditRows:
@@ -138,7 +146,9 @@ def open_segment(job: ServiceJob, video: SourceVideo, order: SegmentOrder) -> Se
     plan = lay_out(video, clip, inferred.track.sound_end_s, parts.painting, job.options)
     nothing = Path()  # a segment has no sound, and its file is named when it is rendered
     request = MovieRequest(nothing, nothing, job.options, order.encoder, {})
-    return SegmentWork(plan, edit_rows(job, plan, inferred.edits), parts, request)
+    rows = edit_rows(job, plan, inferred.edits)
+    known = rows.rows if isinstance(rows, WholeEdits) else None
+    return SegmentWork(plan, rows, parts, request, open_mouths(job, plan, parts.identity, known))
 
 
 def render_segment(
@@ -181,7 +191,7 @@ def bring_segment(job: ServiceJob, order: SegmentOrder) -> tuple[MovieSegment, t
             shutil.copyfile(copy.path, path)
     except (ObjectMissingError, ValidationError):
         return None
-    return MovieSegment(order.frames, path, facts.written), facts.timings
+    return MovieSegment(order.frames, path, facts.written, facts.mouths), facts.timings
 
 
 def discard_segments(job: ServiceJob, orders: tuple[SegmentOrder, ...]) -> None:

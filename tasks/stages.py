@@ -27,6 +27,7 @@ from lipsync_core.report import Progress, ProgressCallback, Provenance
 from lipsync_core.source_video import SourceVideo
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.errors import JobTimedOutError, ObjectMissingError
+from lipsync_service.settings import Settings
 from lipsync_service.storage.limits import check_duration
 from lipsync_service.storage.source import MayWrite
 from tasks.edit_parts import EditsOrder, make_edits
@@ -35,6 +36,7 @@ from tasks.inference import InferenceJob, MeasuredSound, Tracking, hear
 from tasks.job import EditsReference, Inferred, JobInputs, LocalCopy, ServiceJob, SourceSound, TrackReference
 from tasks.rendering import RenderPass, blend_frames, deliver, encode_frames, open_render
 from tasks.run_log import leave_out_noise
+from tasks.scoring import Verdict, score_result
 from tasks.segmented import Helpers, encode_segments
 from tasks.segments import SegmentOrder, is_rendered, open_segment, render_segment
 from tasks.signing import Signing, sign_result
@@ -243,6 +245,13 @@ def segment(job: ServiceJob, video: SourceVideo, order: SegmentOrder) -> None:
         except ObjectMissingError as exc:
             raise NotThereNowError(exc.message, exc.remedy) from exc
         render_segment(job, work, order, meter, _ignore)
+
+
+@task(name="score", task_run_name="score", timeout_seconds=_COMPUTE_LIMIT_S, **RETRIED, **NOT_PERSISTED)
+def score(render: RenderPass, settings: Settings) -> Verdict | None:
+    """Judge whether the mouth of the finished movie follows its sound; None where an earlier attempt has."""
+    with render.job.stage("score") as meter:
+        return _completed(score_result(render, settings, meter), meter.was_cached)
 
 
 @task(name="sign", task_run_name="sign", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)

@@ -58,8 +58,7 @@ class MouthMeter:
     def taken(self) -> SeenMouths:
         """The mouths measured since it was asked last."""
         taken, self._rows = self._rows, []
-        numbers, openings, widths = np.array(taken, np.float64).reshape(-1, 3).T
-        return SeenMouths(numbers.astype(np.int64), openings, widths)
+        return SeenMouths.of_rows(taken)
 
     def _measure(self, number: int, frame: SourceFrame) -> None:
         crop = _crop(self.track, frame.index)

@@ -65,6 +65,16 @@ class SeenMouths:
         numbers, openings, widths = np.concatenate(rows, axis=1)
         return cls(numbers.astype(np.int64), openings, widths)
 
+    @classmethod
+    def of_rows(cls, rows: "Iterable[tuple[int, float, float]]") -> "SeenMouths":
+        """Those of rows of number, opening and width."""
+        numbers, openings, widths = np.array(list(rows), np.float64).reshape(-1, 3).T
+        return cls(numbers.astype(np.int64), openings, widths)
+
+    def rows(self) -> list[tuple[int, float, float]]:
+        """Number, opening and width of each, in plain numbers."""
+        return list(zip(self.numbers.tolist(), self.openings.tolist(), self.widths.tolist(), strict=True))
+
     def motion(self, times_s: NDArray[np.float64]) -> Motion:
         """The same over time; `times_s` (M,) are the middles of all frames of the movie."""
         return Motion(times_s[self.numbers], self.openings, self.widths)

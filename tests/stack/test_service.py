@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # conftest.py is no module of its own
     from tests.conftest import Ffmpeg
     from tests.stack.conftest import Service
 
-STAGES = {"fetch video", "fetch audio", "plan", "blend", "encode", "sign", "upload"}
+STAGES = {"fetch video", "fetch audio", "plan", "blend", "encode", "score", "sign", "upload"}
 
 
 def test_a_job_over_rest_gives_the_frames_of_the_command_line(
@@ -48,8 +48,10 @@ def test_a_job_over_rest_gives_the_frames_of_the_command_line(
     assert_equal_frames(service.get("outputs/face.mp4", tmp_path / "remote.mp4"), tmp_path / "local.mp4")
     found = verification_of(tmp_path / "remote.mp4")
     assert (found.state, found.title, found.sources[0].title) == ("intact", "face.mp4", "face.mp4")
-    query = "SELECT provenance FROM jobs WHERE id = %s"
-    assert service.ledger(query, run["id"]) == [(f"signed by {found.signer}",)]
+    query = "SELECT provenance, score FROM jobs WHERE id = %s"
+    [(provenance, score)] = service.ledger(query, run["id"])
+    assert provenance == f"signed by {found.signer}"
+    assert "by its own curves, offset" in score
 
 
 def test_a_job_that_asks_for_no_signature_gets_none_and_the_ledger_says_so(
@@ -118,6 +120,7 @@ def test_a_job_that_could_not_upload_renders_nothing_twice(
         "infer",
         "blend",
         "encode",
+        "score",
         "sign",
     }
     assert service.s3.list_objects_v2(**kept)["KeyCount"] == 0

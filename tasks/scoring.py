@@ -1,0 +1,94 @@
+"""Scores the result of a job before it is signed, and does what the operator has decided about a low score."""
+
+import logging
+from dataclasses import dataclass
+
+from lipsync_core.audio.loudness import LevelMeter
+from lipsync_core.clock import StageClock
+from lipsync_core.errors import ModelMissingError, QualityError
+from lipsync_core.listening import speech_of
+from lipsync_core.movie_scorer import Expected, expected_by_hearing, expected_of_edits, too_low
+from lipsync_core.score.loudness import loud_motion
+from lipsync_core.score.motion import Motion, SeenMouths
+from lipsync_core.score_figures import Scoring
+from lipsync_service.settings import Settings
+from tasks.edits import open_edits
+from tasks.mouths import has_curves
+from tasks.rendering import RenderPass
+from tasks.stage_log import StageMeter
+
+_log = logging.getLogger(__name__)
+_REMEDY = "give a video that shows the face larger, from the front and uncovered"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The score of a result, and whether it is too low to be delivered without a word."""
+
+    scoring: Scoring
+    is_flagged: bool = False
+    error: QualityError | None = None  # why the result is not delivered
+
+    @property
+    def account(self) -> str:
+        """In one line, for the ledger and the result's artifact: "low: 0.31 by its own curves, ..."."""
+        return f"{'low: ' if self.is_flagged else ''}{self.scoring.account}"
+
+    def require_delivery(self) -> None:
+        """Refuse to deliver a result that the operator does not want delivered.
+
+        Raises:
+            QualityError: its score is too low.
+        """
+        if self.error is not None:
+            raise self.error
+
+
+def score_result(render: RenderPass, settings: Settings, meter: StageMeter) -> Verdict | None:
+    """The verdict on the finished movie; None where an earlier attempt has made and judged it.
+
+    Raises:
+        InputError: the sound cannot be read.
+        ChecksumError: the stored edits cannot be read.
+    """
+    meter.was_cached = render.is_kept
+    if render.is_kept:
+        return None
+    verdict = _verdict(_scoring(render, meter.clock), settings)
+    score = verdict.scoring.score
+    meter.items, meter.note = score.frames if score else 0, verdict.account
+    if verdict.is_flagged:
+        _log.warning("the sync score is lower than %g: %s", settings.min_score, verdict.account)
+    return verdict
+
+
+def _scoring(render: RenderPass, clock: StageClock) -> Scoring:
+    if render.meter is None:
+        return Scoring(reason="the face mesh is not installed")
+    try:
+        expected = _expected(render, clock)
+    except ModelMissingError as error:
+        return Scoring(reason=error.message)
+    return Scoring(expected.judged(SeenMouths.joined(render.seen)))
+
+
+def _expected(render: RenderPass, clock: StageClock) -> Expected:
+    plan, audio, job = render.plan, render.inputs.audio.path, render.job
+    if has_curves(render.parts.identity) and render.rows is not None:
+        return expected_of_edits(plan, open_edits(render.rows, plan), _loud(render, clock))
+    return expected_by_hearing(plan, audio, job.options, job.models, clock)
+
+
+def _loud(render: RenderPass, clock: StageClock) -> Motion:
+    options, levels = render.job.options, LevelMeter()
+    for _ in levels.measure(speech_of(render.inputs.audio.path, options, clock)):
+        pass
+    return loud_motion(levels.levels(), float(options.start_s))
+
+
+def _verdict(scoring: Scoring, settings: Settings) -> Verdict:
+    score = scoring.score
+    if score is None or settings.quality == "deliver" or score.score >= settings.min_score:
+        return Verdict(scoring)
+    error = QualityError(too_low(score, settings.min_score).message, _REMEDY) if settings.quality == "fail" else None
+    return Verdict(scoring, is_flagged=True, error=error)

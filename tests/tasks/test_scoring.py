@@ -1,0 +1,112 @@
+"""The verdict on results: what is measured while they are rendered, and what the operator has decided."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lipsync_core.errors import QualityError
+from lipsync_core.generators.contract import Painted
+from lipsync_core.models.store import ModelStore
+from lipsync_core.options import JobOptions
+from lipsync_core.score.motion import SeenMouths
+from lipsync_service.settings import Settings
+from tasks.rendering import RenderPass, open_render
+from tasks.scoring import score_result
+from tasks.segments import SegmentFacts, bring_segment, open_segment, render_segment, segment_orders
+from tasks.stage_log import StageMeter
+from tests.tasks.test_stages import Service, encoder_for, fetched, ignore, rendered
+
+MakeSettings = Callable[..., Settings]
+OPTIONS = JobOptions(model="viseme", preset="ultrafast", end_s=Fraction(3))
+
+
+class UntouchedBlender:
+    """Leaves the face as it is, as where another person's mouth was painted."""
+
+    name = "untouched"
+
+    def blend(self, region: NDArray[np.uint8], painted: Painted) -> NDArray[np.uint8]:
+        return region.copy()
+
+
+def with_fault(render: RenderPass) -> RenderPass:
+    return replace(render, parts=replace(render.parts, blender=UntouchedBlender()))
+
+
+def test_a_result_is_judged_as_the_operator_has_decided(
+    face_clip: Path, speech_wav: Path, model_store: ModelStore, settings: MakeSettings, tmp_path: Path
+) -> None:
+    service = Service(tmp_path, model_store.root, settings)
+    video, audio = (tmp_path / path.name for path in (face_clip, speech_wav))
+    for path, source in ((video, face_clip), (audio, speech_wav)):
+        path.write_bytes(source.read_bytes())
+    inferred = service.infer(OPTIONS, video, audio)
+    with service.machine("cpu", OPTIONS, is_inferring=True) as job:
+        inputs = fetched(job, video, audio)
+        good, bad = (open_render(job, inputs, inferred, encoder_for(job, inputs), uuid4(), ".mp4") for _ in range(2))
+        rendered(good)
+        meter = StageMeter()
+        verdict = score_result(good, settings(quality="fail"), meter)
+        assert verdict is not None and verdict.scoring.score is not None
+        assert verdict.scoring.score.score >= 0.8
+        assert not verdict.is_flagged
+        assert meter.items == verdict.scoring.score.frames > 20
+        verdict.require_delivery()
+        faulty = with_fault(bad)
+        rendered(faulty)
+        told = {name: score_result(faulty, settings(quality=name), StageMeter()) for name in POLICIES}
+        assert {name: verdict is not None and verdict.is_flagged for name, verdict in told.items()} == POLICIES
+        failing = told["fail"]
+        assert failing is not None and failing.account.startswith("low: 0.")
+        with pytest.raises(QualityError, match="does not follow the sound"):
+            failing.require_delivery()
+        assert score_result(replace(good, is_kept=True), settings(), meter) is None
+        assert meter.was_cached
+        unseen = score_result(replace(good, meter=None), settings(quality="fail"), StageMeter())
+        assert unseen is not None and unseen.account == "none: the face mesh is not installed"
+        unseen.require_delivery()
+
+
+POLICIES = {"deliver": False, "deliver-and-flag": True, "fail": True}
+
+
+def test_the_mouths_of_a_segment_travel_with_its_facts() -> None:
+    seen = SeenMouths(np.array([3, 6]), np.array([0.1, 0.25]), np.array([0.5, 0.5]))
+    facts = SegmentFacts(
+        width_px=2, height_px=2, changes=(), others=(), timings=(), made_by="", seen=tuple(seen.rows())
+    )
+    mouths = SegmentFacts.model_validate_json(facts.model_dump_json()).mouths
+    assert mouths is not None
+    assert mouths.rows() == seen.rows()
+    assert SegmentFacts.model_validate_json(facts.model_dump_json(exclude={"seen"})).mouths is None
+
+
+def test_a_segment_of_another_machine_measures_the_frames_that_the_whole_would(
+    face_clip: Path, speech_wav: Path, model_store: ModelStore, settings: MakeSettings, tmp_path: Path
+) -> None:
+    service = Service(tmp_path, model_store.root, lambda **names: settings(segment_s=1, **names))
+    options = replace(OPTIONS, end_s=Fraction(2))
+    video, audio = (tmp_path / path.name for path in (face_clip, speech_wav))
+    for path, source in ((video, face_clip), (audio, speech_wav)):
+        path.write_bytes(source.read_bytes())
+    inferred = service.infer(options, video, audio)
+    with service.machine("cpu", options, is_inferring=True) as job:
+        inputs = fetched(job, video, audio)
+        render = open_render(job, inputs, inferred, encoder_for(job, inputs), uuid4(), ".mp4")
+        orders = segment_orders(render, inferred, uuid4())
+        assert len(orders) == 2
+        rendered(render)
+        for order in orders:
+            with job.stage(order.stage) as meter:
+                render_segment(job, open_segment(job, inputs.video, order), order, meter, ignore)
+        brought = [bring_segment(job, order) for order in orders]
+    segments = [segment for segment, _ in filter(None, brought)]
+    joined = SeenMouths.joined(segment.seen for segment in segments if segment.seen is not None)
+    assert joined.rows() == SeenMouths.joined(render.seen).rows()
+    assert len(joined) > 10
