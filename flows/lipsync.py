@@ -122,7 +122,7 @@ def _judged(render: RenderPass, settings: Settings, recorder: JobRecorder) -> st
     Raises:
         QualityError: it is too low, and this service delivers no such result.
     """
-    verdict = stages.score(unscanned(render), unscanned(settings))
+    verdict = stages.score(unscanned(render), unscanned(settings), return_state=True).result()
     if verdict is None:
         return ""
     recorder.set_score(verdict.account)

@@ -19,12 +19,14 @@ from lipsync_core.listening import HeardSpeech, listen
 from lipsync_core.media.decode import SourceFrame
 from lipsync_core.models.store import ModelStore
 from lipsync_core.options import JobOptions
+from lipsync_core.score.agreement import FEWEST
 from lipsync_core.score.judging import judge
 from lipsync_core.score.loudness import loud_motion
 from lipsync_core.score.meter import MouthMeter, frames_to_measure
 from lipsync_core.score.motion import Motion, SeenMouths, WantedMouth, wanted_mouth
 from lipsync_core.score_figures import Scoring, SyncScore
 
+TOO_SHORT = Scoring(reason=f"fewer than {FEWEST} frames have a new mouth")
 _STAGE = "score"
 
 
@@ -89,7 +91,7 @@ def too_low(score: SyncScore, min_score: float) -> QualityError:
 def open_scorer(
     plan: ClipPlan, heard: HeardSpeech, audio: Path, options: JobOptions, models: ModelStore, clock: StageClock
 ) -> MovieScorer | Scoring:
-    """The scorer of the movie of `plan`, or why there is none: a model that it needs is not installed.
+    """The scorer of the movie of `plan`, or why there is none: a model is missing, or the movie too short to tell.
 
     Raises:
         ModelMissingError: such a model is not installed, and the options ask for a score.
@@ -102,6 +104,8 @@ def open_scorer(
         if options.min_score:
             raise
         return Scoring(reason=exc.message)
+    if meter.is_measured.sum() < FEWEST:
+        return TOO_SHORT
     return MovieScorer(meter, expected, options.min_score, clock)
 
 

@@ -7,7 +7,8 @@ from lipsync_core.audio.loudness import LevelMeter
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import ModelMissingError, QualityError
 from lipsync_core.listening import speech_of
-from lipsync_core.movie_scorer import Expected, expected_by_hearing, expected_of_edits, too_low
+from lipsync_core.movie_scorer import TOO_SHORT, Expected, expected_by_hearing, expected_of_edits, too_low
+from lipsync_core.score.agreement import FEWEST
 from lipsync_core.score.loudness import loud_motion
 from lipsync_core.score.motion import Motion, SeenMouths
 from lipsync_core.score_figures import Scoring
@@ -65,6 +66,8 @@ def score_result(render: RenderPass, settings: Settings, meter: StageMeter) -> V
 def _scoring(render: RenderPass, clock: StageClock) -> Scoring:
     if render.meter is None:
         return Scoring(reason="the face mesh is not installed")
+    if render.meter.is_measured.sum() < FEWEST:
+        return TOO_SHORT
     try:
         expected = _expected(render, clock)
     except ModelMissingError as error:

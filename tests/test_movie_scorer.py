@@ -15,6 +15,7 @@ from lipsync_core.catalogue import JobParts, load_parts
 from lipsync_core.errors import ModelMissingError, QualityError
 from lipsync_core.models.store import ModelStore
 from lipsync_core.score.meter import frames_to_measure
+from tests.sounds import write_sound
 
 SHORT = JobOptions(model="viseme", preset="ultrafast", end_s=Fraction(4), min_score=0.8)
 
@@ -81,8 +82,30 @@ def test_a_job_fails_before_its_movie_when_a_model_that_scores_is_missing(
 
 
 def test_every_third_frame_is_measured_and_one_of_every_closure() -> None:
-    closures = np.zeros(12)
+    closures = np.zeros(90)
     closures[[4, 5, 7, 8, 9]] = 1.0
-    is_synced = np.ones(12, np.bool_)
+    is_synced = np.ones(90, np.bool_)
     is_synced[6] = False
-    assert np.flatnonzero(frames_to_measure(is_synced, closures, 25)).tolist() == [0, 3, 4, 8, 9]
+    measured = np.flatnonzero(frames_to_measure(is_synced, closures, 25))
+    assert measured.tolist() == [0, 3, 4, 8, *range(9, 90, 3)]
+
+
+def test_of_a_short_movie_all_frames_are_measured() -> None:
+    assert frames_to_measure(np.ones(40, np.bool_), np.zeros(40), 25).all()
+
+
+def test_a_movie_of_a_few_frames_has_no_score_and_passes(
+    face_clip: Path, speech_wav: Path, parts: JobParts, place: Workspace, tmp_path: Path
+) -> None:
+    report = lip_sync(
+        face_clip, speech_wav, tmp_path / "out.mp4", replace(SHORT, end_s=Fraction(1, 5)), place, parts=parts
+    )
+    assert report.scoring.account == "none: fewer than 10 frames have a new mouth"
+
+
+def test_a_mouth_that_rests_under_silence_is_good(
+    face_clip: Path, parts: JobParts, place: Workspace, tmp_path: Path
+) -> None:
+    silence = write_sound(tmp_path / "silence.wav", "pcm_s16le", 16_000, np.zeros((24_000, 1), np.int16))
+    report = lip_sync(face_clip, silence, tmp_path / "out.mp4", replace(SHORT, end_s=None), place, parts=parts)
+    assert report.scoring.score is not None and report.scoring.score.score == 1.0

@@ -10,7 +10,8 @@ from lipsync_core.score_figures import Agreement, WorstSecond
 STILL = 0.004
 _STEP_S = 0.01
 _WIDTH_WEIGHT = 0.5  # beside 1 of the opening
-_FEWEST = 10  # measured frames
+#: Measured frames; from fewer nothing is told.
+FEWEST = 10
 _SECOND_S = 1.0
 _FLAT = 1e-9
 
@@ -45,7 +46,7 @@ def correlation(one: Motion, other: Motion) -> float:
 
 def is_still(seen: Motion) -> bool:
     """Whether the mouth does not open and close, or too few frames of it were seen to tell."""
-    return len(seen) < _FEWEST or float(seen.openings.std()) < STILL
+    return len(seen) < FEWEST or float(seen.openings.std()) < STILL
 
 
 def worst_second(seen: Motion, wanted: Motion, numbers: NDArray[np.int64]) -> WorstSecond | None:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync_core.score.agreement import agreement_of, is_still, worst_second
+from lipsync_core.score.agreement import agreement_of, worst_second
 from lipsync_core.score.events import closures_of, silence_of
 from lipsync_core.score.motion import FRAME_S, Motion, SeenMouths, WantedMouth
 from lipsync_core.score_figures import Agreement, Silence, SyncScore, WorstSecond
@@ -11,6 +11,9 @@ from lipsync_core.score_figures import Agreement, Silence, SyncScore, WorstSecon
 #: A painted mouth trembles in pauses by less than this share of its movement in speech, and from the other on it
 #: speaks in them.
 _RESTLESS, _SPEAKING = 0.35, 1.0
+#: Standard deviations of the opening, in distances of the eyes: painted mouths that rest tremble by .004 to .012 with
+#: what is left of the source's movement, and those that speak move by .02 to .06.
+_RESTS, _MOVES = 0.015, 0.03
 _TOO_LATE_S = 0.2
 _CERTAIN = 0.05  # of the correlation that an offset brings
 
@@ -23,7 +26,7 @@ def judge(
     asked: WantedMouth | None = None,
     closures: NDArray[np.float64] | None = None,
 ) -> SyncScore:
-    """The score of the `seen` mouths; 1 also where the mouth was to rest and does.
+    """The score of the `seen` mouths; where the mouth was to rest all the time, 1 if it does.
 
     Args:
         seen: of the movie.
@@ -40,9 +43,9 @@ def judge(
     silence = silence_of(motion, expected)
     worst = worst_second(motion, expected.motion, seen.numbers)
     agreement = by_hearing if by_asking is None else by_asking
-    rested = is_still(motion) and len(motion) > 0 and not expected.motion.openings.any()
+    rests = len(motion) > 0 and not expected.motion.openings.any()
     return SyncScore(
-        score=1.0 if rested else _score(agreement, silence, None if asked is None else worst),
+        score=_rest(motion) if rests else _score(agreement, silence, None if asked is None else worst),
         judged_by="heard" if asked is None else "asked",
         frames=len(seen),
         asked=by_asking,
@@ -69,6 +72,11 @@ def _score(agreement: Agreement, silence: Silence | None, worst: WorstSecond | N
     if silence is not None:
         score *= 1.0 - _share(silence.movement, _RESTLESS, _SPEAKING)
     return score if worst is None else max(0.0, min(score, (1.0 + worst.agreement) / 2))
+
+
+def _rest(motion: Motion) -> float:
+    """0..1: how still a mouth is that was to rest."""
+    return 1.0 - _share(float(motion.openings.std()), _RESTS, _MOVES)
 
 
 def _lateness(agreement: Agreement) -> float:

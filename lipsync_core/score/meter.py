@@ -18,6 +18,7 @@ from lipsync_core.score.motion import SeenMouths, mouths_of
 #: So many frames a second are measured, beside those in which the lips should meet. What is wanted between them is
 #: known, so that fewer frames make an offset less sure, and not coarser.
 MEASURED_HZ = 8
+_ENOUGH = 30  # frames
 _CROP_SCALE = 1.5  # as the mesh was trained, and as `face.mesh` follows a face
 _MIN_PRESENCE = 0.5
 _STAGE = "score"
@@ -29,9 +30,9 @@ def frames_to_measure(
 ) -> NDArray[np.bool_]:
     """(M,) the synced frames to measure: every third one or so, and the middle one of every wanted closure.
 
-    `closures` (M,) are the wanted ones of every frame, 0..1.
+    Of a short movie more are measured. `closures` (M,) are the wanted ones of every frame, 0..1.
     """
-    step = max(1, round(float(frame_rate) / MEASURED_HZ))
+    step = max(1, min(round(float(frame_rate) / MEASURED_HZ), len(is_synced) // _ENOUGH))
     measured: NDArray[np.bool_] = np.arange(len(is_synced)) % step == 0
     for first, last in stretches(closures >= PRESSED):
         measured[(first + last) // 2] = True
