@@ -70,6 +70,11 @@ class SourceVideo:
         return Reading(self.decoding.chosen, self.track, self.is_woven, self.size_px)
 
     @property
+    def reading_as_stored(self) -> Reading:
+        """The same, but on the CPU and with the fields of interlaced pictures as they are woven."""
+        return Reading(track=self.track, size_px=self.size_px)
+
+    @property
     def picture(self) -> WorkingPicture:
         """Size, format and colour of its pictures as they are worked on."""
         picture = working_picture(self.info)
