@@ -8,14 +8,12 @@ import click
 from lipsync_cli.environment import (
     cores_option,
     home_option,
-    isolate_option,
     rules_of_reading,
     start_no_blas_threads,
 )
 from lipsync_cli.failures import write_stdout
 from lipsync_cli.job_options import job_option
 from lipsync_cli.values import LocalFile, workspace_at
-from lipsync_core.apart import Scope
 from lipsync_core.errors import OutputError
 from lipsync_core.options import JobOptions
 
@@ -40,7 +38,6 @@ _FILE = LocalFile()
 )
 @click.option("--strict", is_flag=True, help="End with exit status 12 where there is a warning.")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
-@isolate_option
 @cores_option
 @home_option
 def check(
@@ -49,7 +46,6 @@ def check(
     sheet: Path | None,
     strict: bool,
     as_json: bool,
-    isolate: bool,
     threads: int | None,
     home: Path | None,
     **chosen: Any,
@@ -59,14 +55,14 @@ def check(
     Says which face would be synced, in how many frames that can be done, and why not in the others; and of AUDIO, if
     it is given, whether there is speech that can be heard. docs/preflight.md lists the warnings.
     """
-    scope: Scope = "all" if isolate else "probes"
     options = JobOptions(**chosen)
     start_no_blas_threads()
     from lipsync_core.isolation.room import reading_room
     from lipsync_core.shortage import require_room_for_libraries
 
     require_room_for_libraries()
-    with rules_of_reading(), reading_room(scope):
+    # All reading apart: a reader decodes while this process looks for faces.
+    with rules_of_reading(), reading_room("all"):
         from lipsync_cli.render.preflight import render_json, render_text
         from lipsync_core.models.store import ModelStore
         from lipsync_core.preflight.check import check as check_inputs

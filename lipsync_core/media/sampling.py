@@ -17,13 +17,13 @@ from lipsync_core.media.working import PictureConverter
 
 #: A video up to this long is read from its beginning to its end; of a longer one some key frames are sought.
 READ_WHOLE_S = 120
-_MOST_SAMPLES = 60
+_MOST_SAMPLES = 40
 _STEP_S = Fraction(1, 2)
 _END_PICTURES = 600  # read behind the last key frame that is sought, to see whether the video ends where it says
 
 
 def sample_frames(path: Path, length_s: Fraction | None, clock: StageClock, reading: Reading) -> Iterator[SourceFrame]:
-    """Some 60 frames at most of the first `length_s` of `path`, in order, and the last one; timed as stage "decode".
+    """Some 40 frames at most of the first `length_s` of `path`, in order, and the last one; timed as stage "decode".
 
     They lie half a second or more apart. `length_s` is None where the video does not say how long it is: then it is
     read for `READ_WHOLE_S`. Frames are numbered from 0 by samples. A still image gives one.
@@ -82,7 +82,7 @@ class _Sampler:
             yield self._frame(last, last_pts)
 
     def sought(self, length_s: Fraction) -> Iterator[SourceFrame]:
-        """The key frame before each of 60 moments, and the last picture where it is near; none if it cannot seek."""
+        """The key frame before each of 40 moments, and the last picture where it is near; none if it cannot seek."""
         start = self._stream.first_time
         for at in range(_MOST_SAMPLES):
             wanted = start + int(length_s * at / _MOST_SAMPLES / self._stream.time_base)

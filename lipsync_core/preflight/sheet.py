@@ -48,7 +48,7 @@ class Tile:
 
 @dataclass(slots=True)
 class ContactSheet:
-    """Gathers tiles, 60 of 320 pixels or so, and draws twelve of them."""
+    """Gathers tiles, 40 of 320 pixels or so, and draws twelve of them."""
 
     _tiles: list[Tile] = field(default_factory=list)
 
