@@ -70,9 +70,9 @@ class SourceVideo:
         return Reading(self.decoding.chosen, self.track, self.is_woven, self.size_px)
 
     @property
-    def reading_as_stored(self) -> Reading:
-        """The same, but on the CPU and with the fields of interlaced pictures as they are woven."""
-        return Reading(track=self.track, size_px=self.size_px)
+    def reading_by_cpu(self) -> Reading:
+        """The same, whatever decoder is chosen."""
+        return replace(self.reading, decoder="cpu")
 
     @property
     def picture(self) -> WorkingPicture:

@@ -1,6 +1,7 @@
 """Some frames of a video, spread over it: enough to judge it by, at a part of the cost of reading all of it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import av
 from lipsync_core.apart import streamed_apart
 from lipsync_core.clock import StageClock
 from lipsync_core.media.decode import picture_stream
+from lipsync_core.media.fields import keep_one_field
 from lipsync_core.media.frame_reader import nothing_decoded
 from lipsync_core.media.orientation import mirror
 from lipsync_core.media.source_frame import SourceFrame
@@ -27,6 +29,7 @@ def sample_frames(path: Path, length_s: Fraction | None, clock: StageClock, read
 
     They lie half a second or more apart. `length_s` is None where the video does not say how long it is: then it is
     read for `READ_WHOLE_S`. Frames are numbered from 0 by samples. A still image gives one.
+    Of pictures that are woven of two fields one is left, at a tenth of the cost of making them whole.
 
     Raises, from the first step on:
         NoVideoError, InputError: as `decode.decode_frames`.
@@ -38,12 +41,12 @@ def sample_frames(path: Path, length_s: Fraction | None, clock: StageClock, read
 def _sampled(
     path: Path, length_s: Fraction | None, reading: Reading, clock: StageClock | None = None
 ) -> Iterator[SourceFrame]:
-    with picture_stream(path, reading, clock or StageClock()) as stream:
+    with picture_stream(path, replace(reading, is_woven=False), clock or StageClock()) as stream:
         sampler = _Sampler(stream, reading)
         if length_s is not None and length_s > READ_WHOLE_S:
             yield from sampler.sought(length_s)
         if sampler.is_empty:  # short, or not seekable
-            yield from sampler.read(Fraction(min(length_s or READ_WHOLE_S, READ_WHOLE_S)))
+            yield from sampler.read(length_s)
     if sampler.is_empty:
         raise nothing_decoded(stream)
 
@@ -54,6 +57,7 @@ class _Sampler:
     def __init__(self, stream: PictureStream, reading: Reading) -> None:
         self._stream = stream
         self._size_px = reading.size_px
+        self._is_woven = reading.is_woven
         self._converter: PictureConverter | None = None
         self._first_pts = 0
         self._count = 0
@@ -64,11 +68,12 @@ class _Sampler:
         """No sample was taken."""
         return self._count == 0
 
-    def read(self, until_s: Fraction) -> Iterator[SourceFrame]:
-        """Samples of all pictures up to `until_s`, and the last one."""
+    def read(self, length_s: Fraction | None) -> Iterator[SourceFrame]:
+        """Samples of all pictures up to `length_s`, but `READ_WHOLE_S` at most, and the last one."""
         self._stream.restart()
         self._stream.leave_out_unreferenced()
-        step_s = max(_STEP_S, until_s / _MOST_SAMPLES)
+        until_s = Fraction(min(length_s or READ_WHOLE_S, READ_WHOLE_S))
+        step_s = max(_STEP_S, until_s / _MOST_SAMPLES) if length_s else _STEP_S
         due_s, last, last_pts = Fraction(0), None, 0
         for at, picture in enumerate(self._stream):
             pts = self._pts(picture, at)
@@ -77,7 +82,8 @@ class _Sampler:
             last, last_pts = picture, pts
             if pts * self._stream.time_base >= due_s:
                 yield self._frame(picture, pts)
-                due_s, last = max(due_s + step_s, pts * self._stream.time_base), None
+                steps = 1 << self._count // _MOST_SAMPLES  # further apart, the longer a video without a length lasts
+                due_s, last = max(due_s + steps * step_s, pts * self._stream.time_base), None
         if last is not None:
             yield self._frame(last, last_pts)
 
@@ -120,6 +126,8 @@ class _Sampler:
         orientation = self._stream.orientation_of(picture)
         other_shape = self._converter.other_shape(picture)
         converted = self._converter.convert(picture)
+        if self._is_woven:
+            keep_one_field(converted)
         if orientation.is_mirrored:
             mirror(converted)
         time_base = self._stream.time_base

@@ -7,7 +7,8 @@ from lipsync_core.preflight.codes import PreflightWarning, WarningCode
 from lipsync_core.preflight.picture import FaceState, PictureAccount
 from lipsync_core.preflight.sound import SoundAccount
 
-_MANY = 0.1  # of the samples; a blink away, a glance to the side or a fade is less
+_MANY = 0.1  # of the samples; a glance to the side or a fade is less
+_FEW = 3  # samples or fewer: each counts; of more a single one does not
 _MANY_DARK = 0.25  # of the samples: videos fade in from black
 _SLACK_S, _SLACK = Fraction(1), Fraction(1, 20)  # a header may be wrong by so much, the larger of both
 _UPSIDE_DOWN_DEG, _SIDEWAYS_DEG = 135, 45
@@ -49,13 +50,13 @@ def video_warnings(picture: PictureAccount, face: int | None) -> Iterator[Prefli
 def _face_warnings(picture: PictureAccount, face: int | None) -> Iterator[PreflightWarning]:
     for state, code in _STATES.items():
         count = picture.count(state)
-        if count > _MANY * len(picture.frames):
+        if _is_often(count, picture):
             detail = _of(count, picture)
             if state is FaceState.SMALL:
                 detail += f", {picture.face_size_px:.0f} pixels"
             yield PreflightWarning(code, detail)
     crowded = sum(frame.rivals > 0 for frame in picture.frames)
-    if face is None and crowded > _MANY * len(picture.frames):
+    if face is None and _is_often(crowded, picture):
         detail = f"{_of(crowded, picture)}; number {picture.face_number} from the left is the largest"
         yield PreflightWarning(WarningCode.MANY_FACES, detail)
 
@@ -93,6 +94,11 @@ def _heard_warnings(sound: SoundAccount) -> Iterator[PreflightWarning]:
         yield PreflightWarning(WarningCode.CHANNEL_SILENT, f"the {side} one")
     if sound.inverse_share > _INVERTED:
         yield PreflightWarning(WarningCode.CHANNEL_INVERTED, f"in {_percent(sound.inverse_share)} of the time")
+
+
+def _is_often(count: int, picture: PictureAccount) -> bool:
+    """Whether more than a tenth of the samples, and more than one of several, are so."""
+    return count > _MANY * len(picture.frames) and (count > 1 or len(picture.frames) <= _FEW)
 
 
 def _of(count: int, picture: PictureAccount) -> str:

@@ -24,7 +24,9 @@ from lipsync_core.source_video import SourceVideo
 #: Below it the mesh loses the lips: their gap correlates by .96 with that of the full picture at 64 px on four people
 #: who speak, as at 128 px, and by .88 at 32 px.
 MIN_FACE_PX = 64
-_MAX_CHIN_OUT = 0.1  # of the face's size: half of the chin. Close-ups whose chin touches the edge reach .04
+#: Of the face's size: the mesh draws a cut chin together. A close-up whose chin just touches the edge reaches .047, one
+#: of which the edge lies halfway between lip and chin has .05 to .11.
+_MAX_CHIN_OUT = 0.05
 _MIN_FACE_LUMA = 20.0  # of 255: at 25 the gap of the lips is seen as by day, at 15 it correlates by .88
 _MIN_BRIGHTEST_LUMA = 40.0  # of a picture without a face
 _RIVAL = 0.5  # of the followed face's size: a smaller one is in the background
@@ -44,8 +46,8 @@ class FaceState(StrEnum):
     USABLE = "usable"
     MISSING = "missing"
     TURNED = "turned"
-    COVERED = "covered"
     CUT_OFF = "cut_off"
+    COVERED = "covered"
     SMALL = "small"
 
 
@@ -117,7 +119,7 @@ def look(
     is_whole = needed_s is None or info.duration_s is None or needed_s >= info.duration_s
     length_s = info.duration_s if is_whole else needed_s
     frames, until_s = [], Fraction(0)
-    for frame in sample_frames(video.path, length_s, clock, video.reading_as_stored):
+    for frame in sample_frames(video.path, length_s, clock, video.reading_by_cpu):
         with clock.stage("look", items=1):
             seen = survey.look(frame)
             pixels, scale = thumbnail(frame.picture, _TILE_PX)
@@ -159,16 +161,16 @@ def _state(mesh: FaceMesh, frame: SourceFrame) -> FaceState:
 def _obstacles(mesh: FaceMesh, frame: SourceFrame) -> Iterator[FaceState]:
     if sideways_turns(mesh.points[np.newaxis, list(KEPT)])[0] > MAX_TURN:
         yield FaceState.TURNED
+    if _is_cut_off(mesh, frame.picture.width, frame.picture.height):
+        yield FaceState.CUT_OFF  # what is black outside of the picture looks like a mask
     if mesh.is_covered:
         yield FaceState.COVERED
-    if _is_cut_off(mesh, frame.picture.width, frame.picture.height):
-        yield FaceState.CUT_OFF
     if size_px(mesh) < MIN_FACE_PX:
         yield FaceState.SMALL
 
 
 def _is_cut_off(mesh: FaceMesh, width: int, height: int) -> bool:
-    """Whether a part of the lips lies outside of the picture, or half of the chin."""
+    """Whether a part of the lips lies outside of the picture, or much of the chin."""
     points = mesh.points[[*_LIPS, _CHIN], :2]
     outside = np.maximum(-points, points - (width - 1, height - 1)).max(axis=1)  # (L + 1,) pixels beyond an edge
     return bool(outside[:-1].max() > 0 or outside[-1] > _MAX_CHIN_OUT * size_px(mesh))
