@@ -1,5 +1,6 @@
 """`lipsync run`: does one job on this machine, from a video and a sound file to a movie."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import fields
 from functools import partial
@@ -28,6 +29,8 @@ from lipsync_core.apart import Scope
 from lipsync_core.errors import OutputError
 from lipsync_core.execution import Execution
 from lipsync_core.options import JobOptions
+from lipsync_core.report import JobReport
+from lipsync_core.workspace import Workspace
 
 _FILE = LocalFile()
 
@@ -71,6 +74,7 @@ _FILE = LocalFile()
 @cores_option
 @job_option("jobs")
 @ledger_option
+@click.option("--strict", is_flag=True, help="Stop before the work where `lipsync check` warns: PREFLIGHT_WARNING.")
 @click.option("--json", "as_json", is_flag=True, help="Write the report to standard output as one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress and no report; with --json, no progress.")
 @home_option
@@ -81,6 +85,7 @@ def run(
     home: Path | None,
     threads: int | None,
     ledger: str | None,
+    strict: bool,
     as_json: bool,
     quiet: bool,
     **chosen: Any,
@@ -109,11 +114,24 @@ def run(
         stack.enter_context(threads_limited(threads))
         progress = stack.enter_context(shown_progress(quiet))
         job = partial(lip_sync, video, audio, output, options, workspace_at(home), progress, execution=execution)
+        if strict:
+            job = partial(_checked, job, video, audio, options, workspace_at(home))
         report = job() if account is None else recorded(account, video, audio, job)
     if as_json:
         write_stdout(render_json(report))
     elif not quiet:
         write_stdout(render_text(report))
+
+
+def _checked(
+    job: Callable[[], JobReport], video: Path, audio: Path, options: JobOptions, workspace: Workspace
+) -> JobReport:
+    """The report of `job`, which is done where the preflight has no warning; else raises PreflightError."""
+    from lipsync_core.models.store import ModelStore
+    from lipsync_core.preflight.check import check
+
+    check(video, audio, options, ModelStore(workspace.models)).require_no_warning()
+    return job()
 
 
 def _prepare_process() -> None:
