@@ -85,7 +85,6 @@ def run(
     home: Path | None,
     threads: int | None,
     ledger: str | None,
-    strict: bool,
     as_json: bool,
     quiet: bool,
     **chosen: Any,
@@ -101,6 +100,7 @@ def run(
     """
     scope: Scope = "all" if chosen.pop("isolate") else "probes"
     execution = Execution(**{field.name: chosen.pop(field.name) for field in fields(Execution)})
+    is_strict = chosen.pop("strict")
     options = JobOptions(**chosen)
     account = None if ledger is None else open_ledger(ledger)
     _prepare_process()
@@ -114,13 +114,10 @@ def run(
         stack.enter_context(threads_limited(threads))
         progress = stack.enter_context(shown_progress(quiet))
         job = partial(lip_sync, video, audio, output, options, workspace_at(home), progress, execution=execution)
-        if strict:
-            job = partial(_checked, job, video, audio, options, workspace_at(home))
+        job = partial(_checked, job, video, audio, options, workspace_at(home)) if is_strict else job
         report = job() if account is None else recorded(account, video, audio, job)
-    if as_json:
-        write_stdout(render_json(report))
-    elif not quiet:
-        write_stdout(render_text(report))
+    if as_json or not quiet:
+        write_stdout(render_json(report) if as_json else render_text(report))
 
 
 def _checked(
