@@ -71,6 +71,7 @@ class JobRow:
     encoder: str | None = None
     changes: str | None = None  # of every picture before it was encoded: `joined`; "" where there was none
     dropped: str | None = None  # what the video's file holds and the result does not: `joined`
+    warnings: str | None = None  # codes of the preflight: `joined`; "" where it has none
     version: str | None = None  # of this product
     track_was_cached: bool | None = None
     created_at: datetime | None = None

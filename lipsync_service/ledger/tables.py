@@ -84,6 +84,7 @@ class Job(Base):
     encoder: Mapped[str | None]
     changes: Mapped[str | None] = mapped_column(Text)  # of every picture, "; " between them; "": none
     dropped: Mapped[str | None] = mapped_column(Text)  # what the video's file holds and the result does not
+    warnings: Mapped[str | None] = mapped_column(Text)  # codes of the preflight, "; " between them; "": none
     version: Mapped[str | None] = mapped_column(String(64))  # of this product
     track_was_cached: Mapped[bool | None]
     created_at: Mapped[datetime | None] = mapped_column(index=True)
