@@ -4,7 +4,7 @@ It reads a part of the video, and decides by the same detector, mesh and thresho
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lipsync_core.audio.speech_encoder import MODEL as SPEECH_MODEL
@@ -77,7 +77,8 @@ def check(
     """
     clock = clock or StageClock()
     with clock.stage("probe"):
-        source = SourceVideo.probed(video, options).reduced_for(options)
+        # Woven pictures are worth a warning whether or not the job makes them whole.
+        source = SourceVideo.probed(video, replace(options, deinterlace="auto")).reduced_for(options)
         if audio is not None:
             require_audio(audio, options.audio_track)
     sound = None if audio is None else hear(audio, options, _speech_encoder(models), clock)

@@ -127,7 +127,7 @@ def look(
             frames.append(sampled)
             until_s = frame.start_s + frame.duration * frame.time_base
             if sheet is not None:
-                sheet.add(Tile(sampled.time_s, sampled.state, pixels, scale, seen))
+                sheet.add(Tile(sampled.time_s, sampled.state.replace("_", " "), pixels, scale, seen))
     if length_s is not None and length_s > READ_WHOLE_S and abs(until_s - READ_WHOLE_S) < 1:
         is_whole = False  # it cannot seek, and was read until there
     sides = (video.picture.width_px, video.picture.height_px)

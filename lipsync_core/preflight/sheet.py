@@ -18,6 +18,7 @@ _FOLLOWED, _OTHER = (64, 224, 64), (255, 176, 32)  # RGB
 _PAPER, _INK = 24, (255, 255, 255)
 _CAPTION_PX = 18
 _MARGIN_PX = 4
+_TAB_PX = 17  # holds the number
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -39,7 +40,10 @@ class Tile:
             x0, y0, x1, y1 = displayed(mesh.box * np.float32(self.scale), self.seen.quarters, (height, width)).tolist()
             colour = _FOLLOWED if number == self.seen.chosen else _OTHER
             cv2.rectangle(upright, (round(x0), round(y0)), (round(x1), round(y1)), colour, 2)
-            _write(upright, str(number), (round(x0) + 3, round(y0) + 14), colour)
+            cv2.rectangle(
+                upright, (round(x0), round(y0)), (round(x0) + _TAB_PX, round(y0) + _TAB_PX), colour, cv2.FILLED
+            )
+            _write(upright, str(number), (round(x0) + 4, round(y0) + 13), _INK)
         captioned = np.full((upright.shape[0] + _CAPTION_PX, upright.shape[1], 3), _PAPER, np.uint8)
         captioned[: upright.shape[0]] = upright
         _write(captioned, f"{float(self.time_s):.1f} s {self.label}", (3, captioned.shape[0] - 5), _INK)

@@ -19,6 +19,7 @@ from lipsync_core.face.survey import FaceSurvey, SeenFaces
 from lipsync_core.isolation.room import reading_room
 from lipsync_core.media.source_frame import SourceFrame
 from lipsync_core.models.store import ModelStore
+from lipsync_core.option_specs import Deinterlace
 from lipsync_core.preflight.check import Preflight, check
 from lipsync_core.preflight.judging import sound_warnings, video_warnings
 from lipsync_core.preflight.picture import FaceState, look
@@ -199,6 +200,15 @@ def test_only_the_part_of_the_video_that_the_sound_needs_is_looked_at(
     found = check(faulty_video("leaving face"), faulty_sound("speech"), options, model_store)
     assert codes(found) == ()
     assert found.picture.seen_until_s == 1
+
+
+@pytest.mark.parametrize("asked", ["on", "off"])
+def test_a_video_is_interlaced_by_its_pictures_and_not_by_the_option(
+    asked: Deinterlace, faulty_video: MakeInput, model_store: ModelStore
+) -> None:
+    name = "good" if asked == "on" else "interlaced"
+    found = codes(check(faulty_video(name), None, JobOptions(deinterlace=asked), model_store))
+    assert found == VIDEOS[name]
 
 
 def test_a_strict_job_names_the_warnings(faulty_video: MakeInput, model_store: ModelStore) -> None:
