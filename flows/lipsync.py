@@ -24,7 +24,7 @@ from lipsync_service.settings import Settings, load_settings
 from lipsync_service.storage.address import AddressGuard
 from lipsync_service.storage.storage import shown_url
 from tasks import stages
-from tasks.artifacts import ShownProgress, log_choice, show_output, show_preview, show_timings
+from tasks.artifacts import ShownProgress, log_choice, show_output, show_preflight, show_preview, show_timings
 from tasks.fence import present_fence
 from tasks.gpu_pool import SetParts, fetch_inputs, infer_inline, infer_on_gpu_pool
 from tasks.handover import duplicate_state, failed_state
@@ -90,6 +90,7 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
         job.files.check_target(request.output)  # before any work is done for it
     inputs = fetch_inputs(job, request)
     check_sound_of(job, inputs, request.output_suffix)
+    _check(job, inputs, recorder, is_strict=request.strict)
     encoder = choose_encoder(job.options, delivery(inputs.video.info, job.options).picture)
     log_choice("encoder", encoder.chosen, encoder.reason)
     recorder.record_stages(job.log)
@@ -113,6 +114,18 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
     _deliver(render, request.output)
     drop_segments(render, orders)
     return movie
+
+
+def _check(job: ServiceJob, inputs: JobInputs, recorder: JobRecorder, *, is_strict: bool) -> None:
+    """Have the preflight's warnings seen and recorded, and stop a strict job that has one: PreflightError."""
+    preflight = stages.check(unscanned(job), unscanned(inputs), is_required=is_strict)
+    if preflight is None:
+        log_choice("preflight", "none", "its models are not installed on this worker")
+        return
+    show_preflight(preflight)
+    recorder.set_preflight(preflight)
+    if is_strict:
+        preflight.require_no_warning()
 
 
 def _inferred(
