@@ -24,7 +24,7 @@ from lipsync_service.settings import Settings, load_settings
 from lipsync_service.storage.address import AddressGuard
 from lipsync_service.storage.storage import shown_url
 from tasks import stages
-from tasks.artifacts import ShownProgress, log_choice, show_output, show_preview, show_timings
+from tasks.artifacts import ShownProgress, log_choice, show_output, show_preflight, show_preview, show_timings
 from tasks.fence import present_fence
 from tasks.gpu_pool import SetParts, fetch_inputs, infer_inline, infer_on_gpu_pool
 from tasks.handover import duplicate_state, failed_state
@@ -38,7 +38,7 @@ from tasks.run_context import run_context
 from tasks.sealed_request import HeldRequest, hold_request
 from tasks.segmented import Helpers, drop_segments
 from tasks.segments import SegmentOrder, may_be_divided, segment_orders
-from tasks.signing import open_signing
+from tasks.signing import Signing, open_signing
 from tasks.stages import unscanned
 from tasks.track_parts import TrackOrder, drop_parts, have_parts_made, is_tracked, track_orders
 
@@ -90,6 +90,7 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
         job.files.check_target(request.output)  # before any work is done for it
     inputs = fetch_inputs(job, request)
     check_sound_of(job, inputs, request.output_suffix)
+    _check(job, inputs, recorder, is_strict=request.strict)
     encoder = choose_encoder(job.options, delivery(inputs.video.info, job.options).picture)
     log_choice("encoder", encoder.chosen, encoder.reason)
     recorder.record_stages(job.log)
@@ -106,14 +107,19 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
     if settings.preview and not render.is_kept:  # an earlier attempt has shown the preview
         show_preview(render.preview)
     score = _judged(render, settings, recorder)
-    recorder.set_provenance(
-        stages.sign(unscanned(render), unscanned(request), unscanned(signing)) if signing else Provenance()
-    )
+    recorder.set_provenance(_signed(render, request, signing))
     duration_s = float(render.plan.timeline.duration_s)
     recorder.complete(render.output.stat().st_size, duration_s, inferred.track.was_cached)
     _deliver(render, request.output)
     drop_segments(render, orders)
     return "; ".join(filter(None, (movie.account if movie else "", score)))
+
+
+def _signed(render: RenderPass, request: LipSyncRequest, signing: Signing | None) -> Provenance:
+    """Who has signed the movie, or why nobody has."""
+    if signing is None:
+        return Provenance()
+    return stages.sign(unscanned(render), unscanned(request), unscanned(signing), return_state=True).result()
 
 
 def _judged(render: RenderPass, settings: Settings, recorder: JobRecorder) -> str:
@@ -128,6 +134,18 @@ def _judged(render: RenderPass, settings: Settings, recorder: JobRecorder) -> st
     recorder.set_score(verdict.account)
     verdict.require_delivery()
     return f"sync score {verdict.account}"
+
+
+def _check(job: ServiceJob, inputs: JobInputs, recorder: JobRecorder, *, is_strict: bool) -> None:
+    """Have the preflight's warnings seen and recorded, and stop a strict job that has one: PreflightError."""
+    preflight = stages.check(unscanned(job), unscanned(inputs), is_required=is_strict)
+    if preflight is None:
+        log_choice("preflight", "none", "its models are not installed on this worker")
+        return
+    show_preflight(preflight)
+    recorder.set_preflight(preflight)
+    if is_strict:
+        preflight.require_no_warning()
 
 
 def _inferred(

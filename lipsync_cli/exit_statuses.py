@@ -38,6 +38,7 @@ _MEANINGS = {
     9: ("a job of the service was cancelled", ""),
     10: ("some rows of a manifest have no output", ""),
     11: ("memory ran out", "a smaller picture or `--max-size` needs less"),
+    12: ("a strict job or check was stopped by a warning of the preflight", ""),
     13: ("a result was not signed, or a file is not as it was signed", "a result that was not signed is whole"),
     14: ("the result's sync score is lower than --min-score", "no output is written"),
     75: ("a download failed, or a server is down; try again", ""),

@@ -9,6 +9,7 @@ import click
 
 from lipsync_cli.commands.batch import batch
 from lipsync_cli.commands.bench import bench
+from lipsync_cli.commands.check import check
 from lipsync_cli.commands.doctor import doctor
 from lipsync_cli.commands.gc import gc
 from lipsync_cli.commands.jobs import jobs
@@ -65,7 +66,7 @@ def cli(ctx: click.Context) -> None:
         write_stdout(ctx.get_help())
 
 
-for command in (run, submit, batch, jobs, probe, score, verify, models, report, plan, bench, gc, doctor):
+for command in (run, check, submit, batch, jobs, probe, score, verify, models, report, plan, bench, gc, doctor):
     cli.add_command(command)
 
 

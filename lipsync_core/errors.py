@@ -21,6 +21,7 @@
     │   ├── ModelMismatchError                 MODEL_MISMATCH
     │   └── LicenceError                       LICENCE_NOT_ACCEPTED
     ├── MemoryShortageError           exit 11  OUT_OF_MEMORY
+    ├── PreflightError                exit 12  PREFLIGHT_WARNING
     ├── ProvenanceError               exit 13  PROVENANCE_INVALID
     │   ├── SigningSetupError                  SIGNING_SETUP
     │   ├── SigningError                       SIGNING_FAILED
@@ -186,6 +187,13 @@ class MemoryShortageError(LipSyncError):
 
     code = "OUT_OF_MEMORY"
     exit_status = 11
+
+
+class PreflightError(LipSyncError):
+    """The preflight warns of an input, and the job is strict."""
+
+    code = "PREFLIGHT_WARNING"
+    exit_status = 12
 
 
 class ProvenanceError(LipSyncError):

@@ -70,6 +70,11 @@ class SourceVideo:
         return Reading(self.decoding.chosen, self.track, self.is_woven, self.size_px)
 
     @property
+    def reading_by_cpu(self) -> Reading:
+        """The same, whatever decoder is chosen."""
+        return replace(self.reading, decoder="cpu")
+
+    @property
     def picture(self) -> WorkingPicture:
         """Size, format and colour of its pictures as they are worked on."""
         picture = working_picture(self.info)

@@ -53,6 +53,7 @@ _RULES: Final = "lipsync_rules_"
 PROGRESS_ARTIFACT: Final = "progress"
 TIMINGS_ARTIFACT: Final = "timing-breakdown"
 PARTS_ARTIFACT: Final = "parts"
+PREFLIGHT_ARTIFACT: Final = "preflight"
 CLEANED_ARTIFACT: Final = "cleaned"
 #: The row of the parts' table that names the model.
 MODEL_PART: Final = "model"

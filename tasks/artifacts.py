@@ -22,8 +22,9 @@ from prefect.artifacts import (
 )
 
 from lipsync_core.execution import ProviderChoice
+from lipsync_core.preflight.check import Preflight
 from lipsync_core.report import Progress
-from lipsync_service.names import MODEL_PART, PARTS_ARTIFACT, PROGRESS_ARTIFACT, TIMINGS_ARTIFACT
+from lipsync_service.names import MODEL_PART, PARTS_ARTIFACT, PREFLIGHT_ARTIFACT, PROGRESS_ARTIFACT, TIMINGS_ARTIFACT
 from tasks.job import ChosenParts
 from tasks.preview import Preview
 from tasks.stage_log import StageLog, StageRun
@@ -87,6 +88,24 @@ def show_parts(parts: ChosenParts, choice: ProviderChoice) -> None:
     for row in rows:
         log_choice(row["part"], row["chosen"], row["reason"])
     show_table(rows, PARTS_ARTIFACT, "The parts that this run has chosen")
+
+
+def show_preflight(preflight: Preflight) -> None:
+    """Show and log the warnings of the present run's preflight; nothing where it has none."""
+    rows: list[dict[str, object]] = [
+        {
+            "code": str(each.code),
+            "kind": "note" if each.is_note else "warning",
+            "found": each.detail,
+            "meaning": each.meaning,
+            "what to do": each.remedy,
+        }
+        for each in preflight.found
+    ]
+    for each in preflight.found:
+        get_run_logger().warning("preflight %s: %s (%s)", each.code, each.meaning, each.detail)
+    if rows:
+        show_table(rows, PREFLIGHT_ARTIFACT, "What the preflight found")
 
 
 def show_table(rows: list[dict[str, object]], key: str, description: str) -> None:

@@ -12,6 +12,7 @@ from lipsync_core.catalogue import choose_blender
 from lipsync_core.memory import peak_resident_bytes
 from lipsync_core.movie import WrittenMovie, enhancer_name
 from lipsync_core.options import JobOptions
+from lipsync_core.preflight.check import Preflight
 from lipsync_core.readers_usage import all_cpu_s
 from lipsync_core.report import FrameCounts, Provenance
 from lipsync_service.errors import SupersededError
@@ -106,6 +107,10 @@ class JobRecorder:
             tracker=parts.tracker,
             blender=choose_blender(options.blend, model).name,
         )
+
+    def set_preflight(self, preflight: Preflight) -> None:
+        """Note the codes of the warnings; those of a strict job's end are there as well."""
+        self._row = replace(self._row, warnings=joined([str(each.code) for each in preflight.warnings]))
 
     def set_render(self, render: RenderPass) -> None:
         """Note the enhancer and the outcomes of the frames."""

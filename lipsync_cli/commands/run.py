@@ -1,5 +1,6 @@
 """`lipsync run`: does one job on this machine, from a video and a sound file to a movie."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from functools import partial
@@ -30,6 +31,7 @@ from lipsync_core.errors import OutputError
 from lipsync_core.execution import Execution
 from lipsync_core.options import JobOptions
 from lipsync_core.report import JobReport
+from lipsync_core.workspace import Workspace
 
 _FILE = LocalFile()
 
@@ -75,6 +77,7 @@ _FILE = LocalFile()
 @cores_option
 @job_option("jobs")
 @ledger_option
+@click.option("--strict", is_flag=True, help="Stop before the work where `lipsync check` warns: PREFLIGHT_WARNING.")
 @click.option("--json", "as_json", is_flag=True, help="Write the report to standard output as one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress and no report; with --json, no progress.")
 @home_option
@@ -100,6 +103,7 @@ def run(
     """
     scope: Scope = "all" if chosen.pop("isolate") else "probes"
     execution = Execution(**{field.name: chosen.pop(field.name) for field in fields(Execution)})
+    is_strict = chosen.pop("strict")
     options = JobOptions(**chosen)
     workspace = replace(workspace_at(home), signing=signing_settings())
     account = None if ledger is None else open_ledger(ledger)
@@ -114,6 +118,7 @@ def run(
         stack.enter_context(threads_limited(threads))
         progress = stack.enter_context(shown_progress(quiet))
         job = partial(lip_sync, video, audio, output, options, workspace, progress, execution=execution)
+        job = partial(_checked, job, video, audio, options, workspace) if is_strict else job
         report = job() if account is None else recorded(account, video, audio, job)
     _conclude(report, as_json, quiet)
 
@@ -126,6 +131,17 @@ def _conclude(report: JobReport, as_json: bool, quiet: bool) -> None:
         write_stdout(render_text(report))
     if report.provenance.error is not None:
         raise report.provenance.error
+
+
+def _checked(
+    job: Callable[[], JobReport], video: Path, audio: Path, options: JobOptions, workspace: Workspace
+) -> JobReport:
+    """The report of `job`, which is done where the preflight has no warning; else raises PreflightError."""
+    from lipsync_core.models.store import ModelStore
+    from lipsync_core.preflight.check import check
+
+    check(video, audio, options, ModelStore(workspace.models)).require_no_warning()
+    return job()
 
 
 def _prepare_process() -> None:

@@ -68,6 +68,7 @@ class Labels(click.ParamType[tuple[str, str]]):
 @job_option("audio_track")
 @job_option("provenance")
 @job_option("min_synced")
+@click.option("--strict", is_flag=True, help="Stop before the work where the preflight warns: PREFLIGHT_WARNING.")
 @click.option(
     "--priority",
     type=click.Choice(tuple(QUEUES)),

@@ -23,6 +23,7 @@ def render_html(report: TimingBreakdown) -> str:
     else:
         parts.append(section("Share of each stage", "No stage ended in this period."))
     parts.append(section("What was changed in all pictures", _changes(report)))
+    parts.append(section("What the preflight warned of", _warnings(report)))
     parts.append(section("Why jobs failed", _errors(report)))
     return html_page("Where the time went", period_text(report), parts)
 
@@ -59,6 +60,10 @@ def _row(line: StageLine, style: str) -> str:
 
 def _changes(report: TimingBreakdown) -> str:
     return table(("Change", "Jobs"), [(change, f"{count:,}") for change, count in report.changes])
+
+
+def _warnings(report: TimingBreakdown) -> str:
+    return table(("Warning", "Jobs"), [(code, f"{count:,}") for code, count in report.warnings])
 
 
 def _errors(report: TimingBreakdown) -> str:

@@ -73,6 +73,7 @@ def render_json(report: TimingBreakdown) -> str:
         "errors": dict(report.errors),
         "frames": dict(report.outcomes),
         "changes": dict(report.changes),
+        "warnings": dict(report.warnings),
         "total_s": report.total_s,
         "stages": [_fields(line) for line in report.lines],
         "bucket_s": report.bucket_s,
@@ -85,7 +86,7 @@ def render_json(report: TimingBreakdown) -> str:
 
 
 def fact_lines(report: TimingBreakdown) -> list[str]:
-    """The period, the jobs, the failures, the frames, the changed pictures and the providers, one line each."""
+    """The period, the jobs, the failures, the frames, changes, warnings and providers, one line each."""
     states = ", ".join(f"{count} {state}" for state, count in report.states)
     lines = [period_text(report), f"{report.jobs} jobs" + (f": {states}" if states else "")]
     if report.errors:
@@ -96,6 +97,8 @@ def fact_lines(report: TimingBreakdown) -> list[str]:
         lines.append(f"{synced} of {frames} frames synced ({percent(synced / frames)})")
     if report.changes:
         lines.append("pictures: " + ", ".join(f"{change} ({count})" for change, count in report.changes))
+    if report.warnings:
+        lines.append("preflight: " + ", ".join(f"{code} ({count})" for code, count in report.warnings))
     ran_on = [
         f"{line.stage} on {' and '.join(f'{provider} ({runs})' for provider, runs in line.providers)}"
         for line in report.lines

@@ -29,14 +29,14 @@ def in_phase(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
     They are alike in format, layout and rate, and the first begins with a second of the sound.
     """
     before: float | None = None
-    for second in _seconds(frames):
-        gain = -1.0 if _is_inverse(_channels(second)) else 1.0
+    for second in seconds_of(frames):
+        gain = -1.0 if is_inverse(second) else 1.0
         before = gain if before is None else before
         yield second if before == gain == 1.0 else _turned(second, before, gain)
         before = gain
 
 
-def _seconds(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
+def seconds_of(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
     """Join and cut frames with a pair so that each holds one second; the last may be shorter. Others pass unchanged."""
     held: list[NDArray[Any]] = []  # (C or 1, n) each
     count = position = 0
@@ -76,8 +76,9 @@ def _channels(frame: av.AudioFrame) -> NDArray[np.float32]:
     return _rows(frame, frame.to_ndarray()).astype(np.float32) - np.float32(_middle(frame))
 
 
-def _is_inverse(channels: NDArray[np.float32]) -> bool:
-    """Whether left and right (C, N) cancel each other, and nothing else would be left of the mix."""
+def is_inverse(second: av.AudioFrame) -> bool:
+    """Whether left and right cancel each other, and nothing else would be left of the mix."""
+    channels = _channels(second)  # (C, N)
     if not len(channels):
         return False
     left, right, *others = channels

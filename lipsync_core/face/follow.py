@@ -1,7 +1,6 @@
 """Follows one person from frame to frame, through blurs, blank frames, cuts and other people."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
 
@@ -9,15 +8,15 @@ import av
 import numpy as np
 
 from lipsync_core.face.detect import Detection, FaceDetector
-from lipsync_core.face.identity import MEMORY_S, is_near, nearest
+from lipsync_core.face.identity import MEMORY_S, nearest
 from lipsync_core.face.landmarks import KEPT
-from lipsync_core.face.mesh import FaceCrop, FaceMesh, MeshFitter, crop_of_detection, crop_of_mesh
+from lipsync_core.face.mesh import FaceMesh, MeshFitter, crop_of_detection, crop_of_mesh
 from lipsync_core.face.search import find_faces
+from lipsync_core.face.settle import MIN_PRESENCE, is_same_mesh, right_way_up, settled
 from lipsync_core.face.shots import Beginning, Shots
 from lipsync_core.face.track import Arrays, ReadArrays, TrackedFace
 from lipsync_core.media.source_frame import SourceFrame
 
-_MIN_PRESENCE = 0.5
 #: A mesh with a lower presence (on an ear, a hand, a profile) must be confirmed by a detection now and then.
 #: A mesh with a higher one needs no confirmation: on the clips measured, detector and mesh agreed in every
 #: frame in which the detector found a face.
@@ -25,17 +24,7 @@ _SURE_PRESENCE = 0.9
 _CONFIRM_EVERY = 10  # frames
 #: Frames between two thorough searches while no face is seen.
 _THOROUGH_EVERY = 8
-_SETTLED_RAD = 0.05
-_OTHER_WAYS_UP_RAD = (np.pi, np.pi / 2, -np.pi / 2)
-#: Meshes that were the right way up had logits of 20 to 60, profiles 5; the others' had 8 at most.
-_DOUBTFUL_LOGIT = 12.0
-_TURNED_RAD = np.pi / 6  # a mesh that has settled less far from another stands the same way up
 _REFITS = 4  # each halves the distance to the mesh that was followed, .4 % of the face at first
-_MAX_FITS = 12  # enough for a face that lies on its side; an upright face needs one or two
-#: A mesh that moves further than this share of its size from one frame to the next, or grows by more
-#: than this factor, has probably slipped off the face.
-_MAX_STEP = 0.5
-_MAX_GROWTH = 1.5
 
 
 class FaceFollower:
@@ -114,7 +103,7 @@ class FaceFollower:
         mesh = self._search(picture)
         for _ in range(_REFITS):
             fitted = mesh and self._fitter.fit(picture, crop_of_mesh(mesh))
-            if fitted is None or fitted.presence < _MIN_PRESENCE:
+            if fitted is None or fitted.presence < MIN_PRESENCE:
                 break
             mesh = fitted
         return mesh
@@ -125,7 +114,7 @@ class FaceFollower:
     def _step(self, picture: av.VideoFrame, before: FaceMesh) -> FaceMesh | None:
         """The mesh fitted from its last position; None if the result is not reliable."""
         mesh = self._fitter.fit(picture, crop_of_mesh(before))
-        if mesh.presence < _MIN_PRESENCE or not is_near(mesh.box, before.box, _MAX_STEP, _MAX_GROWTH):
+        if not is_same_mesh(mesh, before):
             return None
         self._unconfirmed += 1
         if mesh.presence < _SURE_PRESENCE and self._unconfirmed >= _CONFIRM_EVERY:
@@ -146,22 +135,7 @@ class FaceFollower:
         chosen = self._choose(picture, self._find(picture, self._turn))
         if chosen is None and self._misses % _THOROUGH_EVERY == 0:
             chosen = self._search_thoroughly(picture)
-        return chosen and self._right_way_up(picture, chosen)
-
-    def _right_way_up(self, picture: av.VideoFrame, mesh: FaceMesh) -> FaceMesh:
-        """`mesh`, or the one that fits better when the face is taken to lie on its side or to stand on its head.
-
-        Detector and mesh also find such faces, now and then with the mouth on the forehead.
-        """
-        crop = crop_of_mesh(mesh)
-        turns_rad = _OTHER_WAYS_UP_RAD if mesh.logit < _DOUBTFUL_LOGIT else _OTHER_WAYS_UP_RAD[:1]
-        crops = (replace(crop, roll_rad=crop.roll_rad + turn_rad) for turn_rad in turns_rad)
-        turned = max((self._fitter.fit(picture, each) for each in crops), key=lambda each: each.logit)
-        if turned.logit <= mesh.logit:
-            return mesh
-        settled = self._settle(picture, crop_of_mesh(turned))
-        is_other_way_up = abs(_angle(crop_of_mesh(settled).roll_rad - crop.roll_rad)) > _TURNED_RAD
-        return settled if is_other_way_up and settled.logit > mesh.logit else mesh
+        return chosen and right_way_up(self._fitter, picture, chosen)
 
     def _search_thoroughly(self, picture: av.VideoFrame) -> FaceMesh | None:
         """As `_search`, for very close and far faces, then for people who lie on their side.
@@ -186,22 +160,6 @@ class FaceFollower:
         else:
             rank = self._wanted
         # The detector is sometimes wrong: a detection without a mesh is no face and does not count.
-        meshes = (self._settle(picture, crop_of_detection(face)) for face in faces)
-        present = (mesh for mesh in meshes if mesh.presence >= _MIN_PRESENCE)
+        meshes = (settled(self._fitter, picture, crop_of_detection(face)) for face in faces)
+        present = (mesh for mesh in meshes if mesh.presence >= MIN_PRESENCE)
         return next(islice(present, rank, None), None)
-
-    def _settle(self, picture: av.VideoFrame, crop: FaceCrop) -> FaceMesh:
-        """Fit the mesh again until the crop no longer turns: the detector misjudges the roll of a tilted head."""
-        for _ in range(_MAX_FITS):
-            mesh = self._fitter.fit(picture, crop)
-            if mesh.presence < _MIN_PRESENCE:
-                break
-            before, crop = crop.roll_rad, crop_of_mesh(mesh)
-            if abs(_angle(crop.roll_rad - before)) < _SETTLED_RAD:
-                break
-        return self._fitter.fit(picture, crop) if mesh.presence >= _MIN_PRESENCE else mesh
-
-
-def _angle(turn_rad: float) -> float:
-    """The same turn as a number from -pi to pi."""
-    return float(np.angle(np.exp(1j * turn_rad)))

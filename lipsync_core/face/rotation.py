@@ -21,3 +21,9 @@ def turned_back(points: NDArray[np.float32], quarters: int, shape: tuple[int, ..
     if quarters == 3:
         return np.stack([y, height - 1 - x], axis=1)
     return points
+
+
+def turned(points: NDArray[np.float32], quarters: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """(N, 2) x y after `np.rot90(picture, quarters)` of a picture of `shape` (h, w): what `turned_back` takes back."""
+    sides = shape[:2] if quarters % 2 == 0 else shape[1::-1]
+    return turned_back(points, -quarters % 4, sides)

@@ -55,6 +55,18 @@ def is_woven(pictures: Iterable[av.VideoFrame]) -> bool:
     return combed > 0 or whole == 0
 
 
+def keep_one_field(picture: av.VideoFrame) -> None:
+    """Draw every other line of a planar picture anew, from the lines around it, in place: one moment is left of two.
+
+    It serves where a picture is looked at by itself; `deinterlaced` sees more, and needs its neighbours.
+    """
+    picture.make_writable()
+    for at in range(len(picture.planes)):
+        samples = plane_samples(picture, at)
+        kept = samples[::2].astype(np.uint32)
+        samples[1 : 2 * len(kept) - 2 : 2] = (kept[:-1] + kept[1:]) // 2
+
+
 def _is_combed(luma: NDArray[np.float32]) -> bool:
     """Whether neighbouring lines of (h, w) samples differ as those of two moments do."""
     woven, texture = _teeth(luma), max(_teeth(luma[::2]), _teeth(luma[1::2]))

@@ -43,7 +43,7 @@ class FrameReader:
     def __init__(self, stream: PictureStream, size_px: tuple[int, int] | None, *, is_strict: bool = False) -> None:
         first = next(stream, None)
         if first is None:
-            raise _nothing_decoded(stream)
+            raise nothing_decoded(stream)
         self._stream = stream
         self._converter = PictureConverter(first, size_px)
         self._orientation = stream.orientation_of(first)
@@ -161,7 +161,8 @@ class FrameReader:
         self._is_after_seek = False
 
 
-def _nothing_decoded(stream: PictureStream) -> UnreadableMediaError | NoVideoError:
+def nothing_decoded(stream: PictureStream) -> UnreadableMediaError | NoVideoError:
+    """The error of a video of which no picture was decoded."""
     if stream.damaged:
         return UnreadableMediaError(f"no picture of {stream.path} can be decoded", _GET_IT_AGAIN)
     return NoVideoError(f"{stream.path} has a video stream without a frame", _GET_IT_AGAIN)

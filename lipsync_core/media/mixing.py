@@ -51,7 +51,7 @@ def surveyed(frames: Iterable[av.AudioFrame]) -> Survey:
     """
     channel_peak, sum_peak, inside, outside = 0.0, 0.0, 0.0, 0.0
     for frame in frames:
-        rows = _rows(frame)
+        rows = channel_rows(frame)
         channel_peak = max(channel_peak, float(np.abs(rows).max(initial=0.0)))
         sum_peak = max(sum_peak, float(np.abs(rows.sum(axis=0)).max(initial=0.0)))
         energies = np.square(rows).sum(axis=1)  # (C,)
@@ -69,11 +69,11 @@ def _with_mixable_layout(frame: av.AudioFrame, survey: Callable[[], Survey]) -> 
         return frame_like(frame, samples[:1] if frame.format.is_planar else samples[:, ::channels], "mono")
     if channels <= len(_DEFAULT_LAYOUTS) and not _can_be_mixed(name):
         return frame_like(frame, frame.to_ndarray(), _DEFAULT_LAYOUTS[channels - 1])
-    return frame_like(frame, _as_samples(frame, _rows(frame).sum(axis=0, keepdims=True) * survey().gain), "mono")
+    return frame_like(frame, _as_samples(frame, channel_rows(frame).sum(axis=0, keepdims=True) * survey().gain), "mono")
 
 
-def _rows(frame: av.AudioFrame) -> NDArray[np.float64]:
-    """(C, N), silence at 0."""
+def channel_rows(frame: av.AudioFrame) -> NDArray[np.float64]:
+    """(C, N) the samples of a frame in its own scale, silence at 0."""
     samples = frame.to_ndarray()
     rows = samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
     return np.asarray(rows.astype(np.float64) - _middle(frame))

@@ -38,7 +38,7 @@ _FALLBACK_RATE = Fraction(25)
 SMALL_PX = 1280 * 720
 #: Beyond 4K a picture in 8K takes 50 MB, and each frame thread holds one or two more: slices of one take none.
 _SLICED_PX = 4096 * 2304
-_NO_PTS = -(1 << 63)  # before every pts
+_NO_PTS, _LAST_PTS = -(1 << 63), 1 << 63  # before and behind every pts
 #: FFmpeg's names of the containers whose files often say when a picture is decoded, and not when it is shown.
 _IN_DECODING_ORDER = frozenset({"avi", "asf", "mxf"})
 _MAX_FLUSHES = 64  # at a damaged end each flush reports one error, at most one per thread; no codec has more threads
@@ -211,6 +211,11 @@ class PictureStream:
             return False
         self._pictures = self._whole(self._decode(skip_before=pts))
         return True
+
+    def leave_out_unreferenced(self) -> None:
+        """Begin without the pictures that no other refers to, half of most videos, where the decoder can tell them."""
+        if not self._is_still:
+            self._pictures = self._whole(self._decode(skip_before=_LAST_PTS))
 
     @property
     def first_time(self) -> int:

@@ -6,6 +6,9 @@ from typing import Any
 import c2pa
 
 _HEAD_BYTES = 16
+#: A file is hashed in blocks (a Merkle tree's leaves). Without them the library holds up to 512 MB of it; each costs the
+#: file 290 bytes.
+_USUAL_BLOCKS, _LEAST_BLOCK_BYTES, _MOST_BLOCK_BYTES = 16, 1 << 20, 32 << 20
 #: By the first bytes of a file; "?" stands for any byte.
 _TYPES: tuple[tuple[bytes, str], ...] = (
     (b"????ftypqt  ", "video/quicktime"),
@@ -31,11 +34,16 @@ _TYPES: tuple[tuple[bytes, str], ...] = (
 )
 
 
-def context(trusted_pem: str = "") -> c2pa.Context:
-    """Rules: no address that a file names is asked, and only signers issued by those in `trusted_pem` are trusted."""
+def context(trusted_pem: str = "", movie_bytes: int = 0) -> c2pa.Context:
+    """Rules: no address that a file names is asked, and only signers issued by those in `trusted_pem` are trusted.
+
+    `movie_bytes` is the size of the file that is to be signed.
+    """
+    block_bytes = min(_MOST_BLOCK_BYTES, max(_LEAST_BLOCK_BYTES, movie_bytes // _USUAL_BLOCKS))
     rules: dict[str, Any] = {
         "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
         "builder": {"thumbnail": {"enabled": False}},
+        "core": {"merkle_tree_chunk_size_in_kb": block_bytes >> 10, "backing_store_memory_threshold_in_mb": 16},
     }
     if trusted_pem:
         rules["trust"] = {"user_anchors": trusted_pem}

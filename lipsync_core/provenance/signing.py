@@ -40,7 +40,7 @@ def sign_movie(
     plain = path.stat().st_size
     try:
         kind = media_type(path) or "video/mp4"
-        builder = c2pa.Builder(manifest_of(statement, title, kind), context())
+        builder = c2pa.Builder(manifest_of(statement, title, kind), context(movie_bytes=plain))
         states = [_add(builder, each) for each in inputs]
         add_xmp(path)
         with path.open("rb") as movie, unfinished.open("w+b") as signed:

@@ -168,6 +168,11 @@ class LipSyncRequest(BaseModel):
         "Minimum share synced",
         "Fail when a smaller share of the frames (0 to 1) gets synced; at 0, when none does.",
     )
+    strict: bool = Field(
+        False,
+        title="Strict",
+        description="Fail before the work, with PREFLIGHT_WARNING, when the preflight warns of the inputs.",
+    )
     priority: Priority = Field(
         INTERACTIVE,
         title="Priority",

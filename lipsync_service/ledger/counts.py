@@ -32,6 +32,16 @@ def jobs_by_change(connection: Connection, *conditions: ColumnElement[bool]) -> 
     return tuple(sorted(found.items(), key=lambda entry: (-entry[1], entry[0])))
 
 
+def jobs_by_warning(connection: Connection, *conditions: ColumnElement[bool]) -> tuple[tuple[str, int], ...]:
+    """Codes of the preflight with the number of jobs that had each, the most frequent first."""
+    query = select(Job.warnings, func.count()).where(Job.warnings != "", *conditions).group_by(Job.warnings)
+    found: Counter[str] = Counter()
+    for warnings, count in connection.execute(query):
+        for code in parted(warnings or ""):
+            found[code] += count
+    return tuple(sorted(found.items(), key=lambda entry: (-entry[1], entry[0])))
+
+
 def frames_by_outcome(connection: Connection, *conditions: ColumnElement[bool]) -> tuple[tuple[str, int], ...]:
     """Outcomes with their output frames, of the last attempt of each job; of `conditions` on jobs."""
     query = (

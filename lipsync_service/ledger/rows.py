@@ -72,6 +72,7 @@ class JobRow:
     changes: str | None = None  # of every picture before it was encoded: `joined`; "" where there was none
     dropped: str | None = None  # what the video's file holds and the result does not: `joined`
     provenance: str | None = None  # who has signed the result, or why nobody has
+    warnings: str | None = None  # codes of the preflight: `joined`; "" where it has none
     score: str | None = None  # the sync score of the result, or why it has none
     version: str | None = None  # of this product
     track_was_cached: bool | None = None

@@ -85,6 +85,7 @@ class Job(Base):
     changes: Mapped[str | None] = mapped_column(Text)  # of every picture, "; " between them; "": none
     dropped: Mapped[str | None] = mapped_column(Text)  # what the video's file holds and the result does not
     provenance: Mapped[str | None] = mapped_column(Text)  # who has signed the result, or why nobody has
+    warnings: Mapped[str | None] = mapped_column(Text)  # codes of the preflight, "; " between them; "": none
     score: Mapped[str | None] = mapped_column(Text)  # the sync score of the result, or why it has none
     version: Mapped[str | None] = mapped_column(String(64))  # of this product
     track_was_cached: Mapped[bool | None]

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, literal_column, or_, select
 
-from lipsync_service.ledger.counts import frames_by_outcome, jobs_by_change, jobs_by_error
+from lipsync_service.ledger.counts import frames_by_outcome, jobs_by_change, jobs_by_error, jobs_by_warning
 from lipsync_service.ledger.database import reading_known
 from lipsync_service.ledger.tables import Job, StageTiming
 
@@ -82,6 +82,7 @@ class TimingBreakdown:
     errors: tuple[tuple[str, int], ...]  # failed jobs by code, most frequent first
     outcomes: tuple[tuple[str, int], ...]  # output frames by outcome
     changes: tuple[tuple[str, int], ...]  # kinds of changes to every picture, with their jobs, most frequent first
+    warnings: tuple[tuple[str, int], ...]  # codes of the preflight, with their jobs, most frequent first
     lines: tuple[StageLine, ...]
     bucket_s: int  # width of a bucket
     buckets: tuple[Bucket, ...]  # in time, none without a job
@@ -118,6 +119,7 @@ def _read(connection: Connection, wanted: ReportFilter) -> TimingBreakdown:
         errors=jobs_by_error(connection, *of_job),
         outcomes=frames_by_outcome(connection, *of_job),
         changes=jobs_by_change(connection, *of_job),
+        warnings=jobs_by_warning(connection, *of_job),
         lines=_lines(connection, wanted),
         bucket_s=width_s,
         buckets=_buckets(connection, wanted, _bucket_starts(first, last, width_s), width_s),

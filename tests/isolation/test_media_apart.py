@@ -169,7 +169,7 @@ def test_a_movie_is_the_same_to_the_byte(
 ) -> None:
     sound = tmp_path / "speech.m4a"
     ffmpeg("-i", speech_wav, "-t", "1", "-c:a", "aac", sound)
-    options = JobOptions(**chosen, preset="ultrafast")
+    options = JobOptions(**chosen, preset="ultrafast", provenance=False)  # whose time and signature differ
 
     def made() -> bytes:
         lip_sync(face_clip, sound, tmp_path / "out.mp4", options, workspace)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -11,6 +12,8 @@ from lipsync_core import JobOptions, Workspace, lip_sync
 from lipsync_core.clock import StageClock
 from lipsync_core.media.decode import Reading, decode_frames
 from lipsync_core.media.field_choice import needs_whole_pictures
+from lipsync_core.media.fields import keep_one_field
+from lipsync_core.media.planes import plane_samples
 from lipsync_core.media.probe import require_video
 from tests.conftest import Ffmpeg
 from tests.jobs import luma_frames, reopened
@@ -118,3 +121,12 @@ def test_interlaced_video_may_change_its_size(face_clip: Path, tmp_path: Path, f
     )
     assert whole == plain
     assert len(whole) > 15
+
+
+def test_one_field_is_left_of_a_woven_picture() -> None:
+    rows = np.tile(np.where(np.arange(8) % 2 == 0, 100, 30).astype(np.uint8)[:, np.newaxis], (1, 8))
+    picture = av.VideoFrame(8, 8, "yuv420p")
+    for at, plane in enumerate(picture.planes):
+        plane_samples(picture, at)[:] = rows[: plane.height, : plane.width]
+    keep_one_field(picture)
+    assert [np.unique(plane_samples(picture, at)[:-1]).tolist() for at in range(3)] == [[100]] * 3

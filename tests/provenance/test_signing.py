@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import c2pa
 import pytest
 
 from lipsync_core.errors import SigningError
+from lipsync_core.memory import peak_resident_bytes
 from lipsync_core.movie_signer import audio_input, video_input
 from lipsync_core.provenance.credential import SigningCredential, open_credential
 from lipsync_core.provenance.ingredients import Input
@@ -22,6 +24,7 @@ from lipsync_core.provenance.signing import sign_movie
 from lipsync_core.provenance.statement import DIGITAL_SOURCE_TYPE, Statement
 from lipsync_core.provenance.verification import Verification, verification_of
 from lipsync_core.provenance.xmp import digital_source_type
+from lipsync_core.structure.boxes import Box, whole
 from tests.jobs import assert_equal_frames
 from tests.provenance.certificates import KINDS, ORGANISATION, issue
 from tests.provenance.time_stamps import time_stamping
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from tests.conftest import Ffmpeg
 
 _MOST_GROWTH_BYTES = 20_000
+_LARGE_BYTES = 400 << 20
 _STATEMENT = Statement("viseme/2", "Apache-2.0", None, None, frames=25, synced=20)
 _SHA256 = "0123456789abcdef" * 4
 
@@ -115,14 +119,33 @@ def test_a_signed_movie_says_how_it_was_made(signed: Path, plain: Path) -> None:
 def test_signing_changes_no_frame_and_adds_little(signed: Path, plain: Path) -> None:
     assert_equal_frames(signed, plain)
     assert 0 < signed.stat().st_size - plain.stat().st_size < _MOST_GROWTH_BYTES
-    boxes = signed.read_bytes()
-    assert boxes.index(b"moov") < boxes.index(b"mdat")  # a browser plays it while it comes
+    names = [box.name for box in boxes(signed.read_bytes())]
+    assert names.index(b"moov") < names.index(b"mdat")  # a browser plays it while it comes
+
+
+def test_a_large_movie_takes_little_memory_and_grows_little(self_made: SigningCredential, tmp_path: Path) -> None:
+    """C2PA's library would hold 512 MB of it."""
+    movie = tmp_path / "large.mp4"
+    header = bytes.fromhex("00000018") + b"ftypisom\0\0\0\0isommp42"
+    with movie.open("wb") as file:
+        file.write(header + _LARGE_BYTES.to_bytes(4, "big") + b"mdat")
+        file.truncate(len(header) + _LARGE_BYTES)
+    plain_bytes, before = movie.stat().st_size, peak_resident_bytes()
+    sign_movie(movie, movie.name, _STATEMENT, inputs_of(movie), self_made)
+    assert verification_of(movie).state == "intact"
+    assert peak_resident_bytes() - before < 100 << 20
+    assert movie.stat().st_size - plain_bytes < _MOST_GROWTH_BYTES
+
+
+def boxes(data: bytes) -> list[Box]:
+    """The boxes at the top of a file."""
+    return list(whole(BytesIO(data), len(data)).children())
 
 
 def _flipped(place: float) -> Callable[[bytes], bytes]:
     def flip(data: bytes) -> bytes:
-        start = data.index(b"mdat") + 4
-        at = start + int(place * (data.rindex(b"uuid") - 4 - start - 1))
+        media = next(box for box in boxes(data) if box.name == b"mdat")
+        at = media.start + int(place * (media.end - media.start - 1))
         return data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :]
 
     return flip

@@ -31,7 +31,7 @@ _PICTURE_PX = {"width": 1280, "height": 1000}
 _ENDED = re.compile("Completed|Duplicate|Failed|Crashed|Cancelled")
 #: Fields that may be empty, and are by default.
 _UNSET = {"face", "fps", "max_size", "video_track", "audio_track", "callback_url", "idempotency_key", "tenant"}
-_SWITCHES = {"enhance_quality", "keep_depth"}
+_SWITCHES = {"enhance_quality", "keep_depth", "strict"}
 KeepPicture = Callable[[str], None]
 
 

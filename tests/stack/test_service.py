@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import threading
+import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,7 +25,7 @@ if TYPE_CHECKING:  # conftest.py is no module of its own
     from tests.conftest import Ffmpeg
     from tests.stack.conftest import Service
 
-STAGES = {"fetch video", "fetch audio", "plan", "blend", "encode", "score", "sign", "upload"}
+STAGES = {"fetch video", "fetch audio", "check", "plan", "blend", "encode", "score", "sign", "upload"}
 
 
 def test_a_job_over_rest_gives_the_frames_of_the_command_line(
@@ -69,6 +70,24 @@ def test_a_job_that_asks_for_no_signature_gets_none_and_the_ledger_says_so(
     assert verification_of(service.get("outputs/plain.mp4", tmp_path / "plain.mp4")).state == "none"
     query = "SELECT provenance FROM jobs WHERE id = %s"
     assert service.ledger(query, run["id"]) == [("not signed, as was asked for",)]
+
+
+def test_a_strict_job_ends_before_the_work_and_says_why(service: "Service", face: Path, tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "silence.wav"), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(bytes(32_000))
+    request = {
+        "video": service.put(face, "inputs/face.mp4"),
+        "audio": service.put(tmp_path / "silence.wav", "inputs/silence.wav"),
+        "output": "s3://lipsync/outputs/strict.mp4",
+        "strict": True,
+    }
+    run = service.run(request)
+    assert str(run["state"]["message"]).startswith("PREFLIGHT_WARNING: the preflight warns: AUDIO_SILENT (")
+    assert service.children(run["id"]) == []
+    assert "AUDIO_SILENT" in json.dumps(service.artifacts(run["id"])["preflight"])
+    query = "SELECT state, error_code, warnings FROM jobs WHERE id = %s"
+    assert service.ledger(query, run["id"]) == [("failed", "PREFLIGHT_WARNING", "AUDIO_SILENT")]
 
 
 def test_a_second_sound_for_the_same_video_is_not_tracked_again(

@@ -74,7 +74,7 @@ class ClipGeometry:
             scale = scale_of(transforms)
             self._transforms[first:end] = transforms
             self._widths[first:end] = gaussian(scale * _distances(landmarks, _CORNERS), 1.0)
-            self._turns[first:end] = gaussian(_turns(landmarks), _TURN_SIGMA_FRAMES)
+            self._turns[first:end] = gaussian(sideways_turns(landmarks), _TURN_SIGMA_FRAMES)
             gaps[first:end] = scale * _distances(landmarks, _INNER_MIDDLES)
         self.mouth_width_px = float(np.nanmedian(self._widths))
         closed = float(np.nanpercentile(gaps, _CLOSED_PERCENTILE)) / self.mouth_width_px
@@ -130,7 +130,7 @@ def _distances(landmarks: NDArray[np.float32], pair: NDArray[np.intp]) -> NDArra
     return lengths
 
 
-def _turns(landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
+def sideways_turns(landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
     """(N,) how far the nose tip lies off the middle of the eyes, along the line through them, in eye distances."""
     left, right = landmarks[:, _EYES[0]].astype(np.float64), landmarks[:, _EYES[1]].astype(np.float64)
     across = right - left

@@ -35,7 +35,7 @@ _DELAY = round(LEAD_S * CURVES_HZ) - _LATE
 # `SPEECH` column, the oddest of tones below 0.43; the loud frames of 20 of 21 people are above 0.5.
 _SPEECH_LOW, _SPEECH_FREE = 0.42, 0.56
 _SPEECH_SIGMA = 10.0  # frames of 10 ms
-_SILENT_DB, _AUDIBLE_DB = -66.0, -58.0
+SILENT_DB, AUDIBLE_DB = -66.0, -58.0  # of the mean over some frames: below the first the mouth rests
 _LEVEL_SIGMA = 3.0
 
 # Frames of 10 ms, as in `curves`.
@@ -121,6 +121,12 @@ def mouth_samples(rows: NDArray[np.float32], levels: Levels, weights: Weights | 
     return delayed.astype(np.float32)
 
 
+def heard_speech(rows: NDArray[np.float32], levels: Levels) -> NDArray[np.float64]:
+    """(len(levels),) 0..1: somebody speaks, and it can be heard; `rows` and `levels` are as for `mouth_samples`."""
+    heard = _upsampled(heard_columns(rows, shipped_weights()), len(levels))
+    return _speaking(heard[:, Heard.SPEECH], levels)
+
+
 def heard_columns(rows: NDArray[np.float32], weights: Weights) -> NDArray[np.float32]:
     """(N, len(Heard)) float32 for the (N, 2, 384) rows: what map and network give, 50 Hz."""
     flat = np.ascontiguousarray(rows.reshape(len(rows), -1), np.float32)  # (N, 768)
@@ -177,7 +183,7 @@ def _upsampled(heard: NDArray[np.float32], count: int) -> NDArray[np.float64]:
 def _speaking(speech: NDArray[np.float64], levels: Levels) -> NDArray[np.float64]:
     """(N,) 0..1: somebody speaks, and it can be heard."""
     sure = (gaussian(speech, _SPEECH_SIGMA) - _SPEECH_LOW) / (_SPEECH_FREE - _SPEECH_LOW)
-    loud = (gaussian(levels.level_db.astype(np.float64), _LEVEL_SIGMA) - _SILENT_DB) / (_AUDIBLE_DB - _SILENT_DB)
+    loud = (gaussian(levels.level_db.astype(np.float64), _LEVEL_SIGMA) - SILENT_DB) / (AUDIBLE_DB - SILENT_DB)
     return np.clip(sure, 0.0, 1.0) * np.clip(loud, 0.0, 1.0)
 
 

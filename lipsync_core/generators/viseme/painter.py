@@ -23,8 +23,10 @@ from lipsync_core.media.planes import Box
 #: Of both halves; raise its version with every change that may alter an edit or what is made of it.
 VISEME = GeneratorSpec("viseme", version="2", licence="Apache-2.0 (this project)", needs_mesh=True, hears_at="middle")
 
+#: Nose offset in eye distances: further turned, the far half of the mouth is guesswork.
+MAX_TURN = 0.35
+
 _UPPER_INNER, _LOWER_INNER = rows(UPPER_INNER_LIP), rows(LOWER_INNER_LIP)
-_MAX_TURN = 0.35  # nose offset in eye distances: further turned, the far half of the mouth is guesswork
 _MIN_SCORE = 0.5
 _MOST_SEEN, _SEEN_SLACK = 0.115, 0.05  # mouth widths: the mesh never sees closed lips further apart
 _FULL_GAP = 0.03  # mouth widths: a narrower opening is the line in which lips meet, and fades
@@ -66,7 +68,7 @@ class VisemePainter:
         if self._track.scores[frame_index] < _MIN_SCORE:
             return None
         place = self._geometry.place(frame_index)
-        return None if place is None or place.turn > _MAX_TURN else _crop_box(place)
+        return None if place is None or place.turn > MAX_TURN else _crop_box(place)
 
     def paint(self, region: NDArray[np.uint8], box: Box, frame_index: int, edit: NDArray[np.float32]) -> Painted:
         """Move the mouth in `region` to the edit's shape."""

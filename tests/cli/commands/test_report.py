@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -38,6 +39,7 @@ def rows() -> list[Row]:
         ended = START + timedelta(days=index)
         changes = joined(("deinterlaced", "10 to 8 bits", "4:2:2 to 4:2:0", "mirrored", "turned")) if index else ""
         job = JobRow(uuid4(), 1, JobState.COMPLETED, model="viseme/1", pool="cpu", finished_at=ended, changes=changes)
+        job = replace(job, warnings=joined(("FACE_SMALL", "TOO_DARK")[:index]))
         track = StageRow(job.job_id, 1, "track", 0.5, 0.5, ended, was_cached=index > 1, pool="gpu")
         encode = StageRow(job.job_id, 1, "encode", 1.0 + index, 1.0, ended, items=280, pool="cpu")
         mux = StageRow(job.job_id, 1, "mux", 0.25, 0.1, ended, part_of="encode", pool="cpu")
@@ -74,6 +76,7 @@ def test_the_text_holds_the_figures_of_the_ledger(report: RunLipSync, ledger_url
     assert "36 of 40 frames synced (90.0 %)" in done.stdout
     told = "pictures: 10 to 8 bits (3), 4:2:2 to 4:2:0 (3), deinterlaced (3), mirrored (3), turned (3)"
     assert told in " ".join(done.stdout.split())
+    assert "preflight: FACE_SMALL (3), TOO_DARK (2)" in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
 
 
@@ -87,6 +90,11 @@ def test_the_json_holds_the_same(report: RunLipSync, ledger_url: str) -> None:
     assert fields["changes"] == dict.fromkeys(
         ("10 to 8 bits", "4:2:2 to 4:2:0", "deinterlaced", "mirrored", "turned"), 3
     )
+
+
+def test_the_json_counts_the_warnings_of_the_preflight(report: RunLipSync, ledger_url: str) -> None:
+    fields = json.loads(report("--database", ledger_url, "--format", "json").stdout)
+    assert fields["warnings"] == {"FACE_SMALL": 3, "TOO_DARK": 2}
 
 
 def test_the_markdown_is_a_table_that_a_name_cannot_break(report: RunLipSync, ledger_url: str) -> None:

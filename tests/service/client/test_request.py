@@ -152,6 +152,7 @@ def test_defaults_that_are_named_change_no_digest() -> None:
         ("crf", 21),
         ("expression", 0.9),
         ("face", 0),
+        ("strict", True),
     ],
 )
 def test_another_choice_is_another_digest(field: str, value: object) -> None:

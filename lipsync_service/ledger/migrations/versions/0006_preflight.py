@@ -1,4 +1,4 @@
-"""Who has signed a job's result, or why nobody has.
+"""The warnings of a job's preflight.
 
 Revision: 0006, after 0005
 """
@@ -15,10 +15,10 @@ depends_on = None
 def upgrade() -> None:
     """Add the column; rows of earlier releases have none."""
     with op.batch_alter_table("jobs") as table:
-        table.add_column(sa.Column("provenance", sa.Text()))
+        table.add_column(sa.Column("warnings", sa.Text()))
 
 
 def downgrade() -> None:
     """Drop the column."""
     with op.batch_alter_table("jobs") as table:
-        table.drop_column("provenance")
+        table.drop_column("warnings")
