@@ -14,6 +14,7 @@ _WIDTH_WEIGHT = 0.5  # beside 1 of the opening
 FEWEST = 10
 _SECOND_S = 1.0
 _FLAT = 1e-9
+_MOST_AT_ONCE = 100_000  # numbers of an array: .8 MB
 
 
 def agreement_of(seen: Motion, wanted: Motion) -> Agreement:
@@ -25,7 +26,7 @@ def agreement_of(seen: Motion, wanted: Motion) -> Agreement:
     offsets_s = _offsets_s()
     if is_still(seen):
         return Agreement(None, 0.0, 0.0)
-    correlations = np.array([correlation(seen, wanted.at(seen.times_s - offset)) for offset in offsets_s])
+    correlations = correlations_of(seen, wanted, offsets_s)
     if not correlations.any():
         return Agreement(None, 0.0, 0.0)
     best = int(correlations.argmax())
@@ -33,15 +34,25 @@ def agreement_of(seen: Motion, wanted: Motion) -> Agreement:
     return Agreement(round(offsets_s[best] * 1000), float(correlations[best]), float(in_time))
 
 
-def correlation(one: Motion, other: Motion) -> float:
-    """-1..1: Pearson's, of the openings and of the widths, as far as both of them move; 0 where nothing does."""
-    total = weights = 0.0
-    pairs = ((one.openings, other.openings, 1.0), (one.widths, other.widths, _WIDTH_WEIGHT))
-    for first, second, weight in pairs:
-        if first.std() > _FLAT and second.std() > _FLAT:
-            total += weight * float((_standard(first) * _standard(second)).mean())
-            weights += weight
-    return total / weights if weights else 0.0
+def correlations_of(seen: Motion, wanted: Motion, offsets_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(L,) -1..1, for each offset by which the seen motion may be late: Pearson's, of the openings and of the widths.
+
+    Either counts as far as both of the motions have it; 0 where nothing moves.
+    """
+    pairs = ((seen.openings, wanted.openings, 1.0), (seen.widths, wanted.widths, _WIDTH_WEIGHT))
+    total, weights = np.zeros(len(offsets_s)), np.full(len(offsets_s), _FLAT)
+    at_once = max(1, _MOST_AT_ONCE // max(1, len(seen)))
+    for first in range(0, len(offsets_s), at_once):
+        part = slice(first, first + at_once)
+        moments_s = seen.times_s - offsets_s[part, np.newaxis]  # (l, K)
+        for mine, theirs, weight in pairs:
+            expected = np.interp(moments_s, wanted.times_s, theirs)  # (l, K)
+            spread = expected.std(axis=1)
+            moves = (spread > _FLAT) & (mine.std() > _FLAT)
+            product = ((expected - expected.mean(axis=1, keepdims=True)) * (mine - mine.mean())).mean(axis=1)
+            total[part] += weight * np.where(moves, product / np.maximum(spread * mine.std(), _FLAT**2), 0.0)
+            weights[part] += weight * moves
+    return np.asarray(total / weights, np.float64)
 
 
 def is_still(seen: Motion) -> bool:

@@ -47,7 +47,7 @@ def silence_of(seen: Motion, wanted: WantedMouth) -> Silence | None:
             continue
         inside = (seen.times_s >= start_s) & (seen.times_s <= end_s)
         is_pause |= inside
-        duration_s += (end_s - start_s) * bool(inside.any())
+        duration_s += float(end_s - start_s) * bool(inside.any())
     if is_pause.sum() < _FEWEST:
         return None
     speech = seen.openings[~is_pause]

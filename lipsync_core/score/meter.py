@@ -28,14 +28,15 @@ _EYES = rows(OUTER_EYE_CORNERS)
 def frames_to_measure(
     is_synced: NDArray[np.bool_], closures: NDArray[np.float64], frame_rate: Fraction | float
 ) -> NDArray[np.bool_]:
-    """(M,) the synced frames to measure: every third one or so, and the middle one of every wanted closure.
+    """(M,) the synced frames to measure: every third one or so, and one of every wanted closure.
 
     Of a short movie more are measured. `closures` (M,) are the wanted ones of every frame, 0..1.
     """
     step = max(1, min(round(float(frame_rate) / MEASURED_HZ), len(is_synced) // _ENOUGH))
     measured: NDArray[np.bool_] = np.arange(len(is_synced)) % step == 0
     for first, last in stretches(closures >= PRESSED):
-        measured[(first + last) // 2] = True
+        if not measured[first : last + 1].any():
+            measured[(first + last) // 2] = True
     return measured & is_synced
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lipsync_core.score.agreement import agreement_of, correlation, is_still, worst_second
+from lipsync_core.score.agreement import agreement_of, correlations_of, is_still, worst_second
 from lipsync_core.score.motion import Motion
 from tests.score.movements import made_motion, sampled, seen_of
 
@@ -30,7 +30,16 @@ def test_another_movement_does_not_agree() -> None:
 def test_a_width_that_is_not_known_does_not_count() -> None:
     seen = sampled(FINE, 1.0, 7.0)
     blind = Motion(FINE.times_s, FINE.openings, np.zeros(len(FINE)))
-    assert correlation(seen, blind.at(seen.times_s)) == pytest.approx(1.0)
+    assert correlations_of(seen, blind, np.zeros(1)) == pytest.approx([1.0])
+
+
+def test_a_long_motion_is_worked_on_in_parts() -> None:
+    seen = sampled(FINE, 1.0, 7.0)
+    long = Motion(
+        np.linspace(1.0, 7.0, 30_000),
+        *(np.interp(np.linspace(1.0, 7.0, 30_000), seen.times_s, each) for each in (seen.openings, seen.widths)),
+    )
+    assert agreement_of(long, FINE).offset_ms == 0
 
 
 @pytest.mark.parametrize("tremble", [0.0, 0.001])
