@@ -73,8 +73,8 @@ SETS = {
         ("latentsync_demo1_audio.wav", "retalking_audio1.wav", "obama", "mead_W040", "rt4", "pose2"),
     ),
     "confirmed": (
-        (DEMO, "facerec_short_hamilton_clip.mp4"),
-        (DEMO, "mv4", "rt3", "vidtimit", "ls1", "mead_M026"),
+        (DEMO,),
+        (DEMO, "mv4", "mv1", "vidtimit", "grid_sbia1a", "mead_M026"),
     ),
 }
 FAULTS = ("frozen", "shut", "late", "restless", "wrong person", "frozen for 2 s")

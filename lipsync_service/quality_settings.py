@@ -13,7 +13,7 @@ class QualitySettings(BaseModel):
         description="Of a result whose sync score is lower than LIPSYNC_MIN_SCORE: deliver it, deliver it and say so "
         "in ledger, log and artifact, or fail the job with QUALITY_LOW.",
     )
-    min_score: float = Field(0.8, ge=0.0, le=1.0, description="The sync score of a good result, 0 to 1.")
+    min_score: float = Field(0.75, ge=0.0, le=1.0, description="The sync score of a good result, 0 to 1.")
 
     @field_validator("quality", mode="before")
     @classmethod
