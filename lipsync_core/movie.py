@@ -1,7 +1,7 @@
 """Writes the movie of a job: its frames, encoded with the given sound into a file that names the model."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -33,6 +33,10 @@ _logger = logging.getLogger(__name__)
 _PADDED_S = Fraction(1, 10)  # two blocks of AAC and a picture: a movie that differs by less is as long as the video
 
 
+#: Takes the mouths that were measured in a segment.
+AddSeen = Callable[[SeenMouths], None]
+
+
 @dataclass(frozen=True, slots=True)
 class MovieRequest:
     """The target, the sound, the options, the encoder and the labels of a movie."""
@@ -43,6 +47,7 @@ class MovieRequest:
     encoder: EncoderChoice
     labels: Mapping[str, str]  # see `output_labels`
     finish: Finish | None = None
+    add_seen: AddSeen | None = None  # is given the mouths of each segment before it is joined, in order
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +144,8 @@ def join_segments(
     written = None
     with MovieFile(request.output, timeline.time_base, tracks, clock, add) as movie:
         for segment in chain([first], remaining):
+            if request.add_seen is not None and segment.seen is not None:
+                request.add_seen(segment.seen)
             ends = iter(np.append(timeline.pts, timeline.pts[-1] + timeline.last_duration)[segment.frames.start + 1 :])
             for packet in movie.pictures.packets(segment.path, len(segment.frames)):
                 movie.mux([packet], int(next(ends)))

@@ -203,16 +203,23 @@ def _render(
 ) -> tuple[WrittenMovie, int]:
     """The movie, and how many processes have rendered its segments: 1 where this one has rendered it as a whole."""
     inference = plan_inference(plan, parts.inference, conditions)
-    labels = output_labels(parts.rendering)
-    request = MovieRequest(job.output, job.audio, job.options, writing.encoder, labels, writing.finish)
-    jobs = chosen_jobs(job.execution.jobs, plan, parts, writing.encoder)
     scorer = writing.scorer if isinstance(writing.scorer, MovieScorer) else None
+    request = MovieRequest(
+        job.output,
+        job.audio,
+        job.options,
+        writing.encoder,
+        output_labels(parts.rendering),
+        writing.finish,
+        scorer.add if scorer else None,
+    )
+    jobs = chosen_jobs(job.execution.jobs, plan, parts, writing.encoder)
     if jobs > 1:
         with job.clock.stage("infer"):
             edits = np.stack(list(infer_edits((), inference, job.clock)))
-        meter, add = (scorer.meter, scorer.add) if scorer else (None, None)
+        meter = scorer.meter if scorer else None
         work = SegmentWork(plan, WholeEdits(plan, edits), parts.rendering, request, meter)
-        return movie_of_segments(work, jobs, job.clock, job.progress, add), jobs
+        return movie_of_segments(work, jobs, job.clock, job.progress), jobs
     with closing(ordered_frames(plan.video, plan.clip.track, plan.timeline, job.clock)) as frames:
         inferred = inferred_frames(frames, inference, job.clock)
         blended = blended_frames(inferred, plan_rendering(plan, parts.rendering), job.clock)

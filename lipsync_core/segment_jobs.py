@@ -1,7 +1,7 @@
 """A movie by several processes of this machine, each at a segment of it."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +15,6 @@ from lipsync_core.media.output import output_errors
 from lipsync_core.movie import MovieSegment, WrittenMovie, join_segments
 from lipsync_core.part_processes import PartProcesses, can_copy_this_process, jobs_for_the_machine
 from lipsync_core.report import ProgressCallback
-from lipsync_core.score.motion import SeenMouths
 from lipsync_core.segment_work import FEWEST, SegmentWork, cut
 from lipsync_core.waits import Waits
 
@@ -39,16 +38,8 @@ def chosen_jobs(wanted: int | None, plan: ClipPlan, parts: JobParts, encoder: En
     return min(most, wanted or jobs_for_the_machine(plan.video.picture.size_bytes))
 
 
-def movie_of_segments(
-    work: SegmentWork,
-    jobs: int,
-    clock: StageClock,
-    progress: ProgressCallback,
-    add: Callable[[SeenMouths], None] | None = None,
-) -> WrittenMovie:
+def movie_of_segments(work: SegmentWork, jobs: int, clock: StageClock, progress: ProgressCallback) -> WrittenMovie:
     """Render the segments of `work` by so many processes, and join them.
-
-    `add` is given the mouths that each segment has measured, in order.
 
     Raises:
         LipSyncError: as `PartProcesses.in_order` and `movie.join_segments`.
@@ -60,7 +51,7 @@ def movie_of_segments(
         tempfile.TemporaryDirectory(prefix=f".{output.stem[:40]}.", dir=output.parent) as folder,
         PartProcesses(Segments(work, cut(work.plan, longest_s), Path(folder)), jobs) as processes,
     ):
-        waits = Waits(_each(processes.in_order(clock, progress), add))
+        waits = Waits(_each(processes.in_order(clock, progress)))
         movie = join_segments(waits, work.plan, work.request, clock)
     clock.absorb(processes.timings, waits.waited_s)
     return movie
@@ -94,10 +85,8 @@ class Segments:
             raise error_of(error.code, shown, error.remedy) from error
 
 
-def _each(segments: Iterator[MovieSegment], add: Callable[[SeenMouths], None] | None) -> Iterator[MovieSegment]:
+def _each(segments: Iterator[MovieSegment]) -> Iterator[MovieSegment]:
     """The segments; the file of one is removed when the next one is asked for."""
     for segment in segments:
-        if add is not None and segment.seen is not None:
-            add(segment.seen)
         yield segment
         segment.path.unlink(missing_ok=True)

@@ -110,8 +110,6 @@ class _Segments:
             self.runs.joined = order.number
             segment = self._waited_for(order)
             self._show(segment)
-            if segment.seen is not None:
-                self.render.seen.append(segment.seen)
             yield segment
             segment.path.unlink(missing_ok=True)
 

@@ -116,7 +116,12 @@ def may_be_divided(job: ServiceJob, encoder: EncoderChoice) -> bool:
 def work_of(render: RenderPass) -> SegmentWork:
     """The work of a job whose pass is open here."""
     request = MovieRequest(
-        render.output, render.inputs.audio.path, render.job.options, render.encoder, output_labels(render.parts)
+        render.output,
+        render.inputs.audio.path,
+        render.job.options,
+        render.encoder,
+        output_labels(render.parts),
+        add_seen=render.seen.append,
     )
     rows = edit_rows(render.job, render.plan, render.edits, render.rows)
     return SegmentWork(render.plan, rows, render.parts, request, render.meter)
