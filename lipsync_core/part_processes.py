@@ -188,10 +188,16 @@ class PartProcesses(Generic[_R]):
                 self._keep(worker, number, message)
 
     def _keep(self, worker: _Worker, number: int, message: PartDone[_R]) -> None:
-        worker.number = _FREE
         self._done[number] = message.value
         self.timings.extend(message.timings)
         self._note_bytes(worker, message.own_bytes)
+        self._end(worker)
+
+    def _end(self, worker: _Worker) -> None:
+        """End a process that has done its part: a new copy shares more with this one than an old one, and has no gaps."""
+        self._workers.remove(worker)
+        worker.connection.close()
+        worker.process.join()
 
     def _note_bytes(self, worker: _Worker, own_bytes: int) -> None:
         pid = worker.process.pid or 0

@@ -44,11 +44,15 @@ def done(kind: str, folder: Path, jobs: int = 2) -> tuple[int, str]:
 def test_parts_are_taken_in_order_and_few_are_ahead(tmp_path: Path, jobs: int) -> None:
     assert done("is well", tmp_path, jobs)[0] == 0
     assert [int(words[0]) for words in happened(tmp_path, "taken")] == list(range(PARTS))
-    assert len({words[1] for words in happened(tmp_path, "begun")}) <= min(jobs, PARTS)
-    taken = 0
+    assert len({words[1] for words in happened(tmp_path, "begun")}) == PARTS  # each by a new copy
+    taken, at_work = 0, set()
     for what, *words in account(tmp_path):
         if what == "begun":
             assert int(words[0]) < taken + 1 + _AHEAD * jobs
+            at_work.add(words[1])
+            assert len(at_work) <= jobs
+        if what == "done":
+            at_work.remove(words[1])
         if what == "taken":
             taken = int(words[0])
             assert int(words[1]) <= _AHEAD * jobs  # files at a time
