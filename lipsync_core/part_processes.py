@@ -194,7 +194,7 @@ class PartProcesses(Generic[_R]):
         self._end(worker)
 
     def _end(self, worker: _Worker) -> None:
-        """End a process that has done its part: a new copy shares more with this one than an old one, and has no gaps."""
+        """End a process that has done its part: a new copy shares more with this one, and its memory has no gaps."""
         self._workers.remove(worker)
         worker.connection.close()
         worker.process.join()

@@ -5,13 +5,14 @@ import logging
 import os
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Generic, Protocol, TypeVar
 
 from lipsync_core.clock import StageClock, StageTiming
 from lipsync_core.errors import LipSyncError
-from lipsync_core.memory import give_free_memory_back, own_bytes
+from lipsync_core.memory import own_bytes
 from lipsync_core.report import Progress, ProgressCallback
 from lipsync_core.shortage import memory_shortage_told
 from lipsync_core.threads import threads_limited
@@ -68,7 +69,7 @@ class PartFailed:
 
 
 def serve(theirs: Connection, others: list[Connection], work: PartWork[_R], threads: int, parent: int) -> None:
-    """Do what the other side asks for, until it ends."""
+    """Do the part that the other side asks for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's goes to all; the asker ends this process
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -76,14 +77,8 @@ def serve(theirs: Connection, others: list[Connection], work: PartWork[_R], thre
         return
     for other in others:
         other.close()
-    with threads_limited(threads):
-        while True:
-            try:
-                number = theirs.recv()
-            except EOFError:
-                return
-            theirs.send(_answer(work, number, theirs))
-            give_free_memory_back()  # of the encoder, in whose gaps the next one would not fit
+    with threads_limited(threads), suppress(EOFError):  # the other side has ended
+        theirs.send(_answer(work, theirs.recv(), theirs))
 
 
 def _answer(work: PartWork[_R], number: int, theirs: Connection) -> PartDone[_R] | PartFailed:

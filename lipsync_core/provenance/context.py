@@ -6,8 +6,8 @@ from typing import Any
 import c2pa
 
 _HEAD_BYTES = 16
-#: A file is hashed in blocks (a Merkle tree's leaves). Without them the library holds up to 512 MB of it; each costs the
-#: file 290 bytes.
+#: A file is hashed in blocks (a Merkle tree's leaves). Without them the library holds up to 512 MB of it; each costs
+#: the file 290 bytes.
 _USUAL_BLOCKS, _LEAST_BLOCK_BYTES, _MOST_BLOCK_BYTES = 16, 1 << 20, 32 << 20
 #: By the first bytes of a file; "?" stands for any byte.
 _TYPES: tuple[tuple[bytes, str], ...] = (
