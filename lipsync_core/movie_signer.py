@@ -7,6 +7,7 @@ from lipsync_core.catalogue import RenderingParts
 from lipsync_core.clip_plan import ClipPlan
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import SigningError
+from lipsync_core.memory import give_free_memory_back
 from lipsync_core.movie import enhancer_name
 from lipsync_core.provenance.credential import SigningCredential
 from lipsync_core.provenance.ingredients import Input
@@ -29,6 +30,7 @@ class MovieSigner:
     def __call__(self, path: Path) -> None:
         """Sign the movie at `path`."""
         with self.clock.stage("sign"):
+            give_free_memory_back()  # of decoder and encoder: a part of what signing takes
             try:
                 signed = sign_movie(path, self.title, self.statement, self.inputs, self.credential)
             except SigningError as error:

@@ -103,7 +103,8 @@ def show_preflight(preflight: Preflight) -> None:
         for each in preflight.found
     ]
     for each in preflight.found:
-        get_run_logger().warning("preflight %s: %s (%s)", each.code, each.meaning, each.detail)
+        level = logging.INFO if each.is_note else logging.WARNING
+        get_run_logger().log(level, "preflight %s: %s (%s)", each.code, each.meaning, each.detail)
     if rows:
         show_table(rows, PREFLIGHT_ARTIFACT, "What the preflight found")
 

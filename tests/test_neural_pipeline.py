@@ -35,6 +35,7 @@ from tests.onnx_stand_in import CUDA, opened_models, stand_in_environment
 from tests.scaling_network import write_scaling_network
 from tests.scrfd_network import write_drawn_video, write_scrfd_network
 from tests.shared_files import CLIPS, SCRFD, shared_file
+from tests.thorough import thorough
 from tests.wav2lip_weights import home_with, imported_wav2lip, needs_torch
 
 SECOND = Fraction(1)
@@ -330,6 +331,7 @@ def test_the_networks_threads_are_charged_to_inference(
 
 
 @needs_torch
+@thorough
 def test_a_job_stays_within_a_quarter_of_the_public_implementations_memory(
     speech_wav: Path, seeded: Workspace, tmp_path: Path
 ) -> None:

@@ -30,6 +30,7 @@ from lipsync_core.workspace import Workspace
 SCHEMA = "lipsync.doctor/1"
 _MODULES = {
     "ai-edge-litert": "ai_edge_litert.interpreter",
+    "c2pa-python": "c2pa",
     "pillow": "PIL.Image",
     "pillow-heif": "pillow_heif",
     "opencv-python-headless": "cv2",

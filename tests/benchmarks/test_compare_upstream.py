@@ -14,6 +14,7 @@ from process import run
 
 from lipsync_core.clock import StageClock
 from lipsync_core.media.decode import decode_frames
+from tests.thorough import thorough
 from tests.wav2lip_weights import imported_wav2lip, needs_torch
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -37,6 +38,7 @@ def test_a_fixed_box_is_in_every_frame(face_clip: Path) -> None:
 
 
 @needs_torch
+@thorough
 def test_the_job_on_a_fixed_box_changes_pixels_inside_it_alone(
     face_clip: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -27,6 +27,7 @@ from lipsync_core.generators.wav2lip_onnx import Wav2LipNetwork
 from tests.generators.faces import placed, plain_face
 from tests.generators.faces import track_of as mesh_track_of
 from tests.generators.test_wav2lip_boxes import moving_boxes, track_of
+from tests.thorough import thorough
 from tests.wav2lip_weights import (
     bare_output,
     imported_wav2lip,
@@ -171,6 +172,7 @@ def test_painting_fails_when_the_upper_rows_are_missing(track: FaceTrack) -> Non
 
 
 @needs_torch
+@thorough
 def test_the_whole_picture_is_what_torch_computes(tmp_path_factory: pytest.TempPathFactory) -> None:
     import torch
 

@@ -19,6 +19,7 @@ from lipsync_core.models.content import sha256_of
 from lipsync_core.models.stamp import check_seal
 from tests.scrfd_network import write_scrfd_network
 from tests.shared_files import GOLDEN, needs_golden
+from tests.thorough import thorough
 from tests.wav2lip_weights import (
     bare_output,
     golden_tensors,
@@ -71,6 +72,7 @@ def test_a_wrapped_checkpoint_with_prefix_gives_what_torch_computes(model: Path,
 
 @needs_golden
 @needs_torch
+@thorough
 def test_a_bare_checkpoint_of_the_old_format_gives_the_public_implementations_output(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,6 +21,9 @@ from lipsync_cli.bench.parts import LocalParts
 from lipsync_cli.bench.target import Target
 from lipsync_service.names import CPU_POOL, GPU_FLOW, GPU_POOL, JOB_FLOW
 from tests.stack.test_launch import state_of, wait_until
+from tests.thorough import thorough
+
+pytestmark = thorough
 
 if TYPE_CHECKING:
     from tests.stack.conftest import Service

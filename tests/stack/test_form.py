@@ -31,7 +31,7 @@ _PICTURE_PX = {"width": 1280, "height": 1000}
 _ENDED = re.compile("Completed|Duplicate|Failed|Crashed|Cancelled")
 #: Fields that may be empty, and are by default.
 _UNSET = {"face", "fps", "max_size", "video_track", "audio_track", "callback_url", "idempotency_key", "tenant"}
-_SWITCHES = {"enhance_quality", "keep_depth", "strict"}
+_SWITCHES = {"enhance_quality", "keep_depth", "provenance", "strict"}
 KeepPicture = Callable[[str], None]
 
 
@@ -133,7 +133,7 @@ def test_the_form_says_of_every_field_what_it_is_and_what_it_is_by_default(servi
         if name in _UNSET:
             expect(shown).to_contain_text('Property is type "None"')
         elif name in _SWITCHES:
-            expect(shown.get_by_role("switch")).not_to_be_checked()
+            expect(shown.get_by_role("switch")).to_be_checked(checked=bool(field.default))
         elif not field.is_required() and name != "metadata":
             value = shown.locator("button[modelvalue], input, textarea").first
             is_list = value.evaluate("element => element.tagName") == "BUTTON"

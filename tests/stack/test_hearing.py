@@ -15,11 +15,12 @@ import pytest
 from lipsync_service.names import CPU_POOL
 from tests.stack.conftest import running_stack
 from tests.stack.test_launch import state_of, wait_until
+from tests.thorough import thorough
 
 if TYPE_CHECKING:
     from tests.stack.conftest import Json, Service
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, thorough]
 #: More runs than the stack's worker has slots.
 MANY = 8
 AN_HOUR_S = "3600"

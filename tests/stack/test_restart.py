@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.thorough import thorough
+
 if TYPE_CHECKING:
     from tests.stack.conftest import Service
 
@@ -36,6 +38,7 @@ def test_up_again_starts_nothing_and_data_outlives_down_and_up(service: "Service
     assert service.get("inputs/note.txt", tmp_path / "again.txt").read_text() == "kept"
 
 
+@thorough
 def test_deployments_are_registered_again_only_where_one_is_missing_or_the_code_has_changed(
     service: "Service",
 ) -> None:

@@ -16,6 +16,9 @@ from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.deploy.retention import EVENTS_KEPT_DAYS, RUNS_KEPT_DAYS
 from lipsync_service.errors import JobMissingError
 from lipsync_service.settings import Settings
+from tests.thorough import thorough
+
+pytestmark = thorough
 
 if TYPE_CHECKING:  # conftest.py is no module of its own
     from tests.stack.conftest import Json, Service
