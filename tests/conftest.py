@@ -111,7 +111,7 @@ def speech_wav() -> Path:
     return ROOT / "demo" / "speech.wav"
 
 
-@pytest.fixture(params=["portrait", "real"])
+@pytest.fixture(params=thorough.first_of(["portrait", "real"], 1))
 def face_video(request: pytest.FixtureRequest) -> Path:
     """Five seconds at 25 fps of a face, made (640x360) and real (590x590)."""
     if request.param == "portrait":

@@ -24,6 +24,7 @@ from lipsync_service.settings import Settings
 from tests.stack.command_line import ID, CommandLine, error_line
 from tests.stack.test_service import assert_equal_frames
 from tests.text_tables import words
+from tests.thorough import thorough
 
 if TYPE_CHECKING:  # conftest.py is no module of its own
     from tests.conftest import Ffmpeg
@@ -252,6 +253,7 @@ def test_the_report_reads_the_ledger_of_the_service_that_was_started_here(
     assert "fetch video" in {stage["stage"] for stage in reported["stages"]}
 
 
+@thorough
 def test_the_lines_that_are_printed_start_jobs(
     service: "Service", client: JobClient, lipsync: CommandLine, face: Path, speech: Path
 ) -> None:

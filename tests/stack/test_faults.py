@@ -19,6 +19,7 @@ from lipsync_service.watch.service_api import open_watched_api
 from lipsync_service.worker.run_processes import process_of
 from tests import waiting
 from tests.processes import is_there, readers_of
+from tests.thorough import thorough
 
 if TYPE_CHECKING:
     from tests.conftest import Ffmpeg
@@ -92,6 +93,7 @@ def claimant(service: "Service", pid: int) -> str:
     raise AssertionError(f"no worker has the process {pid}")
 
 
+@thorough
 def test_a_paused_attempt_that_comes_back_changes_nothing(
     service: "Service", job: "Json", two_workers: None, tmp_path: Path
 ) -> None:

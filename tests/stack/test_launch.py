@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import av
 import pytest
 
+from tests.thorough import thorough
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def test_a_cancelled_job_ends_with_its_child_and_the_ledger_says_so(service: "Se
     wait_until(lambda: {child["state"]["type"] for child in service.children(run_id)} <= {"CANCELLED", "COMPLETED"})
 
 
+@thorough
 @pytest.mark.parametrize("long_job", [120], indirect=True, ids=["two minutes"])
 def test_the_log_of_a_cancelled_job_says_so_and_holds_no_errors(service: "Service", long_job: "Json") -> None:
     """Both stages of the pass over the frames end by an error, and the worker was unable to send its event."""
@@ -179,6 +181,7 @@ def test_a_job_outlives_its_worker_that_is_killed(service: "Service", long_job: 
     service.stack("up")
 
 
+@thorough
 @pytest.mark.parametrize("long_job", [60], indirect=True, ids=["a minute"])
 def test_a_job_outlives_the_servers_that_it_works_with(service: "Service", long_job: "Json", tmp_path: Path) -> None:
     run_id = service.start(long_job)

@@ -17,6 +17,7 @@ from lipsync_service.worker.run_processes import process_of
 from tests.jobs import luma_frames, reopened
 from tests.processes import is_there
 from tests.stack.test_faults import set_state, state_of, wait_until
+from tests.thorough import thorough
 
 if TYPE_CHECKING:
     from tests.conftest import Ffmpeg
@@ -122,6 +123,7 @@ def test_the_segment_of_a_killed_run_is_rendered_by_the_job(
     assert_like(whole, service, run_id, tmp_path)
 
 
+@thorough
 def test_a_job_that_starts_again_takes_the_segments_that_there_are(
     service: "Service", job: "Json", whole: Path, tmp_path: Path
 ) -> None:
