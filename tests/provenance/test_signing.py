@@ -256,6 +256,7 @@ def test_signing_fails_when_the_time_stamp_server_is_away_and_leaves_the_movie_a
     assert list(tmp_path.iterdir()) == [movie]
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 def test_a_time_stamp_server_confirms_when_a_movie_was_signed(
     plain: Path, self_made: SigningCredential, signed: Path, tmp_path: Path
 ) -> None:
