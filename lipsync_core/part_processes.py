@@ -11,7 +11,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
@@ -33,7 +33,6 @@ _PROCESS_BYTES = 120 << 20
 _PICTURES = 40  # that a process holds, in decoder, queues and encoder
 _MEMORY_SHARE = 2  # one half of the memory that there is
 _END_S = 5.0
-_FREE = -1
 _TASKS = Path("/proc/self/task")
 
 _log = logging.getLogger(__name__)
@@ -45,7 +44,7 @@ _R = TypeVar("_R")
 class _Worker:
     process: ForkProcess
     connection: Connection
-    number: int = _FREE  # of the part that it is at
+    number: int  # of the part that it is at
 
 
 def can_copy_this_process() -> bool:
@@ -120,55 +119,45 @@ class PartProcesses(Generic[_R]):
         return sum(sorted(self._bytes.values())[-self._jobs :])
 
     def _hand_out(self, taken: int) -> None:
-        """Give each free process a part, as long as the next is not too far ahead of the one that is awaited."""
+        """Start processes, as long as the next part is not too far ahead of the one that is awaited."""
         last = taken + self._jobs * _AHEAD
-        while self._waiting and self._waiting[0] < last:
-            worker = next((each for each in self._workers if each.number == _FREE), None)
-            if worker is None:
-                if len(self._workers) == self._jobs:
-                    return
-                started = self._started()
-                if started is None:
-                    return
-                worker = started
-            number = self._waiting.popleft()
-            self._tries[number] += 1
-            worker.number = number
-            with suppress(OSError):  # it was killed while it waited, which is found next
-                worker.connection.send(number)
+        while self._waiting and self._waiting[0] < last and len(self._workers) < self._jobs:
+            if not self._is_started(self._waiting[0]):
+                return
+            self._tries[self._waiting.popleft()] += 1
 
-    def _started(self) -> _Worker | None:
-        """A new process; None where there may be no more of them than there are.
+    def _is_started(self, number: int) -> bool:
+        """Start a process for a part; False where there may be no more of them than there are.
 
         Raises:
             TransientError: there may be none.
         """
         try:
-            return self._forked()
+            self._fork(number)
         except OSError as exc:
             if not self._workers:
                 reason = f"no process for {self._work.part_name} can be started: {exc.strerror}"
                 raise TransientError(reason, "try again, or with --jobs 1") from exc
             self._jobs = len(self._workers)
-            return None
+            return False
+        return True
 
-    def _forked(self) -> _Worker:
+    def _fork(self, number: int) -> None:
         ours, theirs = multiprocessing.Pipe()
         own_ends = [worker.connection for worker in self._workers] + [ours]
         fork = multiprocessing.get_context("fork")
         threads = max(1, network_threads() // self._jobs)
-        process = fork.Process(target=serve, args=(theirs, own_ends, self._work, threads, os.getpid()), daemon=True)
+        process = fork.Process(
+            target=serve, args=(theirs, own_ends, self._work, number, threads, os.getpid()), daemon=True
+        )
         process.start()
         theirs.close()
-        worker = _Worker(process, ours)
-        self._workers.append(worker)
-        return worker
+        self._workers.append(_Worker(process, ours, number))
 
     def _take(self, clock: StageClock, progress: ProgressCallback) -> None:
         """Wait for what a process says, or for its end."""
-        busy = [worker for worker in self._workers if worker.number != _FREE]
-        ready = wait([worker.connection for worker in busy])
-        for worker in (each for each in busy if each.connection in ready):
+        ready = wait([worker.connection for worker in self._workers])
+        for worker in [each for each in self._workers if each.connection in ready]:
             try:
                 message = worker.connection.recv()
             except (EOFError, OSError):

@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Generic, Protocol, TypeVar
@@ -68,8 +67,10 @@ class PartFailed:
     remedy: str
 
 
-def serve(theirs: Connection, others: list[Connection], work: PartWork[_R], threads: int, parent: int) -> None:
-    """Do the part that the other side asks for."""
+def serve(
+    theirs: Connection, others: list[Connection], work: PartWork[_R], number: int, threads: int, parent: int
+) -> None:
+    """Do part `number`, and tell the other side, which has started this process for it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's goes to all; the asker ends this process
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -77,8 +78,8 @@ def serve(theirs: Connection, others: list[Connection], work: PartWork[_R], thre
         return
     for other in others:
         other.close()
-    with threads_limited(threads), suppress(EOFError):  # the other side has ended
-        theirs.send(_answer(work, theirs.recv(), theirs))
+    with threads_limited(threads):
+        theirs.send(_answer(work, number, theirs))
 
 
 def _answer(work: PartWork[_R], number: int, theirs: Connection) -> PartDone[_R] | PartFailed:

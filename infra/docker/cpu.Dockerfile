@@ -26,11 +26,11 @@ FROM python:3.11-slim-bookworm
 RUN groupadd --system --gid 10001 lipsync \
     && useradd --system --uid 10001 --gid lipsync --home-dir /var/lib/lipsync --no-log-init lipsync \
     && install -d -o lipsync -g lipsync /var/lib/lipsync /var/lib/lipsync/models \
-        /var/lib/lipsync/prefect /var/lib/lipsync/spool /var/cache/lipsync
+        /var/lib/lipsync/prefect /var/lib/lipsync/signing /var/lib/lipsync/spool /var/cache/lipsync
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/lipsync /opt/lipsync
 COPY --from=build /opt/models /opt/models
-# Models and the ledger's spool are below XDG_DATA_HOME/lipsync, copies of inputs below XDG_CACHE_HOME/lipsync, what is
+# Models, the self-made certificate and the ledger's spool are below XDG_DATA_HOME/lipsync, copies of inputs below XDG_CACHE_HOME/lipsync, what is
 # being worked on below TMPDIR. Nothing else is written, so the root may be mounted read-only.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \

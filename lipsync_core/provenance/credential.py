@@ -35,7 +35,7 @@ def open_credential(settings: SigningSettings, folder: Path) -> SigningCredentia
         SigningSetupError: a certificate or key cannot be read or used, or they do not belong together.
     """
     if settings.certificate is None and settings.key is None:
-        pem = self_made_pem(settings.folder or folder)
+        pem = self_made_pem(folder)
         return _credential(_chain(pem), _key_of_pem(pem), settings, is_self_made=True)
     if settings.certificate is None or settings.key is None:
         lacking = "key" if settings.key is None else "certificate"

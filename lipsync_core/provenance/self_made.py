@@ -4,6 +4,7 @@ Validators show it as untrusted: it proves that a file was not altered since, an
 signer that has issued its own certificate, so there is an authority of this installation above it.
 """
 
+import logging
 import os
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from lipsync_core.errors import SigningSetupError
 
+_log = logging.getLogger(__name__)
+
 _FILE = "self-made.pem"  # the key, the signer's certificate, the authority's
 _ORGANISATION = "lipsync (self-made certificate)"
 _VALID = timedelta(days=3650)
@@ -28,8 +31,10 @@ _DOCUMENT_SIGNING = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")  # RFC 9336
 def self_made_pem(folder: Path) -> bytes:
     """Key, certificate and authority of this installation as PEM; made where there are none, or where they run out.
 
+    Where they cannot be kept in `folder`, as on a read-only disk, they are made for this call alone.
+
     Raises:
-        SigningSetupError: the file cannot be read or written.
+        SigningSetupError: the file holds something else.
     """
     path = folder / _FILE
     try:
@@ -40,10 +45,8 @@ def self_made_pem(folder: Path) -> bytes:
             path.unlink(missing_ok=True)
         return _kept(path, _made())
     except OSError as exc:
-        raise SigningSetupError(
-            f"the self-made certificate cannot be kept in {folder}: {exc.strerror}",
-            "make the folder writable, or give a certificate and a key",
-        ) from exc
+        _log.warning("the self-made certificate is not kept in %s: %s", folder, exc.strerror)
+        return _made()
     except ValueError as exc:
         raise SigningSetupError(f"{path} is no certificate", "remove it: another is made") from exc
 

@@ -14,4 +14,3 @@ class SigningSettings:
     certificate: Path | None = None  # PEM: the signer's own first, then those that have issued it
     key: str | None = field(default=None, repr=False)
     timestamp_url: str | None = None  # of a server of RFC 3161
-    folder: Path | None = None  # of the self-made certificate; None: beside the models

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from lipsync_service.ledger.rows import parted
 from lipsync_service.ledger.tables import FrameOutcome, Job
@@ -24,21 +25,23 @@ def jobs_by_change(connection: Connection, *conditions: ColumnElement[bool]) -> 
 
     The sizes of scaled pictures do not count: they would be a kind for each video.
     """
-    query = select(Job.changes, func.count()).where(Job.changes != "", *conditions).group_by(Job.changes)
-    found: Counter[str] = Counter()
-    for changes, count in connection.execute(query):
-        for kind in {change.partition(" from ")[0] for change in parted(changes or "")}:
-            found[kind] += count
-    return tuple(sorted(found.items(), key=lambda entry: (-entry[1], entry[0])))
+    return _jobs_by_part(connection, Job.changes, *conditions)
 
 
 def jobs_by_warning(connection: Connection, *conditions: ColumnElement[bool]) -> tuple[tuple[str, int], ...]:
     """Codes of the preflight with the number of jobs that had each, the most frequent first."""
-    query = select(Job.warnings, func.count()).where(Job.warnings != "", *conditions).group_by(Job.warnings)
+    return _jobs_by_part(connection, Job.warnings, *conditions)
+
+
+def _jobs_by_part(
+    connection: Connection, column: InstrumentedAttribute[str | None], *conditions: ColumnElement[bool]
+) -> tuple[tuple[str, int], ...]:
+    """The parts of a `joined` column, each up to its " from ", with the number of jobs that have it."""
+    query = select(column, func.count()).where(column != "", *conditions).group_by(column)
     found: Counter[str] = Counter()
-    for warnings, count in connection.execute(query):
-        for code in parted(warnings or ""):
-            found[code] += count
+    for told, count in connection.execute(query):
+        for kind in {part.partition(" from ")[0] for part in parted(told or "")}:
+            found[kind] += count
     return tuple(sorted(found.items(), key=lambda entry: (-entry[1], entry[0])))
 
 

@@ -166,6 +166,17 @@ def test_compose_fails_when_it_does_not_hold_together(part: Node) -> None:
     assert list(compose_problems({"services": {"a": part}, "volumes": {}}))
 
 
+def test_what_signs_results_may_keep_its_certificate() -> None:
+    """The root of a container is read-only."""
+    mounts = compose()["services"]["worker-cpu"]["volumes"]
+    assert "signing:/var/lib/lipsync/signing" in mounts
+    pods = [
+        node for node in all_nodes(resources(*MANIFESTS)) if node.get("name") == "worker" and "volumeMounts" in node
+    ]
+    signing = [{mount["mountPath"] for mount in pod["volumeMounts"]} for pod in pods]
+    assert any("/var/lib/lipsync/signing" in paths for paths in signing)
+
+
 def test_compose_confines_what_is_ours() -> None:
     for name, part in compose()["services"].items():
         assert not list(confinement_problems(part)), name

@@ -48,6 +48,14 @@ def test_a_self_made_certificate_that_runs_out_is_made_anew(tmp_path: Path, monk
     assert open_credential(SigningSettings(), tmp_path).chain_pem == second.chain_pem
 
 
+def test_a_certificate_that_cannot_be_kept_signs_all_the_same(tmp_path: Path) -> None:
+    """As in a container whose root is read-only."""
+    (tmp_path / "file").touch()
+    opened = [open_credential(SigningSettings(), tmp_path / "file" / "signing") for _ in range(2)]
+    assert all(each.is_self_made for each in opened)
+    assert opened[0].chain_pem != opened[1].chain_pem
+
+
 def test_a_self_made_certificate_that_is_damaged_is_said_to_be_so(tmp_path: Path) -> None:
     (tmp_path / "self-made.pem").write_text("nothing")
     with pytest.raises(SigningSetupError, match="is no certificate; remove it"):
