@@ -21,7 +21,7 @@ from typing import Generic, TypeVar
 from lipsync_core.clock import StageClock, StageTiming
 from lipsync_core.errors import TransientError, error_of
 from lipsync_core.machine import usable_cores, usable_memory_bytes
-from lipsync_core.part_worker import PartDone, PartFailed, PartProgress, PartWork, serve
+from lipsync_core.part_worker import PartDone, PartFailed, PartProgress, PartWork, held_back, serve
 from lipsync_core.readers_usage import add_beside
 from lipsync_core.report import Progress, ProgressCallback
 from lipsync_core.threads import network_threads
@@ -150,7 +150,8 @@ class PartProcesses(Generic[_R]):
         process = fork.Process(
             target=serve, args=(theirs, own_ends, self._work, number, threads, os.getpid()), daemon=True
         )
-        process.start()
+        with held_back():
+            process.start()
         theirs.close()
         self._workers.append(_Worker(process, ours, number))
 

@@ -4,7 +4,8 @@ import ctypes
 import logging
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Generic, Protocol, TypeVar
@@ -17,6 +18,7 @@ from lipsync_core.shortage import memory_shortage_told
 from lipsync_core.threads import threads_limited
 
 _LOOK_EVERY = 8  # steps of progress
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
 
 _log = logging.getLogger(__name__)
@@ -67,12 +69,23 @@ class PartFailed:
     remedy: str
 
 
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Let signals that end this process come after the block: Python loses what a handler raises amid a fork."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def serve(
     theirs: Connection, others: list[Connection], work: PartWork[_R], number: int, threads: int, parent: int
 ) -> None:
     """Do part `number`, and tell the other side, which has started this process for it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's goes to all; the asker ends this process
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)  # it was started amid `held_back`
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         return
