@@ -18,6 +18,7 @@ from lipsync_core.isolation.wire import (
     error_of,
     one_line,
     receive,
+    send,
     unpacked,
 )
 from lipsync_core.limit_errors import CpuLimitError, TimeLimitError
@@ -46,12 +47,20 @@ class Answers:
         """Let the reader end."""
         self.connection.close()
 
-    def is_ready(self) -> bool:
-        """Whether the reader, which waited, has taken the request that was just sent to it."""
+    def ask(self, request: Message) -> None:
+        """Send a request, and wait until the reader has taken it.
+
+        Raises:
+            TransientError, UnreadableMediaError: reader or desk ended before that; this has not to do with the file.
+            LipSyncError: as `value`.
+        """
         try:
-            return self._next().kind is Kind.READY
-        except LipSyncError:
-            return False
+            send(self.connection, request)
+            next(self._of(Kind.READY))
+        except BrokenWireError as exc:
+            raise self.broken() from exc
+        except OSError as exc:
+            raise self._killed() from exc
 
     def value(self) -> bytes:
         """The one value.

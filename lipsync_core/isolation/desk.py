@@ -55,19 +55,17 @@ class Desk:
 
     def _turn(self) -> bool:
         """Wait for something to do, and do it; False when no more requests will come."""
-        for descriptor, _ in self._poll.poll():
-            if descriptor == self._wakeup[0].fileno():
-                self._wakeup[0].recv(4096)
-                self._reap()
-            elif descriptor == self._requests.fileno():
-                if not self._take_request():
-                    return False
-            elif descriptor in self._last_words:
-                self._say_last(*self._last_words.pop(descriptor))
-            elif descriptor in self._readers:  # its asker has closed the other end
-                self._poll.unregister(descriptor)
-                os.kill(self._readers[descriptor][0], signal.SIGKILL)
-        return True
+        ready = {descriptor for descriptor, _ in self._poll.poll()}
+        # First the connections: below, one of their descriptors may be closed and become that of another reader.
+        for descriptor in ready & self._last_words.keys():
+            self._say_last(*self._last_words.pop(descriptor))
+        for descriptor in ready & self._readers.keys():  # its asker has closed the other end
+            self._poll.unregister(descriptor)
+            os.kill(self._readers[descriptor][0], signal.SIGKILL)
+        if self._wakeup[0].fileno() in ready:
+            self._wakeup[0].recv(4096)
+            self._reap()
+        return self._requests.fileno() not in ready or self._take_request()
 
     def _take_request(self) -> bool:
         """Fork a reader for the next request; False where the asker is gone."""
@@ -76,11 +74,18 @@ class Desk:
             return False
         connection = socket.socket(fileno=descriptors[0])
         memory = descriptors[1] if len(descriptors) > 1 else None
-        desk, process = os.getpid(), os.fork()
+        desk = os.getpid()
+        try:
+            process = os.fork()
+        except OSError:  # no memory, or no room for one more process
+            self._say_last(connection, _exited(-signal.SIGKILL))
+            process = None
         if process == 0:
             self._become_reader(desk, connection, memory)
         if memory is not None:
             os.close(memory)
+        if process is None:
+            return True
         self._readers[connection.fileno()] = (process, connection)
         self._poll.register(connection, 0)  # for its end alone: what comes through it is the reader's
         return True
@@ -111,13 +116,13 @@ class Desk:
             del self._readers[descriptor]
             with suppress(KeyError):
                 self._poll.unregister(descriptor)
-            connection.setblocking(False)
-            self._say_last(connection, encoded(Message(Kind.EXIT, 0, packed(os.waitstatus_to_exitcode(status)))))
+            self._say_last(connection, _exited(os.waitstatus_to_exitcode(status)))
 
     def _say_last(self, connection: socket.socket, words: bytes) -> None:
         """Tell the asker how its reader has ended, at once or when it has read what came before."""
         with suppress(KeyError):
             self._poll.unregister(connection)
+        connection.setblocking(False)
         try:
             words = words[connection.send(words) :]
         except BlockingIOError:
@@ -129,6 +134,10 @@ class Desk:
             self._poll.register(connection, select.POLLOUT)
         else:
             connection.close()
+
+
+def _exited(status: int) -> bytes:
+    return encoded(Message(Kind.EXIT, 0, packed(status)))
 
 
 def _leave_logs_to_the_root() -> None:

@@ -77,8 +77,8 @@ def answer(connection: socket.socket, memory: int | None) -> None:
                 pictures = None if memory is None else SharedPictures(memory)
                 items = items_of(function, pictures) if request.is_stream else None
                 codec_threads()  # looks at files of the system, once
+                reading.say(Kind.READY)
                 if confinement:
-                    reading.say(Kind.READY)
                     renew_time(request.room)
                 else:
                     confinement = confine(request.files, request.room)

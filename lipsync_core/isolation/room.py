@@ -19,6 +19,7 @@ from typing import Any
 
 from lipsync_core import apart
 from lipsync_core.apart import Scope
+from lipsync_core.errors import TransientError, UnreadableMediaError
 from lipsync_core.isolation.answers import Answers
 from lipsync_core.isolation.confinement import ReaderLimits
 from lipsync_core.isolation.desk import become_desk
@@ -26,7 +27,7 @@ from lipsync_core.isolation.items import has_pictures, items_of
 from lipsync_core.isolation.kept import KeptReaders
 from lipsync_core.isolation.pictures import SharedPictures
 from lipsync_core.isolation.reader import Request, answer
-from lipsync_core.isolation.wire import BrokenWireError, Kind, Message, returned_by, send, unpacked
+from lipsync_core.isolation.wire import BrokenWireError, Kind, Message, returned_by, unpacked
 from lipsync_core.limits import limits
 from lipsync_core.media.allowed import allowed
 from lipsync_core.threads import codec_threads
@@ -105,13 +106,7 @@ class ReadingRoom:
         After a whole answer it is kept; otherwise it ends with the block, as does each one with memory for pictures.
         """
         kind, message = _kind_of(request), Message(Kind.VALUE, 0, pickle.dumps(request))
-        answers = self._kept.take(kind)
-        if answers is not None and (memory is not None or not _is_sent(answers, message)):
-            answers.close()
-            answers = None
-        if answers is None:
-            answers = self._new(request, memory)
-            send(answers.connection, message)
+        answers = self._ready(request, message, memory, kind)
         is_whole = False
         try:
             yield answers
@@ -123,6 +118,19 @@ class ReadingRoom:
                 self._kept.keep(kind, answers)
             else:
                 answers.close()
+
+    def _ready(
+        self, request: Request, message: Message, memory: SharedPictures | None, kind: tuple[Any, ...]
+    ) -> Answers:
+        """A reader that has taken the request. One that ends before that, or its desk, gives way to another, once."""
+        waiting = self._kept.take(kind)
+        if waiting is not None and memory is not None:
+            waiting.close()
+            waiting = None
+        try:
+            return _asked_of(waiting or self._new(request, memory), message)
+        except (TransientError, UnreadableMediaError):
+            return _asked_of(self._new(request, memory), message)
 
     def _new(self, request: Request, memory: SharedPictures | None) -> Answers:
         connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -188,13 +196,14 @@ def is_possible() -> bool:
     return sys.platform == "linux"
 
 
-def _is_sent(answers: Answers, message: Message) -> bool:
-    """Send to a reader that waited; False where it has ended meanwhile."""
+def _asked_of(answers: Answers, message: Message) -> Answers:
+    """`answers`, whose reader has taken the request."""
     try:
-        send(answers.connection, message)
-    except OSError:
-        return False
-    return answers.is_ready()
+        answers.ask(message)
+    except BaseException:
+        answers.close()
+        raise
+    return answers
 
 
 def _kind_of(request: Request) -> tuple[Any, ...]:

@@ -34,7 +34,7 @@ class Kind(IntEnum):
     ITEM = 3  # one of the items that it yields
     END = 4  # there are no more
     LOG = 5
-    READY = 7  # a reader that waited has taken another request
+    READY = 7  # the reader has taken the request, and opens the file next
     EXIT = 6  # from the desk: the reader's process has ended, with this status
 
 

@@ -395,3 +395,14 @@ def test_nothing_is_left_of_many_readers(given: Path) -> None:
             gc.collect()
             assert list(misdeeds.count(given, 3))[1:] == [0, 1, 2]
         assert len(open_descriptors()) == len(before)
+
+
+def test_a_desk_that_is_killed_with_a_request_in_its_hands_gives_way_to_another(given: Path, room: None) -> None:
+    wait_until(lambda: len(readers_of(os.getpid())) == 1, PATIENCE_S)
+    (desk,) = readers_of(os.getpid())
+    os.kill(desk, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as thread:
+        reader = thread.submit(misdeeds.process_of, given)
+        time.sleep(0.3)  # it has asked, and waits
+        os.kill(desk, signal.SIGKILL)
+        assert reader.result(PATIENCE_S) not in (os.getpid(), desk)
