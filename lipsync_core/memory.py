@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from lipsync_core.readers_usage import beside_bytes, largest_bytes
+from lipsync_core.readers_usage import largest_bytes, together_bytes
 
 _STATUS, _ROLLUP = Path("/proc/self/status"), Path("/proc/self/smaps_rollup")
 # mallopt(3): the parameters' numbers in glibc's malloc.h.
@@ -22,19 +22,29 @@ _log = logging.getLogger(__name__)
 
 
 def peak_resident_bytes() -> int:
-    """The peak resident memory since this program began, and that of its largest reader and of copies beside it.
+    """The peak resident memory since this program began, with that of its largest reader, and of copies beside it.
 
     Linux keeps it as VmHWM (proc(5)). `getrusage` also counts the program that started this one, so a large parent
     hides this program's memory: it serves only on a system without /proc.
     """
-    try:
-        found = re.search(r"VmHWM:\s+(\d+) kB", _STATUS.read_text())
-    except OSError:
-        found = None
-    if found:
-        return int(found.group(1)) * 1024 + largest_bytes() + beside_bytes()
+    own = _status_bytes("VmHWM")
+    if own is not None:
+        return max(own, together_bytes()) + largest_bytes()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def resident_bytes() -> int:
+    """The resident memory of this process now; 0 where the system does not say."""
+    return _status_bytes("VmRSS") or 0
+
+
+def _status_bytes(name: str) -> int | None:
+    try:
+        found = re.search(rf"{name}:\s+(\d+) kB", _STATUS.read_text())
+    except OSError:
+        return None
+    return int(found[1]) * 1024 if found else None
 
 
 def own_bytes() -> int:

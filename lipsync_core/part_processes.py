@@ -21,8 +21,9 @@ from typing import Generic, TypeVar
 from lipsync_core.clock import StageClock, StageTiming
 from lipsync_core.errors import TransientError, error_of
 from lipsync_core.machine import usable_cores, usable_memory_bytes
+from lipsync_core.memory import resident_bytes
 from lipsync_core.part_worker import PartDone, PartFailed, PartProgress, PartWork, held_back, serve
-from lipsync_core.readers_usage import add_beside
+from lipsync_core.readers_usage import add_together
 from lipsync_core.report import Progress, ProgressCallback
 from lipsync_core.threads import network_threads
 
@@ -76,7 +77,7 @@ class PartProcesses(Generic[_R]):
         self._waiting = deque(range(count))
         self._done: dict[int, _R] = {}  # that were not taken yet
         self._progress: dict[int, PartProgress] = {}  # of the parts that are at work or done
-        self._bytes: dict[int, int] = {}  # by process
+        self._bytes: dict[int, int] = {}  # of each process that runs, by its number: the most that no other shares
         self.timings: list[StageTiming] = []  # of all parts so far
 
     def __enter__(self) -> "PartProcesses[_R]":
@@ -112,11 +113,6 @@ class PartProcesses(Generic[_R]):
     def cpu_s(self) -> float:
         """CPU seconds of all parts so far, those at work among them."""
         return sum(part.cpu_s for part in self._progress.values())
-
-    @property
-    def peak_bytes(self) -> int:
-        """The memory of all that ran at the same time, beyond what they share, at most."""
-        return sum(sorted(self._bytes.values())[-self._jobs :])
 
     def _hand_out(self, taken: int) -> None:
         """Start processes, as long as the next part is not too far ahead of the one that is awaited."""
@@ -169,7 +165,6 @@ class PartProcesses(Generic[_R]):
                 self._progress[number] = message
                 self._note_bytes(worker, message.most_bytes)
                 clock.see_beside(self.cpu_s)
-                add_beside(self.peak_bytes)
                 frames = sum(part.step.done for part in self._progress.values())
                 progress(Progress(message.step.stage, frames, sum(self._work.part_frames)))
             elif isinstance(message, PartFailed):
@@ -184,21 +179,21 @@ class PartProcesses(Generic[_R]):
         self._end(worker)
 
     def _end(self, worker: _Worker) -> None:
-        """End a process that has done its part: a new copy shares more with this one, and its memory has no gaps."""
+        """Have done with a process when its part is done: a new copy shares more with this one, and has no gaps."""
         self._workers.remove(worker)
+        self._bytes.pop(worker.process.pid or 0, None)
         worker.connection.close()
         worker.process.join()
 
     def _note_bytes(self, worker: _Worker, own_bytes: int) -> None:
         pid = worker.process.pid or 0
         self._bytes[pid] = max(self._bytes.get(pid, 0), own_bytes)
+        add_together(resident_bytes() + sum(self._bytes.values()))
 
     def _lose(self, worker: _Worker) -> None:
         """A process was killed: its part is for another one."""
         number = worker.number
-        self._workers.remove(worker)
-        worker.connection.close()
-        worker.process.join()
+        self._end(worker)
         if self._tries[number] >= _TRIES:
             message = f"a process for {self._work.part_name} was killed, and those after it"
             raise TransientError(message, "is there memory?")

@@ -13,7 +13,7 @@ _account = _Account()
 _lock = threading.Lock()
 _all_cpu_s = 0.0
 _largest_bytes = 0
-_beside_bytes = 0
+_together_bytes = 0
 
 
 def thread_cpu_s() -> float:
@@ -31,16 +31,16 @@ def largest_bytes() -> int:
     return _largest_bytes
 
 
-def beside_bytes() -> int:
-    """The most memory that processes at segments of a movie have had at a time, beyond what this one shares."""
-    return _beside_bytes
+def together_bytes() -> int:
+    """The most memory that this process and those at parts of a movie have had at the same time."""
+    return _together_bytes
 
 
-def add_beside(own_bytes: int) -> None:
-    """Note that processes at segments of a movie have had `own_bytes` of their own at a time."""
-    global _beside_bytes
+def add_together(resident_bytes: int) -> None:
+    """Note that this process and those at parts of a movie have had `resident_bytes` at the same time."""
+    global _together_bytes
     with _lock:
-        _beside_bytes = max(_beside_bytes, own_bytes)
+        _together_bytes = max(_together_bytes, resident_bytes)
 
 
 def add_cpu(cpu_s: float) -> None:

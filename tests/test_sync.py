@@ -21,7 +21,7 @@ SPEECH = "latentsync_demo1_audio.wav"
 CLIPS = ("latentsync_demo1_video.mp4", "sadtalker_WDA_AlexandriaOcasioCortez_000.mp4", "retalking_face3.mp4")
 
 
-@pytest.fixture(scope="module", params=first_of(CLIPS, 2))
+@pytest.fixture(scope="module", params=first_of(CLIPS, 1))
 def spoken(
     request: pytest.FixtureRequest, clips: Path, model_store: ModelStore, tmp_path_factory: pytest.TempPathFactory
 ) -> LipApertures:

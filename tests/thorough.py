@@ -23,6 +23,11 @@ def first_of(rows: Sequence[_T], count: int) -> list[Any]:
     return some_of(rows, rows[:count])
 
 
+def first_rows(rows: Sequence[tuple[Any, ...]], count: int) -> list[Any]:
+    """As `first_of`, for rows of several parameters."""
+    return [*rows[:count], *(pytest.param(*row, marks=thorough) for row in rows[count:])]
+
+
 def leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip the marked tests unless `OPTION` is given."""
     if not config.getoption(OPTION):

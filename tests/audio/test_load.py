@@ -17,6 +17,7 @@ from lipsync_core.media.sound import AudioCut, decode_sound
 from tests.conftest import Ffmpeg
 from tests.shared_files import CLIPS, shared_file
 from tests.sounds import CLICK_S, click, sound_frame, tone, write_sound, write_sound_with_hole
+from tests.thorough import first_rows
 
 AAC_BLOCK = 1024  # samples
 
@@ -264,16 +265,19 @@ def voice(rate_hz: int, channels: int, duration_s: float) -> NDArray[np.int16]:
 
 @pytest.mark.parametrize(
     ("name", "codec", "rate_hz", "channels"),
-    [
-        ("in.wav", "pcm_s16le", 8000, 1),
-        ("in.wav", "pcm_u8", 11025, 1),
-        ("in.wav", "pcm_s16le", 16000, 2),
-        ("in.flac", "flac", 22050, 2),
-        ("in.wav", "pcm_f32le", 44100, 2),
-        ("in.mp3", "libmp3lame", 44100, 2),
-        ("in.m4a", "aac", 48000, 2),
-        ("in.wav", "pcm_s24le", 96000, 6),
-    ],
+    first_rows(
+        [
+            ("in.wav", "pcm_s16le", 8000, 1),
+            ("in.wav", "pcm_u8", 11025, 1),
+            ("in.wav", "pcm_s16le", 16000, 2),
+            ("in.flac", "flac", 22050, 2),
+            ("in.wav", "pcm_f32le", 44100, 2),
+            ("in.mp3", "libmp3lame", 44100, 2),
+            ("in.m4a", "aac", 48000, 2),
+            ("in.wav", "pcm_s24le", 96000, 6),
+        ],
+        4,
+    ),
 )
 @pytest.mark.parametrize("part", [SoundPart(2, 5), SoundPart(1, None), SoundPart(0, 4), SoundPart(6, 99)])
 def test_a_part_has_the_samples_of_the_whole(

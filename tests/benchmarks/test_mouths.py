@@ -24,7 +24,7 @@ CLIPS = (
 )
 
 
-@pytest.fixture(scope="module", params=first_of(CLIPS, 3))
+@pytest.fixture(scope="module", params=first_of(CLIPS, 1))
 def figures(request: pytest.FixtureRequest, clips: Path, model_store: ModelStore) -> MouthFigures:
     """Of the beginning of a real clip, most of them of people who talk all the time."""
     return measure(clips / request.param, MediapipeTracker(model_store), PART_S)

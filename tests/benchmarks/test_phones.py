@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from phones import FRAME, RATE_HZ, Phone, PhoneRecogniser
 
 from lipsync_core.errors import ModelMissingError
+from tests.thorough import thorough
 
 SPEECH = Path(__file__).parents[2] / "demo" / "speech.wav"
 
@@ -97,6 +98,7 @@ def test_long_speech_is_cut_in_its_pauses_at_exact_offsets(speech: NDArray[np.in
     assert len(near) >= 0.8 * len(late) > 10
 
 
+@thorough
 def test_memory_does_not_grow_with_the_length() -> None:
     more_bytes = peak_bytes(95) - peak_bytes(65)  # the first to hold two utterances of 30 s is the shorter one
     assert more_bytes < 500_000  # the samples of 30 s would be 960,000

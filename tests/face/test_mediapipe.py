@@ -18,6 +18,7 @@ from lipsync_core.models.store import ModelStore
 from tests.face.conftest import RATE, Picture, Track, as_frames, blank_at, frames_with_face, pictures_of
 from tests.face.landmarker import IndependentLandmarker
 from tests.shared_files import LANDMARKER, shared_file
+from tests.thorough import first_of
 
 TALKING_CLIPS = (
     "latentsync_demo1_video.mp4",
@@ -63,7 +64,7 @@ def hide_the_man(picture: Picture) -> Picture:
     return hidden
 
 
-@pytest.mark.parametrize("clip", TALKING_CLIPS)
+@pytest.mark.parametrize("clip", first_of(TALKING_CLIPS, 3))
 def test_the_face_of_a_talking_person_is_found_where_another_landmarker_sees_it(
     clip: str, clips: Path, tracker: MediapipeTracker, track: Track, landmarker: IndependentLandmarker
 ) -> None:
@@ -179,7 +180,7 @@ def test_a_person_who_lies_on_her_side_without_a_rotation_tag_is_found(
     assert np.dot(right - left, across) > 0.9 * np.linalg.norm(right - left)
 
 
-@pytest.mark.parametrize("clip", TALKING_CLIPS)
+@pytest.mark.parametrize("clip", first_of(TALKING_CLIPS, 3))
 def test_a_face_upside_down_without_a_rotation_tag_has_its_mouth_below_its_nose(
     clip: str, clips: Path, tracker: MediapipeTracker, track: Track
 ) -> None:

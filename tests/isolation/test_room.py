@@ -390,7 +390,7 @@ def test_nothing_is_left_of_many_readers(given: Path) -> None:
         misdeeds.process_of(given)
         gc.collect()
         before = open_descriptors()
-        for _ in range(20):
+        for _ in range(5):
             next(misdeeds.count(given, 10**6))
             gc.collect()
             assert list(misdeeds.count(given, 3))[1:] == [0, 1, 2]

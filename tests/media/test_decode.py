@@ -21,6 +21,7 @@ from lipsync_core.media.planes import Box, plane_samples, read_region, write_reg
 from lipsync_core.media.probe import require_video
 from lipsync_core.media.working import working_picture
 from tests.conftest import MakeVideo, Tone
+from tests.thorough import first_rows
 
 FRAME_BYTES = 160 * 120 * 3 // 2  # of the test videos
 OPEN_GOP = ("-bf", "3", "-g", "24", "-x264-params", "open-gop=1:b-pyramid=normal:scenecut=0")
@@ -62,21 +63,24 @@ def in_order(path: Path, order: Sequence[int], budget_bytes: int, frame_pts: Seq
 
 @pytest.mark.parametrize(
     ("name", "codec", "options"),
-    [
-        ("open.mp4", "libx264", OPEN_GOP),
-        ("open.mkv", "libx264", OPEN_GOP),
-        ("stream.ts", "libx264", OPEN_GOP),
-        ("raw.h264", "libx264", ("-bf", "3", "-g", "24")),
-        ("refresh.mp4", "libx264", ("-intra-refresh", "1", "-g", "30")),
-        ("variable.mp4", "libx264", VARIABLE_RATE),
-        ("hevc.mp4", "libx265", HEVC),
-        ("layers.mp4", "libx265", (HEVC[0], HEVC[1] + ":temporal-layers=1")),
-        ("mpeg4.mp4", "mpeg4", ("-bf", "2", "-g", "24")),
-        ("mpeg4.avi", "mpeg4", ("-bf", "2", "-g", "24")),
-        ("mpeg2.mpg", "mpeg2video", ("-bf", "2", "-g", "12")),
-        ("vp9.webm", "libvpx-vp9", ("-cpu-used", "8", "-g", "24")),
-        ("animated.gif", "gif", ()),
-    ],
+    first_rows(
+        [
+            ("open.mp4", "libx264", OPEN_GOP),
+            ("open.mkv", "libx264", OPEN_GOP),
+            ("stream.ts", "libx264", OPEN_GOP),
+            ("raw.h264", "libx264", ("-bf", "3", "-g", "24")),
+            ("refresh.mp4", "libx264", ("-intra-refresh", "1", "-g", "30")),
+            ("variable.mp4", "libx264", VARIABLE_RATE),
+            ("hevc.mp4", "libx265", HEVC),
+            ("layers.mp4", "libx265", (HEVC[0], HEVC[1] + ":temporal-layers=1")),
+            ("mpeg4.mp4", "mpeg4", ("-bf", "2", "-g", "24")),
+            ("mpeg4.avi", "mpeg4", ("-bf", "2", "-g", "24")),
+            ("mpeg2.mpg", "mpeg2video", ("-bf", "2", "-g", "12")),
+            ("vp9.webm", "libvpx-vp9", ("-cpu-used", "8", "-g", "24")),
+            ("animated.gif", "gif", ()),
+        ],
+        7,
+    ),
 )
 def test_any_order_is_bit_identical_to_a_full_decode(
     make_video: MakeVideo, name: str, codec: str, options: tuple[str, ...]

@@ -48,7 +48,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("row", first_of(FILMS, 50), ids=label)
+@pytest.mark.parametrize("row", first_of(FILMS, 30), ids=label)
 def test_a_result_shows_and_says_what_its_film_does(row: Row, sources: Path, tmp_path: Path, ffmpeg: Ffmpeg) -> None:
     film, output = make_film(row, sources, ffmpeg), tmp_path / "out.mp4"
     written = write_untouched(film, film, output, BEST)
@@ -116,7 +116,7 @@ def tags(path: Path) -> tuple[str, str, str]:
         return title, *(mp4_language(stream.metadata.get("language", "")) for stream in streams)
 
 
-@pytest.mark.parametrize("row", first_of(SOUNDS, 40), ids=sound_label)
+@pytest.mark.parametrize("row", first_of(SOUNDS, 20), ids=sound_label)
 def test_a_result_says_what_its_sound_file_does(row: Row, sources: Path, tmp_path: Path, ffmpeg: Ffmpeg) -> None:
     sound, output = make_sound(row, sources / "voice.raw", tmp_path, ffmpeg), tmp_path / "out.mp4"
     still = tmp_path / "still.png"
@@ -139,7 +139,7 @@ def test_a_result_says_what_its_sound_file_does(row: Row, sources: Path, tmp_pat
     )
 
 
-@pytest.mark.parametrize("row", first_of(STILLS, 30), ids=still_label)
+@pytest.mark.parametrize("row", first_of(STILLS, 20), ids=still_label)
 def test_a_result_shows_what_its_still_does(row: Row, speech_wav: Path, tmp_path: Path) -> None:
     still, output = make_still(row, tmp_path), tmp_path / "out.mp4"
     options = JobOptions(crf=4, end_s=Fraction(1, 5))

@@ -15,6 +15,7 @@ from tests.jobs import luma_frames, reopened
 from tests.media.shown import HEARD_HZ, shown
 from tests.media.untouched import write_untouched
 from tests.sounds import click_time_s
+from tests.thorough import first_rows
 
 FLASH = 10  # the number of the frame in which a corner turns white, as its click sounds
 RATE = 25
@@ -48,15 +49,18 @@ def flash_time_s(path: Path) -> float:
 
 @pytest.mark.parametrize(
     ("name", "codec", "picture_s", "sound_s"),
-    [
-        ("late.mkv", "pcm_s16le", 0.852, 0.008),
-        ("late.mp4", "aac", 0.852, 0.0),
-        ("late.ts", "aac", 0.6, 0.0),
-        ("early.mkv", "flac", 0.0, 0.4),
-        ("early.mp4", "aac", 0.0, 0.3),
-        ("even.mp4", "aac", 0.0, 0.0),
-        ("even.avi", "pcm_s16le", 0.0, 0.0),
-    ],
+    first_rows(
+        [
+            ("late.mkv", "pcm_s16le", 0.852, 0.008),
+            ("late.mp4", "aac", 0.852, 0.0),
+            ("late.ts", "aac", 0.6, 0.0),
+            ("early.mkv", "flac", 0.0, 0.4),
+            ("early.mp4", "aac", 0.0, 0.3),
+            ("even.mp4", "aac", 0.0, 0.0),
+            ("even.avi", "pcm_s16le", 0.0, 0.0),
+        ],
+        4,
+    ),
 )
 def test_picture_and_sound_of_one_file_keep_their_distance(
     name: str,

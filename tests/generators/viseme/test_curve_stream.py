@@ -15,6 +15,7 @@ from lipsync_core.generators.viseme.curves import Curve
 from lipsync_core.models.store import ModelStore
 from lipsync_core.threads import no_thread_pools
 from tests.sounds import read_speech
+from tests.thorough import first_rows
 
 RATE_HZ = 16_000
 TAIL = 40  # curves after the end of the sound
@@ -69,13 +70,16 @@ def test_curves_do_not_depend_on_where_blocks_are_cut(stream: CurveStream) -> No
 
 @pytest.mark.parametrize(
     ("start_s", "end_s"),
-    [
-        (Fraction(0), Fraction(2)),
-        (Fraction(3), Fraction(5)),
-        (Fraction(61, 3), Fraction(25)),
-        (Fraction(29), None),
-        (Fraction(16), Fraction(99)),
-    ],
+    first_rows(
+        [
+            (Fraction(0), Fraction(2)),
+            (Fraction(3), Fraction(5)),
+            (Fraction(61, 3), Fraction(25)),
+            (Fraction(29), None),
+            (Fraction(16), Fraction(99)),
+        ],
+        3,
+    ),
 )
 def test_an_excerpt_has_the_curves_of_the_whole(stream: CurveStream, start_s: Fraction, end_s: Fraction | None) -> None:
     sound = read_speech(36.6)
