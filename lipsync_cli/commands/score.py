@@ -34,7 +34,7 @@ def score(video: Path, audio: Path | None, as_json: bool, quiet: bool, home: Pat
     """Say how well the mouth in VIDEO follows AUDIO, by default its own sound.
 
     The offset is that of the mouth: above 0 it is late. Where the model syncnet is installed (lipsync models import
-    PATH --as syncnet), its LSE-C and LSE-D are measured as well, at the speed of a second of film in one or two.
+    PATH --as syncnet), its LSE-C and LSE-D are measured as well, in about a second for each second of VIDEO.
     """
     start_no_blas_threads()
     from lipsync_core.shortage import require_room_for_libraries
