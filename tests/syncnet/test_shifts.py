@@ -65,7 +65,6 @@ def test_a_shift_is_found_and_a_late_mouth_is_above_0(late: int) -> None:
 
 def test_the_figures_do_not_depend_on_the_batches() -> None:
     windows = random_embeddings(50)
-    assert {summed_up(windows, batch=batch).figures() for batch in (50, 50)} == {summed_up(windows, batch=50).figures()}
     whole, parts = summed_up(windows, batch=50).figures(), summed_up(windows, batch=7).figures()
     assert whole is not None and parts is not None
     assert parts.lse_d == pytest.approx(whole.lse_d, abs=1e-9)
