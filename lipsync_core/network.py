@@ -17,6 +17,16 @@ class TensorSpec:
     shape: tuple[int | None, ...]  # None where any size will do
     dtype: str  # as ONNX Runtime writes it, such as "tensor(float)"
 
+    def __str__(self) -> str:
+        sizes = ", ".join("?" if size is None else str(size) for size in self.shape)
+        return f"{self.name} ({sizes}) {self.dtype}"
+
+    def fits(self, shape: tuple[int | None, ...], dtype: str = "tensor(float)") -> bool:
+        """Whether arrays of `shape` fit; where a size of either is None, any will do."""
+        if self.dtype != dtype or len(self.shape) != len(shape):
+            return False
+        return all(None in pair or pair[0] == pair[1] for pair in zip(self.shape, shape, strict=True))
+
 
 class Network(Protocol):
     """Opened once in a process; all threads may call `run` at the same time."""

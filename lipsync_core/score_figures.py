@@ -88,6 +88,32 @@ NOT_SCORED = Scoring(reason="nobody has measured it")
 
 
 @dataclass(frozen=True, slots=True)
+class SyncNetFigures:
+    """What SyncNet tells of a video, by its published measure (docs/score.md)."""
+
+    lse_c: float  # LSE-C, the confidence: how much nearer pictures and sound are at their best shift than usually
+    lse_d: float  # LSE-D: their mean distance at their best shift
+    offset_ms: int  # by which the mouth is late at their best shift, in steps of 40
+    windows: int  # of .2 s, that were compared
+
+
+@dataclass(frozen=True, slots=True)
+class SyncNetScoring:
+    """SyncNet's figures, or why there are none though it is installed."""
+
+    figures: SyncNetFigures | None = None
+    reason: str = ""  # why there are none
+
+    @property
+    def account(self) -> str:
+        """In one line: "LSE-C 6.91, LSE-D 7.12, offset 0 ms"."""
+        found = self.figures
+        if found is None:
+            return f"none: {self.reason}"
+        return f"LSE-C {found.lse_c:.2f}, LSE-D {found.lse_d:.2f}, offset {found.offset_ms} ms"
+
+
+@dataclass(frozen=True, slots=True)
 class SpeechReference:
     """What people who speak for themselves score: medians of `Agreement.in_time`, their offset taken out."""
 

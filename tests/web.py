@@ -17,7 +17,7 @@ import pytest
 import trustme
 
 #: Names that the test's certificate is good for: the server's own, and those that the real registry holds.
-HOSTS = ("localhost", "127.0.0.1", "weights.test", "huggingface.co", "github.com")
+HOSTS = ("localhost", "127.0.0.1", "weights.test", "huggingface.co", "github.com", "www.robots.ox.ac.uk")
 _BLOCK_BYTES = 1 << 16
 _STALL_LIMIT_S = 60.0
 

@@ -166,7 +166,7 @@ def _onnx_runtime_check() -> Check:
     name = "package onnxruntime"
     installed = [package for package in _ONNX_RUNTIMES if is_installed(package)]
     if not installed:
-        return Check(name, True, "not installed, and needed by wav2lip, scrfd and gfpgan only")
+        return Check(name, True, "not installed, and needed by wav2lip, scrfd, gfpgan and syncnet only")
     uninstall = shlex.join(["pip", "uninstall", "-y", *installed])
     remedy = f"{sys.executable} -m {uninstall} && {_pip_install(installed[-1])}"
     if len(installed) > 1:

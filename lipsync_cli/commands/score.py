@@ -10,7 +10,7 @@ from lipsync_cli.environment import home_option, rules_of_reading, start_no_blas
 from lipsync_cli.failures import write_stdout
 from lipsync_cli.job_options import job_option
 from lipsync_cli.progress.run import shown_progress
-from lipsync_cli.render.score_report import score_fields, score_lines
+from lipsync_cli.render.score_report import score_fields, score_lines, syncnet_fields, syncnet_lines
 from lipsync_cli.values import LocalFile, workspace_at
 from lipsync_core.options import JobOptions
 from lipsync_core.score_figures import Scoring
@@ -33,7 +33,8 @@ SCHEMA = "lipsync.score/1"
 def score(video: Path, audio: Path | None, as_json: bool, quiet: bool, home: Path | None, **chosen: Any) -> None:
     """Say how well the mouth in VIDEO follows AUDIO, by default its own sound.
 
-    The offset is that of the mouth: above 0 it is late.
+    The offset is that of the mouth: above 0 it is late. Where the model syncnet is installed (lipsync models import
+    PATH --as syncnet), its LSE-C and LSE-D are measured as well, in about a second for each second of VIDEO.
     """
     start_no_blas_threads()
     from lipsync_core.shortage import require_room_for_libraries
@@ -55,6 +56,7 @@ def _described(found: "VideoScore") -> str:
             f"video    {found.video}, {found.duration_s:.2f} s, {faces}",
             f"sound    {found.audio}",
             *score_lines(Scoring(found.score)),
+            *syncnet_lines(found.syncnet),
         ]
     )
 
@@ -67,4 +69,5 @@ def _fields(found: "VideoScore") -> dict[str, Any]:
         "duration_s": found.duration_s,
         "frames": found.frames,
         "score": score_fields(found.score),
+        **syncnet_fields(found.syncnet),
     }

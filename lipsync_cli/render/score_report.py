@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from lipsync_core.score_figures import REAL_SPEECH, Agreement, Scoring, SyncScore
+from lipsync_core.score_figures import REAL_SPEECH, Agreement, Scoring, SyncNetScoring, SyncScore
 
 _INDENT = " " * 9
 
@@ -18,6 +18,16 @@ def score_lines(scoring: Scoring) -> list[str]:
     score = scoring.score
     figures = [] if score is None else [*_agreement_lines(score), *_event_lines(score)]
     return [f"score    {scoring.account}", *(_INDENT + line for line in figures)]
+
+
+def syncnet_fields(found: SyncNetScoring | None) -> dict[str, Any]:
+    """The field `syncnet`; no field where SyncNet is not installed."""
+    return {} if found is None else {"syncnet": asdict(found)}
+
+
+def syncnet_lines(found: SyncNetScoring | None) -> list[str]:
+    """One line; none where SyncNet is not installed."""
+    return [] if found is None else [f"syncnet  {found.account}"]
 
 
 def _agreement_lines(score: SyncScore) -> list[str]:

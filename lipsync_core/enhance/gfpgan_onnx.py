@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from lipsync_core.enhance.alignment import FACE_PX
 from lipsync_core.errors import ModelError
 from lipsync_core.execution import OpeningProvider, Provider
-from lipsync_core.network import Network, TensorSpec
+from lipsync_core.network import Network
 from lipsync_core.network_opening import open_network
 
 #: The first row of the aligned face that is restored. The eyes lie at row 240, and speech moves only rows below.
@@ -31,8 +31,8 @@ class GfpganNetwork:
             ModelError: the file is not GFPGAN.
         """
         self._model = open_network(source, provider, threads)
-        if len(self._model.inputs) != 1 or not _takes_faces(self._model.inputs[0]):
-            found = ", ".join(f"{spec.name} {spec.shape} {spec.dtype}" for spec in self._model.inputs)
+        if len(self._model.inputs) != 1 or not self._model.inputs[0].fits(_INPUT_SHAPE):
+            found = ", ".join(map(str, self._model.inputs))
             raise ModelError(
                 f"{self._model.label} is not GFPGAN: its inputs are {found}", f"it must take {_INPUT_SHAPE} in float32"
             )
@@ -69,10 +69,3 @@ class GfpganNetwork:
 def network_face(face: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(1, 3, 512, 512) float32 in -1..1 of (512, 512, 3) uint8 RGB: (x / 255 - 0.5) / 0.5, as GFPGAN was trained."""
     return np.ascontiguousarray(face.transpose(2, 0, 1)[np.newaxis], np.float32) / np.float32(_HALF) - np.float32(1.0)
-
-
-def _takes_faces(spec: TensorSpec) -> bool:
-    fits = len(spec.shape) == 4 and all(
-        size in (None, wanted) for size, wanted in zip(spec.shape, _INPUT_SHAPE, strict=True)
-    )
-    return fits and spec.dtype == "tensor(float)"

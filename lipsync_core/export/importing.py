@@ -22,6 +22,7 @@ from lipsync_core.generators.wav2lip_onnx import MEL_SHAPE, Wav2LipNetwork
 from lipsync_core.models.content import sha256_of
 from lipsync_core.models.registry import ModelEntry
 from lipsync_core.models.stamp import seal
+from lipsync_core.syncnet.network import CEPSTRA_SHAPE, FACES_SHAPE, SyncNetNetwork
 
 FileKind = Literal["checkpoint", "onnx"]
 
@@ -57,6 +58,15 @@ def import_gfpgan(source: Path, target: Path) -> str:
     return _import(source, target, _Recipe(_export_gfpgan, _check_gfpgan))
 
 
+def import_syncnet(source: Path, target: Path) -> str:
+    """Store the SyncNet of `source` at `target`, in the same way.
+
+    Raises:
+        ModelMissingError, ModelCorruptError, ModelError: as `import_wav2lip`.
+    """
+    return _import(source, target, _Recipe(_export_syncnet, _check_syncnet))
+
+
 def import_network(entry: ModelEntry, source: Path, target: Path, is_whole: bool = False) -> str:
     """Store the network of `source` at `target` in the way that the registry's `entry` names; the sha256 of `source`.
 
@@ -70,6 +80,8 @@ def import_network(entry: ModelEntry, source: Path, target: Path, is_whole: bool
             return import_wav2lip(source, target, 0 if is_whole else WAV2LIP_FIRST_ROW)
         case "gfpgan":
             return import_gfpgan(source, target)
+        case "syncnet":
+            return import_syncnet(source, target)
     raise ModelError(f"{entry.name} is used as it comes: there is nothing to import")
 
 
@@ -167,6 +179,12 @@ def _export_gfpgan(checkpoint: Path, made: Path) -> None:
     export_gfpgan(checkpoint, made, GFPGAN_FIRST_ROW)
 
 
+def _export_syncnet(checkpoint: Path, made: Path) -> None:
+    from lipsync_core.export.syncnet_export import export_syncnet
+
+    export_syncnet(checkpoint, made)
+
+
 def _check_wav2lip(first_row: int, path: Path) -> None:
     """Run two batches, so that a file that only claims the right shapes is refused now and not in a job."""
     network = Wav2LipNetwork(path, threads=1, first_row=first_row)
@@ -199,3 +217,12 @@ def _check_gfpgan(path: Path) -> None:
     grey = np.zeros((1, 3, ALIGNED_PX, ALIGNED_PX), np.float32)
     if not np.isfinite(GfpganNetwork(path, threads=1).forward(grey)).all():
         raise ModelError(f"{path} is not GFPGAN: its output is not finite")
+
+
+def _check_syncnet(path: Path) -> None:
+    """Run two batches."""
+    network = SyncNetNetwork(path, threads=1)
+    for batch in (1, 2):
+        silence, grey = np.zeros((batch, *CEPSTRA_SHAPE), np.float32), np.zeros((batch, *FACES_SHAPE), np.float32)
+        if not np.isfinite(network.embed(silence, grey)).all():
+            raise ModelError(f"{path} is not SyncNet: its output is not finite")

@@ -15,6 +15,15 @@ _FOREHEAD = 0.145
 _SAME_PLACE = 0.5  # overlap of two neighbouring frames' boxes below which the picture was cut
 
 
+def sides_in_frame(upright: tuple[float, float, float, float], turns: int) -> NDArray[np.float64]:
+    """(4,) the numbers to add to x0 y0 x1 y1 for reaches up, right, down and left of an upright face.
+
+    `turns` quarter turns to the left make the frame's faces upright.
+    """
+    top, right, bottom, left = np.roll(upright, turns)
+    return np.array([-left, -top, right, bottom], np.float64)
+
+
 @dataclass(frozen=True, slots=True)
 class FacePadding:
     """Source pixels added to the box of an upright face; the public implementation's values take in the chin."""
@@ -26,9 +35,7 @@ class FacePadding:
 
     def in_frame(self, turns: int) -> NDArray[np.float64]:
         """(4,) the numbers to add to x0 y0 x1 y1 in a frame that `turns` quarter turns to the left make upright."""
-        upright = (self.top_px, self.right_px, self.bottom_px, self.left_px)
-        top, right, bottom, left = np.roll(upright, turns)
-        return np.array([-left, -top, right, bottom], np.float64)
+        return sides_in_frame((self.top_px, self.right_px, self.bottom_px, self.left_px), turns)
 
 
 _UP = FacePadding(top_px=1, bottom_px=0)
@@ -79,7 +86,7 @@ def steadied(boxes: NDArray[np.float64], has_face: NDArray[np.bool_]) -> NDArray
     if count == 0:
         return boxes.copy()
     starts_shot = np.ones(count, np.bool_)
-    starts_shot[1:] = ~(has_face[1:] & has_face[:-1]) | (_overlaps(boxes[1:], boxes[:-1]) < _SAME_PLACE)
+    starts_shot[1:] = ~(has_face[1:] & has_face[:-1]) | (row_overlaps(boxes[1:], boxes[:-1]) < _SAME_PLACE)
     shot_starts = np.flatnonzero(starts_shot)  # (S,)
     shot = np.cumsum(starts_shot) - 1  # (N,)
     at = np.arange(count)
@@ -90,7 +97,7 @@ def steadied(boxes: NDArray[np.float64], has_face: NDArray[np.bool_]) -> NDArray
     return means
 
 
-def _overlaps(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+def row_overlaps(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N,) area shared over area covered, of boxes (N, 4) row by row; 0 where both are empty."""
     low, high = np.maximum(boxes[:, :2], others[:, :2]), np.minimum(boxes[:, 2:], others[:, 2:])
     shared = np.clip(high - low, 0.0, None).prod(axis=1)

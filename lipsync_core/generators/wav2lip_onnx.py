@@ -145,28 +145,15 @@ def _require_rows(model: Network, first_row: int) -> None:
 
 def _input_of_shape(model: Network, shape: tuple[int, ...]) -> TensorSpec:
     """The one input that takes (B, *shape), by any name."""
-    fitting = [spec for spec in model.inputs if _takes(spec, shape)]
+    dtype = "tensor(uint8)" if shape == CROPS_SHAPE else "tensor(float)"
+    fitting = [spec for spec in model.inputs if spec.fits((None, *shape), dtype)]
     if len(model.inputs) != 2 or len(fitting) != 1:
-        found = ", ".join(f"{spec.name} {_shown(spec)}" for spec in model.inputs)
+        found = ", ".join(map(str, model.inputs))
         raise ModelError(
             f"{model.label} is not Wav2Lip: its inputs are {found}",
             f"its inputs must be mel chunks {_wanted(MEL_SHAPE)} and faces {_wanted(FACES_SHAPE)} in float32",
         )
     return fitting[0]
-
-
-def _takes(spec: TensorSpec, shape: tuple[int, ...]) -> bool:
-    sizes = zip(spec.shape[1:], shape, strict=False)
-    dtype = "tensor(uint8)" if shape == CROPS_SHAPE else "tensor(float)"
-    return (
-        spec.dtype == dtype
-        and len(spec.shape) == len(shape) + 1
-        and all(size in (None, wanted) for size, wanted in sizes)
-    )
-
-
-def _shown(spec: TensorSpec) -> str:
-    return "(" + ", ".join("?" if size is None else str(size) for size in spec.shape) + f") {spec.dtype}"
 
 
 def _wanted(shape: tuple[int, ...]) -> str:

@@ -67,7 +67,7 @@ class PathSource:
 
 ModelSource = WheelSource | UrlSource | ZipSource | PathSource
 #: The importers that turn a downloaded file into the network that jobs use; see `export.importing`.
-Importer = Literal["wav2lip", "gfpgan"]
+Importer = Literal["wav2lip", "gfpgan", "syncnet"]
 #: The member name of an imported network.
 NETWORK = "network"
 

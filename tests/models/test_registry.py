@@ -65,6 +65,7 @@ def test_the_neural_models_have_the_sums_and_licences_of_their_publishers() -> N
         "wav2lip-gan": (UrlSource, "wav2lip_gan.pth", 435_801_865, False),
         "scrfd": (ZipSource, "det_10g.onnx", 16_923_827, False),
         "gfpgan": (UrlSource, "GFPGANv1.4.pth", 348_632_874, True),
+        "syncnet": (UrlSource, "syncnet_v2.model", 54_573_114, False),
     }
 
 

@@ -63,7 +63,7 @@ def test_doctor_does_not_ask_for_models_that_a_job_can_do_without(
 ) -> None:
     assert main(["doctor", "--json", "--home", str(tmp_path)]) == 1
     checks = checks_of(capsys.readouterr().out)
-    for name in ("wav2lip", "wav2lip-gan", "scrfd", "gfpgan"):
+    for name in ("wav2lip", "wav2lip-gan", "scrfd", "gfpgan", "syncnet"):
         assert checks[f"model {name}"]["is_ok"] is True
         assert checks[f"model {name}"]["detail"] == "not installed, and not needed"
 

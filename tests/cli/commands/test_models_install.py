@@ -98,6 +98,7 @@ def test_the_real_address_is_asked_through_the_users_proxy(
         ("wav2lip", "/rippertnt/wav2lip/resolve/main/checkpoints/wav2lip.pth"),
         ("scrfd", "/deepinsight/insightface/releases/download/v0.7/buffalo_l.zip"),
         ("gfpgan", "/TencentARC/GFPGAN/releases/download/v1.3.0/GFPGANv1.4.pth"),
+        ("syncnet", "/~vgg/software/lipsync/data/syncnet_v2.model"),
     ],
 )
 def test_pull_fails_when_the_server_has_another_file(

@@ -1,7 +1,16 @@
 """The lines of a sync score."""
 
-from lipsync_cli.render.score_report import score_fields, score_lines
-from lipsync_core.score_figures import Agreement, Closures, Scoring, Silence, SyncScore, WorstSecond
+from lipsync_cli.render.score_report import score_fields, score_lines, syncnet_fields, syncnet_lines
+from lipsync_core.score_figures import (
+    Agreement,
+    Closures,
+    Scoring,
+    Silence,
+    SyncNetFigures,
+    SyncNetScoring,
+    SyncScore,
+    WorstSecond,
+)
 
 STILL = Agreement(None, 0.0, 0.0)
 SCORE = SyncScore(
@@ -40,3 +49,18 @@ def test_the_fields_are_the_figures() -> None:
     assert fields["closures"] == {"asked": 16, "seen": 15}
     assert fields["asked"] == {"offset_ms": -10, "correlation": 0.96, "in_time": 0.95}
     assert fields["worst"]["first_frame"] == 196
+
+
+def test_syncnet_has_a_line_and_a_field_where_it_is_installed() -> None:
+    found = SyncNetScoring(SyncNetFigures(lse_c=6.906, lse_d=7.124, offset_ms=-40, windows=120))
+    assert syncnet_lines(found) == ["syncnet  LSE-C 6.91, LSE-D 7.12, offset -40 ms"]
+    figures = {"lse_c": 6.906, "lse_d": 7.124, "offset_ms": -40, "windows": 120}
+    assert syncnet_fields(found) == {"syncnet": {"figures": figures, "reason": ""}}
+    none = SyncNetScoring(reason="no face")
+    assert syncnet_lines(none) == ["syncnet  none: no face"]
+    assert syncnet_fields(none) == {"syncnet": {"figures": None, "reason": "no face"}}
+
+
+def test_syncnet_has_neither_where_it_is_not_installed() -> None:
+    assert syncnet_lines(None) == []
+    assert syncnet_fields(None) == {}
