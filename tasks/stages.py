@@ -146,8 +146,8 @@ def _held(job: ServiceJob, url: str) -> LocalCopy:
 @task(name="check", task_run_name="check", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
 def check(job: ServiceJob, inputs: JobInputs, is_required: bool, is_shown: bool) -> CheckedInputs | None:
     """Look at both inputs for what would spoil the result, as `tasks.checking.check_inputs`."""
-    with job.stage("check"):
-        return check_inputs(job, inputs, is_required, is_shown)
+    with job.stage("check") as meter:
+        return check_inputs(job, inputs, meter, is_required, is_shown)
 
 
 @task(name="listen", task_run_name="listen", timeout_seconds=_COMPUTE_LIMIT_S, **RETRIED, **NOT_PERSISTED)

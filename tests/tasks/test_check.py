@@ -45,7 +45,11 @@ def checked(
         job = replace(opened, models=models)
         inputs = JobInputs(fetch_video.fn(job, video.as_uri()), fetch_audio.fn(job, audio.as_uri()))
         found = check.fn(job, inputs, is_required=is_required, is_shown=is_shown)
-        assert job.log.runs[-1].stage == "check"
+        run = job.log.runs[-1]
+        assert run.stage == "check"
+        if found is not None:  # its costs are known
+            assert {part.stage for part in run.parts} >= {"audio", "decode", "look"} and run.cpu_s > 0
+            assert run.items == len(found.preflight.picture.frames)
     return found
 
 
