@@ -16,6 +16,7 @@ from lipsync_core.errors import LipSyncError, TransientError
 from lipsync_core.media.delivery import delivery
 from lipsync_core.memory import give_free_memory_back
 from lipsync_core.movie import WrittenMovie
+from lipsync_core.movie_scorer import require_scoring
 from lipsync_core.report import ProgressCallback, Provenance
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.errors import SupersededError
@@ -24,7 +25,15 @@ from lipsync_service.settings import Settings, load_settings
 from lipsync_service.storage.address import AddressGuard
 from lipsync_service.storage.storage import shown_url
 from tasks import stages
-from tasks.artifacts import ShownProgress, log_choice, show_output, show_preflight, show_preview, show_timings
+from tasks.artifacts import (
+    ShownProgress,
+    log_choice,
+    show_output,
+    show_preflight,
+    show_preview,
+    show_result,
+    show_timings,
+)
 from tasks.fence import present_fence
 from tasks.gpu_pool import SetParts, fetch_inputs, infer_inline, infer_on_gpu_pool
 from tasks.handover import duplicate_state, failed_state
@@ -67,6 +76,7 @@ def lipsync(request: LipSyncRequest) -> State[Any] | None:
             finally:
                 recorder.record_stages(job.log)
                 show_timings(job.log)
+                show_result(recorder.facts)
     except SupersededError as error:  # another attempt has the job, and tells how it ends
         raise Abort(str(error)) from error
     except LipSyncError as error:
@@ -80,6 +90,7 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
     request = held.whole
     signing = open_signing(request, settings)
     require_rendering(job.options, job.models, job.execution)  # before the fetch: a missing model fails at once
+    require_scoring(job.options, job.models, job.options.model)
     set_parts = partial(recorder.set_parts, options=job.options)
     parts = None if settings.gpu_pool else load_gpu_pool_parts(job)
     if parts:
@@ -90,7 +101,7 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
         job.files.check_target(request.output)  # before any work is done for it
     inputs = fetch_inputs(job, request)
     check_sound_of(job, inputs, request.output_suffix)
-    _check(job, inputs, recorder, is_strict=request.strict)
+    _check(job, inputs, recorder, is_strict=request.strict, is_shown=settings.preview)
     encoder = choose_encoder(job.options, delivery(inputs.video.info, job.options).picture)
     log_choice("encoder", encoder.chosen, encoder.reason)
     recorder.record_stages(job.log)
@@ -110,6 +121,7 @@ def _run(job: ServiceJob, held: HeldRequest, settings: Settings, recorder: JobRe
     recorder.set_provenance(_signed(render, request, signing))
     duration_s = float(render.plan.timeline.duration_s)
     recorder.complete(render.output.stat().st_size, duration_s, inferred.track.was_cached)
+    recorder.record_facts()
     _deliver(render, request.output)
     drop_segments(render, orders)
     return "; ".join(filter(None, (movie.account if movie else "", score)))
@@ -130,22 +142,23 @@ def _judged(render: RenderPass, settings: Settings, recorder: JobRecorder) -> st
     """
     verdict = stages.score(unscanned(render), unscanned(settings), return_state=True).result()
     if verdict is None:
+        recorder.recall()
         return ""
-    recorder.set_score(verdict.account)
+    recorder.set_score(verdict)
     verdict.require_delivery()
     return f"sync score {verdict.account}"
 
 
-def _check(job: ServiceJob, inputs: JobInputs, recorder: JobRecorder, *, is_strict: bool) -> None:
+def _check(job: ServiceJob, inputs: JobInputs, recorder: JobRecorder, *, is_strict: bool, is_shown: bool) -> None:
     """Have the preflight's warnings seen and recorded, and stop a strict job that has one: PreflightError."""
-    preflight = stages.check(unscanned(job), unscanned(inputs), is_required=is_strict)
-    if preflight is None:
+    checked = stages.check(unscanned(job), unscanned(inputs), is_required=is_strict, is_shown=is_shown)
+    if checked is None:
         log_choice("preflight", "none", "its models are not installed on this worker")
         return
-    show_preflight(preflight)
-    recorder.set_preflight(preflight)
+    show_preflight(checked)
+    recorder.set_preflight(checked.preflight)
     if is_strict:
-        preflight.require_no_warning()
+        checked.preflight.require_no_warning()
 
 
 def _inferred(

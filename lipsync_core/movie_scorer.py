@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lipsync_core.audio.speech_encoder import MODEL as SPEECH_MODEL
 from lipsync_core.clip_plan import ClipPlan
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import ModelMissingError, QualityError
@@ -18,6 +19,7 @@ from lipsync_core.generators.viseme.generator import VisemeGenerator, expressed
 from lipsync_core.listening import HeardSpeech, listen
 from lipsync_core.media.decode import SourceFrame
 from lipsync_core.models.store import ModelStore
+from lipsync_core.option_specs import NEURAL_MODELS
 from lipsync_core.options import JobOptions
 from lipsync_core.score.agreement import FEWEST
 from lipsync_core.score.judging import judge
@@ -86,6 +88,21 @@ def too_low(score: SyncScore, min_score: float) -> QualityError:
         f"the mouth does not follow the sound as well as was asked for: sync score {Scoring(score).account}",
         f"{where}choose another face or video, or ask for less than min-score {min_score:g}",
     )
+
+
+def require_scoring(options: JobOptions, models: ModelStore, model: str) -> None:
+    """Make sure, before any work is done for it, that a movie which is to have a score can be scored here.
+
+    `model` is the generator's name; "auto" where it is not chosen yet.
+
+    Raises:
+        ModelMissingError: a model that measures is not installed, and the options ask for a score.
+        ModelCorruptError: its file is not the registered one.
+    """
+    if options.min_score:
+        models.open_usable(MESH_MODEL)
+        if model in NEURAL_MODELS:  # it has no curves, so it is judged by what is heard
+            models.open_usable(SPEECH_MODEL)
 
 
 def open_scorer(

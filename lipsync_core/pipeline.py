@@ -27,7 +27,7 @@ from lipsync_core.media.probe import require_audio
 from lipsync_core.memory import give_free_memory_back, peak_resident_bytes
 from lipsync_core.models.store import ModelStore
 from lipsync_core.movie import MovieRequest, WrittenMovie, check_sound, enhancer_name, output_labels, write_movie
-from lipsync_core.movie_scorer import MovieScorer, open_scorer
+from lipsync_core.movie_scorer import MovieScorer, open_scorer, require_scoring
 from lipsync_core.movie_signer import MovieSigner, audio_input, statement_of, video_input
 from lipsync_core.options import JobOptions
 from lipsync_core.provenance.credential import SigningCredential, open_credential
@@ -137,7 +137,9 @@ def _run(job: _Job, loaded: JobParts | None) -> JobReport:
     with job.clock.stage("hash"):
         video = replace(video, known_sha256=video.sha256())
     with job.clock.stage("load models"):
-        parts = loaded or load_parts(job.options, ModelStore(job.workspace.models), job.execution, job.clock)
+        models = ModelStore(job.workspace.models)
+        parts = loaded or load_parts(job.options, models, job.execution, job.clock)
+        require_scoring(job.options, models, parts.rendering.identity.name)
     heard = listen(parts.inference.generator, job.audio, job.options, job.clock)
     job.watch.require_within_limits()
     track_pass = TrackPass(parts.tracker, parts.inference.generator, TrackStore(job.workspace.cache / "tracks"))

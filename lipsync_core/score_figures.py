@@ -61,6 +61,12 @@ class SyncScore:
     silence: Silence | None  # None where there are no pauses
     worst: WorstSecond | None  # None where the movie is too short, or nothing moves
 
+    @property
+    def offset_ms(self) -> int | None:
+        """By which the mouth is late, against the curve that it is judged by; None where one of them does not move."""
+        agreement = self.asked if self.judged_by == "asked" else self.heard
+        return None if agreement is None else agreement.offset_ms
+
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
@@ -75,10 +81,9 @@ class Scoring:
         if self.score is None:
             return f"none: {self.reason}"
         found = self.score
-        agreement = found.asked if found.judged_by == "asked" else found.heard
         parts = [
             f"{found.score:.2f} by {'its own curves' if found.judged_by == 'asked' else 'the hearing model'}",
-            "no movement" if agreement is None or agreement.offset_ms is None else f"offset {agreement.offset_ms} ms",
+            "no movement" if found.offset_ms is None else f"offset {found.offset_ms} ms",
             *([f"worst second from {found.worst.start_s:.1f} s"] if found.worst else []),
         ]
         return ", ".join(parts)

@@ -54,6 +54,7 @@ PROGRESS_ARTIFACT: Final = "progress"
 TIMINGS_ARTIFACT: Final = "timing-breakdown"
 PARTS_ARTIFACT: Final = "parts"
 PREFLIGHT_ARTIFACT: Final = "preflight"
+RESULT_ARTIFACT: Final = "result"
 CLEANED_ARTIFACT: Final = "cleaned"
 #: The row of the parts' table that names the model.
 MODEL_PART: Final = "model"

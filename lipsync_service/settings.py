@@ -113,7 +113,9 @@ class Settings(LimitSettings, Keeping, ProvenanceSettings, QualitySettings):
         "has room for. 0: never.",
     )
     gpu_wait_s: float = Field(7200.0, gt=0, description="The longest wait of a job for a worker of the GPU pool.")
-    preview: bool = Field(True, description="Show frames of every result in the UI, to all its users.")
+    preview: bool = Field(
+        True, description="Show frames of results, and of inputs with warnings, in the UI, to all its users."
+    )
     callback_secret: SecretStr | None = Field(None, description="Signs the callbacks (HMAC-SHA256).")
     metrics_host: str = Field("127.0.0.1", description="The address on which the watcher serves its metrics.")
     metrics_port: int = Field(4205, ge=1, le=65_535)

@@ -1,4 +1,4 @@
-"""The artifacts of a run in Prefect's UI: its progress, its timing table, its contact sheet, a link to its result.
+"""The artifacts of a run in Prefect's UI: its progress, its tables, its contact sheets, a link to its result.
 
 An artifact that Prefect's server does not take is left out, and the job goes on.
 """
@@ -22,11 +22,20 @@ from prefect.artifacts import (
 )
 
 from lipsync_core.execution import ProviderChoice
-from lipsync_core.preflight.check import Preflight
+from lipsync_core.preflight.codes import PreflightWarning
 from lipsync_core.report import Progress
-from lipsync_service.names import MODEL_PART, PARTS_ARTIFACT, PREFLIGHT_ARTIFACT, PROGRESS_ARTIFACT, TIMINGS_ARTIFACT
+from lipsync_service.names import (
+    MODEL_PART,
+    PARTS_ARTIFACT,
+    PREFLIGHT_ARTIFACT,
+    PROGRESS_ARTIFACT,
+    RESULT_ARTIFACT,
+    TIMINGS_ARTIFACT,
+)
+from lipsync_service.result_facts import ResultFacts
+from tasks.checking import CheckedInputs
 from tasks.job import ChosenParts
-from tasks.preview import Preview
+from tasks.preview import MAX_SHEET_BYTES, Preview
 from tasks.stage_log import StageLog, StageRun
 
 _log = logging.getLogger(__name__)
@@ -75,7 +84,7 @@ def show_timings(log: StageLog) -> None:
 
 def log_choice(part: object, chosen: object, reason: object) -> None:
     """Write into the present run's log what was chosen for a part of the job, and why."""
-    get_run_logger().info("%s %s: %s", part, chosen, reason)
+    get_run_logger().info("%s %s%s", part, chosen, f": {reason}" if reason else "")
 
 
 def show_parts(parts: ChosenParts, choice: ProviderChoice) -> None:
@@ -83,30 +92,40 @@ def show_parts(parts: ChosenParts, choice: ProviderChoice) -> None:
     rows: list[dict[str, object]] = [
         {"part": MODEL_PART, "chosen": parts.model.label, "reason": parts.model.reason},
         {"part": "tracker", "chosen": parts.tracker, "reason": ""},
-        {"part": "networks run on", "chosen": choice.chosen or "", "reason": choice.reason},
+        {"part": "networks run on", "chosen": choice.chosen or "nothing", "reason": choice.reason},
     ]
     for row in rows:
         log_choice(row["part"], row["chosen"], row["reason"])
     show_table(rows, PARTS_ARTIFACT, "The parts that this run has chosen")
 
 
-def show_preflight(preflight: Preflight) -> None:
-    """Show and log the warnings of the present run's preflight; nothing where it has none."""
-    rows: list[dict[str, object]] = [
-        {
-            "code": str(each.code),
-            "kind": "note" if each.is_note else "warning",
-            "found": each.detail,
-            "meaning": each.meaning,
-            "what to do": each.remedy,
-        }
-        for each in preflight.found
-    ]
-    for each in preflight.found:
+def show_preflight(checked: CheckedInputs) -> None:
+    """Show and log the warnings of the present run's preflight, with its contact sheet; nothing where it has none.
+
+    They are Markdown: the cells of a table artifact are one line each, and the remedies were cut off.
+    """
+    found = checked.preflight.found
+    for each in found:
         level = logging.INFO if each.is_note else logging.WARNING
         get_run_logger().log(level, "preflight %s: %s (%s)", each.code, each.meaning, each.detail)
+    if found:
+        blocks = [_warning_text(each) for each in found]
+        if checked.sheet is not None:
+            about = "Frames that were looked at; a green box is the face to sync"
+            blocks += [f"{about}:", _picture(checked.sheet.jpeg(MAX_SHEET_BYTES), about)]
+        _show_markdown("\n\n".join(blocks), PREFLIGHT_ARTIFACT, "What the preflight found, and what to do")
+
+
+def _warning_text(warning: PreflightWarning) -> str:
+    kind = "note" if warning.is_note else "warning"
+    return f"**{warning.code}** ({kind}): {warning.meaning} ({warning.detail}). *What to do:* {warning.remedy}."
+
+
+def show_result(facts: ResultFacts) -> None:
+    """Show what is known of the result, for people and for callers; nothing where nothing is known."""
+    rows = facts.rows()
     if rows:
-        show_table(rows, PREFLIGHT_ARTIFACT, "What the preflight found")
+        show_table(rows, RESULT_ARTIFACT, "What is known of the result")
 
 
 def show_table(rows: list[dict[str, object]], key: str, description: str) -> None:
@@ -126,15 +145,24 @@ def show_output(url_shown: str, account: str) -> None:
 
 
 def show_preview(preview: Preview) -> None:
-    """Show frames of the result as one picture inside the artifact, so that nothing has to be signed or served.
-
-    The artifact is Markdown: below an image artifact the UI prints the picture's address, here 80,000 characters long.
-    """
+    """Show frames of the result."""
     sheet = preview.sheet()
     if sheet:
-        picture = f"![Frames of the result](data:image/jpeg;base64,{base64.b64encode(sheet).decode()})"
-        with _if_possible():
-            create_markdown_artifact(picture, key="preview", description="Frames of the result, evenly spread")
+        about = "Frames of the result, evenly spread"
+        _show_markdown(_picture(sheet, about), "preview", about)
+
+
+def _picture(jpeg: bytes, about: str) -> str:
+    """Markdown with a picture inside, so that nothing has to be signed or served.
+
+    Below an image artifact the UI prints the picture's address, here 80,000 characters long.
+    """
+    return f"![{about}](data:image/jpeg;base64,{base64.b64encode(jpeg).decode()})"
+
+
+def _show_markdown(markdown: str, key: str, description: str) -> None:
+    with _if_possible():
+        create_markdown_artifact(markdown, key=key, description=description)
 
 
 @contextmanager

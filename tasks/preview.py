@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import cast
 
 import av
 import cv2
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipsync_core.media.decode import SourceFrame
+from lipsync_core.media.jpeg import jpeg_within
 from lipsync_core.media.planes import thumbnail
 from lipsync_core.media.probe import VideoInfo
 from lipsync_core.media.tone_map import BT709_TAGS, ToneMapper, is_hdr
@@ -22,7 +22,6 @@ _COLUMNS = 4
 _COLUMNS_OF_PORTRAITS = 6  # twelve pictures taller than wide fill two rows, others three
 _GAP_PX = 4
 _GREY = 24  # of the gaps
-_QUALITIES = (80, 65, 50, 35)  # of JPEG; the first that fits is taken
 
 
 class Preview:
@@ -69,7 +68,7 @@ class Preview:
         tiles = self._tiles[: self._kept]
         height, width = tiles.shape[1:3]
         columns = _COLUMNS if width >= height else _COLUMNS_OF_PORTRAITS
-        return _as_jpeg(_laid_out(tiles, min(columns, len(tiles))))
+        return jpeg_within(_laid_out(tiles, min(columns, len(tiles))), MAX_SHEET_BYTES)
 
     def _as_shown(self, picture: av.VideoFrame) -> NDArray[np.uint8]:
         """(h, w, 3) uint8 RGB: `picture` with square pixels, upright, its longer side `_TILE_PX` at most."""
@@ -120,14 +119,3 @@ def _laid_out(tiles: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
         top, left = row * (height + _GAP_PX), column * (width + _GAP_PX)
         sheet[top : top + height, left : left + width] = tile
     return sheet
-
-
-def _as_jpeg(rgb: NDArray[np.uint8]) -> bytes:
-    """`rgb` (H, W, 3) at the best of `_QUALITIES` that fits; where none does, which takes noise, at half the size."""
-    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
-    for quality in _QUALITIES:
-        encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-        if len(encoded) <= MAX_SHEET_BYTES:
-            return encoded
-    half = cv2.resize(rgb, (rgb.shape[1] // 2, rgb.shape[0] // 2), interpolation=cv2.INTER_AREA)
-    return _as_jpeg(cast(NDArray[np.uint8], half))

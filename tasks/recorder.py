@@ -3,7 +3,7 @@
 import importlib.metadata
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
@@ -15,12 +15,14 @@ from lipsync_core.options import JobOptions
 from lipsync_core.preflight.check import Preflight
 from lipsync_core.readers_usage import all_cpu_s
 from lipsync_core.report import FrameCounts, Provenance
-from lipsync_service.errors import SupersededError
+from lipsync_service.errors import LedgerUnavailableError, SupersededError
 from lipsync_service.ledger.ledger import Claim, Ledger
-from lipsync_service.ledger.rows import JobRow, JobState, StageRow, joined, state_after
+from lipsync_service.ledger.rows import JobRow, JobState, StageRow, merge_jobs, state_after
+from lipsync_service.result_facts import ResultFacts, joined
 from lipsync_service.settings import Settings
 from tasks.job import ChosenParts
 from tasks.rendering import RenderPass
+from tasks.scoring import Verdict
 from tasks.stage_log import StageLog, StageRun
 
 
@@ -79,6 +81,21 @@ class JobRecorder:
         """The ledger's row of a job; None where it has none. Raises LedgerUnavailableError."""
         return self._ledger.job(job_id)
 
+    def recall(self) -> None:
+        """Take over what an earlier attempt has recorded of the result that this one delivers."""
+        with suppress(LedgerUnavailableError):
+            known = self._ledger.job(self._context.job_id)
+            self._row = self._row if known is None else merge_jobs(known, self._row)
+
+    def record_facts(self) -> None:
+        """Record what is known by now: an attempt that dies while it delivers has told it to the next one."""
+        self._ledger.record(self._row)
+
+    @property
+    def facts(self) -> ResultFacts:
+        """What this attempt knows of the result by now."""
+        return self._row.facts
+
     @contextmanager
     def recorded(self) -> Iterator["JobRecorder"]:
         """Record the job's start, and its end as the block ends: completed, failed with a code, or cancelled.
@@ -129,11 +146,11 @@ class JobRecorder:
 
     def set_provenance(self, provenance: Provenance) -> None:
         """Note who has signed the result, or why nobody has."""
-        self._row = replace(self._row, provenance=provenance.account)
+        self._row = self._row.with_provenance(provenance)
 
-    def set_score(self, account: str) -> None:
-        """Note the sync score of the result, or why it has none."""
-        self._row = replace(self._row, score=account)
+    def set_score(self, verdict: Verdict) -> None:
+        """Note the sync score of the result, or why it has none, and what follows from it."""
+        self._row = self._row.with_score(verdict.scoring, verdict.name)
 
     def complete(self, output_bytes: int, duration_s: float, track_was_cached: bool) -> None:
         """Note the output's size and length, and whether an earlier track was used."""

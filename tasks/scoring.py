@@ -1,4 +1,4 @@
-"""Scores the result of a job before it is signed, and does what the operator has decided about a low score."""
+"""Scores the result of a job before it is signed, and does what operator and caller have decided about a low score."""
 
 import logging
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from lipsync_core.score.agreement import FEWEST
 from lipsync_core.score.loudness import loud_motion
 from lipsync_core.score.motion import Motion, SeenMouths
 from lipsync_core.score_figures import Scoring
+from lipsync_service.result_facts import ScoreVerdict, score_account
 from lipsync_service.settings import Settings
 from tasks.edits import open_edits
 from tasks.mouths import has_curves
@@ -24,19 +25,19 @@ _REMEDY = "give a video that shows the face larger, from the front and uncovered
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The score of a result, and whether it is too low to be delivered without a word."""
+    """The score of a result, and what follows from it."""
 
     scoring: Scoring
-    is_flagged: bool = False
+    name: ScoreVerdict | None = None  # None where no score was asked for, or there is none
     error: QualityError | None = None  # why the result is not delivered
 
     @property
     def account(self) -> str:
-        """In one line, for the ledger and the result's artifact: "low: 0.31 by its own curves, ..."."""
-        return f"{'low: ' if self.is_flagged else ''}{self.scoring.account}"
+        """In one line, for the run's log and the result's artifact: "low: 0.31 by its own curves, ..."."""
+        return score_account(self.scoring, self.name)
 
     def require_delivery(self) -> None:
-        """Refuse to deliver a result that the operator does not want delivered.
+        """Refuse to deliver a result that the operator or the caller does not want delivered.
 
         Raises:
             QualityError: its score is too low.
@@ -51,15 +52,16 @@ def score_result(render: RenderPass, settings: Settings, meter: StageMeter) -> V
     Raises:
         InputError: the sound cannot be read.
         ChecksumError: the stored edits cannot be read.
+        ModelMissingError: a model that measures is not installed, and the job asks for a score.
     """
     meter.was_cached = render.is_kept
     if render.is_kept:
         return None
-    verdict = _verdict(_scoring(render, meter.clock), settings)
+    verdict = _verdict(_scoring(render, meter.clock), settings, render.job.options.min_score)
     score = verdict.scoring.score
     meter.items, meter.note = score.frames if score else 0, verdict.account
-    if verdict.is_flagged:
-        _log.warning("the sync score is lower than %g: %s", settings.min_score, verdict.account)
+    if verdict.name in ("low", "refused"):
+        _log.warning("the sync score is too low: %s", verdict.account)
     return verdict
 
 
@@ -71,6 +73,8 @@ def _scoring(render: RenderPass, clock: StageClock) -> Scoring:
     try:
         expected = _expected(render, clock)
     except ModelMissingError as error:
+        if render.job.options.min_score:
+            raise
         return Scoring(reason=error.message)
     return Scoring(expected.judged(SeenMouths.joined(render.seen)))
 
@@ -89,9 +93,15 @@ def _loud(render: RenderPass, clock: StageClock) -> Motion:
     return loud_motion(levels.levels(), float(options.start_s))
 
 
-def _verdict(scoring: Scoring, settings: Settings) -> Verdict:
+def _verdict(scoring: Scoring, settings: Settings, asked: float) -> Verdict:
+    """A score below the caller's bound, `asked`, refuses the result; below the operator's, what the policy says."""
+    operators = 0.0 if settings.quality == "deliver" else settings.min_score
+    required = operators if settings.quality == "fail" else 0.0
     score = scoring.score
-    if score is None or settings.quality == "deliver" or score.score >= settings.min_score:
+    if score is None or not (operators or asked):
         return Verdict(scoring)
-    error = QualityError(too_low(score, settings.min_score).message, _REMEDY) if settings.quality == "fail" else None
-    return Verdict(scoring, is_flagged=True, error=error)
+    if score.score < max(asked, required):
+        is_callers_alone = score.score >= required
+        remedy = f"{_REMEDY}, or ask for less than min_score {asked:g}" if is_callers_alone else _REMEDY
+        return Verdict(scoring, "refused", QualityError(too_low(score, asked).message, remedy))
+    return Verdict(scoring, "low" if score.score < operators else "passed")

@@ -20,11 +20,9 @@ from prefect.tasks import Task
 from prefect.utilities.annotations import quote
 
 from lipsync_core.encoder_choice import EncoderChoice
-from lipsync_core.errors import ModelMissingError, ModelServerBusyError, ModelServerDownError, TransientError
+from lipsync_core.errors import ModelServerBusyError, ModelServerDownError, TransientError
 from lipsync_core.media.probe import require_audio, video_of
 from lipsync_core.movie import WrittenMovie
-from lipsync_core.preflight.check import Preflight
-from lipsync_core.preflight.check import check as check_inputs
 from lipsync_core.report import Progress, ProgressCallback, Provenance
 from lipsync_core.source_video import SourceVideo
 from lipsync_service.client.request import LipSyncRequest
@@ -32,6 +30,7 @@ from lipsync_service.errors import JobTimedOutError, ObjectMissingError
 from lipsync_service.settings import Settings
 from lipsync_service.storage.limits import check_duration
 from lipsync_service.storage.source import MayWrite
+from tasks.checking import CheckedInputs, check_inputs
 from tasks.edit_parts import EditsOrder, make_edits
 from tasks.edits import kept_or_inferred_edits
 from tasks.inference import InferenceJob, MeasuredSound, Tracking, hear
@@ -145,21 +144,10 @@ def _held(job: ServiceJob, url: str) -> LocalCopy:
 
 
 @task(name="check", task_run_name="check", timeout_seconds=TRANSFER_LIMIT_S, **RETRIED, **NOT_PERSISTED)
-def check(job: ServiceJob, inputs: JobInputs, is_required: bool) -> Preflight | None:
-    """Look at both inputs for what would spoil the result.
-
-    None where this machine has not the models for it: a worker of the CPU pool needs none for the rest of a job.
-
-    Raises:
-        ModelMissingError: the models are not here, and the preflight `is_required`.
-    """
-    with job.stage("check"):
-        try:
-            return check_inputs(inputs.video.path, inputs.audio.path, job.options, job.models)
-        except ModelMissingError:
-            if is_required:
-                raise
-            return None
+def check(job: ServiceJob, inputs: JobInputs, is_required: bool, is_shown: bool) -> CheckedInputs | None:
+    """Look at both inputs for what would spoil the result, as `tasks.checking.check_inputs`."""
+    with job.stage("check") as meter:
+        return check_inputs(job, inputs, meter, is_required, is_shown)
 
 
 @task(name="listen", task_run_name="listen", timeout_seconds=_COMPUTE_LIMIT_S, **RETRIED, **NOT_PERSISTED)

@@ -118,15 +118,17 @@ def wait(job_id: UUID, output: Path | None, as_json: bool, quiet: bool, service_
             from lipsync_core.media.output import check_output
 
             check_output(output)
-        job = wait_for_job(service, job_id, output, quiet)
-    conclude(job, output, as_json, quiet)
+        ended = wait_for_job(service, job_id, output, quiet)
+    conclude(ended, output, as_json, quiet)
 
 
 def _details(service: Service, job_id: UUID) -> JobDetails:
     job = service.client.job(job_id)
     timings = _rows(service, job_id, TIMINGS_ARTIFACT)
     models = [row for row in _rows(service, job_id, PARTS_ARTIFACT) if row.get("part") == MODEL_PART]
-    return JobDetails(job, service.client.tasks(job_id), timings, models[-1] if models else None)
+    return JobDetails(
+        job, service.client.tasks(job_id), timings, service.client.facts(job_id), models[-1] if models else None
+    )
 
 
 def _rows(service: Service, job_id: UUID, key: str) -> list[Mapping[str, Any]]:

@@ -68,6 +68,7 @@ class Labels(click.ParamType[tuple[str, str]]):
 @job_option("audio_track")
 @job_option("provenance")
 @job_option("min_synced")
+@job_option("min_score")
 @click.option("--strict", is_flag=True, help="Stop before the work where the preflight warns: PREFLIGHT_WARNING.")
 @click.option(
     "--priority",
@@ -122,10 +123,10 @@ def submit(
             _write_id(service, submission, as_json)
             return
         say(f"job {submission.job_id} {state}", quiet)
-        job = wait_for_job(service, submission.job_id, local.output, quiet)
-    if job.error is not None:
-        job = replace(job, error=_by_name(job.error, addressed, local))
-    conclude(job, local.output, as_json, quiet, submission.is_new)
+        ended = wait_for_job(service, submission.job_id, local.output, quiet)
+    if ended.job.error is not None:
+        ended = replace(ended, job=replace(ended.job, error=_by_name(ended.job.error, addressed, local)))
+    conclude(ended, local.output, as_json, quiet, submission.is_new)
 
 
 def _request(fields: Mapping[str, Any]) -> tuple["LipSyncRequest", "LocalFiles"]:

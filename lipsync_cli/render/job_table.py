@@ -13,6 +13,7 @@ from lipsync_core.option_specs import OPTIONS
 if TYPE_CHECKING:
     from lipsync_service.client.job import Job
     from lipsync_service.client.prefect_api import TaskRun
+    from lipsync_service.result_facts import ResultFacts
 
 SCHEMA = "lipsync.job/1"
 _OPTIONS_WIDTH = 70  # beside the names of the facts, on a terminal of 80 columns
@@ -20,11 +21,12 @@ _OPTIONS_WIDTH = 70  # beside the names of the facts, on a terminal of 80 column
 
 @dataclass(frozen=True, slots=True)
 class JobDetails:
-    """A job with its task runs, its timing table and its model."""
+    """A job with its task runs, its timing table, what is known of its result, and its model."""
 
     job: "Job"
     tasks: Sequence["TaskRun"]
     timings: Sequence[Mapping[str, Any]]  # rows of the timing table; empty until the job has written it
+    facts: "ResultFacts"
     model: Mapping[str, Any] | None = None  # the row that names the model and says why; None until it is chosen
 
 
@@ -49,7 +51,7 @@ def job_fields(job: "Job") -> dict[str, Any]:
 
 
 def details_fields(details: JobDetails) -> dict[str, Any]:
-    """As `job_fields`, with the model, the task runs and the timing table."""
+    """As `job_fields`, with what is known of the result, the model, the task runs and the timing table."""
     tasks = [
         {
             "name": task.name,
@@ -60,7 +62,8 @@ def details_fields(details: JobDetails) -> dict[str, Any]:
         for task in details.tasks
     ]
     model = {"model": details.model.get("chosen") if details.model else None}
-    return {**job_fields(details.job), **model, "tasks": tasks, "timings": [dict(row) for row in details.timings]}
+    timings = [dict(row) for row in details.timings]
+    return {**job_fields(details.job), **details.facts.as_json(), **model, "tasks": tasks, "timings": timings}
 
 
 def render_json(value: object) -> str:
@@ -79,7 +82,7 @@ def render_list(jobs: Sequence["Job"], width: int | None) -> str:
 
 def render_details(details: JobDetails) -> str:
     """The facts, the task runs and the timing table."""
-    lines = [_fact(name, text) for name, text in _facts(details.job, details.model) if text]
+    lines = [*fact_lines(_facts(details.job, details.model)), *fact_lines(details.facts.lines())]
     if details.tasks:
         lines += ["", f"{'task':<24}{'state':<12}{'seconds':>9}"]
         lines += [f"{task.name:<24}{_task_state(details.job, task):<12}{task.total_s:>9.2f}" for task in details.tasks]
@@ -120,8 +123,9 @@ def _facts(job: "Job", model: Mapping[str, Any] | None) -> list[tuple[str, str]]
     ]
 
 
-def _fact(name: str, text: str) -> str:
-    return f"{name:<9} {' '.join(text.split())}"
+def fact_lines(facts: Sequence[tuple[str, str]]) -> list[str]:
+    """A line for each name whose text says something."""
+    return [f"{name:<9} {' '.join(text.split())}" for name, text in facts if text]
 
 
 def _task_state(job: "Job", task: "TaskRun") -> str:

@@ -24,6 +24,8 @@ def render_html(report: TimingBreakdown) -> str:
         parts.append(section("Share of each stage", "No stage ended in this period."))
     parts.append(section("What was changed in all pictures", _changes(report)))
     parts.append(section("What the preflight warned of", _warnings(report)))
+    parts.append(section("Signatures of results", _signatures(report)))
+    parts.append(section("Sync scores of results", _scores(report)))
     parts.append(section("Why jobs failed", _errors(report)))
     return html_page("Where the time went", period_text(report), parts)
 
@@ -64,6 +66,18 @@ def _changes(report: TimingBreakdown) -> str:
 
 def _warnings(report: TimingBreakdown) -> str:
     return table(("Warning", "Jobs"), [(code, f"{count:,}") for code, count in report.warnings])
+
+
+def _signatures(report: TimingBreakdown) -> str:
+    return table(("Signature", "Jobs"), [(kind, f"{count:,}") for kind, count in report.signatures])
+
+
+def _scores(report: TimingBreakdown) -> str:
+    rows = [
+        (each.model, f"{each.median:.2f}", f"{each.lowest:.2f}", f"{each.jobs:,}", f"{each.low:,}")
+        for each in report.scores
+    ]
+    return table(("Model", "Median", "Lowest", "Jobs", "Too low"), rows)
 
 
 def _errors(report: TimingBreakdown) -> str:

@@ -1,12 +1,13 @@
 """The timing report as text, Markdown and JSON."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from textwrap import wrap
 
 from lipsync_cli.render.markdown import escaped
 from lipsync_cli.wording import iso
+from lipsync_service.ledger.counts import ModelScores
 from lipsync_service.ledger.timing_report import StageLine, TimingBreakdown
 
 SCHEMA = "lipsync.timing/1"
@@ -74,6 +75,8 @@ def render_json(report: TimingBreakdown) -> str:
         "frames": dict(report.outcomes),
         "changes": dict(report.changes),
         "warnings": dict(report.warnings),
+        "signatures": dict(report.signatures),
+        "scores": [asdict(scores) for scores in report.scores],
         "total_s": report.total_s,
         "stages": [_fields(line) for line in report.lines],
         "bucket_s": report.bucket_s,
@@ -99,6 +102,9 @@ def fact_lines(report: TimingBreakdown) -> list[str]:
         lines.append("pictures: " + ", ".join(f"{change} ({count})" for change, count in report.changes))
     if report.warnings:
         lines.append("preflight: " + ", ".join(f"{code} ({count})" for code, count in report.warnings))
+    if report.signatures:
+        lines.append("signatures: " + ", ".join(f"{kind} ({count})" for kind, count in report.signatures))
+    lines += [f"sync scores of {scores_text(scores)}" for scores in report.scores]
     ran_on = [
         f"{line.stage} on {' and '.join(f'{provider} ({runs})' for provider, runs in line.providers)}"
         for line in report.lines
@@ -107,6 +113,12 @@ def fact_lines(report: TimingBreakdown) -> list[str]:
     if ran_on:
         lines.append("networks: " + ", ".join(ran_on))
     return lines
+
+
+def scores_text(scores: ModelScores) -> str:
+    """The scores of one model in one line."""
+    low = f", {scores.low} too low" if scores.low else ""
+    return f"{scores.model}: median {scores.median:.2f}, lowest {scores.lowest:.2f}, of {scores.jobs} jobs{low}"
 
 
 def period_text(report: TimingBreakdown) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lipsync_core.errors import OutputError
 from lipsync_core.face.survey import SeenFaces, displayed
+from lipsync_core.media.jpeg import jpeg_within
 
 _COLUMNS, _ROWS = 4, 3
 _FOLLOWED, _OTHER = (64, 224, 64), (255, 176, 32)  # RGB
@@ -79,6 +80,10 @@ class ContactSheet:
         if not is_done:
             raise OutputError("the contact sheet cannot be made into a PNG file")
         return data.tobytes()
+
+    def jpeg(self, most_bytes: int) -> bytes:
+        """The sheet as a JPEG file of at most `most_bytes`."""
+        return jpeg_within(self.drawn(), most_bytes)
 
     def write(self, path: Path) -> None:
         """Write the sheet to `path` as PNG, whole or not at all.

@@ -23,6 +23,7 @@ from uuid import UUID, uuid5
 from lipsync_core.errors import LipSyncError, OptionError
 from lipsync_service.errors import JobMissingError, UrlRefusedError
 from lipsync_service.ledger.rows import JobState
+from lipsync_service.result_facts import NO_FACTS, ResultFacts
 from lipsync_service.settings import Settings
 from lipsync_service.storage.address import AddressGuard
 from lipsync_service.storage.http_client import HttpClient
@@ -98,8 +99,14 @@ NO_ADDRESS = "NO_ADDRESS"
 _FINAL_CODES = frozenset({UrlRefusedError.code, JobMissingError.code, NO_SECRET, NO_ADDRESS})
 
 
-def callback_body(outcome: JobOutcome, output: str | None, metadata: Mapping[str, str]) -> bytes:
-    """The event as JSON. `output` is the result's address without its query, `metadata` the request's own labels."""
+def callback_body(
+    outcome: JobOutcome, output: str | None, metadata: Mapping[str, str], facts: ResultFacts = NO_FACTS
+) -> bytes:
+    """The event as JSON.
+
+    `output` is the result's address without its query, `metadata` the request's own labels, `facts` what the job has
+    found out about its inputs and its result.
+    """
     error = {"code": outcome.error_code, "message": outcome.error_message} if outcome.error_code else None
     times = {"created_at": outcome.created_at, "started_at": outcome.started_at, "ended_at": outcome.ended_at}
     said = {
@@ -110,6 +117,7 @@ def callback_body(outcome: JobOutcome, output: str | None, metadata: Mapping[str
         "state": outcome.state,
         "error": error,
         "output": output,
+        **facts.as_json(),
         "metadata": dict(metadata),
         **{name: moment.isoformat() if moment else None for name, moment in times.items()},
     }

@@ -35,7 +35,9 @@ _ALONE_PERCENT = 10
 _GPU_PROVIDERS = frozenset(("cuda", "tensorrt"))
 #: Stages that overlap, and the step that they are together.
 _TOGETHER = {"fetch video": "fetch", "fetch audio": "fetch", "blend": "render", "encode": "render"}
-_FIXED = frozenset(("load", "plan", "claim"))  # stages that take the same time for every clip
+#: Stages that take the same time for every clip, or nearly: `check` looks at forty frames at most, and hears eighteen
+#: seconds; `sign` reads the result once.
+_FIXED = frozenset(("load", "plan", "claim", "check", "sign"))
 #: The steps that are gaps between stages: a run starts, hands over, ends.
 _START, _BETWEEN, _END = "start", "between stages", "end"
 GAPS = frozenset((_START, TO_GPU, FROM_GPU, _BETWEEN, _END))

@@ -38,9 +38,11 @@ from lipsync_service.names import (
     JOB_FLOW,
     PART_FLOWS,
     PROGRESS_ARTIFACT,
+    RESULT_ARTIFACT,
     JobStateName,
     rules_variable,
 )
+from lipsync_service.result_facts import ResultFacts
 from lipsync_service.settings import Settings, load_settings
 from lipsync_service.storage.address import AddressGuard, names_address
 from lipsync_service.tenants import require_tenant
@@ -190,6 +192,10 @@ class JobClient:
         shown = self._api.artifacts(job_id, PROGRESS_ARTIFACT) if ENCODE_TASK in stages else {}
         percent = shown.get(PROGRESS_ARTIFACT)
         return JobProgress(stages, None if percent is None else float(percent))
+
+    def facts(self, job_id: UUID) -> ResultFacts:
+        """What is known of the job's result; nothing before the job has told it."""
+        return ResultFacts.of_rows(self._api.artifacts(job_id, RESULT_ARTIFACT).get(RESULT_ARTIFACT, ()))
 
     def artifacts(self, job_id: UUID, key: str) -> list[Any]:
         """The artifacts of the job with this key: its own, then those of its parts on the GPU pool."""

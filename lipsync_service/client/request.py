@@ -168,6 +168,11 @@ class LipSyncRequest(BaseModel):
         "Minimum share synced",
         "Fail when a smaller share of the frames (0 to 1) gets synced; at 0, when none does.",
     )
+    min_score: float = _option(
+        "min_score",
+        "Minimum sync score",
+        "Fail, and deliver nothing, when the result's sync score (0 to 1) is lower. The service may ask for more.",
+    )
     strict: bool = Field(
         False,
         title="Strict",

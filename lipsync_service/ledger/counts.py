@@ -1,12 +1,13 @@
 """Counts that both the report and the metrics take from the ledger."""
 
 from collections import Counter
+from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, and_, case, func, literal_column, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from lipsync_service.ledger.rows import parted
 from lipsync_service.ledger.tables import FrameOutcome, Job
+from lipsync_service.result_facts import parted
 
 
 def jobs_by_error(connection: Connection, *conditions: ColumnElement[bool]) -> tuple[tuple[str, int], ...]:
@@ -43,6 +44,54 @@ def _jobs_by_part(
         for kind in {part.partition(" from ")[0] for part in parted(told or "")}:
             found[kind] += count
     return tuple(sorted(found.items(), key=lambda entry: (-entry[1], entry[0])))
+
+
+def jobs_by_signature(connection: Connection, *conditions: ColumnElement[bool]) -> tuple[tuple[str, int], ...]:
+    """`signed`, `unsigned` as was asked for, or the code of what went wrong, with the number of jobs, most first."""
+    kind = case((Job.signer.is_not(None), "signed"), else_=func.coalesce(Job.signing_error, "unsigned")).label("kind")
+    query = select(kind, func.count()).where(Job.provenance.is_not(None), *conditions).group_by(literal_column("kind"))
+    counts = [(told, count) for told, count in connection.execute(query)]
+    return tuple(sorted(counts, key=lambda entry: (-entry[1], entry[0])))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelScores:
+    """The sync scores of the results of one model."""
+
+    model: str  # name and version
+    jobs: int  # that have a score
+    median: float  # 0..1
+    lowest: float
+    low: int  # jobs below the bound that their results were held to, delivered or not
+
+
+def scores_by_model(connection: Connection, *conditions: ColumnElement[bool]) -> tuple[ModelScores, ...]:
+    """The scores of each model, in the order of their names: those of two models may be on two scales."""
+    model = func.coalesce(Job.model, "").label("model")
+    ranked = (
+        select(
+            model,
+            Job.sync_score,
+            Job.score_verdict,
+            (2 * func.row_number().over(partition_by=model, order_by=Job.sync_score)).label("twice_rank"),
+            func.count().over(partition_by=model).label("jobs"),
+        )
+        .where(Job.sync_score.is_not(None), *conditions)
+        .subquery()
+    )
+    is_middle = ranked.c.twice_rank.between(ranked.c.jobs, ranked.c.jobs + 2)  # one row, or the two around the middle
+    query = (
+        select(
+            ranked.c.model,
+            func.count(),
+            func.avg(case((is_middle, ranked.c.sync_score))),
+            func.min(ranked.c.sync_score),
+            func.sum(case((ranked.c.score_verdict.in_(("low", "refused")), 1), else_=0)),
+        )
+        .group_by(ranked.c.model)
+        .order_by(ranked.c.model)
+    )
+    return tuple(ModelScores(*row) for row in connection.execute(query))
 
 
 def frames_by_outcome(connection: Connection, *conditions: ColumnElement[bool]) -> tuple[tuple[str, int], ...]:

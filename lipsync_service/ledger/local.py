@@ -13,7 +13,8 @@ from alembic.util.exc import CommandError
 from lipsync_core.report import JobReport
 from lipsync_service.ledger.database import parse_url, upgrade
 from lipsync_service.ledger.ledger import Ledger
-from lipsync_service.ledger.rows import JobAttempt, JobRow, JobState, frame_rows, joined, stage_rows, state_after
+from lipsync_service.ledger.rows import JobAttempt, JobRow, JobState, frame_rows, stage_rows, state_after
+from lipsync_service.result_facts import joined
 
 POOL = "local"
 _log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ def record_failure(failure: BaseException, video: Path, audio: Path, where: Loca
 def _job_row(report: JobReport, attempt: JobAttempt) -> JobRow:
     now = datetime.now(UTC)
     started = now - timedelta(seconds=report.wall_s)
-    return JobRow(
+    row = JobRow(
         attempt.job_id,
         attempt.number,
         JobState.COMPLETED,
@@ -90,8 +91,6 @@ def _job_row(report: JobReport, attempt: JobAttempt) -> JobRow:
         encoder=report.encoder,
         changes=joined(report.changes),
         dropped=joined(report.dropped),
-        provenance=report.provenance.account,
-        score=report.scoring.account,
         version=importlib.metadata.version("lipsync"),
         track_was_cached=report.track_was_cached,
         created_at=started,
@@ -105,6 +104,7 @@ def _job_row(report: JobReport, attempt: JobAttempt) -> JobRow:
         host=attempt.host_name,
         pool=attempt.pool,
     )
+    return row.with_score(report.scoring).with_provenance(report.provenance)
 
 
 def _opened(where: LocalLedger) -> Ledger:

@@ -12,8 +12,10 @@ from pydantic import Field, TypeAdapter
 
 from lipsync_core.clock import StageTiming
 from lipsync_core.errors import LipSyncError
-from lipsync_core.report import FrameCounts, Outcome
+from lipsync_core.report import FrameCounts, Outcome, Provenance
+from lipsync_core.score_figures import JudgedBy, Scoring
 from lipsync_core.serving_counts import ServingCounts
+from lipsync_service.result_facts import ResultFacts, ScoreVerdict, score_account
 
 
 class JobState(StrEnum):
@@ -73,7 +75,16 @@ class JobRow:
     dropped: str | None = None  # what the video's file holds and the result does not: `joined`
     provenance: str | None = None  # who has signed the result, or why nobody has
     warnings: str | None = None  # codes of the preflight: `joined`; "" where it has none
-    score: str | None = None  # the sync score of the result, or why it has none
+    score: str | None = None  # the sync score of the result in one line, or why it has none
+    sync_score: float | None = None  # this field and those below: as in `ResultFacts`
+    score_judged_by: JudgedBy | None = None
+    score_offset_ms: int | None = None
+    score_verdict: ScoreVerdict | None = None
+    worst_start_s: float | None = None
+    worst_first_frame: int | None = None
+    worst_last_frame: int | None = None
+    signer: str | None = None
+    signing_error: str | None = None
     version: str | None = None  # of this product
     track_was_cached: bool | None = None
     created_at: datetime | None = None
@@ -88,8 +99,37 @@ class JobRow:
     pool: str | None = None
     table: Literal["jobs"] = "jobs"
 
+    @property
+    def facts(self) -> ResultFacts:
+        """What is known of the result."""
+        return ResultFacts(**{field.name: getattr(self, field.name) for field in fields(ResultFacts)})
 
-_BETWEEN = "; "
+    def with_score(self, scoring: Scoring, verdict: ScoreVerdict | None = None) -> "JobRow":
+        """The row with the sync score of the result, or with the reason why it has none."""
+        score = scoring.score
+        worst = score.worst if score else None
+        return replace(
+            self,
+            score=score_account(scoring, verdict),
+            sync_score=score.score if score else None,
+            score_judged_by=score.judged_by if score else None,
+            score_offset_ms=score.offset_ms if score else None,
+            score_verdict=verdict,
+            worst_start_s=worst.start_s if worst else None,
+            worst_first_frame=worst.first_frame if worst else None,
+            worst_last_frame=worst.last_frame if worst else None,
+        )
+
+    def with_provenance(self, provenance: Provenance) -> "JobRow":
+        """The row with who has signed the result, or why nobody has."""
+        return replace(
+            self,
+            provenance=provenance.account,
+            signer=provenance.signer or None,
+            signing_error=provenance.error.code if provenance.error else None,
+        )
+
+
 _VERDICT = ("attempt", "state", "error_code", "finished_at")
 _RANKS = {JobState.ACCEPTED: 0, JobState.RUNNING: 1, JobState.COMPLETED: 2, JobState.FAILED: 2, JobState.CANCELLED: 2}
 
@@ -147,16 +187,6 @@ class FrameRow:
 
 Row = KeyRow | JobRow | StageRow | FrameRow
 _LINES: TypeAdapter[Row] = TypeAdapter(Annotated[Row, Field(discriminator="table")])
-
-
-def joined(texts: Sequence[str]) -> str:
-    """Several texts as the ledger keeps them in one column."""
-    return _BETWEEN.join(texts)
-
-
-def parted(text: str) -> list[str]:
-    """The texts of `joined`."""
-    return text.split(_BETWEEN) if text else []
 
 
 def row_to_line(row: Row) -> bytes:

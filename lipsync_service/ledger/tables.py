@@ -86,7 +86,16 @@ class Job(Base):
     dropped: Mapped[str | None] = mapped_column(Text)  # what the video's file holds and the result does not
     provenance: Mapped[str | None] = mapped_column(Text)  # who has signed the result, or why nobody has
     warnings: Mapped[str | None] = mapped_column(Text)  # codes of the preflight, "; " between them; "": none
-    score: Mapped[str | None] = mapped_column(Text)  # the sync score of the result, or why it has none
+    score: Mapped[str | None] = mapped_column(Text)  # the sync score of the result in one line, or why it has none
+    sync_score: Mapped[float | None]  # 0..1
+    score_judged_by: Mapped[str | None] = mapped_column(String(16))  # asked, heard
+    score_offset_ms: Mapped[int | None]  # above 0 the mouth is late
+    score_verdict: Mapped[str | None] = mapped_column(String(16))  # passed, low, refused
+    worst_start_s: Mapped[float | None]  # the second in which the mouth is furthest from what was wanted
+    worst_first_frame: Mapped[int | None]
+    worst_last_frame: Mapped[int | None]
+    signer: Mapped[str | None] = mapped_column(Text)
+    signing_error: Mapped[str | None] = mapped_column(String(64))
     version: Mapped[str | None] = mapped_column(String(64))  # of this product
     track_was_cached: Mapped[bool | None]
     created_at: Mapped[datetime | None] = mapped_column(index=True)

@@ -10,7 +10,15 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, literal_column, or_, select
 
-from lipsync_service.ledger.counts import frames_by_outcome, jobs_by_change, jobs_by_error, jobs_by_warning
+from lipsync_service.ledger.counts import (
+    ModelScores,
+    frames_by_outcome,
+    jobs_by_change,
+    jobs_by_error,
+    jobs_by_signature,
+    jobs_by_warning,
+    scores_by_model,
+)
 from lipsync_service.ledger.database import reading_known
 from lipsync_service.ledger.tables import Job, StageTiming
 
@@ -83,6 +91,8 @@ class TimingBreakdown:
     outcomes: tuple[tuple[str, int], ...]  # output frames by outcome
     changes: tuple[tuple[str, int], ...]  # kinds of changes to every picture, with their jobs, most frequent first
     warnings: tuple[tuple[str, int], ...]  # codes of the preflight, with their jobs, most frequent first
+    signatures: tuple[tuple[str, int], ...]  # signed, unsigned, or a code, with their jobs, most frequent first
+    scores: tuple[ModelScores, ...]  # of each model
     lines: tuple[StageLine, ...]
     bucket_s: int  # width of a bucket
     buckets: tuple[Bucket, ...]  # in time, none without a job
@@ -120,6 +130,8 @@ def _read(connection: Connection, wanted: ReportFilter) -> TimingBreakdown:
         outcomes=frames_by_outcome(connection, *of_job),
         changes=jobs_by_change(connection, *of_job),
         warnings=jobs_by_warning(connection, *of_job),
+        signatures=jobs_by_signature(connection, *of_job),
+        scores=scores_by_model(connection, *of_job),
         lines=_lines(connection, wanted),
         bucket_s=width_s,
         buckets=_buckets(connection, wanted, _bucket_starts(first, last, width_s), width_s),

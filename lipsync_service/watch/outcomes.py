@@ -11,7 +11,8 @@ from lipsync_service.callbacks.sender import JobOutcome
 from lipsync_service.client.prefect_api import FlowRun
 from lipsync_service.client.run_states import RunState, retry_command
 from lipsync_service.errors import JobCancelledError, JobCrashedError, PoisonJobError
-from lipsync_service.ledger.rows import JobState
+from lipsync_service.ledger.rows import JobRow, JobState
+from lipsync_service.result_facts import NO_FACTS, ResultFacts
 from lipsync_service.storage.storage import shown_url
 
 #: After this many crashes at work a job is not started again: it may be what kills its worker.
@@ -94,6 +95,11 @@ def labels(run: FlowRun) -> dict[str, str]:
     if not isinstance(found, Mapping):
         return {}
     return {name: value for name, value in found.items() if isinstance(name, str) and isinstance(value, str)}
+
+
+def facts_of(row: JobRow | None, outcome: JobOutcome) -> ResultFacts:
+    """What the attempt has recorded of its result; nothing where the ledger has no row of it, or of a later one."""
+    return row.facts if row is not None and row.attempt == outcome.attempt else NO_FACTS
 
 
 def _request(run: FlowRun) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ from lipsync_service.ledger.rows import JobRow
 from lipsync_service.names import JOB_FLOW
 from lipsync_service.settings import Settings
 from lipsync_service.watch.looks import Looks
-from lipsync_service.watch.outcomes import callback_url, crashes_of, job_outcomes, labels, output_shown
+from lipsync_service.watch.outcomes import callback_url, crashes_of, facts_of, job_outcomes, labels, output_shown
 from lipsync_service.watch.recovery import SILENCE_LIMIT, Recovery
 from lipsync_service.watch.run_secrets import opened_callback_url, seal_parameters
 from lipsync_service.watch.service_api import WatchedApi
@@ -191,7 +191,8 @@ class Watcher:
         outcomes = [each for each in job_outcomes(run, self._api.history(run.id)) if each.event_id == delivery.event_id]
         if url is None or not outcomes:
             return None
-        return Letter(delivery.event_id, url, callback_body(outcomes[0], output_shown(run), labels(run)))
+        facts = facts_of(self._ledger.job(run.id), outcomes[0])
+        return Letter(delivery.event_id, url, callback_body(outcomes[0], output_shown(run), labels(run), facts))
 
     def _leads(self) -> bool:
         now = _now()

@@ -18,6 +18,7 @@ from lipsync_core.options import JobOptions
 from lipsync_core.pipeline import lip_sync
 from lipsync_core.provenance.verification import verification_of
 from lipsync_core.workspace import Workspace
+from lipsync_service.result_facts import ResultFacts
 from tests.encoder_stand_ins import nvenc_works
 from tests.jobs import assert_equal_frames
 
@@ -53,6 +54,9 @@ def test_a_job_over_rest_gives_the_frames_of_the_command_line(
     [(provenance, score)] = service.ledger(query, run["id"])
     assert provenance == f"signed by {found.signer}"
     assert "by its own curves, offset" in score
+    facts = ResultFacts.of_rows(service.artifacts(run["id"])["result"]["data"])
+    assert (facts.score, facts.signer, facts.warnings) == (score, found.signer, "")
+    assert facts.sync_score is not None and facts.worst_last_frame is not None
 
 
 def test_a_job_that_asks_for_no_signature_gets_none_and_the_ledger_says_so(

@@ -16,6 +16,7 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from infra.local.layout import BUCKET
 from lipsync_service.deploy.automation import NAME, drop_automation
 from lipsync_service.settings import Settings
 from lipsync_service.watch.recovery import SILENCE_LIMIT, Recovery
@@ -167,6 +168,30 @@ def test_a_job_that_completes_tells_its_caller_soon(
     assert said["output"] == request["output"].partition("?")[0]
     assert "Signature" in request["output"] and "Signature" not in told.body.decode()
     assert "sesame" not in watcher.printed()
+    assert (said["warnings"], said["score"]["verdict"], said["provenance"]["error"]) == ([], None, None)
+    assert 0 < said["score"]["score"] <= 1 and said["provenance"]["signer"]
+
+
+def test_a_caller_who_asked_for_more_is_told_the_figures_of_the_result_that_was_refused(
+    service: "Service", face: Path, speech: Path, watcher: OwnWatcher, receiver: Receiver
+) -> None:
+    request = {
+        "video": service.put(face, "inputs/refused.mp4"),
+        "audio": service.put(speech, "inputs/refused.wav"),
+        "output": "s3://lipsync/outputs/refused.mp4",
+        "callback_url": receiver.url(),
+        "min_score": 1.0,
+    }
+    run = service.run(request)
+    [told] = told_of(receiver, run["id"])
+    said = told.event
+    assert (said["event"], said["error"]["code"]) == ("job.failed", "QUALITY_LOW")
+    assert said["score"]["verdict"] == "refused" and 0 < said["score"]["score"] < 1
+    assert said["score"]["worst"]["first_frame"] < said["score"]["worst"]["last_frame"]
+    assert f"sync score {said['score']['account'].removeprefix('low: ')}" in said["error"]["message"]
+    assert said["provenance"] is None
+    stored = service.s3.list_objects_v2(Bucket=BUCKET, Prefix="outputs/refused.mp4")
+    assert stored["KeyCount"] == 0
 
 
 def test_a_callback_outlives_its_watcher_and_keeps_its_id(

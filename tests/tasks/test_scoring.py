@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lipsync_core.errors import QualityError
+from lipsync_core.errors import ModelMissingError, QualityError
 from lipsync_core.generators.contract import Painted
 from lipsync_core.models.store import ModelStore
 from lipsync_core.options import JobOptions
@@ -55,17 +55,28 @@ def test_a_result_is_judged_as_the_operator_has_decided(
         verdict = score_result(good, settings(quality="fail"), meter)
         assert verdict is not None and verdict.scoring.score is not None
         assert verdict.scoring.score.score >= 0.8
-        assert not verdict.is_flagged
+        assert verdict.name == "passed"
         assert meter.items == verdict.scoring.score.frames > 20
         verdict.require_delivery()
         faulty = with_fault(bad)
         rendered(faulty)
         told = {name: score_result(faulty, settings(quality=name), StageMeter()) for name in POLICIES}
-        assert {name: verdict is not None and verdict.is_flagged for name, verdict in told.items()} == POLICIES
+        assert {name: verdict and verdict.name for name, verdict in told.items()} == POLICIES
         failing = told["fail"]
         assert failing is not None and failing.account.startswith("low: 0.")
         with pytest.raises(QualityError, match="does not follow the sound"):
             failing.require_delivery()
+        asking = replace(good, job=replace(job, options=replace(OPTIONS, min_score=1.0)))
+        for name in POLICIES:
+            refused = score_result(asking, settings(quality=name), StageMeter())
+            assert refused is not None and refused.name == "refused"
+            with pytest.raises(QualityError) as error:
+                refused.require_delivery()
+            assert error.value.remedy.endswith("or ask for less than min_score 1")
+        lenient = replace(faulty, job=replace(job, options=replace(OPTIONS, min_score=0.01)))
+        loosened = score_result(lenient, settings(quality="fail"), StageMeter())
+        assert loosened is not None and loosened.name == "refused" and loosened.error is not None
+        assert "min_score" not in loosened.error.remedy
         assert score_result(replace(good, is_kept=True), settings(), meter) is None
         assert meter.was_cached
         unseen = score_result(replace(good, meter=None), settings(quality="fail"), StageMeter())
@@ -73,7 +84,26 @@ def test_a_result_is_judged_as_the_operator_has_decided(
         unseen.require_delivery()
 
 
-POLICIES = {"deliver": False, "deliver-and-flag": True, "fail": True}
+POLICIES = {"deliver": None, "deliver-and-flag": "low", "fail": "refused"}
+
+
+def test_a_job_that_asks_for_a_score_fails_when_its_worker_cannot_measure(
+    face_clip: Path, speech_wav: Path, model_store: ModelStore, settings: MakeSettings, tmp_path: Path
+) -> None:
+    """One that does not ask is rendered without a score."""
+    service = Service(tmp_path, model_store.root, settings)
+    video, audio = (tmp_path / path.name for path in (face_clip, speech_wav))
+    for path, source in ((video, face_clip), (audio, speech_wav)):
+        path.write_bytes(source.read_bytes())
+    inferred = service.infer(OPTIONS, video, audio)
+    with service.machine("cpu", OPTIONS, is_inferring=True) as job:
+        inputs = fetched(job, video, audio)
+        bare = replace(job, models=ModelStore(tmp_path / "none"))
+        asking = replace(bare, options=replace(OPTIONS, min_score=0.5))
+        render = open_render(bare, inputs, inferred, encoder_for(job, inputs), uuid4(), ".mp4")
+        assert render.meter is None
+        with pytest.raises(ModelMissingError, match="mediapipe-face"):
+            open_render(asking, inputs, inferred, encoder_for(job, inputs), uuid4(), ".mp4")
 
 
 def test_the_mouths_of_a_segment_travel_with_its_facts() -> None:

@@ -15,7 +15,9 @@ from lipsync_service.client.prefect_api import FlowRun, TaskRun
 from lipsync_service.client.run_states import RunState
 from lipsync_service.ledger.rows import JobRow, JobState
 from lipsync_service.names import DUPLICATE
+from lipsync_service.result_facts import NO_FACTS
 from tasks.handover import duplicate_state
+from tests.service.test_result_facts import JUDGED
 from tests.text_tables import cells
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -72,15 +74,17 @@ def test_a_job_that_did_nothing_names_the_one_that_does_it() -> None:
 
 def test_a_request_that_this_version_does_not_know_is_none() -> None:
     assert job("COMPLETED", colour="red").request is None
-    assert "none that this version knows" in render_details(JobDetails(job("COMPLETED", colour="red"), [], []))
+    assert "none that this version knows" in render_details(
+        JobDetails(job("COMPLETED", colour="red"), [], [], NO_FACTS)
+    )
 
 
 def test_a_job_shows_its_options_also_those_without_a_value() -> None:
-    plain = " ".join(render_details(JobDetails(job("RUNNING"), [], [])).split())
+    plain = " ".join(render_details(JobDetails(job("RUNNING"), [], [], NO_FACTS)).split())
     assert "face largest" in plain and "fps the source's" in plain and "max_size level 5.2's" in plain
     assert "video_track the file's own choice, audio_track the file's own choice" in plain
     chosen = job("RUNNING", audio_track="de", max_size="640x360", keep_depth=True, fps="25")
-    told = " ".join(render_details(JobDetails(chosen, [], [])).split())
+    told = " ".join(render_details(JobDetails(chosen, [], [], NO_FACTS)).split())
     assert "keep_depth on" in told and "max_size 640x360" in told and "fps 25" in told and "audio_track de" in told
 
 
@@ -96,7 +100,7 @@ def test_details_tell_tasks_and_timings() -> None:
     tasks = [TaskRun("track", "Cached", START, 0.25), TaskRun("encode", "Running", START, 0.0)]
     timings = [{"stage": "encode", "wall s": 1.5, "CPU s": 1.0, "items": 25, "note": ""}]
     model = {"part": "model", "chosen": "viseme/1", "reason": "asked for"}
-    details = JobDetails(job("COMPLETED", crf=18), tasks, timings, model)
+    details = JobDetails(job("COMPLETED", crf=18), tasks, timings, JUDGED.facts, model)
     text = render_details(details)
     rows = cells(text)
     assert ["state", "completed, attempt 1"] in rows
@@ -105,12 +109,14 @@ def test_details_tell_tasks_and_timings() -> None:
     assert ["encode", "1.50", "1.00", "25"] in rows
     assert ["pool", "lipsync-cpu"] in rows
     assert ["model", "viseme/1, asked for"] in rows
+    assert ["warnings", "FACE_SMALL, TOO_DARK"] in rows
+    assert {name: details_fields(details)[name] for name in JUDGED.facts.as_json()} == JUDGED.facts.as_json()
     assert {"pool": "lipsync-cpu", "model": "viseme/1"}.items() <= details_fields(details).items()
     assert max(map(len, text.splitlines())) <= 80
 
 
 def test_details_of_a_job_that_has_not_chosen_its_model_show_none() -> None:
-    details = JobDetails(job("SCHEDULED"), [], [])
+    details = JobDetails(job("SCHEDULED"), [], [], NO_FACTS)
     assert details_fields(details)["model"] is None
     assert not [row for row in cells(render_details(details)) if row[0] == "model"]
 

@@ -21,10 +21,11 @@ from tests.servers import starts_servers
 
 # isort: split
 pytest.importorskip("pydantic_settings", reason="the ledger needs the extra 'service'")
-from lipsync_core.report import FrameCounts
+from lipsync_core.report import FrameCounts, Provenance
 from lipsync_service.ledger.database import upgrade
 from lipsync_service.ledger.ledger import Ledger
-from lipsync_service.ledger.rows import JobAttempt, JobRow, JobState, Row, StageRow, frame_rows, joined
+from lipsync_service.ledger.rows import JobAttempt, JobRow, JobState, Row, StageRow, frame_rows
+from lipsync_service.result_facts import joined
 from tests.cli.conftest import RunLipSync
 from tests.cli.test_ledger import gone
 
@@ -39,7 +40,10 @@ def rows() -> list[Row]:
         ended = START + timedelta(days=index)
         changes = joined(("deinterlaced", "10 to 8 bits", "4:2:2 to 4:2:0", "mirrored", "turned")) if index else ""
         job = JobRow(uuid4(), 1, JobState.COMPLETED, model="viseme/1", pool="cpu", finished_at=ended, changes=changes)
-        job = replace(job, warnings=joined(("FACE_SMALL", "TOO_DARK")[:index]))
+        job = replace(job, warnings=joined(("FACE_SMALL", "TOO_DARK")[:index]), sync_score=0.9 - 0.1 * index)
+        job = replace(
+            job.with_provenance(Provenance("Studio" if index else "")), score_verdict="low" if index > 2 else None
+        )
         track = StageRow(job.job_id, 1, "track", 0.5, 0.5, ended, was_cached=index > 1, pool="gpu")
         encode = StageRow(job.job_id, 1, "encode", 1.0 + index, 1.0, ended, items=280, pool="cpu")
         mux = StageRow(job.job_id, 1, "mux", 0.25, 0.1, ended, part_of="encode", pool="cpu")
@@ -77,6 +81,8 @@ def test_the_text_holds_the_figures_of_the_ledger(report: RunLipSync, ledger_url
     told = "pictures: 10 to 8 bits (3), 4:2:2 to 4:2:0 (3), deinterlaced (3), mirrored (3), turned (3)"
     assert told in " ".join(done.stdout.split())
     assert "preflight: FACE_SMALL (3), TOO_DARK (2)" in done.stdout
+    assert "signatures: signed (3), unsigned (1)" in done.stdout
+    assert "sync scores of viseme/1: median 0.75, lowest 0.60, of 4 jobs, 1 too low" in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
 
 
@@ -95,6 +101,19 @@ def test_the_json_holds_the_same(report: RunLipSync, ledger_url: str) -> None:
 def test_the_json_counts_the_warnings_of_the_preflight(report: RunLipSync, ledger_url: str) -> None:
     fields = json.loads(report("--database", ledger_url, "--format", "json").stdout)
     assert fields["warnings"] == {"FACE_SMALL": 3, "TOO_DARK": 2}
+
+
+def test_the_json_tells_of_signatures_and_scores(report: RunLipSync, ledger_url: str) -> None:
+    fields = json.loads(report("--database", ledger_url, "--format", "json").stdout)
+    assert fields["signatures"] == {"signed": 3, "unsigned": 1}
+    [scores] = fields["scores"]
+    assert scores == {
+        "model": "viseme/1",
+        "jobs": 4,
+        "median": pytest.approx(0.75),
+        "lowest": pytest.approx(0.6),
+        "low": 1,
+    }
 
 
 def test_the_markdown_is_a_table_that_a_name_cannot_break(report: RunLipSync, ledger_url: str) -> None:

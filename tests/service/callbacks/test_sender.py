@@ -1,5 +1,6 @@
 """Callbacks on both databases: signed, tried again with the same id, given up after an hour, refused by the rules."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ from lipsync_service.errors import LedgerUnavailableError, ServiceDownError
 from lipsync_service.ledger.database import open_engine, upgrade
 from lipsync_service.ledger.rows import JobState
 from lipsync_service.ledger.tables import CallbackDelivery
+from lipsync_service.result_facts import ResultFacts
 
 NOW = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -124,6 +126,14 @@ def test_tries_go_on_for_an_hour_at_growing_distances() -> None:
     assert moments(1.0)[:3] == [6, 12, 24]
     for jitter in (0.0, 0.5, 1.0):
         assert 3600 - 720 <= sum(moments(jitter)) <= 3600
+
+
+def test_a_callback_carries_what_is_known_of_the_result() -> None:
+    facts = ResultFacts(warnings="FACE_SMALL", score="0.94 by its own curves", sync_score=0.94, signer="Studio")
+    told, untold = (json.loads(callback_body(an_end(), None, {}, *given)) for given in ((facts,), ()))
+    assert {name: told[name] for name in facts.as_json()} == facts.as_json()
+    assert told["score"]["score"] == 0.94
+    assert (untold["warnings"], untold["score"], untold["provenance"]) == (None, None, None)
 
 
 def test_a_callback_arrives_signed_and_is_tried_again_with_the_same_id(

@@ -1,5 +1,6 @@
 """The costs of a job from rows of a real ledger."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -38,16 +39,18 @@ def job_rows(
     is_cached: bool = False,
     provider: str = "cpu",
     gpu_pool: str = GPU_POOL,
+    clip_s: float = 10.0,
+    stages: Sequence[tuple[str, str, float, float, float]] = STAGES,
 ) -> list[Row]:
     """One completed job of 10 s, all of whose times are `slower` times as long."""
     ended = START + timedelta(seconds=12.0 * slower)
     job = JobRow(
         uuid4(), attempt, JobState.COMPLETED, model="viseme/1", pool=pool, created_at=START, started_at=START,
-        finished_at=ended, duration_s=10.0, cpu_s=13.0,
+        finished_at=ended, duration_s=clip_s, cpu_s=13.0,
     )  # fmt: skip
     rows: list[Row] = [job]
     pools = {CPU_POOL: CPU_POOL, GPU_POOL: gpu_pool}
-    for stage, on_pool, begin, end, cpu_s in STAGES:
+    for stage, on_pool, begin, end, cpu_s in stages:
         at = START + timedelta(seconds=end * slower)
         rows.append(
             StageRow(
@@ -122,6 +125,19 @@ def test_the_crash_rate_is_the_share_of_the_attempts_that_another_followed(tmp_p
     costs = costs_of(tmp_path, *(job_rows() for _ in range(3)), job_rows(attempt=3))
     assert costs is not None
     assert costs.footprint.crash_rate == pytest.approx(2 / 6)
+
+
+def test_the_preflight_and_the_signature_cost_as_much_for_a_longer_clip_and_the_score_more(tmp_path: Path) -> None:
+    """They are steps of their own."""
+    ends = (("score", CPU_POOL, 11.0, 11.1, 0.1), ("sign", CPU_POOL, 11.1, 11.2, 0.05))
+    stages = (STAGES[0], STAGES[1], ("check", CPU_POOL, 2.0, 3.0, 0.9), *STAGES[3:], *ends)
+    rows = [job_rows(gpu_pool=CPU_POOL, clip_s=clip_s, stages=stages) for clip_s in (5.0, 10.0, 15.0)]
+    costs = costs_of(tmp_path, *rows)
+    assert costs is not None
+    longer = steps_of(costs.for_clip(10 * costs.clip_s))
+    assert list(longer) == ["start", "fetch", "check", "render", "score", "sign", "between stages", "end"]
+    assert [longer[name].cpu_s for name in ("check", "sign")] == pytest.approx([0.9, 0.05])
+    assert longer["score"].cpu_s == pytest.approx(10 * steps_of(costs)["score"].cpu_s)
 
 
 def test_reading_fails_when_there_is_no_ledger(tmp_path: Path) -> None:

@@ -90,6 +90,17 @@ def test_memory_limits_the_runs_of_a_machine() -> None:
         fleets(Demand(10, 10.0), replace(COSTS, footprint=Footprint(run_bytes=20e9)), PRICES)
 
 
+@pytest.mark.parametrize("model", ["viseme", "wav2lip"])
+def test_the_reference_knows_what_it_costs_to_check_to_score_and_to_sign(model: str) -> None:
+    costs = reference_costs(model)
+    names = [step.name for step in costs.steps]
+    assert names[names.index("fetch") + 1] == "check"
+    assert names[names.index("render") + 1 : names.index("upload")] == ["score", "sign"]
+    steps = {step.name: step for step in costs.steps}
+    assert [steps[name].grows for name in ("check", "score", "sign")] == [False, True, False]
+    assert 0 < steps["sign"].cpu_s < steps["score"].cpu_s < steps["check"].cpu_s < steps["render"].cpu_s
+
+
 def test_without_a_network_no_gpu_is_bought_and_one_machine_serves_a_few_jobs() -> None:
     viseme = reference_costs("viseme")
     few, many = (plan(Demand(jobs, 10.0), viseme, bundled_prices()) for jobs in (20, 20_000))

@@ -34,6 +34,8 @@ def test_a_request_with_files_alone_has_the_options_of_the_command_line() -> Non
         ("face", -1),
         ("expression", 1.6),
         ("min_synced", 1.1),
+        ("min_score", 1.1),
+        ("min_score", -0.1),
         ("priority", "urgent"),
         ("pix_fmt", "rgb24"),
         ("keep_depth", "perhaps"),
@@ -99,6 +101,7 @@ def test_every_option_of_a_request_reaches_the_job() -> None:
         "audio_track": "de",
         "provenance": False,
         "min_synced": 0.25,
+        "min_score": 0.9,
     }
     shared = {field.name for field in fields(JobOptions)} & set(LipSyncRequest.model_fields)
     assert set(chosen) == shared

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -93,6 +94,26 @@ def test_upgrading_again_keeps_what_is_there(empty_url: str) -> None:
     upgrade(empty_url)
     with open_engine(empty_url).connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM jobs").scalar_one() == 1
+
+
+def test_signers_of_earlier_releases_are_taken_from_the_line_that_names_them(empty_url: str) -> None:
+    lines = {
+        "signed by Studio, signer": ("Studio, signer", None),
+        "signed by Studio; the video's own credentials: altered": ("Studio", None),
+        "not signed: SIGNING_FAILED: the token is locked": (None, "SIGNING_FAILED"),
+        "not signed, as was asked for": (None, None),
+    }
+    upgrade(empty_url, "0008")
+    with open_engine(empty_url).begin() as connection:
+        insert = sqlalchemy.text(
+            "INSERT INTO jobs (id, attempt, state, provenance) VALUES (:id, 1, 'completed', :line)"
+        )
+        for line in lines:
+            connection.execute(insert, {"id": uuid4().hex, "line": line})
+    upgrade(empty_url)
+    with open_engine(empty_url).connect() as connection:
+        found = connection.exec_driver_sql("SELECT provenance, signer, signing_error FROM jobs").all()
+    assert {line: (signer, error) for line, signer, error in found} == lines
 
 
 def test_several_may_upgrade_at_once(empty_url: str) -> None:

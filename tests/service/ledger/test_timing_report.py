@@ -1,6 +1,7 @@
 """The timing report against the same figures computed by numpy, on both databases."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -11,7 +12,8 @@ import pytest
 from tests.ledger_databases import KINDS, fresh_database, outage  # skips all below where the extra is missing
 
 # isort: split
-from lipsync_core.report import FrameCounts
+from lipsync_core.errors import SigningError
+from lipsync_core.report import FrameCounts, Provenance
 from lipsync_service.errors import LedgerUnavailableError
 from lipsync_service.ledger.database import open_engine, reading, upgrade
 from lipsync_service.ledger.ledger import Ledger
@@ -26,6 +28,8 @@ CHANGES = (
     "scaled from 4000x2250 to 1280x720; mirrored",
     "10 to 8 bits",
 )
+SIGNATURES = (Provenance("Studio"), Provenance(), Provenance(error=SigningError("the token is locked", "unlock it")))
+SCORES = tuple(1 - index / 40 for index in range(JOBS))
 CACHED = 5  # jobs whose track was there already
 
 
@@ -64,7 +68,8 @@ def rows_of_a_day(seconds: dict[str, np.ndarray]) -> list[Row]:
         changes = CHANGES[index] if index < len(CHANGES) else ""
         job = JobRow(
             uuid4(), 1, JobState.COMPLETED, model=model, pool="cpu", finished_at=ended, changes=changes, dropped=""
-        )
+        ).with_provenance(SIGNATURES[index % len(SIGNATURES)])
+        job = replace(job, sync_score=SCORES[index], score_verdict="low" if SCORES[index] < 0.75 else "passed")
         rows = [
             StageRow(
                 job.job_id,
@@ -122,6 +127,16 @@ def test_jobs_errors_and_frames_are_counted(filled: str) -> None:
     )
     assert report.changes == (("10 to 8 bits", 3), ("scaled", 2), ("deinterlaced", 1), ("mirrored", 1))
     assert (report.first, report.last) == (START, START + timedelta(hours=JOBS - 1))
+
+
+def test_signatures_are_counted_and_scores_are_told_by_model(filled: str) -> None:
+    report = timing_breakdown(filled, ReportFilter())
+    assert report.signatures == (("signed", 8), ("unsigned", 8), ("SIGNING_FAILED", 7))
+    wav2lip, viseme = (np.array(SCORES[:2]), np.array(SCORES[2:]))
+    told = {scores.model: (scores.jobs, scores.median, scores.lowest, scores.low) for scores in report.scores}
+    assert told["viseme/1"] == pytest.approx((JOBS - 2, np.median(viseme), viseme.min(), (viseme < 0.75).sum()))
+    assert told["wav2lip/1"] == pytest.approx((2, wav2lip.mean(), wav2lip.min(), 0))
+    assert list(told) == ["viseme/1", "wav2lip/1"]
 
 
 def test_a_period_holds_its_start_and_not_its_end(filled: str, seconds: dict[str, np.ndarray]) -> None:

@@ -1,5 +1,6 @@
 """Which crashes count: a job that is what kills its worker ends for good, and one that was only unlucky goes on."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,8 +11,9 @@ pytest.importorskip("prefect", reason="the extra service is not installed")
 
 from lipsync_service.client.prefect_api import FlowRun
 from lipsync_service.client.run_states import RunState
-from lipsync_service.ledger.rows import JobState
-from lipsync_service.watch.outcomes import Crashes, crashes_of, job_outcomes
+from lipsync_service.ledger.rows import JobRow, JobState
+from lipsync_service.result_facts import NO_FACTS
+from lipsync_service.watch.outcomes import Crashes, crashes_of, facts_of, job_outcomes
 from lipsync_service.watch.recovery import Recovery
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -95,3 +97,11 @@ def test_a_job_that_was_given_up_is_told_of_once() -> None:
     past = [*history(*_CRASH, *_CRASH, *_CRASH[:3]), failed]
     [outcome] = job_outcomes(run_in(failed), past)
     assert (outcome.attempt, outcome.state, outcome.error_code) == (3, JobState.FAILED, "POISON")
+
+
+def test_the_facts_of_another_attempt_are_not_told() -> None:
+    failed = RunState("FAILED", "Failed", "QUALITY_LOW: the mouth does not follow the sound", _START)
+    [outcome] = job_outcomes(run_in(failed), [*history("RUNNING"), failed])
+    row = JobRow(outcome.job_id, 1, JobState.FAILED, score="low: 0.2 by its own curves")
+    assert facts_of(row, outcome) == row.facts
+    assert facts_of(replace(row, attempt=2), outcome) == facts_of(None, outcome) == NO_FACTS
