@@ -7,10 +7,11 @@ from lipsync_core.audio.loudness import LevelMeter
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import ModelMissingError, QualityError
 from lipsync_core.listening import speech_of
-from lipsync_core.movie_scorer import TOO_SHORT, Expected, expected_by_hearing, expected_of_edits, too_low
+from lipsync_core.movie_scorer import TOO_SHORT, Expected, expected_by_hearing, expected_of_edits, refusal_of
 from lipsync_core.score.agreement import FEWEST
 from lipsync_core.score.loudness import loud_motion
-from lipsync_core.score.motion import Motion, SeenMouths
+from lipsync_core.score.motion import Motion
+from lipsync_core.score.seen import Seen
 from lipsync_core.score_figures import Scoring
 from lipsync_service.settings import Settings
 from tasks.edits import open_edits
@@ -39,7 +40,7 @@ class Verdict:
         """Refuse to deliver a result that the operator does not want delivered.
 
         Raises:
-            QualityError: its score is too low.
+            QualityError: its score is too low, or its pictures have a fault.
         """
         if self.error is not None:
             raise self.error
@@ -59,7 +60,7 @@ def score_result(render: RenderPass, settings: Settings, meter: StageMeter) -> V
     score = verdict.scoring.score
     meter.items, meter.note = score.frames if score else 0, verdict.account
     if verdict.is_flagged:
-        _log.warning("the sync score is lower than %g: %s", settings.min_score, verdict.account)
+        _log.warning("the result is not as good as min-score %g asks for: %s", settings.min_score, verdict.account)
     return verdict
 
 
@@ -72,7 +73,7 @@ def _scoring(render: RenderPass, clock: StageClock) -> Scoring:
         expected = _expected(render, clock)
     except ModelMissingError as error:
         return Scoring(reason=error.message)
-    return Scoring(expected.judged(SeenMouths.joined(render.seen)))
+    return expected.judged(Seen.joined(render.seen))
 
 
 def _expected(render: RenderPass, clock: StageClock) -> Expected:
@@ -90,8 +91,8 @@ def _loud(render: RenderPass, clock: StageClock) -> Motion:
 
 
 def _verdict(scoring: Scoring, settings: Settings) -> Verdict:
-    score = scoring.score
-    if score is None or settings.quality == "deliver" or score.score >= settings.min_score:
+    refusal = None if settings.quality == "deliver" else refusal_of(scoring, settings.min_score)
+    if refusal is None:
         return Verdict(scoring)
-    error = QualityError(too_low(score, settings.min_score).message, _REMEDY) if settings.quality == "fail" else None
+    error = QualityError(refusal.message, _REMEDY) if settings.quality == "fail" else None
     return Verdict(scoring, is_flagged=True, error=error)
