@@ -6,7 +6,8 @@ from typing import Literal
 #: By whom a movie is judged: the curves that were to be painted, or those that the sound lets expect.
 JudgedBy = Literal["asked", "heard"]
 
-#: The worst second of a good picture stays below these: `benchmarks/sync_score.py`, docs/score.md.
+#: The worst second of a good picture stays below these, of all faces that were measured by `benchmarks/sync_score.py`
+#: (docs/score.md); that of a step of 3 levels, and of a flicker of 1 to either side, does not.
 SEAM_LIMIT = 2.5  # levels of 255
 FLICKER_LIMIT = 1.0  # levels of 255
 HELD_LIMIT = 0.12  # share of the painted place
@@ -114,7 +115,7 @@ class PictureFigures:
         parts = [
             f"seam {seam.worst:.1f} levels from {seam.start_s:.1f} s",
             f"flicker {flicker.worst:.1f} from {flicker.start_s:.1f} s",
-            f"held {held.worst:.0%} from {held.start_s:.1f} s",
+            f"held {max(0.0, held.worst):.0%} from {held.start_s:.1f} s",
             *([f"mouth covered in {covered.share:.0%} from {covered.start_s:.1f} s"] if covered else []),
         ]
         verdict = f"faulty ({', '.join(self.faults)})" if self.faults else "good"

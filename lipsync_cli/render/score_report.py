@@ -78,7 +78,7 @@ def _picture_lines(pictures: PictureFigures) -> list[str]:
 
 
 def _measured(measure: PictureMeasure, unit: str) -> str:
-    return f"{measure.worst:.2f} {unit} from {measure.start_s:.1f} s (frame {measure.frame})"
+    return f"{max(0.0, measure.worst):.2f} {unit} from {measure.start_s:.1f} s (frame {measure.frame})"
 
 
 def _beside(own: float, foreign: float) -> str:
