@@ -90,10 +90,11 @@ def test_a_seam_fails_the_gate_and_is_told_without_one(
     face_clip: Path, speech_wav: Path, parts: JobParts, place: Workspace, tmp_path: Path
 ) -> None:
     faulty = replace(parts, rendering=replace(parts.rendering, blender=SteppedBlender()))
+    gated = replace(SHORT, end_s=Fraction(5, 2), min_score=0.1)
     with pytest.raises(QualityError, match=r"picture faulty \(seam\): seam [567]\.\d levels from"):
-        lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", SHORT, place, parts=faulty)
+        lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", gated, place, parts=faulty)
     assert not list(tmp_path.iterdir())
-    told = lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", replace(SHORT, min_score=0.0), place, parts=faulty)
+    told = lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", replace(gated, min_score=0.0), place, parts=faulty)
     assert told.scoring.pictures is not None and told.scoring.pictures.faults == ("seam",)
 
 
