@@ -40,7 +40,7 @@ _MEANINGS = {
     11: ("memory ran out", "a smaller picture or `--max-size` needs less"),
     12: ("a strict job or check was stopped by a warning of the preflight", ""),
     13: ("a result was not signed, or a file is not as it was signed", "a result that was not signed is whole"),
-    14: ("the result's sync score is lower than --min-score", "no output is written"),
+    14: ("the result's sync score is lower than --min-score, or its pictures have a fault", "no output is written"),
     75: ("a download failed, or a server is down; try again", ""),
     INTERRUPTED: ("stopped by Ctrl-C; nothing is left behind (143: by SIGTERM)", "129: by a closed terminal"),
     BROKEN_PIPE: ("", "the reader of standard output closed it; nothing is said"),

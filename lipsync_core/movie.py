@@ -26,15 +26,15 @@ from lipsync_core.media.soundtrack import check_soundtrack
 from lipsync_core.movie_pictures import MoviePictures, WrittenPictures
 from lipsync_core.options import JobOptions
 from lipsync_core.report import ProgressCallback
-from lipsync_core.score.motion import SeenMouths
+from lipsync_core.score.seen import Seen
 from lipsync_core.timeline import Timeline
 
 _logger = logging.getLogger(__name__)
 _PADDED_S = Fraction(1, 10)  # two blocks of AAC and a picture: a movie that differs by less is as long as the video
 
 
-#: Takes the mouths that were measured in a segment.
-AddSeen = Callable[[SeenMouths], None]
+#: Takes all that was measured in a segment.
+AddSeen = Callable[[Seen], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class MovieRequest:
     encoder: EncoderChoice
     labels: Mapping[str, str]  # see `output_labels`
     finish: Finish | None = None
-    add_seen: AddSeen | None = None  # is given the mouths of each segment before it is joined, in order
+    add_seen: AddSeen | None = None  # is given what was measured in each segment before it is joined, in order
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class MovieSegment:
     frames: range  # of the movie's timeline
     path: Path
     written: WrittenPictures
-    seen: SeenMouths | None = None  # where mouths are measured
+    seen: Seen | None = None  # where mouths are measured
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """Scores a job's movie: measures its mouths on their way to the encoder, and judges them once it is finished."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from lipsync_core.face.mesh import MeshFitter
 from lipsync_core.generators.viseme.curves import Curve, MouthCurves
 from lipsync_core.generators.viseme.generator import VisemeGenerator, expressed
 from lipsync_core.listening import HeardSpeech, listen
-from lipsync_core.media.decode import SourceFrame
 from lipsync_core.models.store import ModelStore
 from lipsync_core.option_specs import NEURAL_MODELS
 from lipsync_core.options import JobOptions
@@ -25,8 +23,10 @@ from lipsync_core.score.agreement import FEWEST
 from lipsync_core.score.judging import judge
 from lipsync_core.score.loudness import loud_motion
 from lipsync_core.score.meter import MouthMeter, frames_to_measure
-from lipsync_core.score.motion import Motion, SeenMouths, WantedMouth, wanted_mouth
-from lipsync_core.score_figures import Scoring, SyncScore
+from lipsync_core.score.motion import Motion, WantedMouth, wanted_mouth
+from lipsync_core.score.pictures import PictureMeter, judge_pictures, pairs_to_look_at
+from lipsync_core.score.seen import Seen
+from lipsync_core.score_figures import Scoring
 
 TOO_SHORT = Scoring(reason=f"fewer than {FEWEST} frames have a new mouth")
 _STAGE = "score"
@@ -42,9 +42,10 @@ class Expected:
     asked: WantedMouth | None = None  # what is to be painted, where that is known
     closures: NDArray[np.float64] | None = None  # (M,) those that are to be painted, 0..1
 
-    def judged(self, seen: SeenMouths) -> SyncScore:
-        """The score of the mouths `seen` in the movie."""
-        return judge(seen, self.times_s, self.heard, self.loud, self.asked, self.closures)
+    def judged(self, seen: Seen) -> Scoring:
+        """The score of the mouths `seen` in the movie, and the figures of its pictures."""
+        score = judge(seen.mouths, self.times_s, self.heard, self.loud, self.asked, self.closures)
+        return Scoring(score, pictures=judge_pictures(seen.pictures, self.times_s))
 
 
 @dataclass(slots=True, eq=False)
@@ -56,38 +57,43 @@ class MovieScorer:
     min_score: float
     clock: StageClock
     told: Scoring = field(default_factory=Scoring)
-    _parts: list[SeenMouths] = field(default_factory=list)
+    _parts: list[Seen] = field(default_factory=list)
 
-    def metered(self, frames: Iterator[SourceFrame]) -> Iterator[SourceFrame]:
-        """Yield all frames of the movie, and measure them on their way."""
-        yield from self.meter.metered(frames, self.clock)
-        self.add(self.meter.taken())
-
-    def add(self, seen: SeenMouths) -> None:
-        """Take in the mouths of the next segment."""
+    def add(self, seen: Seen) -> None:
+        """Take in all that was measured in the next segment."""
         self._parts.append(seen)
 
     def __call__(self, path: Path) -> None:
-        """Judge the movie, all of whose frames were measured.
+        """Judge the movie, whose frames the meter has measured here, or segments have brought.
 
         Raises:
-            QualityError: its score is lower than was asked for.
+            QualityError: its score is lower than was asked for, or its pictures have a fault.
         """
         with self.clock.stage(_STAGE):
-            score = self.expected.judged(SeenMouths.joined(self._parts))
-        self.told = Scoring(score)
-        if score.score < self.min_score:
-            raise too_low(score, self.min_score)
+            self.add(self.meter.taken())
+            self.told = self.expected.judged(Seen.joined(self._parts))
+        error = refusal_of(self.told, self.min_score)
+        if error is not None:
+            raise error
 
 
-def too_low(score: SyncScore, min_score: float) -> QualityError:
-    """The error of a movie whose score is lower than `min_score`."""
-    worst = score.worst
-    where = f"look at frames {worst.first_frame} to {worst.last_frame}, " if worst else ""
-    return QualityError(
-        f"the mouth does not follow the sound as well as was asked for: sync score {Scoring(score).account}",
-        f"{where}choose another face or video, or ask for less than min-score {min_score:g}",
-    )
+def refusal_of(scoring: Scoring, min_score: float) -> QualityError | None:
+    """Why a movie is not good enough for a gate of `min_score`; None where it is, or where 0 asks for no gate."""
+    score, pictures = scoring.score, scoring.pictures
+    if score is None or not min_score:
+        return None
+    if score.score < min_score:
+        where = f"look at frames {score.worst.first_frame} to {score.worst.last_frame}, " if score.worst else ""
+        return QualityError(
+            f"the mouth does not follow the sound as well as was asked for: sync score {scoring.account}",
+            f"{where}choose another face or video, or ask for less than min-score {min_score:g}",
+        )
+    if pictures is not None and pictures.faults:
+        return QualityError(
+            f"the painted mouth does not fit into its pictures: {scoring.account}",
+            "look at that second, choose another face, video or blender, or ask for no min-score",
+        )
+    return None
 
 
 def require_scoring(options: JobOptions, models: ModelStore, model: str) -> None:
@@ -136,7 +142,8 @@ def open_meter(plan: ClipPlan, closures: NDArray[np.float64] | None, models: Mod
     fitter = MeshFitter(models.open_usable(MESH_MODEL).path("face_landmark"))
     rate = plan.timeline.frame_rate or plan.video.info.frame_rate
     known = np.zeros(len(plan.timeline)) if closures is None else closures
-    return MouthMeter(fitter, plan.clip.track, frames_to_measure(plan.is_synced, known, rate))
+    pictures = PictureMeter(pairs_to_look_at(plan.is_synced, rate))
+    return MouthMeter(fitter, plan.clip.track, frames_to_measure(plan.is_synced, known, rate), pictures)
 
 
 def expected_of_edits(plan: ClipPlan, rows: NDArray[Any], loud: Motion) -> Expected:

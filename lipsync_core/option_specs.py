@@ -184,7 +184,7 @@ _SPECS = (
     ),
     OptionSpec(
         "min_score",
-        "Fail, and write no result, when its sync score (0 to 1) is lower.",
+        "Fail, and write no result, when its sync score (0 to 1) is lower, or its picture has a fault.",
         lowest=0.0,
         highest=1.0,
     ),

@@ -32,8 +32,9 @@ from lipsync_core.movie_signer import MovieSigner, audio_input, statement_of, vi
 from lipsync_core.options import JobOptions
 from lipsync_core.provenance.credential import SigningCredential, open_credential
 from lipsync_core.providers import provider_account
-from lipsync_core.render import blended_frames, ordered_frames
+from lipsync_core.render import ordered_frames
 from lipsync_core.report import JobReport, ProgressCallback, Provenance
+from lipsync_core.score.meter import measured_frames
 from lipsync_core.score_figures import Scoring
 from lipsync_core.segment_jobs import chosen_jobs, movie_of_segments
 from lipsync_core.segment_work import SegmentWork, WholeEdits
@@ -216,16 +217,15 @@ def _render(
         scorer.add if scorer else None,
     )
     jobs = chosen_jobs(job.execution.jobs, plan, parts, writing.encoder)
+    meter = scorer.meter if scorer else None
     if jobs > 1:
         with job.clock.stage("infer"):
             edits = np.stack(list(infer_edits((), inference, job.clock)))
-        meter = scorer.meter if scorer else None
         work = SegmentWork(plan, WholeEdits(plan, edits), parts.rendering, request, meter)
         return movie_of_segments(work, jobs, job.clock, job.progress), jobs
     with closing(ordered_frames(plan.video, plan.clip.track, plan.timeline, job.clock)) as frames:
         inferred = inferred_frames(frames, inference, job.clock)
-        blended = blended_frames(inferred, plan_rendering(plan, parts.rendering), job.clock)
-        measured = scorer.metered(blended) if scorer else blended
+        measured = measured_frames(inferred, plan_rendering(plan, parts.rendering), meter, job.clock)
         return write_movie(measured, plan, request, job.clock, job.progress), 1
 
 

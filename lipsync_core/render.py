@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,26 @@ class Enhancement:
 
     enhancer: Enhancer
     points: NDArray[np.float32]  # (N, 5, 2) of each source frame; NaN without a face
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EditedRegion:
+    """The painted place of a frame, as the source has it and as the encoder gets it."""
+
+    box: Box  # in the frame
+    before: NDArray[np.uint8]  # (h, w, 3) RGB
+    after: NDArray[np.uint8]  # (h, w, 3) RGB
+    mask: NDArray[np.float32]  # (h, w) 0..1, 0 where the source stays untouched
+
+
+class EditWatch(Protocol):
+    """Looks at some of the edits while frames are rendered."""
+
+    def wants(self, number: int) -> bool:
+        """Whether it looks at the edit of this frame of the output."""
+
+    def look(self, number: int, region: EditedRegion, clock: StageClock) -> None:
+        """Look at one that it wants; numbers ascend."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,27 +83,43 @@ def count_outcomes(outcomes: NDArray[np.uint8]) -> FrameCounts:
     )
 
 
-def blended_frames(frames: Iterable[InferredFrame], plan: RenderPlan, clock: StageClock) -> Iterator[SourceFrame]:
-    """The frames of the timeline, in order, those with an edit changed in place; others untouched."""
-    for inferred in frames:
+def blended_frames(
+    frames: Iterable[InferredFrame],
+    plan: RenderPlan,
+    clock: StageClock,
+    watch: EditWatch | None = None,
+    first: int = 0,
+) -> Iterator[SourceFrame]:
+    """The frames of the timeline, in order, those with an edit changed in place; others untouched.
+
+    They begin with number `first` of the output; `watch` sees the edits that it wants.
+    """
+    for number, inferred in enumerate(frames, first):
+        frame = inferred.frame
         if inferred.edit is not None:
-            _edit_frame(inferred.frame, plan, inferred.edit, clock)
-        yield inferred.frame
+            box = _visible(plan.painter.region(frame.index), frame)
+            before, mask = _edit_frame(frame, plan, box, inferred.edit, clock)
+            if watch is not None and watch.wants(number):
+                watch.look(number, EditedRegion(box, before, read_region(frame.picture, box), mask), clock)
+        yield frame
 
 
-def _edit_frame(frame: SourceFrame, plan: RenderPlan, edit: NDArray[Any], clock: StageClock) -> None:
+def _edit_frame(
+    frame: SourceFrame, plan: RenderPlan, box: Box, edit: NDArray[Any], clock: StageClock
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Edit the frame in `box`, and return the pixels (h, w, 3) RGB that it had there, and the mask (h, w)."""
     with clock.stage("paint", items=1):
-        box = _visible(plan.painter.region(frame.index), frame)
         region = read_region(frame.picture, box)
         painted = plan.painter.paint(region, box, frame.index, edit)
     with clock.stage("blend", items=1):
         composite = plan.blender.blend(region, painted)
         if plan.enhancement is None:
             write_region(frame.picture, box, region, composite, painted.mask)
-            return
+            return region, painted.mask
     enhancer, points = plan.enhancement.enhancer, plan.enhancement.points[frame.index]
     with clock.stage("enhance", items=1, provider=enhancer.provider):
         write_enhanced(frame.picture, box, Painted(composite, painted.mask), points, enhancer)
+    return region, painted.mask
 
 
 def _visible(box: Box | None, frame: SourceFrame) -> Box:

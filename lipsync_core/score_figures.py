@@ -6,6 +6,12 @@ from typing import Literal
 #: By whom a movie is judged: the curves that were to be painted, or those that the sound lets expect.
 JudgedBy = Literal["asked", "heard"]
 
+#: The worst second of a good picture stays below these, of all faces that were measured by `benchmarks/sync_score.py`
+#: (docs/score.md); that of a step of 3 levels, and of a flicker of 1 to either side, does not.
+SEAM_LIMIT = 2.5  # levels of 255
+FLICKER_LIMIT = 1.0  # levels of 255
+HELD_LIMIT = 0.12  # share of the painted place
+
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
@@ -69,15 +75,75 @@ class SyncScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Scoring:
-    """The score of a movie, or why it has none."""
+class PictureMeasure:
+    """One figure of the painted places of a movie."""
 
-    score: SyncScore | None = None
-    reason: str = ""  # why it has none
+    typical: float  # the median of all that were looked at
+    worst: float  # the mean of the worst second
+    start_s: float  # of that second
+    frame: int  # the first one that was looked at in it
+
+
+@dataclass(frozen=True, slots=True)
+class Covering:
+    """Mouths that something covers, though they were painted."""
+
+    share: float  # 0..1, of the mouths that were looked at
+    start_s: float  # of the first one
+    first_frame: int
+    last_frame: int
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFigures:
+    """How well the painted places of a movie fit into their pictures."""
+
+    frames: int  # that were looked at
+    seam: PictureMeasure  # levels of 255: the step along a quarter of the mask's rim that the source does not have
+    flicker: PictureMeasure  # levels of 255, from one frame to the next, beyond the source
+    held: PictureMeasure  # -1..1: the share of the place that stays as it was while the source goes on
+    covered: Covering | None  # None where no mouth seems to be
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """The names of those that are beyond their limit."""
+        limits = (
+            ("seam", self.seam, SEAM_LIMIT),
+            ("flicker", self.flicker, FLICKER_LIMIT),
+            ("held", self.held, HELD_LIMIT),
+        )
+        return tuple(name for name, measure, limit in limits if measure.worst > limit)
 
     @property
     def account(self) -> str:
-        """In one line: "0.86 by its own curves, offset 0 ms, worst second from 3.2 s"."""
+        """In one line: "picture good: seam 0.5 levels from 3.2 s, flicker 0.3 from 1.0 s, held 1% from 0.5 s"."""
+        seam, flicker, held, covered = self.seam, self.flicker, self.held, self.covered
+        parts = [
+            f"seam {seam.worst:.1f} levels from {seam.start_s:.1f} s",
+            f"flicker {flicker.worst:.1f} from {flicker.start_s:.1f} s",
+            f"held {max(0.0, held.worst):.0%} from {held.start_s:.1f} s",
+            *([f"mouth covered in {covered.share:.0%} from {covered.start_s:.1f} s"] if covered else []),
+        ]
+        verdict = f"faulty ({', '.join(self.faults)})" if self.faults else "good"
+        return f"picture {verdict}: {', '.join(parts)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """The score of a movie, or why it has none, and the figures of its pictures, where they were measured."""
+
+    score: SyncScore | None = None
+    reason: str = ""  # why it has none
+    pictures: PictureFigures | None = None
+
+    @property
+    def account(self) -> str:
+        """In one line: "0.86 by its own curves, offset 0 ms, worst second from 3.2 s; picture good: ..."."""
+        return "; ".join([self.sync_account, *([self.pictures.account] if self.pictures else [])])
+
+    @property
+    def sync_account(self) -> str:
+        """The score alone, in one line."""
         if self.score is None:
             return f"none: {self.reason}"
         found = self.score

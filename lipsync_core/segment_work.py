@@ -15,9 +15,9 @@ from lipsync_core.clock import StageClock
 from lipsync_core.division import divided, part_count
 from lipsync_core.inference import with_edits
 from lipsync_core.movie import MovieRequest, MovieSegment, write_segment
-from lipsync_core.render import blended_frames, ordered_frames
+from lipsync_core.render import ordered_frames
 from lipsync_core.report import ProgressCallback
-from lipsync_core.score.meter import MouthMeter
+from lipsync_core.score.meter import MouthMeter, measured_frames
 
 #: Frames of a segment. Of fewer an encoder may reorder none, and the next segment some: their decoding times differ.
 FEWEST = 12
@@ -64,10 +64,8 @@ class SegmentWork:
         edits = self.edits.of(frames)
         with closing(ordered_frames(plan.video, plan.clip.track, plan.timeline, clock)) as decoded:
             edited = with_edits(decoded, edits, plan.is_synced)
-            blended = blended_frames(edited, plan_rendering(plan, self.rendering), clock)
-            if self.meter is not None:
-                blended = self.meter.metered(blended, clock, frames.start)
-            written = write_segment(blended, plan, path, self._before_a_join(frames), self.request, clock, progress)
+            measured = measured_frames(edited, plan_rendering(plan, self.rendering), self.meter, clock, frames.start)
+            written = write_segment(measured, plan, path, self._before_a_join(frames), self.request, clock, progress)
         return MovieSegment(frames, path, written, None if self.meter is None else self.meter.taken())
 
     def _before_a_join(self, frames: range) -> range:

@@ -45,6 +45,7 @@ class ResultFacts:
     worst_start_s: float | None = None  # the second in which the mouth is furthest from what was wanted
     worst_first_frame: int | None = None
     worst_last_frame: int | None = None
+    picture_faults: str | None = None  # seam, flicker, held: `joined`; "" where the pictures have none
     provenance: str | None = None  # who has signed the result, or why nobody has, in one line
     signer: str | None = None
     signing_error: str | None = None  # the code; None where it is signed, or was not to be
@@ -101,6 +102,7 @@ class ResultFacts:
             "offset_ms": self.score_offset_ms,
             "verdict": self.score_verdict,
             "worst": None if self.worst_start_s is None else worst,
+            "picture_faults": None if self.picture_faults is None else parted(self.picture_faults),
         }
 
 

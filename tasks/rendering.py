@@ -17,10 +17,10 @@ from lipsync_core.errors import LipSyncError
 from lipsync_core.inference import with_edits
 from lipsync_core.media.decode import SourceFrame
 from lipsync_core.movie import MovieRequest, WrittenMovie, check_sound, output_labels, write_movie
-from lipsync_core.render import blended_frames, ordered_frames
+from lipsync_core.render import ordered_frames
 from lipsync_core.report import ProgressCallback
-from lipsync_core.score.meter import MouthMeter
-from lipsync_core.score.motion import SeenMouths
+from lipsync_core.score.meter import MouthMeter, measured_frames
+from lipsync_core.score.seen import Seen
 from lipsync_service.errors import ChecksumError, ObjectMissingError, SupersededError
 from lipsync_service.storage.source import MayWrite
 from tasks.channel import Channel
@@ -50,7 +50,7 @@ class RenderPass:
     is_kept: bool  # an earlier attempt has made the movie, and `output` is its file
     preview: Preview
     meter: MouthMeter | None = None  # None where mouths are not measured
-    seen: list[SeenMouths] = field(default_factory=list)  # what it has measured, in order
+    seen: list[Seen] = field(default_factory=list)  # what it has measured, in order
     frames: Channel[SourceFrame] = field(default_factory=lambda: Channel[SourceFrame](_FRAMES_AHEAD))
 
 
@@ -178,9 +178,6 @@ def _blended(render: RenderPass, meter: StageMeter) -> Iterator[SourceFrame]:
     decoded = ordered_frames(render.inputs.video, plan.clip.track, plan.timeline, meter.clock)
     with closing(decoded) as frames:
         edited = with_edits(frames, open_edits(_in_one_file(render), plan), plan.is_synced)
-        blended = blended_frames(edited, plan_rendering(plan, render.parts), meter.clock)
-        if render.meter is None:
-            yield from blended
-            return
-        yield from render.meter.metered(blended, meter.clock)
-        render.seen.append(render.meter.taken())
+        yield from measured_frames(edited, plan_rendering(plan, render.parts), render.meter, meter.clock)
+        if render.meter is not None:
+            render.seen.append(render.meter.taken())

@@ -7,10 +7,11 @@ from lipsync_core.audio.loudness import LevelMeter
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import ModelMissingError, QualityError
 from lipsync_core.listening import speech_of
-from lipsync_core.movie_scorer import TOO_SHORT, Expected, expected_by_hearing, expected_of_edits, too_low
+from lipsync_core.movie_scorer import TOO_SHORT, Expected, expected_by_hearing, expected_of_edits, refusal_of
 from lipsync_core.score.agreement import FEWEST
 from lipsync_core.score.loudness import loud_motion
-from lipsync_core.score.motion import Motion, SeenMouths
+from lipsync_core.score.motion import Motion
+from lipsync_core.score.seen import Seen
 from lipsync_core.score_figures import Scoring
 from lipsync_service.result_facts import ScoreVerdict, score_account
 from lipsync_service.settings import Settings
@@ -40,7 +41,7 @@ class Verdict:
         """Refuse to deliver a result that the operator or the caller does not want delivered.
 
         Raises:
-            QualityError: its score is too low.
+            QualityError: its score is too low, or its pictures have a fault.
         """
         if self.error is not None:
             raise self.error
@@ -61,7 +62,7 @@ def score_result(render: RenderPass, settings: Settings, meter: StageMeter) -> V
     score = verdict.scoring.score
     meter.items, meter.note = score.frames if score else 0, verdict.account
     if verdict.name in ("low", "refused"):
-        _log.warning("the sync score is too low: %s", verdict.account)
+        _log.warning("the result is not as good as was asked for: %s", verdict.account)
     return verdict
 
 
@@ -76,7 +77,7 @@ def _scoring(render: RenderPass, clock: StageClock) -> Scoring:
         if render.job.options.min_score:
             raise
         return Scoring(reason=error.message)
-    return Scoring(expected.judged(SeenMouths.joined(render.seen)))
+    return expected.judged(Seen.joined(render.seen))
 
 
 def _expected(render: RenderPass, clock: StageClock) -> Expected:
@@ -94,14 +95,17 @@ def _loud(render: RenderPass, clock: StageClock) -> Motion:
 
 
 def _verdict(scoring: Scoring, settings: Settings, asked: float) -> Verdict:
-    """A score below the caller's bound, `asked`, refuses the result; below the operator's, what the policy says."""
+    """A result below the caller's bound, `asked`, is refused; of one below the operator's the policy decides."""
     operators = 0.0 if settings.quality == "deliver" else settings.min_score
     required = operators if settings.quality == "fail" else 0.0
     score = scoring.score
     if score is None or not (operators or asked):
         return Verdict(scoring)
-    if score.score < max(asked, required):
-        is_callers_alone = score.score >= required
-        remedy = f"{_REMEDY}, or ask for less than min_score {asked:g}" if is_callers_alone else _REMEDY
-        return Verdict(scoring, "refused", QualityError(too_low(score, asked).message, remedy))
-    return Verdict(scoring, "low" if score.score < operators else "passed")
+    refusal = refusal_of(scoring, max(asked, required))
+    if refusal is not None:
+        remedy = _REMEDY
+        if refusal_of(scoring, required) is None:  # it is the caller's bound alone
+            bound = f"less than min_score {asked:g}" if score.score < asked else "no min_score"
+            remedy = f"{remedy}, or ask for {bound}"
+        return Verdict(scoring, "refused", QualityError(refusal.message, remedy))
+    return Verdict(scoring, "low" if refusal_of(scoring, operators) else "passed")

@@ -21,6 +21,7 @@ from lipsync_core.movie import MovieRequest, MovieSegment, output_labels
 from lipsync_core.movie_pictures import WrittenPictures
 from lipsync_core.report import ProgressCallback
 from lipsync_core.score.motion import SeenMouths
+from lipsync_core.score.seen import Seen, SeenPictures
 from lipsync_core.segment_work import EditRows, SegmentWork, WholeEdits, cut
 from lipsync_core.source_video import SourceVideo
 from lipsync_service.errors import ObjectMissingError
@@ -57,6 +58,7 @@ class SegmentFacts(BaseModel):
     timings: tuple[StageTiming, ...]
     made_by: str  # see `_MADE_BY`
     seen: tuple[tuple[int, float, float], ...] | None = None  # the rows of `SeenMouths`
+    pictures: SeenPictures = SeenPictures()
 
     @classmethod
     def of(cls, segment: MovieSegment, timings: tuple[StageTiming, ...]) -> "SegmentFacts":
@@ -70,7 +72,8 @@ class SegmentFacts(BaseModel):
             others=others,
             timings=timings,
             made_by=_MADE_BY,
-            seen=None if segment.seen is None else tuple(segment.seen.rows()),
+            seen=None if segment.seen is None else tuple(segment.seen.mouths.rows()),
+            pictures=SeenPictures() if segment.seen is None else segment.seen.pictures,
         )
 
     @property
@@ -79,9 +82,9 @@ class SegmentFacts(BaseModel):
         return WrittenPictures(self.width_px, self.height_px, self.changes, dict(self.others))
 
     @property
-    def mouths(self) -> SeenMouths | None:
-        """Those that were measured in it."""
-        return None if self.seen is None else SeenMouths.of_rows(self.seen)
+    def measured(self) -> Seen | None:
+        """All that was measured in it."""
+        return None if self.seen is None else Seen(SeenMouths.of_rows(self.seen), self.pictures)
 
 
 def segment_orders(render: RenderPass, inferred: Inferred, job_id: UUID) -> tuple[SegmentOrder, ...]:
@@ -196,7 +199,7 @@ def bring_segment(job: ServiceJob, order: SegmentOrder) -> tuple[MovieSegment, t
             shutil.copyfile(copy.path, path)
     except (ObjectMissingError, ValidationError):
         return None
-    return MovieSegment(order.frames, path, facts.written, facts.mouths), facts.timings
+    return MovieSegment(order.frames, path, facts.written, facts.measured), facts.timings
 
 
 def discard_segments(job: ServiceJob, orders: tuple[SegmentOrder, ...]) -> None:

@@ -11,8 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from lipsync_core import JobOptions, Workspace, lip_sync
+from lipsync_core.blend.feather import FeatherBlender
 from lipsync_core.catalogue import JobParts, load_parts
 from lipsync_core.errors import ModelMissingError, QualityError
+from lipsync_core.generators.contract import Painted
 from lipsync_core.models.store import ModelStore
 from lipsync_core.score.meter import frames_to_measure
 from tests.sounds import write_sound
@@ -31,6 +33,17 @@ class FrozenGenerator:
 
     def infer(self, crops: Iterable[Any] | None, conditions: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.repeat(self.healthy.infer(crops, conditions)[:1], len(conditions), axis=0)
+
+
+class SteppedBlender:
+    """A blender whose pixels are 6 levels too bright, up to the last one of the mask."""
+
+    name = "stepped"
+
+    def blend(self, region: NDArray[np.uint8], painted: Painted) -> NDArray[np.uint8]:
+        composite = FeatherBlender().blend(region, painted)
+        brighter = np.clip(composite + np.int16(6), 0, 255).astype(np.uint8)
+        return np.where(painted.mask[..., np.newaxis] > 0, brighter, composite)
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +67,10 @@ def test_a_good_movie_passes(
     assert score.closures is not None and score.closures.share > 0.5
     assert report.frames.synced / 4 < score.frames < report.frames.synced / 2
     assert {stage.stage: stage.items for stage in report.stages}["score"] == score.frames
+    pictures = report.scoring.pictures
+    assert pictures is not None
+    assert pictures.faults == ()
+    assert pictures.seam.typical <= pictures.seam.worst < 1.5
 
 
 def test_a_mouth_that_does_not_move_fails_and_leaves_the_output_as_it_was(
@@ -67,6 +84,18 @@ def test_a_mouth_that_does_not_move_fails_and_leaves_the_output_as_it_was(
         lip_sync(face_clip, speech_wav, output, SHORT, place, parts=faulty)
     assert output.read_bytes() == b"an older result"
     assert list(tmp_path.iterdir()) == [output]
+
+
+def test_a_seam_fails_the_gate_and_is_told_without_one(
+    face_clip: Path, speech_wav: Path, parts: JobParts, place: Workspace, tmp_path: Path
+) -> None:
+    faulty = replace(parts, rendering=replace(parts.rendering, blender=SteppedBlender()))
+    gated = replace(SHORT, end_s=Fraction(5, 2), min_score=0.1)
+    with pytest.raises(QualityError, match=r"picture faulty \(seam\): seam [567]\.\d levels from"):
+        lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", gated, place, parts=faulty)
+    assert not list(tmp_path.iterdir())
+    told = lip_sync(face_clip, speech_wav, tmp_path / "out.mp4", replace(gated, min_score=0.0), place, parts=faulty)
+    assert told.scoring.pictures is not None and told.scoring.pictures.faults == ("seam",)
 
 
 def test_a_job_fails_before_its_movie_when_a_model_that_scores_is_missing(

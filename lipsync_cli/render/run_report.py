@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from lipsync_cli.render.score_report import score_fields, score_lines
+from lipsync_cli.render.score_report import picture_fields, score_fields, score_lines
 from lipsync_core.clock import StageTiming
 from lipsync_core.execution import ProviderChoice
 from lipsync_core.report import FrameCounts, JobReport, Provenance
@@ -43,6 +43,7 @@ def render_json(report: JobReport) -> str:
         "provenance": _provenance_fields(report.provenance),
         "score": score_fields(report.scoring.score),
         "score_missing": report.scoring.reason or None,
+        "pictures": picture_fields(report.scoring.pictures),
         "frames": {
             "total": frames.total,
             "synced": frames.synced,

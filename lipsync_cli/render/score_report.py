@@ -3,7 +3,18 @@
 from dataclasses import asdict
 from typing import Any
 
-from lipsync_core.score_figures import REAL_SPEECH, Agreement, Scoring, SyncNetScoring, SyncScore
+from lipsync_core.score_figures import (
+    FLICKER_LIMIT,
+    HELD_LIMIT,
+    REAL_SPEECH,
+    SEAM_LIMIT,
+    Agreement,
+    PictureFigures,
+    PictureMeasure,
+    Scoring,
+    SyncNetScoring,
+    SyncScore,
+)
 
 _INDENT = " " * 9
 
@@ -13,11 +24,17 @@ def score_fields(score: SyncScore | None) -> dict[str, Any] | None:
     return None if score is None else asdict(score)
 
 
+def picture_fields(pictures: PictureFigures | None) -> dict[str, Any] | None:
+    """The figures of the pictures under their names, with those that are beyond their limit; None without them."""
+    return None if pictures is None else {**asdict(pictures), "faults": list(pictures.faults)}
+
+
 def score_lines(scoring: Scoring) -> list[str]:
-    """The score, and the figures behind it, a line each."""
-    score = scoring.score
+    """The score, and the figures behind it, a line each; then those of the pictures."""
+    score, pictures = scoring.score, scoring.pictures
     figures = [] if score is None else [*_agreement_lines(score), *_event_lines(score)]
-    return [f"score    {scoring.account}", *(_INDENT + line for line in figures)]
+    seen = [] if pictures is None else _picture_lines(pictures)
+    return [f"score    {scoring.sync_account}", *(_INDENT + line for line in figures), *seen]
 
 
 def syncnet_fields(found: SyncNetScoring | None) -> dict[str, Any]:
@@ -56,6 +73,23 @@ def _event_lines(score: SyncScore) -> list[str]:
     if worst is not None:
         lines.append(f"worst    frames {worst.first_frame} to {worst.last_frame}: {worst.agreement:.2f}")
     return lines
+
+
+def _picture_lines(pictures: PictureFigures) -> list[str]:
+    faults, covered = pictures.faults, pictures.covered
+    lines = [
+        f"seam     {_measured(pictures.seam, 'levels')}; good: {SEAM_LIMIT:g} at most",
+        f"flicker  {_measured(pictures.flicker, 'levels')}; good: {FLICKER_LIMIT:g} at most",
+        f"held     {_measured(pictures.held, 'of the place')}; good: {HELD_LIMIT:g} at most",
+    ]
+    if covered is not None:
+        lines.append(f"covered  {covered.share:.0%} of mouths, in frames {covered.first_frame} to {covered.last_frame}")
+    verdict = f"beyond its limit: {', '.join(faults)}" if faults else "good"
+    return [f"mouth    {verdict}, in {pictures.frames} places looked at", *(_INDENT + line for line in lines)]
+
+
+def _measured(measure: PictureMeasure, unit: str) -> str:
+    return f"{max(0.0, measure.worst):.2f} {unit} from {measure.start_s:.1f} s (frame {measure.frame})"
 
 
 def _beside(own: float, foreign: float) -> str:

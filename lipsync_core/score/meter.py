@@ -1,6 +1,6 @@
 """Measures the mouth in the frames that go to the encoder: on their pixels, by a mesh where the face is known to be."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -11,9 +11,13 @@ from lipsync_core.clock import StageClock
 from lipsync_core.face.landmarks import OUTER_EYE_CORNERS, rows
 from lipsync_core.face.mesh import FaceCrop, MeshFitter
 from lipsync_core.face.track import FaceTrack
+from lipsync_core.inference import InferredFrame
 from lipsync_core.media.decode import SourceFrame
+from lipsync_core.render import RenderPlan, blended_frames
 from lipsync_core.score.events import PRESSED, stretches
 from lipsync_core.score.motion import SeenMouths, mouths_of
+from lipsync_core.score.pictures import PictureMeter
+from lipsync_core.score.seen import Seen
 
 #: So many frames a second are measured, beside those in which the lips should meet. What is wanted between them is
 #: known, so that fewer frames make an offset less sure, and not coarser.
@@ -42,11 +46,12 @@ def frames_to_measure(
 
 @dataclass(slots=True, eq=False)
 class MouthMeter:
-    """Measures the mouths of a movie. A copy of it in another process measures a part of the movie."""
+    """Measures the mouths and pictures of a movie. A copy of it in another process measures a part of the movie."""
 
     fitter: MeshFitter
     track: FaceTrack
     is_measured: NDArray[np.bool_]  # (M,) by the number of a frame in the output
+    pictures: PictureMeter
     _rows: list[tuple[int, float, float]] = field(default_factory=list)
 
     def metered(self, frames: Iterator[SourceFrame], clock: StageClock, first: int = 0) -> Iterator[SourceFrame]:
@@ -57,10 +62,10 @@ class MouthMeter:
                     self._measure(number, frame)
             yield frame
 
-    def taken(self) -> SeenMouths:
-        """The mouths measured since it was asked last."""
+    def taken(self) -> Seen:
+        """All that was measured since it was asked last."""
         taken, self._rows = self._rows, []
-        return SeenMouths.of_rows(taken)
+        return Seen(SeenMouths.of_rows(taken), self.pictures.taken())
 
     def _measure(self, number: int, frame: SourceFrame) -> None:
         crop = _crop(self.track, frame.index)
@@ -68,6 +73,15 @@ class MouthMeter:
         if mesh is not None and mesh.presence >= _MIN_PRESENCE:
             opening, width = mouths_of(mesh.points)
             self._rows.append((number, float(opening), float(width)))
+
+
+def measured_frames(
+    edited: Iterable[InferredFrame], plan: RenderPlan, meter: MouthMeter | None, clock: StageClock, first: int = 0
+) -> Iterator[SourceFrame]:
+    """The blended frames, which begin with number `first` of the output, measured by `meter` where there is one."""
+    if meter is None:
+        return blended_frames(edited, plan, clock)
+    return meter.metered(blended_frames(edited, plan, clock, meter.pictures, first), clock, first)
 
 
 def _crop(track: FaceTrack, frame_index: int) -> FaceCrop | None:

@@ -15,7 +15,7 @@ from lipsync_core.errors import LipSyncError
 from lipsync_core.report import FrameCounts, Outcome, Provenance
 from lipsync_core.score_figures import JudgedBy, Scoring
 from lipsync_core.serving_counts import ServingCounts
-from lipsync_service.result_facts import ResultFacts, ScoreVerdict, score_account
+from lipsync_service.result_facts import ResultFacts, ScoreVerdict, joined, score_account
 
 
 class JobState(StrEnum):
@@ -83,6 +83,7 @@ class JobRow:
     worst_start_s: float | None = None
     worst_first_frame: int | None = None
     worst_last_frame: int | None = None
+    picture_faults: str | None = None
     signer: str | None = None
     signing_error: str | None = None
     version: str | None = None  # of this product
@@ -118,6 +119,7 @@ class JobRow:
             worst_start_s=worst.start_s if worst else None,
             worst_first_frame=worst.first_frame if worst else None,
             worst_last_frame=worst.last_frame if worst else None,
+            picture_faults=joined(scoring.pictures.faults) if scoring.pictures else None,
         )
 
     def with_provenance(self, provenance: Provenance) -> "JobRow":

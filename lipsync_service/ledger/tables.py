@@ -94,6 +94,7 @@ class Job(Base):
     worst_start_s: Mapped[float | None]  # the second in which the mouth is furthest from what was wanted
     worst_first_frame: Mapped[int | None]
     worst_last_frame: Mapped[int | None]
+    picture_faults: Mapped[str | None] = mapped_column(String(64))  # seam, flicker, held, "; " between them; "": none
     signer: Mapped[str | None] = mapped_column(Text)
     signing_error: Mapped[str | None] = mapped_column(String(64))
     version: Mapped[str | None] = mapped_column(String(64))  # of this product

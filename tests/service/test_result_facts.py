@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("pydantic", reason="the service needs the extra 'service'")
 from lipsync_core.errors import SigningError
 from lipsync_core.report import Provenance
-from lipsync_core.score_figures import Agreement, Scoring, SyncScore, WorstSecond
+from lipsync_core.score_figures import Agreement, PictureFigures, PictureMeasure, Scoring, SyncScore, WorstSecond
 from lipsync_service.ledger.rows import JobRow, JobState, row_from_line, row_to_line
 from lipsync_service.result_facts import NO_FACTS, ResultFacts
 
@@ -25,7 +25,14 @@ SCORE = SyncScore(
     worst=WorstSecond(3.2, 80, 104, -0.1),
 )
 ROW = replace(JobRow(uuid4(), 1, JobState.RUNNING), warnings="FACE_SMALL; TOO_DARK")
-JUDGED = ROW.with_score(Scoring(SCORE), "low").with_provenance(Provenance("Studio, signer"))
+PICTURES = PictureFigures(
+    frames=20,
+    seam=PictureMeasure(0.4, 8.21, 3.2, 80),
+    flicker=PictureMeasure(0.1, 0.3, 1.0, 25),
+    held=PictureMeasure(0.0, 0.01, 0.5, 13),
+    covered=None,
+)
+JUDGED = ROW.with_score(Scoring(SCORE, pictures=PICTURES), "low").with_provenance(Provenance("Studio, signer"))
 
 
 def test_callers_get_the_figures_of_the_ledger() -> None:
@@ -34,12 +41,14 @@ def test_callers_get_the_figures_of_the_ledger() -> None:
     assert row.facts.as_json() == {
         "warnings": ["FACE_SMALL", "TOO_DARK"],
         "score": {
-            "account": "low: 0.31 by its own curves, offset 120 ms, worst second from 3.2 s",
+            "account": "low: 0.31 by its own curves, offset 120 ms, worst second from 3.2 s; picture faulty (seam): "
+            "seam 8.2 levels from 3.2 s, flicker 0.3 from 1.0 s, held 1% from 0.5 s",
             "score": 0.31,
             "judged_by": "asked",
             "offset_ms": 120,
             "verdict": "low",
             "worst": {"start_s": 3.2, "first_frame": 80, "last_frame": 104},
+            "picture_faults": ["seam"],
         },
         "provenance": {"account": "signed by Studio, signer", "signer": "Studio, signer", "error": None},
     }
@@ -49,7 +58,7 @@ def test_a_result_without_score_or_signature_says_why() -> None:
     failed = Provenance(error=SigningError("the token is locked", "unlock it"))
     told = ROW.with_score(Scoring(reason="the face mesh is not installed")).with_provenance(failed).facts.as_json()
     assert told["score"]["account"] == "none: the face mesh is not installed"
-    assert {told["score"][name] for name in ("score", "offset_ms", "verdict", "worst")} == {None}
+    assert {told["score"][name] for name in ("score", "offset_ms", "verdict", "worst", "picture_faults")} == {None}
     assert (told["provenance"]["signer"], told["provenance"]["error"]) == (None, "SIGNING_FAILED")
     assert NO_FACTS.as_json() == {"warnings": None, "score": None, "provenance": None}
 

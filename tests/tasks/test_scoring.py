@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from lipsync_core.errors import ModelMissingError, QualityError
 from lipsync_core.generators.contract import Painted
 from lipsync_core.models.store import ModelStore
+from lipsync_core.movie import MovieSegment
+from lipsync_core.movie_pictures import WrittenPictures
 from lipsync_core.options import JobOptions
 from lipsync_core.score.motion import SeenMouths
+from lipsync_core.score.seen import Seen, SeenPair, SeenPictures, SeenRim
 from lipsync_service.settings import Settings
 from tasks.rendering import RenderPass, open_render
 from tasks.scoring import score_result
@@ -58,6 +61,8 @@ def test_a_result_is_judged_as_the_operator_has_decided(
         assert verdict.name == "passed"
         assert meter.items == verdict.scoring.score.frames > 20
         verdict.require_delivery()
+        assert verdict.scoring.pictures is not None and verdict.scoring.pictures.faults == ()
+        assert "; picture good: seam " in verdict.account
         faulty = with_fault(bad)
         rendered(faulty)
         told = {name: score_result(faulty, settings(quality=name), StageMeter()) for name in POLICIES}
@@ -106,15 +111,16 @@ def test_a_job_that_asks_for_a_score_fails_when_its_worker_cannot_measure(
             open_render(asking, inputs, inferred, encoder_for(job, inputs), uuid4(), ".mp4")
 
 
-def test_the_mouths_of_a_segment_travel_with_its_facts() -> None:
-    seen = SeenMouths(np.array([3, 6]), np.array([0.1, 0.25]), np.array([0.5, 0.5]))
-    facts = SegmentFacts(
-        width_px=2, height_px=2, changes=(), others=(), timings=(), made_by="", seen=tuple(seen.rows())
-    )
-    mouths = SegmentFacts.model_validate_json(facts.model_dump_json()).mouths
-    assert mouths is not None
-    assert mouths.rows() == seen.rows()
-    assert SegmentFacts.model_validate_json(facts.model_dump_json(exclude={"seen"})).mouths is None
+def test_all_that_was_measured_in_a_segment_travels_with_its_facts() -> None:
+    mouths = SeenMouths(np.array([3, 6]), np.array([0.1, 0.25]), np.array([0.5, 0.5]))
+    pictures = SeenPictures((SeenRim(4, 0.5, (1, 2, 255)),), (SeenPair(5, 0.25, -0.1),))
+    written = WrittenPictures(2, 2, (), {})
+    facts = SegmentFacts.of(MovieSegment(range(9), Path("s.mp4"), written, Seen(mouths, pictures)), ())
+    measured = SegmentFacts.model_validate_json(facts.model_dump_json()).measured
+    assert measured is not None
+    assert measured.mouths.rows() == mouths.rows()
+    assert measured.pictures == pictures
+    assert SegmentFacts.model_validate_json(facts.model_dump_json(exclude={"seen"})).measured is None
 
 
 def test_a_segment_of_another_machine_measures_the_frames_that_the_whole_would(
@@ -137,6 +143,11 @@ def test_a_segment_of_another_machine_measures_the_frames_that_the_whole_would(
                 render_segment(job, open_segment(job, inputs.video, order), order, meter, ignore)
         brought = [bring_segment(job, order) for order in orders]
     segments = [segment for segment, _ in filter(None, brought)]
-    joined = SeenMouths.joined(segment.seen for segment in segments if segment.seen is not None)
-    assert joined.rows() == SeenMouths.joined(render.seen).rows()
-    assert len(joined) > 10
+    joined = Seen.joined(segment.seen for segment in segments if segment.seen is not None)
+    whole = Seen.joined(render.seen)
+    assert joined.mouths.rows() == whole.mouths.rows()
+    assert len(joined.mouths) > 10
+    assert joined.pictures.rims == whole.pictures.rims
+    parted = orders[1].first  # a pair on both sides of the join is in no segment
+    assert joined.pictures.pairs == tuple(pair for pair in whole.pictures.pairs if pair.number != parted)
+    assert len(joined.pictures.pairs) >= 3

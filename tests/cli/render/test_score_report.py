@@ -1,9 +1,12 @@
 """The lines of a sync score."""
 
-from lipsync_cli.render.score_report import score_fields, score_lines, syncnet_fields, syncnet_lines
+from lipsync_cli.render.score_report import picture_fields, score_fields, score_lines, syncnet_fields, syncnet_lines
 from lipsync_core.score_figures import (
     Agreement,
     Closures,
+    Covering,
+    PictureFigures,
+    PictureMeasure,
     Scoring,
     Silence,
     SyncNetFigures,
@@ -64,3 +67,29 @@ def test_syncnet_has_a_line_and_a_field_where_it_is_installed() -> None:
 def test_syncnet_has_neither_where_it_is_not_installed() -> None:
     assert syncnet_lines(None) == []
     assert syncnet_fields(None) == {}
+
+
+PICTURES = PictureFigures(
+    frames=20,
+    seam=PictureMeasure(0.4, 8.21, 3.22, 80),
+    flicker=PictureMeasure(0.1, 0.3, 1.0, 25),
+    held=PictureMeasure(0.0, 0.01, 0.5, 13),
+    covered=Covering(0.2, 2.02, 50, 74),
+)
+
+
+def test_the_pictures_have_lines_of_their_own_that_name_the_fault() -> None:
+    lines = score_lines(Scoring(SCORE, pictures=PICTURES))
+    text = " ".join(" ".join(lines).split())
+    assert "mouth beyond its limit: seam, in 20 places looked at" in text
+    assert "seam 8.21 levels from 3.2 s (frame 80); good: 2.5 at most" in text
+    assert "covered 20% of mouths, in frames 50 to 74" in text
+    assert max(map(len, lines)) <= 80
+
+
+def test_the_fields_of_the_pictures_are_the_figures_and_the_faults() -> None:
+    fields = picture_fields(PICTURES)
+    assert fields is not None
+    assert fields["faults"] == ["seam"]
+    assert fields["seam"] == {"typical": 0.4, "worst": 8.21, "start_s": 3.22, "frame": 80}
+    assert picture_fields(None) is None

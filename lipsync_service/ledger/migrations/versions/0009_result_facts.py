@@ -21,6 +21,7 @@ _COLUMNS: tuple[tuple[str, sa.types.TypeEngine[Any]], ...] = (
     ("worst_start_s", sa.Double()),
     ("worst_first_frame", sa.BigInteger()),
     ("worst_last_frame", sa.BigInteger()),
+    ("picture_faults", sa.String(64)),
     ("signer", sa.Text()),
     ("signing_error", sa.String(64)),
 )
