@@ -23,6 +23,7 @@ from lipsync_core.options import JobOptions
 from lipsync_core.threads import no_thread_pools
 from tests.echo_network import write_echo
 from tests.sounds import read_speech, write_sound
+from tests.thorough import first_rows
 
 CUTS = [
     (Fraction(0), Fraction(2)),
@@ -117,7 +118,7 @@ def test_an_excerpt_has_the_mouth_curves_of_the_whole(model_store: ModelStore, m
             np.testing.assert_array_equal(curves, whole.conditions.at(times_s))
 
 
-@pytest.mark.parametrize(("start_s", "end_s"), CUTS)
+@pytest.mark.parametrize(("start_s", "end_s"), first_rows(CUTS, 4))
 def test_an_excerpt_has_the_mel_chunks_of_the_whole(
     start_s: Fraction, end_s: Fraction | None, minute: Path, tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ from tasks.job import Inferred, ServiceJob
 from tasks.part_runs import PartRuns, RunPhase
 from tasks.track_parts import TrackOrder, have_parts_made, make_part, track_orders
 from tasks.tracks import read_clip, track_clip
+from tests.thorough import first_of
 
 LONGEST_S = Fraction(4)
 JOB = UUID(int=7)
@@ -112,7 +113,7 @@ def whole(jobs: Jobs) -> dict[str, np.ndarray]:
         return tracked(inference)
 
 
-@pytest.mark.parametrize("lost", [(), (0,), (1, 2), (0, 1, 2)])
+@pytest.mark.parametrize("lost", first_of([(), (0,), (1, 2), (0, 1, 2)], 3))
 def test_a_track_of_parts_is_that_of_one_machine(
     lost: tuple[int, ...], jobs: Jobs, whole: dict[str, np.ndarray]
 ) -> None:

@@ -16,6 +16,7 @@ from lipsync_service.capacity.planning import plan, stream, summary
 from lipsync_service.capacity.prices import bundled_prices
 from lipsync_service.capacity.simulation import SimulatedJob, SimulationResult, Site, Workload, simulate
 from lipsync_service.capacity.sizing import Demand, fleets
+from tests.thorough import thorough
 
 VISEME = reference_costs("viseme")
 LENGTH = 31
@@ -71,6 +72,7 @@ def test_a_fleet_grows_where_it_is_scarce_and_buys_no_machine_for_a_process_that
     assert by_servers
 
 
+@thorough
 def test_the_plan_is_that_of_the_search_through_all_sizes() -> None:
     """Within 2 % of its price: the search may pass over a size that is in time by chance."""
     demand, goal_s, burst = Demand(4000, 60.0), 120.0, 334
