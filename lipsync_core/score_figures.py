@@ -66,6 +66,7 @@ class SyncScore:
     closures: Closures | None  # None where closures are not asked for
     silence: Silence | None  # None where there are no pauses
     worst: WorstSecond | None  # None where the movie is too short, or nothing moves
+    was_to_rest: bool = False  # nothing asks the mouth to move, so the score is how still it is
 
     @property
     def offset_ms(self) -> int | None:
@@ -149,10 +150,16 @@ class Scoring:
         found = self.score
         parts = [
             f"{found.score:.2f} by {'its own curves' if found.judged_by == 'asked' else 'the hearing model'}",
-            "no movement" if found.offset_ms is None else f"offset {found.offset_ms} ms",
+            _timing(found),
             *([f"worst second from {found.worst.start_s:.1f} s"] if found.worst else []),
         ]
         return ", ".join(parts)
+
+
+def _timing(score: SyncScore) -> str:
+    if score.was_to_rest:
+        return "a mouth that was to rest"
+    return "no movement" if score.offset_ms is None else f"offset {score.offset_ms} ms"
 
 
 NOT_SCORED = Scoring(reason="nobody has measured it")

@@ -12,8 +12,9 @@ _FEW = 3  # samples or fewer: each counts; of more a single one does not
 _MANY_DARK = 0.25  # of the samples: videos fade in from black
 _SLACK_S, _SLACK = Fraction(1), Fraction(1, 20)  # a header may be wrong by so much, the larger of both
 _UPSIDE_DOWN_DEG, _SIDEWAYS_DEG = 135, 45
-_SILENT, _QUIET_DB = 0.01, -40.0  # at -42 dB of its loudest part a fourth of a speech is below the generator's gate
-_NO_SPEECH = 0.05  # of the time
+_SILENT, _SILENT_S = 0.01, 1.0  # of the time, and in all: a word in an hour is no silence
+_QUIET_DB = -40.0  # at -42 dB of its loudest part a fourth of a speech is below the generator's gate
+_NO_SPEECH = 0.05  # of what is heard
 _CLIPPED_PER_S = 1.0  # speech that is 6 dB too loud has 7 a second, and good recordings none
 _INVERTED = 0.5
 _LONGER = Fraction(3, 2)  # a few frames more are not seen
@@ -73,7 +74,7 @@ def _way_up_warnings(picture: PictureAccount) -> Iterator[PreflightWarning]:
 
 def sound_warnings(sound: SoundAccount, length_s: Fraction | None, needed_s: Fraction) -> Iterator[PreflightWarning]:
     """The warnings of a sound that needs `needed_s` of a video of `length_s`; None: its length is of no consequence."""
-    if sound.audible_share < _SILENT:
+    if sound.audible_share * float(sound.duration_s) < min(_SILENT * float(sound.duration_s), _SILENT_S):
         yield PreflightWarning(WarningCode.AUDIO_SILENT, f"{sound.level_db:.0f} dB below full scale".replace("-", ""))
     else:
         yield from _heard_warnings(sound)
@@ -83,8 +84,9 @@ def sound_warnings(sound: SoundAccount, length_s: Fraction | None, needed_s: Fra
 
 
 def _heard_warnings(sound: SoundAccount) -> Iterator[PreflightWarning]:
-    if sound.speech_share < _NO_SPEECH:
-        yield PreflightWarning(WarningCode.NO_SPEECH, f"speech in {_percent(sound.speech_share)} of the time")
+    if sound.speech_share < _NO_SPEECH * sound.audible_share:
+        share = sound.speech_share / sound.audible_share
+        yield PreflightWarning(WarningCode.NO_SPEECH, f"speech in {_percent(share)} of what is heard")
     if sound.level_db < _QUIET_DB:
         yield PreflightWarning(WarningCode.AUDIO_QUIET, f"its loudest parts are at {sound.level_db:.0f} dB")
     if sound.clipped_per_s > _CLIPPED_PER_S:

@@ -26,6 +26,7 @@ _EXCERPT_FOR_S = 10  # one for each so many seconds
 _LOUD_PERCENTILE = 95
 _FULL_SCALE = 0.999
 _FLAT = 3  # samples in a row at full scale: the peak of a sound that only just reaches it has fewer
+_FLOOR_DB = -90.0
 _SILENCE = 1e-6  # of the power of the louder channel, 60 dB below it
 _PAIR = 2  # channels; of more, some are meant to be silent
 
@@ -36,7 +37,7 @@ class SoundAccount:
 
     duration_s: Fraction  # of the part that the job uses
     channels: int
-    level_db: float  # below full scale, that the loudest twentieth of its 10 ms exceeds; -90 for silence
+    level_db: float  # below full scale, that the loudest twentieth of its audible 10 ms exceeds; of all where none is
     peak_db: float  # below full scale, of one sample; at most -0, where no decoder exceeds it
     audible_share: float  # 0..1 of the time, loud enough for the mouth to move
     speech_share: float  # 0..1 of the time, estimated from the loudest seconds
@@ -74,7 +75,7 @@ def hear(audio: Path, options: JobOptions, encoder: SpeechEncoder, clock: StageC
     return SoundAccount(
         duration_s=speech.duration_s,
         channels=channels.count,
-        level_db=float(np.percentile(levels_db, _LOUD_PERCENTILE)) if len(levels_db) else -90.0,
+        level_db=_loud_db(levels_db[is_audible] if is_audible.any() else levels_db),
         peak_db=float(20 * np.log10(max(channels.peak, 1e-5))),
         audible_share=float(is_audible.mean()) if len(is_audible) else 0.0,
         speech_share=_speech_share(cut, is_audible, encoder, clock),
@@ -82,6 +83,10 @@ def hear(audio: Path, options: JobOptions, encoder: SpeechEncoder, clock: StageC
         silent_channel=_silent_channel(channels),
         inverse_share=channels.inverse_share,
     )
+
+
+def _loud_db(levels_db: NDArray[np.float32]) -> float:
+    return float(np.percentile(levels_db, _LOUD_PERCENTILE)) if len(levels_db) else _FLOOR_DB
 
 
 def _speech_share(cut: AudioCut, is_audible: NDArray[np.bool_], encoder: SpeechEncoder, clock: StageClock) -> float:

@@ -43,7 +43,7 @@ def judge(
     silence = silence_of(motion, expected)
     worst = worst_second(motion, expected.motion, seen.numbers)
     agreement = by_hearing if by_asking is None else by_asking
-    rests = len(motion) > 0 and not expected.motion.openings.any()
+    rests = bool(len(motion) > 0 and not expected.motion.openings.any())
     return SyncScore(
         score=_rest(motion) if rests else _score(agreement, silence, None if asked is None else worst),
         judged_by="heard" if asked is None else "asked",
@@ -54,6 +54,7 @@ def judge(
         closures=None if closures is None else closures_of(seen, closures),
         silence=silence,
         worst=worst,
+        was_to_rest=rests,
     )
 
 

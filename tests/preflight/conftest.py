@@ -44,6 +44,11 @@ SOUND_FILTERS = {
     "quiet": "volume=-35dB",
     "silent": "volume=0",
 }
+#: Two seconds of speech, and silence.
+LONG_SOUNDS = {
+    "speech before silence": "atrim=end=2,apad=whole_dur=30",
+    "speech behind silence": "atrim=end=2,adelay=28s",
+}
 MakeInput = Callable[[str], Path]
 
 
@@ -70,11 +75,17 @@ def faulty_video(face_clip: Path, ffmpeg: Ffmpeg, tmp_path_factory: pytest.TempP
 
 @pytest.fixture(scope="session")
 def faulty_sound(speech_wav: Path, ffmpeg: Ffmpeg, tmp_path_factory: pytest.TempPathFactory) -> MakeInput:
-    """Makes four seconds of the sound of that name, once in a run."""
+    """Makes four seconds of the sound of that name, or more with silence in it, once in a run."""
 
     def make(name: str) -> Path:
         source = ("-f", "lavfi", "-i", "sine=frequency=220") if name == "tone" else ("-i", speech_wav)
-        command = (*source, "-af", SOUND_FILTERS.get(name, "anull"), "-t", "4")
+        command = (
+            *source,
+            "-af",
+            (SOUND_FILTERS | LONG_SOUNDS).get(name, "anull"),
+            "-t",
+            "30" if name in LONG_SOUNDS else "4",
+        )
         return made_once(tmp_path_factory, f"faulty {name}.wav", lambda path: ffmpeg(*command, path))
 
     return make

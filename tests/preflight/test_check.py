@@ -28,7 +28,7 @@ from lipsync_core.source_video import SourceVideo
 from tests.conftest import Ffmpeg
 from tests.face.conftest import pictures_of
 from tests.face.masks import COLOURS, masked
-from tests.preflight.conftest import MakeInput
+from tests.preflight.conftest import LONG_SOUNDS, MakeInput
 
 VIDEOS = {
     "good": (),
@@ -85,10 +85,44 @@ def test_a_video_gives_the_warnings_of_its_faults_alone(
     assert codes(check(faulty_video(name), None, JobOptions(), model_store)) == VIDEOS[name]
 
 
+@pytest.mark.parametrize("name", LONG_SOUNDS)
+def test_a_few_words_in_silence_are_speech_at_their_own_level(
+    name: str, faulty_sound: MakeInput, model_store: ModelStore
+) -> None:
+    account, found = heard(faulty_sound(name), model_store)
+    alone, _ = heard(faulty_sound("as it is"), model_store)
+    assert (account.duration_s, found) == (30, ())
+    assert account.level_db == pytest.approx(alone.level_db, abs=2)
+    assert account.speech_share < 0.1
+
+
+def test_a_word_in_an_hour_is_no_silence() -> None:
+    assert codes_of(replace(SOUND, duration_s=Fraction(3600), audible_share=0.001, speech_share=0.0009)) == ()
+    assert codes_of(replace(SOUND, duration_s=Fraction(3600), audible_share=0.0001)) == ("AUDIO_SILENT",)
+    assert codes_of(replace(SOUND, audible_share=0.009)) == ("AUDIO_SILENT",)
+
+
+SOUND = SoundAccount(
+    duration_s=Fraction(10),
+    channels=1,
+    level_db=-12.0,
+    peak_db=-3.0,
+    audible_share=0.8,
+    speech_share=0.7,
+    clipped_per_s=0.0,
+    silent_channel=None,
+    inverse_share=0.0,
+)
+
+
+def codes_of(account: SoundAccount) -> tuple[str, ...]:
+    return tuple(str(each.code) for each in sound_warnings(account, None, account.duration_s))
+
+
 def heard(sound: Path, models: ModelStore) -> tuple[SoundAccount, tuple[str, ...]]:
     encoder = SpeechEncoder.open(models.open_usable("speech-encoder").path("encoder"))
     account = hear(sound, JobOptions(), encoder, StageClock())
-    return account, tuple(str(each.code) for each in sound_warnings(account, None, account.duration_s))
+    return account, codes_of(account)
 
 
 @pytest.mark.parametrize("name", SOUNDS)

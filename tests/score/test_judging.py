@@ -56,7 +56,9 @@ def test_a_mouth_that_speaks_in_pauses_scores_low() -> None:
 
 def test_a_mouth_that_was_to_rest_and_does_scores_1() -> None:
     resting = SeenMouths(np.arange(150), np.full(150, 0.01), np.full(150, 0.5))
-    assert judge(resting, TIMES_S, still(WANTED), NOTHING, still(WANTED)).score == 1.0
+    found = judge(resting, TIMES_S, still(WANTED), NOTHING, still(WANTED))
+    assert found.score == 1.0
+    assert Scoring(found).sync_account.startswith("1.00 by its own curves, a mouth that was to rest")
     assert judge(seen(), TIMES_S, still(WANTED), NOTHING, still(WANTED)).score == 0.0
 
 
