@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lipsync_service.result_facts import ResultFacts
 
 SCHEMA = "lipsync.job/1"
-_OPTIONS_WIDTH = 70  # beside the names of the facts, on a terminal of 80 columns
+_WIDTH = 70  # beside the names of the facts, on a terminal of 80 columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def _facts(job: "Job", model: Mapping[str, Any] | None) -> list[tuple[str, str]]
         return [*facts, ("request", "none that this version knows")]
     names = [name for name in type(request).model_fields if name in OPTIONS]
     options = ", ".join(f"{name} {_worded(name, getattr(request, name))}" for name in names)
-    lines = wrap(options, _OPTIONS_WIDTH)
+    lines = wrap(options, _WIDTH)
     return [
         *facts,
         ("video", request.video),
@@ -124,8 +124,12 @@ def _facts(job: "Job", model: Mapping[str, Any] | None) -> list[tuple[str, str]]
 
 
 def fact_lines(facts: Sequence[tuple[str, str]]) -> list[str]:
-    """A line for each name whose text says something."""
-    return [f"{name:<9} {' '.join(text.split())}" for name, text in facts if text]
+    """The lines of each name whose text says something; addresses stay whole."""
+    lines = []
+    for name, text in facts:
+        parts = wrap(" ".join(text.split()), _WIDTH, break_long_words=False, break_on_hyphens=False)
+        lines += [f"{name if number == 0 else '':<9} {part}" for number, part in enumerate(parts)]
+    return lines
 
 
 def _task_state(job: "Job", task: "TaskRun") -> str:

@@ -56,6 +56,8 @@ class GuardedPrefect(JsonServer):
             if output.scheme == "file":
                 Path(output.path).parent.mkdir(parents=True, exist_ok=True)
                 Path(output.path).write_bytes(b"the movie")
+        if path.endswith("/artifacts/filter"):
+            return []
         return [self._run()] if path.endswith("/filter") else self._run()
 
     def _run(self) -> dict[str, Any]:
