@@ -83,10 +83,9 @@ def refusal_of(scoring: Scoring, min_score: float) -> QualityError | None:
     if score is None or not min_score:
         return None
     if score.score < min_score:
-        where = f"look at frames {score.worst.first_frame} to {score.worst.last_frame}, " if score.worst else ""
         return QualityError(
             f"the mouth does not follow the sound as well as was asked for: sync score {scoring.account}",
-            f"{where}choose another face or video, or ask for less than min-score {min_score:g}",
+            f"{where_to_look(scoring)}choose another face or video, or ask for less than min-score {min_score:g}",
         )
     if pictures is not None and pictures.faults:
         return QualityError(
@@ -94,6 +93,12 @@ def refusal_of(scoring: Scoring, min_score: float) -> QualityError | None:
             "look at that second, choose another face, video or blender, or ask for no min-score",
         )
     return None
+
+
+def where_to_look(scoring: Scoring) -> str:
+    """The beginning of a remedy: the frames of the worst second; empty where none is known."""
+    worst = scoring.score.worst if scoring.score else None
+    return f"look at frames {worst.first_frame} to {worst.last_frame}, " if worst else ""
 
 
 def require_scoring(options: JobOptions, models: ModelStore, model: str) -> None:

@@ -7,7 +7,14 @@ from lipsync_core.audio.loudness import LevelMeter
 from lipsync_core.clock import StageClock
 from lipsync_core.errors import ModelMissingError, QualityError
 from lipsync_core.listening import speech_of
-from lipsync_core.movie_scorer import TOO_SHORT, Expected, expected_by_hearing, expected_of_edits, refusal_of
+from lipsync_core.movie_scorer import (
+    TOO_SHORT,
+    Expected,
+    expected_by_hearing,
+    expected_of_edits,
+    refusal_of,
+    where_to_look,
+)
 from lipsync_core.score.agreement import FEWEST
 from lipsync_core.score.loudness import loud_motion
 from lipsync_core.score.motion import Motion
@@ -103,7 +110,7 @@ def _verdict(scoring: Scoring, settings: Settings, asked: float) -> Verdict:
         return Verdict(scoring)
     refusal = refusal_of(scoring, max(asked, required))
     if refusal is not None:
-        remedy = _REMEDY
+        remedy = f"{where_to_look(scoring)}{_REMEDY}"
         if refusal_of(scoring, required) is None:  # it is the caller's bound alone
             bound = f"less than min_score {asked:g}" if score.score < asked else "no min_score"
             remedy = f"{remedy}, or ask for {bound}"

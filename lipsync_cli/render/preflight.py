@@ -7,6 +7,7 @@ from typing import Any
 
 from lipsync_core.preflight.check import Preflight
 from lipsync_core.preflight.codes import PreflightWarning
+from lipsync_core.preflight.judging import counted
 from lipsync_core.preflight.picture import FaceState, PictureAccount
 from lipsync_core.preflight.sound import SoundAccount
 
@@ -44,10 +45,10 @@ def render_json(preflight: Preflight, sheet: Path | None) -> str:
 
 
 def _picture_lines(picture: PictureAccount, face: int | None) -> Iterator[str]:
-    total = len(picture.frames)
-    yield f"video    {picture.width_px}x{picture.height_px}, {total} frames of {float(picture.seen_until_s):.1f} s"
-    faces = "no face" if picture.most_faces == 0 else "1 face" if picture.most_faces == 1 else ""
-    yield f"faces    {faces or f'{picture.most_faces} faces at most'} in one frame"
+    total, seen_s = len(picture.frames), float(picture.seen_until_s)
+    yield f"video    {picture.width_px}x{picture.height_px}, {counted(total, 'frame')} of {seen_s:.1f} s"
+    most = "no face" if picture.most_faces == 0 else f"{counted(picture.most_faces, 'face')} at most"
+    yield f"faces    {most} in a frame"
     if picture.face_size_px is not None:
         why = "the largest" if face is None else "as asked for"
         yield f"synced   number {picture.face_number} from the left, {why}, {picture.face_size_px:.0f} pixels"
@@ -62,7 +63,7 @@ def _sound_line(sound: SoundAccount) -> str:
     channels = f"{sound.channels} channel" + ("s" if sound.channels != 1 else "")
     return (
         f"audio    {float(sound.duration_s):.1f} s, {channels}, speech in {speech} of it, "
-        f"loudest parts at {sound.level_db:.0f} dB, peak {sound.peak_db:.1f} dB"
+        f"loudest parts at {round(sound.level_db)} dB, peak {round(sound.peak_db, 1) + 0.0:.1f} dB"
     )
 
 

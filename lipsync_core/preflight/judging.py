@@ -33,10 +33,11 @@ def video_warnings(picture: PictureAccount, face: int | None) -> Iterator[Prefli
         yield from _face_warnings(picture, face)
     else:
         wanted = "no face" if face is None else f"no face with the number {face}"
-        detail = f"{wanted} in {len(picture.frames)} frames, {picture.most_faces} faces at most"
+        detail = f"{wanted} in {len(picture.frames)} frames, {counted(picture.most_faces, 'face')} at most"
         yield PreflightWarning(WarningCode.NO_FACE_FOUND, detail)
-    dark = sum(frame.is_dark for frame in picture.frames)
-    if dark > _MANY_DARK * len(picture.frames):
+    looked_at = picture.followed or picture.frames  # black frames before a face appears lack the face alone
+    dark = sum(frame.is_dark for frame in looked_at)
+    if dark > _MANY_DARK * len(looked_at):
         yield PreflightWarning(WarningCode.TOO_DARK, _of(dark, picture))
     yield from _way_up_warnings(picture)
     if picture.is_interlaced:
@@ -109,3 +110,8 @@ def _of(count: int, picture: PictureAccount) -> str:
 
 def _percent(share: float) -> str:
     return f"{round(100 * share)} %"
+
+
+def counted(count: int, noun: str) -> str:
+    """ "1 face", "2 faces"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -19,7 +19,8 @@ _FOLLOWED, _OTHER = (64, 224, 64), (255, 176, 32)  # RGB
 _PAPER, _INK = 24, (255, 255, 255)
 _CAPTION_PX = 18
 _MARGIN_PX = 4
-_TAB_PX = 17  # holds the number
+_TAB_PX = 24  # holds a digit of the number: pages show the sheet at half its size
+_NUMBER_SIZE, _CAPTION_SIZE = 0.8, 0.45
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -41,10 +42,10 @@ class Tile:
             x0, y0, x1, y1 = displayed(mesh.box * np.float32(self.scale), self.seen.quarters, (height, width)).tolist()
             colour = _FOLLOWED if number == self.seen.chosen else _OTHER
             cv2.rectangle(upright, (round(x0), round(y0)), (round(x1), round(y1)), colour, 2)
-            cv2.rectangle(
-                upright, (round(x0), round(y0)), (round(x0) + _TAB_PX, round(y0) + _TAB_PX), colour, cv2.FILLED
-            )
-            _write(upright, str(number), (round(x0) + 4, round(y0) + 13), _INK)
+            left, top = _tab_place(x0, y0, y1, upright.shape[0])
+            width_px = _TAB_PX * len(str(number))
+            cv2.rectangle(upright, (left, top), (left + width_px, top + _TAB_PX), colour, cv2.FILLED)
+            _write(upright, str(number), (left + 4, top + _TAB_PX - 5), _INK, _NUMBER_SIZE)
         captioned = np.full((upright.shape[0] + _CAPTION_PX, upright.shape[1], 3), _PAPER, np.uint8)
         captioned[: upright.shape[0]] = upright
         _write(captioned, f"{float(self.time_s):.1f} s {self.label}", (3, captioned.shape[0] - 5), _INK)
@@ -74,11 +75,12 @@ class ContactSheet:
             sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
         return sheet
 
-    def png(self) -> bytes:
-        """The sheet as the bytes of a PNG file."""
-        is_done, data = cv2.imencode(".png", cv2.cvtColor(self.drawn(), cv2.COLOR_RGB2BGR))
+    def encoded(self, suffix: str) -> bytes:
+        """The sheet as the bytes of a JPEG file for `.jpg` and `.jpeg`, of a PNG file for all else."""
+        kind = ".jpg" if suffix.lower() in (".jpg", ".jpeg") else ".png"
+        is_done, data = cv2.imencode(kind, cv2.cvtColor(self.drawn(), cv2.COLOR_RGB2BGR))
         if not is_done:
-            raise OutputError("the contact sheet cannot be made into a PNG file")
+            raise OutputError(f"the contact sheet cannot be made into a {kind} file")
         return data.tobytes()
 
     def jpeg(self, most_bytes: int) -> bytes:
@@ -86,14 +88,14 @@ class ContactSheet:
         return jpeg_within(self.drawn(), most_bytes)
 
     def write(self, path: Path) -> None:
-        """Write the sheet to `path` as PNG, whole or not at all.
+        """Write the sheet to `path` as its ending says, whole or not at all.
 
         Raises:
             OutputError: the file cannot be written.
         """
         part = path.with_name(f"{path.name}.partial")
         try:
-            part.write_bytes(self.png())
+            part.write_bytes(self.encoded(path.suffix))
             part.replace(path)
         except OSError as exc:
             with suppress(OSError):
@@ -120,6 +122,16 @@ def _spread(count: int, most: int) -> Iterator[int]:
     yield from range(count)
 
 
-def _write(pixels: NDArray[np.uint8], text: str, at: tuple[int, int], colour: tuple[int, int, int]) -> None:
-    cv2.putText(pixels, text, at, _FONT, 0.45, (0, 0, 0), 3, cv2.LINE_AA)
-    cv2.putText(pixels, text, at, _FONT, 0.45, colour, 1, cv2.LINE_AA)
+def _tab_place(x0: float, y0: float, y1: float, height_px: int) -> tuple[int, int]:
+    """Left and top of the number: above or below the box, so that a small face is seen; in it where neither fits."""
+    above, below = round(y0) - _TAB_PX - 1, round(y1) + 2
+    if above >= 0:
+        return max(0, round(x0)), above
+    return max(0, round(x0)), below if below + _TAB_PX <= height_px else max(0, round(y0))
+
+
+def _write(
+    pixels: NDArray[np.uint8], text: str, at: tuple[int, int], colour: tuple[int, int, int], size: float = _CAPTION_SIZE
+) -> None:
+    cv2.putText(pixels, text, at, _FONT, size, (0, 0, 0), 3, cv2.LINE_AA)
+    cv2.putText(pixels, text, at, _FONT, size, colour, 1, cv2.LINE_AA)

@@ -39,7 +39,10 @@ def open_credential(settings: SigningSettings, folder: Path) -> SigningCredentia
         return _credential(_chain(pem), _key_of_pem(pem), settings, is_self_made=True)
     if settings.certificate is None or settings.key is None:
         lacking = "key" if settings.key is None else "certificate"
-        raise SigningSetupError(f"the {lacking} of the signing credential is missing", "give both, or neither")
+        raise SigningSetupError(
+            f"the {lacking} of the signing credential is missing",
+            "give both (LIPSYNC_SIGNING_CERTIFICATE, LIPSYNC_SIGNING_KEY), or neither",
+        )
     chain = _chain(_read(settings.certificate, "certificate"))
     return _credential(chain, _opened(settings.key, chain[0].public_key()), settings)
 

@@ -14,7 +14,10 @@ from lipsync_core.provenance.ingredients import Input, SourceState, bare_ingredi
 from lipsync_core.provenance.statement import Statement, manifest_of
 from lipsync_core.provenance.xmp import add_xmp
 
-_REMEDY = "the movie is whole, and says in its comment what it is; sign it again, or look at the certificate"
+_REMEDY = (
+    "the movie is whole, and says in its comment what it is; look at certificate, key and time stamp server, "
+    "and run the job again for a signed one"
+)
 
 
 @dataclass(frozen=True, slots=True)

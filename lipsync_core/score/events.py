@@ -40,6 +40,7 @@ def silence_of(seen: Motion, wanted: WantedMouth) -> Silence | None:
     """How much the mouth moves in the pauses of speech; None where too little of them was seen."""
     is_pause = np.zeros(len(seen), np.bool_)
     duration_s = 0.0
+    seen_s = (seen.times_s[0], seen.times_s[-1]) if len(seen) else (0.0, 0.0)
     rests = (wanted.motion.openings < _RESTS) & (wanted.closures < PRESSED)
     for first, last in stretches(rests):
         start_s, end_s = wanted.motion.times_s[[first, last]] + (_MARGIN_S, -_MARGIN_S)
@@ -47,7 +48,8 @@ def silence_of(seen: Motion, wanted: WantedMouth) -> Silence | None:
             continue
         inside = (seen.times_s >= start_s) & (seen.times_s <= end_s)
         is_pause |= inside
-        duration_s += float(end_s - start_s) * bool(inside.any())
+        if inside.any():  # the wanted mouth is known before and behind the movie, too
+            duration_s += float(min(end_s, seen_s[1]) - max(start_s, seen_s[0]))
     if is_pause.sum() < _FEWEST:
         return None
     speech = seen.openings[~is_pause]

@@ -50,6 +50,14 @@ def test_movement_in_pauses_is_told(moves: float, most: float) -> None:
     assert moves * 5 <= silence.movement <= most
 
 
+def test_a_pause_lasts_no_longer_than_what_was_seen() -> None:
+    motion = made_motion(6.0)
+    wanted = WantedMouth(Motion(motion.times_s, np.zeros(600), motion.widths), np.zeros(600))
+    silence = silence_of(sampled(motion, 2.0, 3.0), wanted)
+    assert silence is not None
+    assert 0.7 < silence.duration_s <= 1.0
+
+
 def test_short_rests_are_no_pauses() -> None:
     motion = made_motion(6.0)
     rests = (np.arange(600) % 50) < 0.3 * GRID_HZ

@@ -29,7 +29,7 @@ def test_check_writes_json_and_a_sheet(lipsync_here: RunLipSync, face_clip: Path
     assert warning == {
         "code": "NO_FACE_FOUND",
         "is_note": False,
-        "detail": "no face with the number 1 in 5 frames, 1 faces at most",
+        "detail": "no face with the number 1 in 5 frames, 1 face at most",
         "meaning": warning["meaning"],
         "remedy": warning["remedy"],
     }
