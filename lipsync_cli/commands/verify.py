@@ -10,7 +10,7 @@ import click
 from lipsync_cli.environment import rules_of_reading
 from lipsync_cli.failures import write_stdout
 from lipsync_cli.values import LocalFile
-from lipsync_core.errors import AlteredError, InputError, InputMissingError, NotAFileError, UnsignedError
+from lipsync_core.errors import AlteredError, InputError, InputMissingError, NotAFileError, OptionError, UnsignedError
 
 if TYPE_CHECKING:
     from lipsync_core.provenance.verification import Action, Source, Verification
@@ -28,19 +28,20 @@ _STATES = {
 @click.argument("file", type=LocalFile())
 @click.option(
     "--trust",
-    type=LocalFile(),
+    type=LocalFile(OptionError),
     metavar="FILE.pem",
     help="Certificates of authorities: a signer that one of them has issued is trusted.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 def verify(file: Path, trust: Path | None, as_json: bool) -> None:
     """Say who has signed FILE, how it was made, and whether a byte was altered since."""
-    trusted_pem = _text(trust) if trust else ""
     from lipsync_core.isolation.room import reading_room
 
     with rules_of_reading(), reading_room("probes"):
+        from lipsync_core.provenance.trust import authorities_of
         from lipsync_core.provenance.verification import verification_of
 
+        trusted_pem = authorities_of(trust) if trust else ""
         comment = _comment(file)
         found = verification_of(file, trusted_pem)
     write_stdout(json.dumps(_fields(found, comment), indent=2) if as_json else _described(found, comment))
@@ -60,13 +61,6 @@ def _comment(file: Path) -> str | None:
         raise
     except InputError:
         return None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise InputMissingError(f"{path} cannot be read as PEM", "name a PEM file that this user may read") from exc
 
 
 def _described(found: "Verification", comment: str | None) -> str:

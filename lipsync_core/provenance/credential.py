@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 
 from lipsync_core.errors import SigningSetupError
 from lipsync_core.provenance.algorithms import Sign, algorithm_of, require_pair, signing_with
+from lipsync_core.provenance.pem_file import certificates_of, content_of
 from lipsync_core.provenance.self_made import self_made_pem
 from lipsync_core.provenance.settings import SigningSettings
 
@@ -62,8 +63,8 @@ def _credential(
 
 def _chain(pem: bytes) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificates(pem)
-    except (ValueError, UnsupportedAlgorithm) as exc:
+        return certificates_of(pem)
+    except ValueError as exc:
         raise SigningSetupError("the signing certificate is no PEM certificate", "give the chain as PEM") from exc
 
 
@@ -95,9 +96,8 @@ def _subject(certificate: x509.Certificate) -> str:
 
 def _read(path: Path, what: str) -> bytes:
     try:
-        return path.read_bytes()
-    except (OSError, ValueError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "it is no path"
+        return content_of(path)
+    except OSError as exc:
         raise SigningSetupError(
-            f"the signing {what} cannot be read: {reason}", "name a PEM file that this user may read"
+            f"the signing {what} cannot be read: {exc.strerror}", "name a PEM file that this user may read"
         ) from exc

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from lipsync_core.errors import SigningSetupError
 from lipsync_core.provenance.algorithms import PublicKey, Sign, hash_of
+from lipsync_core.provenance.pem_file import content_of
 
 _NAMES = ("token", "object", "id", "module-path", "pin-source", "pin-value")
 _lock = threading.Lock()  # a module of PKCS#11 is one for the whole process
@@ -91,6 +92,6 @@ def _pin(told: Mapping[str, str]) -> str | None:
     if "pin-source" not in told:
         return told.get("pin-value")
     try:
-        return Path(told["pin-source"].removeprefix("file:")).read_text(encoding="utf-8").strip()
+        return content_of(Path(told["pin-source"].removeprefix("file:"))).decode().strip()
     except (OSError, UnicodeDecodeError) as exc:
         raise SigningSetupError("the file of the token's PIN cannot be read", "name a file in pin-source") from exc

@@ -78,11 +78,14 @@ def test_a_credential_fails_in_one_line_that_repeats_no_key(tmp_path: Path) -> N
     curve, locked = issue(tmp_path / "curve", "secp256k1"), issue(tmp_path / "locked")
     _encrypted(locked.key)
     secret = good.key.read_text().splitlines()[1]
+    os.mkfifo(tmp_path / "pipe")
     faults = {
         "the key of the signing credential is missing": SigningSettings(good.certificate),
         "the certificate of the signing credential is missing": SigningSettings(key=str(good.key)),
         "the signing certificate cannot be read": SigningSettings(tmp_path / "none.pem", str(good.key)),
         "the signing key cannot be read": SigningSettings(good.certificate, str(tmp_path / "none.pem")),
+        "certificate cannot be read: it is not a regular file": SigningSettings(Path("/dev/zero"), str(good.key)),
+        "key cannot be read: it is not a regular file": SigningSettings(good.certificate, str(tmp_path / "pipe")),
         "the signing certificate is no PEM certificate": SigningSettings(good.key, str(good.key)),
         "the signing key is no PEM key": SigningSettings(good.certificate, f"-----BEGIN PRIVATE KEY-----\n{secret}"),
         "the signing key is no PEM key that can be used": locked.settings,

@@ -16,17 +16,16 @@ import pytest
 
 from lipsync_core.errors import SigningError
 from lipsync_core.memory import peak_resident_bytes
-from lipsync_core.movie_signer import audio_input, video_input
 from lipsync_core.provenance.credential import SigningCredential, open_credential
-from lipsync_core.provenance.ingredients import Input
 from lipsync_core.provenance.settings import SigningSettings
 from lipsync_core.provenance.signing import sign_movie
-from lipsync_core.provenance.statement import DIGITAL_SOURCE_TYPE, Statement
+from lipsync_core.provenance.statement import DIGITAL_SOURCE_TYPE
 from lipsync_core.provenance.verification import Verification, verification_of
 from lipsync_core.provenance.xmp import digital_source_type
 from lipsync_core.structure.boxes import Box, whole
 from tests.jobs import assert_equal_frames
 from tests.provenance.certificates import KINDS, ORGANISATION, issue
+from tests.provenance.statements import SHA256, STATEMENT, inputs_of
 from tests.provenance.time_stamps import time_stamping
 
 if TYPE_CHECKING:
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 
 _MOST_GROWTH_BYTES = 20_000
 _LARGE_BYTES = 400 << 20
-_STATEMENT = Statement("viseme/2", "Apache-2.0", None, None, frames=25, synced=20)
-_SHA256 = "0123456789abcdef" * 4
 
 
 @pytest.fixture(scope="module")
@@ -76,14 +73,10 @@ def asked() -> Iterator[tuple[str, list[str]]]:
         server.shutdown()
 
 
-def inputs_of(video: Path) -> tuple[Input, ...]:
-    return (video_input(video, video.name, _SHA256), audio_input(video, "speech.wav", _SHA256))
-
-
 def signed_copy(movie: Path, path: Path, credential: SigningCredential, video: Path) -> Path:
     """`movie` at `path`, signed as made from `video`."""
     shutil.copyfile(movie, path)
-    sign_movie(path, path.name, _STATEMENT, inputs_of(video), credential)
+    sign_movie(path, path.name, STATEMENT, inputs_of(video), credential)
     return path
 
 
@@ -112,7 +105,7 @@ def test_a_signed_movie_says_how_it_was_made(signed: Path, plain: Path) -> None:
         (plain.name, "parentOf", "none"),
         ("speech.wav", "componentOf", "none"),
     ]
-    assert {each.instance_id for each in told.sources} == {f"sha256:{_SHA256}"}
+    assert {each.instance_id for each in told.sources} == {f"sha256:{SHA256}"}
     assert told.xmp_source_type == DIGITAL_SOURCE_TYPE
 
 
@@ -131,7 +124,7 @@ def test_a_large_movie_takes_little_memory_and_grows_little(self_made: SigningCr
         file.write(header + _LARGE_BYTES.to_bytes(4, "big") + b"mdat")
         file.truncate(len(header) + _LARGE_BYTES)
     plain_bytes, before = movie.stat().st_size, peak_resident_bytes()
-    sign_movie(movie, movie.name, _STATEMENT, inputs_of(movie), self_made)
+    sign_movie(movie, movie.name, STATEMENT, inputs_of(movie), self_made)
     assert verification_of(movie).state == "intact"
     assert peak_resident_bytes() - before < 100 << 20
     assert movie.stat().st_size - plain_bytes < _MOST_GROWTH_BYTES
@@ -207,7 +200,7 @@ def test_a_signed_source_that_was_altered_is_said_to_be_so(
     source.write_bytes(_flipped(0.5)(signed.read_bytes()))
     path = tmp_path / "again.mp4"
     shutil.copyfile(plain, path)
-    assert sign_movie(path, path.name, _STATEMENT, inputs_of(source), self_made).source == "altered"
+    assert sign_movie(path, path.name, STATEMENT, inputs_of(source), self_made).source == "altered"
     told = verification_of(path)
     assert (told.state, told.sources[0].state) == ("intact", "altered")
 
@@ -250,7 +243,7 @@ def test_signing_fails_when_the_time_stamp_server_is_away_and_leaves_the_movie_a
     shutil.copyfile(plain, movie)
     late = replace(self_made, timestamp_url="http://127.0.0.1:9/stamp")
     with pytest.raises(SigningError, match=r"movie\.mp4 could not be signed") as caught:
-        sign_movie(movie, movie.name, _STATEMENT, inputs_of(plain), late)
+        sign_movie(movie, movie.name, STATEMENT, inputs_of(plain), late)
     assert caught.value.code == "SIGNING_FAILED"
     assert movie.read_bytes() == plain.read_bytes()
     assert list(tmp_path.iterdir()) == [movie]
