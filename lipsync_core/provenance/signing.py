@@ -13,6 +13,7 @@ from lipsync_core.provenance.credential import SigningCredential
 from lipsync_core.provenance.ingredients import Input, SourceState, bare_ingredient, ingredient_of
 from lipsync_core.provenance.statement import Statement, manifest_of
 from lipsync_core.provenance.xmp import add_xmp
+from lipsync_core.shown_text import with_shown_urls
 
 _REMEDY = "the movie is whole, and says in its comment what it is; sign it again, or look at the certificate"
 
@@ -49,7 +50,9 @@ def sign_movie(
     except (c2pa.C2paError, OSError) as exc:
         with path.open("r+b") as movie:
             movie.truncate(plain)
-        raise SigningError(f"{title} could not be signed: {_reason(exc)}", _REMEDY) from exc
+        # Without the library's error as the cause: its text may repeat the user and the password of an address.
+        cause = exc if isinstance(exc, OSError) else None
+        raise SigningError(f"{title} could not be signed: {_reason(exc)}", _REMEDY) from cause
     finally:
         unfinished.unlink(missing_ok=True)
     return Signed(credential.subject, credential.is_self_made, states[0])
@@ -70,4 +73,4 @@ def _signer(credential: SigningCredential) -> c2pa.Signer:
 
 
 def _reason(exc: Exception) -> str:
-    return " ".join(str(exc).split()) or type(exc).__name__
+    return with_shown_urls(" ".join(str(exc).split())) or type(exc).__name__

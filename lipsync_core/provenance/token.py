@@ -80,11 +80,15 @@ def _digest(name: object, data: bytes) -> bytes:
 
 def _parts_of(uri: str) -> Mapping[str, str]:
     path, _, query = uri.partition("?")
-    pairs = [*path.partition(":")[2].split(";"), *query.split("&")]
-    told = dict(pair.partition("=")[::2] for pair in pairs if pair)
-    unknown = sorted(told.keys() - set(_NAMES))
-    if unknown:
-        raise SigningSetupError(f"the address of the signing key has a part {unknown[0]!r}", f"use {', '.join(_NAMES)}")
+    pairs = [pair for pair in (*path.partition(":")[2].split(";"), *query.split("&")) if pair]
+    told = dict(pair.partition("=")[::2] for pair in pairs)
+    for number, pair in enumerate(pairs, 1):
+        if pair.partition("=")[0] not in _NAMES:
+            # Without its text: it may be a part of a PIN that has an ampersand.
+            raise SigningSetupError(
+                f"part {number} of the signing key's address has an unknown name",
+                f"use {', '.join(_NAMES)}; write & in a PIN as %26",
+            )
     return {name: value if name == "id" else unquote(value) for name, value in told.items()}
 
 

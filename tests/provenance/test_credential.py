@@ -100,6 +100,15 @@ def test_a_credential_fails_in_one_line_that_repeats_no_key(tmp_path: Path) -> N
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("pin", ["12&SECRET34", "12&SECRET=34", "12;SECRET"])
+def test_a_pin_with_an_ampersand_is_not_repeated(tmp_path: Path, pin: str) -> None:
+    issued = issue(tmp_path)
+    uri = f"pkcs11:token=studio;object=signer?module-path=/none.so&pin-value={pin}"
+    with pytest.raises(SigningSetupError) as caught:
+        open_credential(SigningSettings(issued.certificate, uri), tmp_path)
+    assert "SECRET" not in f"{caught.value} {caught.value.__cause__!r}"
+
+
 @pytest.fixture(scope="module")
 def token(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A token of SoftHSM's with nothing in it; its folder."""
@@ -130,7 +139,7 @@ def test_a_key_in_a_token_signs(token: Path, tmp_path: Path, kind: str) -> None:
         (uri.replace(f"object={kind}", "object=none"), "does not sign: NoSuchKey"),
         (uri.replace("token=studio", "token=none"), "does not sign: NoSuchToken"),
         (uri.replace("pin-source", "pin-value"), "does not sign: Pin"),
-        (uri.replace("?module-path", "?path"), "has a part 'path'"),
+        (uri.replace("?module-path", "?path"), "part 3 of the signing key's address has an unknown name"),
         (uri.partition("?")[0], "names no module-path"),
     ):
         with pytest.raises(SigningSetupError, match=message):

@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -241,9 +242,12 @@ def test_signing_fails_when_the_time_stamp_server_is_away_and_leaves_the_movie_a
 ) -> None:
     movie = tmp_path / "movie.mp4"
     shutil.copyfile(plain, movie)
-    late = replace(self_made, timestamp_url="http://127.0.0.1:9/stamp")
-    with pytest.raises(SigningError, match=r"movie\.mp4 could not be signed") as caught:
+    late = replace(self_made, timestamp_url="http://user:SECRET@127.0.0.1:9/stamp?key=SECRET")
+    with pytest.raises(
+        SigningError, match=r"movie\.mp4 could not be signed: .*\(http://127\.0\.0\.1:9/stamp\)"
+    ) as caught:
         sign_movie(movie, movie.name, STATEMENT, inputs_of(plain), late)
+    assert "SECRET" not in "".join(traceback.format_exception(caught.value))
     assert caught.value.code == "SIGNING_FAILED"
     assert movie.read_bytes() == plain.read_bytes()
     assert list(tmp_path.iterdir()) == [movie]
