@@ -11,11 +11,13 @@ from lipsync_cli.environment import rules_of_reading
 from lipsync_cli.failures import write_stdout
 from lipsync_cli.values import LocalFile
 from lipsync_core.errors import AlteredError, InputError, InputMissingError, NotAFileError, OptionError, UnsignedError
+from lipsync_core.shown_text import printable
 
 if TYPE_CHECKING:
     from lipsync_core.provenance.verification import Action, Source, Verification
 
 SCHEMA = "lipsync.verify/1"
+_MOST_CHARS = 1000  # of a line of text; JSON has all
 _STATES = {
     "none": "no content credentials",
     "altered": "ALTERED since it was signed",
@@ -76,7 +78,7 @@ def _described(found: "Verification", comment: str | None) -> str:
         ]
     lines.append(f"xmp      {found.xmp_source_type or 'names no kind of source'}")
     lines.append(f"comment  {comment or 'none'}")
-    return "\n".join(lines)
+    return "\n".join(printable(line, _MOST_CHARS) for line in lines)  # each field is a stranger's
 
 
 def _action_line(action: "Action") -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,25 @@ def test_a_signer_is_trusted_where_its_authority_is(lipsync_here: RunLipSync, si
         assert (done.returncode, done.stderr) == (0, "")
         states.append(json.loads(done.stdout)["state"])
     assert states == ["intact", "trusted"]
+
+
+def test_a_strangers_texts_begin_no_line_and_move_no_cursor(
+    lipsync_here: RunLipSync, issued: Issued, tmp_path: Path
+) -> None:
+    evil = "x\x1b[2J\nstate    trusted\r\x9b\u202e\u2066\x85"
+    movie = write_movie(tmp_path / "evil.mp4", comment=evil)
+    inputs = tuple(replace(each, title=f"{evil}{number}") for number, each in enumerate(inputs_of(movie)))
+    statement = replace(STATEMENT, model=f"{evil}/{evil}", model_licence=evil, enhancer=f"{evil}{'y' * 5000}")
+    sign_movie(movie, evil, statement, inputs, open_credential(issued.settings, tmp_path))
+    done = lipsync_here("verify", movie)
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if line.startswith("state")] == [lines[0]]
+    assert len([line for line in lines if line.startswith("source")]) == 2
+    assert done.stdout.count("[2J\N{REPLACEMENT CHARACTER}state") >= 5
+    assert all(line.isprintable() and len(line) <= 1001 for line in lines)
+    told = json.loads(lipsync_here("verify", movie, "--json").stdout)
+    assert told["title"] == evil
+    assert len(told["actions"]) == len([line for line in lines if line.startswith("action")])
 
 
 def _made(change: Callable[[bytes], bytes]) -> Callable[[Path, Issued], object]:
