@@ -8,7 +8,7 @@ from pathlib import Path
 import c2pa
 
 from lipsync_core.errors import SigningError
-from lipsync_core.provenance.context import context, media_type
+from lipsync_core.provenance.context import context, media_type, signer
 from lipsync_core.provenance.credential import SigningCredential
 from lipsync_core.provenance.ingredients import Input, SourceState, bare_ingredient, ingredient_of
 from lipsync_core.provenance.statement import Statement, manifest_of
@@ -68,8 +68,7 @@ def _add(builder: c2pa.Builder, given: Input) -> SourceState:
 
 
 def _signer(credential: SigningCredential) -> c2pa.Signer:
-    algorithm = c2pa.C2paSigningAlg[credential.algorithm.upper()]
-    return c2pa.Signer.from_callback(credential.sign, algorithm, credential.chain_pem, credential.timestamp_url)
+    return signer(credential.sign, credential.algorithm, credential.chain_pem, credential.timestamp_url)
 
 
 def _reason(exc: Exception) -> str:
