@@ -17,12 +17,14 @@ import pytest
 
 from lipsync_core.errors import SigningError
 from lipsync_core.memory import peak_resident_bytes
+from lipsync_core.movie_signer import provenance_of
 from lipsync_core.provenance.credential import SigningCredential, open_credential
 from lipsync_core.provenance.settings import SigningSettings
 from lipsync_core.provenance.signing import sign_movie
 from lipsync_core.provenance.statement import DIGITAL_SOURCE_TYPE
 from lipsync_core.provenance.verification import Verification, verification_of
 from lipsync_core.provenance.xmp import digital_source_type
+from lipsync_core.report import Provenance
 from lipsync_core.structure.boxes import Box, whole
 from tests.jobs import assert_equal_frames
 from tests.provenance.certificates import KINDS, ORGANISATION, issue
@@ -204,6 +206,23 @@ def test_a_signed_source_that_was_altered_is_said_to_be_so(
     assert sign_movie(path, path.name, STATEMENT, inputs_of(source), self_made).source == "altered"
     told = verification_of(path)
     assert (told.state, told.sources[0].state) == ("intact", "altered")
+
+
+@pytest.mark.parametrize("is_operators", [False, True])
+@pytest.mark.parametrize("state", ["none", "valid", "altered"])
+def test_what_was_told_of_a_signature_is_read_back_from_the_movie(
+    signed: Path, plain: Path, self_made: SigningCredential, tmp_path: Path, state: str, is_operators: bool
+) -> None:
+    source, movie = tmp_path / "source.mp4", tmp_path / "movie.mp4"
+    source.write_bytes((plain if state == "none" else signed).read_bytes())
+    if state == "altered":
+        source.write_bytes(_flipped(0.5)(source.read_bytes()))
+    credential = open_credential(issue(tmp_path).settings, tmp_path) if is_operators else self_made
+    shutil.copyfile(plain, movie)
+    told = sign_movie(movie, movie.name, STATEMENT, inputs_of(source), credential)
+    assert told.source == state
+    found = provenance_of(verification_of(movie))
+    assert found == Provenance(told.subject, told.is_self_made, told.source)
 
 
 @pytest.mark.parametrize("name", ["film.mkv", "film.avi", "film.mov", "film.webm"])
