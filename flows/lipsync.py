@@ -18,12 +18,12 @@ from lipsync_core.memory import give_free_memory_back
 from lipsync_core.movie import WrittenMovie
 from lipsync_core.movie_scorer import require_scoring
 from lipsync_core.report import ProgressCallback, Provenance
+from lipsync_core.shown_text import shown_url
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.errors import SupersededError
 from lipsync_service.names import GPU_DEPLOYMENT, JOB_FLOW, SEGMENT_DEPLOYMENT
 from lipsync_service.settings import Settings, load_settings
 from lipsync_service.storage.address import AddressGuard
-from lipsync_service.storage.storage import shown_url
 from tasks import stages
 from tasks.artifacts import (
     ShownProgress,

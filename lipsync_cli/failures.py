@@ -14,6 +14,7 @@ from lipsync_cli.signals import Interrupted
 from lipsync_cli.wording import in_one_line
 from lipsync_core.errors import DiskFullError, LipSyncError, OptionError, OutputError, shortened
 from lipsync_core.shortage import shortage_behind
+from lipsync_core.shown_text import printable
 
 
 def report_failure(failure: BaseException, is_debug: bool) -> int:
@@ -25,8 +26,7 @@ def report_failure(failure: BaseException, is_debug: bool) -> int:
         traceback.print_exception(failure, file=sys.stderr)
     failure = shortage_behind(failure) or failure
     code, text, status = _describe(failure, is_debug)
-    line = in_one_line(f"lipsync: error {code}: {text}")
-    click.echo("".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line), err=True)
+    click.echo(printable(in_one_line(f"lipsync: error {code}: {text}")), err=True)
     return status
 
 

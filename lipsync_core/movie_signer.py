@@ -11,8 +11,10 @@ from lipsync_core.memory import give_free_memory_back
 from lipsync_core.movie import enhancer_name
 from lipsync_core.provenance.credential import SigningCredential
 from lipsync_core.provenance.ingredients import Input
+from lipsync_core.provenance.self_made import is_self_made
 from lipsync_core.provenance.signing import sign_movie
 from lipsync_core.provenance.statement import AUDIO, VIDEO, Statement
+from lipsync_core.provenance.verification import Verification
 from lipsync_core.report import Provenance
 
 
@@ -37,6 +39,12 @@ class MovieSigner:
                 self.told = Provenance(error=error)
             else:
                 self.told = Provenance(signed.subject, signed.is_self_made, signed.source)
+
+
+def provenance_of(signed: Verification) -> Provenance:
+    """How a movie says how it was made that an earlier attempt has signed."""
+    states = [each.state for each in signed.sources if each.relationship == "parentOf"]
+    return Provenance(signed.signer, is_self_made(signed.signer), next(iter(states), "none"))
 
 
 def video_input(path: Path, title: str, sha256: str) -> Input:

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from lipsync_core.errors import OptionError, SigningError
-from lipsync_core.movie_signer import MovieSigner, audio_input, statement_of, video_input
+from lipsync_core.movie_signer import MovieSigner, audio_input, provenance_of, statement_of, video_input
 from lipsync_core.provenance.credential import SigningCredential, open_credential
 from lipsync_core.provenance.verification import verification_of
 from lipsync_core.report import Provenance
@@ -44,11 +44,15 @@ def sign_result(render: RenderPass, request: LipSyncRequest, signing: Signing, m
 
     Raises:
         SigningError: it was not signed, and this service delivers no such result. The movie is kept for another try.
+            Or it was altered since an earlier attempt has signed it: it is kept no longer, and another makes it anew.
     """
     known = verification_of(render.output) if render.is_kept else None
+    if known is not None and known.state == "altered":
+        render.job.files.discard(render.kept_url)  # neither delivered nor signed: nobody knows who has altered it
+        raise SigningError("the movie was altered while it was kept", "run the job again: it is rendered anew")
     if known is not None and known.state != "none":
         meter.was_cached = True
-        return Provenance(known.signer)
+        return provenance_of(known)
     video, audio = render.inputs.video, render.inputs.audio
     signer = MovieSigner(
         signing.credential,

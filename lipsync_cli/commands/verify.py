@@ -10,12 +10,14 @@ import click
 from lipsync_cli.environment import rules_of_reading
 from lipsync_cli.failures import write_stdout
 from lipsync_cli.values import LocalFile
-from lipsync_core.errors import AlteredError, InputError, InputMissingError, NotAFileError, UnsignedError
+from lipsync_core.errors import AlteredError, InputError, InputMissingError, NotAFileError, OptionError, UnsignedError
+from lipsync_core.shown_text import printable
 
 if TYPE_CHECKING:
     from lipsync_core.provenance.verification import Action, Source, Verification
 
 SCHEMA = "lipsync.verify/1"
+_MOST_CHARS = 1000  # of a line of text; JSON has all
 _STATES = {
     "none": "no content credentials",
     "altered": "ALTERED since it was signed",
@@ -28,19 +30,20 @@ _STATES = {
 @click.argument("file", type=LocalFile())
 @click.option(
     "--trust",
-    type=LocalFile(),
+    type=LocalFile(OptionError),
     metavar="FILE.pem",
     help="Certificates of authorities: a signer that one of them has issued is trusted.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object.")
 def verify(file: Path, trust: Path | None, as_json: bool) -> None:
     """Say who has signed FILE, how it was made, and whether a byte was altered since."""
-    trusted_pem = _text(trust) if trust else ""
     from lipsync_core.isolation.room import reading_room
 
     with rules_of_reading(), reading_room("probes"):
+        from lipsync_core.provenance.trust import authorities_of
         from lipsync_core.provenance.verification import verification_of
 
+        trusted_pem = authorities_of(trust) if trust else ""
         comment = _comment(file)
         found = verification_of(file, trusted_pem)
     write_stdout(json.dumps(_fields(found, comment), indent=2) if as_json else _described(found, comment))
@@ -62,13 +65,6 @@ def _comment(file: Path) -> str | None:
         return None
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise InputMissingError(f"{path} cannot be read as PEM", "name a PEM file that this user may read") from exc
-
-
 def _described(found: "Verification", comment: str | None) -> str:
     lines = [f"state    {_STATES[found.state]}"]
     lines += [f"         {code}: {text}" for code, text in found.problems]
@@ -82,7 +78,7 @@ def _described(found: "Verification", comment: str | None) -> str:
         ]
     lines.append(f"xmp      {found.xmp_source_type or 'names no kind of source'}")
     lines.append(f"comment  {comment or 'none'}")
-    return "\n".join(lines)
+    return "\n".join(printable(line, _MOST_CHARS) for line in lines)  # each field is a stranger's
 
 
 def _action_line(action: "Action") -> str:

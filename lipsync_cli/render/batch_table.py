@@ -97,7 +97,7 @@ def _row_fields(row: RowReport) -> dict[str, Any]:
 def _described(row: "PlannedRow") -> str:
     if row.same_as is not None:
         return f"the same as row {row.same_as}"
-    from lipsync_service.storage.url import shown_url
+    from lipsync_core.shown_text import shown_url
 
     request = row.request
     paths = (row.local.video, row.local.audio, row.local.output)

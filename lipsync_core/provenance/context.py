@@ -5,6 +5,8 @@ from typing import Any
 
 import c2pa
 
+from lipsync_core.provenance.algorithms import Sign
+
 _HEAD_BYTES = 16
 #: A file is hashed in blocks (a Merkle tree's leaves). Without them the library holds up to 512 MB of it; each costs
 #: the file 290 bytes.
@@ -48,6 +50,11 @@ def context(trusted_pem: str = "", movie_bytes: int = 0) -> c2pa.Context:
     if trusted_pem:
         rules["trust"] = {"user_anchors": trusted_pem}
     return c2pa.Context.from_dict(rules)
+
+
+def signer(sign: Sign, algorithm: str, chain_pem: str, timestamp_url: str | None) -> c2pa.Signer:
+    """What signs for the library; `algorithm` as `algorithm_of` names it. Raises C2paError."""
+    return c2pa.Signer.from_callback(sign, c2pa.C2paSigningAlg[algorithm.upper()], chain_pem, timestamp_url)
 
 
 def media_type(path: Path) -> str | None:

@@ -9,6 +9,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 
 from lipsync_core.errors import SigningSetupError
 from lipsync_core.provenance.algorithms import Sign, algorithm_of, require_pair, signing_with
+from lipsync_core.provenance.fitness import require_accepted, require_address, require_fit
+from lipsync_core.provenance.pem_file import certificates_of, content_of
 from lipsync_core.provenance.self_made import self_made_pem
 from lipsync_core.provenance.settings import SigningSettings
 
@@ -32,7 +34,8 @@ def open_credential(settings: SigningSettings, folder: Path) -> SigningCredentia
     """The operator's credential, or the self-made one in `folder`, which is made where there is none.
 
     Raises:
-        SigningSetupError: a certificate or key cannot be read or used, or they do not belong together.
+        SigningSetupError: a certificate or key cannot be read or used, or they do not belong together; or the address
+            of the time stamp server is none.
     """
     if settings.certificate is None and settings.key is None:
         pem = self_made_pem(folder)
@@ -52,9 +55,14 @@ def _credential(
 ) -> SigningCredential:
     public = chain[0].public_key()
     algorithm = algorithm_of(public)
+    chain_pem = "".join(each.public_bytes(Encoding.PEM).decode() for each in chain)
+    require_fit(chain)
+    if settings.timestamp_url is not None:
+        require_address(settings.timestamp_url)
     require_pair(public, sign)
+    require_accepted(sign, algorithm, chain_pem)
     return SigningCredential(
-        chain_pem="".join(each.public_bytes(Encoding.PEM).decode() for each in chain),
+        chain_pem=chain_pem,
         algorithm=algorithm,
         sign=sign,
         subject=_subject(chain[0]),
@@ -65,8 +73,8 @@ def _credential(
 
 def _chain(pem: bytes) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificates(pem)
-    except (ValueError, UnsupportedAlgorithm) as exc:
+        return certificates_of(pem)
+    except ValueError as exc:
         raise SigningSetupError("the signing certificate is no PEM certificate", "give the chain as PEM") from exc
 
 
@@ -98,9 +106,8 @@ def _subject(certificate: x509.Certificate) -> str:
 
 def _read(path: Path, what: str) -> bytes:
     try:
-        return path.read_bytes()
-    except (OSError, ValueError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "it is no path"
+        return content_of(path)
+    except OSError as exc:
         raise SigningSetupError(
-            f"the signing {what} cannot be read: {reason}", "name a PEM file that this user may read"
+            f"the signing {what} cannot be read: {exc.strerror}", "name a PEM file that this user may read"
         ) from exc

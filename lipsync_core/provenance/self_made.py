@@ -21,7 +21,7 @@ from lipsync_core.errors import SigningSetupError
 _log = logging.getLogger(__name__)
 
 _FILE = "self-made.pem"  # the key, the signer's certificate, the authority's
-_ORGANISATION = "lipsync (self-made certificate)"
+_ORGANISATION, _SIGNER = "lipsync (self-made certificate)", "this installation"
 _VALID = timedelta(days=3650)
 _RENEWED_BEFORE_END = timedelta(days=30)
 _CLOCK_FAULT = timedelta(days=1)  # of another machine that reads the file soon
@@ -49,6 +49,11 @@ def self_made_pem(folder: Path) -> bytes:
         return _made()
     except ValueError as exc:
         raise SigningSetupError(f"{path} is no certificate", "remove it: another is made") from exc
+
+
+def is_self_made(signer: str) -> bool:
+    """Whether a signer (organisation and common name) is one that an installation has made for itself."""
+    return signer == f"{_ORGANISATION}, {_SIGNER}"
 
 
 def _runs_out(pem: bytes) -> bool:
@@ -84,7 +89,7 @@ def _made() -> bytes:
         .sign(authority_key, hashes.SHA256())
     )
     signer = (
-        _begun("this installation", "authority of this installation", key)
+        _begun(_SIGNER, "authority of this installation", key)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION, _DOCUMENT_SIGNING]), critical=False)

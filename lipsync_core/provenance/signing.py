@@ -8,11 +8,12 @@ from pathlib import Path
 import c2pa
 
 from lipsync_core.errors import SigningError
-from lipsync_core.provenance.context import context, media_type
+from lipsync_core.provenance.context import context, media_type, signer
 from lipsync_core.provenance.credential import SigningCredential
 from lipsync_core.provenance.ingredients import Input, SourceState, bare_ingredient, ingredient_of
 from lipsync_core.provenance.statement import Statement, manifest_of
 from lipsync_core.provenance.xmp import add_xmp
+from lipsync_core.shown_text import with_shown_urls
 
 _REMEDY = (
     "the movie is whole, and says in its comment what it is; look at certificate, key and time stamp server, "
@@ -52,7 +53,9 @@ def sign_movie(
     except (c2pa.C2paError, OSError) as exc:
         with path.open("r+b") as movie:
             movie.truncate(plain)
-        raise SigningError(f"{title} could not be signed: {_reason(exc)}", _REMEDY) from exc
+        # Without the library's error as the cause: its text may repeat the user and the password of an address.
+        cause = exc if isinstance(exc, OSError) else None
+        raise SigningError(f"{title} could not be signed: {_reason(exc)}", _REMEDY) from cause
     finally:
         unfinished.unlink(missing_ok=True)
     return Signed(credential.subject, credential.is_self_made, states[0])
@@ -68,9 +71,8 @@ def _add(builder: c2pa.Builder, given: Input) -> SourceState:
 
 
 def _signer(credential: SigningCredential) -> c2pa.Signer:
-    algorithm = c2pa.C2paSigningAlg[credential.algorithm.upper()]
-    return c2pa.Signer.from_callback(credential.sign, algorithm, credential.chain_pem, credential.timestamp_url)
+    return signer(credential.sign, credential.algorithm, credential.chain_pem, credential.timestamp_url)
 
 
 def _reason(exc: Exception) -> str:
-    return " ".join(str(exc).split()) or type(exc).__name__
+    return with_shown_urls(" ".join(str(exc).split())) or type(exc).__name__

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from lipsync_core.errors import SigningSetupError
 from lipsync_core.provenance.algorithms import PublicKey, Sign, hash_of
+from lipsync_core.provenance.pem_file import content_of
 
 _NAMES = ("token", "object", "id", "module-path", "pin-source", "pin-value")
 _lock = threading.Lock()  # a module of PKCS#11 is one for the whole process
@@ -79,11 +80,15 @@ def _digest(name: object, data: bytes) -> bytes:
 
 def _parts_of(uri: str) -> Mapping[str, str]:
     path, _, query = uri.partition("?")
-    pairs = [*path.partition(":")[2].split(";"), *query.split("&")]
-    told = dict(pair.partition("=")[::2] for pair in pairs if pair)
-    unknown = sorted(told.keys() - set(_NAMES))
-    if unknown:
-        raise SigningSetupError(f"the address of the signing key has a part {unknown[0]!r}", f"use {', '.join(_NAMES)}")
+    pairs = [pair for pair in (*path.partition(":")[2].split(";"), *query.split("&")) if pair]
+    told = dict(pair.partition("=")[::2] for pair in pairs)
+    for number, pair in enumerate(pairs, 1):
+        if pair.partition("=")[0] not in _NAMES:
+            # Without its text: it may be a part of a PIN that has an ampersand.
+            raise SigningSetupError(
+                f"part {number} of the signing key's address has an unknown name",
+                f"use {', '.join(_NAMES)}; write & in a PIN as %26",
+            )
     return {name: value if name == "id" else unquote(value) for name, value in told.items()}
 
 
@@ -91,6 +96,6 @@ def _pin(told: Mapping[str, str]) -> str | None:
     if "pin-source" not in told:
         return told.get("pin-value")
     try:
-        return Path(told["pin-source"].removeprefix("file:")).read_text(encoding="utf-8").strip()
+        return content_of(Path(told["pin-source"].removeprefix("file:"))).decode().strip()
     except (OSError, UnicodeDecodeError) as exc:
         raise SigningSetupError("the file of the token's PIN cannot be read", "name a file in pin-source") from exc

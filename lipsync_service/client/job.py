@@ -8,12 +8,12 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from lipsync_core.errors import LipSyncError, error_of
+from lipsync_core.shown_text import shown_url
 from lipsync_service.client.prefect_api import FlowRun
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.client.run_states import RunState, is_final, retry_command
 from lipsync_service.errors import JobCancelledError, JobCrashedError
 from lipsync_service.names import JobStateName
-from lipsync_service.storage.url import shown_url
 
 _ADDRESS = re.compile(r"(\w+://)(?:[^\s/@]*@)?([^\s?#]*)(?:[?#]\S*)?")
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from lipsync_core.errors import InputError
 from lipsync_core.limit_errors import ManifestLimitError
 from lipsync_core.limits import limits
+from lipsync_core.shown_text import printable
 from lipsync_service.client.local_files import LocalFiles, split_local
 from lipsync_service.client.request import LipSyncRequest
 
@@ -188,4 +189,4 @@ def faults_of(error: ValidationError) -> tuple[str, ...]:
 
 def _shown(name: int | str) -> str:
     """The name of a field, which may be anything."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(name)[:80])
+    return printable(str(name), 80)

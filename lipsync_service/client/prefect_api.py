@@ -12,11 +12,11 @@ from uuid import UUID
 import httpx
 
 from lipsync_core.errors import OptionError
+from lipsync_core.shown_text import shown_url
 from lipsync_service.client.run_events import EventSource, RunEvents
 from lipsync_service.client.run_states import RunState
 from lipsync_service.errors import AccessDeniedError, JobMissingError, ServiceDownError
 from lipsync_service.settings import Settings
-from lipsync_service.storage.url import shown_url
 
 _TIMEOUT_S = 30.0
 _PAGE = 200  # the most rows that the server gives

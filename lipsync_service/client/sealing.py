@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from lipsync_core.shown_text import shown_url
 from lipsync_service.client.request import LipSyncRequest
 from lipsync_service.errors import ObjectMissingError, UrlRefusedError
 from lipsync_service.settings import Settings
 from lipsync_service.storage.reach import area_url
 from lipsync_service.storage.seals import Seal, seal_of
-from lipsync_service.storage.url import shown_url
 
 if TYPE_CHECKING:
     from lipsync_service.storage.storage import Storage

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 
 from lipsync_core.errors import OptionError
 from lipsync_core.report import FrameCounts
+from lipsync_core.shown_text import shown_url
 from lipsync_service.errors import IdempotencyConflictError
 from lipsync_service.ledger.database import open_engine, reading, reason_of, unavailable
 from lipsync_service.ledger.rows import (
@@ -34,7 +35,6 @@ from lipsync_service.ledger.rows import (
 from lipsync_service.ledger.spool import Spool
 from lipsync_service.ledger.tables import KEY_CHARS
 from lipsync_service.ledger.writes import claim_key, read_job, write_rows
-from lipsync_service.storage.url import shown_url
 
 _log = logging.getLogger(__name__)
 _FAILURES = (SQLAlchemyError, OSError, ArithmeticError, ValueError)

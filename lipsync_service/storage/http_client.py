@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 from lipsync_core.errors import LipSyncError, TransientError
+from lipsync_core.shown_text import shown_url
 from lipsync_service.errors import (
     AccessDeniedError,
     ObjectMissingError,
@@ -28,7 +29,7 @@ from lipsync_service.errors import (
 )
 from lipsync_service.storage.address import AddressGuard
 from lipsync_service.storage.source import BLOCK_BYTES
-from lipsync_service.storage.url import Location, parse_url, shown_url
+from lipsync_service.storage.url import Location, parse_url
 
 TIMEOUT_S = 30.0  # the longest silence of a server
 HEAD_LIMIT_S = 60.0  # from the start of a connection to the end of the answer's headers, the sending left out

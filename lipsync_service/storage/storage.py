@@ -17,6 +17,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from lipsync_core.report import Progress, ProgressCallback
+from lipsync_core.shown_text import shown_url
 from lipsync_service.errors import ObjectMissingError, UrlRefusedError
 from lipsync_service.settings import Settings
 from lipsync_service.storage.address import AddressGuard, Resolve
@@ -28,10 +29,10 @@ from lipsync_service.storage.http_client import HttpClient
 from lipsync_service.storage.reach import Reach
 from lipsync_service.storage.shelf import Shelf, shelf_of
 from lipsync_service.storage.source import Digest, MayWrite, Source, SourceVersion, Store
-from lipsync_service.storage.url import Location, parse_url, shown_url
+from lipsync_service.storage.url import Location, parse_url
 from lipsync_service.storage.use import take
 
-__all__ = ["Storage", "StoredFile", "shown_url"]
+__all__ = ["Storage", "StoredFile"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

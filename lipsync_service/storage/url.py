@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
+from lipsync_core.shown_text import shown_url
 from lipsync_service.errors import UrlRefusedError
 
 _SUPPORTED = "give an address that begins with s3://, https://, http:// or file:///"
@@ -37,17 +38,6 @@ class Location:
         lasting = [(key, value) for key, value in parse_qsl(query, keep_blank_values=True) if not _is_signature(key)]
         parts = (self.scheme, self.host, str(self.port), path, urlencode(lasting))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def shown_url(url: str) -> str:
-    """`url` without user, password, query and fragment, for logs, the ledger and artifacts; never raises."""
-    try:
-        parts = urlsplit(url)
-        host = parts.netloc.rpartition("@")[2]
-    except ValueError:
-        return "an address that cannot be read"
-    text = f"{parts.scheme}://{host}{parts.path}" if parts.scheme else parts.path
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def parse_url(url: str) -> Location:

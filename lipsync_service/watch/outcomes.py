@@ -7,13 +7,13 @@ from typing import Any
 from uuid import UUID
 
 from lipsync_core.errors import LipSyncError
+from lipsync_core.shown_text import shown_url
 from lipsync_service.callbacks.sender import JobOutcome
 from lipsync_service.client.prefect_api import FlowRun
 from lipsync_service.client.run_states import RunState, retry_command
 from lipsync_service.errors import JobCancelledError, JobCrashedError, PoisonJobError
 from lipsync_service.ledger.rows import JobRow, JobState
 from lipsync_service.result_facts import NO_FACTS, ResultFacts
-from lipsync_service.storage.storage import shown_url
 
 #: After this many crashes at work a job is not started again: it may be what kills its worker.
 MAX_CRASHES = 3

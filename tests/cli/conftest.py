@@ -47,9 +47,10 @@ def lipsync_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.
     return run
 
 
-def write_movie(path: Path, frame_count: int = 10) -> Path:
+def write_movie(path: Path, frame_count: int = 10, comment: str = "") -> Path:
     """64x48 grey at 25 fps, no sound, no face."""
     with av.open(str(path), "w", format="mp4") as container:
+        container.metadata["comment"] = comment
         stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for _ in range(frame_count):

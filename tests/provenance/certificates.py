@@ -35,8 +35,16 @@ class Issued:
         return SigningSettings(self.certificate, str(self.key))
 
 
-def issue(folder: Path, kind: str = "es256", purpose: x509.ObjectIdentifier | None = None) -> Issued:
-    """A chain of two in `folder`; the signer's is good for e-mail, which C2PA takes, or for `purpose` alone."""
+def issue(
+    folder: Path,
+    kind: str = "es256",
+    purpose: x509.ObjectIdentifier | None = None,
+    valid_days: tuple[int, int] = (-1, 30),
+) -> Issued:
+    """A chain of two in `folder`; the signer's is good for e-mail, which C2PA takes, or for `purpose` alone.
+
+    It is valid between the two days, counted from now.
+    """
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), _KEYS[kind]()
     identifier = x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key())
     authority = (
@@ -47,7 +55,7 @@ def issue(folder: Path, kind: str = "es256", purpose: x509.ObjectIdentifier | No
         .sign(authority_key, hashes.SHA256())
     )
     signer = (
-        _begun("signer", "authority", key.public_key())
+        _begun("signer", "authority", key.public_key(), valid_days)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(certificates=False), critical=True)
         .add_extension(
@@ -65,7 +73,7 @@ def issue(folder: Path, kind: str = "es256", purpose: x509.ObjectIdentifier | No
     return issued
 
 
-def _begun(name: str, issuer: str, public: object) -> x509.CertificateBuilder:
+def _begun(name: str, issuer: str, public: object, valid_days: tuple[int, int] = (-1, 30)) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -73,8 +81,8 @@ def _begun(name: str, issuer: str, public: object) -> x509.CertificateBuilder:
         .issuer_name(_name(issuer))
         .public_key(public)  # type: ignore[arg-type]
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=30))
+        .not_valid_before(now + timedelta(days=valid_days[0]))
+        .not_valid_after(now + timedelta(days=valid_days[1]))
     )
 
 

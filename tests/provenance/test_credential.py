@@ -10,12 +10,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
     PrivateFormat,
     load_pem_private_key,
 )
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from lipsync_core.errors import SigningSetupError
 from lipsync_core.provenance import self_made
@@ -78,11 +80,14 @@ def test_a_credential_fails_in_one_line_that_repeats_no_key(tmp_path: Path) -> N
     curve, locked = issue(tmp_path / "curve", "secp256k1"), issue(tmp_path / "locked")
     _encrypted(locked.key)
     secret = good.key.read_text().splitlines()[1]
+    os.mkfifo(tmp_path / "pipe")
     faults = {
         "the key of the signing credential is missing": SigningSettings(good.certificate),
         "the certificate of the signing credential is missing": SigningSettings(key=str(good.key)),
         "the signing certificate cannot be read": SigningSettings(tmp_path / "none.pem", str(good.key)),
         "the signing key cannot be read": SigningSettings(good.certificate, str(tmp_path / "none.pem")),
+        "certificate cannot be read: it is not a regular file": SigningSettings(Path("/dev/zero"), str(good.key)),
+        "key cannot be read: it is not a regular file": SigningSettings(good.certificate, str(tmp_path / "pipe")),
         "the signing certificate is no PEM certificate": SigningSettings(good.key, str(good.key)),
         "the signing key is no PEM key": SigningSettings(good.certificate, f"-----BEGIN PRIVATE KEY-----\n{secret}"),
         "the signing key is no PEM key that can be used": locked.settings,
@@ -95,6 +100,52 @@ def test_a_credential_fails_in_one_line_that_repeats_no_key(tmp_path: Path) -> N
         said = f"{caught.value} {caught.value.__cause__!r} {settings!r}"
         assert secret not in said
         assert "\n" not in str(caught.value)
+
+
+def test_a_certificate_that_cannot_sign_is_told_before_the_work(tmp_path: Path) -> None:
+    expired, early = issue(tmp_path / "expired", valid_days=(-9, -2)), issue(tmp_path / "early", valid_days=(2, 9))
+    stamping = issue(tmp_path / "stamping", purpose=ExtendedKeyUsageOID.TIME_STAMPING)
+    coding = issue(tmp_path / "coding", purpose=ExtendedKeyUsageOID.CODE_SIGNING)
+    long = issue(tmp_path / "long")
+    long.certificate.write_bytes(long.certificate.read_bytes() + 9 * long.authority.read_bytes())
+    ended = x509.load_pem_x509_certificate(expired.certificate.read_bytes()).not_valid_after_utc
+    begins = x509.load_pem_x509_certificate(early.certificate.read_bytes()).not_valid_before_utc
+    faults = {
+        f"the signing certificate expired on {ended:%Y-%m-%d %H:%M} UTC; renew it": expired,
+        f"the signing certificate is not valid before {begins:%Y-%m-%d %H:%M} UTC": early,
+        "the signing certificate is for time stamps or OCSP; get one for C2PA": stamping,
+        "content credentials do not take the signing certificate: .*invalid.*; get one for C2PA": coding,
+        "the signing certificate's file holds 11 certificates": long,
+    }
+    for message, issued in faults.items():
+        with pytest.raises(SigningSetupError, match=message) as caught:
+            open_credential(issued.settings, tmp_path)
+        assert "\n" not in str(caught.value)
+
+
+def test_an_address_of_a_time_stamp_server_that_is_none_is_told_before_the_work(tmp_path: Path) -> None:
+    for url in (
+        "SECRET",
+        "ftp://me:SECRET@host/",
+        "http://me:SEC/RET@host/",
+        "http://",
+        "http://[SECRET/",
+        "http://h/a b",
+    ):
+        with pytest.raises(SigningSetupError, match="address of the time stamp server is not valid; give") as caught:
+            open_credential(SigningSettings(timestamp_url=url), tmp_path)
+        assert "SEC" not in f"{caught.value} {caught.value.__cause__!r}"
+    for url in ("http://127.0.0.1:318/", "https://me:word@stamps.example/tsr?key=1"):
+        assert open_credential(SigningSettings(timestamp_url=url), tmp_path).timestamp_url == url
+
+
+@pytest.mark.parametrize("pin", ["12&SECRET34", "12&SECRET=34", "12;SECRET"])
+def test_a_pin_with_an_ampersand_is_not_repeated(tmp_path: Path, pin: str) -> None:
+    issued = issue(tmp_path)
+    uri = f"pkcs11:token=studio;object=signer?module-path=/none.so&pin-value={pin}"
+    with pytest.raises(SigningSetupError) as caught:
+        open_credential(SigningSettings(issued.certificate, uri), tmp_path)
+    assert "SECRET" not in f"{caught.value} {caught.value.__cause__!r}"
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +178,7 @@ def test_a_key_in_a_token_signs(token: Path, tmp_path: Path, kind: str) -> None:
         (uri.replace(f"object={kind}", "object=none"), "does not sign: NoSuchKey"),
         (uri.replace("token=studio", "token=none"), "does not sign: NoSuchToken"),
         (uri.replace("pin-source", "pin-value"), "does not sign: Pin"),
-        (uri.replace("?module-path", "?path"), "has a part 'path'"),
+        (uri.replace("?module-path", "?path"), "part 3 of the signing key's address has an unknown name"),
         (uri.partition("?")[0], "names no module-path"),
     ):
         with pytest.raises(SigningSetupError, match=message):

@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,17 +17,18 @@ import pytest
 
 from lipsync_core.errors import SigningError
 from lipsync_core.memory import peak_resident_bytes
-from lipsync_core.movie_signer import audio_input, video_input
+from lipsync_core.movie_signer import provenance_of
 from lipsync_core.provenance.credential import SigningCredential, open_credential
-from lipsync_core.provenance.ingredients import Input
 from lipsync_core.provenance.settings import SigningSettings
 from lipsync_core.provenance.signing import sign_movie
-from lipsync_core.provenance.statement import DIGITAL_SOURCE_TYPE, Statement
+from lipsync_core.provenance.statement import DIGITAL_SOURCE_TYPE
 from lipsync_core.provenance.verification import Verification, verification_of
 from lipsync_core.provenance.xmp import digital_source_type
+from lipsync_core.report import Provenance
 from lipsync_core.structure.boxes import Box, whole
 from tests.jobs import assert_equal_frames
 from tests.provenance.certificates import KINDS, ORGANISATION, issue
+from tests.provenance.statements import SHA256, STATEMENT, inputs_of
 from tests.provenance.time_stamps import time_stamping
 
 if TYPE_CHECKING:
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
 
 _MOST_GROWTH_BYTES = 20_000
 _LARGE_BYTES = 400 << 20
-_STATEMENT = Statement("viseme/2", "Apache-2.0", None, None, frames=25, synced=20)
-_SHA256 = "0123456789abcdef" * 4
 
 
 @pytest.fixture(scope="module")
@@ -76,14 +76,10 @@ def asked() -> Iterator[tuple[str, list[str]]]:
         server.shutdown()
 
 
-def inputs_of(video: Path) -> tuple[Input, ...]:
-    return (video_input(video, video.name, _SHA256), audio_input(video, "speech.wav", _SHA256))
-
-
 def signed_copy(movie: Path, path: Path, credential: SigningCredential, video: Path) -> Path:
     """`movie` at `path`, signed as made from `video`."""
     shutil.copyfile(movie, path)
-    sign_movie(path, path.name, _STATEMENT, inputs_of(video), credential)
+    sign_movie(path, path.name, STATEMENT, inputs_of(video), credential)
     return path
 
 
@@ -112,7 +108,7 @@ def test_a_signed_movie_says_how_it_was_made(signed: Path, plain: Path) -> None:
         (plain.name, "parentOf", "none"),
         ("speech.wav", "componentOf", "none"),
     ]
-    assert {each.instance_id for each in told.sources} == {f"sha256:{_SHA256}"}
+    assert {each.instance_id for each in told.sources} == {f"sha256:{SHA256}"}
     assert told.xmp_source_type == DIGITAL_SOURCE_TYPE
 
 
@@ -131,7 +127,7 @@ def test_a_large_movie_takes_little_memory_and_grows_little(self_made: SigningCr
         file.write(header + _LARGE_BYTES.to_bytes(4, "big") + b"mdat")
         file.truncate(len(header) + _LARGE_BYTES)
     plain_bytes, before = movie.stat().st_size, peak_resident_bytes()
-    sign_movie(movie, movie.name, _STATEMENT, inputs_of(movie), self_made)
+    sign_movie(movie, movie.name, STATEMENT, inputs_of(movie), self_made)
     assert verification_of(movie).state == "intact"
     assert peak_resident_bytes() - before < 100 << 20
     assert movie.stat().st_size - plain_bytes < _MOST_GROWTH_BYTES
@@ -207,9 +203,26 @@ def test_a_signed_source_that_was_altered_is_said_to_be_so(
     source.write_bytes(_flipped(0.5)(signed.read_bytes()))
     path = tmp_path / "again.mp4"
     shutil.copyfile(plain, path)
-    assert sign_movie(path, path.name, _STATEMENT, inputs_of(source), self_made).source == "altered"
+    assert sign_movie(path, path.name, STATEMENT, inputs_of(source), self_made).source == "altered"
     told = verification_of(path)
     assert (told.state, told.sources[0].state) == ("intact", "altered")
+
+
+@pytest.mark.parametrize("is_operators", [False, True])
+@pytest.mark.parametrize("state", ["none", "valid", "altered"])
+def test_what_was_told_of_a_signature_is_read_back_from_the_movie(
+    signed: Path, plain: Path, self_made: SigningCredential, tmp_path: Path, state: str, is_operators: bool
+) -> None:
+    source, movie = tmp_path / "source.mp4", tmp_path / "movie.mp4"
+    source.write_bytes((plain if state == "none" else signed).read_bytes())
+    if state == "altered":
+        source.write_bytes(_flipped(0.5)(source.read_bytes()))
+    credential = open_credential(issue(tmp_path).settings, tmp_path) if is_operators else self_made
+    shutil.copyfile(plain, movie)
+    told = sign_movie(movie, movie.name, STATEMENT, inputs_of(source), credential)
+    assert told.source == state
+    found = provenance_of(verification_of(movie))
+    assert found == Provenance(told.subject, told.is_self_made, told.source)
 
 
 @pytest.mark.parametrize("name", ["film.mkv", "film.avi", "film.mov", "film.webm"])
@@ -248,9 +261,12 @@ def test_signing_fails_when_the_time_stamp_server_is_away_and_leaves_the_movie_a
 ) -> None:
     movie = tmp_path / "movie.mp4"
     shutil.copyfile(plain, movie)
-    late = replace(self_made, timestamp_url="http://127.0.0.1:9/stamp")
-    with pytest.raises(SigningError, match=r"movie\.mp4 could not be signed") as caught:
-        sign_movie(movie, movie.name, _STATEMENT, inputs_of(plain), late)
+    late = replace(self_made, timestamp_url="http://user:SECRET@127.0.0.1:9/stamp?key=SECRET")
+    with pytest.raises(
+        SigningError, match=r"movie\.mp4 could not be signed: .*\(http://127\.0\.0\.1:9/stamp\)"
+    ) as caught:
+        sign_movie(movie, movie.name, STATEMENT, inputs_of(plain), late)
+    assert "SECRET" not in "".join(traceback.format_exception(caught.value))
     assert caught.value.code == "SIGNING_FAILED"
     assert movie.read_bytes() == plain.read_bytes()
     assert list(tmp_path.iterdir()) == [movie]

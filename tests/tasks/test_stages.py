@@ -37,7 +37,7 @@ from lipsync_core.media.probe import require_audio, require_video
 from lipsync_core.media.working import working_picture
 from lipsync_core.models.store import ModelStore
 from lipsync_core.provenance.verification import verification_of
-from lipsync_core.report import FrameCounts, Progress
+from lipsync_core.report import FrameCounts, Progress, Provenance
 from lipsync_core.threads import no_thread_pools
 from tests.conftest import Ffmpeg
 from tests.echo_network import write_echo
@@ -54,7 +54,7 @@ from tasks.edits import kept_or_inferred_edits
 from tasks.inference import hear, load_gpu_pool_parts, open_inference
 from tasks.job import Inferred, JobInputs, ServiceJob
 from tasks.opening import open_job
-from tasks.rendering import RenderPass, blend_frames, check_sound_of, deliver, encode_frames, open_render
+from tasks.rendering import RenderPass, blend_frames, check_sound_of, deliver, encode_frames, keep, open_render
 from tasks.signing import open_signing, sign_result
 from tasks.stage_log import StageLog, StageMeter
 from tasks.stages import fetch_audio, fetch_video, plan, upload
@@ -264,7 +264,7 @@ def test_a_job_through_the_service_gives_the_same_frames(
 def test_a_track_that_could_not_be_kept_at_first_is_kept_by_the_next_try(
     serve: Callable[[Path], Service], simple: Path, video: Path, audio: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options, service, keep = JobOptions(model="viseme"), serve(simple), Storage.put_shared
+    options, service, put = JobOptions(model="viseme"), serve(simple), Storage.put_shared
     with service.machine("gpu", options, is_inferring=True) as job:
         inference = open_inference(job, fetched(job, video, audio), load_gpu_pool_parts(job))
         with job.log.stage("listen") as meter:
@@ -272,7 +272,7 @@ def test_a_track_that_could_not_be_kept_at_first_is_kept_by_the_next_try(
         monkeypatch.setattr(Storage, "put_shared", stopping)
         with pytest.raises(TransientError), job.log.stage("track") as meter:
             track_clip(inference, heard.end_s, meter, ignore)
-        monkeypatch.setattr(Storage, "put_shared", keep)
+        monkeypatch.setattr(Storage, "put_shared", put)
         with job.log.stage("track") as meter:
             track = track_clip(inference, heard.end_s, meter, ignore)
         assert not track.was_cached
@@ -462,11 +462,19 @@ def test_a_service_that_insists_keeps_a_movie_that_could_not_be_signed_and_signs
         assert again.is_kept and content(again.output) == made
         signing, meters = open_signing(request, settings(provenance="required")), (StageMeter(), StageMeter())
         assert signing is not None
-        assert sign_result(again, request, signing, meters[0]).signer == signing.credential.subject
-        assert sign_result(again, request, signing, meters[1]).signer == signing.credential.subject
+        told = Provenance(signing.credential.subject, is_self_made=True)
+        assert [sign_result(again, request, signing, meter) for meter in meters] == [told, told]
         assert [meter.was_cached for meter in meters] == [False, True]
         assert content(again.output) == made
         found = verification_of(again.output)
+        altered = replace(again, output=tmp_path / "altered.mp4")
+        altered.output.write_bytes(again.output.read_bytes().replace(b"compositeWithTrained", b"compositeWithUntrain"))
+        for is_required in (True, False):
+            keep(replace(again, is_kept=False))
+            assert job.files.exists(again.kept_url)
+            with pytest.raises(SigningError, match="was altered while it was kept; run the job again: it is rendered"):
+                sign_result(altered, request, replace(signing, is_required=is_required), StageMeter())
+            assert not job.files.exists(again.kept_url)
     assert (found.state, found.title) == ("intact", "out.mp4")
     assert [(each.title, each.instance_id) for each in found.sources] == [
         (path.name, f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}") for path in (video, audio)

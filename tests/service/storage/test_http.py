@@ -27,7 +27,7 @@ from lipsync_service.storage.download import Downloader
 from lipsync_service.storage.http import HttpStore
 from lipsync_service.storage.http_client import HttpClient
 from lipsync_service.storage.storage import Storage
-from lipsync_service.storage.url import parse_url, shown_url
+from lipsync_service.storage.url import parse_url
 
 MakeSettings = Callable[..., Any]
 CONTENT = random.Random(7).randbytes(1_000_003)
@@ -292,18 +292,3 @@ def test_fetching_fails_when_there_is_no_such_host(settings: MakeSettings) -> No
     storage = Storage(settings(), resolve=lambda host, port: ())
     with pytest.raises(ObjectMissingError), storage.fetch("https://nowhere.example/a"):
         pass
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("https://me:pw@example.com:8443/a/b.mp4?X-Amz-Signature=abc#t", "https://example.com:8443/a/b.mp4"),
-        ("s3://bucket/a/b?c", "s3://bucket/a/b"),
-        ("file:///a/b.mp4", "file:///a/b.mp4"),
-        ("face.mp4", "face.mp4"),
-        ("http://[broken", "an address that cannot be read"),
-        ("http://example.com/a\nb", "http://example.com/ab"),
-    ],
-)
-def test_what_is_shown_of_an_address_gives_no_access(url: str, shown: str) -> None:
-    assert shown_url(url) == shown
