@@ -108,7 +108,8 @@ def _facts(job: "Job", model: Mapping[str, Any] | None) -> list[tuple[str, str]]
     if request is None:
         return [*facts, ("request", "none that this version knows")]
     names = [name for name in type(request).model_fields if name in OPTIONS]
-    options = ", ".join(f"{name} {_worded(name, getattr(request, name))}" for name in names)
+    chosen = [f"{name} {_worded(name, getattr(request, name))}" for name in names]
+    options = ", ".join([*chosen, *(["strict"] if request.strict else [])])
     lines = wrap(options, _WIDTH)
     return [
         *facts,

@@ -96,6 +96,13 @@ def test_a_list_fits_a_terminal() -> None:
     assert max(map(len, render_list([failed], width=60).splitlines())) == 60
 
 
+def test_a_strict_job_says_so() -> None:
+    texts = [
+        render_details(JobDetails(job("SCHEDULED", **given), [], [], NO_FACTS)) for given in ({}, {"strict": True})
+    ]
+    assert ["strict" in text.split() for text in texts] == [False, True]
+
+
 def test_details_tell_tasks_and_timings() -> None:
     tasks = [TaskRun("track", "Cached", START, 0.25), TaskRun("encode", "Running", START, 0.0)]
     timings = [{"stage": "encode", "wall s": 1.5, "CPU s": 1.0, "items": 25, "note": ""}]
