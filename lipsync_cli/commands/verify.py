@@ -75,6 +75,7 @@ def _described(found: "Verification", comment: str | None) -> str:
             f"by       {found.generator or 'unknown'}",
             *(f"action   {_action_line(each)}" for each in found.actions),
             *(f"source   {_source_line(each)}" for each in found.sources),
+            *([f"beside   {found.uncovered_bytes} bytes that no signature covers"] if found.uncovered_bytes else ()),
         ]
     lines.append(f"xmp      {found.xmp_source_type or 'names no kind of source'}")
     lines.append(f"comment  {comment or 'none'}")

@@ -1,4 +1,4 @@
-"""Signs a finished movie: XMP, then content credentials over all of its bytes."""
+"""Signs a finished movie: XMP, then content credentials over its bytes, but for those that C2PA leaves out."""
 
 import io
 import secrets

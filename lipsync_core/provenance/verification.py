@@ -11,12 +11,20 @@ from lipsync_core.apart import read_apart
 from lipsync_core.errors import InputMissingError
 from lipsync_core.provenance.context import context, media_type
 from lipsync_core.provenance.xmp import digital_source_type
+from lipsync_core.structure.boxes import Box, whole
 
 #: Whether there are content credentials, and whether the file is as they say: "trusted" where the signer's authority is
 #: known here, "intact" where it is not.
 State = Literal["none", "altered", "intact", "trusted"]
 _STATES: dict[str, State] = {"Invalid": "altered", "Valid": "intact", "Trusted": "trusted"}
 _LABEL, _BEGINNING_BYTES = b"c2pa", 4 << 20  # what the credentials of a movie contain, and where they stand
+#: How a store of manifests begins (JUMBF, ISO/IEC 19566-5), and within how many bytes of its box: behind a UUID, a
+#: version, a purpose and an offset (C2PA 2.2, A.5.1).
+_MANIFEST_STORE, _BOX_HEAD_BYTES = b"jumdc2pa", 64
+_BOX_OF_C2PA = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+_PURPOSE_AT, _PURPOSES = 20, (b"manifest\0", b"original\0", b"update\0", b"merkle\0")
+#: Boxes at the top of a file whose content the library's hash leaves out, as its assertion says ("exclusions").
+_UNCOVERED = frozenset({b"free", b"skip", b"mfra"})
 _UNTRUSTED = "signingCredential.untrusted"
 
 
@@ -55,6 +63,7 @@ class Verification:
     actions: tuple[Action, ...]
     sources: tuple[Source, ...]
     xmp_source_type: str | None  # IPTC's
+    uncovered_bytes: int = 0  # in boxes that no signature covers, where anybody may have put them
 
 
 @read_apart
@@ -74,12 +83,15 @@ def verification_of(path: Path, trusted_pem: str = "") -> Verification:
         ) from exc
     if isinstance(reader, c2pa.C2paError) and not _seems_signed(path):
         reader = None
+    if reader is None and _holds_manifest(path):
+        problem = ("claim.missing", "the content credentials lie where no reader looks for them")
+        return Verification("altered", (problem,), "", "", "", "", (), (), xmp)
     if isinstance(reader, c2pa.C2paError):
         problem = ("claim.unreadable", " ".join(str(reader).split()))
         return Verification("altered", (problem,), "", "", "", "", (), (), xmp)
     if reader is None:
         return Verification("none", (), "", "", "", "", (), (), xmp)
-    return _told(reader, xmp)
+    return _told(reader, xmp, _uncovered_bytes(path))
 
 
 def _reader(path: Path, kind: str | None, trusted_pem: str) -> c2pa.Reader | c2pa.C2paError | None:
@@ -98,7 +110,29 @@ def _seems_signed(path: Path) -> bool:
         return _LABEL in file.read(_BEGINNING_BYTES)
 
 
-def _told(reader: c2pa.Reader, xmp: str | None) -> Verification:
+def _holds_manifest(path: Path) -> bool:
+    """Whether a box at the top of the file holds content credentials, whatever it is called.
+
+    Those of a cover image lie deeper, and are not the movie's.
+    """
+    with path.open("rb") as file:
+        boxes = whole(file, path.stat().st_size).children()
+        return any(_MANIFEST_STORE in box.content(0, _BOX_HEAD_BYTES) for box in boxes)
+
+
+def _uncovered_bytes(path: Path) -> int:
+    with path.open("rb") as file:
+        boxes = whole(file, path.stat().st_size).children()
+        return sum(box.end - box.start for number, box in enumerate(boxes) if _is_uncovered(box, is_first=number == 0))
+
+
+def _is_uncovered(box: Box, *, is_first: bool) -> bool:
+    if box.name == b"uuid" and box.content(0, len(_BOX_OF_C2PA)) == _BOX_OF_C2PA:
+        return not box.content(_PURPOSE_AT, 9).startswith(_PURPOSES)  # the library looks at no others
+    return box.name in _UNCOVERED or (box.name == b"ftyp" and not is_first)
+
+
+def _told(reader: c2pa.Reader, xmp: str | None, uncovered_bytes: int) -> Verification:
     store = json.loads(reader.json())
     manifest = store["manifests"][store["active_manifest"]]
     failures = reader.get_validation_results() or {}
@@ -113,6 +147,7 @@ def _told(reader: c2pa.Reader, xmp: str | None) -> Verification:
         actions=tuple(_action(each) for each in _actions(manifest)),
         sources=tuple(_source(each) for each in manifest.get("ingredients", [])),
         xmp_source_type=xmp,
+        uncovered_bytes=uncovered_bytes,
     )
 
 

@@ -205,6 +205,13 @@ class LipSyncRequest(BaseModel):
         description="Whose job it is, on a service that has tenants: their files are kept apart.",
     )
 
+    @field_validator("face", "expression", "crf", "min_synced", "min_score", mode="before")
+    @classmethod
+    def _is_a_number(cls, value: object) -> object:
+        if isinstance(value, bool):  # which Python takes for 0 or 1
+            raise ValueError("it is true or false, and no number")
+        return value
+
     @field_validator("video", "audio", "output")
     @classmethod
     def _is_an_address(cls, value: str) -> str:

@@ -155,6 +155,52 @@ def test_one_flipped_bit_of_the_pictures_is_told(signed: Path, tmp_path: Path, p
     assert (told.state, [code for code, _ in told.problems]) == ("altered", ["assertion.bmffHash.mismatch"])
 
 
+@pytest.mark.parametrize("change", ["ftyp's type", "the box's type", "its UUID", "free"])
+def test_credentials_that_no_reader_finds_any_more_are_altered_and_not_missing(
+    signed: Path, tmp_path: Path, change: str
+) -> None:
+    data = bytearray(signed.read_bytes())
+    store = next(box.start for box in boxes(bytes(data)) if box.name == b"uuid")
+    if change == "free":
+        data[store - 4 : store] = b"free"
+    else:
+        data[{"ftyp's type": 5, "the box's type": store - 1, "its UUID": store + 3}[change]] ^= 1
+    altered = tmp_path / "altered.mp4"
+    altered.write_bytes(data)
+    told = verification_of(altered)
+    assert (told.state, [code for code, _ in told.problems]) == ("altered", ["claim.missing"])
+
+
+def test_credentials_of_something_inside_a_movie_are_not_its_own(plain: Path, signed: Path, tmp_path: Path) -> None:
+    """As those of a cover image, or of a file in a box of another maker."""
+    movie, whole_file = tmp_path / "movie.mp4", signed.read_bytes()
+    movie.write_bytes(plain.read_bytes() + _box(b"abcd", whole_file))
+    assert verification_of(movie).state == "none"
+
+
+@pytest.mark.parametrize("name", [b"free", b"skip", b"ftyp", b"uuid"])
+def test_bytes_that_no_signature_covers_are_counted(signed: Path, tmp_path: Path, name: bytes) -> None:
+    assert verification_of(signed).uncovered_bytes == 0
+    added = b"added by a stranger"
+    if name == b"uuid":  # of C2PA's, for a purpose that nobody knows
+        added = bytes.fromhex("d8fec3d61b0e483c92975828877ec481 00000000") + b"purpose\0" + added
+    movie = tmp_path / "movie.mp4"
+    movie.write_bytes(signed.read_bytes() + _box(name, added))
+    told = verification_of(movie)
+    assert (told.state, told.uncovered_bytes) == ("intact", len(added))
+
+
+@pytest.mark.parametrize("name", [b"uuid", b"mdat", b"abcd"])
+def test_another_box_behind_the_end_is_told(signed: Path, tmp_path: Path, name: bytes) -> None:
+    movie = tmp_path / "movie.mp4"
+    movie.write_bytes(signed.read_bytes() + _box(name, b"added by a stranger"))
+    assert verification_of(movie).state == "altered"
+
+
+def _box(name: bytes, content: bytes) -> bytes:
+    return (8 + len(content)).to_bytes(4, "big") + name + content
+
+
 def test_another_kind_of_source_in_xmp_is_told(signed: Path, tmp_path: Path) -> None:
     altered = tmp_path / "altered.mp4"
     altered.write_bytes(signed.read_bytes().replace(b"compositeWithTrained", b"compositeWithUntrain"))

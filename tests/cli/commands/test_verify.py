@@ -36,6 +36,16 @@ def test_a_signer_is_trusted_where_its_authority_is(lipsync_here: RunLipSync, si
     assert states == ["intact", "trusted"]
 
 
+def test_bytes_that_no_signature_covers_are_told(lipsync_here: RunLipSync, signed: Path, tmp_path: Path) -> None:
+    assert "no signature covers" not in lipsync_here("verify", signed).stdout
+    longer = tmp_path / "longer.mp4"
+    longer.write_bytes(signed.read_bytes() + bytes.fromhex("0000000c") + b"freemore")
+    done = lipsync_here("verify", longer)
+    assert done.returncode == 0
+    assert "beside   4 bytes that no signature covers\n" in done.stdout
+    assert json.loads(lipsync_here("verify", longer, "--json").stdout)["uncovered_bytes"] == 4
+
+
 def test_a_strangers_texts_begin_no_line_and_move_no_cursor(
     lipsync_here: RunLipSync, issued: Issued, tmp_path: Path
 ) -> None:
