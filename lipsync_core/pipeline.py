@@ -146,8 +146,7 @@ def _run(job: _Job, loaded: JobParts | None) -> JobReport:
     track_pass = TrackPass(parts.tracker, parts.inference.generator, TrackStore(job.workspace.cache / "tracks"))
     needed_s = source_s_needed(heard.end_s, job.options)
     clip = track_pass.run(video, needed_s, job.clock, job.progress, job.execution.jobs)
-    if video.size_px is not None:
-        give_free_memory_back()  # of the decoder, whose large blocks of other sizes the encoder cannot use
+    give_free_memory_back()  # of parts of the track, and of the decoder: the encoder cannot use blocks of other sizes
     with job.clock.stage("plan"):
         plan, conditions = _planned(job, video, clip, heard, parts.rendering.painting)
     signer = None if credential is None else _signer(job, plan, parts, credential)

@@ -7,7 +7,7 @@ from lipsync_cli.render.timing_charts import columns_over_time, percentile_bars,
 from lipsync_cli.render.timing_table import percent, period_text
 from lipsync_service.ledger.timing_report import StageLine, TimingBreakdown
 
-_HEADINGS = ("Stage", "Median", "95th percentile", "Share of total", "Runs", "Cached")
+_HEADINGS = ("Stage", "Median", "95th percentile", "Share of total", "CPU", "Runs", "Cached")
 
 
 def render_html(report: TimingBreakdown) -> str:
@@ -54,7 +54,8 @@ def _table(report: TimingBreakdown) -> str:
 def _row(line: StageLine, style: str) -> str:
     mark = "" if line.part_of else f'<i class="{style}"></i>'
     times = (f"{line.median_s:.2f} s", f"{line.p95_s:.2f} s") if line.runs else ("", "")
-    cells = (*times, percent(line.share), f"{line.runs:,}", f"{line.cached:,}" if line.cached else "")
+    counts = (f"{line.runs:,}", f"{line.cached:,}" if line.cached else "")
+    cells = (*times, percent(line.share), f"{line.cpu_s:,.1f} s", *counts)
     numbers = "".join(f"<td>{cell}</td>" for cell in cells)
     kind = ' class="part"' if line.part_of else ""
     return f"<tr{kind}><td>{mark}{escape(line.stage)}</td>{numbers}</tr>"

@@ -12,7 +12,7 @@ from lipsync_service.ledger.timing_report import StageLine, TimingBreakdown
 
 SCHEMA = "lipsync.timing/1"
 _WIDTH = 80  # of a terminal
-_HEADINGS = ("stage", "median s", "p95 s", "% of total", "runs", "cached")
+_HEADINGS = ("stage", "median s", "p95 s", "of total", "CPU s", "runs", "cached")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,13 @@ class _Cells:
     median: str
     p95: str
     share: str
+    cpu: str  # of all runs
     runs: str
     cached: str
 
     @property
     def numbers(self) -> tuple[str, ...]:
-        return (self.median, self.p95, self.share, self.runs, self.cached)
+        return (self.median, self.p95, self.share, self.cpu, self.runs, self.cached)
 
 
 def render_text(report: TimingBreakdown) -> str:
@@ -40,7 +41,8 @@ def render_text(report: TimingBreakdown) -> str:
     width = max(len(_HEADINGS[0]), *(len(row.stage) for row in rows))
     header = _text_row(_HEADINGS[0], _HEADINGS[1:], width)
     table = [_text_row(row.stage, row.numbers, width) for row in rows]
-    total = _text_row("total", (f"{report.total_s:.2f} s of wall time in all stages",), width)
+    seconds = f"{report.total_s:.2f} s of wall time in all stages, {report.cpu_s:.2f} s of CPU"
+    total = _text_row("total", (seconds,), width)
     rule = "-" * len(header)
     return "\n".join([*facts, "", header, rule, *table, rule, total])
 
@@ -138,11 +140,11 @@ def percent(share: float) -> str:
 def _cells(line: StageLine) -> _Cells:
     times = (f"{line.median_s:.2f}", f"{line.p95_s:.2f}") if line.runs else ("", "")
     name = f"  {line.stage}" if line.part_of else line.stage
-    return _Cells(name, *times, percent(line.share), str(line.runs), str(line.cached or ""))
+    return _Cells(name, *times, percent(line.share), f"{line.cpu_s:.2f}", str(line.runs), str(line.cached or ""))
 
 
 def _text_row(name: str, cells: tuple[str, ...], width: int) -> str:
-    return f"{name:<{width}}" + "".join(f"  {cell:>10}" for cell in cells).rstrip()
+    return f"{name:<{width}}" + "".join(f"  {cell:>9}" for cell in cells).rstrip()
 
 
 def _fields(line: StageLine) -> dict[str, str | float | dict[str, int] | None]:

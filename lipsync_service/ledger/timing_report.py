@@ -102,6 +102,11 @@ class TimingBreakdown:
         """Wall seconds of all stages, parts not counted again."""
         return sum(line.total_s for line in self.lines if not line.part_of)
 
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds of all stages, parts excluded."""
+        return sum(line.cpu_s for line in self.lines if not line.part_of)
+
 
 def timing_breakdown(database_url: str, wanted: ReportFilter) -> TimingBreakdown:
     """Read the report from the ledger.

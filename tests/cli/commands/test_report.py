@@ -73,9 +73,9 @@ def test_the_text_holds_the_figures_of_the_ledger(report: RunLipSync, ledger_url
     done = report("--database", ledger_url)
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
-    assert ["encode", "2.50", "3.85", "83.3", "%", "4"] in lines
-    assert ["mux", "0.25", "0.25", "8.3", "%", "4"] in lines
-    assert ["track", "0.50", "0.50", "16.7", "%", "2", "2"] in lines
+    assert ["encode", "2.50", "3.85", "83.3", "%", "4.00", "4"] in lines
+    assert ["mux", "0.25", "0.25", "8.3", "%", "0.40", "4"] in lines
+    assert ["track", "0.50", "0.50", "16.7", "%", "2.00", "2", "2"] in lines
     assert "5 jobs: 4 completed, 1 failed" in done.stdout
     assert "36 of 40 frames synced (90.0 %)" in done.stdout
     told = "pictures: 10 to 8 bits (3), 4:2:2 to 4:2:0 (3), deinterlaced (3), mirrored (3), turned (3)"
@@ -119,8 +119,8 @@ def test_the_json_tells_of_signatures_and_scores(report: RunLipSync, ledger_url:
 def test_the_markdown_is_a_table_that_a_name_cannot_break(report: RunLipSync, ledger_url: str) -> None:
     text = report("--database", ledger_url, "--format", "markdown").stdout
     table = [line for line in text.splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in table} == {7}
-    assert table[2] == "| encode | 2.50 | 3.85 | 83.3 % | 4 |  |"
+    assert {line.count("|") for line in table} == {8}
+    assert table[2] == "| encode | 2.50 | 3.85 | 83.3 % | 4.00 | 4 |  |"
 
 
 @pytest.mark.parametrize(
