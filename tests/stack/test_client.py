@@ -180,6 +180,7 @@ def test_a_running_job_is_cancelled(
     assert error_line(lipsync("jobs", "wait", str(job_id), status=9)).startswith("lipsync: error JOB_CANCELLED: ")
 
 
+@thorough
 @pytest.mark.usefixtures("bulk_is_held")
 def test_a_job_that_crashed_is_waited_for_unless_it_stays_so(
     service: "Service", client: JobClient, lipsync: CommandLine
@@ -243,6 +244,7 @@ def test_the_file_for_callers_opens_nothing_to_others_and_holds_no_database(
     assert names == {"LIPSYNC_API_URL", "LIPSYNC_STORAGE_URL", *keys}
 
 
+@thorough
 def test_the_report_reads_the_ledger_of_the_service_that_was_started_here(
     service: "Service", client: JobClient, lipsync: CommandLine
 ) -> None:

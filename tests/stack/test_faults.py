@@ -166,6 +166,7 @@ def test_a_slot_comes_back_when_its_run_dies_with_its_worker(
     assert service.api.post("/v2/concurrency_limits/filter", json={}).raise_for_status().json() == []
 
 
+@thorough
 def test_what_a_killed_job_left_on_its_host_is_cleared_up(service: "Service", job: "Json") -> None:
     run_id = service.start(job)
     pid = at_work(service, run_id, "encode")

@@ -27,6 +27,7 @@ from tests.onnx_stand_in import CUDA, Event, logged_events, stand_in_environment
 from tests.scaling_network import write_scaling_network
 from tests.stack.conftest import running_stack
 from tests.stack.test_faults import wait_until
+from tests.thorough import thorough
 from tests.wav2lip_weights import home_with
 
 if TYPE_CHECKING:
@@ -191,6 +192,7 @@ def test_a_long_job_whose_edits_are_kept_infers_none_again(gpu_stack: GpuStack, 
     assert not any(name.startswith("infer part") for name in parts_of(gpu_stack.service, run["id"]))
 
 
+@thorough
 def test_the_parts_of_killed_gpu_runs_are_done_again(
     gpu_stack: GpuStack, long_inputs: list[Path], ffmpeg: "Ffmpeg", tmp_path: Path
 ) -> None:

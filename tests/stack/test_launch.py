@@ -138,6 +138,7 @@ def test_a_job_is_run_again_at_once_and_its_worker_lives(service: "Service") -> 
     assert service.ledger("SELECT state, attempt FROM jobs WHERE id = %s", run_id) == [("failed", 2)]
 
 
+@thorough
 def test_a_job_whose_process_is_killed_is_done_by_a_second_attempt(
     service: "Service", long_job: "Json", tmp_path: Path
 ) -> None:
@@ -147,6 +148,7 @@ def test_a_job_whose_process_is_killed_is_done_by_a_second_attempt(
     assert_done_again(service, run_id, tmp_path / "again.mp4")
 
 
+@thorough
 def test_a_job_whose_part_on_the_gpu_pool_is_killed_starts_that_part_again(
     service: "Service", long_job: "Json", tmp_path: Path
 ) -> None:
@@ -171,6 +173,7 @@ def test_runs_end_with_their_launcher_and_are_done_by_a_second_attempt(
     assert_done_again(service, run_id, tmp_path / "again.mp4")
 
 
+@thorough
 def test_a_job_outlives_its_worker_that_is_killed(service: "Service", long_job: "Json", tmp_path: Path) -> None:
     """The run's output is a pipe to the worker: nobody reads its last lines."""
     run_id = service.start(long_job)

@@ -19,6 +19,7 @@ from tests.model_server.triton import TritonServer, running_server
 from tests.model_server.wheel import needs_triton
 from tests.servers import about_to_start
 from tests.stack.conftest import running_stack
+from tests.thorough import thorough
 from tests.wav2lip_weights import home_with
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ def movie(stack: ServedStack) -> bytes:
     return movie
 
 
+@thorough
 def test_a_job_whose_server_is_killed_amid_inference_and_started_again_makes_the_same_movie(
     stack: ServedStack, movie: bytes, wait_until: WaitUntil
 ) -> None:

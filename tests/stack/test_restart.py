@@ -18,6 +18,7 @@ def is_working(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
+@thorough
 def test_up_again_starts_nothing_and_data_outlives_down_and_up(service: "Service", tmp_path: Path) -> None:
     before = service.processes()
     assert set(before) == {"launcher", "prefect-server", "s3", "watcher", "worker-lipsync-cpu", "worker-lipsync-gpu"}
