@@ -6,6 +6,7 @@ of lips explains, for more than half of the place is skin; and a place that stay
 Constants were chosen by `benchmarks/sync_score.py` (docs/score.md).
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
@@ -29,16 +30,31 @@ class PairChange(NamedTuple):
     held: float  # -1..1: the share of squares that did not change, less the source's share
 
 
-def pair_change(first: EditedRegion, second: EditedRegion) -> PairChange | None:
+@dataclass(frozen=True, slots=True, eq=False)
+class Place:
+    """What is kept of a painted place until the next frame: a third of its bytes, which large pictures have many of."""
+
+    box: Box  # in the frame
+    before: NDArray[np.uint8]  # (h, w) brightness of the source
+    after: NDArray[np.uint8]  # (h, w) brightness of the output
+    is_painted: NDArray[np.bool_]  # (h, w)
+
+    @classmethod
+    def of(cls, region: EditedRegion) -> "Place":
+        """That of `region`."""
+        return cls(region.box, _brightness(region.before), _brightness(region.after), region.mask > 0)
+
+
+def pair_change(first: Place, second: Place) -> PairChange | None:
     """What changed between two frames that follow each other; None where too little was painted in both."""
     box = _shared(first.box, second.box)
     if box is None:
         return None
     parts = [_cut(each, box) for each in (first, second)]
-    is_painted = _small(np.where((parts[0][2] > 0) & (parts[1][2] > 0), np.float32(1), np.float32(0))) > _PAINTED
+    is_painted = _small((parts[0][2] & parts[1][2]).astype(np.float32)) > _PAINTED
     if is_painted.sum() < _FEWEST:
         return None
-    one, other = [[_small(_brightness(pixels))[is_painted] for pixels in part[:2]] for part in parts]  # (P,) each
+    one, other = [[_small(pixels.astype(np.float32))[is_painted] for pixels in part[:2]] for part in parts]  # (P,) each
     source, output = (later - earlier for earlier, later in zip(one, other, strict=True))
     beyond = np.sort(output - source)
     middle = beyond[len(beyond) // 4 : len(beyond) - len(beyond) // 4]
@@ -53,15 +69,15 @@ def _shared(one: Box, other: Box) -> Box | None:
     return None if box.is_empty or box.width * box.height < _LEAST_OVERLAP * larger else box
 
 
-def _cut(region: EditedRegion, box: Box) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
-    """Source, output and mask of `region` in `box`, which lies in it."""
-    lines = slice(box.y0 - region.box.y0, box.y1 - region.box.y0)
-    columns = slice(box.x0 - region.box.x0, box.x1 - region.box.x0)
-    return region.before[lines, columns], region.after[lines, columns], region.mask[lines, columns]
+def _cut(place: Place, box: Box) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_]]:
+    """Source, output and what is painted of `place` in `box`, which lies in it."""
+    lines = slice(box.y0 - place.box.y0, box.y1 - place.box.y0)
+    columns = slice(box.x0 - place.box.x0, box.x1 - place.box.x0)
+    return place.before[lines, columns], place.after[lines, columns], place.is_painted[lines, columns]
 
 
-def _brightness(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY).astype(np.float32)
+def _brightness(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def _small(plane: NDArray[np.float32]) -> NDArray[np.float32]:

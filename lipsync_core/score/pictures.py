@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lipsync_core.clock import StageClock
 from lipsync_core.render import EditedRegion
 from lipsync_core.score.covering import covered_looks, look_of
-from lipsync_core.score.flicker import pair_change
+from lipsync_core.score.flicker import Place, pair_change
 from lipsync_core.score.seam import seam_of
 from lipsync_core.score.seen import SeenPair, SeenPictures, SeenRim
 from lipsync_core.score_figures import Covering, PictureFigures, PictureMeasure
@@ -40,7 +40,7 @@ class PictureMeter:
     begins_pair: NDArray[np.bool_]  # (M,) by the number of a frame in the output
     _rims: list[SeenRim] = field(default_factory=list)
     _pairs: list[SeenPair] = field(default_factory=list)
-    _last: tuple[int, EditedRegion] | None = None
+    _last: tuple[int, Place] | None = None
 
     def wants(self, number: int) -> bool:
         """See `EditWatch`."""
@@ -52,9 +52,9 @@ class PictureMeter:
             if self.begins_pair[number]:
                 seam = seam_of(region.before, region.after, region.mask)
                 self._rims.append(SeenRim(number, seam, look_of(region.before)))
-                self._last = (number, region)
+                self._last = (number, Place.of(region))
             elif self._last is not None and self._last[0] == number - 1:
-                change = pair_change(self._last[1], region)
+                change = pair_change(self._last[1], Place.of(region))
                 self._last = None
                 if change is not None:
                     self._pairs.append(SeenPair(number, change.flicker, change.held))
