@@ -145,6 +145,7 @@ def test_cancelling_stops_both_pools_and_frees_their_slots(
     assert service.run(missing)["state"]["message"].startswith("NOT_FOUND")  # the pool's one slot is free
 
 
+@thorough
 def test_a_slot_comes_back_when_its_run_dies_with_its_worker(
     service: "Service", job: "Json", one_at_once: None
 ) -> None:

@@ -80,6 +80,7 @@ def assert_done_again(service: "Service", run_id: str, output: Path) -> None:
 
 
 @pytest.mark.parametrize("long_job", [240], indirect=True, ids=["four minutes"])
+@thorough
 def test_a_cancelled_job_ends_with_its_child_and_the_ledger_says_so(service: "Service", long_job: "Json") -> None:
     run_id = service.start(long_job)
     working(service, run_id, "encode")
@@ -125,6 +126,7 @@ def test_a_run_that_is_cancelled_while_its_process_starts_does_not_stay_cancelli
     assert [state_of(service, run_id) for run_id in run_ids] == ["CANCELLED"] * 4
 
 
+@thorough
 def test_a_job_is_run_again_at_once_and_its_worker_lives(service: "Service") -> None:
     """Prefect's own worker with a limit ends with an error if it still holds the first attempt's slot."""
     missing = {

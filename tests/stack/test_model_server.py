@@ -134,6 +134,7 @@ def test_a_job_whose_server_is_killed_amid_inference_and_started_again_makes_the
     assert all(told.is_right for told in other.told())
 
 
+@thorough
 def test_a_job_fails_in_one_line_when_its_server_does_not_come_back(stack: ServedStack, wait_until: WaitUntil) -> None:
     begun = stack.logged(_BEGUN)
     with held(stack.model):
