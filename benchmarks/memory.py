@@ -20,7 +20,7 @@ from pathlib import Path
 
 import imageio_ffmpeg
 import psutil
-from process import run
+from process import one_stream, run
 
 from lipsync_core.workspace import Workspace
 
@@ -49,8 +49,7 @@ def peak_of_job(minutes: int, piece: Path, home: Path, options: Sequence[str]) -
     seconds = 60 * minutes
     video = repeated(piece, seconds, home / f"{minutes}.mp4")
     speech = repeated(_SPEECH, seconds, home / f"{minutes}.wav")
-    lipsync = Path(sys.executable).with_name("lipsync")
-    command = [lipsync, "run", video, speech, "-o", home / "out.mp4", "--home", home, "--quiet", "--json", *options]
+    command = [*one_stream(video, speech, home), *options]
     began_s = time.monotonic()
     with (home / "report.json").open("wb") as report:
         process = subprocess.Popen(command, stdout=report)

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from score_faults import DEMO, made_portrait, read_sound, write_wav
 
 from lipsync_core import pipeline
-from lipsync_core.clock import StageClock
 from lipsync_core.movie_scorer import MovieScorer
 from lipsync_core.options import JobOptions
 from lipsync_core.pipeline import lip_sync
@@ -192,7 +191,6 @@ class FaultyMeters:
     usual: PictureMeter
     meters: dict[str, PictureMeter] = field(init=False)
     _seen: dict[int, EditedRegion] = field(default_factory=dict)
-    _clock: StageClock = field(default_factory=StageClock)
 
     def __post_init__(self) -> None:
         self.meters = {case: PictureMeter(self.usual.begins_pair) for case in CASES}
@@ -201,7 +199,7 @@ class FaultyMeters:
         """All: faults need the frames before."""
         return True
 
-    def look(self, number: int, region: EditedRegion, clock: StageClock) -> None:
+    def look(self, number: int, region: EditedRegion) -> None:
         """Hand the place to every meter, each with its fault."""
         self._seen[number] = replace(region, before=region.before.copy())
         self._seen.pop(number - _BACK - 1, None)
@@ -210,7 +208,7 @@ class FaultyMeters:
                 first, end = (share * len(self.usual.begins_pair) for share in _COVERED)
                 is_faulty = case not in COVERS or first <= number < end
                 changed = CASES[case](number, region, self._seen) if is_faulty else region
-                meter.look(number, changed, self._clock)
+                meter.look(number, changed)
 
     def taken(self) -> object:
         """Nothing of its own."""

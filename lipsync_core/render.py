@@ -46,7 +46,7 @@ class EditWatch(Protocol):
     def wants(self, number: int) -> bool:
         """Whether it looks at the edit of this frame of the output."""
 
-    def look(self, number: int, region: EditedRegion, clock: StageClock) -> None:
+    def look(self, number: int, region: EditedRegion) -> None:
         """Look at one that it wants; numbers ascend."""
 
 
@@ -100,7 +100,9 @@ def blended_frames(
             box = _visible(plan.painter.region(frame.index), frame)
             before, mask = _edit_frame(frame, plan, box, inferred.edit, clock)
             if watch is not None and watch.wants(number):
-                watch.look(number, EditedRegion(box, before, read_region(frame.picture, box), mask), clock)
+                with clock.stage("score"):
+                    watch.look(number, EditedRegion(box, before, read_region(frame.picture, box), mask))
+            del before, mask  # they are large, and the encoder has the frame next
         yield frame
 
 

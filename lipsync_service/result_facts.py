@@ -15,7 +15,6 @@ from lipsync_core.score_figures import JudgedBy, Scoring
 #: What became of a result that was held to a bound: it reached it; it did not and was delivered, or was not.
 ScoreVerdict = Literal["passed", "low", "refused"]
 _BETWEEN = "; "
-_PICTURE = "; picture "  # begins the second half of `Scoring.account`
 
 
 def joined(texts: Iterable[str]) -> str:
@@ -83,12 +82,10 @@ class ResultFacts:
     def lines(self) -> list[tuple[str, str]]:
         """Names and texts for people; a text is empty where nothing is known."""
         first, last = self.worst_first_frame, self.worst_last_frame
-        sync, _, picture = (self.score or "").partition(_PICTURE)
         return [
             ("warnings", ", ".join(parted(self.warnings or ""))),
-            ("score", sync),
+            ("score", self.score or ""),
             ("", "" if first is None else f"its frames {first} to {last}"),
-            ("picture", picture),
             ("signed", (self.provenance or "").removeprefix("signed ")),
         ]
 

@@ -6,7 +6,6 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from lipsync_core.clock import StageClock
 from lipsync_core.render import EditedRegion
 from lipsync_core.score.covering import covered_looks, look_of
 from lipsync_core.score.flicker import Place, pair_change
@@ -19,7 +18,6 @@ from lipsync_core.score_figures import Covering, PictureFigures, PictureMeasure
 PAIRS_HZ = 2
 _FEWEST = 4  # pairs, and frames; from fewer nothing is told
 _SECOND_S = 1.0
-_STAGE = "score"
 
 
 def pairs_to_look_at(is_synced: NDArray[np.bool_], frame_rate: Fraction | float) -> NDArray[np.bool_]:
@@ -46,18 +44,17 @@ class PictureMeter:
         """See `EditWatch`."""
         return bool(self.begins_pair[number] or (number > 0 and self.begins_pair[number - 1]))
 
-    def look(self, number: int, region: EditedRegion, clock: StageClock) -> None:
+    def look(self, number: int, region: EditedRegion) -> None:
         """See `EditWatch`. A pair that a join of segments parts is left out."""
-        with clock.stage(_STAGE):
-            if self.begins_pair[number]:
-                seam = seam_of(region.before, region.after, region.mask)
-                self._rims.append(SeenRim(number, seam, look_of(region.before)))
-                self._last = (number, Place.of(region))
-            elif self._last is not None and self._last[0] == number - 1:
-                change = pair_change(self._last[1], Place.of(region))
-                self._last = None
-                if change is not None:
-                    self._pairs.append(SeenPair(number, change.flicker, change.held))
+        if self.begins_pair[number]:
+            seam = seam_of(region.before, region.after, region.mask)
+            self._rims.append(SeenRim(number, seam, look_of(region.before)))
+            self._last = (number, Place.of(region))
+        elif self._last is not None and self._last[0] == number - 1:
+            change = pair_change(self._last[1], Place.of(region))
+            self._last = None
+            if change is not None:
+                self._pairs.append(SeenPair(number, change.flicker, change.held))
 
     def taken(self) -> SeenPictures:
         """The pictures measured since it was asked last."""

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from lipsync_core.clock import StageClock
 from lipsync_core.score.motion import SeenMouths
 from lipsync_core.score.pictures import PictureMeter, judge_pictures, pairs_to_look_at
 from lipsync_core.score.seen import Seen, SeenPair, SeenPictures, SeenRim
@@ -15,11 +14,11 @@ BEGINS = pairs_to_look_at(np.ones(200, np.bool_), 25)
 
 def seen(frames: range, fault: range = range(0)) -> SeenPictures:
     """What a meter sees of frames of a movie, of which those in `fault` are brighter by turns."""
-    meter, clock = PictureMeter(BEGINS), StageClock()
+    meter = PictureMeter(BEGINS)
     for number in filter(meter.wants, frames):
         region = painted(skin(number % 5, seed=number))
         levels = (3 if number % 2 else -3) if number in fault else 0
-        meter.look(number, brighter(region, levels), clock)
+        meter.look(number, brighter(region, levels))
     return meter.taken()
 
 

@@ -26,6 +26,7 @@ from tasks.stage_log import StageMeter
 from tests.tasks.test_stages import Service, encoder_for, fetched, ignore, rendered
 
 MakeSettings = Callable[..., Settings]
+Inputs = tuple[Path, Path]
 OPTIONS = JobOptions(model="viseme", preset="ultrafast", end_s=Fraction(3))
 
 
@@ -38,21 +39,31 @@ class UntouchedBlender:
         return region.copy()
 
 
+@pytest.fixture
+def inputs(face_clip: Path, speech_wav: Path, tmp_path: Path) -> Inputs:
+    """Video and sound in the test's folder, which the service may read."""
+    video, audio = (tmp_path / path.name for path in (face_clip, speech_wav))
+    video.write_bytes(face_clip.read_bytes())
+    audio.write_bytes(speech_wav.read_bytes())
+    return video, audio
+
+
 def with_fault(render: RenderPass) -> RenderPass:
     return replace(render, parts=replace(render.parts, blender=UntouchedBlender()))
 
 
 def test_a_result_is_judged_as_the_operator_has_decided(
-    face_clip: Path, speech_wav: Path, model_store: ModelStore, settings: MakeSettings, tmp_path: Path
+    inputs: Inputs, model_store: ModelStore, settings: MakeSettings, tmp_path: Path
 ) -> None:
     service = Service(tmp_path, model_store.root, settings)
-    video, audio = (tmp_path / path.name for path in (face_clip, speech_wav))
-    for path, source in ((video, face_clip), (audio, speech_wav)):
-        path.write_bytes(source.read_bytes())
+    video, audio = inputs
     inferred = service.infer(OPTIONS, video, audio)
     with service.machine("cpu", OPTIONS, is_inferring=True) as job:
-        inputs = fetched(job, video, audio)
-        good, bad = (open_render(job, inputs, inferred, encoder_for(job, inputs), uuid4(), ".mp4") for _ in range(2))
+        fetched_inputs = fetched(job, video, audio)
+        good, bad = (
+            open_render(job, fetched_inputs, inferred, encoder_for(job, fetched_inputs), uuid4(), ".mp4")
+            for _ in range(2)
+        )
         rendered(good)
         meter = StageMeter()
         verdict = score_result(good, settings(quality="fail"), meter)
@@ -93,22 +104,20 @@ POLICIES = {"deliver": None, "deliver-and-flag": "low", "fail": "refused"}
 
 
 def test_a_job_that_asks_for_a_score_fails_when_its_worker_cannot_measure(
-    face_clip: Path, speech_wav: Path, model_store: ModelStore, settings: MakeSettings, tmp_path: Path
+    inputs: Inputs, model_store: ModelStore, settings: MakeSettings, tmp_path: Path
 ) -> None:
     """One that does not ask is rendered without a score."""
     service = Service(tmp_path, model_store.root, settings)
-    video, audio = (tmp_path / path.name for path in (face_clip, speech_wav))
-    for path, source in ((video, face_clip), (audio, speech_wav)):
-        path.write_bytes(source.read_bytes())
+    video, audio = inputs
     inferred = service.infer(OPTIONS, video, audio)
     with service.machine("cpu", OPTIONS, is_inferring=True) as job:
-        inputs = fetched(job, video, audio)
+        fetched_inputs = fetched(job, video, audio)
         bare = replace(job, models=ModelStore(tmp_path / "none"))
         asking = replace(bare, options=replace(OPTIONS, min_score=0.5))
-        render = open_render(bare, inputs, inferred, encoder_for(job, inputs), uuid4(), ".mp4")
+        render = open_render(bare, fetched_inputs, inferred, encoder_for(job, fetched_inputs), uuid4(), ".mp4")
         assert render.meter is None
         with pytest.raises(ModelMissingError, match="mediapipe-face"):
-            open_render(asking, inputs, inferred, encoder_for(job, inputs), uuid4(), ".mp4")
+            open_render(asking, fetched_inputs, inferred, encoder_for(job, fetched_inputs), uuid4(), ".mp4")
 
 
 def test_all_that_was_measured_in_a_segment_travels_with_its_facts() -> None:
@@ -124,23 +133,21 @@ def test_all_that_was_measured_in_a_segment_travels_with_its_facts() -> None:
 
 
 def test_a_segment_of_another_machine_measures_the_frames_that_the_whole_would(
-    face_clip: Path, speech_wav: Path, model_store: ModelStore, settings: MakeSettings, tmp_path: Path
+    inputs: Inputs, model_store: ModelStore, settings: MakeSettings, tmp_path: Path
 ) -> None:
     service = Service(tmp_path, model_store.root, lambda **names: settings(segment_s=1, **names))
     options = replace(OPTIONS, end_s=Fraction(2))
-    video, audio = (tmp_path / path.name for path in (face_clip, speech_wav))
-    for path, source in ((video, face_clip), (audio, speech_wav)):
-        path.write_bytes(source.read_bytes())
+    video, audio = inputs
     inferred = service.infer(options, video, audio)
     with service.machine("cpu", options, is_inferring=True) as job:
-        inputs = fetched(job, video, audio)
-        render = open_render(job, inputs, inferred, encoder_for(job, inputs), uuid4(), ".mp4")
+        fetched_inputs = fetched(job, video, audio)
+        render = open_render(job, fetched_inputs, inferred, encoder_for(job, fetched_inputs), uuid4(), ".mp4")
         orders = segment_orders(render, inferred, uuid4())
         assert len(orders) == 2
         rendered(render)
         for order in orders:
             with job.stage(order.stage) as meter:
-                render_segment(job, open_segment(job, inputs.video, order), order, meter, ignore)
+                render_segment(job, open_segment(job, fetched_inputs.video, order), order, meter, ignore)
         brought = [bring_segment(job, order) for order in orders]
     segments = [segment for segment, _ in filter(None, brought)]
     joined = Seen.joined(segment.seen for segment in segments if segment.seen is not None)
